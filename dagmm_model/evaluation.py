@@ -1,0 +1,248 @@
+"""How good the energies are, with intervals, by the paper's protocol and as deployed.
+
+The bootstrap never sorts again: energies are ranked once, a resample is a vector of counts, and
+ROC AUC and average precision are sums over the ranked counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class PaperMetrics:
+    """Paper section 4.3: the threshold flags as many test rows as there are anomalies.
+
+    It uses the anomaly ratio of the test set, which nobody has in production.
+    """
+
+    precision: float
+    recall: float
+    f1: float
+    roc_auc: float
+    average_precision: float
+    threshold: float
+    rows: int
+    anomalies: int
+
+
+@dataclass(frozen=True)
+class DeploymentMetrics:
+    """What a user gets from the calibrated threshold; label figures are None without labels.
+
+    `false_alarm_rate` carries an exact (Clopper-Pearson) interval, the others bootstrap intervals.
+    """
+
+    rows: int
+    normals: int | None
+    anomalies: int | None
+    alert_rate: float
+    roc_auc: Interval | None = None
+    average_precision: Interval | None = None
+    precision: Interval | None = None
+    recall: Interval | None = None
+    f1: Interval | None = None
+    false_alarm_rate: Interval | None = None
+    not_reported: str = ""
+
+
+@dataclass(frozen=True)
+class SliceMetrics:
+    """Recall (anomalous slice) or false-alarm rate (normal slice) of one slice value."""
+
+    value: str
+    rows: int
+    anomalies: int
+    flagged: int
+    flagged_rate: Interval
+
+
+def paper_metrics(anomalous: ArrayLike, energies: ArrayLike) -> PaperMetrics:
+    """Precision, recall and F1 with the threshold at the known anomaly ratio.
+
+    Args:
+        anomalous: True for anomalies, shape ``(rows,)``; both classes must occur.
+        energies: Higher = more anomalous, shape ``(rows,)``.
+
+    Raises:
+        ValueError: Only one class occurs, or an energy is not finite.
+    """
+    labels, scores = _checked(anomalous, energies)
+    anomalies = int(labels.sum())
+    if anomalies in (0, len(labels)):
+        raise ValueError("the paper's protocol needs normal and anomalous test rows")
+    threshold = np.partition(scores, -anomalies)[-anomalies]
+    flagged = scores >= threshold
+    precision, recall, f1 = _precision_recall_f1(
+        float((flagged & labels).sum()), float(flagged.sum()), float(anomalies)
+    )
+    ranked = _Ranked(labels, scores)
+    ones = np.ones(len(labels))
+    return PaperMetrics(
+        precision, recall, f1, *ranked.areas(ones), float(threshold), len(labels), anomalies
+    )
+
+
+def deployment_metrics(
+    anomalous: ArrayLike | None,
+    energies: ArrayLike,
+    threshold: float,
+    *,
+    resamples: int = 500,
+    seed: int = 0,
+) -> DeploymentMetrics:
+    """Metrics of the calibrated threshold, with 95 % intervals.
+
+    Args:
+        anomalous: True for anomalies, shape ``(rows,)``, or None when nothing is labelled.
+        energies: Higher = more anomalous, shape ``(rows,)``.
+        threshold: Rows above it are flagged.
+        resamples: Bootstrap resamples, stratified by label.
+        seed: Seed of the bootstrap.
+
+    Raises:
+        ValueError: An energy is not finite, or the lengths differ.
+    """
+    if anomalous is None:
+        scores = _finite(energies)
+        return DeploymentMetrics(
+            len(scores),
+            None,
+            None,
+            float((scores > threshold).mean()),
+            not_reported="no labels: only the alert rate can be reported",
+        )
+    labels, scores = _checked(anomalous, energies)
+    flagged = scores > threshold
+    anomalies = int(labels.sum())
+    normals = len(labels) - anomalies
+    counted = DeploymentMetrics(
+        len(labels),
+        normals,
+        anomalies,
+        float(flagged.mean()),
+        false_alarm_rate=binomial_interval(int((flagged & ~labels).sum()), normals)
+        if normals
+        else None,
+    )
+    if anomalies == 0 or normals == 0:
+        absent = "anomalies" if anomalies == 0 else "normal rows"
+        why = f"no labelled {absent} in the test part: detection quality cannot be reported"
+        return replace(counted, not_reported=why)
+    ranked = _Ranked(labels, scores)
+
+    def figures(weights: Vector) -> tuple[float, ...]:
+        hits = float(weights @ (flagged & labels))
+        return *ranked.areas(weights), *_precision_recall_f1(
+            hits, float(weights @ flagged), float(weights @ labels)
+        )
+
+    point = figures(np.ones(len(labels)))
+    rng = np.random.default_rng(seed)
+    draws = np.array([figures(_resample(labels, rng)) for _ in range(resamples)])
+    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+    roc_auc, average_precision, precision, recall, f1 = (
+        Interval(float(v), float(a), float(b)) for v, a, b in zip(point, low, high, strict=True)
+    )
+    return replace(
+        counted,
+        roc_auc=roc_auc,
+        average_precision=average_precision,
+        precision=precision,
+        recall=recall,
+        f1=f1,
+    )
+
+
+def slice_metrics(
+    slices: Sequence[object] | NDArray[np.object_],
+    anomalous: ArrayLike,
+    energies: ArrayLike,
+    threshold: float,
+) -> tuple[SliceMetrics, ...]:
+    """Share of flagged rows for each slice value, with exact intervals; largest slice first."""
+    labels, scores = _checked(anomalous, energies)
+    flagged = scores > threshold
+    names, which = np.unique(np.asarray(slices).astype(str), return_inverse=True)
+    found = []
+    for i, name in enumerate(names):
+        rows = which == i
+        hits, count = int(flagged[rows].sum()), int(rows.sum())
+        found.append(
+            SliceMetrics(
+                str(name), count, int(labels[rows].sum()), hits, binomial_interval(hits, count)
+            )
+        )
+    return tuple(sorted(found, key=lambda s: (-s.rows, s.value)))
+
+
+def binomial_interval(hits: int, rows: int) -> Interval:
+    """Share with its exact 95 % Clopper-Pearson interval; `rows` must be positive."""
+    interval = stats.binomtest(hits, rows).proportion_ci(0.95, method="exact")
+    return Interval(hits / rows, float(interval.low), float(interval.high))
+
+
+class _Ranked:
+    """Labels in descending order of energy, with the ends of the runs of tied energies."""
+
+    def __init__(self, labels: NDArray[np.bool_], scores: Vector) -> None:
+        self.order = np.argsort(-scores, kind="stable")
+        ordered = scores[self.order]
+        self.labels = labels[self.order]
+        self.ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+
+    def areas(self, weights: Vector) -> tuple[float, float]:
+        """ROC AUC (ties count half) and average precision of a weighted sample."""
+        weights = weights[self.order]
+        hits = np.cumsum(weights * self.labels)[self.ends]
+        alarms = np.cumsum(weights * ~self.labels)[self.ends]
+        new_hits, new_alarms = np.diff(hits, prepend=0.0), np.diff(alarms, prepend=0.0)
+        roc_auc = float((new_alarms * (hits - new_hits / 2)).sum() / (hits[-1] * alarms[-1]))
+        flagged = np.maximum(hits + alarms, 1.0)  # a leading run may have been drawn zero times
+        return roc_auc, float((new_hits * hits / flagged).sum() / hits[-1])
+
+
+def _resample(labels: NDArray[np.bool_], rng: np.random.Generator) -> Vector:
+    counts = np.empty(len(labels))
+    for rows in (np.flatnonzero(labels), np.flatnonzero(~labels)):
+        counts[rows] = np.bincount(rng.integers(0, len(rows), len(rows)), minlength=len(rows))
+    return counts
+
+
+def _precision_recall_f1(
+    hits: float, flagged: float, anomalies: float
+) -> tuple[float, float, float]:
+    precision = hits / flagged if flagged else 0.0
+    recall = hits / anomalies if anomalies else 0.0
+    f1 = 2 * hits / (flagged + anomalies) if flagged + anomalies else 0.0
+    return precision, recall, f1
+
+
+def _checked(anomalous: ArrayLike, energies: ArrayLike) -> tuple[NDArray[np.bool_], Vector]:
+    labels, scores = np.asarray(anomalous, dtype=bool), _finite(energies)
+    if labels.shape != scores.shape:
+        raise ValueError(f"{len(labels)} labels for {len(scores)} energies")
+    return labels, scores
+
+
+def _finite(energies: ArrayLike) -> Vector:
+    scores = np.asarray(energies, dtype=np.float64).ravel()
+    if not np.isfinite(scores).all():
+        raise ValueError(f"{int((~np.isfinite(scores)).sum())} energies are not finite")
+    return scores

@@ -1,0 +1,229 @@
+"""Mixed-type rows to a numeric matrix, with a vocabulary that is fixed before any row is seen.
+
+The vocabulary comes from the data contract, not from the training rows: a level that happens to be
+absent from the training rows still owns its column, so the width never changes (KDDCUP's four
+rare `service` levels occur among `normal.` connections only).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Kind = Literal["numeric", "categorical", "boolean"]
+UnseenPolicy = Literal["reject", "other"]
+FloatMatrix = NDArray[np.float64]
+
+TRUE_WORDS = frozenset({"true", "1", "t", "yes", "y"})
+FALSE_WORDS = frozenset({"false", "0", "f", "no", "n"})
+
+
+class EncodingError(ValueError):
+    """A value cannot be encoded; the message names the column, the row and the remedy."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One feature column.
+
+    Attributes:
+        name: Column name in the table.
+        kind: `numeric` (one float), `boolean` (one 0/1 float) or `categorical` (one 0/1 float for
+            each kept level).
+        levels: Vocabulary of a categorical column, in output order.
+        drop: Levels that are valid but get no column of their own (a constant indicator).
+    """
+
+    name: str
+    kind: Kind = "numeric"
+    levels: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the columns that this one becomes."""
+        if self.kind != "categorical":
+            return (self.name,)
+        return tuple(f"{self.name}={level}" for level in self.levels if level not in self.drop)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Encodes a table of named columns into a matrix of shape ``(rows, features)``.
+
+    Args:
+        columns: Feature columns, in output order.
+        unseen: What a level outside the vocabulary means: `reject` raises, `other` gives an
+            all-zero block.
+
+    Example:
+        >>> encoder = Encoder((Column("age"), Column("sex", "categorical", ("f", "m"))))
+        >>> encoder.encode({"age": [30, 41], "sex": ["m", "f"]}).tolist()
+        [[30.0, 0.0, 1.0], [41.0, 1.0, 0.0]]
+    """
+
+    columns: tuple[Column, ...]
+    unseen: UnseenPolicy = "reject"
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Output column names, ``column`` or ``column=level``."""
+        return tuple(name for column in self.columns for name in column.feature_names)
+
+    @property
+    def binary_features(self) -> NDArray[np.bool_]:
+        """Which output columns hold only 0 and 1, shape ``(features,)``."""
+        return np.array(
+            [column.kind != "numeric" for column in self.columns for _ in column.feature_names],
+            dtype=bool,
+        )
+
+    def encode(self, table: Mapping[str, Any]) -> FloatMatrix:
+        """Encode a mapping of columns, or a data frame.
+
+        Args:
+            table: Anything that gives one 1-d sequence for each column name.
+
+        Returns:
+            float64 matrix of shape ``(rows, features)``. Double precision, because a large offset
+            with a small spread (a timestamp) loses its spread in float32 before it can be scaled.
+
+        Raises:
+            EncodingError: A column is absent, a value is missing, infinite, not a number, or
+                outside the vocabulary while `unseen` is `reject`.
+        """
+        missing = [column.name for column in self.columns if column.name not in table]
+        if missing:
+            raise EncodingError(
+                f"missing column {', '.join(map(repr, missing))}: "
+                "the table must have every feature column of the model"
+            )
+        if not self.columns:
+            raise EncodingError("no feature column: the contract must name at least one")
+        rows = len(table[self.columns[0].name])
+        matrix = np.zeros((rows, len(self.feature_names)), dtype=np.float64)
+        start = 0
+        for column in self.columns:
+            width = len(column.feature_names)
+            values = table[column.name]
+            if column.kind == "categorical":
+                _one_hot(column, values, self.unseen, matrix[:, start : start + width])
+            elif column.kind == "boolean":
+                matrix[:, start] = _booleans(column, values)
+            else:
+                matrix[:, start] = _numbers(column, values)
+            start += width
+        return matrix
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form; `from_dict` gives the same encoder back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> Encoder:
+        """Rebuild from `to_dict`."""
+        columns = tuple(
+            Column(c["name"], c["kind"], tuple(c["levels"]), tuple(c["drop"]))
+            for c in state["columns"]
+        )
+        return cls(columns, state["unseen"])
+
+
+def _numbers(column: Column, values: Any) -> FloatMatrix:
+    try:
+        numbers = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        row = next(i for i, value in enumerate(values) if not _is_number(value))
+        raise EncodingError(
+            f"column {column.name!r}, row {row}: {list(values)[row]!r} is not a number; "
+            "correct the value or declare the column categorical in the contract"
+        ) from None
+    # float32 is what the network computes in: a value beyond its range is as unusable as inf.
+    bad = ~(np.abs(numbers) <= np.finfo(np.float32).max)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise EncodingError(
+            f"column {column.name!r}, row {row}: {numbers[row]} cannot be scored; "
+            "remove the row or let the contract impute it"
+        )
+    return numbers
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _booleans(column: Column, values: Any) -> FloatMatrix:
+    array = np.asarray(values)
+    if array.dtype.kind in "biuf":
+        ok = (array == 0) | (array == 1)
+        numbers = array.astype(np.float64)
+    else:
+        words = [level_name(value).lower() for value in values]
+        ok = np.array([word in TRUE_WORDS or word in FALSE_WORDS for word in words], dtype=bool)
+        numbers = np.array([word in TRUE_WORDS for word in words], dtype=np.float64)
+    if not ok.all():
+        row = int(np.flatnonzero(~ok)[0])
+        raise EncodingError(
+            f"column {column.name!r}, row {row}: {list(values)[row]!r} is not a boolean; "
+            "use true/false or 0/1"
+        )
+    return numbers
+
+
+def level_name(value: object) -> str:
+    """The vocabulary's spelling of a value: whole numbers without a decimal point."""
+    if isinstance(value, bool | np.bool_):
+        return "1" if value else "0"
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _level_codes(values: Any, index: Mapping[str, int]) -> NDArray[np.int64]:
+    """Position of each value in the vocabulary, -1 when it is not there; shape ``(rows,)``."""
+    categorical = getattr(values, "cat", None)  # a pandas categorical: map its few levels only
+    if categorical is not None:
+        lookup = [index.get(level_name(level), -1) for level in categorical.categories]
+        codes: NDArray[np.int64] = np.array([*lookup, -1])[np.asarray(categorical.codes)]
+        return codes
+    array = np.asarray(values)
+    if array.dtype.kind in "biuf":
+        levels, inverse = np.unique(array, return_inverse=True)
+        lookup = [index.get(level_name(level), -1) for level in levels.tolist()]
+        return np.array(lookup, dtype=np.int64)[inverse]
+    get = index.get
+    return np.fromiter(
+        (get(v, -1) if type(v) is str else get(level_name(v), -1) for v in array.tolist()),
+        dtype=np.int64,
+        count=len(array),
+    )
+
+
+def _one_hot(column: Column, values: Any, unseen: UnseenPolicy, out: FloatMatrix) -> None:
+    codes = _level_codes(values, {level: i for i, level in enumerate(column.levels)})
+    if unseen == "reject" and (codes < 0).any():
+        row = int(np.flatnonzero(codes < 0)[0])
+        raise EncodingError(
+            f"column {column.name!r}, row {row}: {list(values)[row]!r} is not in the vocabulary "
+            f"({_preview(column.levels)}); add it to the contract or set `unseen: other`"
+        )
+    kept = [level not in column.drop for level in column.levels]
+    position = np.full(len(column.levels) + 1, -1, dtype=np.int64)  # last entry: unseen
+    position[:-1][kept] = np.arange(sum(kept))
+    target = position[codes]
+    rows = np.flatnonzero(target >= 0)
+    out[rows, target[rows]] = 1.0
+
+
+def _preview(levels: Sequence[str]) -> str:
+    shown = ", ".join(levels[:5])
+    return shown if len(levels) <= 5 else f"{shown}, … {len(levels)} levels"

@@ -1,0 +1,136 @@
+"""Which rows train, calibrate and test: the paper's protocol and the deployment protocol.
+
+Both train on normal rows only. They differ in what may be known when the threshold is set: the
+paper's protocol (section 4.3) uses the anomaly ratio of the test rows, the deployment protocol
+only a held-out set of normal rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Rows = NDArray[np.int64]
+Fractions = tuple[float, float, float]
+
+
+class SplitError(ValueError):
+    """The rows cannot be split as asked; the message says which part would be empty."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row indices of each part, int64, ascending.
+
+    Attributes:
+        train: Normal rows that fit the preprocessing and the detector.
+        validation: Normal rows that calibrate the threshold; empty in the paper's protocol.
+        test: Normal and anomalous rows that only the evaluation sees.
+        set_aside: Anomalous rows that fell into the training or validation part.
+    """
+
+    train: Rows
+    validation: Rows
+    test: Rows
+    set_aside: Rows
+
+
+def paper_split(anomalous: ArrayLike, seed: int, *, groups: ArrayLike | None = None) -> Split:
+    """Random half of all rows to train on, its anomalies removed; the other half is the test.
+
+    Args:
+        anomalous: True where a row is an anomaly, shape ``(rows,)``.
+        seed: Seed of the permutation.
+        groups: Group of each row, shape ``(rows,)``; rows of one group stay on one side.
+
+    Raises:
+        SplitError: No normal row is left to train on, or no row to test.
+    """
+    labels = np.asarray(anomalous, dtype=bool)
+    half, rest = _parts(len(labels), (0.5, 0.5), seed, groups)
+    return _checked(
+        Split(half[~labels[half]], np.empty(0, np.int64), rest, half[labels[half]]), labels
+    )
+
+
+def deployment_split(
+    anomalous: ArrayLike,
+    seed: int,
+    *,
+    groups: ArrayLike | None = None,
+    fractions: Fractions = (0.6, 0.2, 0.2),
+) -> Split:
+    """Train, validation and test, stratified by label; train and validation keep normals only.
+
+    Args:
+        anomalous: True where a row is an anomaly; all False when nothing is labelled.
+        seed: Seed of the permutation.
+        groups: Group of each row (see `duplicate_groups`); rows of one group stay on one side.
+            Grouping takes the place of stratification.
+        fractions: Shares of train, validation and test, adding up to 1.
+
+    Raises:
+        SplitError: A part would be empty, or the fractions do not add up to 1.
+    """
+    if min(fractions) <= 0 or not np.isclose(sum(fractions), 1.0):
+        raise SplitError(f"split fractions {fractions} must be positive and add up to 1")
+    labels = np.asarray(anomalous, dtype=bool)
+    if groups is not None:
+        parts = _parts(len(labels), fractions, seed, groups)
+    else:
+        classes = [np.flatnonzero(~labels), np.flatnonzero(labels)]
+        shares = [_parts(len(rows), fractions, seed + i, None) for i, rows in enumerate(classes)]
+        parts = [
+            np.sort(
+                np.concatenate(
+                    [rows[share[part]] for rows, share in zip(classes, shares, strict=True)]
+                )
+            )
+            for part in range(3)
+        ]
+    train, validation, test = parts
+    held = np.concatenate([train[labels[train]], validation[labels[validation]]])
+    return _checked(
+        Split(train[~labels[train]], validation[~labels[validation]], test, np.sort(held)),
+        labels,
+        validation=True,
+    )
+
+
+def duplicate_groups(matrix: NDArray[Any]) -> Rows:
+    """Group number of each row, equal for identical rows; int64, shape ``(rows,)``."""
+    contiguous = np.ascontiguousarray(matrix + 0.0)  # -0.0 and 0.0 are the same row
+    as_bytes = contiguous.view(np.dtype((np.void, contiguous.itemsize * contiguous.shape[1])))
+    return np.unique(as_bytes.ravel(), return_inverse=True)[1].astype(np.int64)
+
+
+def _parts(
+    rows: int, fractions: tuple[float, ...], seed: int, groups: ArrayLike | None
+) -> list[Rows]:
+    rng = np.random.default_rng(seed)
+    if groups is None:
+        order = rng.permutation(rows)
+        cuts = np.round(np.cumsum(fractions[:-1]) * rows).astype(int)
+        return [np.sort(part).astype(np.int64) for part in np.split(order, cuts)]
+    _, group_of_row, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    order = rng.permutation(len(sizes))
+    # A group goes where its middle row falls, so that one huge group cannot empty a part.
+    middle = (np.cumsum(sizes[order]) - sizes[order] / 2) / rows
+    part_of_group = np.empty(len(sizes), dtype=np.int64)
+    part_of_group[order] = np.searchsorted(np.cumsum(fractions)[:-1], middle, side="right")
+    part_of_row = part_of_group[group_of_row]
+    return [np.flatnonzero(part_of_row == part) for part in range(len(fractions))]
+
+
+def _checked(split: Split, labels: NDArray[np.bool_], *, validation: bool = False) -> Split:
+    for name in ("train", "validation", "test") if validation else ("train", "test"):
+        if len(getattr(split, name)) == 0:
+            normals = int((~labels).sum())
+            raise SplitError(
+                f"the {name} part would be empty: the table has {len(labels)} rows, "
+                f"{normals} of them normal; more normal rows or other split fractions are needed"
+            )
+    return split

@@ -1,0 +1,97 @@
+"""The energy above which a row is called an anomaly, and how sure that makes us.
+
+Split-conformal calibration: with n held-out normal rows, exchangeable with the normal rows to
+come, the ceil((n + 1)(1 - rate))-th smallest energy is exceeded by a new normal row with
+probability at most `rate` (Vovk et al., Algorithmic Learning in a Random World, 2005). It needs
+no anomalies and assumes nothing about the distribution of the energies.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Energies = NDArray[np.float64]
+
+
+class CalibrationError(ValueError):
+    """The energies cannot calibrate a threshold."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A calibrated threshold; a row is an anomaly when its energy is *above* `value`.
+
+    Attributes:
+        value: Energy, in nats.
+        method: How it was set.
+        target_rate: False-alarm rate that was asked for.
+        guaranteed_rate: Largest expected share of normal rows above `value`, given exchangeable
+            rows. Above `target_rate` only when there are too few calibration rows.
+        calibration_rows: Held-out normal rows it was set on.
+        note: What a reader should know, or an empty string.
+    """
+
+    value: float
+    method: str
+    target_rate: float
+    guaranteed_rate: float
+    calibration_rows: int
+    note: str = ""
+
+
+def calibrate(energies: ArrayLike, target_rate: float = 0.05) -> Threshold:
+    """Threshold with a finite-sample false-alarm guarantee.
+
+    Args:
+        energies: Energies of held-out normal rows, shape ``(rows,)``.
+        target_rate: Accepted share of false alarms among normal rows, between 0 and 1.
+
+    Raises:
+        CalibrationError: No energies, a non-finite energy, or a rate outside (0, 1).
+    """
+    if not 0 < target_rate < 1:
+        raise CalibrationError(f"target_rate is {target_rate}; it must lie between 0 and 1")
+    ordered = np.sort(np.asarray(energies, dtype=np.float64).ravel())
+    n = len(ordered)
+    if n == 0:
+        raise CalibrationError("no validation rows to calibrate on: widen the validation split")
+    if not np.isfinite(ordered).all():
+        bad = int((~np.isfinite(ordered)).sum())
+        raise CalibrationError(f"{bad} of {n} validation energies are not finite")
+    rank = math.ceil((n + 1) * (1 - target_rate))
+    note = ""
+    if rank > n:
+        rank = n
+        note = (
+            f"{n} validation rows cannot guarantee a rate of {target_rate:.3g}; the largest "
+            f"energy is used, which guarantees {1 / (n + 1):.3g} "
+            f"({math.ceil(1 / target_rate) - 1} rows would do)"
+        )
+    return Threshold(
+        value=float(ordered[rank - 1]),
+        method="split-conformal quantile of validation energies",
+        target_rate=target_rate,
+        guaranteed_rate=(n + 1 - rank) / (n + 1),
+        calibration_rows=n,
+        note=note,
+    )
+
+
+def p_values(energies: ArrayLike, calibration: ArrayLike) -> Energies:
+    """Conformal p-values: share of calibration rows at least as energetic, never 0.
+
+    Args:
+        energies: Energies to judge, shape ``(rows,)``.
+        calibration: Energies of the held-out normal rows, ascending, shape ``(n,)``.
+
+    Returns:
+        float64 of shape ``(rows,)``, between 1 / (n + 1) and 1; small = anomalous.
+    """
+    reference = np.asarray(calibration, dtype=np.float64)
+    below = np.searchsorted(reference, np.asarray(energies, dtype=np.float64), side="left")
+    at_least = (1.0 + len(reference) - below).astype(np.float64)
+    return at_least / (len(reference) + 1.0)

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dagmm_model.threshold import CalibrationError, calibrate, p_values
+
+ENERGIES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=300)
+
+
+@given(ENERGIES, st.floats(0.01, 0.5))
+def test_the_threshold_is_a_calibration_energy_that_keeps_its_promise(energies, rate):
+    threshold = calibrate(energies, rate)
+    assert threshold.value in energies
+    above = (np.array(energies) > threshold.value).sum()
+    assert above <= rate * (len(energies) + 1)
+    assert threshold.guaranteed_rate <= rate + 1e-12 or threshold.note
+
+
+@pytest.mark.parametrize(("rows", "rate"), [(19, 0.05), (99, 0.1), (500, 0.02)])
+def test_false_alarms_on_fresh_rows_are_within_the_guarantee(rows, rate):
+    rng = np.random.default_rng(0)
+    rates, guaranteed = [], None
+    for _ in range(2000):
+        threshold = calibrate(rng.standard_exponential(rows), rate)
+        guaranteed = threshold.guaranteed_rate
+        rates.append(np.exp(-threshold.value))  # exact exceedance of a standard exponential
+    standard_error = np.std(rates) / np.sqrt(len(rates))
+    assert abs(np.mean(rates) - guaranteed) < 4 * standard_error
+    assert guaranteed <= rate
+
+
+def test_too_few_rows_say_what_they_can_guarantee():
+    threshold = calibrate(np.arange(9.0), 0.05)
+    assert threshold.value == 8.0
+    assert threshold.guaranteed_rate == pytest.approx(0.1)
+    assert "19 rows would do" in threshold.note
+
+
+@pytest.mark.parametrize(
+    ("energies", "rate", "message"),
+    [
+        ([], 0.05, "no validation rows"),
+        ([1.0, np.nan], 0.05, "not finite"),
+        ([1.0], 1.0, "between"),
+    ],
+)
+def test_unusable_input_is_refused(energies, rate, message):
+    with pytest.raises(CalibrationError, match=message):
+        calibrate(energies, rate)
+
+
+@given(ENERGIES, ENERGIES)
+def test_p_values_count_the_calibration_rows_at_least_as_energetic(energies, calibration):
+    ordered = np.sort(calibration)
+    got = p_values(energies, ordered)
+    expected = [(1 + (ordered >= e).sum()) / (len(ordered) + 1) for e in energies]
+    assert np.allclose(got, expected)
