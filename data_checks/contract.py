@@ -1,0 +1,282 @@
+"""A contract: what a data set must look like, read from YAML.
+
+One file per data set states the source, every column with type, unit, meaning and allowed
+values, the label and which of its values are anomalous, the checks with their severity, and how
+the rows are split. Nothing here reads a table, so that importing this module stays quick.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError, model_validator
+
+from data_checks.columns import Column, Frozen, Severity
+from data_checks.errors import ContractError
+from data_checks.source_settings import Source
+from data_checks.yaml_reading import Key, dotted, read_yaml
+
+ANOMALY_COLUMN = "__anomaly__"
+"""Derived int8 column: 1 anomaly, 0 normal, null when the label is not one of the known ones."""
+ROW_ID = "row_id"
+"""Derived int64 column: 0-based row in the source."""
+UNPARSED_COLUMN = "__unparsed__"
+"""Derived text column: the values of this row that could not be read as their declared type."""
+ANY = "*"
+
+
+class Label(Frozen):
+    """Which column holds the label, and what its values mean.
+
+    `normal` and `anomalous` list label values as text; one of the two may be "*" for "all others".
+    """
+
+    column: str
+    normal: tuple[str, ...] | Literal["*"]
+    anomalous: tuple[str, ...] | Literal["*"]
+    meaning: str = ""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Label:
+        if self.normal == ANY and self.anomalous == ANY:
+            raise ValueError("normal and anomalous cannot both be '*'; list one of them")
+        if self.normal != ANY and self.anomalous != ANY:
+            if both := sorted(set(self.normal) & set(self.anomalous)):
+                raise ValueError(f"{', '.join(both)} listed as both normal and anomalous")
+            if not self.normal:
+                raise ValueError("no normal label listed, so nothing could be trained on")
+        return self
+
+    @property
+    def known(self) -> tuple[str, ...] | None:
+        """All label values allowed, or None when "*" admits any."""
+        if self.normal == ANY or self.anomalous == ANY:
+            return None
+        return (*self.normal, *self.anomalous)
+
+
+class RowCount(Frozen):
+    """How many rows the table must have."""
+
+    minimum: int = 1
+    maximum: int | None = None
+    severity: Severity = "critical"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> RowCount:
+        if self.minimum < 0 or (self.maximum is not None and self.maximum < self.minimum):
+            raise ValueError("needs 0 <= minimum <= maximum")
+        return self
+
+
+class Sample(Frozen):
+    """Keep all rows of one class and a seeded random subset of the other."""
+
+    of: Literal["normal", "anomalous"]
+    rows: int
+    seed: int = 0
+
+
+class Rule(Frozen):
+    """A condition across columns of one row, for example `src_bytes + dst_bytes >= hot`.
+
+    A row for which `check` is false breaks the rule; a row with a missing value in it does not.
+    """
+
+    name: str
+    check: str
+    severity: Severity = "critical"
+    meaning: str = ""
+
+    @model_validator(mode="after")
+    def _parses(self) -> Rule:
+        from data_checks.expressions import parse
+
+        parse(self.check)
+        return self
+
+
+class Split(Frozen):
+    """Shares of train, validation and test, and whether identical rows stay on one side."""
+
+    train: float = 0.6
+    validation: float = 0.2
+    test: float = 0.2
+    group_duplicates: bool = False
+    group_column: str | None = None
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> Split:
+        shares = (self.train, self.validation, self.test)
+        if min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
+            raise ValueError("train, validation and test must be positive and sum to 1")
+        return self
+
+
+class Drift(Frozen):
+    """From which distance on a column counts as drifted (population stability index)."""
+
+    warning: float = 0.1
+    critical: float = 0.25
+    unseen_share: float = 0.01
+
+
+class Contract(Frozen):
+    """What one data set must look like. See the module's description."""
+
+    name: str
+    title: str = ""
+    source: Source
+    columns: tuple[Column, ...]
+    label: Label | None = None
+    slice_column: str | None = None
+    anomaly_ratio: float | None = None
+    ratio_tolerance: float = 0.05
+    ratio_severity: Severity = "warning"
+    rows: RowCount = RowCount()
+    extra_columns: Literal["refuse", "ignore"] = "refuse"
+    sample: Sample | None = None
+    rules: tuple[Rule, ...] = ()
+    max_quarantine_share: float = 0.01
+    split: Split = Split()
+    drift: Drift = Drift()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Contract:
+        from data_checks.expressions import names_in
+
+        names = [column.name for column in self.columns]
+        if self.label is not None:
+            names.append(self.label.column)
+        if not self.feature_columns:
+            raise ValueError("no numeric, categorical or boolean column: nothing to learn from")
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"column named twice: {', '.join(twice)}")
+        for rule in self.rules:
+            readable = {c.name for c in self.columns if c.type != "ignored"}
+            if unknown := sorted(names_in(rule.check) - readable):
+                raise ValueError(f"rule {rule.name!r} uses unknown column {', '.join(unknown)}")
+        for field, column in (
+            ("slice_column", self.slice_column),
+            ("split.group_column", self.split.group_column),
+        ):
+            if column is not None and column not in names:
+                raise ValueError(f"{field} {column!r} is not a column")
+        for field, share in (
+            ("anomaly_ratio", self.anomaly_ratio),
+            ("ratio_tolerance", self.ratio_tolerance),
+            ("max_quarantine_share", self.max_quarantine_share),
+        ):
+            if share is not None and not 0 <= share <= 1:
+                raise ValueError(f"{field} must lie in [0, 1]")
+        if self.label is None and (self.sample is not None or self.anomaly_ratio is not None):
+            raise ValueError("sample and anomaly_ratio need a label")
+        return self
+
+    @property
+    def feature_columns(self) -> tuple[Column, ...]:
+        """The columns a model sees, in order."""
+        return tuple(c for c in self.columns if c.is_feature)
+
+    @property
+    def stored_columns(self) -> tuple[Column, ...]:
+        """The columns kept by `ingest`, in order: all but the ignored ones; the label not."""
+        return tuple(c for c in self.columns if c.type != "ignored")
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """All columns expected in the source, in order, the label last."""
+        label = () if self.label is None else (self.label.column,)
+        return (*(c.name for c in self.columns), *label)
+
+    @property
+    def encoded_width(self) -> int:
+        """Columns of the numeric matrix after one-hot encoding."""
+        return sum(column.encoded_width for column in self.feature_columns)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the contract's canonical JSON: equal contracts, equal digest."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, allow_nan=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def shipped_contracts() -> tuple[str, ...]:
+    """Names of the contracts that come with the package."""
+    folder = resources.files("data_checks") / "contracts"
+    names = (item.name for item in folder.iterdir())
+    return tuple(sorted(name[: -len(".yaml")] for name in names if name.endswith(".yaml")))
+
+
+def load_contract(name_or_path: str | Path) -> Contract:
+    """Read a shipped contract by name, or any contract by path.
+
+    Raises:
+        ContractError: with file, key and line of what is wrong, at most five at once.
+    """
+    path = _resolve(name_or_path)
+    data, lines = read_yaml(path)
+    try:
+        return Contract.model_validate(data)
+    except ValidationError as error:
+        raise ContractError(_message(path, error, lines)) from error
+
+
+def contract_json_schema() -> dict[str, Any]:
+    """JSON Schema of a contract file, for editors."""
+    schema = Contract.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return schema
+
+
+def _resolve(name_or_path: str | Path) -> Path:
+    text = str(name_or_path)
+    if (
+        text.endswith((".yaml", ".yml"))
+        or isinstance(name_or_path, Path)
+        or Path(text).name != text
+    ):
+        return Path(text)
+    shipped = shipped_contracts()
+    if text in shipped:
+        return Path(str(resources.files("data_checks") / "contracts" / f"{text}.yaml"))
+    close = difflib.get_close_matches(text, shipped, n=1)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    raise ContractError(
+        f"no shipped contract is called {text!r}.{hint} Shipped: {', '.join(shipped)}; "
+        "or give the path of a contract file ending in .yaml."
+    )
+
+
+def _message(path: Path, error: ValidationError, lines: dict[Key, int]) -> str:
+    problems = []
+    for item in error.errors()[:5]:
+        key = _known_key(item["loc"], lines)
+        said = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            said = "unknown key"
+        elif item["type"] == "missing":
+            said = f"key '{item['loc'][-1]}' is missing"
+        elif item["type"] == "string_type":
+            said = f"{item['input']!r} is not text; put it in quotes"
+        problems.append(f"{path}, line {lines.get(key, 1)}: '{dotted(key)}': {said}")
+    more = len(error.errors()) - len(problems)
+    return "; ".join(problems) + (f"; and {more} more" if more else "")
+
+
+def _known_key(location: tuple[str | int, ...], lines: dict[Key, int]) -> Key:
+    """The longest part of pydantic's location that is in the file.
+
+    Pydantic adds the chosen member of a union to the path; such parts are skipped.
+    """
+    key: Key = ()
+    for part in location:
+        if (*key, part) in lines:
+            key = (*key, part)
+    return key

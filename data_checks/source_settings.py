@@ -1,0 +1,100 @@
+"""Where a data set comes from, as its contract states it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from data_checks.columns import Frozen
+
+Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+MISSING_MARKERS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
+
+
+class FileSource(Frozen):
+    """What all files have in common.
+
+    `file` is relative to the data folder and, while `confined`, may not leave it. It may be an
+    fsspec URL (`s3://...`). `url` is where the file can be downloaded; `sha256` pins its content.
+    """
+
+    file: str | None = None
+    publisher: str = ""
+    licence: str = ""
+    url: str | None = None
+    sha256: Sha256 | None = None
+    confined: bool = True
+
+
+class CsvSource(FileSource):
+    """Delimited text; `.gz`, `.bz2`, `.zst` by the file's ending."""
+
+    kind: Literal["csv"]
+    header: bool = True
+    delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
+    quote: Annotated[str, StringConstraints(min_length=1, max_length=1)] = '"'
+    encoding: str = "utf-8"
+    missing: tuple[str, ...] = MISSING_MARKERS
+
+
+class ParquetSource(FileSource):
+    """A Parquet file, a folder of them, or a glob."""
+
+    kind: Literal["parquet"]
+
+
+class MatSource(FileSource):
+    """A MATLAB file (format 5): a matrix of features and a vector of labels."""
+
+    kind: Literal["mat"]
+    features: str = "X"
+    labels: str = "y"
+
+
+class SqlSource(Frozen):
+    """A query on any SQLAlchemy URL.
+
+    Credentials never stand in a contract: `url` holds none (drivers read PGPASSWORD and the like),
+    or `url_variable` names the environment variable with the whole URL.
+    """
+
+    kind: Literal["sql"]
+    query: str
+    url: str | None = None
+    url_variable: str | None = None
+    publisher: str = ""
+    licence: str = ""
+
+    @model_validator(mode="after")
+    def _no_credentials(self) -> SqlSource:
+        if (self.url is None) == (self.url_variable is None):
+            raise ValueError("give either url or url_variable")
+        if self.url is not None and has_credentials(self.url):
+            raise ValueError(
+                "url holds a password; remove it and use url_variable or the driver's own variables"
+            )
+        return self
+
+
+class SklearnSource(Frozen):
+    """A table that ships inside scikit-learn, with its class names as label."""
+
+    kind: Literal["sklearn"]
+    dataset: Literal["breast_cancer", "wine", "iris", "digits"]
+    publisher: str = ""
+    licence: str = ""
+
+
+Source = Annotated[
+    CsvSource | ParquetSource | MatSource | SqlSource | SklearnSource, Field(discriminator="kind")
+]
+
+
+def has_credentials(url: str) -> bool:
+    """Whether a URL holds a password: `scheme://user:password@host` or `?password=...`."""
+    _, _, rest = url.partition("://")
+    authority = rest.split("/", 1)[0].split("?", 1)[0]
+    login, at, _ = authority.rpartition("@")
+    query = rest.partition("?")[2].lower()
+    return (bool(at) and ":" in login) or "password=" in query or "pwd=" in query
