@@ -8,7 +8,7 @@ rare `service` levels occur among `normal.` connections only).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -36,12 +36,17 @@ class Column:
             each kept level).
         levels: Vocabulary of a categorical column, in output order.
         drop: Levels that are valid but get no column of their own (a constant indicator).
+        unseen: What a level outside the vocabulary means: `reject` raises, `other` gives an
+            all-zero block.
+        fill: What a missing value is replaced by; None refuses missing values.
     """
 
     name: str
     kind: Kind = "numeric"
     levels: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
+    unseen: UnseenPolicy = "reject"
+    fill: float | str | None = None
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -57,8 +62,6 @@ class Encoder:
 
     Args:
         columns: Feature columns, in output order.
-        unseen: What a level outside the vocabulary means: `reject` raises, `other` gives an
-            all-zero block.
 
     Example:
         >>> encoder = Encoder((Column("age"), Column("sex", "categorical", ("f", "m"))))
@@ -67,7 +70,6 @@ class Encoder:
     """
 
     columns: tuple[Column, ...]
-    unseen: UnseenPolicy = "reject"
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -94,7 +96,7 @@ class Encoder:
 
         Raises:
             EncodingError: A column is absent, a value is missing, infinite, not a number, or
-                outside the vocabulary while `unseen` is `reject`.
+                outside the vocabulary of a column whose `unseen` is `reject`.
         """
         missing = [column.name for column in self.columns if column.name not in table]
         if missing:
@@ -111,7 +113,7 @@ class Encoder:
             width = len(column.feature_names)
             values = table[column.name]
             if column.kind == "categorical":
-                _one_hot(column, values, self.unseen, matrix[:, start : start + width])
+                _one_hot(column, values, matrix[:, start : start + width])
             elif column.kind == "boolean":
                 matrix[:, start] = _booleans(column, values)
             else:
@@ -127,21 +129,26 @@ class Encoder:
     def from_dict(cls, state: Mapping[str, Any]) -> Encoder:
         """Rebuild from `to_dict`."""
         columns = tuple(
-            Column(c["name"], c["kind"], tuple(c["levels"]), tuple(c["drop"]))
-            for c in state["columns"]
+            Column(**{**column, "levels": tuple(column["levels"]), "drop": tuple(column["drop"])})
+            for column in state["columns"]
         )
-        return cls(columns, state["unseen"])
+        return cls(columns)
 
 
 def _numbers(column: Column, values: Any) -> FloatMatrix:
     try:
         numbers = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
+        if column.fill is not None:
+            values = [column.fill if is_missing(value) else value for value in values]
+            return _numbers(replace(column, fill=None), values)
         row = next(i for i, value in enumerate(values) if not _is_number(value))
         raise EncodingError(
             f"column {column.name!r}, row {row}: {list(values)[row]!r} is not a number; "
             "correct the value or declare the column categorical in the contract"
         ) from None
+    if column.fill is not None:
+        numbers = np.where(np.isnan(numbers), float(column.fill), numbers)
     # float32 is what the network computes in: a value beyond its range is as unusable as inf.
     bad = ~(np.abs(numbers) <= np.finfo(np.float32).max)
     if bad.any():
@@ -161,8 +168,21 @@ def _is_number(value: object) -> bool:
     return True
 
 
+def is_missing(value: object) -> bool:
+    """Whether a cell is empty: None, or a value that is not equal to itself (NaN, NaT, NA)."""
+    if value is None:
+        return True
+    try:
+        return not bool(value == value)
+    except TypeError:  # pandas.NA has no truth value
+        return True
+
+
 def _booleans(column: Column, values: Any) -> FloatMatrix:
     array = np.asarray(values)
+    if column.fill is not None and array.dtype.kind not in "biu":
+        array = np.array([column.fill if is_missing(v) else v for v in array.tolist()], object)
+        values = array
     if array.dtype.kind in "biuf":
         ok = (array == 0) | (array == 1)
         numbers = array.astype(np.float64)
@@ -208,9 +228,13 @@ def _level_codes(values: Any, index: Mapping[str, int]) -> NDArray[np.int64]:
     )
 
 
-def _one_hot(column: Column, values: Any, unseen: UnseenPolicy, out: FloatMatrix) -> None:
-    codes = _level_codes(values, {level: i for i, level in enumerate(column.levels)})
-    if unseen == "reject" and (codes < 0).any():
+def _one_hot(column: Column, values: Any, out: FloatMatrix) -> None:
+    index = {level: i for i, level in enumerate(column.levels)}
+    codes = _level_codes(values, index)
+    if column.fill is not None and (codes < 0).any():
+        empty = np.array([is_missing(value) for value in values], dtype=bool)
+        codes[empty] = index[str(column.fill)]
+    if column.unseen == "reject" and (codes < 0).any():
         row = int(np.flatnonzero(codes < 0)[0])
         raise EncodingError(
             f"column {column.name!r}, row {row}: {list(values)[row]!r} is not in the vocabulary "

@@ -51,7 +51,7 @@ def test_every_table_form_encodes_the_same(table):
 
 @given(st.lists(st.sampled_from(["a", "b", "c", "zzz"]), min_size=1))
 def test_one_hot_has_one_indicator_for_a_known_level_and_none_for_an_unseen_one(values):
-    encoder = Encoder((Column("c", "categorical", ("a", "b", "c")),), unseen="other")
+    encoder = Encoder((Column("c", "categorical", ("a", "b", "c"), unseen="other"),))
     sums = encoder.encode({"c": values}).sum(axis=1)
     assert sums.tolist() == [0.0 if value == "zzz" else 1.0 for value in values]
 
@@ -81,6 +81,20 @@ def test_a_bad_value_is_refused_with_column_and_row(column, values, named):
     assert all(word in str(error.value) for word in named)
 
 
+@pytest.mark.parametrize(
+    ("column", "values", "expected"),
+    [
+        (Column("n", fill=7.0), [1.0, None], [[1.0], [7.0]]),
+        (Column("n", fill=7.0), ["1", None], [[1.0], [7.0]]),
+        (Column("b", "boolean", fill=1.0), [False, None], [[0.0], [1.0]]),
+        (Column("c", "categorical", ("a", "b"), fill="b"), ["a", None], [[1, 0], [0, 1]]),
+        (Column("c", "categorical", ("a", "b"), fill="b"), ["a", pd.NA], [[1, 0], [0, 1]]),
+    ],
+)
+def test_a_missing_value_is_filled_only_where_the_column_says_so(column, values, expected):
+    assert Encoder((column,)).encode({column.name: values}).tolist() == expected
+
+
 def test_a_missing_column_is_named():
     with pytest.raises(EncodingError, match="'service', 'host_login'"):
         MIXED.encode({"duration": [1.0], "encrypted": [1]})
@@ -91,3 +105,4 @@ def test_round_trip_through_json():
 
     again = Encoder.from_dict(json.loads(json.dumps(MIXED.to_dict())))
     assert again == MIXED
+    assert again.columns[1].levels == ("http", "ftp", "dns")
