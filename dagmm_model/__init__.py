@@ -1,0 +1,55 @@
+"""DAGMM: the deep autoencoding Gaussian mixture model for anomaly detection.
+
+Zong, Song, Min, Cheng, Lumezanu, Cho and Chen: Deep Autoencoding Gaussian Mixture Model for
+Unsupervised Anomaly Detection. ICLR 2018.
+
+Importing the package is cheap: each public name is loaded at its first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dagmm_model.checkpoint import Checkpointing, CheckpointMismatch
+    from dagmm_model.estimator import DAGMM
+    from dagmm_model.mixture import Mixture, MixtureHealth
+    from dagmm_model.persistence import load_detector, save_detector
+    from dagmm_model.training import EpochRecord, TrainingDiverged
+
+_HOME = {
+    "DAGMM": "estimator",
+    "CheckpointMismatch": "checkpoint",
+    "Checkpointing": "checkpoint",
+    "EpochRecord": "training",
+    "Mixture": "mixture",
+    "MixtureHealth": "mixture",
+    "TrainingDiverged": "training",
+    "load_detector": "persistence",
+    "save_detector": "persistence",
+}
+
+__all__ = [
+    "DAGMM",
+    "CheckpointMismatch",
+    "Checkpointing",
+    "EpochRecord",
+    "Mixture",
+    "MixtureHealth",
+    "TrainingDiverged",
+    "load_detector",
+    "save_detector",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module at first use."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

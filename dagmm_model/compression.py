@@ -1,0 +1,96 @@
+"""The compression network: encoder, decoder, reconstruction features (paper 3.2).
+
+One text for two libraries: every function takes the array namespace ``xp`` (`numpy` or `torch`),
+so that scoring (NumPy, float64, no torch import) and the autograd reference run the same equations.
+Every parameter has a leading axis S of independently seeded members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+FEATURES: dict[str, tuple[str, ...]] = {
+    "paper": ("relative", "cosine"),
+    "log_error": ("log_error",),
+    "log_error_cosine": ("log_error", "cosine"),
+}
+"""Reconstruction features by the name of the setting, in the order in which they enter z."""
+
+SQUARE_FLOOR = 1e-12
+"""Floor of a squared norm: it is clamped, not the root, whose gradient at 0 is infinite."""
+
+LOG_FLOOR = 1e-10
+"""Added to the squared error inside the logarithm: a perfect reconstruction stays finite."""
+
+
+def layers(xp: Any, parameters: Mapping[str, Any], network: str, x: Any) -> Any:
+    """Dense layers with tanh between them, the last one linear.
+
+    Args:
+        xp: `numpy` or `torch`.
+        parameters: ``{network}.{i}.weight`` ``(S, out, in)`` and ``.bias`` ``(S, out)``.
+        network: ``encoder`` or ``decoder``.
+        x: ``(S or 1, n, in)``.
+
+    Returns:
+        ``(S, n, out)``.
+    """
+    depth = sum(name.startswith(f"{network}.") and name.endswith(".weight") for name in parameters)
+    for i in range(depth):
+        weight, bias = parameters[f"{network}.{i}.weight"], parameters[f"{network}.{i}.bias"]
+        x = xp.matmul(x, weight.swapaxes(-1, -2)) + bias[:, None, :]
+        if i < depth - 1:
+            x = xp.tanh(x)
+    return x
+
+
+def reconstruction_features(xp: Any, x: Any, x_hat: Any, kind: str) -> Any:
+    """What the reconstruction tells beside the code: z_r (paper 3.2, equation 3).
+
+    ``relative``: ``|x - x_hat| / |x|``; ``cosine``: ``x . x_hat / (|x| |x_hat|)``; ``log_error``:
+    ``log |x - x_hat|^2``. A row x = 0 has its norm taken as 1 (the distance is then absolute, the
+    cosine 0); x_hat = 0 gives a cosine of 0.
+
+    Args:
+        xp: `numpy` or `torch`.
+        x: ``(S or 1, n, D)``.
+        x_hat: ``(S, n, D)``.
+        kind: a key of `FEATURES`.
+
+    Returns:
+        ``(S, n, len(FEATURES[kind]))``.
+    """
+    difference = x - x_hat
+    error = (difference * difference).sum(-1)
+    square = (x * x).sum(-1)
+    square = xp.where(square > SQUARE_FLOOR, square, xp.ones_like(square))
+    columns = []
+    for name in FEATURES[kind]:
+        if name == "relative":
+            columns.append(xp.sqrt(xp.clip(error, SQUARE_FLOOR, None) / square))
+        elif name == "cosine":
+            square_hat = xp.clip((x_hat * x_hat).sum(-1), SQUARE_FLOOR, None)
+            # Two roots, not one of the product: the product of squares can overflow.
+            columns.append((x * x_hat).sum(-1) / (xp.sqrt(square) * xp.sqrt(square_hat)))
+        else:
+            columns.append(xp.log(error + LOG_FLOOR))
+    return xp.stack(columns, -1)
+
+
+def compress(xp: Any, parameters: Mapping[str, Any], x: Any, kind: str) -> tuple[Any, Any]:
+    """Latent rows and reconstructions: z = [z_c, z_r] (paper 3.2, equations 1-4).
+
+    Args:
+        xp: `numpy` or `torch`.
+        parameters: all weights of the S members.
+        x: ``(S or 1, n, D)`` scaled rows.
+        kind: a key of `FEATURES`.
+
+    Returns:
+        z ``(S, n, L)`` and x_hat ``(S, n, D)``.
+    """
+    z_c = layers(xp, parameters, "encoder", x)
+    x_hat = layers(xp, parameters, "decoder", z_c)
+    z_r = reconstruction_features(xp, x, x_hat, kind)
+    return xp.concatenate([z_c, z_r], -1), x_hat

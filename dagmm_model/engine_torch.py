@@ -1,0 +1,170 @@
+"""The autograd engine: the readable reference on a CPU, and the engine on CUDA."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dagmm_model.engine import dropout_masks
+from dagmm_model.mixture import MAX_JITTER, JitterWarning
+from dagmm_model.network import Parameters
+from dagmm_model.objective import BatchMixture, Losses, objective
+from dagmm_model.presets import Settings
+
+BETAS = (0.9, 0.999)
+EPSILON = 1e-8
+
+
+class TorchEngine:
+    """Adam on the objective of `dagmm_model.objective`, the data in one tensor on the device.
+
+    Args:
+        x: ``(n, D)`` scaled training rows.
+        sample_weight: ``(n,)`` or None for ones.
+        parameters: starting values, each ``(S, ...)``.
+        settings: of the run.
+        device: cpu or cuda[:index].
+        dtype: of the networks; the mixture is float64 in any case.
+    """
+
+    def __init__(
+        self,
+        x: NDArray[np.floating],
+        sample_weight: NDArray[np.float64] | None,
+        parameters: Parameters,
+        settings: Settings,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.settings = settings
+        self.jitter = settings.jitter
+        self._device = torch.device(device)
+        self._x = torch.as_tensor(x).to(self._device, dtype)
+        weight = np.ones(len(x)) if sample_weight is None else sample_weight
+        self._weight = torch.as_tensor(weight).to(self._device, torch.float64)
+        self._parameters = {
+            name: torch.tensor(value, device=self._device, dtype=dtype, requires_grad=True)
+            for name, value in parameters.items()
+        }
+        self._first = {name: torch.zeros_like(p) for name, p in self._parameters.items()}
+        self._second = {name: torch.zeros_like(p) for name, p in self._parameters.items()}
+        self._steps = 0
+        self._last: BatchMixture | None = None
+
+    def run(
+        self,
+        order: NDArray[np.int64],
+        learning_rate: float,
+        dropout: Sequence[np.random.Generator],
+    ) -> NDArray[np.float64]:
+        """See `dagmm_model.engine.Engine.run`."""
+        losses = []
+        for step in range(order.shape[1]):
+            rows = torch.as_tensor(order[:, step]).to(self._device)
+            terms = self.gradients(rows, dropout)
+            row = torch.stack([term.detach() for term in terms], dim=1)
+            losses.append(row)
+            if not bool(torch.isfinite(row).all()):
+                break
+            self._clip()
+            self._adam(learning_rate)
+        return torch.stack(losses).cpu().numpy()
+
+    def gradients(self, rows: Tensor, dropout: Sequence[np.random.Generator]) -> Losses:
+        """Losses of a batch, rows ``(S, b)``; the gradients are left in the parameters."""
+        masks = None
+        if self.settings.dropout > 0:
+            dtype = np.float64 if self._x.dtype == torch.float64 else np.float32
+            drawn = dropout_masks(
+                dropout,
+                rows.shape[1],
+                self.settings.estimation_widths,
+                self.settings.dropout,
+                dtype,
+            )
+            masks = [torch.as_tensor(m).transpose(1, 2).to(self._device) for m in drawn]
+        x, weight = self._x[rows], self._weight[rows]
+        while True:
+            losses, mixture = objective(
+                self._parameters, x, weight, self.settings, self.jitter, masks
+            )
+            if self._positive_definite(mixture.covariance.detach()):
+                break
+        for parameter in self._parameters.values():
+            parameter.grad = None
+        torch.autograd.backward(losses.total.sum())
+        self._last = BatchMixture(*(part.detach() for part in mixture))
+        return losses
+
+    def _positive_definite(self, covariance: Tensor) -> bool:
+        """Whether to go on; otherwise the jitter was raised and the step is computed again."""
+        info = torch.linalg.cholesky_ex(covariance).info
+        if not bool(info.any()) or not bool(torch.isfinite(covariance).all()):
+            return True
+        raised = max(self.jitter * 10.0, 1e-12)
+        if raised > MAX_JITTER:
+            return True  # the energy is then not finite, and reported as such
+        warnings.warn(
+            f"jitter raised from {self.jitter:g} to {raised:g} in training", JitterWarning, 3
+        )
+        self.jitter = raised
+        return False
+
+    def _clip(self) -> None:
+        limit = self.settings.gradient_clip
+        if limit is None:
+            return
+        grads = [p.grad for p in self._parameters.values() if p.grad is not None]
+        squares = torch.stack([g.flatten(1).double().square().sum(1) for g in grads]).sum(0)
+        factor = torch.clip(limit / (torch.sqrt(squares) + 1e-12), None, 1.0).to(grads[0].dtype)
+        for grad in grads:
+            grad *= factor.reshape(-1, *[1] * (grad.ndim - 1))
+
+    def _adam(self, learning_rate: float) -> None:
+        """Adam (Kingma and Ba, 2015), bias-corrected."""
+        self._steps += 1
+        size = learning_rate / (1.0 - BETAS[0] ** self._steps)
+        root = (1.0 - BETAS[1] ** self._steps) ** 0.5
+        with torch.no_grad():
+            for name, parameter in self._parameters.items():
+                grad = parameter.grad
+                assert grad is not None
+                first, second = self._first[name], self._second[name]
+                first.mul_(BETAS[0]).add_(grad, alpha=1.0 - BETAS[0])
+                second.mul_(BETAS[1]).addcmul_(grad, grad, value=1.0 - BETAS[1])
+                parameter.addcdiv_(first, second.sqrt().div_(root).add_(EPSILON), value=-size)
+
+    def parameters(self) -> Parameters:
+        """See `dagmm_model.engine.Engine.parameters`."""
+        return {name: p.detach().cpu().numpy().copy() for name, p in self._parameters.items()}
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """See `dagmm_model.engine.Engine.state`."""
+        state: dict[str, NDArray[np.generic]] = {
+            "steps": np.array(self._steps),
+            "jitter": np.array(self.jitter),
+        }
+        for name, parameter in self._parameters.items():
+            state[f"parameter.{name}"] = parameter.detach().cpu().numpy().copy()
+            state[f"first.{name}"] = self._first[name].cpu().numpy().copy()
+            state[f"second.{name}"] = self._second[name].cpu().numpy().copy()
+        return state
+
+    def load(self, state: dict[str, NDArray[np.generic]]) -> None:
+        """See `dagmm_model.engine.Engine.load`."""
+        self._steps, self.jitter = int(state["steps"]), float(state["jitter"])
+        with torch.no_grad():
+            for name, parameter in self._parameters.items():
+                parameter.copy_(torch.as_tensor(state[f"parameter.{name}"]))
+                self._first[name].copy_(torch.as_tensor(state[f"first.{name}"]))
+                self._second[name].copy_(torch.as_tensor(state[f"second.{name}"]))
+
+    def mixture(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """See `dagmm_model.engine.Engine.mixture`."""
+        assert self._last is not None
+        return self._last.phi.cpu().numpy(), self._last.covariance.cpu().numpy()

@@ -1,0 +1,394 @@
+"""DAGMM as a scikit-learn estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Real
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from dagmm_model.checkpoint import Checkpointing
+from dagmm_model.explanation import Explanation, explain
+from dagmm_model.inference import Scorer, chunks, fit_scorer
+from dagmm_model.mixture import Mixture, MixtureHealth
+from dagmm_model.presets import Settings, resolve
+from dagmm_model.rows import canonical_order, counts
+from dagmm_model.scaling import Scaler
+from dagmm_model.training import EpochRecord, Observer, train
+
+Float = NDArray[np.float64]
+
+LARGEST_TRAINED = 1e15
+"""Scaled training values beyond this are refused: their squares overflow float32."""
+
+OVERRIDES = (
+    "encoder_widths",
+    "estimation_widths",
+    "n_components",
+    "dropout",
+    "scaling",
+    "reconstruction_features",
+    "latent_scaling",
+    "members",
+    "lambda_energy",
+    "lambda_penalty",
+    "reconstruction_reduction",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "learning_rate_schedule",
+    "gradient_clip",
+    "jitter",
+    "early_stopping",
+    "keep_best",
+    "validation_fraction",
+    "evaluate_every",
+)
+"""Parameters that replace a setting of the preset unless None."""
+
+
+class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Deep autoencoding Gaussian mixture model (Zong et al., ICLR 2018).
+
+    An autoencoder compresses a row to a code; the code and the reconstruction's error form the
+    latent row z; an estimation network assigns z to the components of a Gaussian mixture; all are
+    trained together. The energy of a row, its negative log-likelihood under the mixture of all
+    training rows, says how anomalous it is: higher = more anomalous.
+
+    Rows must be numeric, with categories already one-hot encoded; scaling is part of the
+    estimator. The result does not depend on the order of the rows.
+
+    Every parameter that is None is taken from the preset; `Settings` describes them.
+
+    Args:
+        preset: recommended, paper, paper-kddcup, paper-kddcup-rev, paper-thyroid or
+            paper-arrhythmia.
+        encoder_widths: units of the encoder's layers, the last is the code.
+        estimation_widths: units of the estimation network's hidden layers.
+        n_components: mixture components K.
+        dropout: rate in the estimation network.
+        scaling: none, minmax, standard or robust.
+        reconstruction_features: paper, log_error or log_error_cosine.
+        latent_scaling: none or standardised.
+        members: independently seeded networks whose energies are averaged.
+        lambda_energy: weight of the energy (lambda_1 of the paper's equation 8).
+        lambda_penalty: weight of the singularity penalty (lambda_2).
+        reconstruction_reduction: sum (the paper's squared norm) or mean over the columns.
+        epochs: passes over the rows.
+        batch_size: largest number of rows of a step.
+        learning_rate: of Adam.
+        learning_rate_schedule: constant or cosine.
+        gradient_clip: largest norm of a member's gradient.
+        jitter: relative jitter of the covariances.
+        early_stopping: evaluations without a better validation energy before training stops.
+        keep_best: keep the epoch of the lowest validation energy.
+        validation_fraction: share of the rows held out where an epoch is chosen and no validation
+            rows are given.
+        evaluate_every: epochs between two validation energies.
+        contamination: expected share of anomalies in the training rows, in (0, 0.5]; it sets
+            ``offset_`` and nothing else.
+        engine: auto, numpy or torch.
+        device: auto, cpu, cuda or cuda:N.
+        random_state: seed of the members.
+
+    Attributes:
+        settings_: the resolved `Settings`.
+        mixtures_: one `Mixture` for each member.
+        health_: `MixtureHealth` of the first member.
+        history_: an `EpochRecord` for each epoch.
+        n_iter_: number of epochs trained.
+        kept_: epoch kept for each member.
+        offset_: threshold on `score_samples`: rows below it are anomalies.
+        n_features_in_: columns.
+        feature_names_in_: their names, where X had some.
+
+    Example:
+        >>> import numpy as np
+        >>> from dagmm_model import DAGMM
+        >>> rows = np.random.default_rng(0).normal(size=(200, 4))
+        >>> detector = DAGMM(epochs=20, members=1, random_state=0).fit(rows)
+        >>> detector.energy([[0.0, 0.0, 0.0, 0.0]]) < detector.energy([[9.0, -9.0, 9.0, 9.0]])
+        array([ True])
+    """
+
+    settings_: Settings
+    history_: tuple[EpochRecord, ...]
+    kept_: tuple[int, ...]
+    n_iter_: int
+    offset_: float
+    n_features_in_: int
+    _scaler: Scaler
+    _scorer: Scorer
+
+    def __init__(
+        self,
+        *,
+        preset: str = "recommended",
+        encoder_widths: Sequence[int] | None = None,
+        estimation_widths: Sequence[int] | None = None,
+        n_components: int | None = None,
+        dropout: float | None = None,
+        scaling: str | None = None,
+        reconstruction_features: str | None = None,
+        latent_scaling: str | None = None,
+        members: int | None = None,
+        lambda_energy: float | None = None,
+        lambda_penalty: float | None = None,
+        reconstruction_reduction: str | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        learning_rate_schedule: str | None = None,
+        gradient_clip: float | None = None,
+        jitter: float | None = None,
+        early_stopping: int | None = None,
+        keep_best: bool | None = None,
+        validation_fraction: float | None = None,
+        evaluate_every: int | None = None,
+        contamination: float = 0.1,
+        engine: str = "auto",
+        device: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.preset = preset
+        self.encoder_widths = encoder_widths
+        self.estimation_widths = estimation_widths
+        self.n_components = n_components
+        self.dropout = dropout
+        self.scaling = scaling
+        self.reconstruction_features = reconstruction_features
+        self.latent_scaling = latent_scaling
+        self.members = members
+        self.lambda_energy = lambda_energy
+        self.lambda_penalty = lambda_penalty
+        self.reconstruction_reduction = reconstruction_reduction
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_schedule = learning_rate_schedule
+        self.gradient_clip = gradient_clip
+        self.jitter = jitter
+        self.early_stopping = early_stopping
+        self.keep_best = keep_best
+        self.validation_fraction = validation_fraction
+        self.evaluate_every = evaluate_every
+        self.contamination = contamination
+        self.engine = engine
+        self.device = device
+        self.random_state = random_state
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: object = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        validation: ArrayLike | None = None,
+        observers: Sequence[Observer] = (),
+        checkpoint: Checkpointing | None = None,
+    ) -> Self:
+        """Train on the rows of X, which may contain anomalies.
+
+        Args:
+            X: ``(n, D)`` numeric rows, finite.
+            y: ignored.
+            sample_weight: ``(n,)`` non-negative weights; see `dagmm_model.rows.counts`.
+            validation: ``(m, D)`` rows whose energy chooses the epoch (with ``early_stopping`` or
+                ``keep_best``) or is only recorded.
+            observers: called with the `EpochRecord` of each epoch.
+            checkpoint: where to write checkpoints and resume from.
+
+        Raises:
+            ValueError: rows or settings that cannot be used.
+            TrainingDiverged: a loss became infinite or NaN.
+            CheckpointMismatch: the checkpoint is of another run.
+        """
+        if (
+            not isinstance(self.contamination, Real)
+            or isinstance(self.contamination, bool)
+            or not 0 < self.contamination <= 0.5
+        ):
+            raise ValueError(
+                f"contamination={self.contamination!r} cannot be used; give a share in (0, 0.5]"
+            )
+        X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        given = X
+        X, weight = _training_rows(X, sample_weight)
+        settings = self._resolve(*X.shape)
+        if len(X) < max(2, settings.n_components):
+            raise ValueError(
+                f"n_samples={len(X)} rows cannot carry {settings.n_components} mixture components; "
+                "give at least as many rows, or lower n_components"
+            )
+        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=settings.members)
+        selecting = settings.keep_best or settings.early_stopping is not None
+        held = None
+        if validation is not None:
+            held = validate_data(self, validation, dtype=[np.float64, np.float32], reset=False)
+        elif selecting:
+            X, weight, held = _hold_out(X, weight, settings, int(seeds[0]))
+        scaler = Scaler.fit(settings.scaling, X)
+        trained = train(
+            _scaled32(scaler, X),
+            settings,
+            [int(seed) for seed in seeds],
+            sample_weight=weight,
+            validation=None if held is None else _scaled32(scaler, held),
+            observers=observers,
+            checkpoint=checkpoint,
+            engine=self.engine,
+            device=self.device,
+        )
+        self.settings_ = settings
+        self._scaler = scaler
+        self._scorer = fit_scorer(
+            trained.parameters,
+            settings,
+            trained.jitter,
+            lambda part: scaler.transform(X[part]),
+            len(X),
+            weight,
+        )
+        self.history_ = trained.history
+        self.kept_ = trained.kept
+        self.n_iter_ = len(trained.history)
+        scores = -self._energy(given)
+        self.offset_ = _quantile(scores, self.contamination, sample_weight)
+        return self
+
+    def _resolve(self, n_rows: int, n_features: int) -> Settings:
+        overrides = {name: getattr(self, name) for name in OVERRIDES}
+        for name in ("encoder_widths", "estimation_widths"):
+            if overrides[name] is not None:
+                overrides[name] = tuple(int(width) for width in overrides[name])
+        return resolve(self.preset, n_features, n_rows, overrides)
+
+    @property
+    def mixtures_(self) -> tuple[Mixture, ...]:
+        """The mixture of each member."""
+        check_is_fitted(self)
+        return self._scorer.mixtures
+
+    @property
+    def health_(self) -> MixtureHealth:
+        """Health of the first member's mixture."""
+        return self.mixtures_[0].health()
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether `fit` has ended."""
+        return hasattr(self, "offset_")
+
+    def _rows(self, X: ArrayLike) -> NDArray[np.floating]:
+        check_is_fitted(self)
+        rows: NDArray[np.floating] = validate_data(
+            self, X, dtype=[np.float64, np.float32], reset=False
+        )
+        return rows
+
+    def _energy(self, rows: NDArray[np.floating]) -> Float:
+        out = np.empty(len(rows))
+        for part in chunks(len(rows)):
+            out[part] = self._scorer.energy(self._scaler.transform(rows[part]))
+        return out
+
+    def energy(self, X: ArrayLike) -> Float:
+        """Sample energy (paper, equation 6), higher = more anomalous.
+
+        Args:
+            X: ``(n, D)`` rows.
+
+        Returns:
+            ``(n,)`` float64.
+        """
+        return self._energy(self._rows(X))
+
+    def score_samples(self, X: ArrayLike) -> Float:
+        """``-energy(X)``, the log-likelihood: higher = more normal, ``(n,)``."""
+        return -self.energy(X)
+
+    def decision_function(self, X: ArrayLike) -> Float:
+        """``score_samples(X) - offset_``: negative for anomalies, ``(n,)``."""
+        result: Float = self.score_samples(X) - self.offset_
+        return result
+
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+        """+1 for normal rows, -1 for anomalies, ``(n,)``."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def latent(self, X: ArrayLike) -> Float:
+        """Latent rows z ``(n, L)`` of the first member: the code, then the error's features."""
+        rows = self._rows(X)
+        return np.concatenate(
+            [
+                self._scorer.latent(self._scaler.transform(rows[part]))[0]
+                for part in chunks(len(rows))
+            ]
+        )
+
+    def explain(self, X: ArrayLike) -> Explanation:
+        """Shares of the columns in the reconstruction error, and the responsible component."""
+        return explain(self._scorer, self._scaler.transform(self._rows(X)))
+
+
+def _training_rows(
+    X: NDArray[np.floating], sample_weight: ArrayLike | None
+) -> tuple[NDArray[np.floating], Float | None]:
+    """Rows in their canonical order, and their weights unless these were counts."""
+    if sample_weight is None:
+        return X[canonical_order(X)], None
+    weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    X, weight = X[weight > 0], weight[weight > 0]
+    if len(X) == 0:
+        raise ValueError("sample_weight is 0 for every row; give a positive weight to some")
+    order = canonical_order(X)
+    X, weight = X[order], weight[order]
+    repeats = counts(weight)
+    if repeats is not None:
+        return np.repeat(X, repeats, axis=0), None
+    return X, weight / weight.mean()
+
+
+def _hold_out(
+    X: NDArray[np.floating], weight: Float | None, settings: Settings, seed: int
+) -> tuple[NDArray[np.floating], Float | None, NDArray[np.floating]]:
+    """Training rows, their weights, and the rows held out to choose an epoch."""
+    held = max(1, round(settings.validation_fraction * len(X)))
+    if len(X) - held < max(2, settings.n_components):
+        raise ValueError(
+            f"n_samples={len(X)} rows are too few to hold {held} out; give validation=, or switch "
+            "keep_best and early_stopping off"
+        )
+    shuffled = np.random.default_rng([seed, 1]).permutation(len(X))
+    kept = np.sort(shuffled[held:])
+    return X[kept], None if weight is None else weight[kept], X[shuffled[:held]]
+
+
+def _scaled32(scaler: Scaler, X: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Scaled rows in the type that the engines compute in."""
+    out = np.empty(X.shape, np.float32)
+    for part in chunks(len(X)):
+        scaled = scaler.transform(X[part])
+        if scaled.size and np.abs(scaled).max() > LARGEST_TRAINED:
+            row, column = np.argwhere(np.abs(scaled) > LARGEST_TRAINED)[0]
+            raise ValueError(
+                f"column {column}: value {X[part][row, column]:g} is too large to train on with "
+                f"scaling={scaler.kind!r}; use scaling='robust' or remove it"
+            )
+        out[part] = scaled
+    return out
+
+
+def _quantile(scores: Float, share: float, sample_weight: ArrayLike | None) -> float:
+    """The score below which that share of the (weighted) training rows lies."""
+    if sample_weight is None:
+        return float(np.percentile(scores, 100.0 * share))
+    weight = np.asarray(sample_weight, dtype=np.float64)
+    repeats = counts(weight[weight > 0])
+    if repeats is not None:
+        return float(np.percentile(np.repeat(scores[weight > 0], repeats), 100.0 * share))
+    return float(np.percentile(scores, 100.0 * share, weights=weight, method="inverted_cdf"))

@@ -1,0 +1,142 @@
+"""From scaled rows to energies in float64 NumPy: no torch, no dependence on the batch.
+
+A row's energy is computed in float64 throughout, so it does not depend on the rows it is scored
+with beyond the last digits (relative 1e-10, whatever the condition of the covariances).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dagmm_model.compression import compress, layers
+from dagmm_model.estimation import membership, membership_logits
+from dagmm_model.mixture import LATENT_VARIANCE_FLOOR, Mixture, Moments
+from dagmm_model.network import Parameters, latent_width
+from dagmm_model.presets import Settings
+
+Float = NDArray[np.float64]
+Rows = NDArray[np.floating]
+
+CHUNK = 1024
+"""Rows computed at a time: their activations stay in the processor's cache."""
+
+
+def chunks(n: int) -> Iterator[slice]:
+    """Consecutive slices of at most `CHUNK` rows."""
+    for start in range(0, n, CHUNK):
+        yield slice(start, min(start + CHUNK, n))
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """What is needed to score scaled rows.
+
+    Attributes:
+        settings: of the detector.
+        parameters: of the S members, each ``(S, ...)``.
+        latent_mean: ``(S, L)`` and
+        latent_scale: ``(S, L)`` taken off and divided by where the latent is standardised.
+        mixtures: one for each member.
+        energy_mean: ``(S,)`` and
+        energy_scale: ``(S,)`` of the members' energies over the training rows.
+    """
+
+    settings: Settings
+    parameters: Parameters
+    latent_mean: Float
+    latent_scale: Float
+    mixtures: tuple[Mixture, ...]
+    energy_mean: Float
+    energy_scale: Float
+
+    @cached_property
+    def _double(self) -> dict[str, Float]:
+        return {name: value.astype(np.float64) for name, value in self.parameters.items()}
+
+    def latent(self, x: Rows) -> Float:
+        """Latent rows ``(S, n, L)`` as the mixture sees them, of scaled rows ``(n, D)``."""
+        z = raw_latent(self._double, self.settings, x)
+        result: Float = (z - self.latent_mean[:, None]) / self.latent_scale[:, None]
+        return result
+
+    def member_energies(self, x: Rows) -> Float:
+        """Energy of each scaled row under each member, ``(S, n)``."""
+        z = self.latent(x)
+        return np.stack([m.energy(rows) for m, rows in zip(self.mixtures, z, strict=True)])
+
+    def energy(self, x: Rows) -> Float:
+        """The detector's energy of scaled rows ``(n, D)``: ``(n,)``.
+
+        Of one member its energy; of several, the mean of their energies, each standardised by its
+        mean and standard deviation over the training rows.
+        """
+        energies = self.member_energies(x)
+        if len(energies) == 1:
+            first: Float = energies[0]
+            return first
+        standardised = (energies - self.energy_mean[:, None]) / self.energy_scale[:, None]
+        result: Float = standardised.mean(axis=0)
+        return result
+
+    def reconstruct(self, x: Rows) -> Float:
+        """Reconstructions ``(S, n, D)`` of scaled rows ``(n, D)``."""
+        batch = np.asarray(x, dtype=np.float64)[None]
+        code = layers(np, self._double, "encoder", batch)
+        result: Float = layers(np, self._double, "decoder", code)
+        return result
+
+
+def raw_latent(parameters: dict[str, Float], settings: Settings, x: Rows) -> Float:
+    """Latent rows ``(S, n, L)`` before any standardisation, of scaled rows ``(n, D)``."""
+    members = len(next(iter(parameters.values())))
+    out = np.empty((members, len(x), latent_width(settings)))
+    for part in chunks(len(x)):
+        rows = np.asarray(x[part], dtype=np.float64)[None]
+        out[:, part] = compress(np, parameters, rows, settings.reconstruction_features)[0]
+    return out
+
+
+def fit_scorer(
+    parameters: Parameters,
+    settings: Settings,
+    jitter: float,
+    x: Callable[[slice], Rows],
+    n: int,
+    sample_weight: Float | None = None,
+) -> Scorer:
+    """The mixture of all training rows, dropout off, in float64 (paper, equation 5).
+
+    Args:
+        parameters: of the trained members.
+        settings: of the detector.
+        jitter: relative jitter, the one used in training.
+        x: gives the scaled rows of a slice.
+        n: number of training rows.
+        sample_weight: ``(n,)`` or None.
+    """
+    double = {name: value.astype(np.float64) for name, value in parameters.items()}
+    z = np.concatenate([raw_latent(double, settings, x(part)) for part in chunks(n)], axis=1)
+    members = len(z)
+    mean, scale = np.zeros((members, z.shape[2])), np.ones((members, z.shape[2]))
+    if settings.latent_scaling == "standardised":
+        mean = np.average(z, axis=1, weights=sample_weight)
+        variance = np.average((z - mean[:, None]) ** 2, axis=1, weights=sample_weight)
+        scale = np.sqrt(variance + LATENT_VARIANCE_FLOOR)
+        z = (z - mean[:, None]) / scale[:, None]
+    parts: list[list[Moments]] = [[] for _ in range(members)]
+    for part in chunks(n):
+        gamma = membership(np, membership_logits(np, double, z[:, part]))
+        weight = None if sample_weight is None else sample_weight[part]
+        for s in range(members):
+            parts[s].append(Moments.of(z[s, part], gamma[s], weight))
+    mixtures = tuple(reduce(Moments.merge, moments).mixture(jitter) for moments in parts)
+    energies = np.stack([m.energy(rows) for m, rows in zip(mixtures, z, strict=True)])
+    centre = np.average(energies, axis=1, weights=sample_weight)
+    spread = np.average((energies - centre[:, None]) ** 2, axis=1, weights=sample_weight)
+    scale_of_energy = np.where(spread > 0, np.sqrt(spread), 1.0)
+    return Scorer(settings, parameters, mean, scale, mixtures, centre, scale_of_energy)

@@ -1,0 +1,270 @@
+"""The Gaussian mixture over the latent space: statistics, energy, health (paper 3.3-3.4).
+
+Everything here is float64 NumPy. Statistics are kept as mergeable moments, so that a mixture
+computed in chunks, in any order and on any partition of the rows, equals the one computed at once.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float64]
+
+VARIANCE_FLOOR = 1e-6
+"""Smallest coordinate variance that the relative jitter refers to (a constant coordinate has 0)."""
+
+LATENT_VARIANCE_FLOOR = 1e-12
+"""Added to the variance where the latent is standardised: a constant coordinate becomes 0."""
+
+WEIGHT_FLOOR = 1e-10
+"""In training, the smallest share a component's statistics are divided by."""
+
+EMPTY_SHARE = 1e-10
+"""A component with a smaller share of the rows is empty: it takes no part in the energy."""
+
+MAX_JITTER = 1e-2
+LOG_2PI = float(np.log(2.0 * np.pi))
+
+
+class JitterWarning(UserWarning):
+    """A covariance was not positive definite with the chosen jitter, which was raised."""
+
+
+class MixtureError(ValueError):
+    """No usable mixture can be made of these rows."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mergeable statistics of K components: soft counts, means, centred second moments.
+
+    Attributes:
+        weight: ``(K,)`` sums of the (weighted) memberships.
+        mean: ``(K, L)`` component means.
+        scatter: ``(K, L, L)`` sums of membership times centred outer products.
+    """
+
+    weight: Float
+    mean: Float
+    scatter: Float
+
+    @classmethod
+    def of(cls, z: Float, gamma: Float, sample_weight: Float | None = None) -> Moments:
+        """Moments of one chunk of rows (paper, equation 5).
+
+        Args:
+            z: ``(n, L)`` latent rows.
+            gamma: ``(n, K)`` memberships, rows summing to one.
+            sample_weight: ``(n,)`` non-negative weights, or None for ones.
+
+        Returns:
+            The moments; a component without weight has mean 0 and scatter 0.
+        """
+        z = np.asarray(z, dtype=np.float64)
+        gamma = np.asarray(gamma, dtype=np.float64)
+        if sample_weight is not None:
+            gamma = gamma * sample_weight[:, None]
+        weight = gamma.sum(axis=0)
+        safe = np.where(weight > 0, weight, 1.0)
+        # Centred on the chunk's mean first: exact also for data far from the origin.
+        origin = z.mean(axis=0) if len(z) else np.zeros(z.shape[1])
+        mean = gamma.T @ (z - origin) / safe[:, None] + origin
+        mean[weight <= 0] = 0.0
+        scatter = np.empty((gamma.shape[1], z.shape[1], z.shape[1]))
+        for k in range(gamma.shape[1]):
+            centred = z - mean[k]
+            scatter[k] = (gamma[:, k, None] * centred).T @ centred
+        return cls(weight, mean, scatter)
+
+    def merge(self, other: Moments) -> Moments:
+        """Moments of the union of two disjoint sets of rows, the between-set term included.
+
+        The update of Chan, Golub and LeVeque (1979), weighted.
+        """
+        weight = self.weight + other.weight
+        safe = np.where(weight > 0, weight, 1.0)
+        delta = other.mean - self.mean
+        share = other.weight / safe
+        between = (self.weight * share)[:, None, None] * delta[:, :, None] * delta[:, None, :]
+        return Moments(
+            weight, self.mean + share[:, None] * delta, self.scatter + other.scatter + between
+        )
+
+    def mixture(self, jitter: float) -> Mixture:
+        """The mixture of these moments (paper, equation 5).
+
+        An empty component (share below `EMPTY_SHARE`) gets phi 0 and, for a defined answer, the
+        mean and covariance of all rows.
+
+        Args:
+            jitter: relative jitter, see `Mixture`.
+
+        Raises:
+            MixtureError: the moments hold no rows or are not finite.
+        """
+        total = float(self.weight.sum())
+        if not (np.isfinite(total) and total > 0 and np.isfinite(self.scatter).all()):
+            raise MixtureError(
+                "the latent rows give no finite mixture: no rows, or values that overflow; "
+                "check the input's scaling or lower the learning rate"
+            )
+        phi = self.weight / total
+        empty = phi < EMPTY_SHARE
+        safe = np.where(empty, 1.0, self.weight)
+        mean, sigma = self.mean.copy(), self.scatter / safe[:, None, None]
+        if empty.any():
+            centre = phi @ self.mean
+            offset = self.mean - centre
+            pooled = (self.scatter.sum(axis=0) + (offset.T * self.weight) @ offset) / total
+            mean[empty], sigma[empty] = centre, pooled
+            phi = np.where(empty, 0.0, phi)
+            phi = phi / phi.sum()
+        return Mixture.stable(phi, mean, sigma, jitter)
+
+
+@dataclass(frozen=True)
+class MixtureHealth:
+    """How much of the mixture is at work.
+
+    Attributes:
+        min_phi: smallest share of a component.
+        max_condition: largest condition number of a component's covariance (jitter included).
+        conditions: condition number of each component.
+        effective_components: exponential of the entropy of phi, between 1 and K.
+    """
+
+    min_phi: float
+    max_condition: float
+    conditions: tuple[float, ...]
+    effective_components: float
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A Gaussian mixture with K components in L dimensions, float64.
+
+    The covariance used is ``sigma + jitter * diag(v)``, with v the variance of each coordinate
+    over all rows, at least `VARIANCE_FLOOR`. It is relative to the scale of each coordinate, so
+    the jitter means the same for a latent of any unit.
+
+    Attributes:
+        phi: ``(K,)`` shares, summing to one; 0 marks an empty component.
+        mu: ``(K, L)`` means.
+        sigma: ``(K, L, L)`` covariances without jitter.
+        jitter: relative jitter in use (raised, with a warning, when it was too small).
+    """
+
+    phi: Float
+    mu: Float
+    sigma: Float
+    jitter: float
+
+    @classmethod
+    def stable(cls, phi: Float, mu: Float, sigma: Float, jitter: float) -> Mixture:
+        """The mixture with the smallest jitter, from the given one on, that is positive definite.
+
+        Raises:
+            MixtureError: not even `MAX_JITTER` is enough.
+        """
+        used = jitter
+        while True:
+            mixture = cls(phi, mu, sigma, used)
+            try:
+                np.linalg.cholesky(mixture.covariance)
+            except np.linalg.LinAlgError:
+                used = max(used * 10.0, 1e-12)
+                if used > MAX_JITTER:
+                    raise MixtureError(
+                        f"a covariance is not positive definite even with jitter {MAX_JITTER}; "
+                        "the latent rows are not finite or all but one coordinate are constant"
+                    ) from None
+            else:
+                break
+        if used != jitter:
+            warnings.warn(
+                f"jitter raised from {jitter:g} to {used:g}: a component's covariance was not "
+                "positive definite; use fewer components, a narrower code or a larger jitter",
+                JitterWarning,
+                stacklevel=2,
+            )
+        return mixture
+
+    @cached_property
+    def spread(self) -> Float:
+        """``(L,)`` variance of each coordinate over all rows, at least `VARIANCE_FLOOR`."""
+        offset = self.mu - self.phi @ self.mu
+        diagonal = np.diagonal(self.sigma, axis1=1, axis2=2)
+        return np.maximum(self.phi @ (diagonal + offset**2), VARIANCE_FLOOR)
+
+    @cached_property
+    def covariance(self) -> Float:
+        """``(K, L, L)`` covariances with the jitter."""
+        return self.sigma + self.jitter * np.diag(self.spread)
+
+    @cached_property
+    def _whitening(self) -> tuple[Float, Float]:
+        """Inverse Cholesky factors ``(K, L, L)`` and log normalisers ``(K,)``, phi included."""
+        factor = np.linalg.cholesky(self.covariance)
+        inverse = np.linalg.inv(factor)
+        log_det = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
+        with np.errstate(divide="ignore"):
+            log_phi = np.log(self.phi)
+        return inverse, log_phi - log_det - 0.5 * self.mu.shape[1] * LOG_2PI
+
+    def log_joint(self, z: Float) -> Float:
+        """``(n, K)`` log of share times density of each component at each row of z ``(n, L)``."""
+        z = np.asarray(z, dtype=np.float64)
+        inverse, constant = self._whitening
+        out = np.empty((len(z), len(self.phi)))
+        for k in range(len(self.phi)):
+            white = (z - self.mu[k]) @ inverse[k].T
+            np.einsum("nl,nl->n", white, white, out=out[:, k])
+        out *= -0.5
+        out += constant
+        return out
+
+    def energy(self, z: Float) -> Float:
+        """Sample energy, ``-log sum_k phi_k N(z | mu_k, sigma_k)`` (paper, equation 6).
+
+        Args:
+            z: ``(n, L)`` latent rows.
+
+        Returns:
+            ``(n,)`` float64, higher = more anomalous. Negative where the density exceeds 1.
+            There is no ceiling: the logarithm is taken of no sum that can underflow.
+        """
+        log_joint = self.log_joint(z)
+        top = log_joint.max(axis=1, keepdims=True)
+        top = np.where(np.isfinite(top), top, 0.0)
+        result: Float = -(np.log(np.exp(log_joint - top).sum(axis=1)) + top[:, 0])
+        return result
+
+    def posterior(self, z: Float) -> Float:
+        """``(n, K)`` probability of each component given the row."""
+        log_joint = self.log_joint(z)
+        weight = np.exp(log_joint - log_joint.max(axis=1, keepdims=True))
+        result: Float = weight / weight.sum(axis=1, keepdims=True)
+        return result
+
+    def health(self) -> MixtureHealth:
+        """Smallest share, condition numbers, effective number of components."""
+        return mixture_health(self.phi, self.covariance)
+
+
+def mixture_health(phi: Float, covariance: Float) -> MixtureHealth:
+    """Health of a mixture given its shares ``(K,)`` and covariances ``(K, L, L)``."""
+    eigenvalues = np.linalg.eigvalsh(covariance)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        conditions = eigenvalues[:, -1] / np.maximum(eigenvalues[:, 0], 0.0)
+    live = phi[phi > 0]
+    return MixtureHealth(
+        min_phi=float(phi.min()),
+        max_condition=float(conditions.max()),
+        conditions=tuple(float(c) for c in conditions),
+        effective_components=float(np.exp(-(live * np.log(live)).sum())),
+    )

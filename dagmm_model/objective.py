@@ -1,0 +1,119 @@
+"""The objective in torch, the readable reference: J(theta) = L + l1 * E + l2 * P (paper 3.4).
+
+All functions are batched over the members' axis S and run the mixture part in float64 whatever
+the type of the network: latent rows and memberships are promoted before any statistic is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dagmm_model.compression import compress
+from dagmm_model.estimation import membership, membership_logits
+from dagmm_model.mixture import LATENT_VARIANCE_FLOOR, LOG_2PI, VARIANCE_FLOOR, WEIGHT_FLOOR
+from dagmm_model.presets import Settings
+
+
+class Losses(NamedTuple):
+    """Terms of the objective for each member, ``(S,)``; total = the weighted sum."""
+
+    total: Tensor
+    reconstruction: Tensor
+    energy: Tensor
+    penalty: Tensor
+
+
+class BatchMixture(NamedTuple):
+    """Mixture of one batch: phi ``(S, K)``, mu ``(S, K, L)``, covariance ``(S, K, L, L)``."""
+
+    phi: Tensor
+    mu: Tensor
+    covariance: Tensor
+
+
+def standardise(z: Tensor, weight: Tensor) -> Tensor:
+    """Every coordinate of z ``(S, n, L)`` to weighted mean 0 and variance 1 over the batch."""
+    share = (weight / weight.sum(1, keepdim=True))[..., None]
+    mean = (share * z).sum(1, keepdim=True)
+    centred = z - mean
+    variance = (share * centred**2).sum(1, keepdim=True)
+    return centred / torch.sqrt(variance + LATENT_VARIANCE_FLOOR)
+
+
+def batch_mixture(z: Tensor, gamma: Tensor, weight: Tensor, jitter: float) -> BatchMixture:
+    """phi, mu and jittered sigma of a batch (paper, equation 5).
+
+    Args:
+        z: ``(S, n, L)`` float64.
+        gamma: ``(S, n, K)`` float64 memberships.
+        weight: ``(S, n)`` float64 sample weights.
+        jitter: relative jitter: times the variance of each coordinate over the batch.
+    """
+    weighted = gamma * weight[..., None]
+    total = weight.sum(1)
+    sums = weighted.sum(1)
+    safe = torch.maximum(sums, WEIGHT_FLOOR * total[:, None])
+    mu = weighted.transpose(1, 2) @ z / safe[..., None]
+    centred = z[:, :, None, :] - mu[:, None]
+    sigma = torch.einsum("snk,snki,snkj->skij", weighted, centred, centred)
+    sigma = sigma / safe[..., None, None]
+    share = (weight / total[:, None])[..., None]
+    spread = (share * (z - (share * z).sum(1, keepdim=True)) ** 2).sum(1)
+    spread = torch.clip(spread, VARIANCE_FLOOR, None)
+    covariance = sigma + torch.diag_embed(jitter * spread)[:, None]
+    return BatchMixture(sums / total[:, None], mu, covariance)
+
+
+def energies(z: Tensor, mixture: BatchMixture) -> Tensor:
+    """Sample energy of each row ``(S, n)`` (paper, equation 6), by Cholesky and log-sum-exp."""
+    factor, _ = torch.linalg.cholesky_ex(mixture.covariance)
+    centred = z[:, None] - mixture.mu[:, :, None]
+    white = torch.linalg.solve_triangular(factor, centred.transpose(-1, -2), upper=False)
+    log_det = torch.log(torch.diagonal(factor, dim1=-2, dim2=-1)).sum(-1)
+    log_phi = torch.log(torch.clip(mixture.phi, 1e-300, None))
+    constant = log_phi - log_det - 0.5 * z.shape[-1] * LOG_2PI
+    return -torch.logsumexp(constant[..., None] - 0.5 * (white**2).sum(-2), dim=1)
+
+
+def objective(
+    parameters: Mapping[str, Tensor],
+    x: Tensor,
+    weight: Tensor,
+    settings: Settings,
+    jitter: float,
+    masks: list[Tensor] | None = None,
+) -> tuple[Losses, BatchMixture]:
+    """The training objective of a batch, for every member (paper, equation 8).
+
+    The reconstruction loss is the squared L2 norm of each row (summed over the columns), averaged
+    over the rows; ``reconstruction_reduction="mean"`` divides it by the number of columns. The
+    penalty is taken on the jittered diagonal.
+
+    Args:
+        parameters: weights, each ``(S, ...)``.
+        x: ``(S or 1, n, D)`` scaled rows.
+        weight: ``(S, n)`` float64 sample weights.
+        settings: which features, latent scaling, reduction and lambdas.
+        jitter: relative jitter of the covariances.
+        masks: dropout factors, see `membership_logits`.
+    """
+    z, x_hat = compress(torch, parameters, x, settings.reconstruction_features)
+    latent = z.double()
+    if settings.latent_scaling == "standardised":
+        latent = standardise(latent, weight)
+    logits = membership_logits(torch, parameters, latent.to(z.dtype), masks)
+    gamma = membership(torch, logits.double())
+    mixture = batch_mixture(latent, gamma, weight, jitter)
+    share = weight / weight.sum(1, keepdim=True)
+    error = ((x - x_hat) ** 2).sum(-1).double()
+    if settings.reconstruction_reduction == "mean":
+        error = error / x.shape[-1]
+    reconstruction = (share * error).sum(1)
+    energy = (share * energies(latent, mixture)).sum(1)
+    penalty = (1.0 / torch.diagonal(mixture.covariance, dim1=-2, dim2=-1)).sum((1, 2))
+    total = reconstruction + settings.lambda_energy * energy + settings.lambda_penalty * penalty
+    return Losses(total, reconstruction, energy, penalty), mixture

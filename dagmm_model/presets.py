@@ -1,0 +1,192 @@
+"""Settings of a detector: the paper's four architectures, and the rule behind `recommended`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "scaling": ("none", "minmax", "standard", "robust"),
+    "reconstruction_features": ("paper", "log_error", "log_error_cosine"),
+    "latent_scaling": ("none", "standardised"),
+    "reconstruction_reduction": ("sum", "mean"),
+    "learning_rate_schedule": ("constant", "cosine"),
+}
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the message names it and the remedy."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides how a detector is trained, resolved to values.
+
+    Attributes:
+        preset: the name the settings were taken from.
+        encoder_widths: units of the encoder's layers; the last is the code. The decoder mirrors it.
+        estimation_widths: units of the estimation network's hidden layers.
+        n_components: number of mixture components K.
+        dropout: rate of the estimation network's hidden layers, in [0, 1).
+        scaling: of the input columns: none, minmax, standard or robust (median, IQR, arcsinh).
+        reconstruction_features: paper (relative distance, cosine), log_error or log_error_cosine.
+        latent_scaling: none, or standardised (every coordinate of z to mean 0 and variance 1).
+        members: independently seeded networks, trained as one; their energies are averaged.
+        lambda_energy: weight of the mean sample energy (paper: 0.1).
+        lambda_penalty: weight of the singularity penalty (paper: 0.005).
+        reconstruction_reduction: sum over the columns (the paper's squared norm) or their mean.
+        epochs: passes over the training rows.
+        batch_size: largest number of rows of a step; batches of an epoch are of equal size.
+        learning_rate: of Adam.
+        learning_rate_schedule: constant, or cosine (from the learning rate down to 0).
+        gradient_clip: largest norm of a member's gradient, or None.
+        jitter: relative jitter of the covariances, see `dagmm_model.mixture.Mixture`.
+        early_stopping: evaluations without a better validation energy before training stops,
+            or None for no early stopping.
+        keep_best: keep the epoch with the lowest validation energy instead of the last.
+        validation_fraction: rows held out where validation rows are needed and none are given.
+        evaluate_every: epochs between two validation energies.
+    """
+
+    preset: str = "paper-kddcup"
+    encoder_widths: tuple[int, ...] = (60, 30, 10, 1)
+    estimation_widths: tuple[int, ...] = (10,)
+    n_components: int = 4
+    dropout: float = 0.5
+    scaling: str = "minmax"
+    reconstruction_features: str = "paper"
+    latent_scaling: str = "none"
+    members: int = 1
+    lambda_energy: float = 0.1
+    lambda_penalty: float = 0.005
+    reconstruction_reduction: str = "sum"
+    epochs: int = 200
+    batch_size: int = 1024
+    learning_rate: float = 1e-4
+    learning_rate_schedule: str = "constant"
+    gradient_clip: float | None = None
+    jitter: float = 1e-6
+    early_stopping: int | None = None
+    keep_best: bool = False
+    validation_fraction: float = 0.1
+    evaluate_every: int = 1
+
+    def __post_init__(self) -> None:
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                _refuse(name, getattr(self, name), f"one of {', '.join(allowed)}")
+        for name in ("encoder_widths", "estimation_widths"):
+            widths = getattr(self, name)
+            if not isinstance(widths, tuple) or not all(_is_count(w) for w in widths):
+                _refuse(name, widths, "a tuple of positive integers")
+        if not self.encoder_widths:
+            _refuse("encoder_widths", self.encoder_widths, "at least one width, that of the code")
+        for name in ("n_components", "members", "epochs", "batch_size", "evaluate_every"):
+            if not _is_count(getattr(self, name)):
+                _refuse(name, getattr(self, name), "a positive integer")
+        if self.early_stopping is not None and not _is_count(self.early_stopping):
+            _refuse("early_stopping", self.early_stopping, "a positive integer or None")
+        for name in ("learning_rate", "gradient_clip"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                _refuse(name, value, "a positive number")
+        for name in ("lambda_energy", "lambda_penalty"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                _refuse(name, getattr(self, name), "a number of at least 0")
+        if not 0 <= self.jitter <= 1e-2:
+            _refuse("jitter", self.jitter, "a number from 0 to 0.01")
+        if not 0 <= self.dropout < 1:
+            _refuse("dropout", self.dropout, "a rate of at least 0 and below 1")
+        if not 0 < self.validation_fraction < 1:
+            _refuse("validation_fraction", self.validation_fraction, "a share between 0 and 1")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _refuse(name: str, value: object, wanted: str) -> None:
+    raise SettingsError(f"setting {name}={value!r} cannot be used; give {wanted}")
+
+
+PAPER: dict[str, Settings] = {
+    "paper-kddcup": Settings(),
+    "paper-kddcup-rev": Settings(preset="paper-kddcup-rev", n_components=2, epochs=400),
+    "paper-thyroid": Settings(
+        preset="paper-thyroid", encoder_widths=(12, 4, 1), n_components=2, epochs=20_000
+    ),
+    "paper-arrhythmia": Settings(
+        preset="paper-arrhythmia",
+        encoder_widths=(10, 2),
+        n_components=2,
+        epochs=10_000,
+        batch_size=128,
+    ),
+}
+"""The paper's four experiments (section 4.3)."""
+
+PRESETS: tuple[str, ...] = ("recommended", "paper", *PAPER)
+
+
+def _paper(n_features: int, n_rows: int) -> Settings:
+    """The architecture of the paper's data set that is nearest in width."""
+    if n_features <= 12:
+        name = "paper-thyroid"
+    elif n_rows < 5_000:
+        name = "paper-arrhythmia"
+    else:
+        name = "paper-kddcup"
+    return replace(PAPER[name], preset="paper")
+
+
+def _recommended(n_features: int, n_rows: int) -> Settings:
+    """Provisional rule: standardised latent, log error, no dropout, five members."""
+    code = max(1, min(8, n_features // 3))
+    hidden = max(code + 1, min(60, 2 * n_features if n_features < 30 else n_features // 2))
+    steps_per_epoch = max(1, n_rows // 128)
+    return Settings(
+        preset="recommended",
+        encoder_widths=(hidden, code),
+        n_components=4,
+        dropout=0.0,
+        scaling="standard",
+        reconstruction_features="log_error",
+        latent_scaling="standardised",
+        members=5,
+        epochs=max(10, min(300, 6_000 // steps_per_epoch)),
+        batch_size=128,
+        learning_rate=1e-3,
+    )
+
+
+def resolve(
+    preset: str, n_features: int, n_rows: int, overrides: Mapping[str, Any] | None = None
+) -> Settings:
+    """The settings of a preset for a table, with some of them replaced.
+
+    Args:
+        preset: one of `PRESETS`.
+        n_features: columns of the training matrix.
+        n_rows: rows of the training matrix.
+        overrides: settings by name; None values are left to the preset.
+
+    Raises:
+        SettingsError: unknown preset or setting, or a value that cannot be used.
+    """
+    if preset == "recommended":
+        settings = _recommended(n_features, n_rows)
+    elif preset == "paper":
+        settings = _paper(n_features, n_rows)
+    elif preset in PAPER:
+        settings = PAPER[preset]
+    else:
+        raise SettingsError(f"preset {preset!r} is unknown; give one of {', '.join(PRESETS)}")
+    given = {name: value for name, value in (overrides or {}).items() if value is not None}
+    known = {field.name for field in fields(Settings)}
+    for name in given:
+        if name not in known:
+            raise SettingsError(
+                f"setting {name!r} is unknown; give one of {', '.join(sorted(known))}"
+            )
+    return replace(settings, **given)
