@@ -1,0 +1,69 @@
+"""MATLAB files: a matrix of features and a vector of labels."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+
+import numpy as np
+import pyarrow as pa
+
+from data_checks.errors import SourceError
+from data_checks.readers.opening import open_stream
+from data_checks.source_settings import MatSource
+
+
+def read_mat(
+    location: str, source: MatSource, features: Sequence[str], label: str | None
+) -> Iterator[pa.RecordBatch]:
+    """Read a format-5 MATLAB file.
+
+    Args:
+        location: local path or fsspec URL.
+        source: names of the two variables in the file.
+        features: names for the columns of the matrix, in order.
+        label: name for the label column, or None when it is not wanted.
+
+    Yields:
+        One batch: the features as float64 (n,), the label as float64 (n,).
+
+    Raises:
+        SourceError: not such a file, a variable is missing, or its shape does not fit.
+    """
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    with closing(open_stream(location)) as stream:
+        content = io.BytesIO(stream.read())
+    wanted = [source.features, *([source.labels] if label else [])]
+    try:
+        variables = loadmat(content, variable_names=wanted)  # type: ignore[arg-type]  # a file is allowed
+    except NotImplementedError as error:
+        raise SourceError(
+            f"{location}: a MATLAB 7.3 file; save it with '-v7' or as Parquet."
+        ) from error
+    except (MatReadError, ValueError, TypeError, OSError, EOFError) as error:
+        raise SourceError(f"{location}: not a readable MATLAB file: {error}.") from error
+    for name in wanted:
+        if name not in variables:
+            raise SourceError(f"{location}: there is no variable '{name}' in the file.")
+        if not np.issubdtype(variables[name].dtype, np.number):
+            raise SourceError(f"{location}: variable '{name}' does not hold numbers.")
+    matrix = variables[source.features]
+    if matrix.ndim != 2 or matrix.shape[1] != len(features):
+        raise SourceError(
+            f"{location}: variable '{source.features}' has shape {matrix.shape}, the contract "
+            f"names {len(features)} columns."
+        )
+    arrays = [np.ascontiguousarray(column, dtype=np.float64) for column in matrix.T]
+    names = list(features)
+    if label:
+        vector = np.asarray(variables[source.labels], dtype=np.float64).ravel()
+        if len(vector) != len(matrix):
+            raise SourceError(
+                f"{location}: {len(vector)} labels in '{source.labels}' for {len(matrix)} rows."
+            )
+        arrays.append(vector)
+        names.append(label)
+    yield pa.RecordBatch.from_arrays([pa.array(array) for array in arrays], names=names)

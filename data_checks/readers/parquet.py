@@ -1,0 +1,93 @@
+"""Parquet: one file, a folder or a glob; only the wanted columns are read."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_checks.errors import MissingDataError, SourceError
+from data_checks.readers.opening import is_url, url_filesystem
+from data_checks.readers.text import check_extra
+
+BATCH_ROWS = 131_072
+
+
+def read_parquet(
+    location: str, expected: Sequence[str], wanted: Sequence[str], *, extra: str
+) -> Iterator[pa.RecordBatch]:
+    """Read Parquet in batches, files in order of their names.
+
+    Every file must have the columns and types of the first: Arrow would otherwise fill a column
+    that a later file lacks with nulls, without a word.
+
+    Args:
+        location: file, folder, glob, or fsspec URL of one of these.
+        expected: all column names of the contract.
+        wanted: those to read.
+        extra: "refuse" or "ignore" columns that are not expected.
+
+    Raises:
+        SourceError: naming the file, and the column where one is concerned.
+    """
+    filesystem, files = _files(location)
+    first: pa.Schema | None = None
+    for name in files:
+        try:
+            with pq.ParquetFile(name, filesystem=filesystem) as file:
+                schema = file.schema_arrow
+                _check_schema(name, schema, expected, wanted, extra, first)
+                first = first or schema
+                yield from file.iter_batches(BATCH_ROWS, columns=list(wanted))
+        except PermissionError as error:
+            raise SourceError(f"{name}: cannot be read: permission denied.") from error
+        except (pa.ArrowInvalid, OSError) as error:
+            said = str(error).splitlines()[0]
+            raise SourceError(f"{name}: not a readable Parquet file: {said}.") from error
+
+
+def _files(location: str) -> tuple[Any, list[str]]:
+    if is_url(location):
+        filesystem, path = url_filesystem(location)
+        pattern = f"{path.rstrip('/')}/**/*.parquet" if filesystem.isdir(path) else path
+        found = sorted(filesystem.glob(pattern))
+    else:
+        filesystem, local = None, Path(location)
+        if local.is_dir():
+            found = sorted(str(file) for file in local.rglob("*.parquet"))
+        elif local.exists():
+            found = [str(local)]
+        else:
+            found = sorted(glob.glob(location, recursive=True))  # noqa: PTH207 (may be absolute)
+    if not found:
+        raise MissingDataError(f"{location}: no Parquet file there.")
+    return filesystem, found
+
+
+def _check_schema(
+    name: str,
+    schema: pa.Schema,
+    expected: Sequence[str],
+    wanted: Sequence[str],
+    extra: str,
+    first: pa.Schema | None,
+) -> None:
+    if twice := sorted({n for n in schema.names if schema.names.count(n) > 1}):
+        raise SourceError(f"{name}: column named twice: {', '.join(twice)}.")
+    if absent := [column for column in wanted if column not in schema.names]:
+        shown = ", ".join(f"'{column}'" for column in absent[:5])
+        raise SourceError(f"{name}: missing column {shown}.")
+    check_extra(name, schema.names, expected, extra)
+    if first is None:
+        return
+    for column in wanted:
+        here, there = schema.field(column).type, first.field(column).type
+        if here != there:
+            raise SourceError(
+                f"{name}: column '{column}' is {here}, in the first file it is {there}; write all "
+                "files with one schema."
+            )

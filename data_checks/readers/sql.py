@@ -1,0 +1,127 @@
+"""Any SQLAlchemy URL and query, streamed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from data_checks.errors import SourceError, UnreachableError
+from data_checks.readers.text import check_extra
+from data_checks.source_settings import SqlSource, has_credentials
+
+BATCH_ROWS = 50_000
+
+
+def database_url(source: SqlSource, override: str | None) -> str:
+    """The URL to connect to.
+
+    Raises:
+        SourceError: the environment variable is not set, or `override` holds a password.
+    """
+    if override is not None:
+        if has_credentials(override):
+            raise SourceError(
+                "the database URL holds a password; give it through source.url_variable or the "
+                "driver's own environment variables (PGPASSWORD), never on the command line."
+            )
+        return override
+    if source.url is not None:
+        return source.url
+    variable = source.url_variable or ""
+    if url := os.environ.get(variable):
+        return url
+    raise SourceError(f"the environment variable {variable} with the database URL is not set.")
+
+
+def read_sql(
+    url: str, source: SqlSource, expected: Sequence[str], wanted: Sequence[str], *, extra: str
+) -> Iterator[pa.RecordBatch]:
+    """Run the query and stream its rows; whatever the query did is rolled back.
+
+    Args:
+        url: SQLAlchemy URL; it appears in no message.
+        source: the query.
+        expected: all column names of the contract.
+        wanted: those to keep.
+        extra: "refuse" or "ignore" columns that are not expected.
+
+    Raises:
+        UnreachableError: the database did not answer.
+        SourceError: the query failed or lacks a column.
+    """
+    import sqlalchemy as sa
+
+    place = safe_name(url)
+    engine = None
+    try:
+        engine = sa.create_engine(url)
+        with engine.connect() as connection, connection.begin() as transaction:
+            streamed = connection.execution_options(stream_results=True, max_row_buffer=BATCH_ROWS)
+            result = streamed.execute(sa.text(source.query))
+            if not result.returns_rows:
+                raise SourceError(f"{place}: the query returns no rows; it must be a SELECT.")
+            names = list(result.keys())
+            _check_names(place, names, expected, wanted, extra)
+            for rows in result.partitions(BATCH_ROWS):
+                yield _batch(names, rows, wanted)
+            transaction.rollback()
+    except sa.exc.NoSuchModuleError as error:
+        raise SourceError(f"{place}: no driver for this kind of database is installed.") from error
+    except ModuleNotFoundError as error:
+        raise SourceError(f"{place}: the driver {error.name} is not installed.") from error
+    except sa.exc.ArgumentError as error:
+        raise SourceError(f"{place}: not a SQLAlchemy URL (dialect://host/database).") from error
+    except sa.exc.OperationalError as error:
+        kind = UnreachableError if engine is not None and error.statement is None else SourceError
+        raise kind(f"{place}: {_first_line(error, url)}") from None
+    except sa.exc.SQLAlchemyError as error:
+        # `from None`: the chained exception would print the URL's parts and the parameters.
+        raise SourceError(f"{place}: {_first_line(error, url)}") from None
+    finally:
+        if engine is not None:
+            engine.dispose()
+
+
+def safe_name(url: str) -> str:
+    """A database URL without user, password and query string."""
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        return "database"
+    return f"{scheme}://{rest.split('?', 1)[0].rpartition('@')[2]}"
+
+
+def _check_names(
+    place: str, names: list[str], expected: Sequence[str], wanted: Sequence[str], extra: str
+) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SourceError(f"{place}: the query returns a column twice: {', '.join(twice)}.")
+    if absent := [name for name in wanted if name not in names]:
+        shown = ", ".join(f"'{name}'" for name in absent[:5])
+        raise SourceError(f"{place}: the query lacks column {shown}; name it in the SELECT.")
+    check_extra(place, names, expected, extra)
+
+
+def _batch(names: list[str], rows: Sequence[Any], wanted: Sequence[str]) -> pa.RecordBatch:
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    return pa.RecordBatch.from_arrays(
+        [_array(columns[name]) for name in wanted], names=list(wanted)
+    )
+
+
+def _array(values: Sequence[Any]) -> pa.Array:
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        # SQLite columns may mix types; as text, the contract's cast judges value by value.
+        return pa.array([None if value is None else str(value) for value in values], pa.string())
+
+
+def _first_line(error: Any, url: str) -> str:
+    import sqlalchemy as sa
+
+    text = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    password = sa.make_url(url).password
+    return text.replace(str(password), "***") if password else text
