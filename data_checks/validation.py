@@ -1,0 +1,188 @@
+"""Validation: run the contract's suite, part valid rows from bad ones, say why.
+
+The table is read in batches. For each, the row masks decide which rows are valid, a Great
+Expectations Checkpoint judges the same rows, and at the end both must have counted alike.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_checks.casting import stored_schema
+from data_checks.checkpoints import BatchResult, SuiteRunner, merge
+from data_checks.contract import ROW_ID, UNPARSED_COLUMN, Contract
+from data_checks.errors import SourceError, ValidationDisagreementError
+from data_checks.quarantine import RowSorter, repeated_values
+from data_checks.report import RuleResult, ValidationReport, verdict
+from data_checks.row_rules import RowRule, broken, labelled, row_rules
+from data_checks.sources import sha256_of
+from data_checks.suites import build_suite, derived_name
+
+BATCH_CELLS = 24_000_000
+"""Rows times columns held in memory at once: about 200 MB of numbers."""
+
+
+def validate(
+    table: Path,
+    contract: Contract,
+    out_dir: Path,
+    *,
+    expected_sha256: str | None = None,
+    batch_rows: int | None = None,
+    data_docs: bool = True,
+) -> ValidationReport:
+    """Check an ingested table against its contract.
+
+    Args:
+        table: Parquet file written by `sources.ingest` with this contract.
+        contract: the contract.
+        out_dir: gets `valid.parquet`, `quarantine.parquet` (when there are bad rows; its column
+            `reasons` lists all of each row's), `result.json` and `data_docs/`.
+        expected_sha256: the table's digest when it was ingested.
+        batch_rows: rows per batch; by default as many as fit `BATCH_CELLS`.
+        data_docs: whether to write the Data Docs site.
+
+    Returns:
+        The report. It says `passed=False` when a critical table-level rule failed, when more rows
+        than `max_quarantine_share` are bad, or when no valid row is left.
+
+    Raises:
+        SourceError: the table is not one that `ingest` wrote, or it changed since.
+        ValidationDisagreementError: Great Expectations counted otherwise than the row masks.
+    """
+    schema = _checked_schema(table, contract, expected_sha256)
+    batch_rows = batch_rows or max(1, BATCH_CELLS // len(schema))
+    rules = row_rules(contract)
+    repeated = repeated_values(table, [rule.column for rule in rules if rule.kind == "unique"])
+    runner = SuiteRunner(build_suite(contract, schema), contract.name)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    batches: list[BatchResult] = []
+    with RowSorter(out_dir, schema, rules) as sorter:
+        for batch in _batches(table, batch_rows):
+            masks = {rule.key: broken(rule, batch, repeated) for rule in rules}
+            sorter.add(batch, masks)
+            frame = _frame(batch, rules, masks)
+            batches.append(runner.run(frame, labelled(batch)[0]))
+    unique = {rule.key: sorter.counts[rule.key] for rule in rules if rule.kind == "unique"}
+    result = merge(batches, contract.name, unique)
+    _check_agreement(result, sorter, one_batch=len(batches) == 1)
+    failures = sorter.failures() + _table_failures(result)
+    passed, message = verdict(contract, sorter.rows_in, sorter.rows_quarantined, failures)
+    docs = runner.write_docs(result, out_dir / "data_docs") if data_docs else None
+    report = ValidationReport(
+        contract=contract.name,
+        contract_digest=contract.digest,
+        rows_in=sorter.rows_in,
+        rows_valid=sorter.rows_in - sorter.rows_quarantined,
+        rows_quarantined=sorter.rows_quarantined,
+        rows_anomalous=sorter.rows_anomalous,
+        passed=passed,
+        message=message,
+        expectations=len(result.results),
+        failures=tuple(failures),
+        valid_path=str(sorter.valid_path),
+        valid_sha256=sha256_of(sorter.valid_path),
+        quarantine_path=str(sorter.quarantine_path) if sorter.rows_quarantined else None,
+        data_docs=None if docs is None else str(docs),
+        result_json=str(out_dir / "result.json"),
+    )
+    _write_result(Path(report.result_json), result, report)
+    return report
+
+
+def _checked_schema(table: Path, contract: Contract, expected_sha256: str | None) -> pa.Schema:
+    try:
+        if expected_sha256 is not None and sha256_of(table) != expected_sha256:
+            raise SourceError(f"{table}: the file changed since it was ingested; ingest it again.")
+        schema = pq.read_schema(table)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise SourceError(f"{table}: not a readable Parquet file: {error}.") from error
+    wanted = stored_schema(contract)
+    if not schema.equals(wanted):
+        different = next(
+            (
+                f"column '{field.name}' should be {field.type}"
+                for field in wanted
+                if field.name not in schema.names or schema.field(field.name).type != field.type
+            ),
+            "its columns stand in another order",
+        )
+        raise SourceError(f"{table}: not ingested with the contract {contract.name}: {different}.")
+    return wanted
+
+
+def _batches(table: Path, batch_rows: int) -> Iterator[pa.Table]:
+    with pq.ParquetFile(table) as file:
+        empty = True
+        for batch in file.iter_batches(batch_rows):
+            empty = False
+            yield pa.Table.from_batches([batch])
+        if empty:
+            yield file.schema_arrow.empty_table()
+
+
+def _frame(batch: pa.Table, rules: tuple[RowRule, ...], masks: dict[str, Any]) -> pd.DataFrame:
+    # split_blocks: one array per column, so that Arrow's memory is used where it can be.
+    frame: pd.DataFrame = batch.to_pandas(split_blocks=True)
+    for rule in rules:
+        if rule.kind == "rule":
+            frame[derived_name(rule)] = ~masks[rule.key]
+    return frame
+
+
+def _check_agreement(result: Any, sorter: RowSorter, *, one_batch: bool) -> None:
+    for item in result.results:
+        key = item.expectation_config.meta["rule"]
+        counted = sorter.counts.get(key)
+        if counted is None:
+            continue
+        theirs = int(item.result["unexpected_count"])
+        if theirs != counted:
+            raise ValidationDisagreementError(
+                f"rule {key}: Great Expectations counts {theirs} rows, the row masks {counted}"
+                f"{'' if one_batch else ' over all batches'}"
+            )
+
+
+def _table_failures(result: Any) -> list[RuleResult]:
+    failures = []
+    for item in result.results:
+        config = item.expectation_config
+        if item.success or "unexpected_count" in item.result:
+            continue
+        observed = item.result.get("observed_value")
+        limits = f"[{config.kwargs.get('min_value')}, {config.kwargs.get('max_value')}]"
+        text = config.description or config.type.replace("_", " ")
+        shown = f"{observed:.6g}" if isinstance(observed, float) else f"{observed}"
+        failures.append(
+            RuleResult(
+                rule=config.meta["rule"],
+                expectation=config.type,
+                column=config.kwargs.get("column"),
+                severity=config.severity.value,
+                table_level=True,
+                unexpected=1,
+                message=f"{text}: observed {shown}, allowed {limits}",
+            )
+        )
+    return failures
+
+
+def _write_result(path: Path, result: Any, report: ValidationReport) -> None:
+    content = {
+        "report": report.model_dump(mode="json"),
+        "great_expectations": result.to_json_dict(),
+    }
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(json.dumps(content, indent=1, default=str), encoding="utf-8")
+    part.replace(path)
+
+
+__all__ = ["ROW_ID", "UNPARSED_COLUMN", "RuleResult", "ValidationReport", "validate"]
