@@ -148,6 +148,10 @@ def make_engine(
     device = choose_device(device)
     if name == "numpy" and device != "cpu":
         raise ValueError(f"engine 'numpy' runs on the CPU only, not on {device!r}; use 'torch'")
+    if name == "numpy" or (name == "auto" and device == "cpu"):
+        from dagmm_model.engine_numpy import NumpyEngine
+
+        return NumpyEngine(x, sample_weight, parameters, settings)
     from dagmm_model.engine_torch import TorchEngine
 
     return TorchEngine(x, sample_weight, parameters, settings, device)
