@@ -1,0 +1,1 @@
+"""One plain function for each arrow of the pipeline; none knows of Prefect."""

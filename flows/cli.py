@@ -1,0 +1,255 @@
+"""The public command. It parses, calls, prints and translates errors; nothing is computed here.
+
+Every heavy import stands inside the command that needs it, so that `dagmm --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.errors import EXIT_DEFECT, EXIT_NO, Verdict, exit_code
+
+app = typer.Typer(
+    name="dagmm",
+    help="Find anomalies in tables with a DAGMM that you can schedule, compare and promote.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and all log lines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
+Data = Annotated[
+    str | None, typer.Option("--data", help="Table to read instead of the contract's source.")
+]
+Dataset = Annotated[
+    str, typer.Argument(help="Shipped contract (wdbc, thyroid, …) or contract file.")
+]
+Name = Annotated[str, typer.Argument(help="Registered model, e.g. dagmm-wdbc.")]
+
+
+@app.command()
+def train(
+    dataset: Dataset = "wdbc",
+    data: Data = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML file with flow parameters.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Dotted key=value, e.g. detector.settings.epochs=50."),
+    ] = None,
+    timings: Annotated[bool, typer.Option("--timings", help="Print where the time went.")] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+    quiet: Quiet = False,
+) -> None:
+    """Ingest, validate, split, fit, calibrate, evaluate, register and promote."""
+    from flows.config import build_config
+
+    started = time.perf_counter()
+    parameters = build_config(dataset, data, config, assignments or [])
+    settings = _prepare(as_json=as_json, debug=debug, quiet=quiet)
+    from flows.startup import Startup
+
+    with Startup(settings) as startup:
+        from flows.training import train as flow
+
+        result = flow(parameters)
+    seconds = startup.seconds | {name: stage.seconds for name, stage in result.stages().items()}
+    seconds["everything"] = time.perf_counter() - started
+    if as_json:
+        _print_json(result.model_dump(mode="json") | {"timings": seconds})
+    else:
+        from flows.summary import render
+
+        typer.echo(render(result))
+        if timings:
+            typer.echo("")
+            for stage, spent in seconds.items():
+                typer.echo(f"  {stage:<28} {spent:6.1f} s")
+    if result.promotion.decision == "rejected":
+        raise typer.Exit(EXIT_NO)
+
+
+@app.command()
+def check(
+    dataset: Dataset,
+    data: Data = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Keep valid rows, quarantine and report here.")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+    quiet: Quiet = False,
+) -> None:
+    """Validate a table against its contract and write Data Docs; trains nothing."""
+    settings = _prepare(as_json=as_json, debug=debug, quiet=quiet)
+    from flows.checking import check as work
+
+    report = work(dataset, data, output, settings)
+    if as_json:
+        _print_json(report.model_dump(mode="json"))
+    else:
+        from flows.summary import render_check
+
+        typer.echo(render_check(report))
+    if not report.passed:
+        raise Verdict(report.message)
+
+
+@app.command()
+def score(
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="Raw rows to score.")],
+    output: Annotated[Path, typer.Argument(help="Result file, .parquet or .csv.")],
+    model: Annotated[
+        str, typer.Option("--model", help="Model, e.g. models:/dagmm-wdbc@production.")
+    ] = "models:/dagmm-wdbc@production",
+    as_json: Json = False,
+    debug: Debug = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score raw rows: energy, p-value and verdict of each."""
+    settings = _prepare(as_json=as_json, debug=debug, quiet=quiet)
+    from flows.scoring import score as work
+
+    report = work(source, output, model, settings)
+    if as_json:
+        _print_json(dataclasses.asdict(report))
+    else:
+        typer.echo(report.text())
+
+
+@app.command()
+def promote(
+    name: Name,
+    version: Annotated[int, typer.Argument(help="Version to judge and, if it passes, promote.")],
+    as_json: Json = False,
+    debug: Debug = False,
+    quiet: Quiet = False,
+) -> None:
+    """Judge a registered version and put it in production if every gate passes."""
+    settings = _prepare(as_json=as_json, debug=debug, quiet=quiet)
+    from flows import summary, tracking
+    from flows.stages.promote import promote as work
+
+    record = work(tracking.connect(settings), settings, name, version, by=_user())
+    if as_json:
+        _print_json(record.model_dump(mode="json"))
+    else:
+        typer.echo(summary.decision_card(record))
+    if record.decision == "rejected":
+        raise typer.Exit(EXIT_NO)
+
+
+@app.command()
+def rollback(
+    name: Name,
+    to: Annotated[
+        int | None, typer.Option("--to", help="Version to return to; the previous one by default.")
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why, for the audit trail.")] = "",
+    as_json: Json = False,
+    debug: Debug = False,
+    quiet: Quiet = False,
+) -> None:
+    """Put the previous version back in production; needs no data and no training."""
+    settings = _prepare(as_json=as_json, debug=debug, quiet=quiet)
+    from flows import summary, tracking
+    from flows.stages.promote import roll_back
+
+    record = roll_back(tracking.connect(settings), settings, name, to, by=_user(), reason=reason)
+    if as_json:
+        _print_json(record.model_dump(mode="json"))
+    else:
+        typer.echo(summary.decision_card(record))
+
+
+@app.command()
+def history(name: Name, as_json: Json = False, debug: Debug = False, quiet: Quiet = False) -> None:
+    """Every decision on a model: when, who, from, to, why."""
+    settings = _prepare(as_json=as_json, debug=debug, quiet=quiet)
+    from flows import registry, tracking
+
+    client = tracking.connect(settings)
+    decisions = registry.history(client, name)
+    moved = registry.moved_outside(client, name, decisions)
+    if as_json:
+        _print_json(
+            {"decisions": [dataclasses.asdict(d) for d in decisions], "moved_outside": moved}
+        )
+        return
+    from flows.summary import render_history
+
+    typer.echo(render_history(name, decisions, moved))
+
+
+@app.command()
+def ui(debug: Debug = False, quiet: Quiet = False) -> None:
+    """Serve the MLflow and Prefect pages on loopback until Ctrl-C."""
+    settings = _prepare(as_json=False, debug=debug, quiet=quiet)
+    from flows.servers import serve_pages
+
+    serve_pages(settings)
+
+
+def main() -> None:
+    """Entry point: one readable message for any error, and an exit code that means something."""
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as leaving:
+        sys.exit(leaving.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        typer.echo("interrupted; the same command goes on where it stopped", err=True)
+        sys.exit(130)
+    except Exception as error:  # the one place where every error becomes a message
+        if hasattr(error, "format_message"):  # click's own usage errors
+            typer.echo(f"Error: {error.format_message()}", err=True)
+            sys.exit(getattr(error, "exit_code", 2))
+        code = exit_code(error)
+        if code == EXIT_DEFECT or "--debug" in sys.argv:
+            traceback.print_exc()
+        prefix = "No" if code == EXIT_NO else "Error"
+        message = str(error) or type(error).__name__
+        if code == EXIT_DEFECT:
+            message = f"{type(error).__name__}: {message} (a defect of dagmm; please report it)"
+        typer.echo(f"{prefix}: {message}", err=True)
+        sys.exit(code)
+
+
+def _prepare(*, as_json: bool, debug: bool, quiet: bool) -> Any:
+    """Settings, and an environment in which libraries speak only when they have to."""
+    from flows.settings import Settings, embed_services
+
+    if quiet or as_json:
+        os.environ["DAGMM_PROGRESS"] = "off"
+    if not debug:
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    settings = Settings()
+    embed_services(settings)
+    return settings
+
+
+def _user() -> str:
+    import getpass
+
+    return getpass.getuser()
+
+
+def _print_json(document: Any) -> None:
+    typer.echo(json.dumps(document, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Errors a user meets, and the exit code each one means."""
+
+from __future__ import annotations
+
+import sqlite3
+
+EXIT_DONE = 0
+EXIT_NO = 1
+EXIT_USAGE = 2
+EXIT_UNREACHABLE = 3
+EXIT_DEFECT = 70
+
+
+class UsageError(ValueError):
+    """Wrong usage or input; one message that names what, where and the remedy."""
+
+
+class Verdict(ValueError):
+    """The answer is no: the data failed its checks, or a candidate was rejected."""
+
+
+class ServiceUnreachable(ConnectionError):
+    """A tracking server, registry, database or orchestrator does not answer."""
+
+
+def exit_code(error: BaseException) -> int:
+    """Exit code of the public command for an error that ended it."""
+    if isinstance(error, Verdict):
+        return EXIT_NO
+    if isinstance(error, ConnectionError):
+        return EXIT_UNREACHABLE
+    if isinstance(error, ValueError | FileNotFoundError | PermissionError | NotADirectoryError):
+        return EXIT_USAGE
+    return EXIT_DEFECT
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether trying again could help: true for I/O, false for verdicts, bad input and defects."""
+    if isinstance(error, FileNotFoundError | PermissionError | NotADirectoryError):
+        return False
+    if isinstance(error, OSError | sqlite3.OperationalError):
+        return True
+    # MLflow wraps HTTP and database trouble in its own exception; it is imported by then.
+    return type(error).__name__ == "MlflowException" and getattr(error, "error_code", "") in {
+        "TEMPORARILY_UNAVAILABLE",
+        "INTERNAL_ERROR",
+        "REQUEST_LIMIT_EXCEEDED",
+    }

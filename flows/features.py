@@ -1,0 +1,84 @@
+"""From a contract and a validated table to what the detector takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dagmm_model.preprocessing import Column, Encoder
+from data_checks.contract import ANOMALY_COLUMN, ROW_ID, Contract
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def encoder_for(contract: Contract, train: pa.Table) -> Encoder:
+    """The contract's encoder; only imputed medians are learned, from the training rows.
+
+    Args:
+        contract: Decides columns, vocabularies and imputation.
+        train: Training rows.
+    """
+    return Encoder(tuple(_column(column, train) for column in contract.feature_columns))
+
+
+def _column(column: Any, train: pa.Table) -> Column:
+    fill = column.impute_value if column.impute == "constant" else None
+    if column.impute == "median":
+        fill = float(pc.quantile(train.column(column.name), q=0.5)[0].as_py())
+    if column.type == "categorical":
+        return Column(
+            column.name,
+            "categorical",
+            tuple(column.vocabulary),
+            tuple(column.drop_levels),
+            column.unseen,
+            None if fill is None else str(fill),
+        )
+    return Column(
+        column.name,
+        "boolean" if column.type == "boolean" else "numeric",
+        fill=None if fill is None else float(fill),
+    )
+
+
+def read_rows(path: str | Path, contract: Contract, rows: np.ndarray | None = None) -> pa.Table:
+    """Feature columns of a validated table, its row ids and, where known, labels and slices.
+
+    Args:
+        path: Parquet written by the validate stage.
+        contract: Names the columns.
+        rows: Positions to keep, ascending; all rows when None.
+    """
+    wanted = [column.name for column in contract.feature_columns]
+    text = [c.name for c in contract.feature_columns if c.type == "categorical"]
+    extra = [ROW_ID, ANOMALY_COLUMN, contract.slice_column]
+    present = pq.read_schema(path).names
+    names = [*wanted, *(name for name in extra if name in present and name not in wanted)]
+    table = pq.read_table(path, columns=names, read_dictionary=text)
+    return table if rows is None else table.take(pa.array(rows))
+
+
+def as_frame(table: pa.Table) -> pd.DataFrame:
+    """A data frame whose categorical columns stay dictionary-encoded."""
+    return table.to_pandas()
+
+
+def model_input(table: pa.Table, contract: Contract) -> pd.DataFrame:
+    """Raw feature columns with the types of the model's signature."""
+    types = {"numeric": "float64", "categorical": "str", "boolean": "bool"}
+    frame = as_frame(table.select([column.name for column in contract.feature_columns]))
+    return frame.astype({c.name: types[c.type] for c in contract.feature_columns if not c.nullable})
+
+
+def labels_of(table: pa.Table) -> np.ndarray | None:
+    """True where a row is an anomaly; None when the table carries no labels."""
+    if ANOMALY_COLUMN not in table.column_names:
+        return None
+    values = table.column(ANOMALY_COLUMN)
+    return None if values.null_count else values.to_numpy() == 1

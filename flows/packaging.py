@@ -1,0 +1,63 @@
+"""A scoring bundle as an MLflow model: code, safetensors and JSON, with signature and example."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mlflow
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+
+import dagmm_model
+from data_checks.contract import Contract
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.models.model import ModelInfo
+
+REQUIREMENTS = ("mlflow", "numpy", "pandas", "safetensors", "scikit-learn", "scipy")
+INPUT_TYPES = {
+    "numeric": DataType.double,
+    "categorical": DataType.string,
+    "boolean": DataType.boolean,
+}
+OUTPUT = Schema(
+    [
+        ColSpec(DataType.double, "energy"),
+        ColSpec(DataType.double, "p_value"),
+        ColSpec(DataType.boolean, "is_anomaly"),
+        ColSpec(DataType.double, "threshold"),
+    ]
+)
+
+
+def signature_for(contract: Contract) -> ModelSignature:
+    """Input and output schema; the input is the contract's feature columns, as raw values."""
+    inputs = [
+        ColSpec(INPUT_TYPES[column.type], column.name, required=not column.nullable)
+        for column in contract.feature_columns
+    ]
+    return ModelSignature(inputs=Schema(inputs), outputs=OUTPUT)
+
+
+def log_model(bundle: Path, contract: Contract, example: pd.DataFrame, run_id: str) -> ModelInfo:
+    """Log a bundle as the model of a run.
+
+    Args:
+        bundle: Folder written by `dagmm_model.bundle.save_bundle`.
+        contract: Gives the signature.
+        example: Raw rows, at least two, stored as the input example.
+        run_id: MLflow run that owns the model.
+    """
+    with mlflow.start_run(run_id=run_id):
+        return mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+            artifacts={"bundle": str(bundle)},
+            code_paths=[str(Path(dagmm_model.__file__).parent)],
+            signature=signature_for(contract),
+            input_example=example,
+            pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+        )

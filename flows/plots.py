@@ -1,0 +1,106 @@
+"""Figures of a run; matplotlib's object interface, so that no global state is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from dagmm_model.training import EpochRecord
+
+NORMAL, ANOMALY, ACCENT = "#3b6ea5", "#c8553d", "#444444"
+MAX_POINTS = 5000
+
+
+def loss_curves(history: Sequence[EpochRecord]) -> Figure:
+    """Objective and its terms over the epochs, each on its own scale."""
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    terms = ("total", "reconstruction", "energy", "penalty")
+    epochs = [record.epoch for record in history]
+    for axis, term in zip(figure.subplots(2, 2).flat, terms, strict=True):
+        values = np.array([getattr(record, term) for record in history])
+        axis.plot(epochs, values, color=NORMAL, label="training")
+        held = [(r.epoch, r.validation_energy) for r in history if r.validation_energy is not None]
+        if term == "energy" and held:
+            axis.plot(*zip(*held, strict=True), color=ANOMALY, label="validation")
+            axis.legend(frameon=False)
+        if (values > 0).all() and values.max() > 100 * values.min():
+            axis.set_yscale("log")
+        axis.set_title(term)
+        axis.set_xlabel("epoch")
+        axis.grid(alpha=0.2)
+    return figure
+
+
+def energy_histogram(energies: np.ndarray, labels: np.ndarray | None, threshold: float) -> Figure:
+    """Distribution of the test energies on both sides of the threshold."""
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axis = figure.subplots()
+    low, high = np.quantile(energies, [0.0, 0.995])
+    low, high = min(low, threshold), max(high, threshold)
+    margin = 0.02 * (high - low) or 1.0
+    bins = np.linspace(low - margin, high + margin, 60)
+    clipped = np.clip(energies, bins[0], bins[-1])
+    if labels is None:
+        axis.hist(clipped, bins, color=NORMAL, label="unlabelled")
+    else:
+        axis.hist(clipped[~labels], bins, color=NORMAL, alpha=0.75, label="normal")
+        axis.hist(clipped[labels], bins, color=ANOMALY, alpha=0.75, label="anomaly")
+    axis.axvline(threshold, color=ACCENT, linestyle="--", label=f"threshold {threshold:.3g}")
+    axis.set_yscale("log")
+    axis.set_xlabel("energy (the last bin holds everything beyond it)")
+    axis.set_ylabel("test rows")
+    axis.legend(frameon=False)
+    return figure
+
+
+def latent_space(latent: np.ndarray, labels: np.ndarray | None) -> Figure:
+    """Latent rows z by label: first code against the reconstruction features, or its pairs."""
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    rng = np.random.default_rng(0)
+    keep = np.sort(rng.permutation(len(latent))[:MAX_POINTS])
+    z, marked = latent[keep], None if labels is None else labels[keep]
+    pairs = [(0, z.shape[1] - 1), (0, min(1, z.shape[1] - 1))]
+    for axis, (i, j) in zip(figure.subplots(1, 2), pairs, strict=True):
+        for value, colour, name in ((False, NORMAL, "normal"), (True, ANOMALY, "anomaly")):
+            chosen = slice(None) if marked is None else marked == value
+            if marked is None and value:
+                continue
+            axis.scatter(z[chosen, i], z[chosen, j], s=8, alpha=0.5, color=colour, label=name)
+        axis.set_xlabel(f"z[{i}]")
+        axis.set_ylabel(f"z[{j}]")
+        axis.grid(alpha=0.2)
+    figure.axes[0].legend(frameon=False)
+    return figure
+
+
+def roc_and_precision_recall(labels: np.ndarray, energies: np.ndarray, threshold: float) -> Figure:
+    """ROC and precision-recall curves with the calibrated threshold marked on both."""
+    from sklearn.metrics import precision_recall_curve, roc_curve
+
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    roc_axis, pr_axis = figure.subplots(1, 2)
+    false_alarms, recall, _ = roc_curve(labels, energies)
+    precision, pr_recall, _ = precision_recall_curve(labels, energies)
+    flagged = energies > threshold
+    hit = float(flagged[labels].mean())
+    alarm = float(flagged[~labels].mean())
+    exact = float(labels[flagged].mean()) if flagged.any() else 1.0
+    roc_axis.plot(false_alarms, recall, color=NORMAL)
+    roc_axis.plot([0, 1], [0, 1], color=ACCENT, linewidth=0.8, linestyle=":")
+    roc_axis.plot(alarm, hit, "o", color=ANOMALY, label="calibrated threshold")
+    _dress(roc_axis, "ROC", "false-alarm rate", "recall")
+    pr_axis.step(pr_recall, precision, color=NORMAL, where="post")
+    pr_axis.axhline(labels.mean(), color=ACCENT, linewidth=0.8, linestyle=":")
+    pr_axis.plot(hit, exact, "o", color=ANOMALY, label="calibrated threshold")
+    _dress(pr_axis, "Precision-recall", "recall", "precision")
+    return figure
+
+
+def _dress(axis: Any, title: str, x: str, y: str) -> None:
+    axis.set(title=title, xlabel=x, ylabel=y, xlim=(-0.02, 1.02), ylim=(-0.02, 1.04))
+    axis.grid(alpha=0.2)
+    axis.legend(frameon=False, loc="lower center")

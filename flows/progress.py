@@ -1,0 +1,80 @@
+"""What a person sees while a flow works: one line for each stage, a bar for the epochs.
+
+Stages report here and know nothing of terminals. Off a terminal (a worker, a log file, CI) the bar
+becomes a line every tenth of the way; `DAGMM_PROGRESS=off` (set by --quiet and --json) is silence.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+def enabled() -> bool:
+    """Whether progress is shown at all."""
+    return os.environ.get("DAGMM_PROGRESS", "on") != "off"
+
+
+def note(text: str) -> None:
+    """One line on stderr."""
+    if enabled():
+        print(f"  {text}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+@contextmanager
+def stage(name: str) -> Iterator[Callable[[str], None]]:
+    """Announce a stage when it ends: its name, its seconds and what it says of itself."""
+    started, said = time.perf_counter(), [""]
+
+    def report(text: str) -> None:
+        said[0] = text
+
+    yield report
+    note(f"{name:<10} {time.perf_counter() - started:6.1f} s  {said[0]}")
+
+
+@contextmanager
+def bar(label: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar; the yielded function takes the count done, the total and a short text."""
+    if not enabled():
+        yield lambda _done, _total, _text: None
+    elif sys.stderr.isatty():
+        with _rich_bar(label) as update:
+            yield update
+    else:
+        shown = [0]
+
+        def line(done: int, total: int, text: str) -> None:
+            tenth = 10 * done // max(total, 1)
+            if tenth > shown[0]:
+                shown[0] = tenth
+                note(f"{label} {done}/{total}  {text}")
+
+        yield line
+
+
+@contextmanager
+def _rich_bar(label: str) -> Iterator[Callable[[int, int, str], None]]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    with Progress(
+        TextColumn("  {task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+        console=Console(stderr=True),
+        transient=True,
+    ) as display:
+        task = display.add_task(label, total=None, text="")
+        yield lambda done, total, text: display.update(task, completed=done, total=total, text=text)

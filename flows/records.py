@@ -1,0 +1,204 @@
+"""What each stage leaves behind: small frozen records that name what was written."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from dagmm_model.evaluation import DeploymentMetrics, PaperMetrics, SliceMetrics
+from dagmm_model.threshold import Threshold
+
+
+class StageRecord(BaseModel):
+    """Base of all records; `seconds` is the wall time of the stage."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seconds: float = 0.0
+
+    def summary(self) -> str:
+        """A few words for the progress line."""
+        return ""
+
+
+class IngestRecord(StageRecord):
+    """The table as it was read."""
+
+    path: str
+    rows: int
+    columns: int
+    sha256: str
+    source: str
+
+    def summary(self) -> str:
+        return f"{self.rows:,} rows, {self.columns} columns from {self.source}"
+
+
+class RuleFailure(StageRecord):
+    """One expectation that was not met."""
+
+    expectation: str
+    column: str | None
+    severity: str
+    unexpected: int
+    message: str
+
+
+class ValidateRecord(StageRecord):
+    """Verdict of the data checks and the rows that passed."""
+
+    passed: bool
+    message: str
+    rows_in: int
+    rows_valid: int
+    rows_quarantined: int
+    failures: tuple[RuleFailure, ...]
+    path: str
+    sha256: str
+    quarantine: str | None
+    data_docs: str | None
+    result: str
+
+    def summary(self) -> str:
+        return f"{self.rows_valid:,} valid, {self.rows_quarantined:,} quarantined"
+
+
+class SplitRecord(StageRecord):
+    """Which rows train, validate and test; `parts` is a Parquet of row position and part."""
+
+    protocol: Literal["deployment", "paper"]
+    seed: int
+    parts: str
+    train_rows: int
+    validation_rows: int
+    test_rows: int
+    test_anomalies: int | None
+    set_aside_rows: int
+    train_sha256: str
+    validation_sha256: str
+    test_sha256: str
+
+    def summary(self) -> str:
+        return (
+            f"train {self.train_rows:,} normal, validation {self.validation_rows:,} normal, "
+            f"test {self.test_rows:,}"
+        )
+
+
+class FitRecord(StageRecord):
+    """The fitted detector and how its training went."""
+
+    detector: str
+    sha256: str
+    device: str
+    epochs: int
+    last_epoch: dict[str, float]
+    health: dict[str, float]
+    settings: dict[str, Any]
+
+    def summary(self) -> str:
+        return f"{self.epochs} epochs on {self.device}, loss {self.last_epoch['total']:.4g}"
+
+
+class CalibrateRecord(StageRecord):
+    """The threshold; `bundle` is the complete scoring bundle."""
+
+    threshold: Threshold
+    bundle: str
+    sha256: str
+    deployable: bool
+
+    def summary(self) -> str:
+        return f"threshold {self.threshold.value:.4g} ({self.threshold.method})"
+
+
+class SanityRow(StageRecord):
+    """A plain detector on the same split, scored by the paper's threshold."""
+
+    name: str
+    f1: float
+    roc_auc: float
+    average_precision: float
+
+
+class EvaluateRecord(StageRecord):
+    """Evidence on the test rows; `energies` is a Parquet of row id, energy and label."""
+
+    deployment: DeploymentMetrics
+    known_ratio: PaperMetrics | None
+    slices: tuple[SliceMetrics, ...]
+    sanity: tuple[SanityRow, ...]
+    energies: str
+    sha256: str
+
+    def summary(self) -> str:
+        auc = self.deployment.roc_auc
+        return f"ROC AUC {auc.value:.3f}" if auc else self.deployment.not_reported
+
+
+class Evidence(BaseModel):
+    """Everything that was found out about a candidate before it is registered."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ingest: IngestRecord
+    validation: ValidateRecord
+    split: SplitRecord
+    fit: FitRecord
+    calibrate: CalibrateRecord
+    evaluate: EvaluateRecord
+
+
+class RegisterRecord(StageRecord):
+    """The version in the registry."""
+
+    run_id: str
+    experiment_id: str
+    model_id: str
+    name: str
+    version: int
+    model_uri: str
+
+    def summary(self) -> str:
+        return f"{self.name} version {self.version}"
+
+
+class GateResult(StageRecord):
+    """One condition of promotion; `measured` is False where there was nothing to measure."""
+
+    gate: str
+    passed: bool
+    measured: bool
+    message: str
+
+
+class PromoteRecord(StageRecord):
+    """The decision on a version, with every gate that led to it."""
+
+    name: str
+    version: int
+    decision: Literal["promoted", "rejected", "unchanged", "registered only", "rolled back"]
+    previous: int | None
+    gates: tuple[GateResult, ...]
+    reasons: tuple[str, ...]
+
+    def summary(self) -> str:
+        return self.decision
+
+
+class TrainResult(BaseModel):
+    """Everything that a finished `train` flow can say."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dataset: str
+    evidence: Evidence
+    registration: RegisterRecord
+    promotion: PromoteRecord
+    run_url: str
+
+    def stages(self) -> dict[str, StageRecord]:
+        """The record of each stage, in the order of the flow."""
+        found: dict[str, StageRecord] = dict(self.evidence)
+        return found | {"register": self.registration, "promote": self.promotion}

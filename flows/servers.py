@@ -1,0 +1,59 @@
+"""`dagmm ui`: the MLflow and Prefect pages of the embedded stores, on loopback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import typer
+
+from flows.errors import ServiceUnreachable
+from flows.settings import MLFLOW_PORT, PREFECT_PORT, Settings
+
+
+def serve_pages(settings: Settings) -> None:
+    """Start both servers where none is configured, print their addresses, wait for Ctrl-C.
+
+    Raises:
+        ServiceUnreachable: A server ended by itself; its own message is above ours.
+    """
+    servers: dict[str, subprocess.Popen[bytes]] = {}
+    if settings.embedded_tracking:
+        servers["MLflow"] = _start(
+            "mlflow",
+            "server",
+            *("--backend-store-uri", settings.tracking_uri),
+            *("--artifacts-destination", settings.artifacts.as_uri()),
+            *("--host", "127.0.0.1", "--port", str(MLFLOW_PORT), "--workers", "1"),
+        )
+    typer.echo(f"MLflow   {settings.mlflow_url}")
+    if settings.prefect_api_url is None:
+        servers["Prefect"] = _start(
+            *("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(PREFECT_PORT))
+        )
+        typer.echo(f"Prefect  http://127.0.0.1:{PREFECT_PORT}")
+    else:
+        typer.echo(f"Prefect  {settings.prefect_api_url.removesuffix('/api')}")
+    if not servers:
+        return
+    typer.echo("Ctrl-C stops both.")
+    try:
+        while all(server.poll() is None for server in servers.values()):
+            time.sleep(0.5)
+        ended = ", ".join(name for name, server in servers.items() if server.poll() is not None)
+        raise ServiceUnreachable(f"{ended} ended by itself; is its port in use?")
+    except KeyboardInterrupt:
+        typer.echo("stopped")
+    finally:
+        for server in servers.values():
+            server.terminate()
+        for server in servers.values():
+            server.wait()
+
+
+def _start(name: str, *arguments: str) -> subprocess.Popen[bytes]:
+    program = Path(sys.executable).with_name(name)
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen([program, *arguments], stdout=quiet)  # noqa: S603

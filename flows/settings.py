@@ -1,0 +1,82 @@
+"""Endpoints and folders, from the environment; everything else is a flow parameter."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from data_checks.locations import DATA_DIR_VARIABLE, default_data_dir
+
+MLFLOW_PORT = 5000
+PREFECT_PORT = 4200
+
+
+class Settings(BaseSettings):
+    """Read once at the start of a command.
+
+    Attributes:
+        home: Folder of the embedded stores and the workspace (`DAGMM_HOME`).
+        data_dir: Folder with the data files of the contracts (`DAGMM_DATA_DIR`).
+        tracking_uri: MLflow tracking and registry (`MLFLOW_TRACKING_URI`), SQLite under `home`
+            unless set.
+        prefect_api_url: Prefect server (`PREFECT_API_URL`); a temporary one unless set.
+    """
+
+    model_config = SettingsConfigDict(frozen=True)
+
+    home: Path = Field(default=Path("mlruns"), validation_alias="DAGMM_HOME")
+    data_dir: Path = Field(default_factory=default_data_dir, validation_alias=DATA_DIR_VARIABLE)
+    mlflow_tracking_uri: str | None = Field(default=None, validation_alias="MLFLOW_TRACKING_URI")
+    prefect_api_url: str | None = Field(default=None, validation_alias="PREFECT_API_URL")
+
+    @property
+    def tracking_uri(self) -> str:
+        """Where runs and model versions are kept."""
+        return self.mlflow_tracking_uri or f"sqlite:///{self.home.resolve() / 'mlflow.db'}"
+
+    @property
+    def embedded_tracking(self) -> bool:
+        """Whether MLflow's stores are the files under `home`."""
+        return self.mlflow_tracking_uri is None
+
+    @property
+    def artifacts(self) -> Path:
+        """Artifact folder of the embedded tracking store."""
+        return self.home.resolve() / "artifacts"
+
+    @property
+    def workspace(self) -> Path:
+        """Folder of stage outputs."""
+        return self.home.resolve() / "workspace"
+
+    @property
+    def mlflow_url(self) -> str:
+        """Where a browser finds MLflow: the server, or what `dagmm ui` starts."""
+        uri = self.mlflow_tracking_uri or ""
+        return uri.rstrip("/") if uri.startswith("http") else f"http://127.0.0.1:{MLFLOW_PORT}"
+
+
+def embed_services(settings: Settings) -> None:
+    """Point Prefect and MLflow at the files under `home` where no server is configured.
+
+    Must run before either is imported, because both read the environment at import.
+    """
+    settings.home.mkdir(parents=True, exist_ok=True)
+    defaults = {
+        # Git's presence is checked by our own lineage tags; MLflow's notice adds nothing.
+        "GIT_PYTHON_REFRESH": "quiet",
+    }
+    if settings.prefect_api_url is None:
+        database = settings.home.resolve() / "prefect" / "prefect.db"
+        database.parent.mkdir(parents=True, exist_ok=True)
+        defaults |= {
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}",
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+            # With it on, the server's telemetry loop fights the run for the SQLite lock.
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)

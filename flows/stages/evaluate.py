@@ -1,0 +1,91 @@
+"""The bundle's evidence on the test rows, with plain detectors beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dagmm_model.evaluation import deployment_metrics, paper_metrics, slice_metrics
+from data_checks.contract import ROW_ID, Contract
+from flows.config import TrainConfig
+from flows.features import as_frame, labels_of, read_rows
+from flows.records import (
+    CalibrateRecord,
+    EvaluateRecord,
+    SanityRow,
+    SplitRecord,
+    ValidateRecord,
+)
+from flows.stages.fit import make_detector
+from flows.stages.split import positions
+from flows.workspace import RunFolder, sha256_of
+
+
+def evaluate(
+    run: RunFolder,
+    contract: Contract,
+    config: TrainConfig,
+    validated: ValidateRecord,
+    parts: SplitRecord,
+    calibrated: CalibrateRecord,
+) -> EvaluateRecord:
+    """Score the test rows with the bundle as it will be served, and measure."""
+    from dagmm_model.bundle import load_bundle
+
+    bundle = load_bundle(Path(calibrated.bundle))
+    table = read_rows(validated.path, contract, positions(parts, "test"))
+    frame, labels = as_frame(table), labels_of(table)
+    scores = bundle.score(frame)
+    columns = {
+        "row_id": table.column(ROW_ID),
+        "energy": scores.energy,
+        "p_value": scores.p_value,
+        "is_anomaly": scores.is_anomaly,
+    }
+    if labels is not None:
+        columns["label"] = labels
+    path = run.path / "test_energies.parquet"
+    pq.write_table(pa.table(columns), path)
+    measurable = labels is not None and 0 < int(labels.sum()) < len(labels)
+    slices: Any = ()
+    if measurable and contract.slice_column in table.column_names:
+        values = table.column(contract.slice_column).to_pylist()
+        slices = slice_metrics(values, labels, scores.energy, bundle.threshold.value)
+    sanity: tuple[SanityRow, ...] = ()
+    if measurable:
+        train = read_rows(validated.path, contract, positions(parts, "train"))
+        sanity = _sanity_rows(
+            config, bundle.encoder.encode(as_frame(train)), bundle.encoder.encode(frame), labels
+        )
+    return EvaluateRecord(
+        deployment=deployment_metrics(labels, scores.energy, bundle.threshold.value),
+        known_ratio=paper_metrics(labels, scores.energy) if measurable else None,
+        slices=slices,
+        sanity=sanity,
+        energies=str(path),
+        sha256=sha256_of(path),
+    )
+
+
+def _sanity_rows(
+    config: TrainConfig, train: np.ndarray, test: np.ndarray, labels: np.ndarray
+) -> tuple[SanityRow, ...]:
+    """Rows without which a figure proves nothing: the same network with random weights first."""
+    untrained = make_detector(config, epochs=0).fit(train)
+    found = {"untrained network": untrained.energy(test)}
+    rows = []
+    for name, energies in found.items():
+        metrics = paper_metrics(labels, energies)
+        rows.append(
+            SanityRow(
+                name=name,
+                f1=metrics.f1,
+                roc_auc=metrics.roc_auc,
+                average_precision=metrics.average_precision,
+            )
+        )
+    return tuple(rows)

@@ -1,0 +1,99 @@
+"""Training rows to a fitted detector."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from dagmm_model.preprocessing import Encoder
+from data_checks.contract import Contract
+from flows import progress
+from flows.config import TrainConfig
+from flows.features import as_frame, encoder_for, read_rows
+from flows.records import FitRecord, SplitRecord, ValidateRecord
+from flows.stages.split import positions
+from flows.workspace import RunFolder, sha256_of, write_atomic
+
+
+def fit(
+    run: RunFolder,
+    contract: Contract,
+    config: TrainConfig,
+    validated: ValidateRecord,
+    parts: SplitRecord,
+    observers: Iterable[Any] = (),
+) -> FitRecord:
+    """Fit the detector on normal rows only; resumes from its last checkpoint.
+
+    Args:
+        run: Folder that receives the checkpoints, the encoder and the detector.
+        contract: Decides the encoding.
+        config: Detector and seed.
+        validated: The valid rows.
+        parts: The split.
+        observers: Called with one record for each epoch.
+    """
+    from dagmm_model.checkpoint import Checkpointing
+    from dagmm_model.persistence import save_detector
+    from dagmm_model.training import choose_device
+
+    table = read_rows(validated.path, contract, positions(parts, "train"))
+    encoder = encoder_for(contract, table)
+    matrix = encoder.encode(as_frame(table))
+    del table
+    detector = make_detector(config)
+    with progress.bar("epochs") as show:
+
+        def on_epoch(epoch: Any) -> None:
+            show(epoch.epoch, epoch.epochs, f"loss {epoch.total:.4g}")
+
+        detector.fit(
+            matrix,
+            observers=(on_epoch, *observers),
+            checkpoint=Checkpointing(run.path / "checkpoints", data_digest=parts.train_sha256),
+        )
+    folder = run.path / "detector"
+    shutil.rmtree(folder, ignore_errors=True)  # left by a run that died while saving
+    save_detector(detector, folder)
+    write_atomic(run.path / "encoder.json", json.dumps(encoder.to_dict()))
+    last = detector.history_[-1]
+    return FitRecord(
+        detector=str(folder),
+        sha256=sha256_of(folder),
+        device=choose_device(detector.device),
+        epochs=int(detector.n_iter_),
+        last_epoch={
+            term: float(getattr(last, term))
+            for term in ("total", "reconstruction", "energy", "penalty")
+        },
+        health={k: float(np.max(v)) for k, v in asdict(detector.health_).items()},
+        settings=json.loads(json.dumps(asdict(detector.settings_))),
+    )
+
+
+def make_detector(config: TrainConfig, **overrides: Any) -> Any:
+    """The unfitted detector of a configuration.
+
+    Raises:
+        ValueError: A setting is unknown or has a value that cannot be used.
+    """
+    from dagmm_model import DAGMM
+
+    known = DAGMM().get_params()
+    unknown = sorted(set(config.detector.settings) - set(known))
+    if unknown:
+        raise ValueError(
+            f"detector setting {unknown[0]!r} is unknown; known: {', '.join(sorted(known))}"
+        )
+    settings = {"random_state": config.seed, **config.detector.settings, **overrides}
+    return DAGMM(preset=config.detector.preset, **settings)
+
+
+def load_encoder(run: RunFolder) -> Encoder:
+    """The encoder that the fit stage wrote."""
+    return Encoder.from_dict(json.loads((run.path / "encoder.json").read_text(encoding="utf-8")))

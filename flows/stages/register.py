@@ -1,0 +1,108 @@
+"""The bundle to a version in the model registry, with its evidence beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pyarrow.parquet as pq
+from mlflow.tracking import MlflowClient
+
+from data_checks.contract import Contract
+from flows import packaging, registry, tracking
+from flows.config import TrainConfig
+from flows.features import model_input, read_rows
+from flows.records import Evidence, RegisterRecord
+from flows.stages.split import positions
+from flows.summary import metric_values, model_card
+from flows.workspace import RunFolder
+
+EVALUATION = "evaluation"
+EXAMPLE_ROWS = 5
+
+
+def register(
+    run: RunFolder,
+    client: MlflowClient,
+    run_id: str,
+    contract: Contract,
+    config: TrainConfig,
+    evidence: Evidence,
+) -> RegisterRecord:
+    """Log the model, bind the evidence to it, and register it; repeating it adds nothing."""
+    name = config.model_name or f"dagmm-{contract.name}"
+    parts, bundle = evidence.split, Path(evidence.calibrate.bundle)
+    test = read_rows(evidence.validation.path, contract, positions(parts, "test"))
+    rows = run.path / "test_rows.parquet"
+    pq.write_table(test, rows, compression="zstd")
+    for file in (rows, evidence.evaluate.energies, bundle / "contract.json"):
+        client.log_artifact(run_id, str(file), EVALUATION)
+    digests = {
+        "config_sha256": config.digest,
+        "contract_sha256": contract.digest,
+        "lock_sha256": tracking.lock_digest(),
+        "bundle_sha256": evidence.calibrate.sha256,
+        "train_sha256": parts.train_sha256,
+        "validation_sha256": parts.validation_sha256,
+        "test_sha256": parts.test_sha256,
+    }
+    commit, dirty = tracking.git_state()
+    document = {
+        **digests,
+        "git_commit": commit,
+        "git_dirty": dirty,
+        "config": config.model_dump(mode="json"),
+        **evidence.model_dump(mode="json"),
+    }
+    client.log_text(run_id, json.dumps(document, indent=2), "evidence.json")
+    example = model_input(test.slice(0, EXAMPLE_ROWS), contract)
+    model_id = (
+        _logged_model(client, run_id)
+        or packaging.log_model(bundle, contract, example, run_id).model_id
+    )
+    dataset = tracking.dataset_of(contract, test, parts.test_sha256, f"{contract.name}-test")
+    tracking.log_dataset(client, run_id, dataset, "evaluation")
+    # Logged again with model and rows, so that the model's own page shows them.
+    mlflow.log_metrics(
+        metric_values(evidence.evaluate), run_id=run_id, model_id=model_id, dataset=dataset
+    )
+    version = registry.register_version(
+        client,
+        name,
+        f"models:/{model_id}",
+        model_id,
+        run_id,
+        tags={
+            "dagmm.detector": config.detector.name,
+            "dagmm.preset": config.detector.preset,
+            "dagmm.seed": str(config.seed),
+            **{f"dagmm.{key}": value for key, value in digests.items()},
+        },
+    )
+    client.update_model_version(name, str(version), model_card(contract, config, evidence))
+    client.set_registered_model_alias(name, registry.CHALLENGER, str(version))
+    return RegisterRecord(
+        run_id=run_id,
+        experiment_id=client.get_run(run_id).info.experiment_id,
+        model_id=model_id,
+        name=name,
+        version=version,
+        model_uri=f"models:/{name}/{version}",
+    )
+
+
+def _logged_model(client: MlflowClient, run_id: str) -> str | None:
+    """Id of the complete model that an interrupted attempt has logged already."""
+    experiment = client.get_run(run_id).info.experiment_id
+    found = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+    ready = [model for model in found if str(model.status) == "READY"]
+    return ready[0].model_id if ready else None
+
+
+def recorded_energies(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Energies and labels of the evaluation rows as recorded at training."""
+    table = pq.read_table(folder / "test_energies.parquet")
+    labels = table.column("label").to_numpy() if "label" in table.column_names else None
+    return table.column("energy").to_numpy(), labels

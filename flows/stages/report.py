@@ -1,0 +1,89 @@
+"""What a person looks at in the MLflow run: figures, the mixture, data sets, final metrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from mlflow.tracking import MlflowClient
+
+from dagmm_model.bundle import load_bundle
+from data_checks.contract import Contract
+from flows import plots, tracking
+from flows.features import as_frame, labels_of, read_rows
+from flows.records import (
+    CalibrateRecord,
+    EvaluateRecord,
+    FitRecord,
+    SplitRecord,
+    ValidateRecord,
+)
+from flows.stages.split import positions
+from flows.summary import metric_values
+
+
+def report(
+    client: MlflowClient,
+    run_id: str,
+    contract: Contract,
+    validated: ValidateRecord,
+    parts: SplitRecord,
+    fitted: FitRecord,
+    calibrated: CalibrateRecord,
+    evaluated: EvaluateRecord,
+) -> None:
+    """Log everything that explains the figures; repeating it overwrites the same artifacts."""
+    bundle = load_bundle(Path(calibrated.bundle))
+    detector = bundle.detector
+    test = read_rows(validated.path, contract, positions(parts, "test"))
+    labels = labels_of(test)
+    energies = pq.read_table(evaluated.energies).column("energy").to_numpy()
+    threshold = calibrated.threshold.value
+    figures = {
+        "losses": plots.loss_curves(detector.history_),
+        "energies": plots.energy_histogram(energies, labels, threshold),
+    }
+    sample = np.sort(np.random.default_rng(0).permutation(len(energies))[: plots.MAX_POINTS])
+    latent = detector.latent(bundle.encoder.encode(as_frame(test.take(sample))))
+    figures["latent"] = plots.latent_space(latent, None if labels is None else labels[sample])
+    if evaluated.deployment.roc_auc is not None:
+        figures["roc_precision_recall"] = plots.roc_and_precision_recall(
+            labels, energies, threshold
+        )
+    for name, figure in figures.items():
+        client.log_figure(run_id, figure, f"figures/{name}.png")
+    mixtures = [
+        {"member": member, "phi": m.phi.tolist(), "mu": m.mu.tolist(), "sigma": m.sigma.tolist()}
+        for member, m in enumerate(detector.mixtures_)
+    ]
+    client.log_dict(run_id, {"mixtures": mixtures}, "mixture/mixture.json")
+    client.log_table(run_id, _mixture_table(detector.mixtures_), "mixture/mixture_table.json")
+    tracking.log_metrics(
+        client,
+        run_id,
+        metric_values(evaluated)
+        | {
+            "threshold": threshold,
+            "fit_seconds": fitted.seconds,
+            **{f"mixture/final_{name}": value for name, value in fitted.health.items()},
+        },
+    )
+    for part, context in (("train", "training"), ("validation", "validation")):
+        rows = positions(parts, part)
+        if len(rows):
+            digest = getattr(parts, f"{part}_sha256")
+            table = read_rows(validated.path, contract, rows)
+            dataset = tracking.dataset_of(contract, table, digest, f"{contract.name}-{part}")
+            tracking.log_dataset(client, run_id, dataset, context)
+
+
+def _mixture_table(mixtures: tuple) -> dict[str, list]:
+    """One line for each component of each member."""
+    rows = [
+        (member, k, float(m.phi[k]), m.mu[k].tolist(), np.diag(m.sigma[k]).tolist())
+        for member, m in enumerate(mixtures)
+        for k in range(len(m.phi))
+    ]
+    names = ("member", "component", "phi", "mu", "sigma_diagonal")
+    return {name: [row[i] for row in rows] for i, name in enumerate(names)}

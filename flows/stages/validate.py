@@ -1,0 +1,50 @@
+"""The table against its contract: a verdict, the valid rows, the quarantine and Data Docs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data_checks.contract import Contract
+from flows.records import IngestRecord, RuleFailure, ValidateRecord
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+
+def validate(folder: Path, contract: Contract, ingested: IngestRecord) -> ValidateRecord:
+    """Run the contract's expectation suite; writes everything it finds into `folder`."""
+    from data_checks.validation import validate as work
+
+    report = work(Path(ingested.path), contract, folder)
+    return ValidateRecord(
+        passed=report.passed,
+        message=report.message,
+        rows_in=report.rows_in,
+        rows_valid=report.rows_valid,
+        rows_quarantined=report.rows_quarantined,
+        failures=tuple(
+            RuleFailure(
+                expectation=failure.expectation,
+                column=failure.column,
+                severity=failure.severity,
+                unexpected=failure.unexpected,
+                message=failure.message,
+            )
+            for failure in report.failures
+        ),
+        path=str(report.valid_path),
+        sha256=report.valid_sha256,
+        quarantine=report.quarantine_path and str(report.quarantine_path),
+        data_docs=report.data_docs and str(report.data_docs),
+        result=str(report.result_json),
+    )
+
+
+def log_validation(client: MlflowClient, run_id: str, record: ValidateRecord) -> None:
+    """Show the result, the quarantine and the Data Docs in the MLflow run."""
+    client.log_artifact(run_id, record.result, "data_checks")
+    if record.quarantine:
+        client.log_artifact(run_id, record.quarantine, "data_checks")
+    if record.data_docs:
+        client.log_artifacts(run_id, str(Path(record.data_docs).parent), "data_checks/data_docs")

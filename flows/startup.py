@@ -1,0 +1,59 @@
+"""Start-up of `dagmm train`: the slow imports and the temporary Prefect server, side by side."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from flows.settings import Settings
+
+HEAVY_IMPORTS = ("mlflow", "dagmm_model.estimator", "sklearn.metrics", "great_expectations")
+
+
+class Startup:
+    """Warm up while the flow is being prepared; `seconds` says what each part cost.
+
+    The server is a process of its own, so it starts while this process imports. Imports run in
+    one background thread; a stage that needs a module waits for it on the import lock.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.seconds: dict[str, float] = {}
+        self._embedded = settings.prefect_api_url is None
+
+    def __enter__(self) -> Self:
+        self._timed("import prefect", lambda: importlib.import_module("prefect"))
+        self._thread = threading.Thread(target=self._import_all, daemon=True)
+        self._thread.start()
+        if self._embedded:
+            self._timed("start Prefect's temporary server", _start_server)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._thread.join()
+
+    def _import_all(self) -> None:
+        for module in HEAVY_IMPORTS:
+            self._timed(f"import {module}", lambda module=module: importlib.import_module(module))
+
+    def _timed(self, name: str, work: object) -> None:
+        started = time.perf_counter()
+        work()  # type: ignore[operator]
+        self.seconds[name] = time.perf_counter() - started
+
+
+def _start_server() -> None:
+    """What Prefect's client does at its first call; it finds this server running then."""
+    from prefect.server.api.server import SubprocessASGIServer
+    from prefect.settings import get_current_settings
+
+    if get_current_settings().api.url is None:
+        SubprocessASGIServer().start(timeout=120)

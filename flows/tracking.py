@@ -1,0 +1,251 @@
+"""Everything that is written to an MLflow run."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from flows.errors import ServiceUnreachable, is_transient
+from flows.settings import Settings
+from flows.workspace import RunFolder, sha256_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    from mlflow.data.dataset import Dataset
+
+    from dagmm_model.training import EpochRecord
+    from data_checks.contract import Contract
+    from flows.config import TrainConfig
+
+MAX_LOGGED_EPOCHS = 1000
+FLUSH_SECONDS = 2.0
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def connect(settings: Settings) -> MlflowClient:
+    """Client of the configured tracking server or of the embedded store.
+
+    Raises:
+        ServiceUnreachable: The server does not answer.
+    """
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    mlflow.set_registry_uri(settings.tracking_uri)
+    client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
+    try:
+        client.search_experiments(max_results=1)
+    except (MlflowException, OSError) as error:
+        raise ServiceUnreachable(
+            f"MLflow at {_without_password(settings.tracking_uri)} does not answer ({error}); "
+            "start the server, or unset MLFLOW_TRACKING_URI to use the embedded store"
+        ) from None
+    return client
+
+
+def experiment_id(client: MlflowClient, settings: Settings, name: str) -> str:
+    """Id of an experiment, created at first use."""
+    if (found := client.get_experiment_by_name(name)) is not None:
+        return found.experiment_id
+    location = f"{settings.artifacts.as_uri()}/{name}" if settings.embedded_tracking else None
+    try:
+        return client.create_experiment(name, artifact_location=location)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        return client.get_experiment_by_name(name).experiment_id
+
+
+def ensure_run(
+    client: MlflowClient,
+    settings: Settings,
+    run: RunFolder,
+    contract: Contract,
+    config: TrainConfig,
+) -> str:
+    """The MLflow run of a run folder: found again after a crash, otherwise created."""
+    experiment = experiment_id(client, settings, f"dagmm-{contract.name}")
+    found = client.search_runs([experiment], f"tags.`dagmm.run` = '{run.token}'", max_results=1)
+    if found:
+        run_id = found[0].info.run_id
+        client.update_run(run_id, status="RUNNING")
+        return run_id
+    commit, dirty = git_state()
+    tags = {
+        "dagmm.run": run.token,
+        "dagmm.dataset": contract.name,
+        "dagmm.detector": config.detector.name,
+        "dagmm.preset": config.detector.preset,
+        "dagmm.protocol": config.split.protocol,
+        "dagmm.seed": str(config.seed),
+        "dagmm.contract_sha256": contract.digest,
+        "dagmm.config_sha256": config.digest,
+        "dagmm.lock_sha256": lock_digest(),
+        "mlflow.source.git.commit": commit,
+        "dagmm.git_dirty": dirty,
+        "mlflow.source.name": "dagmm train",
+        "mlflow.source.type": "LOCAL",
+    }
+    name = f"{config.detector.name}-{config.detector.preset}-seed{config.seed}-{run.token[-4:]}"
+    created = client.create_run(experiment, tags=tags, run_name=name)
+    return created.info.run_id
+
+
+@contextmanager
+def ending(client: MlflowClient, run_id: str) -> Iterator[None]:
+    """Close a run with the status of what was done in it."""
+    try:
+        yield
+    except BaseException as error:
+        set_tags(client, run_id, {"dagmm.error": f"{type(error).__name__}: {error}"[:5000]})
+        client.set_terminated(
+            run_id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+        )
+        raise
+    client.set_terminated(run_id)
+
+
+def log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> None:
+    """Log parameters; nested mappings become dotted names, None is left out."""
+    flat = [Param(k, str(v)[:6000]) for k, v in _flatten(params).items() if v is not None]
+    for start in range(0, len(flat), 100):  # MLflow's limit for one batch
+        client.log_batch(run_id, params=flat[start : start + 100])
+
+
+def log_metrics(client: MlflowClient, run_id: str, metrics: Mapping[str, float | None]) -> None:
+    """Log final metrics at step 0; None is left out."""
+    now = int(time.time() * 1000)
+    client.log_batch(
+        run_id, metrics=[Metric(k, float(v), now, 0) for k, v in metrics.items() if v is not None]
+    )
+
+
+def set_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
+    """Set several tags of a run at once."""
+    client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
+
+
+def dataset_of(contract: Contract, table: pa.Table, sha256: str, name: str) -> Dataset:
+    """Rows as an MLflow dataset; its digest is the start of the sha256 that pins them.
+
+    The profile and schema come from a few rows: MLflow stores them as text of bounded length.
+    """
+    frame: pd.DataFrame = table.slice(0, 1000).to_pandas()
+    for column in frame.select_dtypes("category"):
+        frame[column] = frame[column].astype(str)
+    return mlflow.data.from_pandas(
+        frame, source=CodeDatasetSource({"contract": contract.name}), name=name, digest=sha256[:32]
+    )
+
+
+def log_dataset(client: MlflowClient, run_id: str, dataset: Dataset, context: str) -> None:
+    """Record that a run used a data set as `context` (training, validation, evaluation)."""
+    entity = dataset._to_mlflow_entity()
+    tag = InputTag("mlflow.data.context", context)
+    client.log_inputs(run_id, [DatasetInput(dataset=entity, tags=[tag])])
+
+
+class EpochLogger:
+    """Observer that logs every epoch's terms, in batches, without slowing the training.
+
+    Runs beyond `MAX_LOGGED_EPOCHS` epochs are thinned evenly. While the tracking server is away
+    the records wait in memory and are sent when it is back; `flush` at the end raises if it
+    still is not.
+    """
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        self._client, self._run_id = client, run_id
+        self._waiting: list[Metric] = []
+        self._sent_at = time.monotonic()
+
+    def __call__(self, epoch: EpochRecord) -> None:
+        """Take one epoch."""
+        stride = -(-epoch.epochs // MAX_LOGGED_EPOCHS)
+        if (epoch.epoch - 1) % stride and epoch.epoch != epoch.epochs:
+            return
+        now = int(time.time() * 1000)
+        values = {
+            "loss/total": epoch.total,
+            "loss/reconstruction": epoch.reconstruction,
+            "loss/energy": epoch.energy,
+            "loss/penalty": epoch.penalty,
+            "loss/validation_energy": epoch.validation_energy,
+            "mixture/min_phi": epoch.min_phi,
+            "mixture/max_condition": epoch.max_condition,
+            "mixture/effective_components": epoch.effective_components,
+            **{f"mixture/phi_{k}": share for k, share in enumerate(epoch.phi)},
+        }
+        self._waiting += [
+            Metric(name, float(value), now, epoch.epoch)
+            for name, value in values.items()
+            if value is not None
+        ]
+        if time.monotonic() - self._sent_at >= FLUSH_SECONDS:
+            try:
+                self.flush()
+            except (MlflowException, OSError) as error:
+                if not is_transient(error):
+                    raise
+                self._sent_at = time.monotonic()
+
+    def flush(self) -> None:
+        """Send what waits; whatever could not be sent stays waiting."""
+        while self._waiting:
+            self._client.log_batch(self._run_id, metrics=self._waiting[:1000])
+            del self._waiting[:1000]
+        self._sent_at = time.monotonic()
+
+
+@cache
+def git_state() -> tuple[str, str]:
+    """Commit of the code and whether it has local changes; `unknown` outside a checkout."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return commit, "true" if _git("status", "--porcelain") else "false"
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown", "unknown"
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(  # noqa: S603
+        ["git", "-C", str(PROJECT), *arguments],  # noqa: S607
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+
+
+def lock_digest() -> str:
+    """sha256 of the pinned versions; `unknown` where the file is not there."""
+    lock = PROJECT / "constraints.txt"
+    return sha256_of(lock) if lock.exists() else "unknown"
+
+
+def run_url(settings: Settings, experiment: str, run_id: str) -> str:
+    """Page of a run in the MLflow UI."""
+    return f"{settings.mlflow_url}/#/experiments/{experiment}/runs/{run_id}"
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _without_password(uri: str) -> str:
+    scheme, separator, rest = uri.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

@@ -1,0 +1,128 @@
+"""The folder of one run: a record for each finished stage, so that a killed run resumes.
+
+A run that died leaves its folder without a `finished` mark and, because the operating system drops
+file locks with the process, without a lock. The same command then takes the folder over and starts
+at the first stage whose record is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock, Timeout
+
+from flows import progress
+from flows.records import StageRecord
+
+R = TypeVar("R", bound=StageRecord)
+KEEP_FINISHED = 5
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Folder of one pipeline run, `workspace/runs/<key>-<nonce>`."""
+
+    path: Path
+
+    @property
+    def token(self) -> str:
+        """Name that ties everything the run creates elsewhere to this folder."""
+        return self.path.name
+
+
+@contextmanager
+def open_run(workspace: Path, key_parts: dict[str, str]) -> Iterator[RunFolder]:
+    """Take over the unfinished run of the same inputs, or start a new one; hold its lock.
+
+    Args:
+        workspace: Folder that holds all runs.
+        key_parts: Everything that decides the result: digests of configuration, contract, source.
+
+    Yields:
+        The run's folder. It counts as finished, and is never resumed, once the block ends without
+        an error or with an answer that trying again cannot change (a `ValueError`).
+    """
+    key = hashlib.sha256(json.dumps(key_parts, sort_keys=True).encode()).hexdigest()[:12]
+    runs = workspace / "runs"
+    runs.mkdir(parents=True, exist_ok=True)
+    unfinished = [folder for folder in sorted(runs.glob(f"{key}-*")) if not _finished(folder)]
+    for folder in [*unfinished, runs / f"{key}-{uuid.uuid4().hex[:8]}"]:
+        folder.mkdir(exist_ok=True)
+        lock = FileLock(folder / "lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            continue  # another process is at work on the same inputs: start beside it
+        with lock:
+            if _finished(folder):
+                continue
+            if folder in unfinished:
+                progress.note(f"resuming the unfinished run {folder.name}")
+            try:
+                yield RunFolder(folder)
+            except ValueError:
+                (folder / "finished").touch()
+                raise
+            (folder / "finished").touch()
+        _prune(runs)
+        return
+
+
+def run_stage(run: RunFolder, name: str, kind: type[R], work: Callable[[], R]) -> R:
+    """Do a stage once: its record, written last and atomically, says that it was done."""
+    path = run.path / f"{name}.json"
+    if path.exists():
+        progress.note(f"{name}: done before, kept")
+        return kind.model_validate_json(path.read_text(encoding="utf-8"))
+    with progress.stage(name) as report:
+        started = time.perf_counter()
+        record = work().model_copy(update={"seconds": time.perf_counter() - started})
+        report(record.summary())
+    write_atomic(path, record.model_dump_json(indent=2))
+    return record
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write a text file so that it is there whole or not at all."""
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def sha256_of(path: Path) -> str:
+    """sha256 of a file, or of the names and bytes of every file in a folder."""
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            if path.is_dir():
+                digest.update(file.relative_to(path).as_posix().encode() + b"\0")
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _finished(folder: Path) -> bool:
+    return (folder / "finished").exists()
+
+
+def _prune(runs: Path) -> None:
+    """Drop the folders of all but the newest finished runs; MLflow holds what is worth keeping."""
+    finished = sorted(
+        (folder for folder in runs.iterdir() if _finished(folder)),
+        key=lambda folder: (folder / "finished").stat().st_mtime,
+    )
+    for folder in finished[:-KEEP_FINISHED]:
+        shutil.rmtree(folder, ignore_errors=True)
