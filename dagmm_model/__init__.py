@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from dagmm_model.estimator import DAGMM
     from dagmm_model.mixture import Mixture, MixtureHealth
     from dagmm_model.persistence import load_detector, save_detector
-    from dagmm_model.training import EpochRecord, TrainingDiverged
+    from dagmm_model.progress import EpochRecord
+    from dagmm_model.training import TrainingDiverged
 
 _HOME = {
     "DAGMM": "estimator",
     "CheckpointMismatch": "checkpoint",
     "Checkpointing": "checkpoint",
-    "EpochRecord": "training",
+    "EpochRecord": "progress",
     "Mixture": "mixture",
     "MixtureHealth": "mixture",
     "TrainingDiverged": "training",

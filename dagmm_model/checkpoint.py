@@ -1,22 +1,44 @@
-"""Checkpoints: where they are, how often, and the errors of a folder that does not fit."""
+"""Checkpoints: one file, written atomically, refused when it belongs to another run.
+
+The file is in the safetensors format; everything that is not an array is JSON in its header. One
+file, replaced in one step, is never half of an old and half of a new state.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+FILE = "checkpoint.safetensors"
+FORMAT = "1"
+
+Arrays = dict[str, NDArray[np.generic]]
 
 
 class CheckpointMismatch(ValueError):
-    """The checkpoint in the folder belongs to other settings or other data."""
+    """The checkpoint in the folder belongs to other settings or other data, or is damaged."""
 
 
 @dataclass(frozen=True)
 class Checkpointing:
     """Write checkpoints into a folder and resume from the one that is there.
 
+    A finished run leaves its last checkpoint: the same run started again ends at once.
+
     Attributes:
         folder: made when missing; one training run has one folder.
-        every_seconds: time between two checkpoints.
+        every_seconds: time between two checkpoints; 0 for one after every piece of work.
         data_digest: digest of the training data, if the caller has one; the digest of the scaled
             rows is compared in any case.
     """
@@ -24,3 +46,101 @@ class Checkpointing:
     folder: Path
     every_seconds: float = 30.0
     data_digest: str = ""
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old or the new content, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def digest(*arrays: NDArray[np.generic] | None) -> str:
+    """SHA-256 of the arrays' types, shapes and bytes; None counts as an absent array."""
+    result = hashlib.sha256()
+    for array in arrays:
+        if array is None:
+            result.update(b"none")
+        else:
+            result.update(f"{array.dtype.str}{array.shape}".encode())
+            result.update(np.ascontiguousarray(array).data)
+    return result.hexdigest()
+
+
+class CheckpointStore:
+    """Reads and writes the checkpoint of one run.
+
+    Args:
+        place: folder and interval.
+        identity: what makes the run this run: settings, seeds, digests, engine. JSON-able.
+    """
+
+    def __init__(self, place: Checkpointing, identity: Mapping[str, Any]) -> None:
+        self._path = Path(place.folder) / FILE
+        self._every = place.every_seconds
+        self._identity = json.loads(json.dumps({**identity, "data_digest": place.data_digest}))
+        self._written = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether the interval has passed since the last checkpoint."""
+        return time.monotonic() - self._written >= self._every
+
+    def write(self, arrays: Arrays, values: Mapping[str, Any]) -> None:
+        """Replace the checkpoint."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        header = {
+            "format": FORMAT,
+            "identity": json.dumps(self._identity),
+            "values": json.dumps(values),
+        }
+        contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+        write_atomically(self._path, save(contiguous, metadata=header))
+        self._written = time.monotonic()
+
+    def read(self) -> tuple[Arrays, dict[str, Any]] | None:
+        """The checkpoint, or None when there is none.
+
+        Raises:
+            CheckpointMismatch: it cannot be read, or belongs to another run; the message names
+                the first difference.
+        """
+        if not self._path.exists():
+            return None
+        try:
+            with safe_open(self._path, framework="numpy") as file:
+                header = file.metadata() or {}
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if header.get("format") != FORMAT:
+                raise CheckpointMismatch(
+                    f"{self._path} has format {header.get('format')!r}, this version reads "
+                    f"{FORMAT!r}; remove the file to train from the start"
+                )
+            identity, values = json.loads(header["identity"]), json.loads(header["values"])
+        except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+            raise CheckpointMismatch(
+                f"{self._path} cannot be read ({error}); remove it to train from the start"
+            ) from error
+        difference = _difference("", identity, self._identity)
+        if difference:
+            raise CheckpointMismatch(
+                f"{self._path} belongs to another run: {difference}; give the run that wrote it, "
+                "another folder, or remove the file to train from the start"
+            )
+        return arrays, values
+
+
+def _difference(name: str, there: Any, here: Any) -> str:
+    """The first difference between two JSON values, in words; empty when equal."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in sorted({*there, *here}):
+            found = _difference(f"{name}.{key}".lstrip("."), there.get(key), here.get(key))
+            if found:
+                return found
+        return ""
+    return "" if there == here else f"{name} is {there!r} there and {here!r} here"

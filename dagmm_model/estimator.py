@@ -17,9 +17,10 @@ from dagmm_model.explanation import Explanation, explain
 from dagmm_model.inference import Scorer, chunks, fit_scorer
 from dagmm_model.mixture import Mixture, MixtureHealth
 from dagmm_model.presets import Settings, resolve
+from dagmm_model.progress import EpochRecord, Observer
 from dagmm_model.rows import canonical_order, counts
 from dagmm_model.scaling import Scaler
-from dagmm_model.training import EpochRecord, Observer, train
+from dagmm_model.training import train
 
 Float = NDArray[np.float64]
 

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from dagmm_model.checkpoint import write_atomically
 from dagmm_model.inference import Scorer
 from dagmm_model.mixture import Mixture
 from dagmm_model.presets import Settings
+from dagmm_model.progress import record_from
 from dagmm_model.scaling import Scaler
-from dagmm_model.training import EpochRecord
 
 if TYPE_CHECKING:
     from dagmm_model.estimator import DAGMM
@@ -35,21 +36,6 @@ def settings_from(values: dict[str, Any]) -> Settings:
     """Settings from their JSON form, in which tuples are lists."""
     plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     return Settings(**plain)
-
-
-def record_from(values: dict[str, Any]) -> EpochRecord:
-    """An epoch's record from its JSON form."""
-    return EpochRecord(**{**values, "phi": tuple(values["phi"])})
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old or the new content, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
 
 
 def save_detector(detector: DAGMM, folder: Path) -> None:

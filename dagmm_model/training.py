@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.checkpoint import Checkpointing
+from dagmm_model.checkpoint import Checkpointing, CheckpointStore, digest
 from dagmm_model.engine import TERMS, Engine
 from dagmm_model.inference import fit_scorer
-from dagmm_model.mixture import mixture_health
-from dagmm_model.network import Parameters, initialise, streams
+from dagmm_model.network import Parameters, initialise
 from dagmm_model.presets import Settings
+from dagmm_model.progress import EpochRecord, Observer, Progress
 
 Float = NDArray[np.float64]
 
 ENGINES = ("auto", "numpy", "torch")
+
+PIECE = 256
+"""Steps between two looks at the clock and two copies of the last good state."""
 
 
 class TrainingDiverged(ValueError):
@@ -32,7 +34,7 @@ class TrainingDiverged(ValueError):
         batch: 1-based batch of the epoch.
         term: reconstruction, energy, penalty or total.
         remedy: what to change.
-        parameters: of the end of the last good epoch.
+        parameters: the last good ones.
     """
 
     def __init__(self, epoch: int, batch: int, term: str, parameters: Parameters) -> None:
@@ -47,42 +49,6 @@ class TrainingDiverged(ValueError):
             f"training diverged in epoch {epoch}, batch {batch}: the {term} is not finite; "
             f"{self.remedy}"
         )
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """One epoch, as observers get it.
-
-    Attributes:
-        epoch: 1-based.
-        epochs: planned number of epochs.
-        total: objective, mean over batches and members; so the next three.
-        reconstruction: reconstruction loss.
-        energy: mean sample energy.
-        penalty: singularity penalty, without its lambda.
-        validation_energy: mean energy of the validation rows, None when not evaluated.
-        phi: shares of the first member's last batch.
-        min_phi: smallest share of any member.
-        max_condition: largest condition number of any member's covariances.
-        effective_components: exponential of the entropy of phi, mean over members.
-        seconds: of training and evaluating this epoch.
-    """
-
-    epoch: int
-    epochs: int
-    total: float
-    reconstruction: float
-    energy: float
-    penalty: float
-    validation_energy: float | None
-    phi: tuple[float, ...]
-    min_phi: float
-    max_condition: float
-    effective_components: float
-    seconds: float
-
-
-Observer = Callable[[EpochRecord], None]
 
 
 @dataclass(frozen=True)
@@ -157,32 +123,6 @@ def make_engine(
     return TorchEngine(x, sample_weight, parameters, settings, device)
 
 
-class _Best:
-    """The best epoch of each member by validation energy."""
-
-    def __init__(self, members: int, patience: int | None) -> None:
-        self.energy = np.full(members, np.inf)
-        self.epoch = np.zeros(members, dtype=np.int64)
-        self.waited = np.zeros(members, dtype=np.int64)
-        self.parameters: Parameters = {}
-        self.patience = patience
-
-    def update(self, epoch: int, energy: Float, parameters: Parameters) -> None:
-        active = np.ones(len(energy), bool)
-        if self.patience is not None:  # a member that has run out of patience is settled
-            active = self.waited < self.patience
-        better = active & (energy < self.energy)
-        if not self.parameters:
-            self.parameters, better = parameters, active
-        for name, value in parameters.items():
-            self.parameters[name][better] = value[better]
-        self.energy[better], self.epoch[better] = energy[better], epoch
-        self.waited = np.where(better, 0, self.waited + active)
-
-    def exhausted(self) -> bool:
-        return self.patience is not None and bool((self.waited >= self.patience).all())
-
-
 def train(
     x: NDArray[np.floating],
     settings: Settings,
@@ -216,43 +156,83 @@ def train(
     selecting = settings.keep_best or settings.early_stopping is not None
     if selecting and validation is None:
         raise ValueError("choosing an epoch needs validation rows; give validation=")
-    members = len(seeds)
     runner = make_engine(
         engine, device, x, sample_weight, initialise(settings, x.shape[1], seeds), settings
     )
-    shuffling = [streams(seed)[1] for seed in seeds]
-    dropout = [streams(seed)[2] for seed in seeds]
+    progress = Progress(runner, settings, seeds)
+    store = None
+    if checkpoint is not None:
+        identity = {
+            "settings": asdict(settings),
+            "seeds": list(seeds),
+            "rows": digest(x, sample_weight, validation),
+            "engine": type(runner).__name__,
+        }
+        store = CheckpointStore(checkpoint, identity)
+        found = store.read()
+        if found is not None:
+            progress.restore(*found)
     steps, batch = batch_plan(len(x), settings.batch_size)
-    history: list[EpochRecord] = []
-    best = _Best(members, settings.early_stopping)
-    for epoch in range(settings.epochs):
+    while progress.epoch < settings.epochs and not progress.best.exhausted():
         started = time.perf_counter()
-        good = runner.parameters()
-        order = np.stack([g.permutation(len(x))[: steps * batch] for g in shuffling])
-        order = order.reshape(members, steps, batch)
-        losses = runner.run(order, learning_rate(settings, epoch), dropout)
-        if not np.isfinite(losses[-1]).all():
-            raise TrainingDiverged(epoch + 1, len(losses), _culprit(losses[-1]), good)
+        _run_epoch(progress, settings, len(x), steps, batch, store)
         energies = None
-        last = epoch + 1 == settings.epochs
-        if validation is not None and (last or (epoch + 1) % settings.evaluate_every == 0):
+        epoch = progress.epoch + 1
+        if validation is not None and (
+            epoch == settings.epochs or epoch % settings.evaluate_every == 0
+        ):
             parameters = runner.parameters()
             scorer = fit_scorer(
                 parameters, settings, runner.jitter, x.__getitem__, len(x), sample_weight
             )
             energies = scorer.member_energies(validation).mean(axis=1)
-            best.update(epoch + 1, energies, parameters)
-        record = _record(epoch, settings, losses, energies, runner, time.perf_counter() - started)
-        history.append(record)
+            progress.best.update(epoch, energies, parameters)
+        record = progress.record(settings, energies, time.perf_counter() - started)
+        progress.next_epoch(record)
         for observer in observers:
             observer(record)
-        if best.exhausted():
-            break
-    if selecting:
-        kept, parameters = tuple(int(e) for e in best.epoch), best.parameters
-    else:
-        kept, parameters = (len(history),) * members, runner.parameters()
-    return Trained(parameters, tuple(history), runner.jitter, kept)
+        if store is not None and store.due():
+            store.write(*progress.snapshot())
+    if store is not None:
+        store.write(*progress.snapshot())
+    history = tuple(progress.history)
+    if not selecting:
+        return Trained(runner.parameters(), history, runner.jitter, (len(history),) * len(seeds))
+    kept = tuple(int(epoch) for epoch in progress.best.epoch)
+    return Trained(progress.best.parameters, history, runner.jitter, kept)
+
+
+def _run_epoch(
+    progress: Progress,
+    settings: Settings,
+    n: int,
+    steps: int,
+    batch: int,
+    store: CheckpointStore | None,
+) -> None:
+    """The steps of the epoch in work that are not done yet.
+
+    Raises:
+        TrainingDiverged: a loss is not finite.
+    """
+    order = progress.order(n, steps, batch)
+    rate = learning_rate(settings, progress.epoch)
+    while progress.done < steps:
+        good = progress.engine.state()
+        piece = order[:, progress.done : progress.done + PIECE]
+        losses = progress.engine.run(piece, rate, progress.dropout)
+        if not np.isfinite(losses[-1]).all():
+            progress.engine.load(good)
+            raise TrainingDiverged(
+                progress.epoch + 1,
+                progress.done + len(losses),
+                _culprit(losses[-1]),
+                progress.engine.parameters(),
+            )
+        progress.losses = np.concatenate([progress.losses, losses])
+        progress.done += len(losses)
+        if store is not None and progress.done < steps and store.due():
+            store.write(*progress.snapshot())
 
 
 def _culprit(losses: Float) -> str:
@@ -261,30 +241,3 @@ def _culprit(losses: Float) -> str:
         if not np.isfinite(losses[:, i]).all():
             return TERMS[i]
     return TERMS[0]
-
-
-def _record(
-    epoch: int,
-    settings: Settings,
-    losses: Float,
-    energies: Float | None,
-    runner: Any,
-    seconds: float,
-) -> EpochRecord:
-    means = losses.mean(axis=(0, 1))
-    phi, covariance = runner.mixture()
-    health = [mixture_health(p, c) for p, c in zip(phi, covariance, strict=True)]
-    return EpochRecord(
-        epoch=epoch + 1,
-        epochs=settings.epochs,
-        total=float(means[0]),
-        reconstruction=float(means[1]),
-        energy=float(means[2]),
-        penalty=float(means[3]),
-        validation_energy=None if energies is None else float(energies.mean()),
-        phi=tuple(float(p) for p in phi[0]),
-        min_phi=min(h.min_phi for h in health),
-        max_condition=max(h.max_condition for h in health),
-        effective_components=float(np.mean([h.effective_components for h in health])),
-        seconds=seconds,
-    )

@@ -1,0 +1,187 @@
+"""The state of a training run: what observers see of it and what a checkpoint holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dagmm_model.checkpoint import Arrays
+from dagmm_model.engine import Engine
+from dagmm_model.mixture import mixture_health
+from dagmm_model.network import Parameters, streams
+from dagmm_model.presets import Settings
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch, as observers get it.
+
+    Attributes:
+        epoch: 1-based.
+        epochs: planned number of epochs.
+        total: objective, mean over batches and members; so the next three.
+        reconstruction: reconstruction loss.
+        energy: mean sample energy.
+        penalty: singularity penalty, without its lambda.
+        validation_energy: mean energy of the validation rows, None when not evaluated.
+        phi: shares of the first member's last batch.
+        min_phi: smallest share of any member.
+        max_condition: largest condition number of any member's covariances.
+        effective_components: exponential of the entropy of phi, mean over members.
+        seconds: of training and evaluating this epoch.
+    """
+
+    epoch: int
+    epochs: int
+    total: float
+    reconstruction: float
+    energy: float
+    penalty: float
+    validation_energy: float | None
+    phi: tuple[float, ...]
+    min_phi: float
+    max_condition: float
+    effective_components: float
+    seconds: float
+
+
+Observer = Callable[[EpochRecord], None]
+
+
+def record_from(values: dict[str, Any]) -> EpochRecord:
+    """An epoch's record from its JSON form."""
+    return EpochRecord(**{**values, "phi": tuple(values["phi"])})
+
+
+class BestEpoch:
+    """The epoch with the lowest validation energy, for each member by itself.
+
+    A member that has waited ``patience`` evaluations is settled, so that its result does not
+    depend on how long the others go on.
+    """
+
+    def __init__(self, members: int, patience: int | None) -> None:
+        self.energy = np.full(members, np.inf)
+        self.epoch = np.zeros(members, dtype=np.int64)
+        self.waited = np.zeros(members, dtype=np.int64)
+        self.parameters: Parameters = {}
+        self._patience = patience
+
+    def update(self, epoch: int, energy: Float, parameters: Parameters) -> None:
+        """Take notice of an epoch's validation energies ``(S,)``."""
+        active = np.ones(len(energy), bool)
+        if self._patience is not None:
+            active = self.waited < self._patience
+        better = active & (energy < self.energy)
+        if not self.parameters:
+            self.parameters, better = {n: v.copy() for n, v in parameters.items()}, active
+        for name, value in parameters.items():
+            self.parameters[name][better] = value[better]
+        self.energy[better], self.epoch[better] = energy[better], epoch
+        self.waited = np.where(better, 0, self.waited + active)
+
+    def exhausted(self) -> bool:
+        """Whether every member is settled."""
+        return self._patience is not None and bool((self.waited >= self._patience).all())
+
+
+class Progress:
+    """Everything that changes while a run goes on.
+
+    Attributes:
+        epoch: 0-based epoch in work.
+        done: steps of it that are done.
+        losses: ``(done, S, 4)`` of these steps.
+        history: records of the epochs before.
+    """
+
+    def __init__(self, engine: Engine, settings: Settings, seeds: Sequence[int]) -> None:
+        self.engine = engine
+        self.epoch, self.done = 0, 0
+        self.losses = np.empty((0, len(seeds), 4))
+        self.history: list[EpochRecord] = []
+        self.best = BestEpoch(len(seeds), settings.early_stopping)
+        self.dropout = [streams(seed)[2] for seed in seeds]
+        self._shuffling = [streams(seed)[1] for seed in seeds]
+        self._shuffling_before = [g.bit_generator.state for g in self._shuffling]
+
+    def order(self, n: int, steps: int, batch: int) -> NDArray[np.int64]:
+        """Rows of every step of the epoch, ``(S, steps, batch)``, shuffled for each member."""
+        self._shuffling_before = [g.bit_generator.state for g in self._shuffling]
+        order = np.stack([g.permutation(n)[: steps * batch] for g in self._shuffling])
+        return order.reshape(len(order), steps, batch)
+
+    def next_epoch(self, record: EpochRecord) -> None:
+        """The epoch is done."""
+        self.history.append(record)
+        self.epoch, self.done, self.losses = self.epoch + 1, 0, self.losses[:0]
+        self._shuffling_before = [g.bit_generator.state for g in self._shuffling]
+
+    def snapshot(self) -> tuple[Arrays, dict[str, Any]]:
+        """Arrays and JSON-able values from which `restore` goes on, to the last bit."""
+        arrays: Arrays = {f"engine.{n}": v for n, v in self.engine.state().items()}
+        arrays |= {f"best.{n}": v for n, v in self.best.parameters.items()}
+        arrays |= {
+            "losses": self.losses,
+            "best_energy": self.best.energy,
+            "best_epoch": self.best.epoch,
+            "best_waited": self.best.waited,
+        }
+        return arrays, {
+            "epoch": self.epoch,
+            "done": self.done,
+            "shuffling": self._shuffling_before,
+            "dropout": [g.bit_generator.state for g in self.dropout],
+            "history": [asdict(record) for record in self.history],
+        }
+
+    def restore(self, arrays: Arrays, values: dict[str, Any]) -> None:
+        """Go on from a `snapshot`."""
+        self.engine.load(_under("engine.", arrays))
+        self.epoch, self.done = values["epoch"], values["done"]
+        self.losses = arrays["losses"].astype(np.float64)
+        self.history = [record_from(record) for record in values["history"]]
+        for generators, states in (
+            (self._shuffling, values["shuffling"]),
+            (self.dropout, values["dropout"]),
+        ):
+            for generator, state in zip(generators, states, strict=True):
+                generator.bit_generator.state = state
+        self._shuffling_before = values["shuffling"]
+        self.best.energy = arrays["best_energy"].astype(np.float64)
+        self.best.epoch = arrays["best_epoch"].astype(np.int64)
+        self.best.waited = arrays["best_waited"].astype(np.int64)
+        self.best.parameters = {
+            name: value.astype(value.dtype, copy=True)
+            for name, value in _under("best.", arrays).items()
+        }
+
+    def record(self, settings: Settings, energies: Float | None, seconds: float) -> EpochRecord:
+        """The record of the epoch in work, its steps being done."""
+        means = self.losses.mean(axis=(0, 1))
+        phi, covariance = self.engine.mixture()
+        health = [mixture_health(p, c) for p, c in zip(phi, covariance, strict=True)]
+        return EpochRecord(
+            epoch=self.epoch + 1,
+            epochs=settings.epochs,
+            total=float(means[0]),
+            reconstruction=float(means[1]),
+            energy=float(means[2]),
+            penalty=float(means[3]),
+            validation_energy=None if energies is None else float(energies.mean()),
+            phi=tuple(float(p) for p in phi[0]),
+            min_phi=min(h.min_phi for h in health),
+            max_condition=max(h.max_condition for h in health),
+            effective_components=float(np.mean([h.effective_components for h in health])),
+            seconds=seconds,
+        )
+
+
+def _under(prefix: str, arrays: Arrays) -> Arrays:
+    return {n.removeprefix(prefix): v for n, v in arrays.items() if n.startswith(prefix)}
