@@ -83,8 +83,8 @@ class SuiteRunner:
             _raise_if_broken(item)
         return BatchResult(len(frame), labelled_rows, tuple(result.results), dict(result.meta))
 
-    def write_docs(self, result: ExpectationSuiteValidationResult, folder: Path) -> Path:
-        """Write the Data Docs site of one (merged) result and return its index page."""
+    def write_docs(self, result: ExpectationSuiteValidationResult, folder: Path) -> None:
+        """Write the Data Docs site of one (merged) result, replacing an older one."""
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
@@ -108,7 +108,6 @@ class SuiteRunner:
         self._context.add_data_docs_site(SITE, site)
         with _quiet():
             self._context.build_data_docs(site_names=[SITE])
-        return folder / "index.html"
 
 
 def merge(
@@ -125,7 +124,7 @@ def merge(
     weights = [(batch.rows, batch.labelled_rows) for batch in batches]
     results = [_merge_one(list(items), weights, unique_counts) for items in columns]
     passed = sum(bool(item.success) for item in results)
-    run_id = RunIdentifier(run_time=dt.datetime.now(dt.UTC))
+    run_id = RunIdentifier(run_name=suite_name, run_time=dt.datetime.now(dt.UTC))
     meta = {
         **batches[0].meta,
         "run_id": run_id,

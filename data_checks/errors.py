@@ -23,7 +23,7 @@ class ChecksumError(SourceError):
     """A file's content is not the one that the contract pins."""
 
 
-class UnreachableError(SourceError):
+class UnreachableError(SourceError, ConnectionError):
     """A database, object store or web server did not answer; trying again later may help."""
 
 

@@ -21,6 +21,11 @@ class RuleResult(Frozen):
     unexpected: int
     message: str
 
+    @property
+    def place(self) -> str:
+        """What the rule is about, for tables."""
+        return self.column or ("(table)" if self.table_level else "(across columns)")
+
 
 class ValidationReport(Frozen):
     """The outcome of one validation. All paths name files below its `out_dir`."""
@@ -48,7 +53,7 @@ class ValidationReport(Frozen):
         return [
             {
                 "severity": failure.severity,
-                "column": failure.column or "(table)",
+                "column": failure.place,
                 "rows": f"{failure.unexpected:,}",
                 "finding": failure.message,
             }
@@ -74,7 +79,8 @@ def verdict(
             f"{contract.name}: {rows_quarantined:,} of {rows_in:,} rows ({share:.2%}) are bad, "
             f"{contract.max_quarantine_share:.2%} are allowed (max_quarantine_share){most}."
         )
-    kept = f"{rows_in - rows_quarantined:,} of {rows_in:,} rows are valid"
+    bad = f", {rows_quarantined:,} in quarantine" if rows_quarantined else ""
+    kept = f"{rows_in - rows_quarantined:,} of {rows_in:,} rows are valid{bad}"
     reported = [f for f in failures if f.severity != "critical"]
     warnings = f"; to look at: {reported[0].message}" if reported else ""
     return True, f"{contract.name}: {kept}{most}{warnings}."

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from data_checks.casting import stored_schema
 from data_checks.checkpoints import BatchResult, SuiteRunner, merge
-from data_checks.contract import ROW_ID, UNPARSED_COLUMN, Contract
+from data_checks.contract import Contract
+from data_checks.docs_pages import finish_site
 from data_checks.errors import SourceError, ValidationDisagreementError
 from data_checks.quarantine import RowSorter, repeated_values
 from data_checks.report import RuleResult, ValidationReport, verdict
@@ -75,7 +76,7 @@ def validate(
     _check_agreement(result, sorter, one_batch=len(batches) == 1)
     failures = sorter.failures() + _table_failures(result)
     passed, message = verdict(contract, sorter.rows_in, sorter.rows_quarantined, failures)
-    docs = runner.write_docs(result, out_dir / "data_docs") if data_docs else None
+    docs = out_dir / "data_docs"
     report = ValidationReport(
         contract=contract.name,
         contract_digest=contract.digest,
@@ -90,10 +91,13 @@ def validate(
         valid_path=str(sorter.valid_path),
         valid_sha256=sha256_of(sorter.valid_path),
         quarantine_path=str(sorter.quarantine_path) if sorter.rows_quarantined else None,
-        data_docs=None if docs is None else str(docs),
+        data_docs=str(docs / "index.html") if data_docs else None,
         result_json=str(out_dir / "result.json"),
     )
     _write_result(Path(report.result_json), result, report)
+    if data_docs:
+        runner.write_docs(result, docs)
+        finish_site(docs, contract, report)
     return report
 
 
@@ -183,6 +187,3 @@ def _write_result(path: Path, result: Any, report: ValidationReport) -> None:
     part = path.with_name(f".{path.name}.part")
     part.write_text(json.dumps(content, indent=1, default=str), encoding="utf-8")
     part.replace(path)
-
-
-__all__ = ["ROW_ID", "UNPARSED_COLUMN", "RuleResult", "ValidationReport", "validate"]
