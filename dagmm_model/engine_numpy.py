@@ -62,7 +62,8 @@ class NumpyEngine:
         self._dtype = dtype
         self._x = np.ones((len(x), x.shape[1] + 1), dtype)
         self._x[:, :-1] = x
-        square = np.vecdot(self._x[:, :-1], self._x[:, :-1]).astype(np.float64)
+        with np.errstate(over="ignore"):
+            square = np.vecdot(self._x[:, :-1], self._x[:, :-1]).astype(np.float64)
         self._square = np.where(square > SQUARE_FLOOR, square, 1.0)
         self._weight = sample_weight
         self._shapes = shapes(settings, x.shape[1])
@@ -156,7 +157,12 @@ class NumpyEngine:
             self._allocate(order.shape[2])
         losses = np.empty((order.shape[1], self._members, 4))
         # One BLAS thread: threads of ours are not spun on while another program has the processor.
-        with self._blas.limit(limits=1), ThreadPoolExecutor(1) as pool:
+        # Overflow is not warned of but reported, with the step, as a loss that is not finite.
+        with (
+            self._blas.limit(limits=1),
+            ThreadPoolExecutor(1) as pool,
+            np.errstate(over="ignore", invalid="ignore", divide="ignore"),
+        ):
             self._pool = pool if len(self._shards) > 1 and self._threads > 1 else None
             for step in range(order.shape[1]):
                 losses[step] = self.gradients(order[:, step], dropout)

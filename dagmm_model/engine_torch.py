@@ -143,6 +143,14 @@ class TorchEngine:
         """See `dagmm_model.engine.Engine.parameters`."""
         return {name: p.detach().cpu().numpy().copy() for name, p in self._parameters.items()}
 
+    def parameter_gradients(self) -> Parameters:
+        """Gradients that the last step left, under the parameters' names."""
+        return {
+            name: p.grad.cpu().numpy().copy()
+            for name, p in self._parameters.items()
+            if p.grad is not None
+        }
+
     def state(self) -> dict[str, NDArray[np.generic]]:
         """See `dagmm_model.engine.Engine.state`."""
         state: dict[str, NDArray[np.generic]] = {

@@ -1,0 +1,210 @@
+"""The two engines compute the same; members, shards and weights do what they say."""
+
+from itertools import product
+
+import numpy as np
+import paper_reference
+import pytest
+import torch
+
+from dagmm_model import engine_numpy
+from dagmm_model.engine_numpy import NumpyEngine
+from dagmm_model.engine_torch import TorchEngine
+from dagmm_model.mixture import JitterWarning
+from dagmm_model.network import initialise, streams
+from dagmm_model.presets import Settings
+
+N, WIDTH, BATCH = 300, 9, 64
+TORCH = {np.float32: torch.float32, np.float64: torch.float64}
+
+
+def settings_of(**options):
+    return Settings(encoder_widths=(6, 4, 2), n_components=3, **options)
+
+
+def rows_of(seed=0):
+    rows = np.random.default_rng(seed).random((N, WIDTH))
+    rows[3] = 0.0
+    return rows
+
+
+def weights_of(weighted):
+    return np.random.default_rng(1).uniform(0.1, 2.0, N) if weighted else None
+
+
+def order_of(members, steps, seed=5):
+    rng = np.random.default_rng(seed)
+    shuffled = [[rng.permutation(N)[:BATCH] for _ in range(steps)] for _ in range(members)]
+    return np.array(shuffled)
+
+
+def dropout_of(seeds):
+    return [streams(seed)[2] for seed in seeds]
+
+
+def both(settings, dtype=np.float64, weighted=False, seeds=(1, 2)):
+    start = initialise(settings, WIDTH, seeds)
+    x, weight = rows_of(), weights_of(weighted)
+    return (
+        NumpyEngine(x, weight, start, settings, dtype),
+        TorchEngine(x, weight, start, settings, dtype=TORCH[dtype]),
+    )
+
+
+OPTIONS = [
+    {
+        "reconstruction_features": features,
+        "latent_scaling": latent,
+        "reconstruction_reduction": reduction,
+        "dropout": dropout,
+        "gradient_clip": clip,
+    }
+    for features, latent, reduction, (dropout, clip) in product(
+        ("paper", "log_error", "log_error_cosine"),
+        ("none", "standardised"),
+        ("sum", "mean"),
+        ((0.0, None), (0.5, 1.0)),
+    )
+]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(str(v) for v in o.values()))
+def test_engines_agree_to_1e_10_in_float64(options, weighted):
+    fast, reference = both(settings_of(**options), weighted=weighted)
+    order = order_of(2, 100)
+    losses = fast.gradients(order[:, 0], dropout_of((1, 2)))
+    terms = reference.gradients(torch.as_tensor(order[:, 0]), dropout_of((1, 2)))
+    expected = torch.stack(terms, dim=1).detach().numpy()
+    np.testing.assert_allclose(losses, expected, rtol=1e-10, atol=1e-10)
+    for name, gradient in reference.parameter_gradients().items():
+        got = fast.parameter_gradients()[name]
+        np.testing.assert_allclose(got, gradient, rtol=0, atol=1e-10 * np.abs(gradient).max())
+    fast.run(order, 1e-3, dropout_of((1, 2)))
+    reference.run(order, 1e-3, dropout_of((1, 2)))
+    expected = reference.parameters()
+    for name, value in fast.parameters().items():
+        np.testing.assert_allclose(value, expected[name], rtol=0, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("options", OPTIONS[::5], ids=lambda o: "-".join(map(str, o.values())))
+def test_engines_agree_in_float32(options):
+    fast, reference = both(settings_of(**options), np.float32)
+    order = order_of(2, 100)
+    losses = fast.run(order, 1e-3, dropout_of((1, 2)))
+    expected = reference.run(order, 1e-3, dropout_of((1, 2)))
+    np.testing.assert_allclose(losses[0], expected[0], rtol=1e-5, atol=1e-5)
+    expected = reference.parameters()
+    for name, value in fast.parameters().items():
+        np.testing.assert_allclose(value, expected[name], rtol=0, atol=2e-3, err_msg=name)
+
+
+def test_the_fast_engine_computes_the_papers_objective():
+    settings = settings_of(dropout=0.0)
+    start = initialise(settings, WIDTH, [1])
+    x = rows_of().astype(np.float32)
+    losses = NumpyEngine(x, None, start, settings, np.float64).gradients(
+        np.arange(BATCH)[None], dropout_of((1,))
+    )
+    expected = paper_reference.objective(
+        {n: v[0] for n, v in start.items()}, x[:BATCH], np.ones(BATCH), settings
+    )
+    for i, term in enumerate(("total", "reconstruction", "energy", "penalty")):
+        assert losses[0, i] == pytest.approx(expected[term], rel=1e-10)
+
+
+@pytest.mark.parametrize("kind", [NumpyEngine, TorchEngine])
+def test_a_member_is_what_it_would_be_alone(kind):
+    settings, order = settings_of(), order_of(3, 50)
+    together = kind(rows_of(), None, initialise(settings, WIDTH, [1, 2, 3]), settings)
+    together.run(order, 1e-3, dropout_of((1, 2, 3)))
+    for s, seed in enumerate((1, 2, 3)):
+        alone = kind(rows_of(), None, initialise(settings, WIDTH, [seed]), settings)
+        alone.run(order[s : s + 1], 1e-3, dropout_of((seed,)))
+        for name, value in alone.parameters().items():
+            np.testing.assert_allclose(together.parameters()[name][s], value[0], atol=1e-5)
+
+
+def test_training_moves_every_parameter_of_all_three_networks():
+    settings = settings_of()
+    start = initialise(settings, WIDTH, [1])
+    engine = NumpyEngine(rows_of(), None, start, settings)
+    engine.run(order_of(1, 5), 1e-3, dropout_of((1,)))
+    for name, value in engine.parameters().items():
+        assert np.abs(value - start[name]).max() > 1e-4, name
+        assert np.abs(engine.parameter_gradients()[name]).max() > 0, name
+
+
+def test_threads_do_not_change_a_bit_and_shards_hardly(monkeypatch):
+    settings, order = settings_of(), order_of(2, 30)
+    start = initialise(settings, WIDTH, [1, 2])
+    monkeypatch.setattr(engine_numpy, "SHARD_WORK", 0)
+    results = []
+    for threads in (1, 2):
+        engine = NumpyEngine(rows_of(), None, start, settings, np.float64, threads)
+        engine.run(order, 1e-3, dropout_of((1, 2)))
+        results.append(engine.parameters())
+    monkeypatch.undo()
+    whole = NumpyEngine(rows_of(), None, start, settings, np.float64)
+    whole.run(order, 1e-3, dropout_of((1, 2)))
+    for name, value in results[0].items():
+        assert (value == results[1][name]).all(), name
+        np.testing.assert_allclose(whole.parameters()[name], value, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", [NumpyEngine, TorchEngine])
+def test_a_state_goes_on_to_the_last_bit(kind):
+    settings, order = settings_of(), order_of(1, 20)
+    start = initialise(settings, WIDTH, [1])
+    dropout = dropout_of((1,))
+    first = kind(rows_of(), None, start, settings)
+    first.run(order[:, :10], 1e-3, dropout)
+    state, random = first.state(), dropout[0].bit_generator.state
+    first.run(order[:, 10:], 1e-3, dropout)
+    second = kind(rows_of(), None, start, settings)
+    second.load(state)
+    dropout[0].bit_generator.state = random
+    second.run(order[:, 10:], 1e-3, dropout)
+    for name, value in first.parameters().items():
+        assert (value == second.parameters()[name]).all(), name
+
+
+@pytest.mark.parametrize("kind", [NumpyEngine, TorchEngine])
+def test_a_run_ends_at_the_first_loss_that_is_not_finite(kind):
+    settings = settings_of(dropout=0.0)
+    x = rows_of()
+    x[7] = 1e30
+    order = order_of(1, 4)
+    order[:, :2] = np.where(order[:, :2] == 7, 8, order[:, :2])
+    order[0, 2, 0] = 7
+    losses = kind(x, None, initialise(settings, WIDTH, [1]), settings).run(order, 1e-3, [])
+    assert len(losses) == 3
+    assert np.isfinite(losses[:2]).all()
+    assert not np.isfinite(losses[2]).all()
+
+
+@pytest.mark.parametrize("kind", [NumpyEngine, TorchEngine])
+def test_the_jitter_is_raised_when_a_covariance_is_singular(kind):
+    # A batch of two rows in a latent of four dimensions has covariances of rank one.
+    settings = settings_of(dropout=0.0, jitter=0.0)
+    engine = kind(rows_of(), None, initialise(settings, WIDTH, [1]), settings)
+    with pytest.warns(JitterWarning, match="jitter raised from 0"):
+        losses = engine.run(np.array([[[0, 1]]]), 1e-3, [])
+    assert engine.jitter > 0
+    assert np.isfinite(losses).all()
+
+
+def test_a_weight_counts_like_repeating_the_row():
+    settings = settings_of(dropout=0.0)
+    start = initialise(settings, WIDTH, [1])
+    weight = np.ones(N)
+    weight[[4, 9]] = [3.0, 2.0]
+    weighted = NumpyEngine(rows_of(), weight, start, settings, np.float64)
+    plain = NumpyEngine(rows_of(), None, start, settings, np.float64)
+    a = weighted.gradients(np.arange(20)[None], [])
+    b = plain.gradients(np.repeat(np.arange(20), weight[:20].astype(int))[None], [])
+    np.testing.assert_allclose(a, b, rtol=1e-12)
+    for name, gradient in plain.parameter_gradients().items():
+        scale = np.abs(gradient).max()
+        got = weighted.parameter_gradients()[name]
+        np.testing.assert_allclose(got, gradient, rtol=0, atol=1e-11 * scale)
