@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,20 +16,15 @@ from dagmm_model.persistence import load_detector, save_detector
 from dagmm_model.preprocessing import Encoder
 from dagmm_model.threshold import Threshold, p_values
 
+if TYPE_CHECKING:
+    from dagmm_model.estimator import DAGMM
+
 Vector = NDArray[np.float64]
 BUNDLE_FORMAT = 1
 
 
 class BundleError(ValueError):
     """A folder is not a scoring bundle that this version reads."""
-
-
-class Detector(Protocol):
-    """What scoring needs of a fitted detector."""
-
-    def energy(self, X: Any) -> Vector:
-        """Energy of each row of an encoded matrix, float64 of shape ``(rows,)``."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -59,7 +54,7 @@ class ScoringBundle:
     """
 
     encoder: Encoder
-    detector: Detector
+    detector: DAGMM
     threshold: Threshold
     calibration: Vector
 

@@ -1,7 +1,7 @@
 """How good the energies are, with intervals, by the paper's protocol and as deployed.
 
-The bootstrap never sorts again: energies are ranked once, a resample is a vector of counts, and
-ROC AUC and average precision are sums over the ranked counts.
+The bootstrap never touches a row: what matters of a resample is how many anomalies and normals it
+drew from each run of tied energies, which is one multinomial draw for each class.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 Vector = NDArray[np.float64]
+
+BOOTSTRAP_RUNS = 10_000
+"""With more distinct energies than this, neighbours are pooled for the intervals (not for the
+figures themselves), so that their cost does not grow with the table."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +96,9 @@ def paper_metrics(anomalous: ArrayLike, energies: ArrayLike) -> PaperMetrics:
     precision, recall, f1 = _precision_recall_f1(
         float((flagged & labels).sum()), float(flagged.sum()), float(anomalies)
     )
-    ranked = _Ranked(labels, scores)
-    ones = np.ones(len(labels))
+    roc_auc, average_precision, *_ = _Ranked(labels, scores, threshold).figures()
     return PaperMetrics(
-        precision, recall, f1, *ranked.areas(ones), float(threshold), len(labels), anomalies
+        precision, recall, f1, roc_auc, average_precision, float(threshold), len(labels), anomalies
     )
 
 
@@ -145,17 +148,11 @@ def deployment_metrics(
         absent = "anomalies" if anomalies == 0 else "normal rows"
         why = f"no labelled {absent} in the test part: detection quality cannot be reported"
         return replace(counted, not_reported=why)
-    ranked = _Ranked(labels, scores)
-
-    def figures(weights: Vector) -> tuple[float, ...]:
-        hits = float(weights @ (flagged & labels))
-        return *ranked.areas(weights), *_precision_recall_f1(
-            hits, float(weights @ flagged), float(weights @ labels)
-        )
-
-    point = figures(np.ones(len(labels)))
+    point = np.array(_Ranked(labels, scores, threshold).figures())
+    ranked = _Ranked(labels, scores, threshold, BOOTSTRAP_RUNS)
     rng = np.random.default_rng(seed)
-    draws = np.array([figures(_resample(labels, rng)) for _ in range(resamples)])
+    draws = np.array([ranked.resampled(rng) for _ in range(resamples)])
+    draws += point - ranked.figures()  # nothing, unless neighbouring energies were pooled
     low, high = np.quantile(draws, [0.025, 0.975], axis=0)
     roc_auc, average_precision, precision, recall, f1 = (
         Interval(float(v), float(a), float(b)) for v, a, b in zip(point, low, high, strict=True)
@@ -199,30 +196,59 @@ def binomial_interval(hits: int, rows: int) -> Interval:
 
 
 class _Ranked:
-    """Labels in descending order of energy, with the ends of the runs of tied energies."""
+    """Anomalies and normals of each run of tied energies, most energetic run first.
 
-    def __init__(self, labels: NDArray[np.bool_], scores: Vector) -> None:
-        self.order = np.argsort(-scores, kind="stable")
-        ordered = scores[self.order]
-        self.labels = labels[self.order]
-        self.ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+    Attributes:
+        hits: Anomalies of each run, float64.
+        alarms: Normals of each run, float64.
+        flagged: Number of runs above the threshold.
+    """
 
-    def areas(self, weights: Vector) -> tuple[float, float]:
-        """ROC AUC (ties count half) and average precision of a weighted sample."""
-        weights = weights[self.order]
-        hits = np.cumsum(weights * self.labels)[self.ends]
-        alarms = np.cumsum(weights * ~self.labels)[self.ends]
-        new_hits, new_alarms = np.diff(hits, prepend=0.0), np.diff(alarms, prepend=0.0)
-        roc_auc = float((new_alarms * (hits - new_hits / 2)).sum() / (hits[-1] * alarms[-1]))
-        flagged = np.maximum(hits + alarms, 1.0)  # a leading run may have been drawn zero times
-        return roc_auc, float((new_hits * hits / flagged).sum() / hits[-1])
+    def __init__(
+        self,
+        labels: NDArray[np.bool_],
+        scores: Vector,
+        threshold: float,
+        runs: int | None = None,
+    ) -> None:
+        order = np.argsort(-scores, kind="stable")
+        ordered = scores[order]
+        ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+        above = int((scores > threshold).sum())
+        if runs is not None and len(ends) > runs:
+            kept = np.linspace(0, len(ends) - 1, runs).astype(np.int64)
+            ends = np.union1d(ends[kept], [above - 1] if above else [])
+        self.flagged = int((ends < above).sum())
+        hits = np.cumsum(labels[order].astype(np.float64))[ends]
+        self.hits = np.diff(hits, prepend=0.0)
+        self.alarms = np.diff(ends + 1.0 - hits, prepend=0.0)
+
+    def figures(self) -> Figures:
+        """Figures of the rows as they are."""
+        return _figures(self.hits, self.alarms, self.flagged)
+
+    def resampled(self, rng: np.random.Generator) -> Figures:
+        """Figures of a bootstrap sample in which each class keeps its size."""
+        hits, alarms = (
+            rng.multinomial(int(counts.sum()), counts / counts.sum()).astype(np.float64)
+            for counts in (self.hits, self.alarms)
+        )
+        return _figures(hits, alarms, self.flagged)
 
 
-def _resample(labels: NDArray[np.bool_], rng: np.random.Generator) -> Vector:
-    counts = np.empty(len(labels))
-    for rows in (np.flatnonzero(labels), np.flatnonzero(~labels)):
-        counts[rows] = np.bincount(rng.integers(0, len(rows), len(rows)), minlength=len(rows))
-    return counts
+Figures = tuple[float, float, float, float, float]
+
+
+def _figures(new_hits: Vector, new_alarms: Vector, flagged: int) -> Figures:
+    """ROC AUC (ties count half), average precision, precision, recall and F1."""
+    hits, alarms = np.cumsum(new_hits), np.cumsum(new_alarms)
+    taken = hits + alarms
+    roc_auc = (new_alarms @ (hits - new_hits / 2)) / (hits[-1] * alarms[-1])
+    # A leading run may have been drawn zero times.
+    average_precision = (new_hits @ (hits / np.maximum(taken, 1.0))) / hits[-1]
+    hit, took = (hits[flagged - 1], taken[flagged - 1]) if flagged else (0.0, 0.0)
+    precision, recall, f1 = _precision_recall_f1(float(hit), float(took), float(hits[-1]))
+    return float(roc_auc), float(average_precision), precision, recall, f1
 
 
 def _precision_recall_f1(

@@ -36,7 +36,7 @@ class Settings:
         lambda_energy: weight of the mean sample energy (paper: 0.1).
         lambda_penalty: weight of the singularity penalty (paper: 0.005).
         reconstruction_reduction: sum over the columns (the paper's squared norm) or their mean.
-        epochs: passes over the training rows.
+        epochs: passes over the training rows; 0 leaves the random weights, as a baseline.
         batch_size: largest number of rows of a step; batches of an epoch are of equal size.
         learning_rate: of Adam.
         learning_rate_schedule: constant, or cosine (from the learning rate down to 0).
@@ -82,9 +82,11 @@ class Settings:
                 _refuse(name, widths, "a tuple of positive integers")
         if not self.encoder_widths:
             _refuse("encoder_widths", self.encoder_widths, "at least one width, that of the code")
-        for name in ("n_components", "members", "epochs", "batch_size", "evaluate_every"):
+        for name in ("n_components", "members", "batch_size", "evaluate_every"):
             if not _is_count(getattr(self, name)):
                 _refuse(name, getattr(self, name), "a positive integer")
+        if self.epochs != 0 and not _is_count(self.epochs):
+            _refuse("epochs", self.epochs, "a positive integer, or 0 for random weights")
         if self.early_stopping is not None and not _is_count(self.early_stopping):
             _refuse("early_stopping", self.early_stopping, "a positive integer or None")
         for name in ("learning_rate", "gradient_clip"):

@@ -49,6 +49,22 @@ def test_bootstrap_interval_covers_the_true_auc_about_95_times_in_100():
     assert 180 <= covered <= 199
 
 
+def test_pooling_neighbours_for_the_bootstrap_keeps_figures_and_hardly_moves_intervals(monkeypatch):
+    from dagmm_model import evaluation
+
+    rng = np.random.default_rng(2)
+    labels = np.arange(20_000) < 4_000
+    energies = rng.standard_normal(20_000) + labels
+    exact = deployment_metrics(labels, energies, 1.0)
+    monkeypatch.setattr(evaluation, "BOOTSTRAP_RUNS", 1_000)
+    pooled = deployment_metrics(labels, energies, 1.0)
+    for name in ("roc_auc", "average_precision", "precision", "recall", "f1"):
+        ours, theirs = getattr(pooled, name), getattr(exact, name)
+        assert ours.value == theirs.value
+        assert ours.low == pytest.approx(theirs.low, abs=2e-3)
+        assert ours.high == pytest.approx(theirs.high, abs=2e-3)
+
+
 def test_without_labels_only_the_alert_rate_is_reported():
     ours = deployment_metrics(None, [0.0, 1.0, 2.0, 3.0], 1.5)
     assert ours.alert_rate == 0.5
