@@ -61,8 +61,8 @@ def test_pooling_neighbours_for_the_bootstrap_keeps_figures_and_hardly_moves_int
     for name in ("roc_auc", "average_precision", "precision", "recall", "f1"):
         ours, theirs = getattr(pooled, name), getattr(exact, name)
         assert ours.value == theirs.value
-        assert ours.low == pytest.approx(theirs.low, abs=2e-3)
-        assert ours.high == pytest.approx(theirs.high, abs=2e-3)
+        assert ours.low == pytest.approx(theirs.low, abs=4e-3)
+        assert ours.high == pytest.approx(theirs.high, abs=4e-3)
 
 
 def test_without_labels_only_the_alert_rate_is_reported():
