@@ -72,7 +72,7 @@ def cast_batch(
     columns: list[Any] = []
     bad: dict[str, tuple[npt.NDArray[np.int64], list[str]]] = {}
     for column in contract.stored_columns:
-        values = _plain(raw.column(column.name))
+        values = plain(raw.column(column.name))
         try:
             typed = cast_column(values, column, missing)
         except (pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
@@ -80,14 +80,14 @@ def cast_batch(
                 f"{where}: column '{column.name}' is {values.type}, which cannot be read as "
                 f"{column.type}; change the column's type in the contract."
             ) from error
-        lost = pc.and_(pc.is_null(typed, nan_is_null=True), _present(values, missing))
+        lost = pc.and_(pc.is_null(typed, nan_is_null=True), is_present(values, missing))
         rows = np.flatnonzero(lost.to_numpy(zero_copy_only=False))
         if len(rows):
             texts = [str(text) for text in values.take(pa.array(rows)).to_pylist()]
             bad[column.name] = (rows, texts)
         columns.append(typed)
     if contract.label is not None and with_label:
-        labels = _as_text(_plain(raw.column(contract.label.column)), missing)
+        labels = as_text(plain(raw.column(contract.label.column)), missing)
         columns += [labels, anomaly_flags(labels, contract.label)]
     columns.append(pa.array(np.arange(first_row, first_row + raw.num_rows, dtype=np.int64)))
     columns.append(_unparsed(bad, raw.num_rows))
@@ -109,7 +109,7 @@ def cast_column(values: pa.Array, column: Column, missing: Sequence[str]) -> pa.
             return _boolean(values, missing)
         case "timestamp":
             return _timestamp(values, column.timestamp_format, missing)
-    return _as_text(values, missing)
+    return as_text(values, missing)
 
 
 def anomaly_flags(labels: pa.Array, label: Label) -> pa.Array:
@@ -137,7 +137,8 @@ def _among(values: pa.Array, levels: Sequence[str]) -> pa.Array:
     return pc.is_in(values, value_set=pa.array(levels, pa.string()))
 
 
-def _plain(values: Any) -> pa.Array:
+def plain(values: Any) -> pa.Array:
+    """One contiguous array without dictionary encoding."""
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     if isinstance(values, pa.ChunkedArray):
@@ -151,7 +152,8 @@ def _is_text(kind: pa.DataType) -> bool:
     )
 
 
-def _present(values: pa.Array, missing: Sequence[str]) -> pa.Array:
+def is_present(values: pa.Array, missing: Sequence[str]) -> pa.Array:
+    """Which values are there: not null, not NaN, not one of the texts that mean "no value"."""
     present = pc.is_valid(values)
     if _is_text(values.type) and missing:
         trimmed = pc.utf8_trim_whitespace(values)
@@ -197,7 +199,7 @@ def _nan_to_null(values: pa.Array) -> pa.Array:
 def _boolean(values: pa.Array, missing: Sequence[str]) -> pa.Array:
     if pa.types.is_boolean(values.type):
         return values
-    texts = pc.utf8_lower(_as_text(values, missing))
+    texts = pc.utf8_lower(as_text(values, missing))
     truth = _among(texts, _TRUE)
     known = pc.or_(truth, _among(texts, _FALSE))
     return pc.if_else(known, truth, pa.scalar(None, pa.bool_()))
@@ -218,7 +220,7 @@ def _timestamp(values: pa.Array, pattern: str | None, missing: Sequence[str]) ->
     return pa.Array.from_pandas(parsed.dt.as_unit("us"), type=target)
 
 
-def _as_text(values: pa.Array, missing: Sequence[str]) -> pa.Array:
+def as_text(values: pa.Array, missing: Sequence[str]) -> pa.Array:
     """Levels as text; whole numbers without a decimal point, so that 1.0 and 1 are one level."""
     kind = values.type
     if pa.types.is_null(kind):

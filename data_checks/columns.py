@@ -57,7 +57,7 @@ class Column(Frozen):
     nullable: bool = False
     max_null_share: float = 0.5
     impute: Literal["none", "median", "constant"] = "none"
-    impute_value: float | Level | None = None
+    impute_value: int | float | str | None = None
     timestamp_format: str | None = None
     severity: Severity = "critical"
 

@@ -50,6 +50,20 @@ def read_parquet(
             raise SourceError(f"{name}: not a readable Parquet file: {said}.") from error
 
 
+def parquet_schema(location: str) -> pa.Schema:
+    """The schema of a file, or of the first file of a folder or glob.
+
+    Raises:
+        SourceError: there is no readable Parquet file.
+    """
+    filesystem, files = _files(location)
+    try:
+        return pq.read_schema(files[0], filesystem=filesystem)
+    except (pa.ArrowInvalid, OSError) as error:
+        said = str(error).splitlines()[0]
+        raise SourceError(f"{files[0]}: not a readable Parquet file: {said}.") from error
+
+
 def _files(location: str) -> tuple[Any, list[str]]:
     if is_url(location):
         filesystem, path = url_filesystem(location)

@@ -105,11 +105,18 @@ def read_head(location: str, source: CsvSource) -> list[list[str]]:
         raise SourceError(f"{location}, line {rows.line_num}: {error}.") from error
 
 
+def header_names(fields: Sequence[str]) -> list[str]:
+    """Column names from a header: without surrounding spaces; `column_N` where there is none."""
+    return [field.strip() or f"column_{i}" for i, field in enumerate(fields, start=1)]
+
+
 def _names(
     location: str, source: CsvSource, expected: Sequence[str], extra: str
 ) -> tuple[list[str], int]:
     head = read_head(location, source)
     first = head[0]
+    if source.header:
+        first = header_names(first)
     if not source.header:
         if len(first) != len(expected):
             raise SourceError(
@@ -129,7 +136,7 @@ def _names(
             f"{_header_hint(first, expected, source)}"
         )
     check_extra(location, first, expected, extra)
-    if len(head) > 1 and head[1] == first:
+    if len(head) > 1 and header_names(head[1]) == first:
         raise SourceError(f"{location}, line 2: the header stands twice; remove one.")
     return first, 1
 
