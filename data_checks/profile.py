@@ -167,10 +167,8 @@ class TableProfile:
 
 def profile_batches(batches: Iterator[pa.RecordBatch], names: Sequence[str]) -> TableProfile:
     """Profile a table given in batches of raw columns."""
-    import pandas as pd
-
     profiles = [ColumnProfile(name) for name in names]
-    row_hashes: list[npt.NDArray[np.uint64]] = []
+    row_hashes: list[Any] = []
     sample: list[pa.Table] = []
     sampled = 0
     rng = np.random.default_rng(0)
@@ -178,8 +176,7 @@ def profile_batches(batches: Iterator[pa.RecordBatch], names: Sequence[str]) -> 
         columns = [plain(batch.column(name)) for name in names]
         for profile, values in zip(profiles, columns, strict=True):
             profile.add(values)
-        frame = pa.table(dict(zip(names, columns, strict=True))).to_pandas()
-        row_hashes.append(pd.util.hash_pandas_object(frame, index=False).to_numpy())
+        row_hashes.append(_row_hashes(columns))
         if sampled < SAMPLE_ROWS:
             size = min(_SAMPLE_PER_BATCH if sampled else 10_000, batch.num_rows)
             rows = pa.array(np.sort(rng.choice(batch.num_rows, size, replace=False)))
@@ -199,6 +196,15 @@ def profile_batches(batches: Iterator[pa.RecordBatch], names: Sequence[str]) -> 
         columns=tuple(profiles),
         sample=pa.concat_tables(sample) if sample else pa.table({name: [] for name in names}),
     )
+
+
+def _row_hashes(columns: Sequence[pa.Array]) -> Any:
+    import pandas as pd
+
+    texts = [as_text(values, ()) for values in columns]
+    # The separator is a character that no table holds between two values of its own.
+    rows = pc.binary_join_element_wise(*texts, "\x1f", null_handling="replace")
+    return pd.util.hash_array(rows.to_numpy(zero_copy_only=False), categorize=False)
 
 
 def separation(sample: pa.Table, column: str, anomalous: npt.NDArray[np.bool_]) -> float:
