@@ -32,6 +32,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 Data = Annotated[
     str | None, typer.Option("--data", help="Table to read instead of the contract's source.")
 ]
+Download = Annotated[
+    bool, typer.Option("--download", help="Fetch a missing file from its pinned address first.")
+]
 Dataset = Annotated[
     str, typer.Argument(help="Shipped contract (wdbc, thyroid, …) or contract file.")
 ]
@@ -49,6 +52,7 @@ def train(
         list[str] | None,
         typer.Option("--set", help="Dotted key=value, e.g. detector.settings.epochs=50."),
     ] = None,
+    download: Download = False,
     timings: Annotated[bool, typer.Option("--timings", help="Print where the time went.")] = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -60,6 +64,10 @@ def train(
     started = time.perf_counter()
     parameters = build_config(dataset, data, config, assignments or [])
     settings = _prepare(as_json=as_json, debug=debug, quiet=quiet)
+    from flows.stages.ingest import find_source
+
+    # A missing file or a broken contract is said before anything is started.
+    find_source(dataset, data, settings.data_dir, download=download)
     from flows.startup import Startup
 
     with Startup(settings) as startup:
@@ -89,6 +97,7 @@ def check(
     output: Annotated[
         Path | None, typer.Option("--output", help="Keep valid rows, quarantine and report here.")
     ] = None,
+    download: Download = False,
     as_json: Json = False,
     debug: Debug = False,
     quiet: Quiet = False,
@@ -96,7 +105,9 @@ def check(
     """Validate a table against its contract and write Data Docs; trains nothing."""
     settings = _prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows.checking import check as work
+    from flows.stages.ingest import find_source
 
+    find_source(dataset, data, settings.data_dir, download=download)
     report = work(dataset, data, output, settings)
     if as_json:
         _print_json(report.model_dump(mode="json"))
@@ -206,9 +217,7 @@ def ui(debug: Debug = False, quiet: Quiet = False) -> None:
 def main() -> None:
     """Entry point: one readable message for any error, and an exit code that means something."""
     try:
-        app(standalone_mode=False)
-    except typer.Exit as leaving:
-        sys.exit(leaving.exit_code)
+        sys.exit(app(standalone_mode=False))  # the code of typer.Exit, or None
     except (typer.Abort, KeyboardInterrupt):
         typer.echo("interrupted; the same command goes on where it stopped", err=True)
         sys.exit(130)

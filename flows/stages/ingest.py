@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data_checks.contract import Contract
+from data_checks.contract import Contract, load_contract
+from flows.errors import UsageError
 from flows.records import IngestRecord
 
 
@@ -20,3 +21,20 @@ def ingest(folder: Path, contract: Contract, data: str | None, data_dir: Path) -
         sha256=done.sha256,
         source=done.source,
     )
+
+
+def find_source(dataset: str, data: str | None, data_dir: Path, *, download: bool) -> str:
+    """Where a data set's rows are, without reading them; fetches a missing file if allowed.
+
+    Raises:
+        ContractError: The contract cannot be read.
+        SourceError: The source is not there.
+    """
+    from data_checks.sources import locate
+
+    location = locate(load_contract(dataset), data, data_dir, allow_download=download)
+    if data is not None and "://" not in location and not any(m in location for m in "*?["):
+        path = Path(location)
+        if not path.exists():
+            raise UsageError(f"--data {data}: no such file")
+    return location
