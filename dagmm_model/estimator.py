@@ -344,8 +344,6 @@ def _training_rows(
         return X[canonical_order(X)], None
     weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     X, weight = X[weight > 0], weight[weight > 0]
-    if len(X) == 0:
-        raise ValueError("sample_weight is 0 for every row; give a positive weight to some")
     order = canonical_order(X)
     X, weight = X[order], weight[order]
     repeats = counts(weight)

@@ -196,7 +196,7 @@ def train(
     if store is not None:
         store.write(*progress.snapshot())
     history = tuple(progress.history)
-    if not selecting:
+    if not selecting or not progress.best.parameters:  # none where there are 0 epochs
         return Trained(runner.parameters(), history, runner.jitter, (len(history),) * len(seeds))
     kept = tuple(int(epoch) for epoch in progress.best.epoch)
     return Trained(progress.best.parameters, history, runner.jitter, kept)

@@ -1,0 +1,158 @@
+"""Killed anywhere and started again, a run ends with the same bits; another run is refused."""
+
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dagmm_model import Checkpointing, CheckpointMismatch, TrainingDiverged, training
+from dagmm_model.checkpoint import FILE
+from dagmm_model.presets import Settings
+from dagmm_model.training import train
+
+ROWS = np.random.default_rng(0).normal(size=(230, 5)).astype(np.float32)
+HELD = np.random.default_rng(1).normal(size=(40, 5)).astype(np.float32)
+SETTINGS = Settings(
+    encoder_widths=(4, 2), epochs=12, batch_size=20, learning_rate=1e-3, keep_best=True
+)
+
+SCRIPT = """
+import os, signal, sys
+import numpy as np
+from pathlib import Path
+from dagmm_model import Checkpointing, checkpoint, training
+from dagmm_model.presets import Settings
+
+folder, kill_at = Path(sys.argv[1]), int(sys.argv[2])
+rows = np.random.default_rng(0).normal(size=(230, 5)).astype(np.float32)
+held = np.random.default_rng(1).normal(size=(40, 5)).astype(np.float32)
+training.PIECE = 3  # several checkpoints within an epoch
+settings = Settings(
+    encoder_widths=(4, 2), epochs=12, batch_size=20, learning_rate=1e-3, keep_best=True
+)
+writes = 0
+replace = Path.replace
+
+def counted(self, target):
+    # Killed before or after the file is in place: half of all kills tear a write.
+    global writes
+    writes += 1
+    if kill_at and writes == kill_at and kill_at % 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    result = replace(self, target)
+    if kill_at and writes == kill_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+
+Path.replace = counted
+trained = training.train(
+    rows, settings, [1, 2], validation=held, checkpoint=Checkpointing(folder, 0.0)
+)
+np.savez(folder / "out.npz", kept=trained.kept, **trained.parameters)
+"""
+
+
+def run(folder, kill_at):
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(folder), str(kill_at)], check=False
+    ).returncode
+
+
+def test_a_killed_run_goes_on_to_the_same_bits(tmp_path):
+    for kill_at in (1, 4, 7, 10, 13, 6):
+        assert run(tmp_path, kill_at) == -signal.SIGKILL
+    assert run(tmp_path, 0) == 0
+    expected = train(ROWS, SETTINGS, [1, 2], validation=HELD)
+    got = np.load(tmp_path / "out.npz")
+    assert tuple(got["kept"]) == expected.kept
+    for name, value in expected.parameters.items():
+        assert (got[name] == value).all(), name
+
+
+def test_a_finished_run_ends_at_once(tmp_path):
+    place = Checkpointing(tmp_path)
+    first = train(ROWS, replace(SETTINGS, keep_best=False), [1], checkpoint=place)
+    seen = []
+    second = train(
+        ROWS, replace(SETTINGS, keep_best=False), [1], checkpoint=place, observers=[seen.append]
+    )
+    assert seen == []
+    assert second.history == first.history
+    for name, value in first.parameters.items():
+        assert (second.parameters[name] == value).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"settings": replace(SETTINGS, epochs=13)}, "settings.epochs is 12 there and 13 here"),
+        ({"seeds": [2]}, "seeds is"),
+        ({"x": ROWS + 1}, "rows is"),
+        ({"sample_weight": np.ones(230)}, "rows is"),
+        ({"checkpoint": "other"}, "data_digest is '' there and 'other' here"),
+        ({"engine": "torch", "device": "cpu"}, "engine is 'NumpyEngine'"),
+    ],
+)
+def test_the_checkpoint_of_another_run_is_refused(tmp_path, change, named):
+    arguments = {
+        "x": ROWS,
+        "settings": SETTINGS,
+        "seeds": [1],
+        "validation": HELD,
+        "checkpoint": Checkpointing(tmp_path),
+    }
+    train(**arguments)
+    if "checkpoint" in change:
+        change = {"checkpoint": Checkpointing(tmp_path, data_digest=change["checkpoint"])}
+    with pytest.raises(CheckpointMismatch, match="belongs to another run") as raised:
+        train(**(arguments | change))
+    assert named in str(raised.value)
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    place = Checkpointing(tmp_path)
+    train(ROWS, SETTINGS, [1], validation=HELD, checkpoint=place)
+    data = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(data[: len(data) // 2])
+    with pytest.raises(CheckpointMismatch, match="cannot be read"):
+        train(ROWS, SETTINGS, [1], validation=HELD, checkpoint=place)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "torch"])
+def test_divergence_names_epoch_batch_term_and_remedy(engine):
+    settings = Settings(
+        encoder_widths=(4, 2), epochs=50, batch_size=20, learning_rate=1e25, dropout=0.0
+    )
+    with pytest.raises(TrainingDiverged, match="training diverged in epoch") as raised:
+        train(ROWS, settings, [1], engine=engine, device="cpu")
+    error = raised.value
+    assert error.epoch >= 1
+    assert 1 <= error.batch <= 12
+    assert error.term in ("total", "reconstruction", "energy", "penalty")
+    assert error.remedy in str(error)
+    assert all(np.isfinite(value).all() for value in error.parameters.values())
+
+
+def test_batches_are_equal_and_none_is_larger_than_asked_for():
+    for n in (1, 2, 5, 100, 1023, 1024, 1025, 198_371):
+        for size in (1, 7, 128, 1024):
+            steps, batch = training.batch_plan(n, size)
+            assert 1 <= batch <= size
+            assert n - steps < steps * batch <= n
+
+
+def test_choosing_an_epoch_without_validation_rows_is_refused():
+    with pytest.raises(ValueError, match="validation"):
+        train(ROWS, SETTINGS, [1])
+
+
+def test_no_epochs_give_the_untrained_network():
+    from dagmm_model.network import initialise
+
+    trained = train(ROWS, replace(SETTINGS, epochs=0), [1], validation=HELD)
+    assert trained.history == ()
+    for name, value in initialise(SETTINGS, 5, [1]).items():
+        np.testing.assert_array_equal(trained.parameters[name], value)

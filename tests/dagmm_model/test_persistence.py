@@ -1,0 +1,88 @@
+"""A detector on disk is the same detector, and a damaged folder is refused."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
+
+from dagmm_model import DAGMM, load_detector, save_detector
+from dagmm_model.persistence import DetectorFileError
+
+ROWS = np.random.default_rng(0).normal(size=(120, 4))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("detector")
+    detector = DAGMM(epochs=4, members=2, encoder_widths=[6, 2], random_state=0).fit(ROWS)
+    save_detector(detector, folder)
+    np.save(folder / "energy.npy", detector.energy(ROWS))
+    return folder
+
+
+def test_energies_are_the_same_to_the_last_bit(folder):
+    detector = load_detector(folder)
+    np.testing.assert_array_equal(detector.energy(ROWS), np.load(folder / "energy.npy"))
+    assert detector.settings_.members == 2
+    assert detector.n_iter_ == len(detector.history_) == 4
+    assert detector.predict(ROWS).shape == (120,)
+    assert detector.explain(ROWS).shares.shape == ROWS.shape
+
+
+def test_loading_and_scoring_needs_no_torch(folder):
+    script = (
+        "import sys, pathlib, numpy as np\n"
+        "from dagmm_model import load_detector\n"
+        f"folder = pathlib.Path({str(folder)!r})\n"
+        "rows = np.random.default_rng(0).normal(size=(120, 4))\n"
+        "energy = load_detector(folder).energy(rows)\n"
+        "assert (energy == np.load(folder / 'energy.npy')).all()\n"
+        "assert not {'torch', 'mlflow', 'prefect', 'great_expectations'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_saved_again_it_is_the_same(folder, tmp_path):
+    save_detector(load_detector(folder), tmp_path)
+    for name in ("detector.json", "detector.safetensors"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_feature_names_are_kept(tmp_path):
+    import pandas as pd
+
+    frame = pd.DataFrame(ROWS, columns=list("abcd"))
+    save_detector(DAGMM(epochs=2, members=1).fit(frame), tmp_path)
+    assert list(load_detector(tmp_path).feature_names_in_) == list("abcd")
+
+
+def test_no_detector_is_refused(tmp_path):
+    with pytest.raises(DetectorFileError, match="holds no readable detector"):
+        load_detector(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["detector.json", "detector.safetensors"])
+def test_a_damaged_file_is_refused(folder, tmp_path, name):
+    for file in folder.iterdir():
+        data = file.read_bytes()
+        (tmp_path / file.name).write_bytes(data[: len(data) // 2] if file.name == name else data)
+    with pytest.raises(DetectorFileError, match="holds no readable detector"):
+        load_detector(tmp_path)
+
+
+def test_another_format_is_refused(folder, tmp_path):
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    description = json.loads((tmp_path / "detector.json").read_text()) | {"format": 99}
+    (tmp_path / "detector.json").write_text(json.dumps(description))
+    with pytest.raises(DetectorFileError, match="format 99"):
+        load_detector(tmp_path)
+
+
+def test_an_unfitted_detector_is_not_saved(tmp_path):
+    with pytest.raises(NotFittedError):
+        save_detector(DAGMM(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
