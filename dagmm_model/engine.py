@@ -65,6 +65,10 @@ def dropout_masks(
     """Dropout factors of one step, ``(S, width, rows)`` for each hidden layer, kept ones scaled."""
     masks = []
     for width in widths:
-        draws = np.stack([g.random((width, rows), dtype=np.float32) for g in generators])
-        masks.append((draws >= rate).astype(dtype) * dtype(1.0 / (1.0 - rate)))
+        mask = np.empty((len(generators), width, rows), np.float32)
+        for generator, part in zip(generators, mask, strict=True):
+            generator.random(dtype=np.float32, out=part)
+        np.greater_equal(mask, np.float32(rate), out=mask)
+        mask *= np.float32(1.0 / (1.0 - rate))
+        masks.append(mask.astype(dtype, copy=False))
     return masks

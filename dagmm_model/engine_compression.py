@@ -23,7 +23,8 @@ class CompressionShard:
     """Encoder, decoder and reconstruction features of ``rows`` rows of each member.
 
     Args:
-        x: ``(n, D + 1)`` training rows with a last column of ones.
+        x: ``(n, D + 1 or more)`` training rows, a column of ones, padding.
+        width: columns D of the data.
         square: ``(n,)`` float64 squared norms of the rows, 1 for a row of zeros.
         encoder: weights ``(S, out, in + 1)``.
         decoder: weights.
@@ -37,6 +38,7 @@ class CompressionShard:
     def __init__(
         self,
         x: Array,
+        width: int,
         square: Float,
         encoder: Sequence[Array],
         decoder: Sequence[Array],
@@ -47,13 +49,15 @@ class CompressionShard:
         z: Float,
     ) -> None:
         members, dtype = encoder[0].shape[0], encoder[0].dtype
-        width, code = x.shape[1] - 1, settings.encoder_widths[-1]
+        code = settings.encoder_widths[-1]
         self._data, self._square_of = x, square
         self._names = FEATURES[settings.reconstruction_features]
         self._per_column = 1.0 / width if settings.reconstruction_reduction == "mean" else 1.0
         self._encoder = DenseStack(encoder, encoder_gradients, rows)
         self._decoder = DenseStack(decoder, decoder_gradients, rows)
-        self._x = np.empty((members, rows, width + 1), dtype)
+        self._taken = np.empty((members, rows, x.shape[1]), dtype)
+        self._x = self._taken[..., :width]
+        self._x_and_one = self._taken[..., : width + 1].swapaxes(1, 2)
         self._code = np.ones((members, code + 1, rows), dtype)
         self._d_code = np.empty((members, code, rows), dtype)
         self._x_hat = np.empty((members, rows, width), dtype)
@@ -71,10 +75,10 @@ class CompressionShard:
         Returns:
             ``(S,)`` sum of share times squared error.
         """
-        np.take(self._data, rows, axis=0, out=self._x, mode="clip")
-        self._encoder.forward(self._x.swapaxes(1, 2), self._code[:, :-1])
+        np.take(self._data, rows, axis=0, out=self._taken, mode="clip")
+        self._encoder.forward(self._x_and_one, self._code[:, :-1])
         self._decoder.forward(self._code, self._x_hat.swapaxes(1, 2))
-        x = self._x[..., :-1]
+        x = self._x
         np.subtract(self._x_hat, x, out=self._difference)
         self._share = share
         self._error = np.vecdot(self._difference, self._difference).astype(np.float64)
@@ -117,7 +121,7 @@ class CompressionShard:
         delta = self._difference
         delta *= alpha.astype(dtype)[..., None]
         if beta is not None:
-            np.multiply(self._x[..., :-1], beta.astype(dtype)[..., None], out=self._x_hat)
+            np.multiply(self._x, beta.astype(dtype)[..., None], out=self._x_hat)
             delta += self._x_hat
         self._decoder.backward(delta.swapaxes(1, 2), self._d_code)
         self._d_code += d_z[:, : self._n_code]

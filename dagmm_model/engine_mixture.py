@@ -26,7 +26,9 @@ class MixtureTerm:
     def __init__(self, members: int, components: int, width: int, rows: int) -> None:
         full = (members, components, width, rows)
         flat = (members, components, rows)
-        self._centred, self._product, self._scratch = np.empty(full), np.empty(full), np.empty(full)
+        self._centred, self._scratch = np.empty(full), np.empty(full)
+        # Centred rows times posterior, and times membership, together for one matrix product.
+        self._pulls = np.empty((members, 2, components, width, rows))
         self._g, self._posterior, self._form = np.empty(flat), np.empty(flat), np.empty(flat)
         self._diagonal = np.arange(width)
         self.d_z = np.empty((members, width, rows))
@@ -54,8 +56,8 @@ class MixtureTerm:
         self._safe = safe = np.maximum(phi, WEIGHT_FLOOR)
         mu = np.matmul(g, z.swapaxes(1, 2)) / safe[..., None]
         centred = np.subtract(z[:, None], mu[..., None], out=self._centred)
-        np.multiply(g[:, :, None], centred, out=self._product)
-        sigma = np.matmul(self._product, centred.swapaxes(2, 3)) / safe[..., None, None]
+        product = np.multiply(g[:, :, None], centred, out=self._pulls[:, 1])
+        sigma = np.matmul(product, centred.swapaxes(2, 3)) / safe[..., None, None]
         self._sigma = sigma
         self._mean = np.matmul(z, share.swapaxes(1, 2))
         around = z - self._mean
@@ -88,7 +90,7 @@ class MixtureTerm:
         d, centred, safe = self._diagonal, self._centred, self._safe
         w = np.multiply(self._posterior, lambda_energy * self._share, out=self._posterior)
         w_sum = w.sum(axis=2)
-        weighted = np.multiply(w[:, :, None], centred, out=self._scratch)
+        weighted = np.multiply(w[:, :, None], centred, out=self._pulls[:, 0])
         first = weighted.sum(axis=3)
         second = np.matmul(weighted, centred.swapaxes(2, 3))
         precision = np.matmul(self._inverse.swapaxes(2, 3), self._inverse)
@@ -98,12 +100,10 @@ class MixtureTerm:
         )
         d_sigma[:, :, d, d] -= lambda_penalty / self.covariance[:, :, d, d] ** 2
         # z: the posterior's pull, then the way through mu and sigma
-        d_z = np.matmul(precision[:, 0], weighted[:, 0], out=self.d_z)
-        for k in range(1, weighted.shape[1]):
-            d_z += np.matmul(precision[:, k], weighted[:, k])
-        twice = 2.0 * d_sigma / safe[..., None, None]
-        for k in range(weighted.shape[1]):
-            d_z += np.matmul(twice[:, k], self._product[:, k])
+        factors = np.stack([precision, 2.0 * d_sigma / safe[..., None, None]], axis=1)
+        members, _, _, width, rows = self._pulls.shape
+        factors = np.moveaxis(factors, 3, 1).reshape(members, width, -1)
+        d_z = np.matmul(factors, self._pulls.reshape(members, -1, rows), out=self.d_z)
         d_z += np.matmul((d_mu[..., 0] / safe[..., None]).swapaxes(1, 2), self._g)
         through = (
             2.0

@@ -33,6 +33,9 @@ EPSILON = 1e-8
 SHARD_WORK = 10_000_000
 """Multiplications of a step's forward pass from which on the batch is split in two shards."""
 
+ALIGNMENT = 16
+"""Values a row of the data is padded to a multiple of: 64 bytes of float32."""
+
 Array = NDArray[np.floating]
 Float = NDArray[np.float64]
 
@@ -60,13 +63,16 @@ class NumpyEngine:
     ) -> None:
         self.settings, self.jitter = settings, settings.jitter
         self._dtype = dtype
-        self._x = np.ones((len(x), x.shape[1] + 1), dtype)
-        self._x[:, :-1] = x
+        width = x.shape[1]
+        # Rows padded to whole cache lines, a column of ones after the data.
+        self._x = np.ones((len(x), -(-(width + 1) // ALIGNMENT) * ALIGNMENT), dtype)
+        self._x[:, :width] = x
         with np.errstate(over="ignore"):
-            square = np.vecdot(self._x[:, :-1], self._x[:, :-1]).astype(np.float64)
+            square = np.vecdot(self._x[:, :width], self._x[:, :width]).astype(np.float64)
         self._square = np.where(square > SQUARE_FLOOR, square, 1.0)
         self._weight = sample_weight
-        self._shapes = shapes(settings, x.shape[1])
+        self._width = width
+        self._shapes = shapes(settings, width)
         self._members = len(next(iter(parameters.values())))
         size = sum(int(np.prod(shape)) for shape in self._shapes.values())
         self._flat = np.empty((self._members, size), dtype)
@@ -117,6 +123,7 @@ class NumpyEngine:
         settings, members = self.settings, self._members
         width = latent_width(settings)
         self._rows = rows
+        self._equal_share = np.full((members, rows), 1.0 / rows)
         self._z = np.empty((members, width, rows))
         self._estimation_input = np.ones((members, width + 1, rows), self._dtype)
         self._d_estimation_input = np.empty((members, width, rows), self._dtype)
@@ -134,6 +141,7 @@ class NumpyEngine:
         self._shards = [
             CompressionShard(
                 self._x,
+                self._width,
                 self._square,
                 self._weights["encoder"],
                 self._weights["decoder"],
@@ -187,7 +195,7 @@ class NumpyEngine:
             self._allocate(rows.shape[1])
         settings = self.settings
         if self._weight is None:
-            share = np.full((self._members, rows.shape[1]), 1.0 / rows.shape[1])
+            share = self._equal_share
         else:
             share = self._weight[rows]
             share /= share.sum(axis=1, keepdims=True)

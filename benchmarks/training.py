@@ -1,0 +1,125 @@
+"""Time of a training step: our engines, a textbook PyTorch loop, the floor of the arithmetic.
+
+All in one process, in turns, so that a slow minute of the machine slows all of them; the median of
+the rounds is reported. The floor is the step's 29 matrix products alone, in the BLAS that the fast
+engine uses, at their real shapes and with the same number of threads.
+
+    python benchmarks/training.py --threads 1 2 --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import torch
+from textbook import TextbookLoop
+from threadpoolctl import ThreadpoolController
+
+from dagmm_model.engine_numpy import NumpyEngine
+from dagmm_model.engine_torch import TorchEngine
+from dagmm_model.network import initialise, streams
+from dagmm_model.presets import PAPER
+
+BATCH, WIDTH, ROWS = 1024, 120, 40 * 1024
+SETTINGS = PAPER["paper-kddcup"]
+
+
+def floor() -> Callable[[], None]:
+    """The matrix products of one step: forward, by the weights, by the inputs."""
+    rng = np.random.default_rng(0)
+    autoencoder = (WIDTH, *SETTINGS.encoder_widths)
+    networks = [
+        (*autoencoder, *autoencoder[-2::-1]),
+        (3, *SETTINGS.estimation_widths, SETTINGS.n_components),
+    ]
+    work = []
+    for widths in networks:
+        for i, (inner, outer) in enumerate(pairwise(widths)):
+            w, x, d = (
+                rng.normal(size=shape).astype(np.float32)
+                for shape in ((outer, inner), (inner, BATCH), (outer, BATCH))
+            )
+            first = widths is networks[0] and i == 0  # the data needs no gradient
+            work.append((w, x, d, np.empty_like(d), np.empty_like(w), np.empty_like(x), first))
+
+    def step() -> None:
+        for w, x, d, out, by_weight, by_input, first in work:
+            np.matmul(w, x, out=out)
+            np.matmul(d, x.T, out=by_weight)
+            if not first:
+                np.matmul(w.T, d, out=by_input)
+
+    return step
+
+
+def measure(threads: int, rounds: int, steps: int) -> dict[str, dict[str, float]]:
+    """Milliseconds of a step, median over the rounds, for each variant."""
+    torch.set_num_threads(threads)
+    x = np.random.default_rng(0).random((ROWS, WIDTH), dtype=np.float32)
+    order = np.random.default_rng(1).permutation(ROWS).reshape(1, -1, BATCH)
+    order = np.tile(order, (1, -(-steps // order.shape[1]), 1))[:, :steps]
+    start = initialise(SETTINGS, WIDTH, [0])
+    dropout = [streams(0)[2]]
+    textbook = TextbookLoop(x, BATCH)
+    numpy_engine = NumpyEngine(x, None, start, SETTINGS, threads=threads)
+    torch_engine = TorchEngine(x, None, start, SETTINGS)
+    products = floor()
+
+    def repeat(step: Callable[[], object]) -> Callable[[], object]:
+        return lambda: [step() for _ in range(steps)]
+
+    variants: dict[str, Callable[[], object]] = {
+        "floor": repeat(products),
+        "numpy": lambda: numpy_engine.run(order, 1e-4, dropout),
+        "torch": lambda: torch_engine.run(order, 1e-4, dropout),
+        "textbook": repeat(textbook.step),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in variants}
+    for i in range(rounds + 1):
+        for name, run in variants.items():
+            started = time.perf_counter()
+            run()
+            if i:  # the first round warms up
+                taken[name].append((time.perf_counter() - started) / steps * 1e3)
+    medians = {name: statistics.median(values) for name, values in taken.items()}
+    return {
+        name: {
+            "ms_per_step": round(value, 3),
+            "best_ms_per_step": round(min(taken[name]), 3),
+            "rows_per_second": round(BATCH / value * 1e3),
+            "times_floor": round(value / medians["floor"], 2),
+            "times_faster_than_textbook": round(medians["textbook"] / value, 2),
+        }
+        for name, value in medians.items()
+    }
+
+
+def main() -> None:
+    """Print a table, or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    result = {}
+    for threads in arguments.threads:
+        with ThreadpoolController().select(user_api="blas").limit(limits=threads):
+            result[str(threads)] = measure(threads, arguments.rounds, arguments.steps)
+    if arguments.json:
+        print(json.dumps({"batch": BATCH, "width": WIDTH, "threads": result}, indent=1))
+        return
+    for threads, variants in result.items():
+        print(f"{threads} thread(s): ms/step, best, rows/s, times floor, textbook over it")
+        for name, row in variants.items():
+            print(f"  {name:9}" + "".join(f"{value:>12}" for value in row.values()))
+
+
+if __name__ == "__main__":
+    main()
