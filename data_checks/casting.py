@@ -180,6 +180,9 @@ def _numeric(values: pa.Array, missing: Sequence[str]) -> pa.Array:
             return _careful_numbers(_blanked(values, missing))
     if pa.types.is_boolean(values.type):
         values = pc.cast(values, pa.int8())
+    elif pa.types.is_decimal(values.type):
+        # Arrow's own cast is off in the last digit: 17.49 becomes 17.490000000000002.
+        values = pc.cast(values, pa.string())
     elif pa.types.is_temporal(values.type) or pa.types.is_binary(values.type):
         raise pa.ArrowTypeError("not a number")
     return _nan_to_null(pc.cast(values, pa.float64(), safe=False))
@@ -217,7 +220,8 @@ def _timestamp(values: pa.Array, pattern: str | None, missing: Sequence[str]) ->
         raise pa.ArrowTypeError("not a time")
     series = _blanked(values, missing).to_pandas()
     parsed = pd.to_datetime(series, format=pattern or "ISO8601", errors="coerce", utc=True)
-    return pa.Array.from_pandas(parsed.dt.as_unit("us"), type=target)
+    naive = pa.Array.from_pandas(parsed.dt.tz_convert(None).dt.as_unit("us"))
+    return pc.cast(naive, target)
 
 
 def as_text(values: pa.Array, missing: Sequence[str]) -> pa.Array:

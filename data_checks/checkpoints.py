@@ -199,14 +199,15 @@ def _with_count(result: dict[str, Any], unexpected: int) -> dict[str, Any]:
 def _combine(
     kind: str, limits: Mapping[str, Any], observed: list[Any], weights: list[tuple[int, int]]
 ) -> tuple[bool, Any]:
+    if kind == "expect_table_columns_to_match_ordered_list":
+        return True, observed[0]
+    # A batch without any value observes None or NaN and has no say.
     pairs = [
         (float(value), rows, labelled)
         for value, (rows, labelled) in zip(observed, weights, strict=True)
-        if isinstance(value, int | float) and value == value
+        if value is not None and value == value
     ]
     match kind:
-        case "expect_table_columns_to_match_ordered_list":
-            return True, observed[0]
         case "expect_table_row_count_to_be_between":
             value: float | None = int(sum(value for value, _, _ in pairs))
         case "expect_column_min_to_be_between":

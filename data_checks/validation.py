@@ -26,8 +26,8 @@ from data_checks.row_rules import RowRule, broken, labelled, row_rules
 from data_checks.sources import sha256_of
 from data_checks.suites import build_suite, derived_name
 
-BATCH_CELLS = 24_000_000
-"""Rows times columns held in memory at once: about 200 MB of numbers."""
+BATCH_CELLS = 12_000_000
+"""Rows times columns held in memory at once: about 100 MB of numbers, some copies of them."""
 
 
 def validate(

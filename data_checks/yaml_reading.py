@@ -69,6 +69,9 @@ def _check_events(path: Path, text: str) -> None:
                 f"{path}, line {line}: alias '*{event.anchor}': aliases are not allowed in a "
                 "contract; write the value out."
             )
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            raise ContractError(f"{path}, line {line}: tag {tag!r}: tags are not allowed.")
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:

@@ -38,7 +38,8 @@ def read_parquet(
     first: pa.Schema | None = None
     for name in files:
         try:
-            with pq.ParquetFile(name, filesystem=filesystem) as file:
+            # pre_buffer would hold whole row groups, which others may have written very large.
+            with pq.ParquetFile(name, filesystem=filesystem, pre_buffer=False) as file:
                 schema = file.schema_arrow
                 _check_schema(name, schema, expected, wanted, extra, first)
                 first = first or schema
