@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dagmm_model.presets import Settings
 from flows.errors import UsageError
 
+RUNTIME_SETTINGS = {"contamination", "engine", "device"}
 Setting = bool | int | float | str | list[int] | None
 
 
@@ -29,6 +33,19 @@ class DetectorConfig(_Frozen):
     settings: dict[str, Setting] = Field(
         default_factory=dict, description="Constructor arguments that override the preset"
     )
+
+    @model_validator(mode="after")
+    def _known(self) -> DetectorConfig:
+        known = {field.name for field in fields(Settings)} - {"preset"} | RUNTIME_SETTINGS
+        if unknown := sorted(set(self.settings) - known):
+            close = difflib.get_close_matches(unknown[0], known, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise ValueError(
+                f"unknown setting {unknown[0]!r}; {hint}known: {', '.join(sorted(known))}"
+            )
+        if self.settings.get("epochs") == 0:
+            raise ValueError("epochs=0 trains nothing; give a positive number")
+        return self
 
 
 class SplitConfig(_Frozen):
@@ -121,8 +138,8 @@ def build_config(
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UsageError(
-            f"configuration key {where!r}: {first['msg']} (got {first['input']!r})"
-            + (f"; file {file}" if file else "")
+            f"configuration key {where!r}: {first['msg'].removeprefix('Value error, ')} "
+            f"(got {first['input']!r})" + (f"; file {file}" if file else "")
         ) from None
 
 

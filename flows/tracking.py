@@ -141,8 +141,11 @@ def dataset_of(contract: Contract, table: pa.Table, sha256: str, name: str) -> D
     The profile and schema come from a few rows: MLflow stores them as text of bounded length.
     """
     frame: pd.DataFrame = table.slice(0, 1000).to_pandas()
+    # Plain text and floats: MLflow cannot describe categories, and warns of every integer column.
     for column in frame.select_dtypes("category"):
         frame[column] = frame[column].astype(str)
+    for column in frame.select_dtypes("integer"):
+        frame[column] = frame[column].astype(float)
     return mlflow.data.from_pandas(
         frame, source=CodeDatasetSource({"contract": contract.name}), name=name, digest=sha256[:32]
     )

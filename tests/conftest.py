@@ -1,0 +1,22 @@
+"""Environment of every test: telemetry off, no network, real data where it is there."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.update(
+    DO_NOT_TRACK="1",
+    PREFECT_SERVER_ANALYTICS_ENABLED="false",
+    MLFLOW_DISABLE_TELEMETRY="true",
+    PREFECT_LOGGING_TO_API_ENABLED="false",
+)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder with the paper's data files."""
+    folder = os.environ.get("DAGMM_DATA_DIR")
+    if not folder or not (Path(folder) / "thyroid.mat").exists():
+        pytest.skip("DAGMM_DATA_DIR does not hold the paper's data files")
+    return Path(folder)

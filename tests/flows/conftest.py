@@ -1,0 +1,148 @@
+"""A real Prefect server for the session, a fresh MLflow store for each test, the public command.
+
+The command runs in this process (its imports cost seconds) unless a test is about the process
+itself: then `dagmm_process` starts it as a user would.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+FAST = (
+    "--set",
+    "detector.settings.epochs=5",
+    "--set",
+    "detector.settings.members=1",
+)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+PREFECT_PORT = _free_port()
+# Prefect reads its settings when it is first imported, which a test module may do on collection.
+os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{PREFECT_PORT}/api"
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory):
+    """A Prefect server of the session's own, on loopback."""
+    home = tmp_path_factory.mktemp("prefect")
+    environment = {**os.environ, "PREFECT_HOME": str(home), "PREFECT_UI_ENABLED": "false"}
+    del environment["PREFECT_API_URL"]
+    log = (home / "server.log").open("wb")
+    command = [str(Path(sys.executable).with_name("prefect")), "server", "start"]
+    server = subprocess.Popen(
+        [*command, "--host", "127.0.0.1", "--port", str(PREFECT_PORT)],
+        env=environment,
+        stdout=log,
+        stderr=log,
+    )
+    url = os.environ["PREFECT_API_URL"]
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            urllib.request.urlopen(f"{url}/health", timeout=2)
+            break
+        except OSError:
+            if server.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"Prefect did not start: {(home / 'server.log').read_text()[-2000:]}")
+            time.sleep(0.2)
+    yield url
+    server.terminate()
+    server.wait(30)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory) -> Path:
+    """An MLflow database whose tables exist: creating them takes seconds, copying nothing."""
+    from mlflow.tracking import MlflowClient
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def home(tmp_path, empty_store, monkeypatch) -> Path:
+    """`DAGMM_HOME` of one test."""
+    folder = tmp_path / "mlruns"
+    folder.mkdir()
+    shutil.copy(empty_store, folder / "mlflow.db")
+    monkeypatch.setenv("DAGMM_HOME", str(folder))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left: exit code and both streams."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def dagmm(home, prefect_server, monkeypatch, capfd):
+    """Run the public command in this process."""
+    from flows import cli
+
+    def run(*arguments: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["dagmm", *map(str, arguments)])
+        monkeypatch.delenv("DAGMM_PROGRESS", raising=False)
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as leaving:
+            cli.main()
+        out, err = capfd.readouterr()
+        return Outcome(leaving.value.code or 0, out, err)
+
+    return run
+
+
+@pytest.fixture
+def dagmm_process(home, prefect_server):
+    """Start the public command as a process of its own."""
+
+    def start(*arguments: str, **environment: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [str(Path(sys.executable).with_name("dagmm")), *map(str, arguments)],
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+@pytest.fixture
+def registry(home):
+    """Client of the test's registry."""
+    from mlflow.tracking import MlflowClient
+
+    uri = f"sqlite:///{home / 'mlflow.db'}"
+    return MlflowClient(uri, uri)  # the registry's would otherwise be the last command's
+
+
+def production(registry, name: str = "dagmm-wdbc") -> int | None:
+    """Version behind the `production` alias."""
+    version = registry.get_registered_model(name).aliases.get("production")
+    return None if version is None else int(version)

@@ -1,0 +1,174 @@
+"""The main job, seen from outside: the command, then what MLflow, the registry and Prefect hold."""
+
+import json
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.flows.conftest import FAST, production
+
+
+@pytest.fixture
+def trained(dagmm):
+    outcome = dagmm("train", "wdbc", *FAST, "--json")
+    assert outcome.code == 0, outcome.err
+    return outcome.json
+
+
+def test_one_command_ends_with_a_promoted_version_and_everything_logged(trained, registry, home):
+    run = registry.get_run(trained["registration"]["run_id"])
+    assert run.info.status == "FINISHED"
+    assert {"loss/total", "loss/reconstruction", "loss/energy", "loss/penalty"} <= set(
+        run.data.metrics
+    )
+    assert len(registry.get_metric_history(run.info.run_id, "loss/total")) == 5
+    assert "mixture/phi_0" in run.data.metrics
+    assert run.data.params["detector.settings.epochs"] == "5"
+    for tag in ("dagmm.train_sha256", "dagmm.contract_sha256", "dagmm.lock_sha256"):
+        version = registry.get_model_version("dagmm-wdbc", "1")
+        assert len(version.tags[tag]) == 64
+    assert run.data.tags["dagmm.device"] in {"cpu", "cuda"}
+    assert len(run.data.tags["mlflow.source.git.commit"]) >= 7
+
+    names = {item.path for item in registry.list_artifacts(run.info.run_id)}
+    assert {"figures", "mixture", "data_checks", "evaluation", "evidence.json"} <= names
+    figures = {Path(item.path).stem for item in registry.list_artifacts(run.info.run_id, "figures")}
+    assert figures == {"losses", "energies", "latent", "roc_precision_recall"}
+
+    contexts = {
+        tag.value
+        for used in run.inputs.dataset_inputs
+        for tag in used.tags
+        if tag.key == "mlflow.data.context"
+    }
+    assert contexts == {"training", "validation", "evaluation"}
+    assert production(registry) == 1
+    version = registry.get_model_version("dagmm-wdbc", "1")
+    assert "ROC AUC" in version.description
+    assert "floor" in version.tags["dagmm.reasons"]
+
+
+def test_the_served_model_gives_from_raw_rows_what_training_recorded(trained, home, registry):
+    mlflow.set_tracking_uri(f"sqlite:///{home / 'mlflow.db'}")
+    model = mlflow.pyfunc.load_model("models:/dagmm-wdbc@production")
+    run_id = trained["registration"]["run_id"]
+    rows = pd.read_parquet(registry.download_artifacts(run_id, "evaluation/test_rows.parquet"))
+    recorded = pd.read_parquet(
+        registry.download_artifacts(run_id, "evaluation/test_energies.parquet")
+    )
+    features = model.metadata.get_input_schema().input_names()
+    verdict = model.predict(rows[features])
+    assert list(verdict.columns) == ["energy", "p_value", "is_anomaly", "threshold"]
+    assert np.array_equal(verdict["energy"], recorded["energy"])
+    assert (verdict["is_anomaly"] == (verdict["energy"] > verdict["threshold"])).all()
+    one_by_one = pd.concat([model.predict(rows[features].iloc[[i]]) for i in range(5)])
+    assert np.allclose(one_by_one["energy"], recorded["energy"][:5], rtol=1e-10)
+
+
+def test_no_pickle_travels_with_the_model(trained, registry):
+    version = registry.get_model_version("dagmm-wdbc", "1")
+    folder = Path(mlflow.artifacts.download_artifacts(version.source))
+    kinds = {path.suffix for path in folder.rglob("*") if path.is_file()}
+    assert not kinds & {".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin"}
+    assert ".safetensors" in kinds
+
+
+def test_training_rows_are_normal_and_disjoint_from_the_test_rows(trained, home):
+    parts = pd.read_parquet(trained["evidence"]["split"]["parts"])
+    valid = pd.read_parquet(trained["evidence"]["validation"]["path"])
+    fitted_on = parts.position[parts.part.isin(["train", "validation"])]
+    assert (valid["__anomaly__"].iloc[fitted_on] == 0).all()
+    assert not parts.position.duplicated().any()
+    assert len(parts) == len(valid)
+
+
+def test_the_same_seed_gives_the_same_model_and_another_seed_another(dagmm):
+    first = dagmm("train", "wdbc", *FAST, "--json").json
+    again = dagmm("train", "wdbc", *FAST, "--json").json
+    other = dagmm("train", "wdbc", *FAST, "--set", "seed=1", "--json").json
+    energies = [
+        pd.read_parquet(run["evidence"]["evaluate"]["energies"]) for run in (first, again, other)
+    ]
+    assert energies[0].equals(energies[1])
+    assert not energies[0].equals(energies[2])
+    versions = [run["registration"]["version"] for run in (first, again, other)]
+    assert versions == [1, 2, 3]
+
+
+def test_a_worse_candidate_is_rejected_and_production_stays(dagmm, registry):
+    assert dagmm("train", "wdbc", "--quiet").code == 0
+    # Hardly trained, and on unscaled columns: a poor detector of these rows.
+    poor = dagmm(
+        "train", "wdbc", "--json",
+        "--set", "detector.settings.epochs=1",
+        "--set", "detector.settings.learning_rate=1e-9",
+        "--set", "detector.settings.members=1",
+        "--set", "detector.settings.scaling=none",
+        "--set", "promotion.margin=0.0",
+    )  # fmt: skip
+    assert poor.code == 1
+    assert poor.json["promotion"]["decision"] == "rejected"
+    assert production(registry) == 1
+    assert registry.get_model_version("dagmm-wdbc", "2").tags["dagmm.decision"] == "rejected"
+    history = dagmm("history", "dagmm-wdbc", "--json").json
+    assert [line["decision"] for line in history["decisions"]] == ["promoted", "rejected"]
+
+
+def test_a_model_with_the_papers_threshold_is_never_promoted(dagmm, registry):
+    outcome = dagmm("train", "wdbc", *FAST, "--set", "split.protocol=paper", "--json")
+    assert outcome.code == 1
+    assert "deployable threshold" in outcome.json["promotion"]["reasons"][0]
+    assert "production" not in registry.get_registered_model("dagmm-wdbc").aliases
+
+
+def test_the_summary_says_what_a_user_wants_to_know(dagmm):
+    text = dagmm("train", "wdbc", *FAST, "--timings").out
+    for words in (
+        "569 rows in, 569 valid, 0 quarantined",
+        "train 214 normal",
+        "reconstruction",
+        "split-conformal",
+        "ROC AUC",
+        "average precision",
+        "known anomaly ratio",
+        "untrained network",
+        "MLflow     run",
+        "dagmm-wdbc version 1",
+        "Promotion  promoted",
+        "dagmm ui",
+        "everything",
+    ):
+        assert words in text, words
+
+
+def test_prefect_holds_the_run_its_stages_and_its_artifacts(trained, prefect_server):
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    with get_client(sync_client=True) as client:
+        newest = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
+        asked = {"artifacts": {"flow_run_id": {"any_": [str(newest.id)]}}}
+        artifacts = client.request("POST", "/artifacts/filter", json=asked).json()
+    assert newest.state.is_completed()
+    assert newest.parameters["config"]["dataset"] == "wdbc"
+    keys = {artifact["key"] for artifact in artifacts}
+    assert keys == {"data-quality", "training-summary", "promotion-decision", "mlflow-run"}
+
+
+@pytest.mark.parametrize("dataset", ["thyroid", "arrhythmia"])
+def test_the_papers_data_sets_train(dagmm, real_data, dataset):
+    outcome = dagmm("train", dataset, *FAST, "--set", "promotion.min_roc_auc=0", "--json")
+    assert outcome.code == 0, outcome.err
+    auc = outcome.json["evidence"]["evaluate"]["deployment"]["roc_auc"]
+    assert 0.3 < auc["value"] <= 1.0
+
+
+def test_evidence_is_one_readable_document(trained, registry):
+    path = registry.download_artifacts(trained["registration"]["run_id"], "evidence.json")
+    evidence = json.loads(Path(path).read_text())
+    assert evidence["config"]["dataset"] == "wdbc"
+    assert evidence["evaluate"]["deployment"]["anomalies"] == 42
+    assert evidence["calibrate"]["threshold"]["calibration_rows"] == 72
