@@ -39,7 +39,8 @@ def layers(xp: Any, parameters: Mapping[str, Any], network: str, x: Any) -> Any:
     depth = sum(name.startswith(f"{network}.") and name.endswith(".weight") for name in parameters)
     for i in range(depth):
         weight, bias = parameters[f"{network}.{i}.weight"], parameters[f"{network}.{i}.bias"]
-        x = xp.matmul(x, weight.swapaxes(-1, -2)) + bias[:, None, :]
+        x = xp.matmul(x, weight.swapaxes(-1, -2))
+        x += bias[:, None, :]
         if i < depth - 1:
             x = xp.tanh(x)
     return x

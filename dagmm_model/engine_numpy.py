@@ -8,7 +8,6 @@ of shards depends on the shapes alone, so that the result does not depend on the
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,6 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from dagmm_model.compression import SQUARE_FLOOR
 from dagmm_model.engine import dropout_masks
@@ -26,6 +24,7 @@ from dagmm_model.engine_mixture import MixtureTerm
 from dagmm_model.mixture import LATENT_VARIANCE_FLOOR, MAX_JITTER, JitterWarning
 from dagmm_model.network import Parameters, latent_width, shapes
 from dagmm_model.presets import Settings
+from dagmm_model.processors import blas_threads, processors
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
@@ -84,9 +83,7 @@ class NumpyEngine:
         self._weights = self._views(self._flat)
         self._rows = 0
         self._pool: ThreadPoolExecutor | None = None
-        self._blas = ThreadpoolController().select(user_api="blas")
-        limits = [pool["num_threads"] for pool in self._blas.info()]
-        self._threads = min([threads or os.cpu_count() or 1, *limits])
+        self._threads = min(threads or processors(), processors())
 
     def _views(self, flat: Array) -> dict[str, list[Array]]:
         """``(S, out, in + 1)`` views of each network's layers in a flat array."""
@@ -167,7 +164,7 @@ class NumpyEngine:
         # One BLAS thread: threads of ours are not spun on while another program has the processor.
         # Overflow is not warned of but reported, with the step, as a loss that is not finite.
         with (
-            self._blas.limit(limits=1),
+            blas_threads().limit(limits=1),
             ThreadPoolExecutor(1) as pool,
             np.errstate(over="ignore", invalid="ignore", divide="ignore"),
         ):

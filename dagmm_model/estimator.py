@@ -14,7 +14,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from dagmm_model.checkpoint import Checkpointing
 from dagmm_model.explanation import Explanation, explain
-from dagmm_model.inference import Scorer, chunks, fit_scorer
+from dagmm_model.inference import Scorer, chunks, each_chunk, fit_scorer
 from dagmm_model.mixture import Mixture, MixtureHealth
 from dagmm_model.presets import Settings, resolve
 from dagmm_model.progress import EpochRecord, Observer
@@ -293,8 +293,11 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
 
     def _energy(self, rows: NDArray[np.floating]) -> Float:
         out = np.empty(len(rows))
-        for part in chunks(len(rows)):
-            out[part] = self._scorer.energy(self._scaler.transform(rows[part]))
+
+        def one(part: slice) -> None:
+            out[part] = self._scorer.energy(self._scaler.transform(rows[part], part.start))
+
+        each_chunk(one, len(rows))
         return out
 
     def energy(self, X: ArrayLike) -> Float:

@@ -7,6 +7,7 @@ with beyond the last digits (relative 1e-10, whatever the condition of the covar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, reduce
 
@@ -18,6 +19,7 @@ from dagmm_model.estimation import membership, membership_logits
 from dagmm_model.mixture import LATENT_VARIANCE_FLOOR, Mixture, Moments
 from dagmm_model.network import Parameters, latent_width
 from dagmm_model.presets import Settings
+from dagmm_model.processors import blas_threads, processors
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.floating]
@@ -30,6 +32,21 @@ def chunks(n: int) -> Iterator[slice]:
     """Consecutive slices of at most `CHUNK` rows."""
     for start in range(0, n, CHUNK):
         yield slice(start, min(start + CHUNK, n))
+
+
+def each_chunk(work: Callable[[slice], None], n: int) -> None:
+    """Call work for every slice of n rows, in threads where there are processors and rows enough.
+
+    The slices are the same whatever the number of threads, and so is the result.
+    """
+    workers = processors() if n >= 4 * CHUNK else 1
+    if workers == 1:
+        for part in chunks(n):
+            work(part)
+        return
+    with blas_threads().limit(limits=1), ThreadPoolExecutor(workers) as pool:
+        for _ in pool.map(work, chunks(n)):
+            pass  # an error in a thread is raised here
 
 
 @dataclass(frozen=True)
@@ -95,9 +112,12 @@ def raw_latent(parameters: dict[str, Float], settings: Settings, x: Rows) -> Flo
     """Latent rows ``(S, n, L)`` before any standardisation, of scaled rows ``(n, D)``."""
     members = len(next(iter(parameters.values())))
     out = np.empty((members, len(x), latent_width(settings)))
-    for part in chunks(len(x)):
+
+    def one(part: slice) -> None:
         rows = np.asarray(x[part], dtype=np.float64)[None]
         out[:, part] = compress(np, parameters, rows, settings.reconstruction_features)[0]
+
+    each_chunk(one, len(x))
     return out
 
 
@@ -120,8 +140,13 @@ def fit_scorer(
         sample_weight: ``(n,)`` or None.
     """
     double = {name: value.astype(np.float64) for name, value in parameters.items()}
-    z = np.concatenate([raw_latent(double, settings, x(part)) for part in chunks(n)], axis=1)
-    members = len(z)
+    members = len(next(iter(double.values())))
+    z = np.empty((members, n, latent_width(settings)))
+
+    def latent(part: slice) -> None:
+        z[:, part] = raw_latent(double, settings, x(part))
+
+    each_chunk(latent, n)
     mean, scale = np.zeros((members, z.shape[2])), np.ones((members, z.shape[2]))
     if settings.latent_scaling == "standardised":
         mean = np.average(z, axis=1, weights=sample_weight)

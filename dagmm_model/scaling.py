@@ -58,8 +58,12 @@ class Scaler:
                 centre[d], scale[d] = low if low == high else centre[d], 1.0
         return cls(kind, centre, scale)
 
-    def transform(self, x: NDArray[np.floating]) -> Float:
+    def transform(self, x: NDArray[np.floating], first: int = 0) -> Float:
         """Scaled rows ``(n, D)`` in float64.
+
+        Args:
+            x: ``(n, D)`` rows.
+            first: number of the first row in the caller's table, for the message.
 
         Raises:
             ValueError: a scaled value is beyond `LARGEST`.
@@ -71,7 +75,7 @@ class Scaler:
         if scaled.size and not max(scaled.max(), -scaled.min()) <= LARGEST:
             row, column = np.argwhere(~(np.abs(scaled) <= LARGEST))[0]
             raise ValueError(
-                f"row {row}, column {column}: value {x[row, column]:g} is beyond {LARGEST:g} "
-                f"after {self.kind} scaling; remove or clip it, or use scaling='robust'"
+                f"row {first + row}, column {column}: value {x[row, column]:g} is beyond "
+                f"{LARGEST:g} after {self.kind} scaling; remove or clip it, or use scaling='robust'"
             )
         return scaled

@@ -11,6 +11,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from threadpoolctl import threadpool_limits
 
 from dagmm_model import DAGMM
 from dagmm_model.presets import SettingsError
@@ -315,3 +316,13 @@ def test_import_is_light_and_training_needs_no_torch():
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_threads_do_not_change_an_energy(fitted):
+    x = rows_of(n=5000, seed=4)
+    with threadpool_limits(1, user_api="blas"):
+        alone = fitted.energy(x)
+    np.testing.assert_array_equal(fitted.energy(x), alone)
+    x[4321, 2] = 1e300
+    with pytest.raises(ValueError, match="row 4321, column 2"):
+        fitted.energy(x)
