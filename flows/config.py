@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from dagmm_model.presets import Settings
+from dagmm_model.presets import PRESETS, Settings
 from flows.errors import UsageError
 
 RUNTIME_SETTINGS = {"contamination", "engine", "device"}
@@ -45,7 +45,27 @@ class DetectorConfig(_Frozen):
             )
         if self.settings.get("epochs") == 0:
             raise ValueError("epochs=0 trains nothing; give a positive number")
+        if self.preset not in PRESETS:
+            raise ValueError(f"unknown preset {self.preset!r}; known: {', '.join(PRESETS)}")
+        given = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in self.settings.items()
+            if value is not None and name not in RUNTIME_SETTINGS
+        }
+        for name, value in given.items():
+            try:
+                replace(Settings(), **{name: value})  # it checks every value
+            except TypeError:
+                raise ValueError(f"setting {name}={value!r} has the wrong type") from None
         return self
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _numbers(cls, settings: Any) -> Any:
+        """YAML takes 1e-4 for a word; no setting is a word that reads as a number."""
+        if not isinstance(settings, dict):
+            return settings
+        return {name: _number(value) for name, value in settings.items()}
 
 
 class SplitConfig(_Frozen):
@@ -107,6 +127,13 @@ class TrainConfig(_Frozen):
         """sha256 of the canonical JSON of every parameter."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _number(value: Any) -> Any:
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def build_config(
