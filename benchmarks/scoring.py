@@ -1,0 +1,145 @@
+"""Rows of a table scored in a second: encoding, scaling, network, mixture.
+
+Raw KDD Cup 1999 rows (41 columns, three of them text) in memory -> energies. Read from
+``DAGMM_DATA_DIR``, or made up in the same shape where that is not set. Beside it the textbook way:
+the encoded matrix through a per-row `Dataset` and a `DataLoader`, a loop over the components.
+
+    DAGMM_DATA_DIR=data python benchmarks/scoring.py --threads 1 2 --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import ThreadpoolController
+
+from dagmm_model import DAGMM
+from dagmm_model.preprocessing import Column, Encoder
+
+SYMBOLIC = (1, 2, 3, 6, 11, 20, 21)
+BLOCK = 65_536
+"""Rows encoded at a time: the whole table as float64 would be half a gigabyte."""
+
+
+def table(rows: int) -> pd.DataFrame:
+    """KDD rows by column number, text columns as categoricals."""
+    folder = os.environ.get("DAGMM_DATA_DIR")
+    if folder:
+        path = Path(folder) / "kddcup.data_10_percent.gz"
+        frame = pd.read_csv(path, header=None, nrows=rows).iloc[:, :41]
+    else:
+        rng = np.random.default_rng(0)
+        frame = pd.DataFrame(rng.exponential(100.0, size=(rows, 41)))
+        for column, levels in zip(SYMBOLIC, (3, 66, 11, 2, 2, 1, 2), strict=True):
+            frame[column] = rng.integers(0, levels, rows)
+    for column in SYMBOLIC:
+        frame[column] = frame[column].astype(str).astype("category")
+    frame.columns = [str(column) for column in frame.columns]
+    return frame
+
+
+def encoder_of(frame: pd.DataFrame) -> Encoder:
+    """The encoder of these rows; the first level of the constant column is dropped."""
+    columns = []
+    for name in frame.columns:
+        if int(name) in SYMBOLIC:
+            levels = tuple(frame[name].cat.categories)
+            drop = levels[:1] if int(name) == 20 else ()
+            columns.append(Column(name, "categorical", levels, drop))
+        else:
+            columns.append(Column(name))
+    return Encoder(tuple(columns))
+
+
+def ours(frame: pd.DataFrame, encoder: Encoder, detector: DAGMM) -> np.ndarray:
+    """Energies of raw rows, block by block."""
+    energies = [
+        detector.energy(encoder.encode(frame.iloc[start : start + BLOCK]))
+        for start in range(0, len(frame), BLOCK)
+    ]
+    return np.concatenate(energies)
+
+
+def rate(work: Any, rows: int, rounds: int) -> dict[str, float]:
+    """Rows a second: median and best of the rounds, after one to warm up."""
+    work()
+    taken = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - started)
+    return {
+        "rows_per_second": round(rows / statistics.median(taken)),
+        "best_rows_per_second": round(rows / min(taken)),
+    }
+
+
+def peak() -> float:
+    """Peak resident memory of this process so far, MiB."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+
+def textbook(matrix: np.ndarray, threads: int, rounds: int) -> dict[str, float]:
+    """The textbook network over the encoded rows."""
+    import torch
+    from textbook import Rows, TextbookDAGMM
+    from torch.utils.data import DataLoader
+
+    torch.set_num_threads(threads)
+    model = TextbookDAGMM(matrix.shape[1]).eval()
+    mixture = model.mixture(*model(torch.tensor(matrix[:4096]))[1:])
+
+    def score() -> None:
+        with torch.no_grad():
+            for batch, _ in DataLoader(Rows(matrix), batch_size=1024):
+                model.energy(model(batch)[1], *mixture)
+
+    return rate(score, len(matrix), rounds)
+
+
+def main() -> None:
+    """Print a table, or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--preset", default="paper-kddcup")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    frame = table(arguments.rows)
+    encoder = encoder_of(frame)
+    sample = encoder.encode(frame.sample(4096, random_state=0))
+    detector = DAGMM(preset=arguments.preset, epochs=2, random_state=0).fit(sample)
+    loaded = peak()
+    result: dict[str, Any] = {"rows": len(frame), "width": sample.shape[1], "threads": {}}
+    for threads in arguments.threads:
+        with ThreadpoolController().select(user_api="blas").limit(limits=threads):
+            result["threads"][str(threads)] = {
+                "ours": rate(lambda: ours(frame, encoder, detector), len(frame), arguments.rounds)
+            }
+    result["peak_mib"], result["peak_mib_before_scoring"] = peak(), loaded
+    matrix = encoder.encode(frame.iloc[:20_000]).astype(np.float32)
+    for threads in arguments.threads:
+        result["threads"][str(threads)]["textbook"] = textbook(matrix, threads, 3)
+    if arguments.json:
+        print(json.dumps(result, indent=1))
+        return
+    print(f"{result['rows']} rows, {result['width']} features")
+    for threads, variants in result["threads"].items():
+        for name, row in variants.items():
+            print(f"  {threads} thread(s) {name:9} {row['rows_per_second']:>10,} rows/s"
+                  f"  (best {row['best_rows_per_second']:,})")  # fmt: skip
+    print(f"  peak memory {result['peak_mib']} MiB, before scoring {loaded} MiB")
+
+
+if __name__ == "__main__":
+    main()
