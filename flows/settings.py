@@ -20,6 +20,8 @@ class Settings(BaseSettings):
     Attributes:
         home: Folder of the embedded stores and the workspace (`DAGMM_HOME`).
         data_dir: Folder with the data files of the contracts (`DAGMM_DATA_DIR`).
+        checkpoint_seconds: Time between two checkpoints of a training
+            (`DAGMM_CHECKPOINT_SECONDS`); 0 for as often as possible.
         tracking_uri: MLflow tracking and registry (`MLFLOW_TRACKING_URI`), SQLite under `home`
             unless set.
         prefect_api_url: Prefect server (`PREFECT_API_URL`); a temporary one unless set.
@@ -29,6 +31,9 @@ class Settings(BaseSettings):
 
     home: Path = Field(default=Path("mlruns"), validation_alias="DAGMM_HOME")
     data_dir: Path = Field(default_factory=default_data_dir, validation_alias=DATA_DIR_VARIABLE)
+    checkpoint_seconds: float = Field(
+        default=10.0, ge=0, validation_alias="DAGMM_CHECKPOINT_SECONDS"
+    )
     mlflow_tracking_uri: str | None = Field(default=None, validation_alias="MLFLOW_TRACKING_URI")
     prefect_api_url: str | None = Field(default=None, validation_alias="PREFECT_API_URL")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -162,7 +162,7 @@ class EpochLogger:
     """Observer that logs every epoch's terms, in batches, without slowing the training.
 
     Runs beyond `MAX_LOGGED_EPOCHS` epochs are thinned evenly. While the tracking server is away
-    the records wait in memory and are sent when it is back; `flush` at the end raises if it
+    the records wait in memory and are sent when it is back; `complete` at the end raises if it
     still is not.
     """
 
@@ -173,9 +173,27 @@ class EpochLogger:
 
     def __call__(self, epoch: EpochRecord) -> None:
         """Take one epoch."""
-        stride = -(-epoch.epochs // MAX_LOGGED_EPOCHS)
-        if (epoch.epoch - 1) % stride and epoch.epoch != epoch.epochs:
+        if not _is_logged(epoch):
             return
+        self._take(epoch)
+        if time.monotonic() - self._sent_at >= FLUSH_SECONDS:
+            try:
+                self.flush()
+            except (MlflowException, OSError) as error:
+                if not is_transient(error):
+                    raise
+                self._sent_at = time.monotonic()
+
+    def complete(self, history: Sequence[EpochRecord]) -> None:
+        """Send what waits, and what an interrupted attempt trained but never sent."""
+        self.flush()
+        sent = {m.step for m in self._client.get_metric_history(self._run_id, "loss/total")}
+        for epoch in history:
+            if _is_logged(epoch) and epoch.epoch not in sent:
+                self._take(epoch)
+        self.flush()
+
+    def _take(self, epoch: EpochRecord) -> None:
         now = int(time.time() * 1000)
         values = {
             "loss/total": epoch.total,
@@ -193,13 +211,6 @@ class EpochLogger:
             for name, value in values.items()
             if value is not None
         ]
-        if time.monotonic() - self._sent_at >= FLUSH_SECONDS:
-            try:
-                self.flush()
-            except (MlflowException, OSError) as error:
-                if not is_transient(error):
-                    raise
-                self._sent_at = time.monotonic()
 
     def flush(self) -> None:
         """Send what waits; whatever could not be sent stays waiting."""
@@ -207,6 +218,11 @@ class EpochLogger:
             self._client.log_batch(self._run_id, metrics=self._waiting[:1000])
             del self._waiting[:1000]
         self._sent_at = time.monotonic()
+
+
+def _is_logged(epoch: EpochRecord) -> bool:
+    stride = -(-epoch.epochs // MAX_LOGGED_EPOCHS)
+    return (epoch.epoch - 1) % stride == 0 or epoch.epoch == epoch.epochs
 
 
 @cache

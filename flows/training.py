@@ -185,6 +185,7 @@ def fit(
     parts: SplitRecord,
 ) -> FitRecord:
     """Train the detector on normal rows."""
+    from dagmm_model.persistence import load_detector
     from flows.stages.fit import fit as work
 
     client = tracking.connect(settings)
@@ -200,8 +201,10 @@ def fit(
             )
             monitor.start()
             stack.callback(monitor.finish)
-            record = work(run, contract, config, validated, parts, (logger,))
-        logger.flush()
+            record = work(
+                run, contract, config, validated, parts, settings.checkpoint_seconds, (logger,)
+            )
+        logger.complete(load_detector(Path(record.detector)).history_)
         return record
 
     record = run_stage(run, "fit", FitRecord, tracked)

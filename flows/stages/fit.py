@@ -26,6 +26,7 @@ def fit(
     config: TrainConfig,
     validated: ValidateRecord,
     parts: SplitRecord,
+    checkpoint_seconds: float,
     observers: Iterable[Any] = (),
 ) -> FitRecord:
     """Fit the detector on normal rows only; resumes from its last checkpoint.
@@ -36,6 +37,7 @@ def fit(
         config: Detector and seed.
         validated: The valid rows.
         parts: The split.
+        checkpoint_seconds: Time between two checkpoints.
         observers: Called with one record for each epoch.
     """
     from dagmm_model.checkpoint import Checkpointing
@@ -55,7 +57,9 @@ def fit(
         detector.fit(
             matrix,
             observers=(on_epoch, *observers),
-            checkpoint=Checkpointing(run.path / "checkpoints", data_digest=parts.train_sha256),
+            checkpoint=Checkpointing(
+                run.path / "checkpoints", checkpoint_seconds, parts.train_sha256
+            ),
         )
     folder = run.path / "detector"
     shutil.rmtree(folder, ignore_errors=True)  # left by a run that died while saving
