@@ -35,11 +35,13 @@ class Label(Frozen):
     """Which column holds the label, and what its values mean.
 
     `normal` and `anomalous` list label values as text; one of the two may be "*" for "all others".
+    In a file without a header the label is the last column, unless `position` (from 0) says where.
     """
 
     column: str
     normal: tuple[str, ...] | Literal["*"]
     anomalous: tuple[str, ...] | Literal["*"]
+    position: int | None = None
     meaning: str = ""
 
     @model_validator(mode="after")
@@ -175,6 +177,9 @@ class Contract(Frozen):
         ):
             if share is not None and not 0 <= share <= 1:
                 raise ValueError(f"{field} must lie in [0, 1]")
+        position = 0 if self.label is None else self.label.position or 0
+        if not 0 <= position <= len(self.columns):
+            raise ValueError(f"label.position must lie in [0, {len(self.columns)}]")
         if self.label is None and (self.sample is not None or self.anomaly_ratio is not None):
             raise ValueError("sample and anomaly_ratio need a label")
         return self
@@ -191,9 +196,12 @@ class Contract(Frozen):
 
     @property
     def source_names(self) -> tuple[str, ...]:
-        """All columns expected in the source, in order, the label last."""
-        label = () if self.label is None else (self.label.column,)
-        return (*(c.name for c in self.columns), *label)
+        """All columns expected in the source, in order, the label at its position."""
+        names = [column.name for column in self.columns]
+        if self.label is not None:
+            position = len(names) if self.label.position is None else self.label.position
+            names.insert(position, self.label.column)
+        return tuple(names)
 
     @property
     def encoded_width(self) -> int:

@@ -109,10 +109,12 @@ def _write(
             columns += lines
             bad_rows += bad
             remarks += remark
+    headerless = any("header: false" in line for line in source)
     label_lines: list[str] = []
     if label is not None:
         found = next(column for column in profile.columns if column.name == label)
-        label_lines, leaks = _label(found, profile)
+        position = [c.name for c in profile.columns].index(label) if headerless else None
+        label_lines, leaks = _label(found, profile, position)
         remarks += leaks
         bad_rows += found.missing
     else:
@@ -259,7 +261,9 @@ def _mode_is_true(column: ColumnProfile) -> int:
     return int(column.levels.most_common(1)[0][0].lower() in ("true", "t", "yes", "y", "1"))
 
 
-def _label(column: ColumnProfile, profile: TableProfile) -> tuple[list[str], list[str]]:
+def _label(
+    column: ColumnProfile, profile: TableProfile, position: int | None
+) -> tuple[list[str], list[str]]:
     if column.levels is None or len(column.levels) > _MAX_LABELS:
         raise SourceError(f"column '{column.name}' has too many different values for a label.")
     if not column.levels:
@@ -271,6 +275,7 @@ def _label(column: ColumnProfile, profile: TableProfile) -> tuple[list[str], lis
     lines = [
         "label:",
         f"  column: {json.dumps(column.name, ensure_ascii=False)}",
+        *([] if position is None else [f"  position: {position}  # counted from 0"]),
         f"  # observed: {_one_line(told)}. Check which values are normal.",
         f"  normal: [{json.dumps(normal, ensure_ascii=False)}]",
         f"  anomalous: [{shown}]" if anomalous else "  anomalous: []  # only one value was there",

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from data_checks.casting import cast_batch, stored_schema
 from data_checks.columns import Frozen
-from data_checks.contract import ANOMALY_COLUMN, Contract
+from data_checks.contract import ANOMALY_COLUMN, ROW_ID, UNPARSED_COLUMN, Contract
 from data_checks.downloads import download
 from data_checks.errors import ChecksumError, SourceError
 from data_checks.locations import inside, missing
@@ -174,9 +174,12 @@ def _read_file(
         return matlab.read_mat(location, variables, [c.name for c in contract.columns], label)
     settings = source if isinstance(source, CsvSource) else CsvSource(kind="csv")
     # Without the label wanted, a file that lacks its column is complete.
-    if label is None and contract.label is not None and settings.header:
-        expected = expected[:-1]
-        extra = "ignore"
+    if label is None and contract.label is not None:
+        without = tuple(name for name in expected if name != contract.label.column)
+        if settings.header:
+            expected, extra = without, "ignore"
+        elif len(text.read_head(location, settings)[0]) == len(without):
+            expected = without
     return text.read_csv(location, settings, expected, wanted, extra=extra)
 
 
@@ -190,9 +193,31 @@ def _typed(contract: Contract, location: str) -> Iterator[pa.Table]:
     source = contract.source
     markers = source.missing if isinstance(source, CsvSource) else MISSING_MARKERS
     first_row = 0
+    delimited = isinstance(source, CsvSource)
     for batch in read_batches(contract, location):
-        yield cast_batch(batch, contract, first_row, missing=markers, where=_shown(location))
+        table = cast_batch(batch, contract, first_row, missing=markers, where=_shown(location))
+        if delimited:
+            _refuse_line_breaks(table, location)
+        yield table
         first_row += batch.num_rows
+
+
+def _refuse_line_breaks(table: pa.Table, location: str) -> None:
+    """A quote that is never closed swallows whole rows into one value; nothing else would tell."""
+    for name in table.column_names:
+        column = table.column(name)
+        if not pa.types.is_string(column.type):
+            continue
+        # Unreadable values are kept as JSON, where a line break is written as an escape.
+        mark = "\\n" if name == UNPARSED_COLUMN else "\n"
+        found = np.flatnonzero(pc.fill_null(pc.match_substring(column, mark), False).to_numpy())
+        if len(found):
+            row = table.column(ROW_ID)[int(found[0])].as_py()
+            where = "a value" if name == UNPARSED_COLUMN else f"column '{name}'"
+            raise SourceError(
+                f"{_shown(location)}, row {row} (counted from 0): {where} runs over several lines: "
+                "probably a quote that is never closed."
+            )
 
 
 def _write(path: Path, contract: Contract, tables: Iterator[pa.Table]) -> int:

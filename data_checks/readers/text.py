@@ -102,7 +102,8 @@ def read_head(location: str, source: CsvSource) -> list[list[str]]:
     try:
         return [row for _, row in zip(range(50), rows, strict=False) if row]
     except csv.Error as error:
-        raise SourceError(f"{location}, line {rows.line_num}: {error}.") from error
+        hint = " Probably a quote is never closed." if "limit" in str(error) else ""
+        raise SourceError(f"{location}, line {rows.line_num}: {error}.{hint}") from error
 
 
 def header_names(fields: Sequence[str]) -> list[str]:

@@ -20,7 +20,7 @@ from scipy.io import savemat
 from data_checks.contract import load_contract
 from data_checks.downloads import download
 from data_checks.errors import ChecksumError, MissingDataError, SourceError, UnreachableError
-from data_checks.sources import ingest, sha256_of
+from data_checks.sources import ingest, read_batches, sha256_of
 from tests.data_checks.conftest import small_contract, small_frame
 
 
@@ -285,3 +285,26 @@ def test_a_contract_downloads_only_when_allowed(tmp_path: Path, server: str) -> 
         contract, tmp_path / "t.parquet", data_dir=tmp_path / "cache", allow_download=True
     )
     assert (record.rows, record.source_sha256) == (30, digest)
+
+
+@pytest.mark.parametrize(
+    ("header", "with_label"), [(True, True), (True, False), (False, True), (False, False)]
+)
+def test_rows_to_be_scored_may_lack_the_label(
+    tmp_path: Path, header: bool, with_label: bool
+) -> None:
+    label = {"column": "label", "normal": ["good"], "anomalous": ["bad"], "position": 2}
+    source = {"kind": "csv", "file": "small.csv", "header": header}
+    contract = small_contract(source=source, label=label)
+    frame = small_frame()[list(contract.source_names)]
+    assert contract.source_names[2] == "label"
+    if not with_label:
+        frame = frame.drop(columns="label")
+    frame.to_csv(tmp_path / "small.csv", index=False, header=header)
+    location = str(tmp_path / "small.csv")
+    found = pa.Table.from_batches(read_batches(contract, location, with_label=False)).to_pandas()
+    assert found.columns.tolist() == [column.name for column in contract.columns]
+    assert found["kind"].tolist() == frame["kind"].tolist()
+    if with_label:
+        table = rows_of(ingest(contract, tmp_path / "t.parquet", data_dir=tmp_path).path)
+        assert table["label"].tolist() == frame["label"].tolist()
