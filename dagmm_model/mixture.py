@@ -95,7 +95,7 @@ class Moments:
             weight, self.mean + share[:, None] * delta, self.scatter + other.scatter + between
         )
 
-    def mixture(self, jitter: float) -> Mixture:
+    def mixture(self, jitter: float, prior_rows: float = 0.0) -> Mixture:
         """The mixture of these moments (paper, equation 5).
 
         An empty component (share below `EMPTY_SHARE`) gets phi 0 and, for a defined answer, the
@@ -103,6 +103,8 @@ class Moments:
 
         Args:
             jitter: relative jitter, see `Mixture`.
+            prior_rows: rows with the covariance of all rows that are added to the scatter of each
+                component about its mean; 0 for the paper's covariance.
 
         Raises:
             MixtureError: the moments hold no rows or are not finite.
@@ -117,10 +119,12 @@ class Moments:
         empty = phi < EMPTY_SHARE
         safe = np.where(empty, 1.0, self.weight)
         mean, sigma = self.mean.copy(), self.scatter / safe[:, None, None]
-        if empty.any():
+        if empty.any() or prior_rows > 0:
             centre = phi @ self.mean
             offset = self.mean - centre
             pooled = (self.scatter.sum(axis=0) + (offset.T * self.weight) @ offset) / total
+            added = prior_rows / (self.weight + prior_rows) if prior_rows > 0 else 0.0 * phi
+            sigma += added[:, None, None] * (pooled - sigma)
             mean[empty], sigma[empty] = centre, pooled
             phi = np.where(empty, 0.0, phi)
             phi = phi / phi.sum()
@@ -222,6 +226,9 @@ class Mixture:
         inverse, constant = self._whitening
         out = np.empty((len(z), len(self.phi)))
         for k in range(len(self.phi)):
+            if self.phi[k] == 0.0:
+                out[:, k] = 0.0  # the constant is -inf
+                continue
             white = (z - self.mu[k]) @ inverse[k].T
             np.einsum("nl,nl->n", white, white, out=out[:, k])
         out *= -0.5

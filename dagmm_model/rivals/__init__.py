@@ -1,0 +1,1 @@
+"""The other detectors, one module a family, all with ``fit`` and ``energy``."""
