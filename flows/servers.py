@@ -28,7 +28,7 @@ def serve_pages(settings: Settings) -> None:
             *("--artifacts-destination", settings.artifacts.as_uri()),
             *("--host", "127.0.0.1", "--port", str(MLFLOW_PORT), "--workers", "1"),
         )
-    typer.echo(f"MLflow   {settings.mlflow_url}")
+    typer.echo(f"MLflow   {settings.mlflow_url}/#/experiments?workflowType=machine_learning")
     if settings.prefect_api_url is None:
         servers["Prefect"] = _start(
             *("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(PREFECT_PORT))

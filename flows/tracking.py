@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 MAX_LOGGED_EPOCHS = 1000
 FLUSH_SECONDS = 2.0
+MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
+"""Makes the MLflow pages open on runs and charts instead of on chat traces."""
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -59,7 +62,7 @@ def experiment_id(client: MlflowClient, settings: Settings, name: str) -> str:
         return found.experiment_id
     location = f"{settings.artifacts.as_uri()}/{name}" if settings.embedded_tracking else None
     try:
-        return client.create_experiment(name, artifact_location=location)
+        return client.create_experiment(name, location, tags=MODEL_TRAINING)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -93,6 +96,7 @@ def ensure_run(
         "dagmm.lock_sha256": lock_digest(),
         "mlflow.source.git.commit": commit,
         "dagmm.git_dirty": dirty,
+        "mlflow.user": getpass.getuser(),
         "mlflow.source.name": "dagmm train",
         "mlflow.source.type": "LOCAL",
     }
@@ -251,8 +255,9 @@ def lock_digest() -> str:
 
 
 def run_url(settings: Settings, experiment: str, run_id: str) -> str:
-    """Page of a run in the MLflow UI."""
-    return f"{settings.mlflow_url}/#/experiments/{experiment}/runs/{run_id}"
+    """Page of a run in the MLflow UI, in its view for trained models (not for chat traces)."""
+    page = f"{settings.mlflow_url}/#/experiments/{experiment}/runs/{run_id}"
+    return f"{page}?workflowType=machine_learning"
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -11,6 +11,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from prefect import flow, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 
 from data_checks.contract import Contract, load_contract
 from flows import summary, tracking
@@ -55,7 +56,16 @@ RESUMING_STAGE: dict[str, Any] = {
 """Goes on from its checkpoint when tried again."""
 
 
-@flow(name="train", log_prints=False)
+def _run_name() -> str:
+    """Readable in Prefect's list of runs: data set, detector, seed."""
+    config = flow_run.parameters["config"]
+    values = config if isinstance(config, dict) else config.model_dump()
+    detector = values["detector"]
+    dataset = Path(values["dataset"]).stem
+    return f"{dataset}-{detector['name']}-{detector['preset']}-seed{values['seed']}"
+
+
+@flow(name="train", flow_run_name=_run_name, log_prints=False)
 def train(config: TrainConfig) -> TrainResult:
     """Ingest, validate, split, fit, calibrate, evaluate, register and promote one detector."""
     settings = Settings()
@@ -270,12 +280,14 @@ def register(
     """Log the model with its evidence and register it as a version."""
     from flows.stages.register import register as work
 
+    card = summary.model_card(contract, config, evidence)
     create_markdown_artifact(
         key="training-summary",
-        markdown=summary.model_card(contract, config, evidence),
+        markdown=card,
         description=f"{contract.name}: training and evaluation",
     )
     client = tracking.connect(settings)
+    tracking.set_tags(client, run_id, {"mlflow.note.content": card})
     return run_stage(
         run,
         "register",
