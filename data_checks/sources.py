@@ -27,7 +27,7 @@ from data_checks.downloads import download
 from data_checks.errors import ChecksumError, SourceError
 from data_checks.locations import inside, missing
 from data_checks.readers import bundled, matlab, parquet, sql, text
-from data_checks.readers.opening import is_url
+from data_checks.readers.opening import is_url, open_url
 from data_checks.source_settings import (
     MISSING_MARKERS,
     CsvSource,
@@ -290,20 +290,38 @@ def _removed_on_error(path: Path) -> Iterator[None]:
 
 
 def _verified_sha256(contract: Contract, location: str, *, pinned: bool) -> str | None:
-    path = Path(location)
-    if location.startswith("sklearn:") or is_url(location) or not path.is_file():
-        return None
-    try:
-        found = sha256_of(path)
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror}.") from error
+    """Digest of the source file; None for what is not one file."""
     source = contract.source
-    if pinned and isinstance(source, FileSource) and source.sha256 not in (None, found):
+    expected = source.sha256 if pinned and isinstance(source, FileSource) else None
+    single = isinstance(source, FileSource) and not location.startswith("sklearn:")
+    if single and is_url(location):
+        # A remote file is read twice only when its content has to be verified.
+        found = _digest_of_url(location) if expected else None
+    elif single and Path(location).is_file():
+        try:
+            found = sha256_of(Path(location))
+        except OSError as error:
+            raise SourceError(f"{location}: cannot be read: {error.strerror}.") from error
+    else:
+        found = None
+    if expected is not None and found is None:
         raise ChecksumError(
-            f"{path}: not the file that the contract pins: sha256 is {found}, expected "
-            f"{source.sha256}. Get it again from {source.publisher or 'its publisher'}."
+            f"{location}: source.sha256 pins the content of one file; this is not one."
+        )
+    if expected is not None and found != expected:
+        raise ChecksumError(
+            f"{_shown(location)}: not the file that the contract pins: sha256 is {found}, expected "
+            f"{expected}. Get it again from {source.publisher or 'its publisher'}."
         )
     return found
+
+
+def _digest_of_url(url: str) -> str:
+    digest = hashlib.sha256()
+    with open_url(url) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _state(location: str) -> tuple[int, int, int] | None:

@@ -11,7 +11,7 @@ from typing import Any
 import great_expectations as gx
 import pyarrow as pa
 
-from data_checks.columns import Severity
+from data_checks.columns import FLOAT32_MAX, Severity
 from data_checks.contract import ANOMALY_COLUMN, Contract
 from data_checks.row_rules import RowRule, row_rules
 
@@ -113,8 +113,11 @@ def _row_expectation(rule: RowRule) -> Any:
                 column=rule.column, **_about(rule.key, rule.severity)
             )
         case "range":
-            finite = rule.text.startswith("not a finite")
-            meaning = "values are finite 32-bit numbers" if finite else None
+            meaning = None
+            if rule.text.startswith("not a finite"):
+                meaning = "values are finite 32-bit numbers"
+            elif rule.low == -FLOAT32_MAX or rule.high == FLOAT32_MAX:
+                meaning = f"values lie in {rule.text.removeprefix('outside ')} and are finite"
             return expectations.ExpectColumnValuesToBeBetween(
                 column=rule.column,
                 min_value=rule.low,

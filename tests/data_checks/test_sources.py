@@ -136,10 +136,18 @@ def test_parquet_file_folder_and_glob_agree(tmp_path: Path) -> None:
 
 
 def test_fsspec_urls(tmp_path: Path) -> None:
+    content = gzip.compress(small_frame().to_csv(index=False).encode())
     with fsspec.open("memory://bucket/small.csv.gz", "wb") as file:
-        file.write(gzip.compress(small_frame().to_csv(index=False).encode()))
+        file.write(content)
     data = "memory://bucket/small.csv.gz"
     assert ingest(small_contract(), tmp_path / "t.parquet", data=data, data_dir=tmp_path).rows == 30
+    for digest, right in ((hashlib.sha256(content).hexdigest(), True), ("0" * 64, False)):
+        contract = small_contract(source={"kind": "csv", "file": data, "sha256": digest})
+        if right:
+            assert ingest(contract, tmp_path / "t.parquet", data_dir=tmp_path).rows == 30
+        else:
+            with pytest.raises(ChecksumError, match="memory://bucket"):
+                ingest(contract, tmp_path / "v.parquet", data_dir=tmp_path)
     with pytest.raises(MissingDataError, match=r"memory://bucket/none\.csv"):
         ingest(
             small_contract(),
