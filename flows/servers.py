@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from flows.errors import ServiceUnreachable
-from flows.settings import MLFLOW_PORT, PREFECT_PORT, Settings
+from flows.settings import Settings
 
 
 def serve_pages(settings: Settings) -> None:
@@ -26,14 +26,22 @@ def serve_pages(settings: Settings) -> None:
             "server",
             *("--backend-store-uri", settings.tracking_uri),
             *("--artifacts-destination", settings.artifacts.as_uri()),
-            *("--host", "127.0.0.1", "--port", str(MLFLOW_PORT), "--workers", "1"),
+            *("--host", "127.0.0.1", "--port", str(settings.mlflow_port), "--workers", "1"),
         )
     typer.echo(f"MLflow   {settings.mlflow_url}/#/experiments?workflowType=machine_learning")
     if settings.prefect_api_url is None:
         servers["Prefect"] = _start(
-            *("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(PREFECT_PORT))
+            *(
+                "prefect",
+                "server",
+                "start",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(settings.prefect_port),
+            )
         )
-        typer.echo(f"Prefect  http://127.0.0.1:{PREFECT_PORT}")
+        typer.echo(f"Prefect  http://127.0.0.1:{settings.prefect_port}")
     else:
         typer.echo(f"Prefect  {settings.prefect_api_url.removesuffix('/api')}")
     if not servers:

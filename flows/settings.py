@@ -10,9 +10,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from data_checks.locations import DATA_DIR_VARIABLE, default_data_dir
 
-MLFLOW_PORT = 5000
-PREFECT_PORT = 4200
-
 
 class Settings(BaseSettings):
     """Read once at the start of a command.
@@ -22,18 +19,22 @@ class Settings(BaseSettings):
         data_dir: Folder with the data files of the contracts (`DAGMM_DATA_DIR`).
         checkpoint_seconds: Time between two checkpoints of a training
             (`DAGMM_CHECKPOINT_SECONDS`); 0 for as often as possible.
+        mlflow_port: Port of the MLflow pages of `dagmm ui` (`DAGMM_MLFLOW_PORT`).
+        prefect_port: Port of its Prefect pages (`DAGMM_PREFECT_PORT`).
         tracking_uri: MLflow tracking and registry (`MLFLOW_TRACKING_URI`), SQLite under `home`
             unless set.
         prefect_api_url: Prefect server (`PREFECT_API_URL`); a temporary one unless set.
     """
 
-    model_config = SettingsConfigDict(frozen=True)
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
     home: Path = Field(default=Path("mlruns"), validation_alias="DAGMM_HOME")
     data_dir: Path = Field(default_factory=default_data_dir, validation_alias=DATA_DIR_VARIABLE)
     checkpoint_seconds: float = Field(
         default=10.0, ge=0, validation_alias="DAGMM_CHECKPOINT_SECONDS"
     )
+    mlflow_port: int = Field(default=5000, validation_alias="DAGMM_MLFLOW_PORT")
+    prefect_port: int = Field(default=4200, validation_alias="DAGMM_PREFECT_PORT")
     mlflow_tracking_uri: str | None = Field(default=None, validation_alias="MLFLOW_TRACKING_URI")
     prefect_api_url: str | None = Field(default=None, validation_alias="PREFECT_API_URL")
 
@@ -61,7 +62,7 @@ class Settings(BaseSettings):
     def mlflow_url(self) -> str:
         """Where a browser finds MLflow: the server, or what `dagmm ui` starts."""
         uri = self.mlflow_tracking_uri or ""
-        return uri.rstrip("/") if uri.startswith("http") else f"http://127.0.0.1:{MLFLOW_PORT}"
+        return uri.rstrip("/") if uri.startswith("http") else f"http://127.0.0.1:{self.mlflow_port}"
 
 
 def embed_services(settings: Settings) -> None:

@@ -24,8 +24,8 @@ def metric_values(evaluated: EvaluateRecord) -> dict[str, float]:
         interval: Interval | None = getattr(evaluated.deployment, name)
         if interval is not None:
             values[f"deployed/{name}"] = interval.value
-            values[f"interval/{name}_low"] = interval.low
-            values[f"interval/{name}_high"] = interval.high
+            values[f"test_interval/{name}_low"] = interval.low
+            values[f"test_interval/{name}_high"] = interval.high
     if evaluated.known_ratio is not None:
         for name in ("precision", "recall", "f1"):
             values[f"paper/{name}"] = getattr(evaluated.known_ratio, name)

@@ -1,0 +1,203 @@
+"""score, check, promote, rollback, history and ui through the public command."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_breast_cancer
+
+from tests.flows.conftest import FAST, _free_port, production
+
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture
+def rows() -> pd.DataFrame:
+    return load_breast_cancer(as_frame=True).data
+
+
+@pytest.fixture(scope="session")
+def store_with_two_versions(prefect_server, empty_store, tmp_path_factory) -> Path:
+    """A store with version 2 in production and version 1 before it, made once."""
+    home = tmp_path_factory.mktemp("two") / "mlruns"
+    home.mkdir()
+    shutil.copy(empty_store, home / "mlflow.db")
+    for seed in (0, 1):
+        subprocess.run(
+            [BIN / "dagmm", "train", "wdbc", *FAST, "--quiet", "--set", f"seed={seed}"]
+            + ["--set", "promotion.margin=1.0"],
+            env={**os.environ, "DAGMM_HOME": str(home)},
+            check=True,
+        )
+    return home / "mlflow.db"
+
+
+@pytest.fixture
+def two_versions(home, store_with_two_versions) -> None:
+    """This test's own copy of that store; the artifacts stay where they were made."""
+    shutil.copy(store_with_two_versions, home / "mlflow.db")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_score_gives_every_row_a_verdict_and_names_the_version(
+    dagmm, two_versions, rows, tmp_path, suffix
+):
+    source, output = tmp_path / f"rows{suffix}", tmp_path / f"out{suffix}"
+    rows.to_csv(source, index=False) if suffix == ".csv" else rows.to_parquet(source)
+    report = dagmm("score", source, output, "--json").json
+    assert (report["rows"], report["scored"], report["rejected"]) == (569, 569, 0)
+    assert report["model"] == "models:/dagmm-wdbc/2"
+    found = pd.read_csv(output) if suffix == ".csv" else pd.read_parquet(output)
+    assert found["row_id"].tolist() == list(range(569))
+    assert (found["is_anomaly"] == (found["energy"] > found["threshold"])).all()
+    assert found["p_value"].between(0, 1, inclusive="right").all()
+    assert set(found["model"]) == {"models:/dagmm-wdbc/2"}
+    assert report["anomalies"] == found["is_anomaly"].sum()
+
+
+def test_rows_that_cannot_be_scored_are_set_aside_with_reasons(dagmm, two_versions, rows, tmp_path):
+    bad = rows.astype(object)
+    bad.iloc[3, 2], bad.iloc[5, 0] = "oops", None
+    bad.to_csv(tmp_path / "bad.csv", index=False)
+    report = dagmm("score", tmp_path / "bad.csv", tmp_path / "out.parquet", "--json").json
+    assert (report["scored"], report["rejected"]) == (567, 2)
+    rejects = pd.read_parquet(report["rejects"]).set_index("row_id")["reasons"]
+    assert "oops" in rejects[3]
+    assert "mean radius" in rejects[5]
+    scored = pd.read_parquet(tmp_path / "out.parquet")
+    assert not {3, 5} & set(scored["row_id"])
+
+
+def test_a_missing_column_is_refused_and_leaves_no_output(dagmm, two_versions, rows, tmp_path):
+    rows.drop(columns="mean area").to_csv(tmp_path / "rows.csv", index=False)
+    outcome = dagmm("score", tmp_path / "rows.csv", tmp_path / "out.csv")
+    assert outcome.code == 2
+    assert "mean area" in outcome.err
+    assert sorted(p.name for p in tmp_path.glob("*out*")) == []
+
+
+def test_check_passes_a_good_table_and_fails_a_bad_one(dagmm, rows, tmp_path):
+    good = dagmm("check", "wdbc", "--json")
+    assert good.code == 0, good.err
+    assert Path(good.json["data_docs"]).exists()
+    table = rows.assign(diagnosis="benign").astype({"mean area": object})
+    table.loc[:300, "mean area"] = "large"
+    table.to_csv(tmp_path / "rows.csv", index=False)
+    bad = dagmm("check", "wdbc", "--data", tmp_path / "rows.csv")
+    assert bad.code in {1, 2}
+    assert "mean area" in bad.err + bad.out
+
+
+def test_rollback_returns_to_the_version_before_and_is_recorded(dagmm, two_versions, registry):
+    assert production(registry) == 2
+    outcome = dagmm("rollback", "dagmm-wdbc", "--reason", "too many alerts")
+    assert outcome.code == 0, outcome.err
+    assert production(registry) == 1
+    history = dagmm("history", "dagmm-wdbc", "--json").json
+    last = history["decisions"][-1]
+    assert (last["decision"], last["version"], last["previous"]) == ("rolled back", 1, 2)
+    assert last["reasons"] == "too many alerts"
+    assert history["moved_outside"] == ""
+
+
+def test_rolling_back_to_a_version_that_never_served_is_refused(dagmm, two_versions, registry):
+    dagmm("train", "wdbc", *FAST, "--set", "promotion.promote=false", "--quiet")
+    outcome = dagmm("rollback", "dagmm-wdbc", "--to", "3")
+    assert outcome.code == 2
+    assert "never in production" in outcome.err
+    assert production(registry) == 2
+
+
+def test_promoting_what_is_in_production_changes_nothing(dagmm, two_versions, registry):
+    outcome = dagmm("promote", "dagmm-wdbc", "2", "--json")
+    assert outcome.code == 0
+    assert outcome.json["decision"] == "unchanged"
+    assert production(registry) == 2
+
+
+def test_an_alias_moved_by_hand_is_noticed(dagmm, two_versions, registry):
+    registry.set_registered_model_alias("dagmm-wdbc", "production", "1")
+    assert "moved outside" in dagmm("history", "dagmm-wdbc").out
+
+
+def test_ui_serves_both_pages_on_loopback_until_interrupted(home, dagmm_process):
+    mlflow_port, prefect_port = _free_port(), _free_port()
+    process = dagmm_process(
+        "ui",
+        DAGMM_MLFLOW_PORT=str(mlflow_port),
+        DAGMM_PREFECT_PORT=str(prefect_port),
+        PREFECT_API_URL="",
+    )
+    try:
+        deadline = time.monotonic() + 120
+        for port in (mlflow_port, prefect_port):
+            while True:
+                try:
+                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as page:
+                        assert page.status == 200
+                    break
+                except OSError:
+                    assert process.poll() is None, process.communicate()
+                    assert time.monotonic() < deadline
+                    time.sleep(0.5)
+    finally:
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    assert f"http://127.0.0.1:{mlflow_port}" in out
+    assert "stopped" in out
+
+
+@pytest.mark.slow
+def test_one_command_needs_no_server_at_all(dagmm_process):
+    process = dagmm_process("train", "wdbc", *FAST, "--json", PREFECT_API_URL="")
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    assert '"decision": "promoted"' in out
+
+
+def test_the_served_model_answers_a_real_http_request(two_versions, rows, home, tmp_path):
+    port = _free_port()
+    log = (tmp_path / "serve.log").open("wb")
+    server = subprocess.Popen(
+        [BIN / "mlflow", "models", "serve", "-m", "models:/dagmm-wdbc@production"]
+        + ["--env-manager", "local", "-p", str(port)],
+        env={
+            **os.environ,
+            "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}",
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        },
+        stdout=log,
+        stderr=log,
+    )
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/invocations",
+        data=json.dumps({"dataframe_split": rows.head(3).to_dict("split")}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5)
+                break
+            except OSError:
+                assert server.poll() is None, (tmp_path / "serve.log").read_text()
+                assert time.monotonic() < deadline
+                time.sleep(0.5)
+        answer = json.load(urllib.request.urlopen(request, timeout=30))["predictions"]
+    finally:
+        server.terminate()
+        server.wait(30)
+    assert np.isfinite([row["energy"] for row in answer]).all()
+    assert [row["is_anomaly"] for row in answer] == [
+        row["energy"] > row["threshold"] for row in answer
+    ]

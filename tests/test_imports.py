@@ -1,0 +1,37 @@
+"""What may be imported when: measured in fresh interpreters."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def _loaded_after(statement: str) -> set[str]:
+    code = f"{statement}\nimport sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+def test_the_model_package_is_light():
+    heavy = {"prefect", "mlflow", "great_expectations", "pandas", "torch", "sklearn"}
+    assert not _loaded_after("import dagmm_model") & heavy
+
+
+def test_the_model_never_needs_orchestration_or_pandas():
+    loaded = _loaded_after("import dagmm_model.estimator, dagmm_model.bundle")
+    assert not loaded & {"prefect", "mlflow", "great_expectations", "pandas"}
+
+
+def test_scoring_needs_neither_prefect_nor_great_expectations():
+    statement = "import flows.scoring, flows.tracking, flows.registry, data_checks.rows"
+    assert not _loaded_after(statement) & {"prefect", "great_expectations", "torch"}
+
+
+def test_reading_a_contract_needs_no_great_expectations():
+    assert "great_expectations" not in _loaded_after("import data_checks.contract")
+
+
+@pytest.mark.parametrize("module", ["flows.cli", "flows.config"])
+def test_the_command_line_starts_light(module):
+    heavy = {"prefect", "mlflow", "great_expectations", "pandas", "torch", "sklearn"}
+    assert not _loaded_after(f"import {module}") & heavy
