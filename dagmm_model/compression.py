@@ -46,6 +46,22 @@ def layers(xp: Any, parameters: Mapping[str, Any], network: str, x: Any) -> Any:
     return x
 
 
+def encode(xp: Any, parameters: Mapping[str, Any], x: Any) -> Any:
+    """Code z_c ``(S, n, C)`` of x ``(S or 1, n, D)``, with the linear path if there is one."""
+    z_c = layers(xp, parameters, "encoder", x)
+    if "path.down" in parameters:
+        z_c = z_c + xp.matmul(x, parameters["path.down"].swapaxes(-1, -2))
+    return z_c
+
+
+def decode(xp: Any, parameters: Mapping[str, Any], z_c: Any) -> Any:
+    """Reconstruction ``(S, n, D)`` of a code ``(S, n, C)``, the linear path added likewise."""
+    x_hat = layers(xp, parameters, "decoder", z_c)
+    if "path.up" in parameters:
+        x_hat = x_hat + xp.matmul(z_c, parameters["path.up"].swapaxes(-1, -2))
+    return x_hat
+
+
 def reconstruction_features(xp: Any, x: Any, x_hat: Any, kind: str) -> Any:
     """What the reconstruction tells beside the code: z_r (paper 3.2, equation 3).
 
@@ -91,7 +107,7 @@ def compress(xp: Any, parameters: Mapping[str, Any], x: Any, kind: str) -> tuple
     Returns:
         z ``(S, n, L)`` and x_hat ``(S, n, D)``.
     """
-    z_c = layers(xp, parameters, "encoder", x)
-    x_hat = layers(xp, parameters, "decoder", z_c)
+    z_c = encode(xp, parameters, x)
+    x_hat = decode(xp, parameters, z_c)
     z_r = reconstruction_features(xp, x, x_hat, kind)
     return xp.concatenate([z_c, z_r], -1), x_hat

@@ -27,14 +27,14 @@ class Engine(Protocol):
     def run(
         self,
         order: NDArray[np.int64],
-        learning_rate: float,
+        learning_rates: NDArray[np.float64] | float,
         dropout: Sequence[np.random.Generator],
     ) -> NDArray[np.float64]:
         """Run the steps of ``order`` ``(S, steps, batch)``, indices of training rows.
 
         Args:
             order: rows of each step for each member.
-            learning_rate: of Adam.
+            learning_rates: of Adam, for each step or one for all.
             dropout: a generator for each member.
 
         Returns:

@@ -33,6 +33,7 @@ class CompressionShard:
         settings: features and reduction.
         rows: of the shard.
         z: ``(S, L, rows)`` float64 view that `forward` writes the latent rows to.
+        path: the fixed linear path down ``(S, C, D)`` and up ``(S, D, C)``, or None.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class CompressionShard:
         settings: Settings,
         rows: int,
         z: Float,
+        path: tuple[Array, Array] | None = None,
     ) -> None:
         members, dtype = encoder[0].shape[0], encoder[0].dtype
         code = settings.encoder_widths[-1]
@@ -63,6 +65,8 @@ class CompressionShard:
         self._x_hat = np.empty((members, rows, width), dtype)
         self._difference = np.empty((members, rows, width), dtype)
         self._z, self._width, self._n_code = z, width, code
+        self._path = path
+        self._code_scratch = np.empty_like(self._d_code)
         self._cosine = "cosine" in self._names
 
     def forward(self, rows: NDArray[np.int64], share: Float) -> Float:
@@ -77,7 +81,15 @@ class CompressionShard:
         """
         np.take(self._data, rows, axis=0, out=self._taken, mode="clip")
         self._encoder.forward(self._x_and_one, self._code[:, :-1])
+        code = self._code[:, :-1]
+        if self._path is not None:
+            code += np.matmul(self._path[0], self._x.swapaxes(1, 2), out=self._code_scratch)
         self._decoder.forward(self._code, self._x_hat.swapaxes(1, 2))
+        if self._path is not None:
+            linear = np.matmul(
+                code.swapaxes(1, 2), self._path[1].swapaxes(1, 2), out=self._difference
+            )
+            self._x_hat += linear
         x = self._x
         np.subtract(self._x_hat, x, out=self._difference)
         self._share = share
@@ -125,4 +137,7 @@ class CompressionShard:
             delta += self._x_hat
         self._decoder.backward(delta.swapaxes(1, 2), self._d_code)
         self._d_code += d_z[:, : self._n_code]
+        if self._path is not None:
+            up = self._path[1].swapaxes(1, 2)
+            self._d_code += np.matmul(up, delta.swapaxes(1, 2), out=self._code_scratch)
         self._encoder.backward(self._d_code, None)

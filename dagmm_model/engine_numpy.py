@@ -71,6 +71,9 @@ class NumpyEngine:
         self._square = np.where(square > SQUARE_FLOOR, square, 1.0)
         self._weight = sample_weight
         self._width = width
+        self._path: tuple[Array, Array] | None = None
+        if "path.down" in parameters:
+            self._path = parameters["path.down"].astype(dtype), parameters["path.up"].astype(dtype)
         self._shapes = shapes(settings, width)
         self._members = len(next(iter(parameters.values())))
         size = sum(int(np.prod(shape)) for shape in self._shapes.values())
@@ -147,6 +150,7 @@ class NumpyEngine:
                 settings,
                 part.stop - part.start,
                 self._z[:, :, part],
+                self._path,
             )
             for grad, part in zip(self._shard_grads, self._slices, strict=True)
         ]
@@ -154,13 +158,14 @@ class NumpyEngine:
     def run(
         self,
         order: NDArray[np.int64],
-        learning_rate: float,
+        learning_rates: Float | float,
         dropout: Sequence[np.random.Generator],
     ) -> Float:
         """See `dagmm_model.engine.Engine.run`."""
         if order.shape[2] != self._rows:
             self._allocate(order.shape[2])
         losses = np.empty((order.shape[1], self._members, 4))
+        rates = np.broadcast_to(learning_rates, order.shape[1])
         # One BLAS thread: threads of ours are not spun on while another program has the processor.
         # Overflow is not warned of but reported, with the step, as a loss that is not finite.
         with (
@@ -175,7 +180,7 @@ class NumpyEngine:
                     losses = losses[: step + 1]
                     break
                 self._clip()
-                self._adam(learning_rate)
+                self._adam(float(rates[step]))
             self._pool = None
         return losses
 
@@ -290,7 +295,10 @@ class NumpyEngine:
 
     def parameters(self) -> Parameters:
         """See `dagmm_model.engine.Engine.parameters`."""
-        return self._read(self._flat)
+        result = self._read(self._flat)
+        if self._path is not None:
+            result["path.down"], result["path.up"] = (part.copy() for part in self._path)
+        return result
 
     def parameter_gradients(self) -> Parameters:
         """Gradients that the last step left, under the parameters' names."""

@@ -16,6 +16,8 @@ from dagmm_model.network import Parameters
 from dagmm_model.objective import BatchMixture, Losses, objective
 from dagmm_model.presets import Settings
 
+Float = NDArray[np.float64]
+
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 
@@ -50,6 +52,12 @@ class TorchEngine:
         self._parameters = {
             name: torch.tensor(value, device=self._device, dtype=dtype, requires_grad=True)
             for name, value in parameters.items()
+            if not name.startswith("path.")
+        }
+        self._path = {
+            name: torch.tensor(value, device=self._device, dtype=dtype)
+            for name, value in parameters.items()
+            if name.startswith("path.")
         }
         self._first = {name: torch.zeros_like(p) for name, p in self._parameters.items()}
         self._second = {name: torch.zeros_like(p) for name, p in self._parameters.items()}
@@ -59,11 +67,12 @@ class TorchEngine:
     def run(
         self,
         order: NDArray[np.int64],
-        learning_rate: float,
+        learning_rates: Float | float,
         dropout: Sequence[np.random.Generator],
     ) -> NDArray[np.float64]:
         """See `dagmm_model.engine.Engine.run`."""
         losses = []
+        rates = np.broadcast_to(learning_rates, order.shape[1])
         for step in range(order.shape[1]):
             rows = torch.as_tensor(order[:, step]).to(self._device)
             terms = self.gradients(rows, dropout)
@@ -72,7 +81,7 @@ class TorchEngine:
             if not bool(torch.isfinite(row).all()):
                 break
             self._clip()
-            self._adam(learning_rate)
+            self._adam(float(rates[step]))
         return torch.stack(losses).cpu().numpy()
 
     def gradients(self, rows: Tensor, dropout: Sequence[np.random.Generator]) -> Losses:
@@ -91,7 +100,7 @@ class TorchEngine:
         x, weight = self._x[rows], self._weight[rows]
         while True:
             losses, mixture = objective(
-                self._parameters, x, weight, self.settings, self.jitter, masks
+                self._parameters | self._path, x, weight, self.settings, self.jitter, masks
             )
             if self._positive_definite(mixture.covariance.detach()):
                 break
@@ -141,7 +150,8 @@ class TorchEngine:
 
     def parameters(self) -> Parameters:
         """See `dagmm_model.engine.Engine.parameters`."""
-        return {name: p.detach().cpu().numpy().copy() for name, p in self._parameters.items()}
+        everything = self._parameters | self._path
+        return {name: p.detach().cpu().numpy().copy() for name, p in everything.items()}
 
     def parameter_gradients(self) -> Parameters:
         """Gradients that the last step left, under the parameters' names."""

@@ -49,6 +49,8 @@ OVERRIDES = (
     "keep_best",
     "validation_fraction",
     "evaluate_every",
+    "linear_path",
+    "refinement",
 )
 """Parameters that replace a setting of the preset unless None."""
 
@@ -73,7 +75,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         estimation_widths: units of the estimation network's hidden layers.
         n_components: mixture components K.
         dropout: rate in the estimation network.
-        scaling: none, minmax, standard or robust.
+        scaling: none, minmax, standard, robust or whitened.
         reconstruction_features: paper, log_error or log_error_cosine.
         latent_scaling: none or standardised.
         members: independently seeded networks whose energies are averaged.
@@ -83,7 +85,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         epochs: passes over the rows.
         batch_size: largest number of rows of a step.
         learning_rate: of Adam.
-        learning_rate_schedule: constant or cosine.
+        learning_rate_schedule: constant, cosine or warmup_cosine.
         gradient_clip: largest norm of a member's gradient.
         jitter: relative jitter of the covariances.
         early_stopping: evaluations without a better validation energy before training stops.
@@ -91,6 +93,8 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         validation_fraction: share of the rows held out where an epoch is chosen and no validation
             rows are given.
         evaluate_every: epochs between two validation energies.
+        linear_path: none or pca: a fixed linear autoencoder beside the trained one.
+        refinement: steps of expectation-maximisation of the final mixture.
         contamination: expected share of anomalies in the training rows, in (0, 0.5]; it sets
             ``offset_`` and nothing else.
         engine: auto, numpy or torch.
@@ -151,6 +155,8 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         keep_best: bool | None = None,
         validation_fraction: float | None = None,
         evaluate_every: int | None = None,
+        linear_path: str | None = None,
+        refinement: int | None = None,
         contamination: float = 0.1,
         engine: str = "auto",
         device: str = "auto",
@@ -178,6 +184,8 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         self.keep_best = keep_best
         self.validation_fraction = validation_fraction
         self.evaluate_every = evaluate_every
+        self.linear_path = linear_path
+        self.refinement = refinement
         self.contamination = contamination
         self.engine = engine
         self.device = device
@@ -336,7 +344,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
 
     def explain(self, X: ArrayLike) -> Explanation:
         """Shares of the columns in the reconstruction error, and the responsible component."""
-        return explain(self._scorer, self._scaler.transform(self._rows(X)))
+        return explain(self._scorer, self._scaler, self._scaler.transform(self._rows(X)))
 
 
 def _training_rows(

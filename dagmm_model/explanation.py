@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.inference import Scorer, chunks
+from dagmm_model.scaling import Scaler
 
 Float = NDArray[np.float64]
 
@@ -28,12 +29,12 @@ class Explanation:
     responsibility: Float
 
 
-def explain(scorer: Scorer, x: NDArray[np.floating]) -> Explanation:
-    """Reasons for scaled rows ``(n, D)``."""
+def explain(scorer: Scorer, scaler: Scaler, x: NDArray[np.floating]) -> Explanation:
+    """Reasons for scaled rows ``(n, D)``; the scaler leads back to the input's columns."""
     shares = np.empty(x.shape)
     posterior = np.empty((len(x), len(scorer.mixtures[0].phi)))
     for part in chunks(len(x)):
-        error = (scorer.reconstruct(x[part]) - x[part]) ** 2
+        error = scaler.by_column(scorer.reconstruct(x[part]) - x[part]) ** 2
         total = error.sum(axis=2, keepdims=True)
         shares[part] = (error / np.where(total > 0, total, 1.0)).mean(axis=0)
         posterior[part] = scorer.mixtures[0].posterior(scorer.latent(x[part])[0])

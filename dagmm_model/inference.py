@@ -14,12 +14,13 @@ from functools import cached_property, reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.compression import compress, layers
+from dagmm_model.compression import compress, decode, encode
 from dagmm_model.estimation import membership, membership_logits
 from dagmm_model.mixture import LATENT_VARIANCE_FLOOR, Mixture, Moments
 from dagmm_model.network import Parameters, latent_width
 from dagmm_model.presets import Settings
 from dagmm_model.processors import blas_threads, processors
+from dagmm_model.selection import select
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.floating]
@@ -39,12 +40,10 @@ def each_chunk(work: Callable[[slice], None], n: int) -> None:
 
     The slices are the same whatever the number of threads, and so is the result.
     """
-    workers = processors() if n >= 4 * CHUNK else 1
-    if workers == 1:
-        for part in chunks(n):
-            work(part)
+    if n <= CHUNK:
+        work(slice(0, n))
         return
-    with blas_threads().limit(limits=1), ThreadPoolExecutor(workers) as pool:
+    with blas_threads().limit(limits=1), ThreadPoolExecutor(processors()) as pool:
         for _ in pool.map(work, chunks(n)):
             pass  # an error in a thread is raised here
 
@@ -103,8 +102,7 @@ class Scorer:
     def reconstruct(self, x: Rows) -> Float:
         """Reconstructions ``(S, n, D)`` of scaled rows ``(n, D)``."""
         batch = np.asarray(x, dtype=np.float64)[None]
-        code = layers(np, self._double, "encoder", batch)
-        result: Float = layers(np, self._double, "decoder", code)
+        result: Float = decode(np, self._double, encode(np, self._double, batch))
         return result
 
 
@@ -153,15 +151,28 @@ def fit_scorer(
         variance = np.average((z - mean[:, None]) ** 2, axis=1, weights=sample_weight)
         scale = np.sqrt(variance + LATENT_VARIANCE_FLOOR)
         z = (z - mean[:, None]) / scale[:, None]
-    parts: list[list[Moments]] = [[] for _ in range(members)]
+    gamma = np.empty((members, n, settings.n_components))
     for part in chunks(n):
-        gamma = membership(np, membership_logits(np, double, z[:, part]))
-        weight = None if sample_weight is None else sample_weight[part]
-        for s in range(members):
-            parts[s].append(Moments.of(z[s, part], gamma[s], weight))
-    mixtures = tuple(reduce(Moments.merge, moments).mixture(jitter) for moments in parts)
+        gamma[:, part] = membership(np, membership_logits(np, double, z[:, part]))
+    mixtures = tuple(
+        _final_mixture(z[s], gamma[s], settings.refinement, jitter, sample_weight)
+        for s in range(members)
+    )
     energies = np.stack([m.energy(rows) for m, rows in zip(mixtures, z, strict=True)])
     centre = np.average(energies, axis=1, weights=sample_weight)
     spread = np.average((energies - centre[:, None]) ** 2, axis=1, weights=sample_weight)
     scale_of_energy = np.where(spread > 0, np.sqrt(spread), 1.0)
     return Scorer(settings, parameters, mean, scale, mixtures, centre, scale_of_energy)
+
+
+def _final_mixture(
+    z: Float, gamma: Float, refinement: int, jitter: float, sample_weight: Float | None
+) -> Mixture:
+    """The paper's mixture of all rows, or the one that the refinement selects."""
+    if refinement > 0:
+        return select(z, gamma, refinement, jitter, sample_weight)
+    parts = [
+        Moments.of(z[part], gamma[part], None if sample_weight is None else sample_weight[part])
+        for part in chunks(len(z))
+    ]
+    return reduce(Moments.merge, parts).mixture(jitter)

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.compression import FEATURES
-from dagmm_model.presets import Settings
+from dagmm_model.presets import Settings, SettingsError
+from dagmm_model.scaling import covariance_of, principal_axes
 
 Parameters = dict[str, NDArray[np.floating]]
 
@@ -32,11 +33,23 @@ def shapes(settings: Settings, n_features: int) -> dict[str, tuple[int, ...]]:
     return result
 
 
-def initialise(settings: Settings, n_features: int, seeds: Sequence[int]) -> Parameters:
+def initialise(
+    settings: Settings,
+    n_features: int,
+    seeds: Sequence[int],
+    x: NDArray[np.floating] | None = None,
+) -> Parameters:
     """Starting parameters, float32, with a leading axis of one member for each seed.
 
     Weights are uniform after Glorot and Bengio (2010), biases 0. A member's values depend on its
-    own seed alone, not on the other members.
+    own seed alone, not on the other members. With a linear path the last layers of encoder and
+    decoder start at 0, so that the compression network starts as the principal components.
+
+    Args:
+        settings: of the networks.
+        n_features: columns D.
+        seeds: of the members.
+        x: ``(n, D)`` scaled training rows, needed for the linear path.
     """
     table = shapes(settings, n_features)
     members: list[Parameters] = []
@@ -50,7 +63,37 @@ def initialise(settings: Settings, n_features: int, seeds: Sequence[int]) -> Par
             else:
                 values[name] = np.zeros(shape, np.float32)
         members.append(values)
-    return {name: np.stack([member[name] for member in members]) for name in table}
+    if settings.linear_path == "pca":
+        if x is None:
+            raise ValueError("linear_path='pca' needs the training rows; give x=")
+        path = _principal_path(settings, x)
+        for member in members:
+            member.update(path)
+    return {name: np.stack([member[name] for member in members]) for name in members[0]}
+
+
+def _principal_path(settings: Settings, x: NDArray[np.floating]) -> Parameters:
+    """The fixed linear path and the last layers that go with it, of one member."""
+    width, code = x.shape[1], settings.encoder_widths[-1]
+    if code > width:
+        raise SettingsError(
+            f"encoder_widths={settings.encoder_widths}: a code of {code} is wider than the "
+            f"{width} columns, which linear_path='pca' does not allow; narrow the code"
+        )
+    mean, covariance = covariance_of(x.__getitem__, *x.shape)
+    variances, axes = principal_axes(covariance)
+    deviations, axes = np.sqrt(np.maximum(variances[:code], 1e-9)), axes[:, :code]
+    down, up = (axes / deviations).T, axes * deviations
+    last = len(settings.encoder_widths) - 1
+    values = {
+        "path.down": down,
+        "path.up": up,
+        f"encoder.{last}.weight": np.zeros((code, (width, *settings.encoder_widths)[last])),
+        f"encoder.{last}.bias": -down @ mean,
+        f"decoder.{last}.weight": np.zeros((width, (width, *settings.encoder_widths)[1])),
+        f"decoder.{last}.bias": mean,
+    }
+    return {name: value.astype(np.float32) for name, value in values.items()}
 
 
 def streams(seed: int) -> tuple[np.random.Generator, np.random.Generator, np.random.Generator]:

@@ -61,6 +61,10 @@ def save_detector(detector: DAGMM, folder: Path) -> None:
         "mixture.mu": np.stack([m.mu for m in mixtures]),
         "mixture.sigma": np.stack([m.sigma for m in mixtures]),
     }
+    for name in ("mean", "rotation", "back"):
+        value = getattr(scaler, name)
+        if value is not None:
+            arrays[f"scaler.{name}"] = value
     arrays |= {f"parameter.{name}": value for name, value in scorer.parameters.items()}
     names = getattr(detector, "feature_names_in_", None)
     description = {
@@ -119,7 +123,10 @@ def load_detector(folder: Path) -> DAGMM:
     settings = settings_from(description["settings"])
     detector.settings_ = settings
     detector._scaler = Scaler(
-        description["scaler"], arrays["scaler.centre"], arrays["scaler.scale"]
+        description["scaler"],
+        arrays["scaler.centre"],
+        arrays["scaler.scale"],
+        *(arrays.get(f"scaler.{name}") for name in ("mean", "rotation", "back")),
     )
     detector._scorer = Scorer(
         settings,

@@ -7,11 +7,12 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "scaling": ("none", "minmax", "standard", "robust"),
+    "scaling": ("none", "minmax", "standard", "robust", "whitened"),
     "reconstruction_features": ("paper", "log_error", "log_error_cosine"),
     "latent_scaling": ("none", "standardised"),
     "reconstruction_reduction": ("sum", "mean"),
-    "learning_rate_schedule": ("constant", "cosine"),
+    "learning_rate_schedule": ("constant", "cosine", "warmup_cosine"),
+    "linear_path": ("none", "pca"),
 }
 
 
@@ -29,7 +30,8 @@ class Settings:
         estimation_widths: units of the estimation network's hidden layers.
         n_components: number of mixture components K.
         dropout: rate of the estimation network's hidden layers, in [0, 1).
-        scaling: of the input columns: none, minmax, standard or robust (median, IQR, arcsinh).
+        scaling: of the input columns: none, minmax, standard, robust (median, IQR, arcsinh) or
+            whitened (arcsinh, then principal axes of equal variance).
         reconstruction_features: paper (relative distance, cosine), log_error or log_error_cosine.
         latent_scaling: none, or standardised (every coordinate of z to mean 0 and variance 1).
         members: independently seeded networks, trained as one; their energies are averaged.
@@ -39,7 +41,8 @@ class Settings:
         epochs: passes over the training rows; 0 leaves the random weights, as a baseline.
         batch_size: largest number of rows of a step; batches of an epoch are of equal size.
         learning_rate: of Adam.
-        learning_rate_schedule: constant, or cosine (from the learning rate down to 0).
+        learning_rate_schedule: constant, cosine (from the learning rate down to 0) or
+            warmup_cosine (the same after 20 steps of growing rate).
         gradient_clip: largest norm of a member's gradient, or None.
         jitter: relative jitter of the covariances, see `dagmm_model.mixture.Mixture`.
         early_stopping: evaluations without a better validation energy before training stops,
@@ -47,6 +50,11 @@ class Settings:
         keep_best: keep the epoch with the lowest validation energy instead of the last.
         validation_fraction: rows held out where validation rows are needed and none are given.
         evaluate_every: epochs between two validation energies.
+        linear_path: none, or pca: a fixed linear encoder and decoder, of the leading principal
+            axes, beside the trained ones.
+        refinement: steps of expectation-maximisation that the final mixture is refined by, from
+            the estimation network's memberships on, while its number of components is chosen (see
+            `dagmm_model.selection`); 0 for the paper's mixture.
     """
 
     preset: str = "paper-kddcup"
@@ -71,6 +79,8 @@ class Settings:
     keep_best: bool = False
     validation_fraction: float = 0.1
     evaluate_every: int = 1
+    linear_path: str = "none"
+    refinement: int = 0
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
@@ -87,6 +97,8 @@ class Settings:
                 _refuse(name, getattr(self, name), "a positive integer")
         if self.epochs != 0 and not _is_count(self.epochs):
             _refuse("epochs", self.epochs, "a positive integer, or 0 for random weights")
+        if not isinstance(self.refinement, int) or self.refinement < 0:
+            _refuse("refinement", self.refinement, "an integer of at least 0")
         if self.early_stopping is not None and not _is_count(self.early_stopping):
             _refuse("early_stopping", self.early_stopping, "a positive integer or None")
         for name in ("learning_rate", "gradient_clip"):

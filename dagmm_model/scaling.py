@@ -2,63 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.processors import blas_threads
+
 Float = NDArray[np.float64]
+Rows = NDArray[np.floating]
+
 LARGEST = 1e100
 """Scaled values beyond this are refused: their squares overflow float64."""
+
+NORMAL_IQR = 1.349
+"""Interquartile range of a normal distribution of deviation 1."""
+
+SOFTNESS = 5.0
+"""Robust deviations up to about which whitened scaling is linear."""
+
+WHITEN_FLOOR = 1e-3
+"""Share of the mean variance that is added to the variance of each principal axis."""
+
+BLOCK = 4096
+"""Rows of a block where the whole table is read."""
 
 
 @dataclass(frozen=True)
 class Scaler:
-    """``(x - centre) / scale`` for each column, then arcsinh where the kind is robust.
+    """``(x - centre) / scale`` for each column, and what the kind adds to it.
 
     Attributes:
-        kind: none, minmax, standard or robust.
+        kind: none, minmax, standard, robust or whitened.
         centre: ``(D,)``.
         scale: ``(D,)``, 1 for a constant column.
+        mean: ``(D,)`` taken off before the rotation; None where there is none.
+        rotation: ``(D, D)`` to principal axes of about equal variance.
+        back: ``(D, D)``, its inverse.
     """
 
     kind: str
     centre: Float
     scale: Float
+    mean: Float | None = None
+    rotation: Float | None = None
+    back: Float | None = None
 
     @classmethod
-    def fit(cls, kind: str, x: NDArray[np.floating]) -> Scaler:
+    def fit(cls, kind: str, x: Rows) -> Scaler:
         """Fit on the rows ``(n, D)``.
 
         ``minmax`` maps the training range to [0, 1]; ``standard`` to mean 0 and variance 1;
-        ``robust`` to median 0 and interquartile range 1, a column whose quartiles coincide being
-        divided by its standard deviation; a constant column is only centred.
+        ``robust`` to median 0 and interquartile range 1, then arcsinh; a column whose quartiles
+        coincide is divided by its standard deviation; a constant column is only centred.
+        ``whitened`` is `SOFTNESS` times the arcsinh of the robust deviations over it, then a
+        rotation to the principal axes, each divided by the root of its variance plus a floor: the
+        mean variance times `WHITEN_FLOOR` and twice the square of columns per row.
         """
         width = x.shape[1]
         if kind == "none":
             return cls(kind, np.zeros(width), np.ones(width))
-        centre, scale = np.empty(width), np.empty(width)
-        for d in range(width):  # column by column: no float64 copy of the whole matrix
-            column = x[:, d].astype(np.float64)
-            low, high = column.min(), column.max()
-            # Brought near 1 first, so that no square of a huge value overflows.
-            unit = max(abs(low), abs(high)) or 1.0
-            column /= unit
-            if kind == "minmax":
-                centre[d], scale[d] = low, unit * (column.max() - column.min())
-            elif kind == "standard":
-                centre[d], scale[d] = unit * column.mean(), unit * column.std()
-            else:
-                quartiles = np.percentile(column, [25.0, 50.0, 75.0])
-                centre[d], scale[d] = unit * quartiles[1], unit * (quartiles[2] - quartiles[0])
-                if scale[d] <= 0:
-                    scale[d] = unit * column.std()
-            # A spread within rounding of the values is none: the column is constant.
-            if low == high or scale[d] <= 1e-12 * unit:
-                centre[d], scale[d] = low if low == high else centre[d], 1.0
-        return cls(kind, centre, scale)
+        columns = [_centre_and_scale(kind, x[:, d].astype(np.float64)) for d in range(width)]
+        plain = cls(kind, np.array([c[0] for c in columns]), np.array([c[1] for c in columns]))
+        return _whitened(plain, x) if kind == "whitened" else plain
 
-    def transform(self, x: NDArray[np.floating], first: int = 0) -> Float:
+    def transform(self, x: Rows, first: int = 0) -> Float:
         """Scaled rows ``(n, D)`` in float64.
 
         Args:
@@ -70,7 +79,7 @@ class Scaler:
         """
         scaled: Float = np.subtract(x, self.centre, dtype=np.float64)
         scaled /= self.scale
-        if self.kind == "robust":
+        if self.kind in ("robust", "whitened"):
             np.arcsinh(scaled, out=scaled)
         if scaled.size and not max(scaled.max(), -scaled.min()) <= LARGEST:
             row, column = np.argwhere(~(np.abs(scaled) <= LARGEST))[0]
@@ -78,4 +87,71 @@ class Scaler:
                 f"row {first + row}, column {column}: value {x[row, column]:g} is beyond "
                 f"{LARGEST:g} after {self.kind} scaling; remove or clip it, or use scaling='robust'"
             )
+        if self.kind == "whitened":
+            scaled *= SOFTNESS
+        if self.mean is not None and self.rotation is not None:
+            scaled -= self.mean
+            scaled = scaled @ self.rotation
         return scaled
+
+    def by_column(self, difference: Float) -> Float:
+        """A difference of scaled rows ``(..., D)`` in terms of the input's columns again."""
+        return difference if self.back is None else difference @ self.back
+
+
+def _centre_and_scale(kind: str, column: Float) -> tuple[float, float]:
+    """Centre and scale of one column, which is overwritten."""
+    low, high = float(column.min()), float(column.max())
+    if low == high:
+        return low, 1.0
+    # Brought near 1 first, so that no square of a huge value overflows.
+    unit = max(abs(low), abs(high))
+    column /= unit
+    if kind == "minmax":
+        centre, scale = low / unit, high / unit - low / unit
+    elif kind == "standard":
+        centre, scale = float(column.mean()), float(column.std())
+    else:
+        lower, centre, upper = (float(q) for q in np.percentile(column, [25.0, 50.0, 75.0]))
+        deviation = float(column.std())
+        scale = upper - lower
+        if kind == "whitened":
+            scale = SOFTNESS * (scale / NORMAL_IQR if scale > 0 else deviation)
+        elif scale <= 0:
+            scale = deviation
+    # A spread within rounding of the values is none: the column is constant.
+    return unit * centre, unit * scale if scale > 1e-12 else 1.0
+
+
+def _whitened(plain: Scaler, x: Rows) -> Scaler:
+    n, width = x.shape
+    mean, covariance = covariance_of(lambda part: plain.transform(x[part]), n, width)
+    variances, axes = principal_axes(covariance)
+    floor = variances.mean() * (WHITEN_FLOOR + 2.0 * (width / n) ** 2)
+    deviations = np.sqrt(variances + floor) if floor > 0 else np.ones(width)
+    rotation, back = axes / deviations, (axes * deviations).T
+    return Scaler(plain.kind, plain.centre, plain.scale, mean, rotation, back)
+
+
+def covariance_of(rows: Callable[[slice], Rows], n: int, width: int) -> tuple[Float, Float]:
+    """Mean ``(D,)`` and covariance ``(D, D)`` of n rows that are given slice by slice."""
+    blocks = [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
+    mean = np.zeros(width)
+    for part in blocks:
+        mean += rows(part).sum(axis=0, dtype=np.float64)
+    mean /= n
+    covariance = np.zeros((width, width))
+    with blas_threads().limit(limits=1):  # the last bits must not depend on the processors
+        for part in blocks:
+            centred = rows(part) - mean
+            covariance += centred.T @ centred
+    return mean, covariance / n
+
+
+def principal_axes(covariance: Float) -> tuple[Float, Float]:
+    """Variances, falling, and axes as columns; the largest entry of each is positive."""
+    with blas_threads().limit(limits=1):
+        variances, axes = np.linalg.eigh(covariance)
+    variances, axes = np.maximum(variances[::-1], 0.0), axes[:, ::-1]
+    largest = axes[np.abs(axes).argmax(axis=0), np.arange(len(axes))]
+    return variances, axes * np.where(largest < 0, -1.0, 1.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -78,11 +77,19 @@ def batch_plan(n: int, batch_size: int) -> tuple[int, int]:
     return steps, n // steps
 
 
-def learning_rate(settings: Settings, epoch: int) -> float:
-    """Learning rate of a 0-based epoch."""
-    if settings.learning_rate_schedule == "cosine":
-        return settings.learning_rate * 0.5 * (1.0 + math.cos(math.pi * epoch / settings.epochs))
-    return settings.learning_rate
+WARM_UP = 20
+"""Steps over which the learning rate grows where the schedule has a warm-up."""
+
+
+def learning_rates(settings: Settings, epoch: int, steps: int) -> Float:
+    """Learning rate of every step of a 0-based epoch."""
+    step = epoch * steps + np.arange(steps, dtype=np.float64)
+    rates = np.full(steps, settings.learning_rate)
+    if settings.learning_rate_schedule != "constant":
+        rates *= 0.5 * (1.0 + np.cos(np.pi * step / (settings.epochs * steps)))
+    if settings.learning_rate_schedule == "warmup_cosine":
+        rates *= np.minimum(1.0, (step + 1.0) / WARM_UP)
+    return rates
 
 
 def choose_device(device: str) -> str:
@@ -157,7 +164,7 @@ def train(
     if selecting and validation is None:
         raise ValueError("choosing an epoch needs validation rows; give validation=")
     runner = make_engine(
-        engine, device, x, sample_weight, initialise(settings, x.shape[1], seeds), settings
+        engine, device, x, sample_weight, initialise(settings, x.shape[1], seeds, x), settings
     )
     progress = Progress(runner, settings, seeds)
     store = None
@@ -216,11 +223,11 @@ def _run_epoch(
         TrainingDiverged: a loss is not finite.
     """
     order = progress.order(n, steps, batch)
-    rate = learning_rate(settings, progress.epoch)
+    rates = learning_rates(settings, progress.epoch, steps)
     while progress.done < steps:
         good = progress.engine.state()
-        piece = order[:, progress.done : progress.done + PIECE]
-        losses = progress.engine.run(piece, rate, progress.dropout)
+        piece = slice(progress.done, progress.done + PIECE)
+        losses = progress.engine.run(order[:, piece], rates[piece], progress.dropout)
         if not np.isfinite(losses[-1]).all():
             progress.engine.load(good)
             raise TrainingDiverged(

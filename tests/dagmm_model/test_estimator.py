@@ -210,6 +210,9 @@ def test_odd_tables_work(preset, case):
         {"batch_size": 39},
         {"batch_size": 8, "dropout": 0.5, "gradient_clip": 1.0},
         {"learning_rate_schedule": "cosine"},
+        {"learning_rate_schedule": "warmup_cosine"},
+        {"scaling": "whitened", "linear_path": "pca", "encoder_widths": (8, 2)},
+        {"refinement": 5},
         {"scaling": "robust"},
         {"scaling": "none"},
         {"engine": "torch", "device": "cpu"},
@@ -221,7 +224,7 @@ def test_odd_settings_work(options):
     assert np.isfinite(detector.energy(x)).all()
 
 
-@pytest.mark.parametrize("scaling", ["minmax", "standard", "robust"])
+@pytest.mark.parametrize("scaling", ["minmax", "standard", "robust", "whitened"])
 def test_huge_values_are_ordered_and_never_infinite(scaling):
     x = rows_of(100)
     x[0] = 1e30
@@ -326,3 +329,27 @@ def test_threads_do_not_change_an_energy(fitted):
     x[4321, 2] = 1e300
     with pytest.raises(ValueError, match="row 4321, column 2"):
         fitted.energy(x)
+
+
+def test_explain_names_the_column_through_the_rotation():
+    detector = DAGMM(scaling="whitened", linear_path="pca", **QUICK).fit(rows_of())
+    x = np.zeros((2, 4))
+    x[0, 2], x[1, 0] = 30.0, -30.0
+    shares = detector.explain(x).shares
+    assert shares[0].argmax() == 2
+    assert shares[1].argmax() == 0
+
+
+def test_refinement_leaves_only_components_that_the_rows_support():
+    rng = np.random.default_rng(0)
+    two = np.concatenate([rng.normal(size=(150, 3)), rng.normal(size=(150, 3)) + 12.0])
+    options = {"n_components": 4, "latent_scaling": "standardised", **QUICK}
+    refined = DAGMM(refinement=20, **options).fit(two)
+    assert refined.health_.effective_components == pytest.approx(2.0, abs=0.1)
+    between = refined.energy(np.full((1, 3), 6.0))
+    assert between > refined.energy(two).max()
+
+
+def test_a_code_wider_than_the_table_has_no_principal_path():
+    with pytest.raises(SettingsError, match="narrow the code"):
+        DAGMM(linear_path="pca", encoder_widths=(8, 5), **QUICK).fit(rows_of())

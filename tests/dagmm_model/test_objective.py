@@ -11,6 +11,8 @@ from dagmm_model.network import initialise, latent_width
 from dagmm_model.objective import batch_mixture, energies, objective, standardise
 from dagmm_model.presets import Settings
 
+torch.set_num_threads(1)  # threads of torch spin: on a busy machine they cost minutes
+
 OPTIONS = list(
     product(("paper", "log_error", "log_error_cosine"), ("none", "standardised"), ("sum", "mean"))
 )
