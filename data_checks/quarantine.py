@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_checks.contract import ANOMALY_COLUMN, ROW_ID, UNPARSED_COLUMN
@@ -190,45 +189,6 @@ class RowSorter:
                     continue
                 reasons[place[row]].append(f"{rule.column}: {rule.text}")
         return reasons
-
-
-def repeated_values(table: Path, columns: list[str]) -> dict[str, pa.Array]:
-    """The values that occur more than once in each identifier column of a Parquet file.
-
-    Only 64-bit hashes of the column are held; the few values whose hash repeats are then counted
-    exactly, so that a collision of hashes accuses nobody.
-
-    Args:
-        table: Parquet file.
-        columns: text columns.
-
-    Returns:
-        For each column the repeated values, without null.
-    """
-    return {column: _repeated(table, column) for column in columns}
-
-
-def _repeated(table: Path, column: str) -> pa.Array:
-    import pandas as pd
-
-    def batches() -> Any:
-        with pq.ParquetFile(table) as file:
-            for batch in file.iter_batches(columns=[column]):
-                values = batch.column(0).drop_null()
-                hashes = pd.util.hash_array(values.to_numpy(zero_copy_only=False), categorize=False)
-                yield values, hashes
-
-    parts = [hashes for _, hashes in batches()]
-    if not parts:
-        return pa.array([], pa.string())
-    hashes = np.sort(np.concatenate(parts))
-    suspects = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
-    if not len(suspects):
-        return pa.array([], pa.string())
-    found = [values.filter(pa.array(np.isin(h, suspects))) for values, h in batches()]
-    counts = pc.value_counts(pa.concat_arrays(found))
-    repeated = pc.greater(counts.field("counts"), 1)
-    return pc.cast(counts.field("values").filter(repeated), pa.string())
 
 
 def _shown(value: Any) -> str:

@@ -21,6 +21,7 @@ from data_checks.contract import ROW_ID, UNPARSED_COLUMN, Contract
 from data_checks.errors import SourceError
 from data_checks.expressions import names_in
 from data_checks.row_rules import RowRule, broken, row_rules, unparsed_values
+from data_checks.source_settings import MISSING_MARKERS, CsvSource
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,7 +87,9 @@ def check_rows(
             f"{where}: missing column {shown}; the input needs every feature column of the model."
         )
     light = _features_only(contract)
-    typed = cast_batch(table, light, 0, where=where, with_label=False)
+    source = contract.source
+    markers = source.missing if isinstance(source, CsvSource) else MISSING_MARKERS
+    typed = cast_batch(table, light, 0, missing=markers, where=where, with_label=False)
     n = typed.num_rows
     unparsed = unparsed_values(typed)
     reasons, remarks = _Texts(n), _Texts(n)

@@ -6,34 +6,32 @@ place, then renames: a reader sees the whole table or none.
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from data_checks.atomic import removed_on_error, replacing
 from data_checks.casting import cast_batch, stored_schema
 from data_checks.columns import Frozen
 from data_checks.contract import ANOMALY_COLUMN, ROW_ID, UNPARSED_COLUMN, Contract
 from data_checks.downloads import download
-from data_checks.errors import ChecksumError, SourceError
+from data_checks.errors import SourceError
+from data_checks.integrity import file_state, sha256_of, shown, verified_sha256
 from data_checks.locations import inside, missing
 from data_checks.readers import bundled, matlab, parquet, sql, text
-from data_checks.readers.opening import is_url, open_url
+from data_checks.readers.opening import is_url
 from data_checks.source_settings import (
     MISSING_MARKERS,
     CsvSource,
     FileSource,
     MatSource,
     ParquetSource,
+    SklearnSource,
     SqlSource,
 )
 
@@ -81,16 +79,16 @@ def ingest(
         SourceError: the source cannot be read; no file is left at `out`, an older one stays.
     """
     location = locate(contract, data, data_dir, allow_download=allow_download)
-    before = _state(location)
-    source_sha256 = _verified_sha256(contract, location, pinned=data is None)
+    before = file_state(location)
+    source_sha256 = verified_sha256(contract, location, pinned=data is None)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with _replacing(out) as part:
+    with replacing(out) as part:
         rows = _write(part, contract, _typed(contract, location))
         if rows == 0:
-            raise SourceError(f"{_shown(location)}: the table has no rows.")
-        if _state(location) != before:
+            raise SourceError(f"{shown(location)}: the table has no rows.")
+        if file_state(location) != before:
             raise SourceError(
-                f"{_shown(location)}: the file changed while it was being read; try again when "
+                f"{shown(location)}: the file changed while it was being read; try again when "
                 "nobody writes to it."
             )
         if contract.sample is not None:
@@ -99,7 +97,7 @@ def ingest(
         rows=rows,
         columns=len(contract.stored_columns),
         sha256=sha256_of(out),
-        source=_shown(location),
+        source=shown(location),
         source_sha256=source_sha256,
         path=str(out),
         contract_digest=contract.digest,
@@ -139,63 +137,76 @@ def locate(
 def read_batches(
     contract: Contract, location: str, *, with_label: bool = True
 ) -> Iterator[pa.RecordBatch]:
-    """Raw batches of a source, as its reader found them, with the columns the contract keeps.
+    """Raw batches of a source, as its reader found them.
 
     Args:
         contract: the contract.
         location: from `locate`.
-        with_label: whether the label column must be there.
+        with_label: True to train: all columns that the contract keeps, and the label, must be
+            there. False to score: only the feature columns must be, and only they are read.
 
     Raises:
         SourceError: the source cannot be read.
     """
     source, label = contract.source, contract.label
-    wanted = [column.name for column in contract.stored_columns]
-    if with_label and label is not None and label.column not in wanted:
-        wanted.append(label.column)
+    kept = contract.stored_columns if with_label else contract.feature_columns
+    wanted = [column.name for column in kept]
     label_name = label.column if with_label and label is not None else None
-    expected, extra = contract.source_names, contract.extra_columns
-    if location.startswith("sklearn:") and source.kind == "sklearn":
-        return bundled.read_bundled(source, label_name)
-    if isinstance(source, SqlSource):
-        return sql.read_sql(location, source, expected, wanted, extra=extra)
-    return _read_file(source, location, contract, wanted, label_name)
-
-
-def _read_file(
-    source: Any, location: str, contract: Contract, wanted: list[str], label: str | None
-) -> Iterator[pa.RecordBatch]:
-    ending = location.lower()
-    expected, extra = contract.source_names, contract.extra_columns
-    if ending.endswith((".parquet", ".pq")) or isinstance(source, ParquetSource):
-        return parquet.read_parquet(location, expected, wanted, extra=extra)
-    if ending.endswith(".mat"):
-        variables = source if isinstance(source, MatSource) else MatSource(kind="mat")
-        return matlab.read_mat(location, variables, [c.name for c in contract.columns], label)
+    if label_name is not None:
+        wanted.append(label_name)
+    expected = contract.source_names
+    extra = contract.extra_columns if with_label else "ignore"
+    match _format(contract, location):
+        case "sklearn":
+            assert isinstance(source, SklearnSource)
+            return bundled.read_bundled(source, label_name)
+        case "sql":
+            assert isinstance(source, SqlSource)
+            return sql.read_sql(location, source, expected, wanted, extra=extra)
+        case "parquet":
+            return parquet.read_parquet(location, expected, wanted, extra=extra)
+        case "mat":
+            variables = source if isinstance(source, MatSource) else MatSource(kind="mat")
+            names = [column.name for column in contract.columns]
+            return matlab.read_mat(location, variables, names, label_name)
     settings = source if isinstance(source, CsvSource) else CsvSource(kind="csv")
-    # Without the label wanted, a file that lacks its column is complete.
-    if label is None and contract.label is not None:
-        without = tuple(name for name in expected if name != contract.label.column)
-        if settings.header:
-            expected, extra = without, "ignore"
-        elif len(text.read_head(location, settings)[0]) == len(without):
-            expected = without
+    if not with_label:
+        expected = _names_without_label(contract, location, settings, wanted)
     return text.read_csv(location, settings, expected, wanted, extra=extra)
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _format(
+    contract: Contract, location: str
+) -> Literal["sklearn", "sql", "parquet", "mat", "csv"]:
+    """A location's own ending says more than the contract, which may be about another file."""
+    ending, source = location.lower(), contract.source
+    if isinstance(source, SqlSource):
+        return "sql"
+    if location.startswith("sklearn:"):
+        return "sklearn"
+    if ending.endswith((".parquet", ".pq")) or isinstance(source, ParquetSource):
+        return "parquet"
+    return "mat" if ending.endswith(".mat") else "csv"
+
+
+def _names_without_label(
+    contract: Contract, location: str, settings: CsvSource, wanted: list[str]
+) -> tuple[str, ...]:
+    if settings.header:
+        return tuple(wanted)
+    # Without a header only the number of fields can tell whether the label is there.
+    names = contract.source_names
+    without = tuple(column.name for column in contract.columns)
+    return without if len(text.read_head(location, settings)[0]) == len(without) else names
 
 
 def _typed(contract: Contract, location: str) -> Iterator[pa.Table]:
     source = contract.source
     markers = source.missing if isinstance(source, CsvSource) else MISSING_MARKERS
     first_row = 0
-    delimited = isinstance(source, CsvSource)
+    delimited = _format(contract, location) == "csv"
     for batch in read_batches(contract, location):
-        table = cast_batch(batch, contract, first_row, missing=markers, where=_shown(location))
+        table = cast_batch(batch, contract, first_row, missing=markers, where=shown(location))
         if delimited:
             _refuse_line_breaks(table, location)
         yield table
@@ -215,7 +226,7 @@ def _refuse_line_breaks(table: pa.Table, location: str) -> None:
             row = table.column(ROW_ID)[int(found[0])].as_py()
             where = "a value" if name == UNPARSED_COLUMN else f"column '{name}'"
             raise SourceError(
-                f"{_shown(location)}, row {row} (counted from 0): {where} runs over several lines: "
+                f"{shown(location)}, row {row} (counted from 0): {where} runs over several lines: "
                 "probably a quote that is never closed."
             )
 
@@ -245,7 +256,7 @@ def _sample(path: Path, contract: Contract) -> int:
     rng = np.random.default_rng(contract.sample.seed)
     kept[rng.choice(mine, contract.sample.rows, replace=False)] = True
     thinned = path.with_name(path.name + ".sample")
-    with _removed_on_error(thinned):
+    with removed_on_error(thinned):
         with (
             pq.ParquetFile(path) as file,
             pq.ParquetWriter(thinned, file.schema_arrow) as writer,
@@ -257,83 +268,3 @@ def _sample(path: Path, contract: Contract) -> int:
                 start += batch.num_rows
         thinned.replace(path)
     return int(kept.sum())
-
-
-@contextmanager
-def _replacing(out: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `out`; rename it on success, remove it on any error."""
-    part = out.with_name(f".{out.name}.{uuid4().hex[:8]}.part")
-    with _removed_on_error(part):
-        try:
-            yield part
-            part.replace(out)
-        except OSError as error:
-            if isinstance(error, FileNotFoundError) or error.errno not in (
-                errno.ENOSPC,
-                errno.EDQUOT,
-                errno.EFBIG,
-                errno.EACCES,
-                errno.EROFS,
-            ):
-                raise
-            raise SourceError(f"{out}: cannot be written: {os.strerror(error.errno)}.") from error
-
-
-@contextmanager
-def _removed_on_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        with suppress(FileNotFoundError):
-            path.unlink()
-        raise
-
-
-def _verified_sha256(contract: Contract, location: str, *, pinned: bool) -> str | None:
-    """Digest of the source file; None for what is not one file."""
-    source = contract.source
-    expected = source.sha256 if pinned and isinstance(source, FileSource) else None
-    single = isinstance(source, FileSource) and not location.startswith("sklearn:")
-    if single and is_url(location):
-        # A remote file is read twice only when its content has to be verified.
-        found = _digest_of_url(location) if expected else None
-    elif single and Path(location).is_file():
-        try:
-            found = sha256_of(Path(location))
-        except OSError as error:
-            raise SourceError(f"{location}: cannot be read: {error.strerror}.") from error
-    else:
-        found = None
-    if expected is not None and found is None:
-        raise ChecksumError(
-            f"{location}: source.sha256 pins the content of one file; this is not one."
-        )
-    if expected is not None and found != expected:
-        raise ChecksumError(
-            f"{_shown(location)}: not the file that the contract pins: sha256 is {found}, expected "
-            f"{expected}. Get it again from {source.publisher or 'its publisher'}."
-        )
-    return found
-
-
-def _digest_of_url(url: str) -> str:
-    digest = hashlib.sha256()
-    with open_url(url) as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _state(location: str) -> tuple[int, int, int] | None:
-    """Identity, size and time of change of a local file; None for anything else."""
-    if location.startswith("sklearn:") or is_url(location):
-        return None
-    try:
-        state = os.stat(location)  # noqa: PTH116
-    except OSError:
-        return None
-    return (state.st_ino, state.st_size, state.st_mtime_ns)
-
-
-def _shown(location: str) -> str:
-    return sql.safe_name(location) if is_url(location) else location

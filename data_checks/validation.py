@@ -15,16 +15,18 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_checks.atomic import explaining_write_errors
 from data_checks.casting import stored_schema
 from data_checks.checkpoints import BatchResult, SuiteRunner, merge
 from data_checks.contract import Contract
 from data_checks.docs_pages import finish_site
 from data_checks.errors import SourceError, ValidationDisagreementError
-from data_checks.quarantine import RowSorter, repeated_values
+from data_checks.integrity import sha256_of
+from data_checks.quarantine import RowSorter
 from data_checks.report import RuleResult, ValidationReport, verdict
 from data_checks.row_rules import RowRule, broken, labelled, row_rules
-from data_checks.sources import sha256_of
 from data_checks.suites import build_suite, derived_name
+from data_checks.uniqueness import repeated_values
 
 BATCH_CELLS = 12_000_000
 """Rows times columns held in memory at once: about 100 MB of numbers, some copies of them."""
@@ -65,7 +67,7 @@ def validate(
     runner = SuiteRunner(build_suite(contract, schema), contract.name)
     out_dir.mkdir(parents=True, exist_ok=True)
     batches: list[BatchResult] = []
-    with RowSorter(out_dir, schema, rules) as sorter:
+    with explaining_write_errors(out_dir), RowSorter(out_dir, schema, rules) as sorter:
         for batch in _batches(table, batch_rows):
             masks = {rule.key: broken(rule, batch, repeated) for rule in rules}
             sorter.add(batch, masks)

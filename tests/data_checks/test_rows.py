@@ -103,6 +103,16 @@ def test_missing_and_doubled_columns_are_named() -> None:
         check_rows(pd.concat([frame, frame[["fee"]]], axis=1), small_contract())
 
 
+def test_a_level_that_reads_like_a_gap_is_one_only_if_the_contract_says_so() -> None:
+    columns = [c.model_dump() for c in small_contract().columns]
+    columns[2]["vocabulary"] = ["NA", "EU"]
+    frame = small_frame(2)[FEATURES].assign(kind=["NA", "EU"])
+    source = {"kind": "csv", "file": "small.csv"}
+    for missing, scorable in (([], [True, True]), (["NA"], [False, True])):
+        contract = small_contract(columns=columns, source={**source, "missing": missing})
+        assert check_rows(frame, contract).scorable.tolist() == scorable
+
+
 cells = st.sampled_from([None, "x", 3, 3.5, "4.5", np.inf, -2, "red"])
 
 

@@ -20,7 +20,8 @@ from scipy.io import savemat
 from data_checks.contract import load_contract
 from data_checks.downloads import download
 from data_checks.errors import ChecksumError, MissingDataError, SourceError, UnreachableError
-from data_checks.sources import ingest, read_batches, sha256_of
+from data_checks.integrity import sha256_of
+from data_checks.sources import ingest, read_batches
 from tests.data_checks.conftest import small_contract, small_frame
 
 
@@ -311,7 +312,7 @@ def test_rows_to_be_scored_may_lack_the_label(
     frame.to_csv(tmp_path / "small.csv", index=False, header=header)
     location = str(tmp_path / "small.csv")
     found = pa.Table.from_batches(read_batches(contract, location, with_label=False)).to_pandas()
-    assert found.columns.tolist() == [column.name for column in contract.columns]
+    assert found.columns.tolist() == [column.name for column in contract.feature_columns]
     assert found["kind"].tolist() == frame["kind"].tolist()
     if with_label:
         table = rows_of(ingest(contract, tmp_path / "t.parquet", data_dir=tmp_path).path)

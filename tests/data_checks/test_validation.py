@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from data_checks.contract import Contract, load_contract
 from data_checks.errors import SourceError, ValidationDisagreementError
-from data_checks.quarantine import repeated_values
+from data_checks.integrity import sha256_of
 from data_checks.report import ValidationReport
-from data_checks.sources import ingest, sha256_of
+from data_checks.sources import ingest
+from data_checks.uniqueness import repeated_values
 from data_checks.validation import validate
 from tests.data_checks.conftest import small_contract, small_frame
 
