@@ -1,7 +1,8 @@
 """What an engine is: it owns parameters and optimiser, and runs steps over given rows.
 
-Two engines compute the same thing. `engine_numpy.NumpyEngine` is derived by hand and is the
-default on a CPU; `engine_torch.TorchEngine` is the readable autograd reference, and runs on CUDA.
+Three engines compute the same thing. `engine_numpy.NumpyEngine` is derived by hand and is the
+default on a CPU; `engine_cuda.CudaEngine` replays a captured step and is the default on a GPU;
+`engine_torch.TorchEngine` is the readable autograd reference and runs on either.
 """
 
 from __future__ import annotations

@@ -70,13 +70,47 @@ def batch_mixture(z: Tensor, gamma: Tensor, weight: Tensor, jitter: float) -> Ba
 
 def energies(z: Tensor, mixture: BatchMixture) -> Tensor:
     """Sample energy of each row ``(S, n)`` (paper, equation 6), by Cholesky and log-sum-exp."""
-    factor, _ = torch.linalg.cholesky_ex(mixture.covariance)
-    centred = z[:, None] - mixture.mu[:, :, None]
-    white = torch.linalg.solve_triangular(factor, centred.transpose(-1, -2), upper=False)
-    log_det = torch.log(torch.diagonal(factor, dim1=-2, dim2=-1)).sum(-1)
+    centred = (z[:, None] - mixture.mu[:, :, None]).transpose(-1, -2)
+    if z.is_cuda:
+        white, log_det = whiten_elementwise(mixture.covariance, centred)
+    else:
+        factor, _ = torch.linalg.cholesky_ex(mixture.covariance)
+        white = torch.linalg.solve_triangular(factor, centred, upper=False)
+        log_det = torch.log(torch.diagonal(factor, dim1=-2, dim2=-1)).sum(-1)
     log_phi = torch.log(torch.clip(mixture.phi, 1e-300, None))
     constant = log_phi - log_det - 0.5 * z.shape[-1] * LOG_2PI
     return -torch.logsumexp(constant[..., None] - 0.5 * (white**2).sum(-2), dim=1)
+
+
+def whiten_elementwise(covariance: Tensor, centred: Tensor) -> tuple[Tensor, Tensor]:
+    """Cholesky factorisation and forward substitution written out, without a library call.
+
+    The libraries' batched routines wait for the device, which a CUDA graph cannot hold; L is small.
+
+    Args:
+        covariance: ``(S, K, L, L)``.
+        centred: ``(S, K, L, n)``.
+
+    Returns:
+        The whitened rows ``(S, K, L, n)``, and half the log-determinants ``(S, K)``.
+    """
+    width = covariance.shape[-1]
+    factor: list[list[Tensor]] = []
+    white: list[Tensor] = []
+    for i in range(width):
+        row: list[Tensor] = []
+        for j in range(i + 1):
+            rest = covariance[..., i, j]
+            for m in range(j):
+                rest = rest - row[m] * factor[j][m] if j < i else rest - row[m] * row[m]
+            row.append(torch.sqrt(rest) if i == j else rest / factor[j][j])
+        factor.append(row)
+        value = centred[:, :, i]
+        for m in range(i):
+            value = value - row[m][..., None] * white[m]
+        white.append(value / row[i][..., None])
+    log_det = torch.log(torch.stack([factor[i][i] for i in range(width)], -1)).sum(-1)
+    return torch.stack(white, 2), log_det
 
 
 def objective(

@@ -113,6 +113,9 @@ def make_engine(
 ) -> Engine:
     """The engine of that name on that device.
 
+    ``auto`` is the NumPy engine on a CPU and the replayed graph on a GPU; ``torch`` is the plain
+    autograd engine on either.
+
     Raises:
         ValueError: unknown engine, or the NumPy engine asked for on a GPU.
     """
@@ -125,6 +128,10 @@ def make_engine(
         from dagmm_model.engine_numpy import NumpyEngine
 
         return NumpyEngine(x, sample_weight, parameters, settings)
+    if name == "auto":
+        from dagmm_model.engine_cuda import CudaEngine
+
+        return CudaEngine(x, sample_weight, parameters, settings, device)
     from dagmm_model.engine_torch import TorchEngine
 
     return TorchEngine(x, sample_weight, parameters, settings, device)

@@ -9,6 +9,7 @@ import torch
 
 from dagmm_model import engine_numpy
 from dagmm_model.compression import compress
+from dagmm_model.engine_cuda import CudaEngine
 from dagmm_model.engine_numpy import NumpyEngine
 from dagmm_model.engine_torch import TorchEngine
 from dagmm_model.mixture import JitterWarning
@@ -236,3 +237,35 @@ def test_the_linear_path_starts_as_the_principal_components_and_stays():
     engine.run(order_of(1, 5), 1e-3, [])
     np.testing.assert_array_equal(engine.parameters()["path.down"], start["path.down"])
     assert np.abs(engine.parameters()["encoder.2.weight"]).max() > 0
+
+
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_the_step_that_a_gpu_replays_is_the_reference_engines(clip):
+    settings, order = settings_of(dropout=0.0, gradient_clip=clip), order_of(2, 60)
+    start = start_of(settings, [1, 2])
+    rates = np.linspace(1e-3, 1e-4, 60)
+    reference = TorchEngine(rows_of(), weights_of(True), start, settings, dtype=torch.float64)
+    captured = CudaEngine(
+        rows_of(), weights_of(True), start, settings, "cpu", torch.float64, graph=False
+    )
+    expected = reference.run(order, rates, [])
+    losses = [
+        captured.run(order[:, :25], rates[:25], []),
+        captured.run(order[:, 25:], rates[25:], []),
+    ]
+    np.testing.assert_allclose(np.concatenate(losses), expected, rtol=1e-10)
+    for name, value in reference.parameters().items():
+        np.testing.assert_allclose(captured.parameters()[name], value, atol=1e-10)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_the_replayed_graph_is_the_step_without_a_graph():
+    settings, order = settings_of(dropout=0.5), order_of(2, 60)
+    start = start_of(settings, [1, 2])
+    results = []
+    for graph in (True, False):
+        engine = CudaEngine(rows_of(), None, start, settings, "cuda", torch.float64, graph)
+        engine.run(order, 1e-3, dropout_of((1, 2)))
+        results.append(engine.parameters())
+    for name, value in results[0].items():
+        np.testing.assert_allclose(results[1][name], value, atol=1e-8)

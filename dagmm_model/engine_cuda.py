@@ -1,0 +1,176 @@
+"""The engine on a GPU: a whole step, optimiser included, captured once and replayed.
+
+At DAGMM's layer widths a step on a GPU is launches, not arithmetic; a CUDA graph replays all of
+them with one call. Everything a step needs lies on the device: the data, the rows of all steps of a
+piece, the learning rates, the counters. The host waits once, at the end of the piece.
+
+Not as on the CPU: dropout draws from one generator for all members (seeded from the first member's
+stream at every piece), and the jitter is not raised in the loop; a covariance that is not positive
+definite shows as a loss that is not finite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dagmm_model.engine_torch import BETAS, EPSILON, TorchEngine
+from dagmm_model.network import Parameters
+from dagmm_model.objective import BatchMixture, objective
+from dagmm_model.presets import Settings
+
+Float = NDArray[np.float64]
+
+WARM_UP = 3
+"""Steps run before the capture, as CUDA asks for; their effect is undone."""
+
+
+class CudaEngine(TorchEngine):
+    """Adam on the objective, replayed from a CUDA graph.
+
+    Args:
+        x: ``(n, D)`` scaled training rows.
+        sample_weight: ``(n,)`` or None for ones.
+        parameters: starting values, each ``(S, ...)``.
+        settings: of the run.
+        device: cuda or cuda:N; cpu with ``graph=False`` only.
+        dtype: of the networks; the mixture is float64 in any case.
+        graph: False runs the same step without capturing it.
+    """
+
+    def __init__(
+        self,
+        x: NDArray[np.floating],
+        sample_weight: Float | None,
+        parameters: Parameters,
+        settings: Settings,
+        device: str = "cuda",
+        dtype: torch.dtype = torch.float32,
+        graph: bool = True,
+    ) -> None:
+        super().__init__(x, sample_weight, parameters, settings, device, dtype)
+        self._capture_steps = graph
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._generator = torch.Generator(device=self._device)
+        self._count = torch.zeros((), dtype=torch.float64, device=self._device)
+        self._order = torch.empty(0)
+
+    def run(
+        self,
+        order: NDArray[np.int64],
+        learning_rates: Float | float,
+        dropout: Sequence[np.random.Generator],
+    ) -> Float:
+        """See `dagmm_model.engine.Engine.run`."""
+        members, steps, batch = order.shape
+        if self.settings.dropout > 0:
+            self._generator.manual_seed(int(dropout[0].integers(2**62)))
+        if self._order.shape[0] != members or self._order.shape[2:] != (batch,):
+            self._allocate(members, batch)
+        if steps > len(self._rates):
+            raise ValueError(f"at most {len(self._rates)} steps can be run at a time, not {steps}")
+        self._order[:, :steps] = torch.as_tensor(order)
+        self._rates[:steps] = torch.as_tensor(
+            np.broadcast_to(learning_rates, steps).copy(), dtype=torch.float64
+        )
+        self._count.fill_(self._steps)
+        self._position.zero_()
+        if self._capture_steps and self._graph is None:
+            self._capture()
+        for _ in range(steps):
+            if self._graph is not None:
+                self._graph.replay()
+            else:
+                self._step()
+        self._steps += steps
+        losses: Float = self._losses[:steps].cpu().numpy().copy()
+        bad = np.flatnonzero(~np.isfinite(losses).all(axis=(1, 2)))
+        return losses[: bad[0] + 1] if len(bad) else losses
+
+    def _allocate(self, members: int, batch: int) -> None:
+        """Buffers that the captured step reads and writes, for pieces of up to `PIECE` steps."""
+        from dagmm_model.training import PIECE
+
+        self._graph = None
+        self._order = torch.zeros((members, PIECE, batch), dtype=torch.int64, device=self._device)
+        self._rates = torch.zeros(PIECE, dtype=torch.float64, device=self._device)
+        self._losses = torch.zeros((PIECE, members, 4), dtype=torch.float64, device=self._device)
+        self._position = torch.zeros(1, dtype=torch.int64, device=self._device)
+
+    def _capture(self) -> None:
+        """Record one step; parameters and counters are afterwards as before."""
+        before, order = self.state(), self._order.clone()
+        stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream(self._device))
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP):
+                self._position.zero_()
+                self._step()
+        torch.cuda.current_stream(self._device).wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(self._generator)
+        with torch.cuda.graph(graph):
+            self._step()
+        self.load(before)
+        self._order.copy_(order)
+        self._count.fill_(self._steps)
+        self._position.zero_()
+        self._graph = graph
+
+    def _step(self) -> None:
+        """One step on what lies on the device; nothing here waits for it."""
+        rows = self._order.index_select(1, self._position)[:, 0]
+        named = self._parameters | self._path
+        losses, mixture = objective(
+            named, self._x[rows], self._weight[rows], self.settings, self.jitter, self._masks(rows)
+        )
+        grads = torch.autograd.grad(losses.total.sum(), list(self._parameters.values()))
+        with torch.no_grad():
+            row = torch.stack([term.detach().double() for term in losses], dim=1)
+            self._losses.index_copy_(0, self._position, row[None])
+            self._last = BatchMixture(*(part.detach() for part in mixture))
+            self._count += 1.0
+            rate = self._rates.index_select(0, self._position)[0]
+            self._update(self._clipped(grads), rate)
+            self._position += 1
+
+    def _masks(self, rows: Tensor) -> list[Tensor] | None:
+        rate = self.settings.dropout
+        if rate == 0:
+            return None
+        shape = (rows.shape[0], rows.shape[1])
+        draws = [
+            torch.rand((*shape, width), generator=self._generator, device=self._device)
+            for width in self.settings.estimation_widths
+        ]
+        return [(draw >= rate).to(self._x.dtype) / (1.0 - rate) for draw in draws]
+
+    def _clipped(self, grads: Sequence[Tensor]) -> Sequence[Tensor]:
+        limit = self.settings.gradient_clip
+        if limit is None:
+            return grads
+        squares = torch.stack([g.flatten(1).double().square().sum(1) for g in grads]).sum(0)
+        factor = torch.clip(limit / (torch.sqrt(squares) + 1e-12), None, 1.0).to(grads[0].dtype)
+        return [grad * factor.reshape(-1, *[1] * (grad.ndim - 1)) for grad in grads]
+
+    def _update(self, grads: Sequence[Tensor], rate: Tensor) -> None:
+        """Adam with its counter on the device, over all parameters at once."""
+        parameters = list(self._parameters.values())
+        first, second = list(self._first.values()), list(self._second.values())
+        size = rate / (1.0 - BETAS[0] ** self._count)
+        root = torch.sqrt(1.0 - BETAS[1] ** self._count)
+        grads = list(grads)
+        torch._foreach_lerp_(first, grads, 1.0 - BETAS[0])
+        torch._foreach_mul_(second, BETAS[1])
+        torch._foreach_addcmul_(second, grads, grads, 1.0 - BETAS[1])
+        step = torch._foreach_sqrt(second)
+        torch._foreach_div_(step, root.to(self._x.dtype))
+        torch._foreach_add_(step, EPSILON)
+        torch._foreach_reciprocal_(step)
+        torch._foreach_mul_(step, first)
+        torch._foreach_mul_(step, size.to(self._x.dtype))
+        torch._foreach_sub_(parameters, step)
