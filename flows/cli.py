@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.errors import EXIT_DEFECT, EXIT_NO, Verdict, exit_code
+from flows.errors import EXIT_DEFECT, EXIT_NO, UsageError, Verdict, exit_code
 
 app = typer.Typer(
     name="dagmm",
@@ -117,6 +117,45 @@ def check(
         typer.echo(render_check(report))
     if not report.passed:
         raise Verdict(report.message)
+
+
+@app.command()
+def contract(
+    file: Annotated[
+        str | None, typer.Argument(metavar="FILE", help="Table to profile: CSV, Parquet or .mat.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", help="Column that says which rows are anomalous.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Contract file; beside the table by default.")
+    ] = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of contracts, for editors.")
+    ] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draft a contract from a table: types, ranges, vocabularies, suspicious columns."""
+    _prepare(as_json=as_json, debug=debug, quiet=quiet)
+    from flows.checking import draft
+
+    if schema:
+        from data_checks.contract import contract_json_schema
+
+        _print_json(contract_json_schema())
+        return
+    if file is None:
+        raise UsageError("name a table to profile, or ask for --schema")
+    written, warnings = draft(file, label, output)
+    if as_json:
+        _print_json({"contract": str(written), "warnings": warnings})
+        return
+    for warning in warnings:
+        typer.echo(f"Look at    {warning}")
+    typer.echo(f"Contract   {written}")
+    typer.echo(f"Next       edit it, then: dagmm check {written}")
 
 
 @app.command()
