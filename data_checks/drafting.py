@@ -283,7 +283,7 @@ def _label(
     if anomalous:
         ratio = 1 - counts[0][1] / column.present
         lines += [
-            f"anomaly_ratio: {ratio:.4f}",
+            f"anomaly_ratio: {ratio:.4f}  # with the labels above; change it when you change them",
             f"ratio_tolerance: {min(1.0, max(0.02, ratio / 2)):.3f}",
         ]
     return lines, _leaks(column, profile, normal)

@@ -17,6 +17,7 @@ from data_checks.row_rules import Mask, RowRule, labelled, unparsed_values
 
 REASONS = "reasons"
 _EXAMPLES = 3
+_SLICE_ROWS = 131_072
 _EXPECTATIONS = {
     "parsed": "expect_column_values_to_be_null",
     "present": "expect_column_values_to_not_be_null",
@@ -81,6 +82,13 @@ class RowSorter:
             batch: (n rows) with the ingested schema.
             masks: for each rule's key, boolean (n,), true where it is broken.
         """
+        # Reasons are Python objects: a batch in which every row is bad must not hold them all.
+        for start in range(0, batch.num_rows, _SLICE_ROWS):
+            part = slice(start, start + _SLICE_ROWS)
+            rows = batch.slice(start, _SLICE_ROWS)
+            self._add(rows, {key: mask[part] for key, mask in masks.items()})
+
+    def _add(self, batch: pa.Table, masks: Mapping[str, Mask]) -> None:
         bad = np.zeros(batch.num_rows, dtype=bool)
         unparsed = unparsed_values(batch)
         for rule in self._rules:

@@ -93,6 +93,33 @@ def ratio_bounds(contract: Contract) -> tuple[float, float]:
     return max(0.0, low), min(1.0, contract.anomaly_ratio + contract.ratio_tolerance)
 
 
+def table_message(contract: Contract, key: str, observed: Any) -> str:
+    """What a broken table-level rule means, in words.
+
+    Args:
+        contract: the contract.
+        key: of the rule.
+        observed: Great Expectations' observed value; None or NaN where there was none.
+    """
+    label = contract.label.column if contract.label else ""
+    if key == ROWS:
+        most = "any number" if contract.rows.maximum is None else f"{contract.rows.maximum:,}"
+        return f"the table has {observed:,} rows, allowed are {contract.rows.minimum:,} to {most}"
+    if key == HAS_NORMAL:
+        return f"column '{label}': no row has a normal label, so there is nothing to learn from"
+    if key == RATIO:
+        low, high = ratio_bounds(contract)
+        share = "unknown" if observed is None else f"{observed:.4f}"
+        return (
+            f"column '{label}': the share of anomalies is {share}, allowed [{low:.4f}, {high:.4f}]"
+        )
+    if key.startswith("null_share:"):
+        name = key.partition(":")[2]
+        limit = next(c.max_null_share for c in contract.columns if c.name == name)
+        return f"column '{name}': {1 - observed:.1%} of the values are missing, allowed {limit:.1%}"
+    return f"the columns are {observed}"
+
+
 def derived_name(rule: RowRule) -> str:
     """Name of the boolean column that tells Great Expectations where a cross-column rule holds.
 

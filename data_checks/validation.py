@@ -25,7 +25,7 @@ from data_checks.integrity import sha256_of
 from data_checks.quarantine import RowSorter
 from data_checks.report import RuleResult, ValidationReport, verdict
 from data_checks.row_rules import RowRule, broken, labelled, row_rules
-from data_checks.suites import build_suite, derived_name
+from data_checks.suites import build_suite, derived_name, table_message
 from data_checks.uniqueness import repeated_values
 
 BATCH_CELLS = 12_000_000
@@ -76,7 +76,7 @@ def validate(
     unique = {rule.key: sorter.counts[rule.key] for rule in rules if rule.kind == "unique"}
     result = merge(batches, contract.name, unique)
     _check_agreement(result, sorter, one_batch=len(batches) == 1)
-    failures = sorter.failures() + _table_failures(result)
+    failures = sorter.failures() + _table_failures(result, contract)
     passed, message = verdict(contract, sorter.rows_in, sorter.rows_quarantined, failures)
     docs = out_dir / "data_docs"
     report = ValidationReport(
@@ -157,25 +157,22 @@ def _check_agreement(result: Any, sorter: RowSorter, *, one_batch: bool) -> None
             )
 
 
-def _table_failures(result: Any) -> list[RuleResult]:
+def _table_failures(result: Any, contract: Contract) -> list[RuleResult]:
     failures = []
     for item in result.results:
         config = item.expectation_config
         if item.success or "unexpected_count" in item.result:
             continue
-        observed = item.result.get("observed_value")
-        limits = f"[{config.kwargs.get('min_value')}, {config.kwargs.get('max_value')}]"
-        text = config.description or config.type.replace("_", " ")
-        shown = f"{observed:.6g}" if isinstance(observed, float) else f"{observed}"
+        key = config.meta["rule"]
         failures.append(
             RuleResult(
-                rule=config.meta["rule"],
+                rule=key,
                 expectation=config.type,
                 column=config.kwargs.get("column"),
                 severity=config.severity.value,
                 table_level=True,
                 unexpected=1,
-                message=f"{text}: observed {shown}, allowed {limits}",
+                message=table_message(contract, key, item.result.get("observed_value")),
             )
         )
     return failures

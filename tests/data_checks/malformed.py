@@ -292,6 +292,15 @@ CASES = (
     Case(
         "empty column", whole("amount", None), "failed", ("'amount'", "missing value in 30 of 30")
     ),
+    *(
+        Case(
+            f"empty column {name}",
+            whole(name, None),
+            "failed",
+            (f"'{name}'",),
+        )
+        for name in ("id", "kind", "when", "ok", "label")
+    ),
     Case(
         "half words",
         cells({(row, "amount"): "x" for row in range(15)}),
