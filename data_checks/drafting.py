@@ -8,16 +8,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import yaml
+from pydantic import ValidationError
 
+from data_checks.column_lines import draft_column
 from data_checks.contract import Contract
 from data_checks.errors import SourceError
 from data_checks.profile import (
-    MAX_LEVELS,
     ColumnProfile,
     TableProfile,
     looks_like_identifier,
@@ -29,11 +29,8 @@ from data_checks.readers.parquet import parquet_schema, read_parquet
 from data_checks.readers.sniffing import sniff
 from data_checks.readers.text import header_names, read_csv
 
-HEAD_ROOM = 0.25
-"""Ranges reach this share of the observed span beyond what was observed."""
 _LEAK = 0.995
 _MAX_LABELS = 100
-_MOSTLY = 0.8
 
 
 @dataclass(frozen=True)
@@ -69,14 +66,23 @@ def draft_contract(location: Path | str, *, label: str | None = None) -> Draft:
     if profile.rows == 0:
         raise SourceError(f"{place}: the table has no rows.")
     text, remarks = _write(place, source, profile, label)
-    contract = Contract.model_validate(yaml.safe_load(text))
+    try:
+        contract = Contract.model_validate(yaml.safe_load(text))
+    except ValidationError as error:
+        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise SourceError(f"{place}: {said}; rename the column in the table.") from error
     return Draft(text, contract, tuple(remarks))
 
 
 def _open(place: str) -> tuple[list[str], list[str], Iterator[pa.RecordBatch]]:
     if place.lower().endswith((".parquet", ".pq")) or (not is_url(place) and Path(place).is_dir()):
-        names = parquet_schema(place).names
-        return names, ["  kind: parquet"], read_parquet(place, names, names, extra="refuse")
+        schema = parquet_schema(place)
+        names = [field.name for field in schema if not pa.types.is_nested(field.type)]
+        lines = ["  kind: parquet"]
+        if nested := [name for name in schema.names if name not in names]:
+            shown = json.dumps(nested, ensure_ascii=False)
+            lines.append(f"extra_columns: ignore  # {shown} hold lists or structures")
+        return names, lines, read_parquet(place, names, names, extra="ignore")
     if place.lower().endswith(".mat"):
         raise SourceError(
             f"{place}: contracts for .mat files are written by hand; see the shipped 'thyroid'."
@@ -105,10 +111,10 @@ def _write(
     columns: list[str] = []
     for column in profile.columns:
         if column.name != label:
-            lines, bad, remark = _column(column)
-            columns += lines
-            bad_rows += bad
-            remarks += remark
+            drafted = draft_column(column)
+            columns += drafted.lines
+            bad_rows += drafted.bad_rows
+            remarks += drafted.remarks
     headerless = any("header: false" in line for line in source)
     label_lines: list[str] = []
     if label is not None:
@@ -155,110 +161,6 @@ def _write(
         "",
     ]
     return "\n".join(lines), remarks
-
-
-def _column(column: ColumnProfile) -> tuple[list[str], int, list[str]]:
-    """The lines for one column, how many rows it will send to quarantine, and remarks."""
-    name = json.dumps(column.name, ensure_ascii=False)
-    lines = [f"  - name: {name}"]
-    gaps = [f"    nullable: true  # {column.missing:,} missing"] if column.missing else []
-    share = min(1.0, column.missing / column.rows + 0.1)
-    limit = [f"    max_null_share: {share:.2f}"] if share > 0.5 else []
-    remark = [f"{name} is constant"] if column.constant else []
-    if column.present == 0:
-        return [*lines, "    type: ignored  # no value in any row"], 0, [f"{name} is empty"]
-    if looks_like_identifier(column):
-        if column.missing:
-            return [*lines, "    type: identifier", *gaps, *limit], 0, remark
-        return [*lines, "    type: identifier  # no value occurs twice"], 0, remark
-    if column.booleans == column.present and column.levels is not None and len(column.levels) == 2:
-        fill = _mode_is_true(column)
-        return (
-            [
-                *lines,
-                "    type: boolean",
-                *gaps,
-                *limit,
-                *(
-                    [f"    impute: constant\n    impute_value: {fill}  # most frequent"]
-                    if gaps
-                    else []
-                ),
-            ],
-            0,
-            remark,
-        )
-    if column.numbers >= _MOSTLY * column.present and column.numbers > column.infinite:
-        bad = column.present - column.numbers + column.infinite
-        if bad:
-            remark.append(
-                f"{name}: {bad:,} values are no finite numbers; their rows go to quarantine"
-            )
-        fill_lines = ["    impute: median"] if gaps else []
-        return (
-            [*lines, "    type: numeric", *_range(column), *gaps, *limit, *fill_lines],
-            bad,
-            remark,
-        )
-    if column.times == column.present:
-        return [*lines, "    type: timestamp", *gaps, *limit], 0, remark
-    if column.levels is not None and (
-        len(column.levels) <= 20 or 2 * len(column.levels) <= column.present
-    ):
-        return [*lines, *_levels(column), *gaps, *limit, *_most_frequent(column, gaps)], 0, remark
-    many = f"more than {MAX_LEVELS}" if column.levels is None else f"{len(column.levels)}"
-    why = f"text with {many} different values"
-    return [*lines, f"    type: ignored  # {why}"], 0, [f"{name} is left out: {why}"]
-
-
-def _range(column: ColumnProfile) -> list[str]:
-    span = column.high - column.low
-    room = HEAD_ROOM * span if span else max(1.0, abs(column.low))
-    low = 0.0 if column.low >= 0 else _rounded(column.low - room, math.floor)
-    high = _rounded(column.high + room, math.ceil)
-    return [
-        f"    minimum: {_plain(low)}  # observed {column.low:g}",
-        f"    maximum: {_plain(high)}  # observed {column.high:g}",
-    ]
-
-
-def _rounded(value: float, direction: Any) -> float:
-    """Round outwards to three digits; never past what float32 holds."""
-    if value == 0:
-        return 0.0
-    scale = 10.0 ** (math.floor(math.log10(abs(value))) - 2)
-    limit = 3.4e38
-    return float(min(limit, max(-limit, direction(value / scale) * scale)))
-
-
-def _plain(value: float) -> str:
-    # YAML reads 1e+16 as text; with a decimal point in the mantissa it is a number.
-    text = f"{value:.10g}"
-    if "e" in text and "." not in text:
-        text = text.replace("e", ".0e")
-    return text
-
-
-def _levels(column: ColumnProfile) -> list[str]:
-    assert column.levels is not None
-    levels = ", ".join(json.dumps(level, ensure_ascii=False) for level in sorted(column.levels))
-    return [
-        "    type: categorical",
-        f"    vocabulary: [{levels}]",
-        "    unseen: reject  # or other: score rows with a new level all the same",
-    ]
-
-
-def _most_frequent(column: ColumnProfile, gaps: list[str]) -> list[str]:
-    if not gaps or not column.levels:
-        return []
-    level = json.dumps(column.levels.most_common(1)[0][0], ensure_ascii=False)
-    return ["    impute: constant", f"    impute_value: {level}  # most frequent"]
-
-
-def _mode_is_true(column: ColumnProfile) -> int:
-    assert column.levels is not None
-    return int(column.levels.most_common(1)[0][0].lower() in ("true", "t", "yes", "y", "1"))
 
 
 def _label(

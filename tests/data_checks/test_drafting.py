@@ -110,6 +110,14 @@ def test_tables_nobody_here_has_seen(tmp_path: Path, load: Any) -> None:
     assert check_rows(frame.drop(columns="target"), draft.contract).scorable.all()
 
 
+def test_lists_in_parquet_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pd.DataFrame({"a": [1.5, 2.5, 4.5], "l": [[1], [2], [3]]}).to_parquet(path)
+    draft = draft_contract(path)
+    assert [column.name for column in draft.contract.columns] == ["a"]
+    passes(draft, path, tmp_path)
+
+
 odd = st.lists(
     st.sampled_from(["1", "2.5", "-3e9", "", "NA", "red", "true", "no", "2026-01-01", "#", "1e39"]),
     min_size=4, max_size=12,
@@ -137,6 +145,9 @@ def test_errors(tmp_path: Path) -> None:
         draft_contract(path, label="c")
     with pytest.raises(SourceError, match="no such file"):
         draft_contract(tmp_path / "none.csv")
+    path.write_text("row_id,b\n1,2\n2,3\n")
+    with pytest.raises(SourceError, match=r"'row_id'.*reserved.*rename"):
+        draft_contract(path)
     path.write_text("a,b\n")
     with pytest.raises(SourceError, match="no rows"):
         draft_contract(path)
