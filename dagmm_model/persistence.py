@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 DESCRIPTION = "detector.json"
 ARRAYS = "detector.safetensors"
+MIXTURE = ("phi", "mu", "sigma")
 
 
 class DetectorFileError(ValueError):
@@ -57,10 +58,9 @@ def save_detector(detector: DAGMM, folder: Path) -> None:
         "energy_scale": scorer.energy_scale,
         "scaler.centre": scaler.centre,
         "scaler.scale": scaler.scale,
-        "mixture.phi": np.stack([m.phi for m in mixtures]),
-        "mixture.mu": np.stack([m.mu for m in mixtures]),
-        "mixture.sigma": np.stack([m.sigma for m in mixtures]),
     }
+    for s, mixture in enumerate(mixtures):  # members may keep different numbers of components
+        arrays |= {f"mixture.{s}.{name}": getattr(mixture, name) for name in MIXTURE}
     for name in ("mean", "rotation", "back"):
         value = getattr(scaler, name)
         if value is not None:
@@ -134,14 +134,13 @@ def load_detector(folder: Path) -> DAGMM:
         arrays["latent_mean"],
         arrays["latent_scale"],
         tuple(
-            Mixture(phi, mu, sigma, jitter)
-            for phi, mu, sigma, jitter in zip(
-                arrays["mixture.phi"],
-                arrays["mixture.mu"],
-                arrays["mixture.sigma"],
-                description["jitter"],
-                strict=True,
+            Mixture(
+                arrays[f"mixture.{s}.phi"],
+                arrays[f"mixture.{s}.mu"],
+                arrays[f"mixture.{s}.sigma"],
+                jitter,
             )
+            for s, jitter in enumerate(description["jitter"])
         ),
         arrays["energy_mean"],
         arrays["energy_scale"],

@@ -3,12 +3,13 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from dagmm_model import DAGMM, load_detector, save_detector
+from dagmm_model import DAGMM, Mixture, load_detector, save_detector
 from dagmm_model.persistence import DetectorFileError
 
 ROWS = np.random.default_rng(0).normal(size=(120, 4))
@@ -86,3 +87,14 @@ def test_an_unfitted_detector_is_not_saved(tmp_path):
     with pytest.raises(NotFittedError):
         save_detector(DAGMM(), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_members_with_different_numbers_of_components_are_kept(tmp_path):
+    rows = np.concatenate([ROWS, ROWS + 9.0])
+    detector = DAGMM(preset="paper", members=4, n_components=4, epochs=3, random_state=1)
+    detector.set_params(refinement=20, latent_scaling="standardised").fit(rows)
+    first = detector.mixtures_[0]
+    smaller = Mixture(first.phi[:1] / first.phi[0], first.mu[:1], first.sigma[:1], first.jitter)
+    detector._scorer = replace(detector._scorer, mixtures=(smaller, *detector.mixtures_[1:]))
+    save_detector(detector, tmp_path)
+    np.testing.assert_array_equal(load_detector(tmp_path).energy(rows), detector.energy(rows))
