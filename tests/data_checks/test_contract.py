@@ -182,6 +182,6 @@ def test_digests_are_stable_across_processes() -> None:
 
 def test_the_example_in_the_documentation_is_a_contract() -> None:
     text = (Path(__file__).parents[2] / "docs" / "contracts.md").read_text(encoding="utf-8")
-    example = text.split("```yaml\n")[1].split("```")[0].replace("3b5d...", "0" * 64)
+    example = text.split("```yaml\n")[1].split("```")[0].replace("3b5d...", "a" * 64)
     contract = Contract.model_validate(yaml.safe_load(example))
     assert contract.encoded_width == 3 + 3 + 1
