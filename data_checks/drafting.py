@@ -24,10 +24,12 @@ from data_checks.profile import (
     profile_batches,
     separation,
 )
+from data_checks.readers.matlab import describe_mat, read_mat
 from data_checks.readers.opening import is_url
 from data_checks.readers.parquet import parquet_schema, read_parquet
 from data_checks.readers.sniffing import sniff
 from data_checks.readers.text import header_names, read_csv
+from data_checks.source_settings import MatSource
 
 _LEAK = 0.995
 _MAX_LABELS = 100
@@ -52,14 +54,14 @@ def draft_contract(location: Path | str, *, label: str | None = None) -> Draft:
     """Profile a table and write a contract that it satisfies.
 
     Args:
-        location: delimited text (also compressed) or Parquet; path or fsspec URL.
+        location: delimited text (also compressed), Parquet or `.mat`; path or fsspec URL.
         label: the column that holds the label; its most frequent value is proposed as normal.
 
     Raises:
         SourceError: the table cannot be read, has no rows, or has no such column.
     """
     place = str(location) if is_url(str(location)) else str(Path(location).resolve())
-    names, source, batches = _open(place)
+    names, source, batches = _open(place, label)
     if label is not None and label not in names:
         raise SourceError(f"{place}: there is no column '{label}' to take as label.")
     profile = profile_batches(batches, names)
@@ -74,7 +76,7 @@ def draft_contract(location: Path | str, *, label: str | None = None) -> Draft:
     return Draft(text, contract, tuple(remarks))
 
 
-def _open(place: str) -> tuple[list[str], list[str], Iterator[pa.RecordBatch]]:
+def _open(place: str, label: str | None) -> tuple[list[str], list[str], Iterator[pa.RecordBatch]]:
     if place.lower().endswith((".parquet", ".pq")) or (not is_url(place) and Path(place).is_dir()):
         schema = parquet_schema(place)
         names = [field.name for field in schema if not pa.types.is_nested(field.type)]
@@ -84,9 +86,7 @@ def _open(place: str) -> tuple[list[str], list[str], Iterator[pa.RecordBatch]]:
             lines.append(f"extra_columns: ignore  # {shown} hold lists or structures")
         return names, lines, read_parquet(place, names, names, extra="ignore")
     if place.lower().endswith(".mat"):
-        raise SourceError(
-            f"{place}: contracts for .mat files are written by hand; see the shipped 'thyroid'."
-        )
+        return _open_mat(place, label)
     settings, head = sniff(place)
     names = (
         header_names(head[0])
@@ -101,6 +101,21 @@ def _open(place: str) -> tuple[list[str], list[str], Iterator[pa.RecordBatch]]:
     if settings.encoding != "utf-8":
         lines.append(f"  encoding: {settings.encoding}  # the bytes are not UTF-8; check this")
     return names, lines, read_csv(place, settings, names, names, extra="refuse")
+
+
+def _open_mat(
+    place: str, label: str | None
+) -> tuple[list[str], list[str], Iterator[pa.RecordBatch]]:
+    features, width, vectors = describe_mat(place)
+    if label is not None and label not in vectors:
+        found = ", ".join(vectors) or "none"
+        raise SourceError(f"{place}: no vector '{label}' to take as label; there is: {found}.")
+    names = [f"x{i}" for i in range(1, width + 1)]
+    source = MatSource(kind="mat", features=features, labels=label or "y")
+    lines = ["  kind: mat", f"  features: {json.dumps(features)}"]
+    lines += [f"  labels: {json.dumps(label)}"] if label is not None else []
+    every = names if label is None else [*names, label]
+    return every, lines, read_mat(place, source, names, label)
 
 
 def _write(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,28 @@ import pyarrow as pa
 from data_checks.errors import SourceError
 from data_checks.readers.opening import open_stream
 from data_checks.source_settings import MatSource
+
+
+def describe_mat(location: str) -> tuple[str, int, tuple[str, ...]]:
+    """Find the matrix of features in a MATLAB file.
+
+    Returns:
+        Name and width of the largest matrix, and the names of vectors with as many rows.
+
+    Raises:
+        SourceError: not such a file, or no matrix of numbers in it.
+    """
+    variables = {
+        name: value
+        for name, value in _load(location, None).items()
+        if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind in "biuf"
+    }
+    matrices = {name: value for name, value in variables.items() if min(value.shape) > 1}
+    if not matrices:
+        raise SourceError(f"{location}: there is no matrix of numbers in the file.")
+    name, matrix = max(matrices.items(), key=lambda item: item[1].size)
+    vectors = [n for n, v in variables.items() if v.size == len(matrix) and n != name]
+    return name, matrix.shape[1], tuple(vectors)
 
 
 def read_mat(
@@ -31,20 +54,8 @@ def read_mat(
     Raises:
         SourceError: not such a file, a variable is missing, or its shape does not fit.
     """
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    with closing(open_stream(location)) as stream:
-        content = io.BytesIO(stream.read())
     wanted = [source.features, *([source.labels] if label else [])]
-    try:
-        variables = loadmat(content, variable_names=wanted)  # type: ignore[arg-type]  # a file is allowed
-    except NotImplementedError as error:
-        raise SourceError(
-            f"{location}: a MATLAB 7.3 file; save it with '-v7' or as Parquet."
-        ) from error
-    except (MatReadError, ValueError, TypeError, OSError, EOFError) as error:
-        raise SourceError(f"{location}: not a readable MATLAB file: {error}.") from error
+    variables = _load(location, wanted)
     for name in wanted:
         if name not in variables:
             raise SourceError(f"{location}: there is no variable '{name}' in the file.")
@@ -67,3 +78,19 @@ def read_mat(
         arrays.append(vector)
         names.append(label)
     yield pa.RecordBatch.from_arrays([pa.array(array) for array in arrays], names=names)
+
+
+def _load(location: str, wanted: list[str] | None) -> dict[str, Any]:
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    with closing(open_stream(location)) as stream:
+        content = io.BytesIO(stream.read())
+    try:
+        return loadmat(content, variable_names=wanted)  # type: ignore[arg-type]  # a file is allowed
+    except NotImplementedError as error:
+        raise SourceError(
+            f"{location}: a MATLAB 7.3 file; save it with '-v7' or as Parquet."
+        ) from error
+    except (MatReadError, ValueError, TypeError, OSError, EOFError) as error:
+        raise SourceError(f"{location}: not a readable MATLAB file: {error}.") from error

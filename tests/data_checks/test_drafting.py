@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.io import savemat
 from sklearn.datasets import load_iris, load_wine
 
 from data_checks.contract import load_contract
@@ -116,6 +117,20 @@ def test_lists_in_parquet_are_left_out(tmp_path: Path) -> None:
     draft = draft_contract(path)
     assert [column.name for column in draft.contract.columns] == ["a"]
     passes(draft, path, tmp_path)
+
+
+def test_matlab_files(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "t.mat"
+    savemat(path, {"A": rng.normal(size=(40, 3)), "state": np.arange(40)[:, None] % 5 == 0, "k": 7})
+    draft = draft_contract(path, label="state")
+    assert [column.name for column in draft.contract.columns] == ["x1", "x2", "x3"]
+    assert draft.contract.label is not None
+    assert draft.contract.label.normal == ("0",)
+    assert passes(draft, path, tmp_path).rows_anomalous == 8
+    passes(draft_contract(path), path, tmp_path)
+    with pytest.raises(SourceError, match="no vector 'y'"):
+        draft_contract(path, label="y")
 
 
 odd = st.lists(
