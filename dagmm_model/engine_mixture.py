@@ -1,13 +1,19 @@
 """Energy and penalty of a batch with their gradients by z and gamma, derived by hand, float64.
 
-With shares a_n summing to one, memberships g_nk = a_n gamma_nk, P_k the inverse of the jittered
-covariance, r_nk the posterior, and J = l1 sum_n a_n E_n + l2 sum_kd 1 / sigma_kdd:
+Everything that is as long as the batch is a matrix product with F, the products of the entries of
+(z, 1), one row for each pair i <= j. With shares a_n summing to one and g_nk = a_n gamma_nk:
 
-    w_nk = l1 a_n r_nk,  W_k = sum_n w_nk,  m_k = -P_k sum_n w_nk c_nk      (c_nk = z_n - mu_k)
-    S_k  = dJ/dsigma_k = (W_k P_k - P_k [sum_n w_nk c_nk c_nk'] P_k) / 2 - l2 diag(sigma_kdd^-2)
-    dJ/dg_nk = (c_nk' S_k c_nk + c_nk' m_k - tr(S_k sigma_k) - W_k) / phi_k
-    dJ/dz_n  = sum_k [ w_nk P_k c_nk + g_nk (2 S_k c_nk + m_k) / phi_k ]
-               + 2 jitter a_n (sum_k S_kdd) (z_n - mean)_d
+    T = g F'                       phi, mu and sigma of every component
+    q = C F                        squared distances, C from the inverse P of the covariance and mu
+    U = w F',  w = l1 a r          sums over the posterior r, from which S = dJ/dsigma, m = dJ/dmu
+    dJ/dg = V F                    V = dJ/dT
+    dJ/dz = D (z, 1)               D from C w / 2 + V g + t a, t from the jitter
+
+    S_k = (W_k P_k - P_k [sum_n w c c'] P_k) / 2 - l2 diag(sigma_kdd^-2),   c = z_n - mu_k
+    m_k = -P_k sum_n w c,   W_k = sum_n w
+
+z is centred on the batch first. What then cancels in sigma = T / phi - mu mu' is about 1e-16 of the
+variance of all rows: nothing beside the jitter, which is relative to the same variance.
 """
 
 from __future__ import annotations
@@ -24,16 +30,23 @@ class MixtureTerm:
     """Preallocated arrays for S members, K components, L coordinates, n rows."""
 
     def __init__(self, members: int, components: int, width: int, rows: int) -> None:
-        full = (members, components, width, rows)
-        flat = (members, components, rows)
-        self._centred, self._scratch = np.empty(full), np.empty(full)
-        # Centred rows times posterior, and times membership, together for one matrix product.
-        self._pulls = np.empty((members, 2, components, width, rows))
-        self._g, self._posterior, self._form = np.empty(flat), np.empty(flat), np.empty(flat)
+        self._i, self._j = np.triu_indices(width + 1)
+        pairs = len(self._i)
+        # Where the pair (i, j) is among the rows of F, and how often it occurs in a quadratic form.
+        self._pair = np.empty((width + 1, width + 1), dtype=np.int64)
+        self._pair[self._i, self._j] = self._pair[self._j, self._i] = np.arange(pairs)
+        self._times = np.where(self._i == self._j, 1.0, 2.0)
+        self._width, self._components = width, components
+        self._one = np.ones((members, width + 1, rows))
+        self._f = np.empty((members, pairs, rows))
+        self._f_scratch = np.empty((members, pairs, rows))
+        # Posterior weights, memberships and shares, together for one matrix product.
+        self._weights = np.empty((members, 2 * components + 1, rows))
+        self._pull = np.empty((members, width * (width + 1), rows))
         self._diagonal = np.arange(width)
         self.d_z = np.empty((members, width, rows))
         """``(S, L, n)`` gradient by z, after `backward`."""
-        self.d_gamma = np.empty(flat)
+        self.d_gamma = np.empty((members, components, rows))
         """``(S, K, n)`` gradient by gamma, after `backward`."""
         self.phi = np.empty((members, components))
         self.covariance = np.empty((members, components, width, width))
@@ -50,75 +63,85 @@ class MixtureTerm:
         Raises:
             numpy.linalg.LinAlgError: a covariance is not positive definite.
         """
-        self._z, self._share, self._jitter = z, share, jitter
-        g = np.multiply(gamma, share, out=self._g)
-        self.phi = phi = g.sum(axis=2)
+        k, d = self._components, self._diagonal
+        self._share, self._jitter = share, jitter
+        np.subtract(z, np.matmul(z, share.swapaxes(1, 2)), out=self._one[:, :-1])
+        np.take(self._one, self._i, axis=1, out=self._f, mode="clip")
+        np.take(self._one, self._j, axis=1, out=self._f_scratch, mode="clip")
+        self._f *= self._f_scratch
+        g = np.multiply(gamma, share, out=self._weights[:, k : 2 * k])
+        moments = np.matmul(g, self._f.swapaxes(1, 2))
+        full = moments[:, :, self._pair]
+        self.phi = phi = full[:, :, -1, -1].copy()
         self._safe = safe = np.maximum(phi, WEIGHT_FLOOR)
-        mu = np.matmul(g, z.swapaxes(1, 2)) / safe[..., None]
-        centred = np.subtract(z[:, None], mu[..., None], out=self._centred)
-        product = np.multiply(g[:, :, None], centred, out=self._pulls[:, 1])
-        sigma = np.matmul(product, centred.swapaxes(2, 3)) / safe[..., None, None]
-        self._sigma = sigma
-        self._mean = np.matmul(z, share.swapaxes(1, 2))
-        around = z - self._mean
-        self._around = around
-        self._spread = np.matmul(around**2, share.swapaxes(1, 2))[..., 0]
-        added = jitter * np.maximum(self._spread, VARIANCE_FLOOR)
-        self.covariance = covariance = sigma.copy()
-        d = self._diagonal
-        covariance[:, :, d, d] += added[:, None]
+        self._mu = mu = full[:, :, :-1, -1] / safe[..., None]
+        self._sigma = full[:, :, :-1, :-1] / safe[..., None, None]
+        self._sigma -= mu[..., :, None] * mu[..., None, :]
+        self._spread = full.sum(axis=1)[:, d, d]
+        self.covariance = covariance = self._sigma.copy()
+        covariance[:, :, d, d] += jitter * np.maximum(self._spread, VARIANCE_FLOOR)[:, None]
         factor = np.linalg.cholesky(covariance)
-        self._inverse = inverse = np.linalg.inv(factor)
+        inverse = np.linalg.inv(factor)
+        self._precision = precision = np.matmul(inverse.swapaxes(2, 3), inverse)
+        self._towards = towards = np.matmul(precision, mu[..., None])[..., 0]
+        self._distance = self._form(precision, -towards, (mu * towards).sum(axis=2))
         log_det = np.log(factor[:, :, d, d]).sum(axis=2)
         constant = np.log(np.maximum(phi, 1e-300)) - log_det - 0.5 * len(d) * LOG_2PI
-        white = np.matmul(inverse, centred, out=self._scratch)
-        np.multiply(white, white, out=white)
-        logits = white.sum(axis=2, out=self._posterior)
-        logits *= -0.5
-        logits += constant[..., None]
-        top = logits.max(axis=1, keepdims=True)
-        logits -= top
-        np.exp(logits, out=logits)
-        total = logits.sum(axis=1, keepdims=True)
-        logits /= total
+        posterior = np.matmul(self._distance, self._f, out=self._weights[:, :k])
+        posterior *= -0.5
+        posterior += constant[..., None]
+        top = posterior.max(axis=1, keepdims=True)
+        posterior -= top
+        np.exp(posterior, out=posterior)
+        total = posterior.sum(axis=1, keepdims=True)
+        posterior /= total
         energy = -np.matmul(np.log(total) + top, share.swapaxes(1, 2))[:, 0, 0]
         penalty = (1.0 / covariance[:, :, d, d]).sum(axis=(1, 2))
         return energy, penalty
 
     def backward(self, lambda_energy: float, lambda_penalty: float) -> None:
         """Gradients of ``lambda_energy * energy + lambda_penalty * penalty`` of `forward`."""
-        d, centred, safe = self._diagonal, self._centred, self._safe
-        w = np.multiply(self._posterior, lambda_energy * self._share, out=self._posterior)
-        w_sum = w.sum(axis=2)
-        weighted = np.multiply(w[:, :, None], centred, out=self._pulls[:, 0])
-        first = weighted.sum(axis=3)
-        second = np.matmul(weighted, centred.swapaxes(2, 3))
-        precision = np.matmul(self._inverse.swapaxes(2, 3), self._inverse)
-        d_mu = -np.matmul(precision, first[..., None])
+        k, d, mu, precision = self._components, self._diagonal, self._mu, self._precision
+        w = self._weights[:, :k]
+        w *= lambda_energy * self._share
+        full = np.matmul(w, self._f.swapaxes(1, 2))[:, :, self._pair]
+        w_sum, first = full[:, :, -1, -1], full[:, :, :-1, -1]
+        centred = first - w_sum[..., None] * mu
+        cross = mu[..., :, None] * first[..., None, :]
+        second = full[:, :, :-1, :-1] - cross - cross.swapaxes(2, 3)
+        second += (w_sum[..., None] * mu)[..., :, None] * mu[..., None, :]
+        d_mu = -np.matmul(precision, centred[..., None])[..., 0]
         d_sigma = 0.5 * (
             w_sum[..., None, None] * precision - np.matmul(np.matmul(precision, second), precision)
         )
         d_sigma[:, :, d, d] -= lambda_penalty / self.covariance[:, :, d, d] ** 2
-        # z: the posterior's pull, then the way through mu and sigma
-        factors = np.stack([precision, 2.0 * d_sigma / safe[..., None, None]], axis=1)
-        members, _, _, width, rows = self._pulls.shape
-        factors = np.moveaxis(factors, 3, 1).reshape(members, width, -1)
-        d_z = np.matmul(factors, self._pulls.reshape(members, -1, rows), out=self.d_z)
-        d_z += np.matmul((d_mu[..., 0] / safe[..., None]).swapaxes(1, 2), self._g)
-        through = (
-            2.0
-            * self._jitter
-            * np.where(self._spread > VARIANCE_FLOOR, d_sigma[:, :, d, d].sum(axis=1), 0.0)
-        )
-        np.multiply(self._around, through[..., None], out=self._around)
-        self._around *= self._share
-        d_z += self._around
-        # gamma
-        form = np.matmul(d_sigma, centred, out=self._scratch)
-        form += d_mu
-        form *= centred
-        d_gamma = form.sum(axis=2, out=self.d_gamma)
-        constant = (d_sigma * self._sigma).sum(axis=(2, 3)) + w_sum
-        d_gamma -= constant[..., None]
-        d_gamma /= safe[..., None]
-        d_gamma *= self._share
+        # by the moments: sigma = T / phi - mu mu', mu = T / phi
+        pulled = np.matmul(d_sigma, mu[..., None])[..., 0]
+        constant = (mu * (pulled - d_mu)).sum(axis=2) - w_sum
+        constant -= (d_sigma * self._sigma).sum(axis=(2, 3))
+        by_moments = self._form(d_sigma, 0.5 * d_mu - pulled, constant)
+        by_moments /= self._safe[..., None]
+        np.matmul(by_moments, self._f, out=self.d_gamma)
+        self.d_gamma *= self._share
+        # by z: through the distances, the moments and the jitter
+        through = np.where(self._spread > VARIANCE_FLOOR, d_sigma[:, :, d, d].sum(axis=1), 0.0)
+        by_spread = np.zeros((len(mu), 1, len(self._i)))
+        by_spread[:, 0, self._pair[d, d]] = self._jitter * through
+        by_f = np.concatenate([0.5 * self._distance, by_moments, by_spread], axis=1)
+        by_f *= 2.0 / self._times  # a square's derivative is twice its root
+        self._weights[:, 2 * k :] = self._share
+        rows = self._pair[:-1].ravel()
+        np.matmul(by_f[:, :, rows].swapaxes(1, 2), self._weights, out=self._pull)
+        pull = self._pull.reshape(len(mu), self._width, self._width + 1, -1)
+        pull *= self._one[:, None]
+        pull.sum(axis=2, out=self.d_z)
+
+    def _form(self, square: Float, linear: Float, constant: Float) -> Float:
+        """Coefficients of z' square z + 2 linear' z + constant by the rows of F."""
+        width = self._width
+        full = np.empty((*square.shape[:2], width + 1, width + 1))
+        full[:, :, :-1, :-1] = square
+        full[:, :, :-1, -1] = full[:, :, -1, :-1] = linear
+        full[:, :, -1, -1] = constant
+        result: Float = full[:, :, self._i, self._j] * self._times
+        return result
