@@ -20,8 +20,9 @@ FEATURES: dict[str, tuple[str, ...]] = {
 SQUARE_FLOOR = 1e-12
 """Floor of a squared norm: it is clamped, not the root, whose gradient at 0 is infinite."""
 
-LOG_FLOOR = 1e-10
-"""Added to the squared error inside the logarithm: a perfect reconstruction stays finite."""
+LOG_FLOOR = 1e-3
+"""Squared error per column that is added inside the logarithm: a row that happens to be
+reconstructed perfectly is no anomaly, and the feature has no heavy lower tail."""
 
 
 def layers(xp: Any, parameters: Mapping[str, Any], network: str, x: Any) -> Any:
@@ -66,8 +67,8 @@ def reconstruction_features(xp: Any, x: Any, x_hat: Any, kind: str) -> Any:
     """What the reconstruction tells beside the code: z_r (paper 3.2, equation 3).
 
     ``relative``: ``|x - x_hat| / |x|``; ``cosine``: ``x . x_hat / (|x| |x_hat|)``; ``log_error``:
-    ``log |x - x_hat|^2``. A row x = 0 has its norm taken as 1 (the distance is then absolute, the
-    cosine 0); x_hat = 0 gives a cosine of 0.
+    ``log(|x - x_hat|^2 + D LOG_FLOOR)``. A row x = 0 has its norm taken as 1 (the distance is then
+    absolute, the cosine 0); x_hat = 0 gives a cosine of 0.
 
     Args:
         xp: `numpy` or `torch`.
@@ -91,7 +92,7 @@ def reconstruction_features(xp: Any, x: Any, x_hat: Any, kind: str) -> Any:
             # Two roots, not one of the product: the product of squares can overflow.
             columns.append((x * x_hat).sum(-1) / (xp.sqrt(square) * xp.sqrt(square_hat)))
         else:
-            columns.append(xp.log(error + LOG_FLOOR))
+            columns.append(xp.log(error + LOG_FLOOR * x.shape[-1]))
     return xp.stack(columns, -1)
 
 

@@ -108,7 +108,7 @@ class CompressionShard:
             elif name == "cosine":
                 self._z[:, i] = self._cosines
             else:
-                self._z[:, i] = np.log(self._error + LOG_FLOOR)
+                self._z[:, i] = np.log(self._error + LOG_FLOOR * self._width)
         loss: Float = (share * self._error).sum(axis=1) * self._per_column
         return loss
 
@@ -128,7 +128,7 @@ class CompressionShard:
                 alpha = alpha + gamma
                 beta = gamma + d_z[:, i] / self._norms
             else:
-                alpha = alpha + 2.0 * d_z[:, i] / (self._error + LOG_FLOOR)
+                alpha = alpha + 2.0 * d_z[:, i] / (self._error + LOG_FLOOR * self._width)
         dtype = self._x.dtype
         delta = self._difference
         delta *= alpha.astype(dtype)[..., None]

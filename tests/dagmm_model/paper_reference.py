@@ -29,7 +29,7 @@ def latent_row(parameters, x, kind):
     features = {
         "relative": error / norm,
         "cosine": sum(a * b for a, b in zip(x, x_hat, strict=True)) / (norm * norm_hat),
-        "log_error": math.log(square + 1e-10),
+        "log_error": math.log(square + 1e-3 * len(x)),
     }
     names = {
         "paper": ("relative", "cosine"),
