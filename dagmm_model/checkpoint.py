@@ -36,6 +36,17 @@ class Checkpointing:
 
     A finished run leaves its last checkpoint: the same run started again ends at once.
 
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from dagmm_model import DAGMM
+        >>> rows = np.random.default_rng(0).normal(size=(60, 3))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     place = Checkpointing(Path(folder), every_seconds=10.0)
+        ...     detector = DAGMM(epochs=2, random_state=0).fit(rows, checkpoint=place)
+        ...     (Path(folder) / FILE).exists()
+        True
+
     Attributes:
         folder: made when missing; one training run has one folder.
         every_seconds: time between two checkpoints; 0 for one after every piece of work.

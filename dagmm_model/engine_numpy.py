@@ -306,22 +306,17 @@ class NumpyEngine:
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """See `dagmm_model.engine.Engine.state`."""
-        state: dict[str, NDArray[np.generic]] = {
-            "steps": np.array(self._steps),
-            "jitter": np.array(self.jitter),
-        }
-        for kind, flat in self._tables().items():
-            state |= {f"{kind}.{name}": value for name, value in self._read(flat).items()}
-        return state
+        tables: dict[str, NDArray[np.generic]] = {n: t.copy() for n, t in self._tables().items()}
+        return tables | {"steps": np.array(self._steps), "jitter": np.array(self.jitter)}
 
     def load(self, state: dict[str, NDArray[np.generic]]) -> None:
         """See `dagmm_model.engine.Engine.load`."""
         self._steps, self.jitter = int(state["steps"]), float(state["jitter"])
-        for kind, flat in self._tables().items():
-            self._write(flat, {name: state[f"{kind}.{name}"] for name in self._shapes})  # type: ignore[misc]
+        for name, table in self._tables().items():
+            table[...] = state[name]
 
     def _tables(self) -> dict[str, Array]:
-        return {"parameter": self._flat, "first": self._first, "second": self._second}
+        return {"parameters": self._flat, "first": self._first, "second": self._second}
 
     def mixture(self) -> tuple[Float, Float]:
         """See `dagmm_model.engine.Engine.mixture`."""

@@ -43,6 +43,12 @@ class MixtureError(ValueError):
 class Moments:
     """Mergeable statistics of K components: soft counts, means, centred second moments.
 
+    Example:
+        >>> z, gamma = np.array([[0.0], [2.0], [4.0]]), np.ones((3, 1))
+        >>> parts = Moments.of(z[:1], gamma[:1]).merge(Moments.of(z[1:], gamma[1:]))
+        >>> parts.mixture(jitter=0.0).sigma.round(6).tolist()
+        [[[2.666667]]]
+
     Attributes:
         weight: ``(K,)`` sums of the (weighted) memberships.
         mean: ``(K, L)`` component means.
@@ -155,6 +161,11 @@ class Mixture:
     The covariance used is ``sigma + jitter * diag(v)``, with v the variance of each coordinate
     over all rows, at least `VARIANCE_FLOOR`. It is relative to the scale of each coordinate, so
     the jitter means the same for a latent of any unit.
+
+    Example:
+        >>> standard = Mixture(np.ones(1), np.zeros((1, 2)), np.eye(2)[None], 0.0)
+        >>> standard.energy(np.array([[0.0, 0.0], [1e6, 0.0]])).round(3).tolist()
+        [1.838, 500000000001.838]
 
     Attributes:
         phi: ``(K,)`` shares, summing to one; 0 marks an empty component.

@@ -326,9 +326,14 @@ def test_threads_do_not_change_an_energy(fitted):
     with threadpool_limits(1, user_api="blas"):
         alone = fitted.energy(x)
     np.testing.assert_array_equal(fitted.energy(x), alone)
+
+
+def test_a_value_that_cannot_be_scored_is_named_with_its_row():
+    x = rows_of(n=5000, seed=4)
     x[4321, 2] = 1e300
+    detector = DAGMM(scaling="standard", **QUICK).fit(rows_of())
     with pytest.raises(ValueError, match="row 4321, column 2"):
-        fitted.energy(x)
+        detector.energy(x)
 
 
 def test_explain_names_the_column_through_the_rotation():
