@@ -78,11 +78,14 @@ def holds(text: str, table: pa.Table | pa.RecordBatch) -> pa.ChunkedArray | pa.A
     import pyarrow as pa
 
     try:
-        return _evaluate(parse(text), table)
+        result = _evaluate(parse(text), table)
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise ValueError(
             f"condition {text!r} does not fit its columns' types: {str(error).splitlines()[0]}"
         ) from error
+    if not pa.types.is_boolean(result.type):
+        raise ValueError(f"condition {text!r} does not fit its columns' types: not true or false")
+    return result
 
 
 def _column(node: ast.AST) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -45,8 +46,9 @@ class RowSorter:
         self._examples: dict[str, list[str]] = {rule.key: [] for rule in rules}
         self._unparsed: dict[str, list[Any]] = {}  # column -> [count, examples]
         self._missing_only: dict[str, int] = {}
-        self._valid_part = out_dir / ".valid.parquet.part"
-        self._quarantine_part = out_dir / ".quarantine.parquet.part"
+        mine = uuid4().hex[:8]  # two runs may write to one folder; the later rename wins
+        self._valid_part = out_dir / f".valid.{mine}.part"
+        self._quarantine_part = out_dir / f".quarantine.{mine}.part"
         index = schema.get_field_index(UNPARSED_COLUMN)
         self._valid_schema = schema.remove(index)
         self._quarantine_schema = schema.append(pa.field(REASONS, pa.list_(pa.string())))

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from data_checks.columns import FLOAT32_MAX, Column, Severity
 from data_checks.contract import ANOMALY_COLUMN, UNPARSED_COLUMN, Contract
+from data_checks.errors import ContractError
 from data_checks.expressions import holds
 
 RuleKind = Literal["parsed", "present", "range", "vocabulary", "unique", "label", "rule"]
@@ -133,9 +134,15 @@ def broken(rule: RowRule, table: pa.Table, repeated: Mapping[str, pa.Array]) -> 
 
     Returns:
         Boolean (n,), true where the rule is broken.
+
+    Raises:
+        ContractError: the condition of a cross-column rule does not fit its columns' types.
     """
     if rule.kind == "rule":
-        return _false(holds(rule.check, table))
+        try:
+            return _false(holds(rule.check, table))
+        except ValueError as error:
+            raise ContractError(f"rule '{rule.column}': {error}; correct the contract.") from error
     column = table.column(rule.column)
     match rule.kind:
         case "parsed":

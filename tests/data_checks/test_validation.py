@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_checks.contract import Contract, load_contract
-from data_checks.errors import SourceError, ValidationDisagreementError
+from data_checks.errors import ContractError, SourceError, ValidationDisagreementError
 from data_checks.integrity import sha256_of
 from data_checks.report import ValidationReport
 from data_checks.sources import ingest
@@ -221,6 +221,16 @@ def test_a_file_that_changed_since_it_was_ingested_is_refused(tmp_path: Path) ->
     (tmp_path / "t.parquet").write_bytes(b"PAR1")
     with pytest.raises(SourceError, match="not a readable Parquet"):
         validate(tmp_path / "t.parquet", small_contract(), tmp_path / "out")
+
+
+@pytest.mark.parametrize("condition", ["kind > 1", "when == 'x'", "ok + 1 > 2", "amount"])
+def test_a_rule_that_does_not_fit_its_columns_is_the_contracts_fault(
+    tmp_path: Path, condition: str
+) -> None:
+    contract = small_contract(rules=[{"name": "odd", "check": condition}])
+    with pytest.raises(ContractError, match="rule 'odd'"):
+        check(small_frame(), tmp_path, contract)
+    assert not list((tmp_path / "out").glob(".*"))
 
 
 @given(values=st.lists(st.sampled_from([*"abcdefgh", None]), max_size=12))
