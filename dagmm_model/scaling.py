@@ -19,11 +19,12 @@ LARGEST = 1e100
 NORMAL_IQR = 1.349
 """Interquartile range of a normal distribution of deviation 1."""
 
-SOFTNESS = 5.0
+SOFTNESS = 4.5
 """Robust deviations up to about which whitened scaling is linear."""
 
-WHITEN_FLOOR = 1e-3
-"""Share of the mean variance that is added to the variance of each principal axis."""
+WHITEN_FLOOR = 1e-4
+"""Share of the mean variance that is added to the variance of each principal axis; to it comes
+twice the cube of columns per row: with fewer rows than columns the whitening fades out."""
 
 BLOCK = 4096
 """Rows of a block where the whole table is read."""
@@ -58,7 +59,7 @@ class Scaler:
         coincide is divided by its standard deviation; a constant column is only centred.
         ``whitened`` is `SOFTNESS` times the arcsinh of the robust deviations over it, then a
         rotation to the principal axes, each divided by the root of its variance plus a floor: the
-        mean variance times `WHITEN_FLOOR` and twice the square of columns per row.
+        mean variance times `WHITEN_FLOOR` and twice the cube of columns per row.
         """
         width = x.shape[1]
         if kind == "none":
@@ -127,7 +128,7 @@ def _whitened(plain: Scaler, x: Rows) -> Scaler:
     n, width = x.shape
     mean, covariance = covariance_of(lambda part: plain.transform(x[part]), n, width)
     variances, axes = principal_axes(covariance)
-    floor = variances.mean() * (WHITEN_FLOOR + 2.0 * (width / n) ** 2)
+    floor = variances.mean() * (WHITEN_FLOOR + 2.0 * (width / n) ** 3)
     deviations = np.sqrt(variances + floor) if floor > 0 else np.ones(width)
     rotation, back = axes / deviations, (axes * deviations).T
     return Scaler(plain.kind, plain.centre, plain.scale, mean, rotation, back)

