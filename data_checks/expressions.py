@@ -52,6 +52,8 @@ def parse(text: str) -> ast.expr:
     if sum(1 for _ in ast.walk(tree)) > _MAX_NODES:
         raise ValueError("condition has too many parts; write several rules")
     _check(tree)
+    if not any(_column(node) for node in ast.walk(tree)):
+        raise ValueError(f"condition {text!r} reads no column")
     if not _is_condition(tree):
         raise ValueError(f"condition {text!r} is not true or false")
     return tree

@@ -84,6 +84,7 @@ def test_the_grammar(text: str, expected: list) -> None:
         "abs(a, b) > 1",
         "abs(x=1) > 0",
         "a is b",
+        "1 < 2",
         "a in b",
         "a + 1",
         "'text'",
