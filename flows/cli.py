@@ -38,6 +38,9 @@ Download = Annotated[
 Dataset = Annotated[
     str, typer.Argument(help="Shipped contract (wdbc, thyroid, …) or contract file.")
 ]
+DeploymentFile = Annotated[
+    Path | None, typer.Option("--file", help="A prefect.yaml instead of the shipped one.")
+]
 Name = Annotated[str, typer.Argument(help="Registered model, e.g. dagmm-wdbc.")]
 
 
@@ -242,6 +245,31 @@ def history(name: Name, as_json: Json = False, debug: Debug = False, quiet: Quie
     from flows.summary import render_history
 
     typer.echo(render_history(name, decisions, moved))
+
+
+@app.command()
+def deploy(
+    file: DeploymentFile = None, as_json: Json = False, debug: Debug = False, quiet: Quiet = False
+) -> None:
+    """Create or update the scheduled deployments on the Prefect server."""
+    settings = _prepare(as_json=as_json, debug=debug, quiet=quiet)
+    from flows.deployments import deploy as work
+
+    names = work(settings, file)
+    if as_json:
+        _print_json({"deployments": names})
+    else:
+        typer.echo("\n".join(f"Deployed   {name}" for name in names))
+        typer.echo("Next       prefect worker start --pool dagmm")
+
+
+@app.command()
+def serve(file: DeploymentFile = None, debug: Debug = False, quiet: Quiet = False) -> None:
+    """Run the schedules here, in one process, until Ctrl-C."""
+    settings = _prepare(as_json=False, debug=debug, quiet=quiet)
+    from flows.deployments import serve as work
+
+    work(settings, file)
 
 
 @app.command()

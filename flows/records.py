@@ -165,12 +165,33 @@ class RegisterRecord(StageRecord):
 
 
 class GateResult(StageRecord):
-    """One condition of promotion; `measured` is False where there was nothing to measure."""
+    """One condition of promotion; `measured` is False where there was nothing to measure.
+
+    A gate that failed stays failed when it is overridden; `overridden` then says by whom and why.
+    """
 
     gate: str
     passed: bool
     measured: bool
     message: str
+    overridden: str = ""
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether this gate alone forbids the promotion."""
+        return not self.passed and not self.overridden
+
+
+Decision = Literal[
+    "promoted",
+    "rejected",
+    "pending approval",
+    "returned",
+    "unchanged",
+    "registered only",
+    "rolled back",
+]
+"""`returned`: the switch was made, the model did not answer as recorded, and it was undone."""
 
 
 class PromoteRecord(StageRecord):
@@ -178,13 +199,15 @@ class PromoteRecord(StageRecord):
 
     name: str
     version: int
-    decision: Literal["promoted", "rejected", "unchanged", "registered only", "rolled back"]
+    decision: Decision
     previous: int | None
     gates: tuple[GateResult, ...]
     reasons: tuple[str, ...]
+    evidence_sha256: str = ""
+    rehearsal: bool = False
 
     def summary(self) -> str:
-        return self.decision
+        return f"would be {self.decision}" if self.rehearsal else self.decision
 
 
 class TrainResult(BaseModel):

@@ -30,17 +30,7 @@ def serve_pages(settings: Settings) -> None:
         )
     typer.echo(f"MLflow   {settings.mlflow_url}/#/experiments?workflowType=machine_learning")
     if settings.prefect_api_url is None:
-        servers["Prefect"] = _start(
-            *(
-                "prefect",
-                "server",
-                "start",
-                "--host",
-                "127.0.0.1",
-                "--port",
-                str(settings.prefect_port),
-            )
-        )
+        servers["Prefect"] = start_prefect(settings)
         typer.echo(f"Prefect  http://127.0.0.1:{settings.prefect_port}")
     else:
         typer.echo(f"Prefect  {settings.prefect_api_url.removesuffix('/api')}")
@@ -59,6 +49,12 @@ def serve_pages(settings: Settings) -> None:
             server.terminate()
         for server in servers.values():
             server.wait()
+
+
+def start_prefect(settings: Settings) -> subprocess.Popen[bytes]:
+    """Start a Prefect server on loopback, on the database under `home`."""
+    port = str(settings.prefect_port)
+    return _start("prefect", "server", "start", "--host", "127.0.0.1", "--port", port)
 
 
 def _start(name: str, *arguments: str) -> subprocess.Popen[bytes]:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import shutil
+import tempfile
 from pathlib import Path
 
 import mlflow
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from mlflow.tracking import MlflowClient
 
 from data_checks.contract import Contract
+from flows import evidence as bound
 from flows import packaging, registry, tracking
 from flows.config import TrainConfig
-from flows.features import model_input, read_rows
+from flows.features import as_frame, labels_of, model_input, read_rows
 from flows.records import Evidence, RegisterRecord
+from flows.stages.fit import load_encoder
 from flows.stages.split import positions
 from flows.summary import metric_values, model_card
 from flows.workspace import RunFolder
 
-EVALUATION = "evaluation"
 EXAMPLE_ROWS = 5
 
 
@@ -35,10 +38,6 @@ def register(
     name = config.model_name or f"dagmm-{contract.name}"
     parts, bundle = evidence.split, Path(evidence.calibrate.bundle)
     test = read_rows(evidence.validation.path, contract, positions(parts, "test"))
-    rows = run.path / "test_rows.parquet"
-    pq.write_table(test, rows, compression="zstd")
-    for file in (rows, evidence.evaluate.energies, bundle / "contract.json"):
-        client.log_artifact(run_id, str(file), EVALUATION)
     digests = {
         "config_sha256": config.digest,
         "contract_sha256": contract.digest,
@@ -48,20 +47,28 @@ def register(
         "validation_sha256": parts.validation_sha256,
         "test_sha256": parts.test_sha256,
     }
-    commit, dirty = tracking.git_state()
-    document = {
-        **digests,
-        "git_commit": commit,
-        "git_dirty": dirty,
-        "config": config.model_dump(mode="json"),
-        **evidence.model_dump(mode="json"),
-    }
-    client.log_text(run_id, json.dumps(document, indent=2), "evidence.json")
     example = model_input(test.slice(0, EXAMPLE_ROWS), contract)
     model_id = (
         _logged_model(client, run_id)
         or packaging.log_model(bundle, contract, example, run_id).model_id
     )
+    files = _evaluation_files(run, contract, config, evidence, test)
+    client.log_artifacts(run_id, str(files), bound.EVALUATION)
+    commit, dirty = tracking.git_state()
+    document = {
+        **digests,
+        "git_commit": commit,
+        "git_dirty": dirty,
+        "requested_by": client.get_run(run_id).data.tags.get("mlflow.user", ""),
+        "environment": bound.environment(evidence.fit.device),
+        "config": config.model_dump(mode="json"),
+        **evidence.model_dump(mode="json"),
+    }
+    with tempfile.TemporaryDirectory() as scratch:
+        # The model as promotion will see it: fetched from the store.
+        model = bound.fetch(f"models:/{model_id}", Path(scratch) / "model")
+        text, sha256 = bound.seal(document, model, files, run_id, model_id)
+    client.log_text(run_id, text, bound.EVIDENCE)
     dataset = tracking.dataset_of(contract, test, parts.test_sha256, f"{contract.name}-test")
     tracking.log_dataset(client, run_id, dataset, "evaluation")
     # Logged again with model and rows, so that the model's own page shows them.
@@ -81,6 +88,8 @@ def register(
             **{f"dagmm.{key}": value for key, value in digests.items()},
         },
     )
+    # Last, and again after a crash: only what is complete carries the seal.
+    client.set_model_version_tag(name, str(version), bound.EVIDENCE_TAG, sha256)
     client.update_model_version(name, str(version), model_card(contract, config, evidence))
     client.set_registered_model_alias(name, registry.CHALLENGER, str(version))
     return RegisterRecord(
@@ -93,6 +102,36 @@ def register(
     )
 
 
+def _evaluation_files(
+    run: RunFolder,
+    contract: Contract,
+    config: TrainConfig,
+    evidence: Evidence,
+    test: pa.Table,
+) -> Path:
+    """Everything that promotion needs to judge the version again, in one folder."""
+    folder = run.path / bound.EVALUATION
+    folder.mkdir(exist_ok=True)
+    pq.write_table(test, folder / bound.ROWS, compression="zstd")
+    shutil.copy(evidence.evaluate.energies, folder / bound.ENERGIES)
+    shutil.copy(Path(evidence.calibrate.bundle) / "contract.json", folder / bound.CONTRACT)
+    recorded, _ = recorded_energies(folder)
+    frame = model_input(test, contract)
+    bound.write_canary(frame, recorded, folder / bound.CANARY)
+    labels = labels_of(test)
+    if labels is not None and 0 < labels.sum() < len(labels):
+        train = read_rows(evidence.validation.path, contract, positions(evidence.split, "train"))
+        bound.write_rivals(
+            load_encoder(run),
+            as_frame(train),
+            as_frame(test),
+            labels,
+            config.seed,
+            folder / bound.RIVALS,
+        )
+    return folder
+
+
 def _logged_model(client: MlflowClient, run_id: str) -> str | None:
     """Id of the complete model that an interrupted attempt has logged already."""
     experiment = client.get_run(run_id).info.experiment_id
@@ -103,6 +142,6 @@ def _logged_model(client: MlflowClient, run_id: str) -> str | None:
 
 def recorded_energies(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """Energies and labels of the evaluation rows as recorded at training."""
-    table = pq.read_table(folder / "test_energies.parquet")
+    table = pq.read_table(folder / bound.ENERGIES)
     labels = table.column("label").to_numpy() if "label" in table.column_names else None
     return table.column("energy").to_numpy(), labels

@@ -1,0 +1,229 @@
+"""What was found out about a version, bound to the bytes it was found out on.
+
+`evidence.json` carries the digest of the model's files and of every evaluation file; its own
+digest is a tag of the version. So whoever changes one byte of any of them is found out, unless
+they also hold the right to write tags in the registry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+import time
+from collections.abc import Mapping
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from flows.workspace import sha256_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dagmm_model.preprocessing import Encoder
+    from flows.registry import ModelVersion
+
+EVIDENCE, EVALUATION = "evidence.json", "evaluation"
+EVIDENCE_TAG = "dagmm.evidence_sha256"
+ROWS, ENERGIES, RIVALS, CONTRACT, CANARY = (
+    "test_rows.parquet",
+    "test_energies.parquet",
+    "rival_energies.parquet",
+    "contract.json",
+    "canary.json",
+)
+FILES = {
+    ROWS: "the evaluation rows",
+    ENERGIES: "the recorded energies",
+    RIVALS: "the energies of the simple detectors",
+    CONTRACT: "the contract",
+    CANARY: "the canary batch",
+}
+CANARY_ROWS = 20
+RIVAL_ROWS = 20_000
+ADDED_BY_LOADING = {"registered_model_meta", "__pycache__"}
+"""MLflow and Python write these into a model's folder when it is loaded; `fetch` drops them."""
+PACKAGES = ("mlflow", "numpy", "pandas", "prefect", "scikit-learn", "torch")
+
+
+def fetch(uri: str, folder: Path) -> Path:
+    """Copy a model from its store, without what loading it there has added.
+
+    Args:
+        uri: ``models:/...``
+        folder: Where to copy it to; made when it is not there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    found = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
+    for cache in list(found.rglob("__pycache__")):
+        shutil.rmtree(cache)  # compiled code would run in place of the source that was digested
+    return found
+
+
+def model_sha256(folder: Path) -> str:
+    """sha256 of the names and bytes of a model's files."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = file.relative_to(folder)
+        if not ADDED_BY_LOADING & set(name.parts):
+            digest.update(name.as_posix().encode() + b"\0")
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def config_sha256(config: Mapping[str, Any]) -> str:
+    """sha256 of the canonical JSON of a configuration, as `TrainConfig.digest`."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+
+
+def environment(device: str) -> dict[str, str]:
+    """Where and with what the version was made."""
+    return {
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "device": device,
+        **{name: installed(name) for name in PACKAGES},
+    }
+
+
+def write_canary(frame: pd.DataFrame, energies: np.ndarray, path: Path) -> None:
+    """Keep a few rows over the whole range of energies, with the energies recorded for them.
+
+    Args:
+        frame: Raw feature columns of the evaluation rows.
+        energies: Recorded energies of the same rows, float64 of shape ``(rows,)``.
+        path: JSON file to write.
+    """
+    places = np.linspace(0, len(energies) - 1, min(CANARY_ROWS, len(energies))).astype(int)
+    rows = np.argsort(energies, kind="stable")[places]
+    chosen = frame.iloc[rows]
+    document = {
+        "columns": list(chosen.columns),
+        "data": [
+            [None if value != value else value for value in row]  # NaN is not JSON
+            for row in chosen.to_dict("split")["data"]
+        ],
+        "energy": energies[rows].tolist(),
+    }
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+
+def write_rivals(
+    encoder: Encoder, train: Any, test: Any, labels: np.ndarray, seed: int, path: Path
+) -> None:
+    """Fit the simple detectors on the training rows and keep their energies of evaluation rows.
+
+    Of more than `RIVAL_ROWS` evaluation rows a sample is scored, with the share of anomalies kept.
+
+    Args:
+        encoder: The version's own encoder.
+        train: Raw training rows, normal only.
+        test: Raw evaluation rows.
+        labels: True for anomalous evaluation rows, shape ``(rows,)``.
+        seed: Of the detectors that draw.
+        path: Parquet to write: position among the evaluation rows, and a column a detector.
+    """
+    from dagmm_model.rivals.simple import SIMPLE, NotEnoughRowsError
+
+    positions = _sample(labels, seed)
+    matrix = encoder.encode(train)
+    rows = encoder.encode(test.iloc[positions])
+    columns: dict[str, np.ndarray] = {"position": positions}
+    for name, make in SIMPLE.items():
+        try:
+            columns[name] = make(seed).fit(matrix).energy(rows)
+        except NotEnoughRowsError:
+            continue  # so few rows that the detector does not exist: there is nothing to beat
+    pq.write_table(pa.table(columns), path)
+
+
+def _sample(labels: np.ndarray, seed: int) -> np.ndarray:
+    if len(labels) <= RIVAL_ROWS:
+        return np.arange(len(labels))
+    rng = np.random.default_rng(seed)
+    kept = [
+        rng.choice(rows, max(1, round(len(rows) * RIVAL_ROWS / len(labels))), replace=False)
+        for rows in (np.flatnonzero(labels), np.flatnonzero(~labels))
+        if len(rows)
+    ]
+    return np.sort(np.concatenate(kept))
+
+
+def seal(
+    document: Mapping[str, Any], model: Path, files: Path, run_id: str, model_id: str
+) -> tuple[str, str]:
+    """Text of `evidence.json` and its sha256.
+
+    Args:
+        document: Everything that was found out.
+        model: Folder of the logged model.
+        files: Folder with the evaluation files.
+        run_id: Run that owns the model.
+        model_id: The logged model.
+    """
+    sealed = {
+        "format": 2,
+        "created": time.time(),
+        "run_id": run_id,
+        "model_id": model_id,
+        "model_sha256": model_sha256(model),
+        "files": {name: sha256_of(files / name) for name in FILES if (files / name).exists()},
+        **document,
+    }
+    text = json.dumps(sealed, indent=2)
+    return text, hashlib.sha256(text.encode()).hexdigest()
+
+
+def broken(
+    text: str, version: ModelVersion, model: Path, files: Path, *, max_days: float, now: float
+) -> tuple[str, ...]:
+    """Every way in which the bytes differ from what the evidence was made on.
+
+    Args:
+        text: `evidence.json` as downloaded.
+        version: The registered version with its tags.
+        model: Folder of the downloaded model.
+        files: Folder of the downloaded evaluation files.
+        max_days: Oldest evidence accepted.
+        now: Seconds since 1970.
+
+    Returns:
+        One sentence for each difference; none when everything holds.
+    """
+    found = json.loads(text)
+    tag = version.tags.get(EVIDENCE_TAG)
+    if found.get("format") != 2 or tag is None:
+        return ("the version carries no sealed evidence; train it again",)
+    problems = []
+    if found["run_id"] != version.run_id:
+        problems.append(
+            "the evidence is of an older evaluation: "
+            f"of run {found['run_id']}, not {version.run_id}"
+        )
+    if (now - found["created"]) / 86_400 > max_days:
+        problems.append(
+            f"the evaluation is older than {max_days:g} days: evaluate again by training again"
+        )
+    if config_sha256(found["config"]) != version.tags.get("dagmm.config_sha256"):
+        problems.append("the configuration was changed after the training")
+    for name, what in FILES.items():
+        recorded = found["files"].get(name)
+        if recorded is None:
+            continue
+        if not (files / name).exists():
+            problems.append(f"{what} ({name}) are gone")
+        elif sha256_of(files / name) != recorded:
+            problems.append(f"{what} ({name}) were changed after the evaluation")
+    if model_sha256(model) != found["model_sha256"]:
+        problems.append("the model's files are not those that were evaluated")
+    # Said only where nothing better can be said: a changed part changes the whole as well.
+    if not problems and hashlib.sha256(text.encode()).hexdigest() != tag:
+        problems.append("evidence.json was changed after the registration")
+    return tuple(problems)

@@ -1,0 +1,179 @@
+"""Whose turn it is to move `production`, among all processes that share a tracking store.
+
+MLflow's alias write has no compare-and-swap, but one of its writes can be won only once: the
+parameters of a run are write-once, by a primary key of the database. So every model has one run,
+its ledger, and turn n belongs to whoever wrote the parameter `turn/n` first. Nothing is ever
+deleted, so a turn can be neither won twice nor confused with an older one.
+
+A turn ends with the parameter `end/n`. The holder's heartbeat is a tag; a waiter that has seen no
+new beat for `STALE_SECONDS` by its own clock (clocks of hosts are never compared) takes the next
+turn. On the same host a dead process is known at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from flows.errors import UsageError
+from flows.settings import Settings
+from flows.tracking import experiment_id
+
+PROMOTIONS = "promotions"
+LEDGER_TAG = "dagmm.ledger"
+BEAT_SECONDS, STALE_SECONDS, WAIT_SECONDS = 3.0, 30.0, 180.0
+POLL_SECONDS = 0.1
+
+
+class LostTurn(RuntimeError):
+    """Somebody else took the next turn, because this process had stopped for too long."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A turn that was won; later turns have larger numbers."""
+
+    number: int
+    check: Callable[[], None]
+    """Raises `LostTurn` when somebody else has taken the next one."""
+
+
+@contextmanager
+def turn(client: MlflowClient, settings: Settings, name: str, purpose: str) -> Iterator[Turn]:
+    """Wait for, hold and end a turn on a model.
+
+    Args:
+        client: Registry.
+        settings: Where the embedded store keeps artifacts.
+        name: Registered model.
+        purpose: What for; stored with the turn.
+
+    Raises:
+        UsageError: It was not our turn within `WAIT_SECONDS`.
+    """
+    ledger = _ledger(client, settings, name)
+    number = _win(client, ledger, name, purpose)
+    ended = threading.Event()
+    beating = threading.Thread(target=_beat, args=(client, ledger, number, ended), daemon=True)
+    beating.start()
+
+    def check() -> None:
+        if _last(client, ledger)[0] != number:
+            raise LostTurn(f"another process took over turn {number + 1} of {name!r}")
+
+    try:
+        yield Turn(number, check)
+    finally:
+        ended.set()
+        beating.join()
+        client.log_param(ledger, _key("end", number), str(time.time()))
+
+
+def _key(kind: str, number: int) -> str:
+    return f"{kind}/{number:06d}"
+
+
+def _ledger(client: MlflowClient, settings: Settings, name: str) -> str:
+    """Id of the model's ledger, a run that exists once because an experiment's name does."""
+    anchor = f"{PROMOTIONS} of {name}"
+    found = client.get_experiment_by_name(anchor)
+    if found is None:
+        decisions = experiment_id(client, settings, PROMOTIONS)
+        tags = {LEDGER_TAG: name, "mlflow.note.content": __doc__ or ""}
+        run_id = client.create_run(decisions, tags=tags, run_name=f"{name} ledger").info.run_id
+        client.set_terminated(run_id)
+        try:
+            client.create_experiment(anchor, tags={LEDGER_TAG: run_id})
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            client.delete_run(run_id)  # another process was first
+        found = client.get_experiment_by_name(anchor)
+    return found.tags[LEDGER_TAG]
+
+
+def _last(client: MlflowClient, ledger: str) -> tuple[int, dict[str, str], bool, str]:
+    """Number, owner and end of the last turn, and its heartbeat."""
+    data = client.get_run(ledger).data
+    number = max((int(k[5:]) for k in data.params if k.startswith("turn/")), default=0)
+    owner = json.loads(data.params.get(_key("turn", number), "{}"))
+    beat = data.tags.get("beat", "")
+    return number, owner, number == 0 or _key("end", number) in data.params, beat
+
+
+def _win(client: MlflowClient, ledger: str, name: str, purpose: str) -> int:
+    deadline = time.monotonic() + WAIT_SECONDS
+    me = json.dumps({**_identity(), "token": uuid.uuid4().hex, "purpose": purpose})
+    seen, since = ("", 0), time.monotonic()
+    while True:
+        number, owner, ended, beat = _last(client, ledger)
+        if (beat, number) != seen:
+            seen, since = (beat, number), time.monotonic()
+        silent = time.monotonic() - since > STALE_SECONDS
+        if (ended or silent or _dead(owner)) and _claim(client, ledger, number + 1, me):
+            return number + 1
+        if time.monotonic() > deadline:
+            raise UsageError(
+                f"{owner.get('purpose', 'another decision')} on {name!r} by process "
+                f"{owner.get('pid')} on {owner.get('host')} has been running for "
+                f"{WAIT_SECONDS:.0f} s; try again when it has ended"
+            )
+        time.sleep(POLL_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
+
+
+def _claim(client: MlflowClient, ledger: str, number: int, me: str) -> bool:
+    """Write the turn's parameter; whoever is second finds another value there."""
+    try:
+        client.log_param(ledger, _key("turn", number), me, synchronous=True)
+    except MlflowException:
+        if _key("turn", number) not in client.get_run(ledger).data.params:
+            raise
+    return client.get_run(ledger).data.params[_key("turn", number)] == me
+
+
+def _beat(client: MlflowClient, ledger: str, number: int, ended: threading.Event) -> None:
+    beats = 0
+    while not ended.wait(BEAT_SECONDS):
+        beats += 1
+        try:
+            client.set_tag(ledger, "beat", f"{number}/{beats}")
+        except (MlflowException, OSError):
+            continue  # missed beats are what the waiters watch for
+
+
+def _identity() -> dict[str, object]:
+    process = psutil.Process()
+    return {"host": _host(), "pid": process.pid, "started": process.create_time()}
+
+
+def _host() -> str:
+    """Name of this host, told apart from containers that share it or its name."""
+    space = Path("/proc/self/ns/pid")
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    parts = [socket.gethostname(), boot.read_text().strip() if boot.exists() else ""]
+    return "/".join([*parts, str(space.readlink()) if space.is_symlink() else str(os.name)])
+
+
+def _dead(owner: dict[str, object]) -> bool:
+    """Whether the owner is a process of this host that has ended; other hosts are never judged."""
+    if owner.get("host") != _host():
+        return False
+    try:
+        process = psutil.Process(int(str(owner["pid"])))
+        same = abs(process.create_time() - float(str(owner["started"]))) < 1
+        return not same or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

@@ -1,0 +1,39 @@
+"""Batch scoring as a flow; `flows.scoring` itself stays free of Prefect, to start quickly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+
+from flows.scoring import ScoreReport
+from flows.scoring import score as work
+from flows.settings import Settings
+
+
+@flow(name="score")
+def score(source: str, output: str, model: str) -> ScoreReport:
+    """Score raw rows with a registered model.
+
+    Args:
+        source: File, folder, glob or URL with raw rows.
+        output: Result file, `.parquet` or `.csv`.
+        model: `models:/NAME@ALIAS`, resolved once at the start.
+    """
+    report = work(source, Path(output), model, Settings())
+    create_markdown_artifact(
+        key="scoring-summary",
+        markdown="\n".join(f"- {line}" for line in report.text().splitlines()),
+        description=f"{report.model}: {report.anomalies:,} anomalies in {report.rows:,} rows",
+    )
+    return report
+
+
+def deployable(entrypoint: str) -> Any:
+    """The flow behind an entry point of `prefect.yaml`."""
+    from flows.training import train
+
+    flows = {"flows/training.py:train": train, "flows/scheduled.py:score": score}
+    return flows[entrypoint]

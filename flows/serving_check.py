@@ -1,0 +1,168 @@
+"""A model served as it will be: a fresh process, real HTTP, the CPU only, a bounded time.
+
+The process starts while the other gates are judged. It gets the verified copy of the model, so
+what answers is what was digested, with the code that travels with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from flows.config import PromotionPolicy
+from flows.gates import SAME_ENERGY, largest_difference, result
+from flows.records import GateResult
+
+GATE = "served in a fresh process"
+REQUESTS = 40
+LOG_TAIL = 600
+
+
+class _NotServed(Exception):
+    """The process ended, or did not answer in time."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A model being served on loopback."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+    deadline: float
+
+    def _left(self) -> float:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise _NotServed("no answer in time")
+        return left
+
+    def post(self, body: bytes) -> tuple[int, Any]:
+        """Status and JSON answer of one request to ``/invocations``."""
+        request = urllib.request.Request(  # noqa: S310
+            f"http://127.0.0.1:{self.port}/invocations",
+            data=body,
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            with _OPENER.open(request, timeout=self._left()) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, None
+
+    def wait(self) -> None:
+        """Return when the model is loaded."""
+        while True:
+            if self.process.poll() is not None:
+                tail = self.log.read_text(encoding="utf-8", errors="replace")[-LOG_TAIL:]
+                raise _NotServed(f"the process ended with code {self.process.returncode}: {tail}")
+            try:
+                with _OPENER.open(f"http://127.0.0.1:{self.port}/ping", timeout=self._left()):
+                    return
+            except OSError:
+                time.sleep(min(0.2, self._left()))
+
+    def memory_mb(self) -> float:
+        """Resident memory of the process and its children, MB of 10**6 bytes."""
+        parent = psutil.Process(self.process.pid)
+        return sum(p.memory_info().rss for p in [parent, *parent.children(recursive=True)]) / 1e6
+
+
+# Loopback must not go through a proxy that the environment names.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@contextmanager
+def serving(model: Path, scratch: Path, seconds: float) -> Iterator[Server]:
+    """Start `mlflow models serve` on a model folder; end it, children included, on leaving."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = scratch / "serving.log"
+    binaries = Path(sys.executable).parent
+    environment = {
+        **os.environ,
+        "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}",  # mlflow calls uvicorn
+        "CUDA_VISIBLE_DEVICES": "",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", str(model)]
+    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
+    with log.open("wb") as stream:
+        process = subprocess.Popen(  # noqa: S603
+            command, env=environment, stdout=stream, stderr=stream, start_new_session=True
+        )
+    try:
+        yield Server(process, port, log, time.monotonic() + seconds)
+    finally:
+        for sent in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(process.pid, sent)
+                process.wait(5)
+            except ProcessLookupError:
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        process.wait(10)
+
+
+def judge(server: Server, canary: dict[str, Any], policy: PromotionPolicy) -> GateResult:
+    """Query a served model: the canary batch, a malformed request, latency and memory."""
+    try:
+        server.wait()
+        return _queried(server, canary, policy)
+    except (_NotServed, OSError, ValueError, KeyError, TypeError, psutil.Error) as error:
+        return result(GATE, False, f"{type(error).__name__.strip('_')}: {error}")
+
+
+def _queried(server: Server, canary: dict[str, Any], policy: PromotionPolicy) -> GateResult:
+    columns, rows = canary["columns"], canary["data"]
+    status, answer = server.post(_body(columns, rows))
+    if status != 200:
+        return result(GATE, False, f"the canary batch was answered with status {status}")
+    energies = np.array([row["energy"] for row in answer["predictions"]], dtype=np.float64)
+    worst = largest_difference(energies, np.array(canary["energy"]))
+    malformed = _body(columns[1:], [row[1:] for row in rows])
+    refused, _ = server.post(malformed)
+    times = []
+    one = _body(columns, rows[:1])
+    for _ in range(REQUESTS):
+        started = time.perf_counter()
+        server.post(one)
+        times.append(time.perf_counter() - started)
+    latency = float(np.quantile(times, 0.95)) * 1000
+    memory = server.memory_mb()
+    faults = [
+        text
+        for failed, text in (
+            (not worst <= SAME_ENERGY, "the canary batch got other energies than recorded"),
+            (not 400 <= refused < 500, f"a request without {columns[0]!r} got status {refused}"),
+            (latency > policy.max_latency_ms, f"slower than {policy.max_latency_ms:g} ms"),
+            (memory > policy.max_memory_mb, f"larger than {policy.max_memory_mb:g} MB"),
+        )
+        if failed
+    ]
+    figures = (
+        f"{len(rows)} canary rows, largest difference {worst:.1e}; malformed request {refused}; "
+        f"p95 {latency:.0f} ms; {memory:.0f} MB"
+    )
+    return result(GATE, not faults, "; ".join([*faults, figures]))
+
+
+def _body(columns: list[str], rows: list[list[Any]]) -> bytes:
+    return json.dumps({"dataframe_split": {"columns": columns, "data": rows}}).encode()

@@ -1,0 +1,88 @@
+"""Schedules on a real Prefect server: applied, applied again, served, fired."""
+
+import os
+import signal
+import time
+import urllib.request
+
+import pytest
+import yaml
+
+from tests.flows.conftest import FAST, _free_port
+
+
+def _api(url: str, path: str, body: dict) -> list:
+    import json
+
+    request = urllib.request.Request(
+        f"{url}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def test_deploy_is_idempotent_and_sets_schedules_and_limits(dagmm, prefect_server):
+    for _ in range(2):
+        outcome = dagmm("deploy", "--json")
+        assert outcome.code == 0, outcome.err
+        assert outcome.json["deployments"] == ["train/nightly", "score/hourly"]
+    found = _api(prefect_server, "/deployments/filter", {})
+    by_name = {item["name"]: item for item in found}
+    assert sorted(by_name) == ["hourly", "nightly"]
+    nightly = by_name["nightly"]
+    assert nightly["schedules"][0]["schedule"]["cron"] == "0 2 * * *"
+    assert nightly["global_concurrency_limit"]["limit"] == 1
+    assert nightly["parameters"]["config"]["dataset"] == "wdbc"
+    assert by_name["hourly"]["schedules"][0]["active"] is False
+
+
+def test_deploy_without_a_server_says_what_to_do(dagmm, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", "")
+    outcome = dagmm("deploy")
+    assert outcome.code == 2
+    assert "dagmm serve" in outcome.err
+
+
+@pytest.mark.slow
+def test_a_served_schedule_fires_and_its_run_completes(dagmm_process, home, tmp_path, registry):
+    settings = dict(pair.split("=") for pair in FAST if "=" in pair)
+    file = tmp_path / "prefect.yaml"
+    file.write_text(
+        yaml.safe_dump(
+            {
+                "deployments": [
+                    {
+                        "name": "often",
+                        "entrypoint": "flows/training.py:train",
+                        "parameters": {
+                            "config": {
+                                "dataset": "wdbc",
+                                "detector": {
+                                    "settings": {
+                                        key.rpartition(".")[2]: int(value)
+                                        for key, value in settings.items()
+                                    }
+                                },
+                            }
+                        },
+                        "schedules": [{"interval": 15}],
+                        "concurrency_limit": {"limit": 1},
+                    }
+                ]
+            }
+        )
+    )
+    port = _free_port()
+    process = dagmm_process(
+        "serve", "--file", str(file), PREFECT_API_URL="", DAGMM_PREFECT_PORT=str(port)
+    )
+    try:
+        deadline = time.monotonic() + 240
+        while not registry.search_model_versions("name='dagmm-wdbc'"):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(1)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=120)
+    assert os.path.exists(home / "prefect" / "prefect.db")
