@@ -2,7 +2,8 @@
 
 All in one process, in turns, so that a slow minute of the machine slows all of them; the median of
 the rounds is reported. The floor is the step's 29 matrix products alone, in the BLAS that the fast
-engine uses, at their real shapes and with the same number of threads.
+engine uses, at their real shapes and with the same number of threads. ``numpy_20`` trains twenty
+seeds as one model; its times are those of one step of one seed.
 
     python benchmarks/training.py --threads 1 2 --json
 """
@@ -27,6 +28,7 @@ from dagmm_model.network import initialise, streams
 from dagmm_model.presets import PAPER
 
 BATCH, WIDTH, ROWS = 1024, 120, 40 * 1024
+MEMBERS = 20
 SETTINGS = PAPER["paper-kddcup"]
 
 
@@ -74,9 +76,16 @@ def measure(threads: int, rounds: int, steps: int) -> dict[str, dict[str, float]
     def repeat(step: Callable[[], object]) -> Callable[[], object]:
         return lambda: [step() for _ in range(steps)]
 
+    seeds = range(MEMBERS)
+    many = NumpyEngine(x, None, initialise(SETTINGS, WIDTH, seeds), SETTINGS, threads=threads)
+    many_steps = max(1, steps // MEMBERS)
+    many_order = np.repeat(order[:, :many_steps], MEMBERS, axis=0)
+    many_dropout = [streams(seed)[2] for seed in seeds]
     variants: dict[str, Callable[[], object]] = {
         "floor": repeat(products),
         "numpy": lambda: numpy_engine.run(order, 1e-4, dropout),
+        # per member: comparable with a single run
+        f"numpy_{MEMBERS}": lambda: many.run(many_order, 1e-4, many_dropout),
         "torch": lambda: torch_engine.run(order, 1e-4, dropout),
         "textbook": repeat(textbook.step),
     }
@@ -86,7 +95,8 @@ def measure(threads: int, rounds: int, steps: int) -> dict[str, dict[str, float]
             started = time.perf_counter()
             run()
             if i:  # the first round warms up
-                taken[name].append((time.perf_counter() - started) / steps * 1e3)
+                done = many_steps * MEMBERS if name.startswith("numpy_") else steps
+                taken[name].append((time.perf_counter() - started) / done * 1e3)
     medians = {name: statistics.median(values) for name, values in taken.items()}
     return {
         name: {
@@ -118,7 +128,7 @@ def main() -> None:
     for threads, variants in result.items():
         print(f"{threads} thread(s): ms/step, best, rows/s, times floor, textbook over it")
         for name, row in variants.items():
-            print(f"  {name:9}" + "".join(f"{value:>12}" for value in row.values()))
+            print(f"  {name:10}" + "".join(f"{value:>12}" for value in row.values()))
 
 
 if __name__ == "__main__":

@@ -49,6 +49,10 @@ class TrainingDiverged(ValueError):
             f"{self.remedy}"
         )
 
+    def __reduce__(self) -> tuple[type, tuple[int, int, str, Parameters]]:
+        """Copies and processes get the same error, not one of the message alone."""
+        return type(self), (self.epoch, self.batch, self.term, self.parameters)
+
 
 @dataclass(frozen=True)
 class Trained:

@@ -1,5 +1,6 @@
 """Killed anywhere and started again, a run ends with the same bits; another run is refused."""
 
+import pickle
 import signal
 import subprocess
 import sys
@@ -134,6 +135,8 @@ def test_divergence_names_epoch_batch_term_and_remedy(engine):
     assert error.term in ("total", "reconstruction", "energy", "penalty")
     assert error.remedy in str(error)
     assert all(np.isfinite(value).all() for value in error.parameters.values())
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.remedy) == (str(error), error.remedy)
 
 
 def test_batches_are_equal_and_none_is_larger_than_asked_for():
