@@ -25,8 +25,9 @@ from dagmm_model.selection import select
 Float = NDArray[np.float64]
 Rows = NDArray[np.floating]
 
-CHUNK = 1024
-"""Rows computed at a time: their activations stay in the processor's cache."""
+CHUNK = 512
+"""Rows computed at a time: their activations stay in the processor's cache. With twice as many, a
+thread's allocator gives the memory back to the system after every layer, at half the speed."""
 
 
 def chunks(n: int) -> Iterator[slice]:
