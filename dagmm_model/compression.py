@@ -80,17 +80,18 @@ def reconstruction_features(xp: Any, x: Any, x_hat: Any, kind: str) -> Any:
         ``(S, n, len(FEATURES[kind]))``.
     """
     difference = x - x_hat
-    error = (difference * difference).sum(-1)
-    square = (x * x).sum(-1)
+    dot = xp.linalg.vecdot
+    error = dot(difference, difference)
+    square = dot(x, x)
     square = xp.where(square > SQUARE_FLOOR, square, xp.ones_like(square))
     columns = []
     for name in FEATURES[kind]:
         if name == "relative":
             columns.append(xp.sqrt(xp.clip(error, SQUARE_FLOOR, None) / square))
         elif name == "cosine":
-            square_hat = xp.clip((x_hat * x_hat).sum(-1), SQUARE_FLOOR, None)
+            square_hat = xp.clip(dot(x_hat, x_hat), SQUARE_FLOOR, None)
             # Two roots, not one of the product: the product of squares can overflow.
-            columns.append((x * x_hat).sum(-1) / (xp.sqrt(square) * xp.sqrt(square_hat)))
+            columns.append(dot(x, x_hat) / (xp.sqrt(square) * xp.sqrt(square_hat)))
         else:
             columns.append(xp.log(error + LOG_FLOOR * x.shape[-1]))
     return xp.stack(columns, -1)
