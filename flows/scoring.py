@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from flows.features import as_frame
 from flows.settings import Settings
 
 FORMATS = (".parquet", ".csv")
+REMARKS = "remarks"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +38,8 @@ class ScoreReport:
         scored: Rows that got an energy.
         rejected: Rows that could not be scored; they are in `rejects`, with reasons.
         anomalies: Rows above the threshold.
+        remarked: Rows that were scored although a value lies outside its declared range or rule.
+        unseen: For each categorical column, scored rows whose level training never declared.
         output: Result file.
         rejects: Parquet of the rejected rows, or None.
         seconds: Wall time after start-up.
@@ -46,6 +50,8 @@ class ScoreReport:
     scored: int
     rejected: int
     anomalies: int
+    remarked: int
+    unseen: dict[str, int]
     output: str
     rejects: str | None
     seconds: float
@@ -56,6 +62,14 @@ class ScoreReport:
             f"Model      {self.model}",
             f"Rows       {self.rows:,} in, {self.scored:,} scored, {self.rejected:,} rejected",
             f"Anomalies  {self.anomalies:,}",
+            *(
+                [f"Remarks    {self.remarked:,} rows break a rule (column `remarks`)"]
+                * (self.remarked > 0)
+            ),
+            *(
+                f"Unseen     {rows:,} rows with a new level of {name!r}"
+                for name, rows in self.unseen.items()
+            ),
             f"Result     {self.output}",
         ]
         if self.rejects:
@@ -80,12 +94,15 @@ def score(source: str, output: Path, model: str, settings: Settings) -> ScoreRep
         raise UsageError(f"output {output}: the name must end in {' or '.join(FORMATS)}")
     bundle, contract, resolved = load_model(model, settings)
     started = time.perf_counter()
-    rows = scored = anomalies = 0
+    rows = scored = anomalies = remarked = 0
+    unseen: Counter[str] = Counter()
     rejects = output.with_name(f"{output.stem}.rejected.parquet")
     with _whole(output) as partial, _whole(rejects) as partial_rejects:
         writer, rejected = _Writer(partial, output.suffix), _Writer(partial_rejects, ".parquet")
-        for table, bad in _batches(source, contract, settings):
+        for table, bad, new_levels in _batches(source, contract, settings):
             rows += table.num_rows + bad.num_rows
+            remarked += table.num_rows - table.column(REMARKS).null_count
+            unseen.update(new_levels)
             if bad.num_rows:
                 rejected.write(bad)
             result = _result(bundle, table, resolved)
@@ -101,6 +118,8 @@ def score(source: str, output: Path, model: str, settings: Settings) -> ScoreRep
         scored=scored,
         rejected=rows - scored,
         anomalies=anomalies,
+        remarked=remarked,
+        unseen=dict(unseen),
         output=str(output),
         rejects=str(rejects) if rows > scored else None,
         seconds=time.perf_counter() - started,
@@ -150,8 +169,8 @@ def _parse(model: str) -> tuple[str, str, int]:
 
 def _batches(
     source: str, contract: Contract, settings: Settings
-) -> Iterator[tuple[pa.Table, pa.Table]]:
-    """Scorable rows and rejected rows of each batch, both with their row in the source."""
+) -> Iterator[tuple[pa.Table, pa.Table, Mapping[str, int]]]:
+    """Scorable rows, rejected rows, and counts of unseen levels, of each batch."""
     from data_checks.rows import check_rows
     from data_checks.sources import locate, read_batches
 
@@ -164,7 +183,12 @@ def _batches(
         good = checked.scorable
         rejected = pa.table({ROW_ID: ids[~good], "reasons": pa.array(checked.reasons[~good])})
         features = checked.features.append_column(ROW_ID, pa.array(ids))
-        yield (features if good.all() else features.filter(pa.array(good))), rejected
+        features = features.append_column(REMARKS, pa.array(checked.remarks, pa.string()))
+        yield (
+            features if good.all() else features.filter(pa.array(good)),
+            rejected,
+            checked.unseen,
+        )
 
 
 def _result(bundle: ScoringBundle, table: pa.Table, model: str) -> pa.Table:
@@ -177,6 +201,7 @@ def _result(bundle: ScoringBundle, table: pa.Table, model: str) -> pa.Table:
             "p_value": scores.p_value,
             "is_anomaly": scores.is_anomaly,
             "threshold": np.full(rows, bundle.threshold.value),
+            REMARKS: table.column(REMARKS),
             "model": pa.DictionaryArray.from_arrays(
                 pa.nulls(rows, pa.int8()).fill_null(0), [model]
             ),
@@ -206,7 +231,8 @@ class _Writer:
 
     def write(self, table: pa.Table) -> None:
         if self._suffix == ".csv":
-            table = table.set_column(5, "model", table.column("model").cast(pa.string()))
+            last = table.num_columns - 1
+            table = table.set_column(last, "model", table.column("model").cast(pa.string()))
         if self._open is None:
             kind = pq.ParquetWriter if self._suffix == ".parquet" else pacsv.CSVWriter
             self._open = kind(self._path, table.schema)

@@ -16,7 +16,7 @@ def validate(folder: Path, contract: Contract, ingested: IngestRecord) -> Valida
     """Run the contract's expectation suite; writes everything it finds into `folder`."""
     from data_checks.validation import validate as work
 
-    report = work(Path(ingested.path), contract, folder)
+    report = work(Path(ingested.path), contract, folder, expected_sha256=ingested.sha256)
     return ValidateRecord(
         passed=report.passed,
         message=report.message,
