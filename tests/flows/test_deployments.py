@@ -1,6 +1,5 @@
 """Schedules on a real Prefect server: applied, applied again, served, fired."""
 
-import os
 import signal
 import time
 import urllib.request
@@ -85,4 +84,4 @@ def test_a_served_schedule_fires_and_its_run_completes(dagmm_process, home, tmp_
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=120)
-    assert os.path.exists(home / "prefect" / "prefect.db")
+    assert (home / "prefect" / "prefect.db").exists()
