@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +191,7 @@ def train(
         if found is not None:
             progress.restore(*found)
     steps, batch = batch_plan(len(x), settings.batch_size)
+    unrefined = replace(settings, refinement=0)  # the mixture is refined once, at the end
     while progress.epoch < settings.epochs and not progress.best.exhausted():
         started = time.perf_counter()
         _run_epoch(progress, settings, len(x), steps, batch, store)
@@ -201,7 +202,7 @@ def train(
         ):
             parameters = runner.parameters()
             scorer = fit_scorer(
-                parameters, settings, runner.jitter, x.__getitem__, len(x), sample_weight
+                parameters, unrefined, runner.jitter, x.__getitem__, len(x), sample_weight
             )
             energies = scorer.member_energies(validation).mean(axis=1)
             progress.best.update(epoch, energies, parameters)
