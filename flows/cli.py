@@ -187,21 +187,46 @@ def score(
 def promote(
     name: Name,
     version: Annotated[int, typer.Argument(help="Version to judge and, if it passes, promote.")],
+    approved_by: Annotated[
+        str, typer.Option("--approved-by", help="Record this person's approval; needs --reason.")
+    ] = "",
+    rejected_by: Annotated[
+        str, typer.Option("--rejected-by", help="Record a rejection, which is final.")
+    ] = "",
+    override: Annotated[
+        list[str] | None,
+        typer.Option("--override", help="Gate that may fail; recorded, needs --reason."),
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why, for the audit trail.")] = "",
+    rehearse: Annotated[
+        bool, typer.Option("--rehearse", help="Judge everything and change nothing.")
+    ] = False,
     as_json: Json = False,
     debug: Debug = False,
     quiet: Quiet = False,
 ) -> None:
     """Judge a registered version and put it in production if every gate passes."""
+    if (approved_by or rejected_by or override) and not reason:
+        raise UsageError("an approval, a rejection or an override needs --reason WHY")
+    if rehearse and (approved_by or rejected_by):
+        raise UsageError("a rehearsal changes nothing: leave --approved-by and --rejected-by out")
     settings = _prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows import summary, tracking
+    from flows.stages.promote import approve
     from flows.stages.promote import promote as work
 
-    record = work(tracking.connect(settings), settings, name, version, by=_user())
+    client = tracking.connect(settings)
+    if who := approved_by or rejected_by:
+        approve(client, name, version, who, reason, approved=not rejected_by)
+    overrides = dict.fromkeys(override or [], reason)
+    record = work(
+        client, settings, name, version, by=_user(), rehearse=rehearse, overrides=overrides
+    )
     if as_json:
         _print_json(record.model_dump(mode="json"))
     else:
         typer.echo(summary.decision_card(record))
-    if record.decision == "rejected":
+    if record.decision in {"rejected", "pending approval", "returned"}:
         raise typer.Exit(EXIT_NO)
 
 
@@ -226,17 +251,19 @@ def rollback(
         _print_json(record.model_dump(mode="json"))
     else:
         typer.echo(summary.decision_card(record))
+    if record.decision == "returned":
+        raise typer.Exit(EXIT_NO)
 
 
 @app.command()
 def history(name: Name, as_json: Json = False, debug: Debug = False, quiet: Quiet = False) -> None:
     """Every decision on a model: when, who, from, to, why."""
     settings = _prepare(as_json=as_json, debug=debug, quiet=quiet)
-    from flows import registry, tracking
+    from flows import audit, tracking
 
     client = tracking.connect(settings)
-    decisions = registry.history(client, name)
-    moved = registry.moved_outside(client, name, decisions)
+    decisions = audit.history(client, name)
+    moved = audit.moved_outside(client, name, decisions)
     if as_json:
         _print_json(
             {"decisions": [dataclasses.asdict(d) for d in decisions], "moved_outside": moved}

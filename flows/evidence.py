@@ -12,7 +12,7 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -182,7 +182,13 @@ def seal(
 
 
 def broken(
-    text: str, version: ModelVersion, model: Path, files: Path, *, max_days: float, now: float
+    text: str,
+    version: ModelVersion,
+    model: Path,
+    files: Path,
+    *,
+    max_days: float = float("inf"),
+    names: Iterable[str] = tuple(FILES),
 ) -> tuple[str, ...]:
     """Every way in which the bytes differ from what the evidence was made on.
 
@@ -192,7 +198,7 @@ def broken(
         model: Folder of the downloaded model.
         files: Folder of the downloaded evaluation files.
         max_days: Oldest evidence accepted.
-        now: Seconds since 1970.
+        names: Evaluation files to look at.
 
     Returns:
         One sentence for each difference; none when everything holds.
@@ -207,20 +213,20 @@ def broken(
             "the evidence is of an older evaluation: "
             f"of run {found['run_id']}, not {version.run_id}"
         )
-    if (now - found["created"]) / 86_400 > max_days:
+    if (time.time() - found["created"]) / 86_400 > max_days:
         problems.append(
             f"the evaluation is older than {max_days:g} days: evaluate again by training again"
         )
     if config_sha256(found["config"]) != version.tags.get("dagmm.config_sha256"):
         problems.append("the configuration was changed after the training")
-    for name, what in FILES.items():
-        recorded = found["files"].get(name)
+    for name in names:
+        what, recorded = FILES[name], found["files"].get(name)
         if recorded is None:
             continue
         if not (files / name).exists():
-            problems.append(f"{what} ({name}) are gone")
+            problems.append(f"{what} ({name}): gone")
         elif sha256_of(files / name) != recorded:
-            problems.append(f"{what} ({name}) were changed after the evaluation")
+            problems.append(f"{what} ({name}): changed after the evaluation")
     if model_sha256(model) != found["model_sha256"]:
         problems.append("the model's files are not those that were evaluated")
     # Said only where nothing better can be said: a changed part changes the whole as well.

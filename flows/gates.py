@@ -40,6 +40,7 @@ class Case:
     Attributes:
         policy: Floors and margins.
         evidence: The sealed evidence.
+        frame: Raw feature columns.
         labels: True for anomalous rows; None when the rows are unlabelled.
         slices: Slice value of each row, or None.
         recorded: Energies recorded at training.
@@ -55,6 +56,7 @@ class Case:
 
     policy: PromotionPolicy
     evidence: Mapping[str, Any]
+    frame: Any
     labels: np.ndarray | None
     slices: np.ndarray | None
     recorded: np.ndarray

@@ -54,7 +54,7 @@ class Server:
 
     def post(self, body: bytes) -> tuple[int, Any]:
         """Status and JSON answer of one request to ``/invocations``."""
-        request = urllib.request.Request(  # noqa: S310
+        request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/invocations",
             data=body,
             headers={"Content-Type": "application/json"},

@@ -12,7 +12,7 @@ from flows.config import TrainConfig
 from flows.records import EvaluateRecord, Evidence, PromoteRecord, TrainResult, ValidateRecord
 
 if TYPE_CHECKING:
-    from flows.registry import Decision
+    from flows.audit import Decision
 
 LABEL_FIGURES = ("roc_auc", "average_precision", "precision", "recall", "f1", "false_alarm_rate")
 
@@ -78,10 +78,15 @@ def data_quality(validated: ValidateRecord) -> list[dict[str, object]]:
 
 def decision_card(record: PromoteRecord) -> str:
     """Markdown of a promotion decision."""
-    lines = [f"# {record.name} version {record.version}: {record.decision}", ""]
+    lines = [f"# {record.name} version {record.version}: {record.summary()}", ""]
     lines += [f"- {reason}" for reason in record.reasons]
     if record.previous is not None:
-        lines += ["", f"In production before: version {record.previous}."]
+        tense = "now" if record.rehearsal else "before"
+        lines += ["", f"In production {tense}: version {record.previous}."]
+    if record.rehearsal:
+        lines += ["", "Rehearsal: nothing was changed."]
+    elif record.gates and not any(gate.measured for gate in record.gates if "floor" in gate.gate):
+        lines += ["", "Detection quality was not measured: only label-free gates decided."]
     return "\n".join(lines)
 
 

@@ -306,7 +306,14 @@ def promote(run: RunFolder, settings: Settings, registered: RegisterRecord) -> P
         run,
         "promote",
         PromoteRecord,
-        lambda: work(client, settings, registered.name, registered.version, by=getpass.getuser()),
+        lambda: work(
+            client,
+            settings,
+            registered.name,
+            registered.version,
+            by=getpass.getuser(),
+            automatic=True,
+        ),
     )
     tracking.set_tags(
         client,

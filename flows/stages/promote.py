@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import mlflow
-import numpy as np
-import pyarrow.parquet as pq
 from mlflow.tracking import MlflowClient
 
-from data_checks.contract import load_contract
-from flows import registry
+from flows import approval, audit, registry, serving_check, switch
 from flows.config import PromotionPolicy
-from flows.errors import UsageError
-from flows.features import model_input
-from flows.gates import judge
-from flows.records import (
-    CalibrateRecord,
-    EvaluateRecord,
-    GateResult,
-    PromoteRecord,
-    SplitRecord,
-)
+from flows.dossier import Dossier, answers, check_light, fetch_dossier, read_case, score
+from flows.errors import UsageError, Verdict
+from flows.gates import Case, compare, judge, result
+from flows.ledger import turn
+from flows.records import Decision, GateResult, PromoteRecord
 from flows.settings import Settings
-from flows.stages.register import EVALUATION, recorded_energies
+
+FINAL_GATES = ("evidence", approval.GATE)
+"""No override: without them nobody knows what is promoted, or who wanted it."""
 
 
 def promote(
@@ -36,95 +30,187 @@ def promote(
     *,
     by: str,
     policy: PromotionPolicy | None = None,
+    rehearse: bool = False,
+    overrides: Mapping[str, str] | None = None,
+    automatic: bool = False,
 ) -> PromoteRecord:
     """Judge a version against the policy and against production, and carry out the decision.
 
     Candidate and production are scored now, on the evaluation rows kept with the candidate's run.
+    Judging holds nobody up; only the switch waits for its turn, and compares again when
+    `production` has moved since.
 
     Args:
         client: Registry.
-        settings: Where the lock and the audit live.
+        settings: Where the embedded store keeps artifacts.
         name: Registered model.
         version: Candidate.
         by: Who asks, for the audit trail.
         policy: Floors and margins; those of the candidate's own configuration unless given.
+        rehearse: Judge and change nothing.
+        overrides: Reason by gate, for gates that may fail.
+        automatic: Asked for by a training, which honours ``policy.promote``.
 
     Raises:
-        UsageError: The version does not exist or carries no evidence.
+        UsageError: The version does not exist, carries no evidence, or a gate cannot be overridden.
     """
     candidate = registry.find_version(client, name, version)
-    with registry.decision_lock(settings, name), tempfile.TemporaryDirectory() as scratch:
-        evidence, rows = _download(client, candidate.run_id, Path(scratch), name, version)
-        policy = policy or PromotionPolicy.model_validate(evidence["config"]["promotion"])
-        before = registry.version_behind(client, name, registry.PRODUCTION)
-        if before == version:
+    probe = answers(client, name)
+    if not rehearse:
+        with turn(client, settings, name, f"look at version {version}") as held:
+            switch.settle(client, name, held, probe)
+    before = registry.version_behind(client, name, registry.PRODUCTION)
+    if before == version:
+        return _unchanged(client, name, version)
+    with tempfile.TemporaryDirectory() as scratch:
+        dossier = fetch_dossier(client, candidate, Path(scratch))
+        policy = policy or dossier.policy
+        gates, case = _judged(name, dossier, policy, before, Path(scratch))
+        gates = _overridden(gates, overrides or {}, by)
+
+        def decide(judged: Sequence[GateResult], previous: int | None) -> PromoteRecord:
+            sentences = tuple(_sentence(gate) for gate in judged)
             return PromoteRecord(
                 name=name,
                 version=version,
-                decision="unchanged",
-                previous=registry.version_behind(client, name, registry.PREVIOUS),
-                gates=(),
-                reasons=("this version is in production already",),
+                decision=_decision(judged, policy, automatic),
+                previous=previous,
+                gates=tuple(judged),
+                reasons=sentences,
+                evidence_sha256=dossier.sha256,
+                rehearsal=rehearse,
             )
-        frame = model_input(
-            pq.read_table(rows / "test_rows.parquet"), load_contract(rows / "contract.json")
-        )
-        recorded, labels = recorded_energies(rows)
-        gates = judge(
-            policy,
-            SplitRecord.model_validate(evidence["split"]),
-            CalibrateRecord.model_validate(evidence["calibrate"]),
-            EvaluateRecord.model_validate(evidence["evaluate"]),
-            labels,
-            recorded,
-            _energies(name, version, frame),
-            None if before is None else _energies(name, before, frame),
-        )
-        passed = all(gate.passed for gate in gates)
-        decision = "rejected" if not passed else "promoted" if policy.promote else "registered only"
-        record = PromoteRecord(
-            name=name,
-            version=version,
-            decision=decision,
-            previous=before,
-            gates=gates,
-            reasons=tuple(_sentence(gate) for gate in gates),
-        )
-        with registry.audited(client, settings, record, by):
-            for key, value in {
-                "dagmm.decision": decision,
-                "dagmm.reasons": "\n".join(record.reasons)[:5000],
-            }.items():
-                client.set_model_version_tag(name, str(version), key, value)
-            if decision == "promoted":
-                registry.put_in_production(client, name, version)
-    return record
+
+        record = decide(gates, before)
+        if rehearse:
+            return record
+        _tag_approval(client, record)
+        if record.decision != "promoted":
+            return _write_down(client, settings, record, by)
+        assert case is not None
+        with turn(client, settings, name, f"promote version {version}") as held:
+            switch.settle(client, name, held, probe)
+            now = registry.version_behind(client, name, registry.PRODUCTION)
+            if now == version:
+                return _unchanged(client, name, version)
+            if now != before:  # what was compared with is no longer in production
+                again = compare(_against(case, name, now))
+                kept = [g for g in gates if not g.gate.startswith(again[0].gate)]
+                record = decide(_overridden([*kept, *again], overrides or {}, by), now)
+                if record.decision != "promoted":
+                    return _write_down(client, settings, record, by)
+            return switch.move(client, settings, record, by, held, probe, policy.keep_promoted)
 
 
-def _energies(name: str, version: int, frame: object) -> np.ndarray:
-    model = mlflow.pyfunc.load_model(f"models:/{name}/{version}")
-    return model.predict(frame)["energy"].to_numpy()
+def approve(
+    client: MlflowClient, name: str, version: int, by: str, reason: str, *, approved: bool
+) -> None:
+    """Record that somebody approved or rejected a version, bound to its evidence."""
+    found = registry.find_version(client, name, version)
+    approval.record(client, found, by, reason, approved=approved)
+
+
+def _judged(
+    name: str, dossier: Dossier, policy: PromotionPolicy, before: int | None, scratch: Path
+) -> tuple[list[GateResult], Case | None]:
+    """Every gate; the case is None when the bytes are not those of the evidence."""
+    approved = approval.judge(dossier.version, policy, dossier.evidence.get("requested_by", ""))
+    problems = dossier.problems(policy)
+    if problems:
+        skipped = "not judged: files that are not those of the evidence are not opened"
+        return [
+            result("evidence", False, "; ".join(problems)),
+            result("all other gates", False, skipped),
+            approved,
+        ], None
+    whole = result("evidence", True, f"sha256 {dossier.sha256[:16]}… holds for every file")
+    if not policy.serving_check:
+        case = _against(read_case(dossier, policy), name, before)
+        served = result(serving_check.GATE, True, "switched off by the policy", measured=False)
+        return [whole, *judge(case), served, approved], case
+    with serving_check.serving(dossier.model, scratch, policy.serving_seconds) as server:
+        case = _against(read_case(dossier, policy), name, before)
+        gates = judge(case)  # while the server starts
+        served = serving_check.judge(server, dossier.canary, policy)
+    return [whole, *gates, served, approved], case
+
+
+def _against(case: Case, name: str, production: int | None) -> Case:
+    """The case with the energies of the version that is in production."""
+    if production is None:
+        return replace(case, production=None, production_error="")
+    try:
+        energies = score(f"models:/{name}/{production}", case.frame)
+    except Exception as error:  # whatever an older model's code raises is a finding, not a defect
+        text = f"version {production}: {type(error).__name__}: {error}"
+        return replace(case, production=None, production_error=text)
+    return replace(case, production=energies, production_error="")
+
+
+def _overridden(
+    gates: Sequence[GateResult], overrides: Mapping[str, str], by: str
+) -> list[GateResult]:
+    names = [gate.gate for gate in gates]
+    for gate, reason in overrides.items():
+        if gate in FINAL_GATES or "all other gates" in names:
+            raise UsageError(f"gate {gate!r} cannot be overridden")
+        if gate not in names:
+            raise UsageError(f"no gate {gate!r}; gates: {', '.join(names)}")
+        if not reason:
+            raise UsageError(f"an override of {gate!r} needs --reason")
+    return [
+        gate.model_copy(update={"overridden": f"{by}: {overrides[gate.gate]}"})
+        if not gate.passed and gate.gate in overrides
+        else gate
+        for gate in gates
+    ]
+
+
+def _decision(gates: Sequence[GateResult], policy: PromotionPolicy, automatic: bool) -> Decision:
+    held = [gate for gate in gates if gate.holds_back]
+    if automatic and not policy.promote and all(g.gate == approval.GATE for g in held):
+        return "registered only"
+    if not held:
+        return "promoted"
+    if all(g.gate == approval.GATE and approval.state(g) == "pending" for g in held):
+        return "pending approval"
+    return "rejected"
 
 
 def _sentence(gate: GateResult) -> str:
     verdict = "passed" if gate.measured else "not measured"
-    return f"{gate.gate}: {verdict if gate.passed else 'FAILED'} – {gate.message}"
+    if not gate.passed:
+        verdict = f"FAILED, OVERRIDDEN by {gate.overridden}" if gate.overridden else "FAILED"
+    return f"{gate.gate}: {verdict} – {gate.message}"
 
 
-def _download(
-    client: MlflowClient, run_id: str | None, folder: Path, name: str, version: int
-) -> tuple[dict, Path]:
-    try:
-        if not run_id:
-            raise OSError("it belongs to no run")
-        evidence = client.download_artifacts(run_id, "evidence.json", str(folder))
-        rows = client.download_artifacts(run_id, EVALUATION, str(folder))
-    except (OSError, mlflow.MlflowException) as error:
-        raise UsageError(
-            f"version {version} of {name!r} carries no evidence ({error}); "
-            "register it through `dagmm train`"
-        ) from None
-    return json.loads(Path(evidence).read_text(encoding="utf-8")), Path(rows)
+def _tag_approval(client: MlflowClient, record: PromoteRecord) -> None:
+    gate = next(g for g in record.gates if g.gate == approval.GATE)
+    if gate.measured or not gate.passed:
+        client.set_model_version_tag(
+            record.name, str(record.version), approval.STATE_TAG, approval.state(gate)
+        )
+
+
+def _unchanged(client: MlflowClient, name: str, version: int) -> PromoteRecord:
+    return PromoteRecord(
+        name=name,
+        version=version,
+        decision="unchanged",
+        previous=registry.version_behind(client, name, registry.PREVIOUS),
+        gates=(),
+        reasons=("this version is in production already",),
+    )
+
+
+def _write_down(
+    client: MlflowClient, settings: Settings, record: PromoteRecord, by: str
+) -> PromoteRecord:
+    """Audit a decision that moves nothing."""
+    run_id = audit.write(client, settings, record, by)
+    audit.tag_version(client, record)
+    audit.close(client, run_id, record)
+    return record
 
 
 def roll_back(
@@ -138,9 +224,12 @@ def roll_back(
 ) -> PromoteRecord:
     """Put an earlier version back in production, without data, training or gates.
 
+    The bytes of the version are compared with its evidence, and its canary batch must be answered
+    as recorded; else `production` stays where it is.
+
     Args:
         client: Registry.
-        settings: Where the lock and the audit live.
+        settings: Where the embedded store keeps artifacts.
         name: Registered model.
         to: Version to return to; the one behind `previous` unless given.
         by: Who asks.
@@ -148,15 +237,18 @@ def roll_back(
 
     Raises:
         UsageError: There is no version to return to, or it was never in production.
+        Verdict: The version's files are not those that were promoted.
     """
-    with registry.decision_lock(settings, name):
-        decisions = registry.history(client, name)
+    probe = answers(client, name)
+    audit.history(client, name)  # says so when there is no such model
+    with turn(client, settings, name, "rollback") as held:
+        switch.settle(client, name, held, probe)
         now = registry.version_behind(client, name, registry.PRODUCTION)
         target = to or registry.version_behind(client, name, registry.PREVIOUS)
         if target is None:
             raise UsageError(f"{name!r} has no previous production version to return to")
-        registry.find_version(client, name, target)
-        served = {d.version for d in decisions if d.decision in {"promoted", "rolled back"}}
+        version = registry.find_version(client, name, target)
+        served = {d.version for d in audit.switches(audit.history(client, name))}
         if target not in served:
             raise UsageError(
                 f"version {target} of {name!r} was never in production; "
@@ -170,7 +262,10 @@ def roll_back(
             gates=(),
             reasons=(reason or "no reason given",),
         )
-        if now != target:
-            with registry.audited(client, settings, record, by):
-                registry.put_in_production(client, name, target)
-    return record
+        if now == target:
+            return record
+        if problems := check_light(client, version):
+            raise Verdict(f"version {target} of {name!r} is not as promoted: {'; '.join(problems)}")
+        return switch.move(
+            client, settings, record, by, held, probe, PromotionPolicy().keep_promoted
+        )

@@ -1,0 +1,84 @@
+"""Approvals of a version: tags that name the evidence they are for.
+
+MLflow records nobody's name with a tag, and Prefect without its cloud has no users: an approver is
+who the front door says, see docs/decisions.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.tracking import MlflowClient
+
+from flows.config import PromotionPolicy
+from flows.evidence import EVIDENCE_TAG
+from flows.gates import result
+from flows.records import GateResult
+
+GATE = "approval"
+STATE_TAG, PREFIX = "dagmm.approval", "dagmm.approval."
+
+
+def record(
+    client: MlflowClient, version: ModelVersion, by: str, reason: str, *, approved: bool
+) -> None:
+    """Write down who approved or rejected a version, why, and on what evidence."""
+    verdict = {
+        "verdict": "approved" if approved else "rejected",
+        "reason": reason,
+        "time": time.time(),
+        "evidence_sha256": version.tags.get(EVIDENCE_TAG, ""),
+    }
+    key = PREFIX + "".join(c if c.isalnum() or c in "-_.@" else "_" for c in by)
+    client.set_model_version_tag(version.name, version.version, key, json.dumps(verdict))
+
+
+def judge(version: ModelVersion, policy: PromotionPolicy, requester: str) -> GateResult:
+    """Whether enough people other than the requester approved the evidence as it is now.
+
+    Args:
+        version: The version with its tags as they are now.
+        policy: Says how many.
+        requester: Who trained the version.
+    """
+    found = dict(_verdicts(version))
+    void = [who for who, v in found.items() if v["evidence_sha256"] != _evidence(version)]
+    valid = {who: v for who, v in found.items() if who not in void}
+    against = [who for who, v in valid.items() if v["verdict"] == "rejected"]
+    if against:
+        reasons = "; ".join(f"{who}: {valid[who]['reason']}" for who in against)
+        return result(GATE, False, f"rejected, which is final for this version ({reasons})")
+    names = [who for who in valid if who != requester]
+    if not found and not policy.approvals:
+        return result(GATE, True, "none asked for", measured=False)
+    said = "; ".join(f"{who}: {valid[who]['reason']}" for who in names) or "nobody yet"
+    notes = [f"approved by {said}"]
+    if requester in valid:
+        notes.append(f"{requester} asked for the version and cannot approve it")
+    if void:
+        notes.append(f"void, because the evidence changed: {', '.join(void)}")
+    notes.append(f"{policy.approvals} needed")
+    return result(
+        GATE, len(names) >= policy.approvals, "; ".join(notes), measured=policy.approvals > 0
+    )
+
+
+def state(gate: GateResult) -> str:
+    """pending, approved or rejected."""
+    if gate.passed:
+        return "approved"
+    return "rejected" if gate.message.startswith("rejected") else "pending"
+
+
+def _verdicts(version: ModelVersion) -> Iterator[tuple[str, dict[str, Any]]]:
+    for key, value in version.tags.items():
+        if key.startswith(PREFIX):
+            yield key.removeprefix(PREFIX), json.loads(value)
+
+
+def _evidence(version: ModelVersion) -> str:
+    return version.tags.get(EVIDENCE_TAG, "")

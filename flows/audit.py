@@ -1,0 +1,183 @@
+"""The append-only record of decisions: one run of the experiment `promotions` each.
+
+A decision that moves `production` is written down before the alias moves and closed afterwards. An
+open one was left by a process that died between; `flows.switch.settle` finds out which side of the
+move it died on, and closes it as what it was.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from mlflow.entities import Metric, Run, RunTag
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.tracking import MlflowClient
+
+from flows import registry
+from flows.errors import UsageError
+from flows.ledger import PROMOTIONS
+from flows.records import PromoteRecord
+from flows.settings import Settings
+from flows.tracking import experiment_id
+
+SWITCHES = {"promoted", "rolled back"}
+INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One line of the audit trail.
+
+    Attributes:
+        time: Seconds since 1970, UTC.
+        name: Registered model.
+        version: Version decided on.
+        decision: A decision of `PromoteRecord`, or interrupted.
+        previous: Version that was in production before, if any.
+        by: Who asked.
+        reasons: Why, one line for each gate.
+        complete: False while the decision is being carried out, or when the process died at it.
+        turn: Number of the turn in which `production` was moved; 0 where it was not.
+        run_id: The run that holds the record.
+    """
+
+    time: float
+    name: str
+    version: int
+    decision: str
+    previous: int | None
+    by: str
+    reasons: str
+    complete: bool
+    turn: int = 0
+    run_id: str = ""
+
+
+def write(
+    client: MlflowClient, settings: Settings, record: PromoteRecord, by: str, turn: int = 0
+) -> str:
+    """Write a decision down, open; returns its run id."""
+    experiment = experiment_id(client, settings, PROMOTIONS)
+    overridden = [gate.gate for gate in record.gates if gate.overridden]
+    tags = {
+        "dagmm.model": record.name,
+        "dagmm.version": str(record.version),
+        "dagmm.decision": record.decision,
+        "dagmm.previous": "" if record.previous is None else str(record.previous),
+        "dagmm.by": by,
+        "dagmm.reasons": "\n".join(record.reasons)[:5000],
+        "dagmm.evidence_sha256": record.evidence_sha256,
+        "dagmm.turn": str(turn),
+        **({"dagmm.overridden": ", ".join(overridden)} if overridden else {}),
+    }
+    title = f"{record.name} v{record.version} {record.decision}"
+    return client.create_run(experiment, tags=tags, run_name=title).info.run_id
+
+
+def close(client: MlflowClient, run_id: str, record: PromoteRecord) -> None:
+    """Complete a decision with its gates and its text."""
+    now = int(time.time() * 1000)
+    client.log_batch(
+        run_id,
+        metrics=[Metric(f"gate/{g.gate}", float(g.passed), now, 0) for g in record.gates],
+        tags=[
+            RunTag("mlflow.note.content", "\n".join(f"- {r}" for r in record.reasons)),
+            RunTag("dagmm.decision", record.decision),
+        ],
+    )
+    client.log_text(run_id, record.model_dump_json(indent=2), "decision.json")
+    client.set_terminated(run_id)
+
+
+def close_as(client: MlflowClient, run_id: str, decision: str, why: str) -> None:
+    """Close what a dead process left open."""
+    for key, value in (("dagmm.decision", decision), ("dagmm.settled", why)):
+        client.set_tag(run_id, key, value)
+    client.set_terminated(run_id, "FINISHED" if decision in SWITCHES else "KILLED")
+
+
+def history(client: MlflowClient, name: str) -> tuple[Decision, ...]:
+    """Decisions on a model, oldest first.
+
+    Raises:
+        UsageError: No model of that name is registered.
+    """
+    if not client.search_registered_models(f"name='{name}'"):
+        raise UsageError(f"no registered model {name!r}; registered: {registry.known(client)}")
+    experiment = client.get_experiment_by_name(PROMOTIONS)
+    if experiment is None:
+        return ()
+    found: list[Run] = []
+    token: str | None = ""
+    while token is not None:
+        page = client.search_runs(
+            [experiment.experiment_id],
+            f"tags.`dagmm.model` = '{name}'",
+            order_by=["attributes.start_time ASC"],
+            max_results=5000,
+            page_token=token or None,
+        )
+        found += page
+        token = page.token or None
+    return tuple(_decision(run) for run in found)
+
+
+def _decision(run: Run) -> Decision:
+    tags = run.data.tags
+    return Decision(
+        time=run.info.start_time / 1000,
+        name=tags["dagmm.model"],
+        version=int(tags["dagmm.version"]),
+        decision=tags["dagmm.decision"],
+        previous=int(tags["dagmm.previous"] or 0) or None,
+        by=tags["dagmm.by"],
+        reasons=tags["dagmm.reasons"],
+        complete=run.info.status != "RUNNING",
+        turn=int(tags.get("dagmm.turn", "0")),
+        run_id=run.info.run_id,
+    )
+
+
+def switches(decisions: tuple[Decision, ...]) -> list[Decision]:
+    """Completed moves of `production` in the order in which they were made."""
+    made = [d for d in decisions if d.decision in SWITCHES and d.complete]
+    return sorted(made, key=lambda d: (d.turn, d.time))
+
+
+def moved_outside(client: MlflowClient, name: str, decisions: tuple[Decision, ...]) -> str:
+    """What is wrong when `production` is not where the audit left it, else an empty string."""
+    now = registry.version_behind(client, name, registry.PRODUCTION)
+    made = switches(decisions)
+    expected = made[-1].version if made else None
+    open_targets = {d.version for d in decisions if d.decision in SWITCHES and not d.complete}
+    if now == expected or now in open_targets:
+        return ""
+    return (
+        f"{registry.PRODUCTION} points to version {now or 'none'}, the last recorded switch was to "
+        f"{expected or 'none'}: the alias was moved outside this command"
+    )
+
+
+def tag_version(client: MlflowClient, record: PromoteRecord) -> None:
+    """Make the decision visible on the version's own page."""
+    overridden = "; ".join(f"{g.gate}: {g.overridden}" for g in record.gates if g.overridden)
+    for key, value in {
+        "dagmm.decision": record.decision,
+        "dagmm.reasons": "\n".join(record.reasons)[:5000],
+        **({"dagmm.overridden": overridden[:5000]} if overridden else {}),
+    }.items():
+        client.set_model_version_tag(record.name, str(record.version), key, value)
+
+
+def mark_kept(client: MlflowClient, name: str, decisions: tuple[Decision, ...], keep: int) -> None:
+    """Tag the last promoted versions as kept for a rollback, and the earlier ones as not.
+
+    Nothing is ever deleted here: the tag is for whoever cleans the store up.
+    """
+    latest = list(dict.fromkeys(d.version for d in reversed(switches(decisions))))
+    for place, version in enumerate(latest[: keep + 1]):
+        found: ModelVersion = registry.find_version(client, name, version)
+        verdict = "kept for rollback" if place < keep else "may be deleted"
+        if found.tags.get("dagmm.retention") != verdict:
+            client.set_model_version_tag(name, str(version), "dagmm.retention", verdict)

@@ -1,0 +1,187 @@
+"""Everything kept of a version, fetched from the stores: evidence, evaluation files, model."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pyarrow.parquet as pq
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.tracking import MlflowClient
+
+from data_checks.contract import load_contract
+from flows import evidence as bound
+from flows import registry
+from flows.config import PromotionPolicy
+from flows.errors import UsageError
+from flows.features import labels_of, model_input
+from flows.gates import SAME_ENERGY, Case, Health, largest_difference
+
+CANARY_PATH = f"{bound.EVALUATION}/{bound.CANARY}"
+
+
+@dataclass(frozen=True)
+class Dossier:
+    """A version as it lies in the stores now.
+
+    Attributes:
+        version: The registered version.
+        text: ``evidence.json``.
+        files: Folder of the evaluation files.
+        model: Folder of the model.
+    """
+
+    version: ModelVersion
+    text: str
+    files: Path
+    model: Path
+
+    @cached_property
+    def evidence(self) -> dict[str, Any]:
+        """The parsed evidence."""
+        return json.loads(self.text)
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the evidence, as sealed at registration."""
+        return self.version.tags.get(bound.EVIDENCE_TAG, "")
+
+    @property
+    def policy(self) -> PromotionPolicy:
+        """Policy that the version was trained under."""
+        return PromotionPolicy.model_validate(self.evidence["config"]["promotion"])
+
+    @property
+    def canary(self) -> dict[str, Any]:
+        """The canary batch: columns, data and recorded energies."""
+        return json.loads((self.files / bound.CANARY).read_text(encoding="utf-8"))
+
+    def problems(self, policy: PromotionPolicy) -> tuple[str, ...]:
+        """Every way in which the bytes differ from the evidence."""
+        return bound.broken(
+            self.text, self.version, self.model, self.files, max_days=policy.max_evidence_days
+        )
+
+
+def fetch_dossier(client: MlflowClient, version: ModelVersion, folder: Path) -> Dossier:
+    """Copy everything kept of a version into a folder.
+
+    Raises:
+        UsageError: The version carries no evidence.
+    """
+    try:
+        if not version.run_id:
+            raise OSError("it belongs to no run")
+        text = Path(client.download_artifacts(version.run_id, bound.EVIDENCE, str(folder)))
+        files = Path(client.download_artifacts(version.run_id, bound.EVALUATION, str(folder)))
+        model = bound.fetch(f"models:/{version.name}/{version.version}", folder / "model")
+    except (OSError, mlflow.MlflowException) as error:
+        raise UsageError(
+            f"version {version.version} of {version.name!r} carries no evidence ({error}); "
+            "register it through `dagmm train`"
+        ) from None
+    return Dossier(version, text.read_text(encoding="utf-8"), files, model)
+
+
+def check_light(client: MlflowClient, version: ModelVersion) -> tuple[str, ...]:
+    """As `Dossier.problems`, without the evaluation rows: quick however large they are."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        try:
+            text = Path(client.download_artifacts(version.run_id, bound.EVIDENCE, scratch))
+            canary = Path(client.download_artifacts(version.run_id, CANARY_PATH, scratch))
+            model = bound.fetch(f"models:/{version.name}/{version.version}", folder / "model")
+        except (OSError, mlflow.MlflowException) as error:
+            return (f"it cannot be fetched: {error}",)
+        return bound.broken(
+            text.read_text(encoding="utf-8"),
+            version,
+            model,
+            canary.parent,
+            names=(bound.CANARY,),
+        )
+
+
+def read_case(dossier: Dossier, policy: PromotionPolicy) -> Case:
+    """Score the candidate on its evaluation rows and gather what the gates judge."""
+    from dagmm_model.bundle import load_bundle
+
+    contract = load_contract(dossier.files / bound.CONTRACT)
+    table = pq.read_table(dossier.files / bound.ROWS)
+    frame = model_input(table, contract)
+    recorded = pq.read_table(dossier.files / bound.ENERGIES, columns=["energy"])
+    bundle = load_bundle(dossier.model / "artifacts" / "bundle")
+    rivals, positions = _rivals(dossier.files / bound.RIVALS)
+    slices = None
+    if contract.slice_column in table.column_names:
+        slices = np.array(table.column(contract.slice_column).to_pylist(), dtype=object)
+    health = bundle.detector.health_
+    return Case(
+        policy=policy,
+        evidence=dossier.evidence,
+        frame=frame,
+        labels=labels_of(table),
+        slices=slices,
+        recorded=recorded.column("energy").to_numpy(),
+        candidate=score(str(dossier.model), frame),
+        production=None,
+        production_error="",
+        rivals=rivals,
+        rival_rows=positions,
+        threshold=bundle.threshold.value,
+        calibration=bundle.calibration,
+        health=Health(
+            float(np.min([float(np.min(m.phi)) for m in bundle.detector.mixtures_])),
+            float(np.max(health.max_condition)),
+            float(np.min(health.effective_components)),
+        ),
+    )
+
+
+def _rivals(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    if not path.exists():
+        return {}, np.array([], dtype=np.int64)
+    table = pq.read_table(path)
+    columns = {name: table.column(name).to_numpy() for name in table.column_names}
+    return columns, columns.pop("position")
+
+
+def score(uri: str, frame: Any) -> np.ndarray:
+    """Energies of raw rows by a model."""
+    return mlflow.pyfunc.load_model(uri).predict(frame)["energy"].to_numpy()
+
+
+def answers(client: MlflowClient, name: str) -> Callable[[int], str]:
+    """A probe of ``models:/NAME@production``: what is wrong with its answers, or nothing."""
+
+    def probe(version: int) -> str:
+        found = registry.find_version(client, name, version)
+        with tempfile.TemporaryDirectory() as scratch:
+            try:
+                path = client.download_artifacts(found.run_id, CANARY_PATH, scratch)
+                canary = json.loads(Path(path).read_text(encoding="utf-8"))
+                model = mlflow.pyfunc.load_model(f"models:/{name}@{registry.PRODUCTION}")
+                energies = model.predict(_frame(model, canary))["energy"].to_numpy()
+            except Exception as error:  # whatever it is, production cannot answer
+                return f"{type(error).__name__}: {error}"
+        worst = largest_difference(energies, np.array(canary["energy"]))
+        if worst <= SAME_ENERGY:
+            return ""
+        return f"the canary batch differs by {worst:.1e} from the recorded energies"
+
+    return probe
+
+
+def _frame(model: Any, canary: dict[str, Any]) -> Any:
+    import pandas as pd
+
+    frame = pd.DataFrame(canary["data"], columns=canary["columns"])
+    types = {column.name: column.type.to_pandas() for column in model.metadata.signature.inputs}
+    return frame.astype({n: t for n, t in types.items() if n in frame and not frame[n].hasnans})

@@ -1,0 +1,152 @@
+"""Moving `production`, in an order in which dying anywhere does no harm.
+
+The decision is written down first, then the aliases move, then the decision is closed. Whoever has
+the next turn on the model closes what a dead process left open, as what it had become.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from flows import audit, registry
+from flows.ledger import LostTurn, Turn, turn
+from flows.records import PromoteRecord
+from flows.registry import CHALLENGER, PREVIOUS, PRODUCTION
+from flows.settings import Settings
+
+STEPS = (
+    "turn won",
+    "decision written",
+    "version tagged",
+    "previous set",
+    "production set",
+    "answer checked",
+    "challenger dropped",
+    "decision closed",
+    "retention marked",
+)
+
+Probe = Callable[[int], str]
+"""Loads ``models:/NAME@production`` and says what is wrong with its answers, or nothing."""
+
+
+def reached(step: str) -> None:
+    """A point at which the process may die; the tests make it die here."""
+    assert step in STEPS
+
+
+def move(
+    client: MlflowClient,
+    settings: Settings,
+    record: PromoteRecord,
+    by: str,
+    held: Turn,
+    probe: Probe,
+    keep: int,
+) -> PromoteRecord:
+    """Carry out a decision that moves `production`; the caller holds a turn and has settled.
+
+    Returns:
+        The record; its decision is `returned` when the model did not answer as recorded and
+        `production` was put back.
+
+    Raises:
+        LostTurn: Another process took over, because this one had been suspended; what this one
+            did has been undone.
+    """
+    name, version = record.name, record.version
+    reached("turn won")
+    older = registry.version_behind(client, name, PREVIOUS)
+    run_id = audit.write(client, settings, record, by, held.number)
+    reached("decision written")
+    audit.tag_version(client, record)
+    reached("version tagged")
+    _point(client, name, PREVIOUS, record.previous or older)
+    reached("previous set")
+    held.check()
+    _point(client, name, PRODUCTION, version)
+    reached("production set")
+    try:
+        held.check()
+    except LostTurn:
+        undo_late_move(client, settings, name, version)
+        raise
+    wrong = _read_back(client, name, version) or probe(version)
+    reached("answer checked")
+    if wrong:
+        _point(client, name, PRODUCTION, record.previous)
+        _point(client, name, PREVIOUS, older)
+        reasons = (f"undone: {wrong}", *record.reasons)
+        record = record.model_copy(update={"decision": "returned", "reasons": reasons})
+        audit.tag_version(client, record)
+    elif registry.version_behind(client, name, CHALLENGER) == version:
+        _point(client, name, CHALLENGER, None)
+    reached("challenger dropped")
+    audit.close(client, run_id, record)
+    reached("decision closed")
+    audit.mark_kept(client, name, audit.history(client, name), keep)
+    reached("retention marked")
+    return record
+
+
+def settle(client: MlflowClient, name: str, held: Turn, probe: Probe) -> None:
+    """Close the decisions that dead processes left open; the caller holds a turn."""
+    decisions = audit.history(client, name)
+    for left in decisions:
+        if left.complete:
+            continue
+        now = registry.version_behind(client, name, PRODUCTION)
+        overtaken = any(made.turn > left.turn for made in audit.switches(decisions))
+        if left.decision not in audit.SWITCHES:
+            audit.close_as(client, left.run_id, left.decision, "closed after an interruption")
+        elif now != left.version or overtaken:
+            audit.close_as(
+                client, left.run_id, audit.INTERRUPTED, "ended before production was moved"
+            )
+            client.set_model_version_tag(
+                name, str(left.version), "dagmm.decision", audit.INTERRUPTED
+            )
+            _repair_previous(client, name, now, decisions)
+        elif wrong := probe(left.version):
+            _point(client, name, PRODUCTION, left.previous)
+            audit.close_as(client, left.run_id, "returned", f"turn {held.number}: {wrong}")
+            client.set_model_version_tag(name, str(left.version), "dagmm.decision", "returned")
+        else:
+            audit.close_as(client, left.run_id, left.decision, f"completed in turn {held.number}")
+            if registry.version_behind(client, name, CHALLENGER) == left.version:
+                _point(client, name, CHALLENGER, None)
+
+
+def undo_late_move(client: MlflowClient, settings: Settings, name: str, version: int) -> None:
+    """Put `production` where the audit says, after a process moved it without having the turn."""
+    with turn(client, settings, name, "undo of a late switch"):
+        made = audit.switches(audit.history(client, name))
+        if made and registry.version_behind(client, name, PRODUCTION) == version:
+            _point(client, name, PRODUCTION, made[-1].version)
+
+
+def _repair_previous(
+    client: MlflowClient, name: str, now: int | None, decisions: tuple[audit.Decision, ...]
+) -> None:
+    """`previous` may have been moved for a switch that did not come."""
+    made = audit.switches(decisions)
+    if now is not None and registry.version_behind(client, name, PREVIOUS) == now:
+        _point(client, name, PREVIOUS, made[-1].previous if made else None)
+
+
+def _point(client: MlflowClient, name: str, alias: str, version: int | None) -> None:
+    if version is not None:
+        client.set_registered_model_alias(name, alias, str(version))
+    elif registry.version_behind(client, name, alias) is not None:
+        client.delete_registered_model_alias(name, alias)
+
+
+def _read_back(client: MlflowClient, name: str, version: int) -> str:
+    try:
+        found = registry.version_behind(client, name, PRODUCTION)
+    except MlflowException as error:
+        return f"{PRODUCTION} cannot be read: {error}"
+    return "" if found == version else f"{PRODUCTION} points to {found}, not to {version}"
