@@ -10,7 +10,7 @@ Mahalanobis distance, isolation forest and k nearest neighbours.
         --presets paper recommended --json results.jsonl
 
 Each result is a line of the file as soon as it is there; a second run goes on where the first one
-stopped. Without --json nothing is kept. `--table results.jsonl` only prints the tables.
+stopped. Without --json nothing is kept. `--table results.jsonl` only prints the tables of such files.
 """
 
 from __future__ import annotations
@@ -151,7 +151,8 @@ def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
                 }
 
                 def wanted(name: str, head: dict[str, Any] = head) -> bool:
-                    return key(head | {"detector": name}) not in done
+                    asked = arguments.detectors is None or name in arguments.detectors
+                    return asked and key(head | {"detector": name}) not in done
 
                 split = (paper_split if protocol == "paper" else deployment_split)(
                     labels, seed, groups=groups
@@ -196,7 +197,9 @@ def read(path: Path) -> list[dict[str, Any]]:
 def save(path: Path | None, cells: list[dict[str, Any]]) -> None:
     """Append cells to the file."""
     if path is not None and cells:
+        cut_short = path.exists() and not path.read_bytes().endswith(b"\n")
         with path.open("a") as file:
+            file.write("\n" if cut_short else "")
             file.writelines(json.dumps(cell) + "\n" for cell in cells)
 
 
@@ -241,15 +244,16 @@ def main() -> None:
     parser.add_argument(
         "--protocols", nargs="+", default=["paper"], choices=("paper", "deployment")
     )
+    parser.add_argument("--detectors", nargs="+", help="rows to work out; all where not given")
     parser.add_argument("--group-duplicates", action="store_true")
     parser.add_argument(
         "--data-dir", type=Path, default=Path(os.environ.get("DAGMM_DATA_DIR", "data"))
     )
     parser.add_argument("--json", type=Path, help="file of results, one JSON object a line")
-    parser.add_argument("--table", type=Path, help="print the tables of this file and stop")
+    parser.add_argument("--table", type=Path, nargs="+", help="print these files' tables and stop")
     arguments = parser.parse_args()
     if arguments.table is not None:
-        print(tables(read(arguments.table)))
+        print(tables([cell for path in arguments.table for cell in read(path)]))
         return
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a raised jitter is no news here
