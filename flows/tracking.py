@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,8 +51,10 @@ def connect(settings: Settings) -> MlflowClient:
         client.search_experiments(max_results=1)
     except (MlflowException, OSError) as error:
         raise ServiceUnreachable(
-            f"MLflow at {_without_password(settings.tracking_uri)} does not answer ({error}); "
-            "start the server, or unset MLFLOW_TRACKING_URI to use the embedded store"
+            _without_passwords(
+                f"MLflow at {settings.tracking_uri} does not answer ({error}); "
+                "start the server, or unset MLFLOW_TRACKING_URI to use the embedded store"
+            )
         ) from None
     return client
 
@@ -270,6 +273,6 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _without_password(uri: str) -> str:
-    scheme, separator, rest = uri.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+def _without_passwords(text: str) -> str:
+    """A message without the user names and passwords of the addresses in it."""
+    return re.sub(r"://[^/@\s]+@", "://", text)

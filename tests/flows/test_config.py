@@ -1,0 +1,54 @@
+"""Flow parameters from a file, from --set, and what is refused."""
+
+import pytest
+
+from flows.config import TrainConfig, build_config
+from flows.errors import UsageError
+
+
+def test_assignments_win_over_the_file_and_the_dataset_argument_over_both(tmp_path):
+    file = tmp_path / "train.yaml"
+    file.write_text("dataset: thyroid\nseed: 3\ndetector: {settings: {epochs: 10}}\n")
+    config = build_config("wdbc", None, file, ["seed=5", "detector.settings.members=2"])
+    assert (config.dataset, config.seed) == ("wdbc", 5)
+    assert config.detector.settings == {"epochs": 10, "members": 2}
+
+
+@pytest.mark.parametrize(("text", "value"), [("1e-4", 1e-4), ("3", 3), ("2.5", 2.5)])
+def test_numbers_are_numbers_however_they_are_written(text, value):
+    config = build_config("wdbc", None, None, [f"detector.settings.learning_rate={text}"])
+    assert config.detector.settings["learning_rate"] == value
+
+
+def test_the_digest_changes_with_any_parameter():
+    base = TrainConfig()
+    assert base.digest == TrainConfig().digest
+    assert base.digest != TrainConfig(seed=1).digest
+    assert base.digest != TrainConfig(detector={"settings": {"epochs": 9}}).digest
+
+
+@pytest.mark.parametrize(
+    ("assignments", "named"),
+    [
+        (["seed"], "key=value"),
+        (["seed=x"], "seed"),
+        (["seed=1", "seed.deeper=1"], "seed"),
+        (["calibration.target_rate=0"], "calibration.target_rate"),
+        (["split.fractions=[0.5, 0.5]"], "split.fractions"),
+        (["detector.settings.epochs=0"], "epochs"),
+        (["detector.preset=best"], "best"),
+        (["a: b=1"], "a: b"),
+    ],
+)
+def test_what_is_refused_is_named(assignments, named):
+    with pytest.raises(UsageError) as error:
+        build_config("wdbc", None, None, assignments)
+    assert named in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "a: [", "seed: -4"])
+def test_a_bad_file_is_named(tmp_path, text):
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=r"bad\.yaml"):
+        build_config("wdbc", None, file, [])

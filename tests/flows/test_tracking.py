@@ -1,0 +1,105 @@
+"""Epochs reach MLflow whole, also when the tracking server is away for a while."""
+
+from dataclasses import dataclass
+
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from dagmm_model.training import EpochRecord
+from flows import tracking
+from flows.tracking import MAX_LOGGED_EPOCHS, EpochLogger
+
+
+def _epoch(number: int, epochs: int) -> EpochRecord:
+    return EpochRecord(
+        epoch=number, epochs=epochs, total=1.0 / number, reconstruction=1.0, energy=0.5,
+        penalty=2.0, validation_energy=None, phi=(0.25, 0.75), min_phi=0.25, max_condition=3.0,
+        effective_components=1.7, seconds=0.01,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def run(home):
+    client = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+    experiment = client.create_experiment("epochs", (home / "artifacts").as_uri())
+    return client, client.create_run(experiment).info.run_id
+
+
+def _steps(client, run_id, name="loss/total"):
+    return [metric.step for metric in client.get_metric_history(run_id, name)]
+
+
+def test_every_epoch_is_logged_once(run):
+    client, run_id = run
+    logger = EpochLogger(client, run_id)
+    history = [_epoch(n, 250) for n in range(1, 251)]
+    for record in history:
+        logger(record)
+    logger.complete(history)
+    assert _steps(client, run_id) == list(range(1, 251))
+    assert _steps(client, run_id, "mixture/phi_1") == list(range(1, 251))
+
+
+def test_long_runs_are_thinned_evenly_and_keep_their_last_epoch(run):
+    client, run_id = run
+    history = [_epoch(n, 20_000) for n in range(1, 20_001)]
+    EpochLogger(client, run_id).complete(history)
+    steps = _steps(client, run_id)
+    assert len(steps) <= MAX_LOGGED_EPOCHS + 1
+    assert steps[0] == 1
+    assert steps[-1] == 20_000
+
+
+def test_epochs_that_an_interrupted_attempt_never_sent_are_filled_in(run):
+    client, run_id = run
+    history = [_epoch(n, 30) for n in range(1, 31)]
+    first = EpochLogger(client, run_id)
+    for record in history[:10]:
+        first(record)
+    first.flush()
+    second = EpochLogger(client, run_id)
+    for record in history[20:]:
+        second(record)
+    second.complete(history)
+    assert sorted(_steps(client, run_id)) == list(range(1, 31))
+
+
+@dataclass
+class _Flaky:
+    """The real client behind a line that is down for the first calls."""
+
+    client: MlflowClient
+    down: int
+
+    def log_batch(self, *args, **kwargs):
+        if self.down:
+            self.down -= 1
+            raise MlflowException("away", error_code=503)
+        return self.client.log_batch(*args, **kwargs)
+
+    def get_metric_history(self, *args):
+        return self.client.get_metric_history(*args)
+
+
+def test_a_server_that_is_away_for_a_while_loses_nothing(run, monkeypatch):
+    client, run_id = run
+    monkeypatch.setattr(tracking, "FLUSH_SECONDS", 0.0)
+    logger = EpochLogger(_Flaky(client, down=5), run_id)
+    history = [_epoch(n, 20) for n in range(1, 21)]
+    for record in history:
+        logger(record)
+    logger.complete(history)
+    assert _steps(client, run_id) == list(range(1, 21))
+
+
+def test_a_password_in_the_address_is_never_shown(home, monkeypatch):
+    from flows.errors import ServiceUnreachable
+    from flows.settings import Settings
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(ServiceUnreachable) as error:
+        tracking.connect(Settings())
+    assert "secret" not in str(error.value)
+    assert "127.0.0.1:9" in str(error.value)

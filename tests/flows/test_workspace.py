@@ -1,0 +1,88 @@
+"""Run folders: resumed, locked, finished, pruned."""
+
+import multiprocessing
+
+import pytest
+
+from flows.records import StageRecord
+from flows.workspace import KEEP_FINISHED, open_run, run_stage, sha256_of, write_atomic
+
+KEY = {"config": "a"}
+
+
+class Counted(StageRecord):
+    value: int = 0
+
+
+def test_an_unfinished_run_is_resumed_and_a_finished_one_is_not(tmp_path):
+    with pytest.raises(OSError, match="disk"), open_run(tmp_path, KEY) as run:
+        raise OSError("disk full")
+    with open_run(tmp_path, KEY) as again:
+        assert again.path == run.path
+    with open_run(tmp_path, KEY) as fresh:
+        assert fresh.path != run.path
+
+
+def test_an_answer_that_cannot_change_ends_the_run(tmp_path):
+    with pytest.raises(ValueError, match="no"), open_run(tmp_path, KEY) as run:
+        raise ValueError("no")
+    with open_run(tmp_path, KEY) as fresh:
+        assert fresh.path != run.path
+
+
+def test_other_inputs_never_resume(tmp_path):
+    with pytest.raises(OSError, match="x"), open_run(tmp_path, KEY) as run:
+        raise OSError("x")
+    with open_run(tmp_path, {"config": "b"}) as other:
+        assert other.path != run.path
+
+
+def test_a_stage_with_a_record_is_not_done_again(tmp_path):
+    done = []
+    with open_run(tmp_path, KEY) as run:
+        for _ in range(2):
+            record = run_stage(run, "fit", Counted, lambda: done.append(1) or Counted(value=7))
+            assert record.value == 7
+            assert record.seconds >= 0
+    assert len(done) == 1
+
+
+def _hold(folder, started, release):
+    with open_run(folder, KEY) as run:
+        started.put(run.path.name)
+        release.wait(30)
+
+
+def test_two_processes_with_the_same_inputs_work_side_by_side(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    started, release = context.Queue(), context.Event()
+    other = context.Process(target=_hold, args=(tmp_path, started, release))
+    other.start()
+    try:
+        theirs = started.get(timeout=60)
+        with open_run(tmp_path, KEY) as ours:
+            assert ours.path.name != theirs
+    finally:
+        release.set()
+        other.join()
+
+
+def test_only_the_newest_finished_runs_are_kept(tmp_path):
+    for _ in range(KEEP_FINISHED + 3):
+        with open_run(tmp_path, KEY):
+            pass
+    assert len(list((tmp_path / "runs").iterdir())) == KEEP_FINISHED
+
+
+def test_atomic_writing_leaves_no_partial_file(tmp_path):
+    write_atomic(tmp_path / "a.json", "{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_folders_digest_sees_names_and_every_byte(tmp_path):
+    (tmp_path / "a").write_bytes(b"1")
+    first = sha256_of(tmp_path)
+    (tmp_path / "a").write_bytes(b"2")
+    changed = sha256_of(tmp_path)
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert len({first, changed, sha256_of(tmp_path)}) == 3
