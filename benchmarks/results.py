@@ -10,7 +10,7 @@ Mahalanobis distance, isolation forest and k nearest neighbours.
         --presets paper recommended --json results.jsonl
 
 Each result is a line of the file as soon as it is there; a second run goes on where the first one
-stopped. Without --json nothing is kept. `--table results.jsonl` only prints the tables of such files.
+stopped. Without --json nothing is kept. `--table FILE ...` only prints tables.
 """
 
 from __future__ import annotations
