@@ -84,6 +84,7 @@ def close(client: MlflowClient, run_id: str, record: PromoteRecord) -> None:
         tags=[
             RunTag("mlflow.note.content", "\n".join(f"- {r}" for r in record.reasons)),
             RunTag("dagmm.decision", record.decision),
+            RunTag("dagmm.reasons", "\n".join(record.reasons)[:5000]),
         ],
     )
     client.log_text(run_id, record.model_dump_json(indent=2), "decision.json")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+BIN = Path(sys.executable).parent
 FAST = (
     "--set",
     "detector.settings.epochs=5",
@@ -85,6 +86,42 @@ def home(tmp_path, empty_store, monkeypatch) -> Path:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
     return folder
+
+
+@pytest.fixture(scope="session")
+def store_with_two_versions(prefect_server, empty_store, tmp_path_factory) -> Path:
+    """A store with version 2 in production and version 1 before it, made once."""
+    home = tmp_path_factory.mktemp("two") / "mlruns"
+    home.mkdir()
+    shutil.copy(empty_store, home / "mlflow.db")
+    for seed in (0, 1):
+        subprocess.run(
+            [BIN / "dagmm", "train", "wdbc", *FAST, "--quiet", "--set", f"seed={seed}"]
+            + ["--set", "promotion.margin=1.0"],
+            env={**os.environ, "DAGMM_HOME": str(home)},
+            check=True,
+        )
+    return home / "mlflow.db"
+
+
+@pytest.fixture
+def two_versions(home, store_with_two_versions) -> None:
+    """This test's own copy of that store; the artifacts stay where they were made."""
+    shutil.copy(store_with_two_versions, home / "mlflow.db")
+
+
+@pytest.fixture(scope="session")
+def parts(store_with_two_versions, tmp_path_factory):
+    """A trained version, taken apart: see `tests.flows.promotion_store`."""
+    import mlflow
+    from mlflow.tracking import MlflowClient
+
+    from tests.flows.promotion_store import take_apart
+
+    uri = f"sqlite:///{store_with_two_versions}"
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    return take_apart(MlflowClient(uri, uri), 2, tmp_path_factory.mktemp("parts"))
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,8 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -15,36 +13,12 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer
 
-from tests.flows.conftest import FAST, _free_port, production
-
-BIN = Path(sys.executable).parent
+from tests.flows.conftest import BIN, FAST, _free_port, production
 
 
 @pytest.fixture
 def rows() -> pd.DataFrame:
     return load_breast_cancer(as_frame=True).data
-
-
-@pytest.fixture(scope="session")
-def store_with_two_versions(prefect_server, empty_store, tmp_path_factory) -> Path:
-    """A store with version 2 in production and version 1 before it, made once."""
-    home = tmp_path_factory.mktemp("two") / "mlruns"
-    home.mkdir()
-    shutil.copy(empty_store, home / "mlflow.db")
-    for seed in (0, 1):
-        subprocess.run(
-            [BIN / "dagmm", "train", "wdbc", *FAST, "--quiet", "--set", f"seed={seed}"]
-            + ["--set", "promotion.margin=1.0"],
-            env={**os.environ, "DAGMM_HOME": str(home)},
-            check=True,
-        )
-    return home / "mlflow.db"
-
-
-@pytest.fixture
-def two_versions(home, store_with_two_versions) -> None:
-    """This test's own copy of that store; the artifacts stay where they were made."""
-    shutil.copy(store_with_two_versions, home / "mlflow.db")
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

@@ -1,0 +1,354 @@
+"""Promotion: evidence that must match its bytes, overrides, approvals, dying at every step."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flows import audit, evidence, ledger, registry, switch, tracking
+from flows.settings import Settings
+from flows.stages import promote as stage
+from tests.flows import promotion_store as made
+from tests.flows.conftest import production
+
+NAME = made.NAME
+
+
+@pytest.fixture
+def store(home, parts, monkeypatch):
+    """Settings and client of an empty registry."""
+    monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    settings = Settings()
+    return settings, tracking.connect(settings)
+
+
+@pytest.fixture
+def new(store, parts, tmp_path):
+    """Registers one more version."""
+
+    def register(**changes) -> int:
+        folder = tmp_path / f"version{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        return made.register(store[1], parts, folder, **changes)
+
+    return register
+
+
+@pytest.fixture
+def promote(store):
+    """Promotes by the plain function, under a quick policy."""
+
+    def run(version: int, **options):
+        settings, client = store
+        options = {"by": "tester", "policy": made.QUICK} | options
+        return stage.promote(client, settings, NAME, version, **options)
+
+    return run
+
+
+def gate(record, name: str):
+    return next(g for g in record.gates if g.gate == name)
+
+
+def test_two_versions_then_back_is_what_the_history_says(store, new, promote):
+    settings, client = store
+    first, second = new(), new()
+    assert promote(first).decision == "promoted"
+    record = promote(second)
+    assert (record.decision, record.previous) == ("promoted", first)
+    assert registry.version_behind(client, NAME, "previous") == first
+    started = time.perf_counter()
+    back = stage.roll_back(client, settings, NAME, None, by="tester", reason="alerts")
+    seconds = time.perf_counter() - started
+    assert back.decision == "rolled back"
+    assert production(client) == first
+    decisions = audit.history(client, NAME)
+    assert [(d.version, d.decision) for d in decisions] == [
+        (first, "promoted"),
+        (second, "promoted"),
+        (first, "rolled back"),
+    ]
+    assert all(d.complete for d in decisions)
+    assert audit.moved_outside(client, NAME, decisions) == ""
+    assert seconds < 5
+
+
+def model_file(client, version: int, name: str) -> Path:
+    source = client.get_model_version(NAME, str(version)).source
+    return next(Path(source.removeprefix("file://")).rglob(name))
+
+
+def run_file(client, version: int, name: str) -> Path:
+    run = client.get_run(client.get_model_version(NAME, str(version)).run_id)
+    return Path(run.info.artifact_uri.removeprefix("file://")) / name
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def edit(path: Path, change) -> None:
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document, indent=2))
+
+
+@pytest.mark.parametrize(
+    ("tamper", "message"),
+    [
+        (
+            lambda client, v: flip(model_file(client, v, "detector.safetensors")),
+            "the model's files are not those that were evaluated",
+        ),
+        (
+            lambda client, v: flip(model_file(client, v, "estimator.py")),
+            "the model's files are not those that were evaluated",
+        ),
+        (
+            lambda client, v: flip(run_file(client, v, "evaluation/test_rows.parquet")),
+            "the evaluation rows (test_rows.parquet): changed",
+        ),
+        (
+            lambda client, v: flip(run_file(client, v, "evaluation/test_energies.parquet")),
+            "the recorded energies (test_energies.parquet): changed",
+        ),
+        (
+            lambda client, v: run_file(client, v, "evaluation/contract.json").unlink(),
+            "the contract (contract.json): gone",
+        ),
+        (
+            lambda client, v: edit(
+                run_file(client, v, "evidence.json"),
+                lambda e: e["config"]["promotion"].update(margin=1.0, min_roc_auc=0.0),
+            ),
+            "the configuration was changed after the training",
+        ),
+        (
+            lambda client, v: edit(
+                run_file(client, v, "evidence.json"),
+                lambda e: e["validation"].update(passed=False),
+            ),
+            "evidence.json was changed after the registration",
+        ),
+        (
+            lambda client, v: run_file(client, v, "evidence.json").write_text(
+                run_file(client, v - 1, "evidence.json").read_text()
+            ),
+            "the evidence is of an older evaluation",
+        ),
+    ],
+)
+def test_what_differs_from_the_evidence_is_refused_in_its_own_words(
+    store, new, promote, tamper, message
+):
+    new()
+    version = new()
+    tamper(store[1], version)
+    record = promote(version)
+    assert record.decision == "rejected"
+    assert message in gate(record, "evidence").message
+    assert production(store[1]) is None
+    assert audit.history(store[1], NAME)[-1].decision == "rejected"
+
+
+def test_a_figure_that_is_not_a_number_is_refused(new, promote, parts):
+    evaluated = json.loads(json.dumps(parts.document["evaluate"]))
+    evaluated["deployment"]["roc_auc"]["value"] = float("nan")
+    record = promote(new(evaluate=evaluated))
+    assert record.decision == "rejected"
+    assert gate(record, "evidence").passed
+    assert "deployment.roc_auc.value" in gate(record, "recorded figures").message
+
+
+def test_an_evaluation_past_its_age_is_refused(store, new, promote):
+    version = new()
+    path = run_file(store[1], version, "evidence.json")
+    edit(path, lambda e: e.update(created=time.time() - 200 * 86_400))
+    assert "older than 90 days" in gate(promote(version), "evidence").message
+
+
+def test_a_rehearsal_says_everything_and_changes_nothing(store, new, promote):
+    version = new()
+    before = store[1].get_model_version(NAME, str(version))
+    record = promote(version, rehearse=True)
+    assert (record.summary(), len(record.gates)) == ("would be promoted", 13)
+    after = store[1].get_model_version(NAME, str(version))
+    assert (after.tags, after.aliases) == (before.tags, before.aliases)
+    assert audit.history(store[1], NAME) == ()
+
+
+def test_an_override_is_recorded_and_never_hides_the_failure(store, new, promote, parts):
+    version = new(validation={**parts.document["validation"], "passed": False})
+    assert promote(version).decision == "rejected"
+    record = promote(version, overrides={"data verdict": "checked by hand"})
+    assert record.decision == "promoted"
+    assert not gate(record, "data verdict").passed
+    tags = store[1].get_model_version(NAME, str(version)).tags
+    assert tags["dagmm.overridden"] == "data verdict: tester: checked by hand"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"evidence": "trust me"}, "cannot be overridden"),
+        ({"data verdct": "typo"}, "no gate 'data verdct'; gates: evidence"),
+        ({"data verdict": ""}, "needs --reason"),
+    ],
+)
+def test_overrides_that_make_no_sense_are_refused(new, promote, overrides, message):
+    with pytest.raises(ValueError, match=message):
+        promote(new(), overrides=overrides)
+
+
+def test_approval_is_by_others_and_for_this_evidence_only(store, new, promote, parts):
+    client = store[1]
+    policy = made.QUICK.model_copy(update={"approvals": 2})
+    version = new(requested_by="trainer")
+    assert promote(version, policy=policy).decision == "pending approval"
+    for who in ("trainer", "ann"):
+        stage.approve(client, NAME, version, who, "looks right", approved=True)
+    record = promote(version, policy=policy)
+    assert record.decision == "pending approval"
+    assert "trainer asked for the version" in gate(record, "approval").message
+    stage.approve(client, NAME, version, "bob", "agreed", approved=True)
+    client.set_model_version_tag(NAME, str(version), "dagmm.note", "tags may be added")
+    assert promote(version, policy=policy).decision == "promoted"
+    other = new(requested_by="trainer")
+    old = client.get_model_version(NAME, str(version)).tags
+    for key in ("dagmm.approval.ann", "dagmm.approval.bob"):  # copied from the other version
+        client.set_model_version_tag(NAME, str(other), key, old[key])
+    record = promote(other, policy=policy)
+    assert record.decision == "pending approval"
+    assert "void" in gate(record, "approval").message
+
+
+def test_a_rejection_is_final(store, new, promote):
+    version = new()
+    stage.approve(store[1], NAME, version, "ann", "biased sample", approved=False)
+    stage.approve(store[1], NAME, version, "bob", "fine", approved=True)
+    record = promote(version, policy=made.QUICK.model_copy(update={"approvals": 1}))
+    assert record.decision == "rejected"
+    assert "biased sample" in gate(record, "approval").message
+
+
+def test_a_model_that_answers_otherwise_after_the_switch_is_taken_back(
+    store, new, promote, monkeypatch
+):
+    client = store[1]
+    first, second = new(), new()
+    promote(first)
+    monkeypatch.setattr(stage, "answers", lambda client, name: lambda version: "it differs")
+    record = promote(second)
+    assert record.decision == "returned"
+    assert production(client) == first
+    assert "undone: it differs" in audit.history(client, NAME)[-1].reasons
+    assert audit.moved_outside(client, NAME, audit.history(client, NAME)) == ""
+
+
+def test_a_version_whose_files_changed_is_not_rolled_back_to(store, new, promote):
+    settings, client = store
+    first, second = new(), new()
+    promote(first), promote(second)
+    flip(model_file(client, first, "detector.safetensors"))
+    with pytest.raises(ValueError, match="not as promoted"):
+        stage.roll_back(client, settings, NAME, None, by="tester")
+    assert production(client) == second
+
+
+def test_only_the_last_promoted_versions_are_marked_to_be_kept(store, new, promote):
+    policy = made.QUICK.model_copy(update={"keep_promoted": 2})
+    versions = [new() for _ in range(3)]
+    for version in versions:
+        promote(version, policy=policy)
+    tags = [store[1].get_model_version(NAME, str(v)).tags["dagmm.retention"] for v in versions]
+    assert tags == ["may be deleted", "kept for rollback", "kept for rollback"]
+
+
+def die_at(store, version: int, step: str, command: str = "promote") -> None:
+    settings, _ = store
+    child = made.processes.Process(
+        target=made.promote_until,
+        args=(settings.tracking_uri, str(settings.home.resolve()), version, step, command),
+    )
+    child.start()
+    child.join(120)
+    assert child.exitcode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("step", switch.STEPS)
+def test_killed_at_any_step_the_same_command_completes_it(store, new, promote, step):
+    client = store[1]
+    first, bad, second = new(), new(), new()
+    promote(first)
+    flip(model_file(client, bad, "detector.safetensors"))
+    assert promote(bad).decision == "rejected"
+    die_at(store, second, step)
+    moved = switch.STEPS.index(step) >= switch.STEPS.index("production set")
+    assert production(client) == (second if moved else first)
+    again = promote(second)
+    assert again.decision == ("unchanged" if moved else "promoted")
+    assert production(client) == second
+    assert registry.version_behind(client, NAME, "previous") == first
+    decisions = audit.history(client, NAME)
+    assert all(d.complete for d in decisions)
+    assert [d.version for d in audit.switches(decisions)] == [first, second]
+    assert audit.moved_outside(client, NAME, decisions) == ""
+    tags = client.get_model_version(NAME, str(second)).tags
+    assert tags["dagmm.decision"] == "promoted"
+
+
+@pytest.mark.parametrize("step", ["decision written", "previous set", "production set"])
+def test_a_killed_rollback_completes_as_well(store, new, promote, step):
+    settings, client = store
+    first, second = new(), new()
+    promote(first), promote(second)
+    die_at(store, first, step, "rollback")
+    stage.roll_back(client, settings, NAME, first, by="tester")
+    assert production(client) == first
+    made_moves = audit.switches(audit.history(client, NAME))
+    assert [d.version for d in made_moves] == [first, second, first]
+    assert registry.version_behind(client, NAME, "previous") == second
+
+
+def test_a_switch_that_comes_too_late_is_undone(store, new, promote, monkeypatch):
+    """The holder was suspended: its turn is taken, another version promoted, then it goes on."""
+    client = store[1]
+    first, late, other = new(), new(), new()
+    promote(first)
+    monkeypatch.setattr(ledger, "STALE_SECONDS", 0.0)
+
+    def overtaken(step: str) -> None:
+        if step == "production set":
+            monkeypatch.setattr(switch, "reached", lambda step: None)
+            assert production(client) == late
+            client.set_registered_model_alias(NAME, "production", str(first))
+            assert promote(other).decision == "promoted"
+            client.set_registered_model_alias(NAME, "production", str(late))
+
+    monkeypatch.setattr(switch, "reached", overtaken)
+    with pytest.raises(ledger.LostTurn):
+        promote(late)
+    assert production(client) == other
+    assert [d.version for d in audit.switches(audit.history(client, NAME))] == [first, other]
+
+
+def test_a_turn_is_won_once(store, new, promote):
+    settings, client = store
+    new()
+    with ledger.turn(client, settings, NAME, "test") as held:
+        run = ledger._ledger(client, settings, NAME)
+        assert not ledger._claim(client, run, held.number, "{}")
+        assert ledger._claim(client, run, held.number + 1, "{}")
+        with pytest.raises(ledger.LostTurn):
+            held.check()
+
+
+def test_the_canary_covers_the_range_of_energies(parts):
+    energies = np.array(json.loads((parts.files / evidence.CANARY).read_text())["energy"])
+    assert len(energies) == evidence.CANARY_ROWS
+    assert (np.diff(energies) >= 0).all()

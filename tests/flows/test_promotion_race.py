@@ -1,0 +1,91 @@
+"""Eight processes promote at once; the database itself writes down every move of the alias."""
+
+import statistics
+
+import pytest
+
+from flows import audit, registry, tracking
+from flows.settings import Settings
+from tests.flows import promotion_store as made
+from tests.flows.conftest import production
+
+PROCESSES = 8
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def uri(request, home, monkeypatch):
+    """A tracking store of its own, with its tables."""
+    monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    if request.param == "sqlite":
+        return Settings().tracking_uri
+    url = _fresh_database(request.getfixturevalue("postgres"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+    return url
+
+
+def _fresh_database(server: str) -> str:
+    import uuid
+
+    import sqlalchemy as sa
+
+    name = f"mlflow_{uuid.uuid4().hex[:8]}"
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return f"{server.rpartition('/')[0]}/{name}"
+
+
+@pytest.mark.parametrize(
+    "rounds",
+    [1, pytest.param(25, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])],
+)
+def test_one_winner_at_a_time_and_the_audit_is_the_alias_history(
+    uri, home, parts, tmp_path, rounds
+):
+    client = tracking.connect(Settings())
+    versions = []
+    for number in range(PROCESSES):
+        folder = tmp_path / f"version{number}"
+        folder.mkdir()
+        versions.append(made.register(client, parts, folder))
+    made.watch_alias(uri)
+    barrier, results = made.processes.Barrier(PROCESSES), made.processes.Queue()
+    workers = [
+        made.processes.Process(
+            target=made.promote_when,
+            # Every round each process promotes another version.
+            args=(
+                uri,
+                str(home),
+                [versions[(number + turn) % PROCESSES] for turn in range(rounds)],
+                barrier,
+                results,
+            ),
+        )
+        for number in range(PROCESSES)
+    ]
+    for worker in workers:
+        worker.start()
+    found = [results.get(timeout=280) for _ in range(PROCESSES * rounds)]
+    for worker in workers:
+        worker.join(60)
+    assert {decision for _, decision, _ in found} <= {"promoted", "unchanged"}, found
+
+    decisions = audit.history(client, made.NAME)
+    moves = [d.version for d in audit.switches(decisions)]
+    assert moves == made.alias_moves(uri)
+    assert len(moves) == sum(decision == "promoted" for _, decision, _ in found)
+    assert production(client) == moves[-1]
+    assert all(d.complete for d in decisions)
+    turns = [d.turn for d in audit.switches(decisions)]
+    assert len(set(turns)) == len(turns)
+    previous = [d.previous for d in audit.switches(decisions)]
+    assert previous == [None, *moves[:-1]]
+    assert registry.version_behind(client, made.NAME, "previous") == previous[-1]
+    seconds = [spent for _, _, spent in found]
+    print(
+        f"\n{rounds} rounds of {PROCESSES}: {len(moves)} promotions, {len(found) - len(moves)} "
+        f"found it in production; median {statistics.median(seconds):.1f} s, "
+        f"longest {max(seconds):.1f} s"
+    )
