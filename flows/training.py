@@ -2,58 +2,31 @@
 
 from __future__ import annotations
 
-import getpass
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-from prefect import flow, task
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 from prefect.runtime import flow_run
 
 from data_checks.contract import Contract, load_contract
-from flows import summary, tracking
+from flows import tracking
 from flows.config import TrainConfig
-from flows.errors import Verdict, is_transient
 from flows.records import (
-    CalibrateRecord,
-    EvaluateRecord,
     Evidence,
-    FitRecord,
-    IngestRecord,
-    PromoteRecord,
-    RegisterRecord,
-    SplitRecord,
     TrainResult,
-    ValidateRecord,
 )
 from flows.settings import Settings
-from flows.workspace import RunFolder, open_run, run_stage, write_atomic
-
-
-def _worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
-    """I/O trouble may pass; a verdict, bad input or a defect will not."""
-    error = state.result(raise_on_failure=False)
-    return isinstance(error, BaseException) and is_transient(error)
-
-
-IO_STAGE: dict[str, Any] = {
-    "retries": 3,
-    "retry_delay_seconds": [2, 5, 15],
-    "retry_condition_fn": _worth_retrying,
-    "cache_policy": NO_CACHE,
-}
-"""Reads or writes a store: tried again with growing pauses."""
-PURE_STAGE: dict[str, Any] = {"retries": 0, "cache_policy": NO_CACHE}
-"""Gives an answer: the same on every try."""
-RESUMING_STAGE: dict[str, Any] = {
-    "retries": 1,
-    "retry_condition_fn": _worth_retrying,
-    "cache_policy": NO_CACHE,
-}
-"""Goes on from its checkpoint when tried again."""
+from flows.tasks import (
+    calibrate,
+    evaluate,
+    fit,
+    ingest,
+    promote,
+    register,
+    split,
+    start_tracking,
+    validate,
+)
+from flows.workspace import open_run, write_atomic
 
 
 def _run_name() -> str:
@@ -115,218 +88,3 @@ def _identity(config: TrainConfig, contract: Contract, settings: Settings) -> di
         "file": state,
         "tracking": settings.tracking_uri,
     }
-
-
-@task(name="ingest", **IO_STAGE)
-def ingest(
-    run: RunFolder, contract: Contract, config: TrainConfig, settings: Settings
-) -> IngestRecord:
-    """Read the table."""
-    from flows.stages.ingest import ingest as work
-
-    return run_stage(
-        run,
-        "ingest",
-        IngestRecord,
-        lambda: work(run.path, contract, config.data, settings.data_dir),
-    )
-
-
-@task(name="start tracking", **IO_STAGE)
-def start_tracking(
-    run: RunFolder, contract: Contract, config: TrainConfig, settings: Settings
-) -> str:
-    """Open the MLflow run, or find the one that an interrupted attempt opened."""
-    client = tracking.connect(settings)
-    run_id = tracking.ensure_run(client, settings, run, contract, config)
-    tracking.log_params(client, run_id, config.model_dump(mode="json"))
-    experiment = client.get_run(run_id).info.experiment_id
-    create_link_artifact(
-        key="mlflow-run",
-        link=tracking.run_url(settings, experiment, run_id),
-        link_text="MLflow run",
-        description="Losses, figures, data sets and the model (`dagmm ui` serves the page)",
-    )
-    return run_id
-
-
-@task(name="validate", **PURE_STAGE)
-def validate(
-    run: RunFolder, contract: Contract, settings: Settings, run_id: str, ingested: IngestRecord
-) -> ValidateRecord:
-    """Check the rows against the contract; a critical failure ends the flow."""
-    from flows.stages.validate import log_validation
-    from flows.stages.validate import validate as work
-
-    def logged() -> ValidateRecord:
-        record = work(run.path, contract, ingested)
-        log_validation(tracking.connect(settings), run_id, record)
-        return record
-
-    record = run_stage(run, "validate", ValidateRecord, logged)
-    create_table_artifact(
-        key="data-quality",
-        table=summary.data_quality(record),
-        description=f"{contract.name}: {record.summary()} of {record.rows_in:,} rows",
-    )
-    if not record.passed:
-        raise Verdict(record.message)
-    return record
-
-
-@task(name="split", **PURE_STAGE)
-def split(
-    run: RunFolder, contract: Contract, config: TrainConfig, validated: ValidateRecord
-) -> SplitRecord:
-    """Choose training, validation and test rows."""
-    from flows.stages.split import split as work
-
-    return run_stage(run, "split", SplitRecord, lambda: work(run, contract, config, validated))
-
-
-@task(name="fit", **RESUMING_STAGE)
-def fit(
-    run: RunFolder,
-    contract: Contract,
-    config: TrainConfig,
-    settings: Settings,
-    run_id: str,
-    validated: ValidateRecord,
-    parts: SplitRecord,
-) -> FitRecord:
-    """Train the detector on normal rows."""
-    from dagmm_model.persistence import load_detector
-    from flows.stages.fit import fit as work
-
-    client = tracking.connect(settings)
-
-    def tracked() -> FitRecord:
-        logger = tracking.EpochLogger(client, run_id)
-        with ExitStack() as stack:
-            monitor = SystemMetricsMonitor(
-                run_id,
-                sampling_interval=1,
-                resume_logging=True,
-                tracking_uri=settings.tracking_uri,
-            )
-            monitor.start()
-            stack.callback(monitor.finish)
-            record = work(
-                run, contract, config, validated, parts, settings.checkpoint_seconds, (logger,)
-            )
-        logger.complete(load_detector(Path(record.detector)).history_)
-        return record
-
-    record = run_stage(run, "fit", FitRecord, tracked)
-    tracking.log_params(client, run_id, {"resolved": record.settings})
-    tracking.set_tags(client, run_id, {"dagmm.device": record.device})
-    return record
-
-
-@task(name="calibrate", **PURE_STAGE)
-def calibrate(
-    run: RunFolder,
-    contract: Contract,
-    config: TrainConfig,
-    validated: ValidateRecord,
-    parts: SplitRecord,
-    fitted: FitRecord,
-) -> CalibrateRecord:
-    """Set the threshold."""
-    from flows.stages.calibrate import calibrate as work
-
-    return run_stage(
-        run,
-        "calibrate",
-        CalibrateRecord,
-        lambda: work(run, contract, config, validated, parts, fitted),
-    )
-
-
-@task(name="evaluate", **PURE_STAGE)
-def evaluate(
-    run: RunFolder,
-    contract: Contract,
-    config: TrainConfig,
-    settings: Settings,
-    run_id: str,
-    validated: ValidateRecord,
-    parts: SplitRecord,
-    fitted: FitRecord,
-    calibrated: CalibrateRecord,
-) -> EvaluateRecord:
-    """Measure on the test rows; figures, mixture and data sets go to the MLflow run."""
-    from flows.stages.evaluate import evaluate as work
-    from flows.stages.report import report
-
-    def reported() -> EvaluateRecord:
-        record = work(run, contract, config, validated, parts, calibrated)
-        client = tracking.connect(settings)
-        report(client, run_id, contract, validated, parts, fitted, calibrated, record)
-        return record
-
-    return run_stage(run, "evaluate", EvaluateRecord, reported)
-
-
-@task(name="register", **IO_STAGE)
-def register(
-    run: RunFolder,
-    contract: Contract,
-    config: TrainConfig,
-    settings: Settings,
-    run_id: str,
-    evidence: Evidence,
-) -> RegisterRecord:
-    """Log the model with its evidence and register it as a version."""
-    from flows.stages.register import register as work
-
-    card = summary.model_card(contract, config, evidence)
-    create_markdown_artifact(
-        key="training-summary",
-        markdown=card,
-        description=f"{contract.name}: training and evaluation",
-    )
-    client = tracking.connect(settings)
-    tracking.set_tags(client, run_id, {"mlflow.note.content": card})
-    return run_stage(
-        run,
-        "register",
-        RegisterRecord,
-        lambda: work(run, client, run_id, contract, config, evidence),
-    )
-
-
-@task(name="promote", **IO_STAGE)
-def promote(run: RunFolder, settings: Settings, registered: RegisterRecord) -> PromoteRecord:
-    """Judge the version and, if it passes, put it in production."""
-    from flows.stages.promote import promote as work
-
-    client = tracking.connect(settings)
-    record = run_stage(
-        run,
-        "promote",
-        PromoteRecord,
-        lambda: work(
-            client,
-            settings,
-            registered.name,
-            registered.version,
-            by=getpass.getuser(),
-            automatic=True,
-        ),
-    )
-    tracking.set_tags(
-        client,
-        registered.run_id,
-        {
-            "dagmm.model_version": f"{registered.name}/{registered.version}",
-            "dagmm.decision": record.decision,
-            "dagmm.reasons": "\n".join(record.reasons)[:5000],
-        },
-    )
-    create_markdown_artifact(
-        key="promotion-decision",
-        markdown=summary.decision_card(record),
-        description=f"{record.name} version {record.version}: {record.decision}",
-    )
-    return record

@@ -120,7 +120,8 @@ def test_a_worse_candidate_is_rejected_and_production_stays(dagmm, registry):
 def test_a_model_with_the_papers_threshold_is_never_promoted(dagmm, registry):
     outcome = dagmm("train", "wdbc", *FAST, "--set", "split.protocol=paper", "--json")
     assert outcome.code == 1
-    assert "deployable threshold" in outcome.json["promotion"]["reasons"][0]
+    failed = [g["gate"] for g in outcome.json["promotion"]["gates"] if not g["passed"]]
+    assert failed == ["deployable threshold"]
     assert "production" not in registry.get_registered_model("dagmm-wdbc").aliases
 
 
