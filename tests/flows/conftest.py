@@ -23,6 +23,9 @@ FAST = (
     "detector.settings.epochs=5",
     "--set",
     "detector.settings.members=1",
+    # Starting the model server costs seconds; test_train.py and test_promotion.py do it.
+    "--set",
+    "promotion.serving_check=false",
 )
 
 

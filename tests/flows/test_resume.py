@@ -13,6 +13,7 @@ from tests.flows.conftest import production
 SLOW_ENOUGH = (
     "--set", "detector.settings.epochs=400",
     "--set", "detector.settings.members=1",
+    "--set", "promotion.serving_check=false",
 )  # fmt: skip
 
 

@@ -99,7 +99,7 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another(dagmm):
 
 
 def test_a_worse_candidate_is_rejected_and_production_stays(dagmm, registry):
-    assert dagmm("train", "wdbc", "--quiet").code == 0
+    assert dagmm("train", "wdbc", "--quiet", "--set", "promotion.serving_check=false").code == 0
     # Hardly trained, and on unscaled columns: a poor detector of these rows.
     poor = dagmm(
         "train", "wdbc", "--json",
@@ -108,6 +108,7 @@ def test_a_worse_candidate_is_rejected_and_production_stays(dagmm, registry):
         "--set", "detector.settings.members=1",
         "--set", "detector.settings.scaling=none",
         "--set", "promotion.margin=0.0",
+        "--set", "promotion.serving_check=false",
     )  # fmt: skip
     assert poor.code == 1
     assert poor.json["promotion"]["decision"] == "rejected"
@@ -126,7 +127,7 @@ def test_a_model_with_the_papers_threshold_is_never_promoted(dagmm, registry):
 
 
 def test_the_summary_says_what_a_user_wants_to_know(dagmm):
-    text = dagmm("train", "wdbc", *FAST, "--timings").out
+    text = dagmm("train", "wdbc", *FAST, "--set", "promotion.serving_check=true", "--timings").out
     for words in (
         "569 rows in, 569 valid, 0 quarantined",
         "train 214 normal",
@@ -139,6 +140,7 @@ def test_the_summary_says_what_a_user_wants_to_know(dagmm):
         "MLflow     run",
         "dagmm-wdbc version 1",
         "Promotion  promoted",
+        "served in a fresh process: passed",
         "dagmm ui",
         "everything",
     ):
