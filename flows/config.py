@@ -142,9 +142,6 @@ class PromotionPolicy(_Frozen):
     approvals: int = Field(
         0, ge=0, description="People other than the requester who have to approve"
     )
-    approval_seconds: float = Field(
-        86_400.0, gt=0, description="How long the promote flow waits for an approval"
-    )
     keep_promoted: int = Field(
         5, ge=2, description="Promoted versions that are marked to be kept for a rollback"
     )

@@ -1,0 +1,82 @@
+"""The `promote` flow: judge, wait for a person where the policy asks for one, switch."""
+
+from __future__ import annotations
+
+import getpass
+
+from prefect import flow, pause_flow_run, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.input import RunInput
+from pydantic import Field
+
+from flows import summary, tracking
+from flows.config import PromotionPolicy
+from flows.records import PromoteRecord
+from flows.settings import Settings
+
+
+class Approval(RunInput):
+    """The form that Prefect shows while the flow is paused."""
+
+    approved: bool = Field(description="Off rejects the version, which is final")
+    by: str = Field(min_length=1, description="Who decides; not who trained the version")
+    reason: str = Field(min_length=1, description="Why, for the audit trail")
+
+
+@flow(name="promote", flow_run_name="{name}-v{version}", log_prints=False)
+def promote(
+    name: str,
+    version: int,
+    policy: PromotionPolicy | None = None,
+    rehearse: bool = False,
+    patience_seconds: int = 86_400,
+) -> PromoteRecord:
+    """Judge a version and put it in production if every gate passes and people approved.
+
+    Args:
+        name: Registered model.
+        version: Candidate.
+        policy: Floors and margins; those of the candidate's own configuration unless given.
+        rehearse: Judge and change nothing.
+        patience_seconds: How long to wait for an approval; the version stays pending after it.
+    """
+    record = judge(name, version, policy, rehearse)
+    while record.decision == "pending approval" and not rehearse:
+        answer = pause_flow_run(
+            wait_for_input=Approval.with_initial_data(
+                description=summary.decision_card(record), approved=False, by="", reason=""
+            ),
+            timeout=patience_seconds,
+            poll_interval=2,
+        )
+        write_approval(name, version, answer)
+        record = judge(name, version, policy, rehearse)
+    return record
+
+
+@task(name="judge and switch", cache_policy=NO_CACHE)
+def judge(name: str, version: int, policy: PromotionPolicy | None, rehearse: bool) -> PromoteRecord:
+    """Judge every gate; switch when nothing holds the version back."""
+    from flows.stages.promote import promote as work
+
+    settings = Settings()
+    client = tracking.connect(settings)
+    record = work(
+        client, settings, name, version, by=getpass.getuser(), policy=policy, rehearse=rehearse
+    )
+    create_markdown_artifact(
+        key="promotion-decision",
+        markdown=summary.decision_card(record),
+        description=f"{record.name} version {record.version}: {record.summary()}",
+    )
+    return record
+
+
+@task(name="write approval", cache_policy=NO_CACHE)
+def write_approval(name: str, version: int, answer: Approval) -> None:
+    """Bind a person's answer to the version's evidence."""
+    from flows.stages.promote import approve
+
+    client = tracking.connect(Settings())
+    approve(client, name, version, answer.by, answer.reason, approved=answer.approved)

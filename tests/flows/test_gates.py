@@ -1,0 +1,183 @@
+"""The gates: worse, equal, better; what is missing fails; what cannot be measured says so."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from flows.config import PromotionPolicy
+from flows.gates import Case, Health, _false_alarm_rate, compare, judge
+
+ROWS, ANOMALIES = 400, 80
+
+
+def case(**changes) -> Case:
+    """A healthy candidate as good as production, on rows it tells apart well but not fully."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(ROWS) < ANOMALIES
+    energies = labels * 2.5 + rng.normal(size=ROWS)
+    threshold = 1.6
+    healthy = Case(
+        policy=PromotionPolicy(),
+        evidence={
+            "validation": {"passed": True, "message": "", "failures": []}
+            | {"rows_in": 10, "rows_valid": 10},
+            "evaluate": {"deployment": {"roc_auc": {"value": 0.9}}},
+            "calibrate": {"deployable": True},
+            "split": {"protocol": "deployment"},
+        },
+        frame=None,
+        labels=labels,
+        slices=np.where(labels, np.where(np.arange(ROWS) % 2, "dos", "probe"), "normal"),
+        recorded=energies,
+        candidate=energies,
+        production=energies + 0.01 * rng.normal(size=ROWS),
+        production_error="",
+        rivals={"pca": energies + rng.normal(size=ROWS)},
+        rival_rows=np.arange(ROWS),
+        threshold=threshold,
+        calibration=np.sort(rng.normal(size=300)),
+        health=Health(0.1, 50.0, 3.0),
+    )
+    return dataclasses.replace(healthy, **changes)
+
+
+def failed(found) -> list[str]:
+    return [gate.gate for gate in found if not gate.passed]
+
+
+def worse(energies: np.ndarray, by: float) -> np.ndarray:
+    return energies - by * (np.arange(ROWS) < ANOMALIES)
+
+
+def test_a_healthy_candidate_passes_every_gate():
+    found = judge(case())
+    assert failed(found) == []
+    assert all(gate.measured for gate in found)
+
+
+def test_the_worse_candidate_is_refused_the_better_and_the_equal_pass():
+    base = case()
+    assert failed(compare(base)) == []
+    assert failed(compare(dataclasses.replace(base, production=worse(base.candidate, 1.5)))) == []
+    energies = worse(base.candidate, 1.5)
+    found = compare(dataclasses.replace(base, candidate=energies))
+    assert failed(found) == ["not worse than production"]
+    assert "difference -0." in found[0].message
+
+
+def test_the_margin_decides_how_much_worse_may_pass():
+    base = case()
+    slightly = dataclasses.replace(base, candidate=worse(base.candidate, 0.3))
+    wide = dataclasses.replace(slightly, policy=PromotionPolicy(margin=0.5))
+    narrow = dataclasses.replace(slightly, policy=PromotionPolicy(margin=0.0))
+    assert failed(compare(wide)) == []
+    assert failed(compare(narrow)) == ["not worse than production"]
+
+
+def test_a_required_slice_may_not_get_worse_though_the_whole_does_not():
+    base = case(policy=PromotionPolicy(required_slices=("dos",), margin=0.1))
+    energies = base.candidate.copy()
+    energies[base.slices == "dos"] -= 2.0
+    energies[base.slices == "probe"] += 3.0
+    found = compare(dataclasses.replace(base, candidate=energies))
+    assert "not worse than production: dos" in failed(found)
+
+
+@pytest.mark.parametrize(
+    ("changes", "gate"),
+    [
+        ({"slices": None}, "not worse than production: dos"),
+        ({"slices": np.full(ROWS, "normal")}, "not worse than production: dos"),
+    ],
+)
+def test_a_required_slice_that_is_missing_fails(changes, gate):
+    policy = PromotionPolicy(required_slices=("dos",))
+    assert gate in failed(compare(case(policy=policy, **changes)))
+
+
+def test_production_that_cannot_be_scored_fails_the_comparison():
+    assert failed(compare(case(production=None, production_error="KeyError"))) == [
+        "not worse than production"
+    ]
+
+
+def test_the_first_version_has_nothing_to_be_compared_with():
+    found = compare(case(production=None))
+    assert (found[0].passed, found[0].measured) == (True, False)
+
+
+def test_a_simple_detector_beyond_doubt_better_blocks():
+    base = case()
+    rival = base.labels * 6.0 + np.random.default_rng(1).normal(size=ROWS)
+    found = judge(dataclasses.replace(base, rivals={"knn": rival}))
+    assert failed(found) == ["not beaten by simple detectors"]
+    assert "beaten by knn" in found[-1].message
+
+
+def test_labelled_rows_without_simple_detectors_fail():
+    assert "not beaten by simple detectors" in failed(judge(case(rivals={})))
+
+
+def test_without_labels_the_label_free_gates_decide_and_say_so():
+    found = {gate.gate: gate for gate in judge(case(labels=None, rivals={}))}
+    assert failed(found.values()) == []
+    unmeasured = {name for name, gate in found.items() if not gate.measured}
+    assert unmeasured == {
+        "ROC AUC floor",
+        "recall floor",
+        "false-alarm rate",
+        "not worse than production",
+        "not beaten by simple detectors",
+    }
+    assert "quality not measured" in found["ROC AUC floor"].message
+
+
+def test_too_few_anomalies_measure_no_floor():
+    labels = np.arange(ROWS) < 3
+    found = {gate.gate: gate for gate in judge(case(labels=labels))}
+    assert not found["ROC AUC floor"].measured
+
+
+@pytest.mark.parametrize(
+    ("changes", "gate"),
+    [
+        ({"health": Health(0.1, 1e12, 3.0)}, "mixture health"),
+        ({"health": Health(0.1, float("nan"), 3.0)}, "mixture health"),
+        ({"health": Health(float("nan"), 10.0, 3.0)}, "mixture health"),
+        ({"threshold": 99.0}, "deployable threshold"),
+        ({"threshold": float("nan")}, "deployable threshold"),
+        ({"candidate": np.full(ROWS, np.nan)}, "reproduces its energies"),
+        ({"recorded": np.zeros(ROWS)}, "reproduces its energies"),
+        ({"evidence": {}}, "data verdict"),
+        ({"policy": PromotionPolicy(min_roc_auc=0.999)}, "ROC AUC floor"),
+        ({"policy": PromotionPolicy(min_recall=0.999)}, "recall floor"),
+        ({"threshold": 0.0}, "false-alarm rate"),
+    ],
+)
+def test_every_gate_can_fail(changes, gate):
+    if gate == "false-alarm rate":  # calibrated as if normal rows had far smaller energies
+        changes = {"calibration": np.sort(case().calibration - 1.6)}
+        changes["threshold"] = float(changes["calibration"][-3])
+    assert gate in failed(judge(case(**changes)))
+
+
+def test_all_gates_are_judged_even_if_all_fail():
+    broken = case(candidate=np.full(ROWS, np.nan), threshold=float("nan"), evidence={})
+    assert len(judge(broken)) >= 8
+    assert len(failed(judge(broken))) >= 7
+
+
+def test_the_false_alarm_band_is_kept_by_calibrated_thresholds():
+    """Thresholds of few rows vary a lot; a band that took them for exact would refuse many."""
+    refused = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        calibration = np.sort(rng.normal(size=40))
+        judged = case(
+            calibration=calibration,
+            threshold=float(calibration[-3]),
+            candidate=rng.normal(size=ROWS),
+        )
+        refused += len(failed(_false_alarm_rate(judged)))
+    assert refused <= 3

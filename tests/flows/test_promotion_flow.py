@@ -1,0 +1,61 @@
+"""The promote flow waits for a person and goes on with the answer given in Prefect."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from flows import tracking
+from flows.settings import Settings
+from tests.flows import promotion_store as made
+from tests.flows.conftest import production
+
+
+@pytest.mark.parametrize("approved", [True, False])
+def test_the_flow_pauses_until_somebody_answers(
+    home, prefect_server, parts, tmp_path, monkeypatch, approved
+):
+    from flows.promotion import promote
+
+    monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    client = tracking.connect(Settings())
+    version = made.register(client, parts, tmp_path, requested_by="trainer")
+    seen: list[str] = []
+    answering = threading.Thread(
+        target=lambda: seen.append(asyncio.run(answer(f"{made.NAME}-v{version}", approved)))
+    )
+    answering.start()
+    record = promote(made.NAME, version, policy=made.QUICK.model_copy(update={"approvals": 1}))
+    answering.join()
+    assert "1 needed" in seen[0]
+    assert record.decision == ("promoted" if approved else "rejected")
+    assert production(client) == (version if approved else None)
+    tags = client.get_model_version(made.NAME, str(version)).tags
+    assert tags["dagmm.approval"] == ("approved" if approved else "rejected")
+
+
+async def answer(run_name: str, approved: bool) -> str:
+    """What a person does on the page of the paused run; returns what the page said."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import (
+        FlowRunFilter,
+        FlowRunFilterName,
+        FlowRunFilterState,
+        FlowRunFilterStateName,
+    )
+
+    waiting = FlowRunFilter(
+        name=FlowRunFilterName(any_=[run_name]),
+        state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Paused"])),
+    )
+    deadline = time.monotonic() + 120
+    async with get_client() as prefect:
+        while not (runs := await prefect.read_flow_runs(flow_run_filter=waiting)):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.3)
+        keys = runs[0].state.state_details.run_input_keyset
+        said = await prefect.read_flow_run_input(runs[0].id, keys["description"])
+        form = {"approved": approved, "by": "ann", "reason": "looked at it"}
+        await prefect.resume_flow_run(runs[0].id, run_input=form)
+        return said
