@@ -1,0 +1,94 @@
+"""How often does the gate "not worse than production" err? Synthetic detectors of known quality.
+
+Both detectors see the same signal with noise of their own; the candidate's anomalies stand out less
+by just so much that its true average precision (on a million rows) is lower by a wanted amount.
+
+    python benchmarks/promotion.py [--trials 400] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import numpy as np
+
+from dagmm_model.comparison import paired_difference
+from flows.config import PromotionPolicy
+
+MARGIN = PromotionPolicy().margin
+SIZES = ((113, 42), (400, 40), (2000, 200), (10_000, 500))
+SIGNAL, NOISE = 2.5, 0.35
+POPULATION = 300_000
+
+
+def detectors(
+    rows: int, anomalies: int, weaker: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels, energies of the candidate and of production."""
+    labels = np.arange(rows) < anomalies
+    shared = labels * SIGNAL + rng.normal(size=rows)
+    candidate = shared - labels * weaker + NOISE * rng.normal(size=rows)
+    return labels, candidate, shared + NOISE * rng.normal(size=rows)
+
+
+def weaker_by(loss: float, share: float) -> float:
+    """Shift of the anomalies that costs `loss` of average precision, by bisection."""
+    low, high = 0.0, SIGNAL
+    for _ in range(12):
+        middle = (low + high) / 2
+        labels, candidate, production = detectors(
+            POPULATION, round(POPULATION * share), middle, np.random.default_rng(0)
+        )
+        found = _average_precision(labels, production) - _average_precision(labels, candidate)
+        low, high = (middle, high) if found < loss else (low, middle)
+    return (low + high) / 2
+
+
+def _average_precision(labels: np.ndarray, energies: np.ndarray) -> float:
+    ordered = labels[np.argsort(-energies)]
+    return float((np.cumsum(ordered) / np.arange(1, len(ordered) + 1))[ordered].mean())
+
+
+def passing(rows: int, anomalies: int, loss: float, trials: int) -> tuple[float, float]:
+    """Share of candidates that pass: by the gate, and by comparing the two figures alone."""
+    weaker = weaker_by(loss, anomalies / rows) if loss else 0.0
+    gate = naive = 0
+    for trial in range(trials):
+        labels, candidate, production = detectors(
+            rows, anomalies, weaker, np.random.default_rng([trial, rows])
+        )
+        found = paired_difference(labels, candidate, production, resamples=300)
+        gate += found.interval.low >= -MARGIN
+        naive += found.interval.value >= -MARGIN
+    return gate / trials, naive / trials
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=400)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    found = []
+    for rows, anomalies in SIZES:
+        for loss in (0.0, MARGIN, 1.5 * MARGIN, 2 * MARGIN):
+            gate, naive = passing(rows, anomalies, loss, arguments.trials)
+            found.append(
+                {"rows": rows, "anomalies": anomalies, "true_loss": loss, "gate": gate}
+                | {"figures_alone": naive}
+            )
+    if arguments.json:
+        print(json.dumps({"margin": MARGIN, "trials": arguments.trials, "passing": found}))
+        return
+    print(f"share of candidates that pass; margin {MARGIN}, {arguments.trials} trials a row")
+    print(f"{'rows':>7} {'anomalies':>9} {'true loss':>9} {'gate':>7} {'figures alone':>14}")
+    for row in found:
+        print(
+            f"{row['rows']:>7} {row['anomalies']:>9} {row['true_loss']:>9.3f} "
+            f"{row['gate']:>7.1%} {row['figures_alone']:>14.1%}"
+        )
+
+
+if __name__ == "__main__":
+    main()
