@@ -1,7 +1,7 @@
 """How often does the gate "not worse than production" err? Synthetic detectors of known quality.
 
 Both detectors see the same signal with noise of their own; the candidate's anomalies stand out less
-by just so much that its true average precision (on a million rows) is lower by a wanted amount.
+by just so much that its true average precision (on 300,000 rows) is lower by a wanted amount.
 
     python benchmarks/promotion.py [--trials 400] [--json]
 """
@@ -17,7 +17,7 @@ from dagmm_model.comparison import paired_difference
 from flows.config import PromotionPolicy
 
 MARGIN = PromotionPolicy().margin
-SIZES = ((113, 42), (400, 40), (2000, 200), (10_000, 500))
+SIZES = ((113, 42), (400, 40), (2000, 200))
 SIGNAL, NOISE = 2.5, 0.35
 POPULATION = 300_000
 
@@ -72,7 +72,7 @@ def main() -> None:
     arguments = parser.parse_args()
     found = []
     for rows, anomalies in SIZES:
-        for loss in (0.0, MARGIN, 1.5 * MARGIN, 2 * MARGIN):
+        for loss in (0.0, MARGIN, 2 * MARGIN):
             gate, naive = passing(rows, anomalies, loss, arguments.trials)
             found.append(
                 {"rows": rows, "anomalies": anomalies, "true_loss": loss, "gate": gate}

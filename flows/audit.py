@@ -23,6 +23,7 @@ from flows.tracking import experiment_id
 
 SWITCHES = {"promoted", "rolled back"}
 INTERRUPTED = "interrupted"
+CARD_MARK = "## Last decision"
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,25 @@ def tag_version(client: MlflowClient, record: PromoteRecord) -> None:
         **({"dagmm.overridden": overridden[:5000]} if overridden else {}),
     }.items():
         client.set_model_version_tag(record.name, str(record.version), key, value)
+    version = registry.find_version(client, record.name, record.version)
+    card = (version.description or "").partition(CARD_MARK)[0].rstrip()
+    client.update_model_version(
+        record.name, str(record.version), f"{card}\n\n{CARD_MARK}{_decided(record)}"
+    )
+
+
+def _decided(record: PromoteRecord) -> str:
+    """Markdown of a decision for the model card."""
+    lines = [f": {record.decision}", ""]
+    if not record.gates:
+        return "\n".join([*lines, *(f"- {reason}" for reason in record.reasons)])
+    lines += ["| gate | verdict | why |", "|---|---|---|"]
+    for gate in record.gates:
+        verdict = "passed" if gate.measured else "not measured"
+        if not gate.passed:
+            verdict = f"**overridden** by {gate.overridden}" if gate.overridden else "**FAILED**"
+        lines.append(f"| {gate.gate} | {verdict} | {gate.message.replace('|', '/')[:400]} |")
+    return "\n".join(lines)
 
 
 def mark_kept(client: MlflowClient, name: str, decisions: tuple[Decision, ...], keep: int) -> None:

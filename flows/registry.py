@@ -9,6 +9,16 @@ from mlflow.tracking import MlflowClient
 from flows.errors import UsageError
 
 PRODUCTION, CHALLENGER, PREVIOUS = "production", "challenger", "previous"
+ABOUT = """Anomaly detector made by `dagmm train`; the page of a version is its model card.
+
+| alias | version |
+|---|---|
+| `production` | what is served and scored with: `models:/{name}@production` |
+| `previous` | what was in production before; `dagmm rollback {name}` returns to it |
+| `challenger` | the newest version that was not promoted |
+
+Move `production` with `dagmm promote {name} VERSION`, which judges first and writes every decision
+into the experiment `promotions`; `dagmm history {name}` tells who moved what, when and why."""
 
 
 def find_version(client: MlflowClient, name: str, version: int) -> ModelVersion:
@@ -50,7 +60,7 @@ def register_version(
 ) -> int:
     """Register the model of a run; a run that has its version already keeps it."""
     try:
-        client.create_registered_model(name)
+        client.create_registered_model(name, description=ABOUT.format(name=name))
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
