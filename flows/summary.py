@@ -30,8 +30,9 @@ def metric_values(evaluated: EvaluateRecord) -> dict[str, float]:
         for name in ("precision", "recall", "f1"):
             values[f"paper/{name}"] = getattr(evaluated.known_ratio, name)
     for row in evaluated.sanity:
-        values[f"sanity/{row.name.replace(' ', '_')}/f1"] = row.f1
-        values[f"sanity/{row.name.replace(' ', '_')}/roc_auc"] = row.roc_auc
+        name = row.name.partition(" (")[0].replace(" ", "_")
+        values[f"sanity/{name}/f1"] = row.f1
+        values[f"sanity/{name}/roc_auc"] = row.roc_auc
     return values
 
 

@@ -74,9 +74,18 @@ def evaluate(
 def _sanity_rows(
     config: TrainConfig, train: np.ndarray, test: np.ndarray, labels: np.ndarray
 ) -> tuple[SanityRow, ...]:
-    """Rows without which a figure proves nothing: the same network with random weights first."""
+    """Rows without which a figure proves nothing: the same detector before any training.
+
+    A network that starts from the principal axes is no random one; that one gets a row of its own.
+    """
     untrained = make_detector(config, epochs=0).fit(train)
     found = {"untrained network": untrained.energy(test)}
+    if untrained.settings_.linear_path != "none":
+        blind = make_detector(config, epochs=0, linear_path="none").fit(train)
+        found = {
+            "before training (principal axes)": found["untrained network"],
+            "random weights": blind.energy(test),
+        }
     rows = []
     for name, energies in found.items():
         metrics = paper_metrics(labels, energies)
