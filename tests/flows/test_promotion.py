@@ -352,3 +352,26 @@ def test_the_canary_covers_the_range_of_energies(parts):
     energies = np.array(json.loads((parts.files / evidence.CANARY).read_text())["energy"])
     assert len(energies) == evidence.CANARY_ROWS
     assert (np.diff(energies) >= 0).all()
+
+
+def test_the_command_rehearses_overrides_and_approves(store, new, dagmm, parts):
+    """The public command; the trained version's own policy decides."""
+    version = new(validation={**parts.document["validation"], "passed": False})
+    rehearsal = dagmm("promote", NAME, version, "--rehearse")
+    assert rehearsal.code == 1
+    assert "would be rejected" in rehearsal.out
+    assert "nothing was changed" in rehearsal.out
+    mute = dagmm("promote", NAME, version, "--override", "data verdict")
+    assert mute.code == 2
+    assert "--reason" in mute.err
+    done = dagmm(
+        *("promote", NAME, version, "--override", "data verdict"),
+        *("--approved-by", "ann", "--reason", "looked at the rows", "--json"),
+    )
+    assert done.code == 0, done.err
+    assert done.json["decision"] == "promoted"
+    tags = store[1].get_model_version(NAME, str(version)).tags
+    assert json.loads(tags["dagmm.approval.ann"])["reason"] == "looked at the rows"
+    shown = dagmm("history", NAME)
+    assert "OVERRIDDEN" in shown.out
+    assert "looked at the rows" in shown.out

@@ -1,0 +1,47 @@
+"""The model served by MLflow in a process of its own, as promotion demands."""
+
+import json
+import shutil
+
+import psutil
+
+from flows import evidence, serving_check
+from flows.config import PromotionPolicy
+
+POLICY = PromotionPolicy(max_latency_ms=20_000, max_memory_mb=8_000)
+
+
+def test_what_is_served_is_queried_and_judged(parts, tmp_path):
+    canary = json.loads((parts.files / evidence.CANARY).read_text())
+    with serving_check.serving(parts.model, tmp_path, 240) as server:
+        good = serving_check.judge(server, canary, POLICY)
+        assert good.passed, good.message
+        assert "malformed request 4" in good.message
+        other = {**canary, "energy": [energy + 0.1 for energy in canary["energy"]]}
+        assert "other energies" in serving_check.judge(server, other, POLICY).message
+        slow = POLICY.model_copy(update={"max_latency_ms": 0.001})
+        assert "slower than" in serving_check.judge(server, canary, slow).message
+        large = POLICY.model_copy(update={"max_memory_mb": 1})
+        found = serving_check.judge(server, canary, large)
+        assert not found.passed
+        assert "larger than 1 MB" in found.message
+        members = [server.process.pid]
+        members += [p.pid for p in psutil.Process(server.process.pid).children(recursive=True)]
+    left = [pid for pid in members if psutil.pid_exists(pid)]
+    assert all(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE for pid in left)
+
+
+def test_a_model_that_cannot_be_loaded_fails_with_the_reason(parts, tmp_path):
+    broken = shutil.copytree(parts.model, tmp_path / "model")
+    (broken / "artifacts" / "bundle" / "bundle.json").unlink()
+    with serving_check.serving(broken, tmp_path, 120) as server:
+        found = serving_check.judge(server, {"columns": [], "data": [], "energy": []}, POLICY)
+    assert not found.passed
+    assert "the process ended" in found.message
+
+
+def test_no_answer_in_time_fails(parts, tmp_path):
+    with serving_check.serving(parts.model, tmp_path, 0.5) as server:
+        found = serving_check.judge(server, {"columns": [], "data": [], "energy": []}, POLICY)
+    assert not found.passed
+    assert "no answer in time" in found.message
