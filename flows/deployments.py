@@ -14,7 +14,7 @@ import typer
 import yaml
 
 from flows.errors import ServiceUnreachable, UsageError
-from flows.servers import start_prefect
+from flows.servers import start_prefect, stop
 from flows.settings import Settings
 
 DEFINITIONS = Path(__file__).with_name("prefect.yaml")
@@ -88,8 +88,7 @@ def serve(settings: Settings, file: Path | None) -> None:
         run_forever(*runnable, pause_on_shutdown=False)
     finally:
         if server is not None:
-            server.terminate()
-            server.wait()
+            stop(server)
 
 
 def _full_name(deployment: dict[str, Any]) -> str:

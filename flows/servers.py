@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import typer
 
 from flows.errors import ServiceUnreachable
 from flows.settings import Settings
+
+STOP_SECONDS = 10
 
 
 def serve_pages(settings: Settings) -> None:
@@ -37,6 +42,7 @@ def serve_pages(settings: Settings) -> None:
     if not servers:
         return
     typer.echo("Ctrl-C stops both.")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     try:
         while all(server.poll() is None for server in servers.values()):
             time.sleep(0.5)
@@ -46,9 +52,7 @@ def serve_pages(settings: Settings) -> None:
         typer.echo("stopped")
     finally:
         for server in servers.values():
-            server.terminate()
-        for server in servers.values():
-            server.wait()
+            stop(server)
 
 
 def start_prefect(settings: Settings) -> subprocess.Popen[bytes]:
@@ -57,7 +61,23 @@ def start_prefect(settings: Settings) -> subprocess.Popen[bytes]:
     return _start("prefect", "server", "start", "--host", "127.0.0.1", "--port", port)
 
 
+def stop(server: subprocess.Popen[bytes]) -> None:
+    """End a server with all its workers: both MLflow and Prefect start processes of their own."""
+    with suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):  # what does not listen is ended below
+        server.wait(STOP_SECONDS)
+    with suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
+
+
 def _start(name: str, *arguments: str) -> subprocess.Popen[bytes]:
-    program = Path(sys.executable).with_name(name)
-    quiet = subprocess.DEVNULL
-    return subprocess.Popen([program, *arguments], stdout=quiet)  # noqa: S603
+    """Start a program beside this interpreter in a process group of its own."""
+    return subprocess.Popen(  # noqa: S603
+        [Path(sys.executable).with_name(name), *arguments],
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+        # MLflow's workers for chat evaluation would take five processes for nothing.
+        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+    )

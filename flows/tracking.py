@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import re
 import subprocess
 import time
@@ -44,8 +45,11 @@ def connect(settings: Settings) -> MlflowClient:
     Raises:
         ServiceUnreachable: The server does not answer.
     """
-    mlflow.set_tracking_uri(settings.tracking_uri)
-    mlflow.set_registry_uri(settings.tracking_uri)
+    # MLflow writes both addresses into the environment. Left there, they would look as if the user
+    # had configured a server, here and in every process started from here.
+    with _environment_kept("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        mlflow.set_tracking_uri(settings.tracking_uri)
+        mlflow.set_registry_uri(settings.tracking_uri)
     client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
     try:
         client.search_experiments(max_results=1)
@@ -57,6 +61,17 @@ def connect(settings: Settings) -> MlflowClient:
             )
         ) from None
     return client
+
+
+@contextmanager
+def _environment_kept(*names: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in names}
+    yield
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def experiment_id(client: MlflowClient, settings: Settings, name: str) -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 import urllib.request
@@ -103,7 +104,10 @@ def test_an_alias_moved_by_hand_is_noticed(dagmm, two_versions, registry):
     assert "moved outside" in dagmm("history", "dagmm-wdbc").out
 
 
-def test_ui_serves_both_pages_on_loopback_until_interrupted(home, dagmm_process):
+@pytest.mark.parametrize(
+    "stopped_by", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
+def test_ui_serves_both_pages_on_loopback_until_stopped(home, dagmm_process, stopped_by):
     mlflow_port, prefect_port = _free_port(), _free_port()
     process = dagmm_process(
         "ui",
@@ -124,10 +128,17 @@ def test_ui_serves_both_pages_on_loopback_until_interrupted(home, dagmm_process)
                     assert time.monotonic() < deadline
                     time.sleep(0.5)
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(stopped_by)
         out, _ = process.communicate(timeout=60)
     assert f"http://127.0.0.1:{mlflow_port}" in out
     assert "stopped" in out
+    assert not _listening(mlflow_port)
+    assert not _listening(prefect_port)
+
+
+def _listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.slow
