@@ -49,7 +49,7 @@ def _parameters(result) -> dict:
         "fit",
         pytest.param("calibrate", marks=pytest.mark.slow),
         pytest.param("evaluate", marks=pytest.mark.slow),
-        "register",
+        pytest.param("register", marks=pytest.mark.slow),
     ],
 )
 def test_killed_in_a_stage_and_resumed(dagmm, dagmm_process, uninterrupted, home, registry, stage):
@@ -85,6 +85,7 @@ def test_killed_in_a_stage_and_resumed(dagmm, dagmm_process, uninterrupted, home
     assert sorted({metric.step for metric in history}) == list(range(1, 401))
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_resumed_but_repeated(dagmm, home):
     fast = ("--set", "detector.settings.epochs=5", "--set", "detector.settings.members=1")
     first = dagmm("train", "wdbc", *fast, "--json").json
