@@ -114,10 +114,13 @@ def locate(
         SourceError: the path leaves the data folder, or a URL holds a password.
     """
     source = contract.source
-    if isinstance(source, SqlSource):
-        return sql.database_url(source, None if data is None else str(data))
-    if data is not None:
+    if data is not None and not (isinstance(source, SqlSource) and is_url(str(data))):
         return str(data)
+    if isinstance(source, SqlSource):
+        url = sql.database_url(source, None if data is None else str(data))
+        if not is_url(url):
+            raise SourceError("database: not a SQLAlchemy URL (dialect://host/database).")
+        return url
     if not isinstance(source, FileSource):
         return f"sklearn:{source.dataset}"
     if source.file is None:
@@ -180,7 +183,7 @@ def _format(
 ) -> Literal["sklearn", "sql", "parquet", "mat", "csv"]:
     """A location's own ending says more than the contract, which may be about another file."""
     ending, source = location.lower(), contract.source
-    if isinstance(source, SqlSource):
+    if isinstance(source, SqlSource) and is_url(location):
         return "sql"
     if location.startswith("sklearn:"):
         return "sklearn"

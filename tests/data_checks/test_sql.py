@@ -141,3 +141,18 @@ def test_postgresql_errors_keep_the_password(
         assert "Pa55" not in str(caught.value)
         assert caught.value.__cause__ is None
         assert not (tmp_path / "t.parquet").exists()
+
+
+def test_a_file_can_stand_in_for_the_query(tmp_path):
+    """New rows of a table that was trained from a database often come as a file."""
+    contract = Contract.model_validate(
+        {
+            "name": "pumps",
+            "source": {"kind": "sql", "url": "sqlite:///nowhere.db", "query": "select 1"},
+            "columns": [{"name": "a", "type": "numeric"}],
+        }
+    )
+    (tmp_path / "new.csv").write_text("a\n1\n2.5\n")
+    done = ingest(contract, tmp_path / "out.parquet", data=tmp_path / "new.csv", data_dir=tmp_path)
+    assert done.rows == 2
+    assert pq.read_table(done.path).column("a").to_pylist() == [1.0, 2.5]
