@@ -17,7 +17,7 @@ from dagmm_model.preprocessing import Encoder
 from dagmm_model.threshold import Threshold, p_values
 
 if TYPE_CHECKING:
-    from dagmm_model.estimator import DAGMM
+    from dagmm_model.detector import Detector
 
 Vector = NDArray[np.float64]
 BUNDLE_FORMAT = 1
@@ -54,7 +54,7 @@ class ScoringBundle:
     """
 
     encoder: Encoder
-    detector: DAGMM
+    detector: Detector
     threshold: Threshold
     calibration: Vector
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,13 +13,16 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from dagmm_model.checkpoint import Checkpointing
+from dagmm_model.dagmm_state import restore, state_of
+from dagmm_model.detector import Arrays, State
 from dagmm_model.explanation import Explanation, explain
 from dagmm_model.inference import Scorer, chunks, each_chunk, fit_scorer
 from dagmm_model.mixture import Mixture, MixtureHealth
-from dagmm_model.presets import Settings, resolve
+from dagmm_model.presets import PRESETS, Settings, resolve
 from dagmm_model.progress import EpochRecord, Observer
 from dagmm_model.rows import canonical_order, counts
 from dagmm_model.scaling import Scaler
+from dagmm_model.settings import replaced, unknown
 from dagmm_model.training import train
 
 Float = NDArray[np.float64]
@@ -53,6 +56,9 @@ OVERRIDES = (
     "refinement",
 )
 """Parameters that replace a setting of the preset unless None."""
+
+RUNTIME = ("contamination", "engine", "device")
+"""Parameters that are no settings of the model."""
 
 
 class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -120,6 +126,8 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         >>> detector.energy([[0.0, 0.0, 0.0, 0.0]]) < detector.energy([[9.0, -9.0, 9.0, 9.0]])
         array([ True])
     """
+
+    name: ClassVar[str] = "dagmm"
 
     settings_: Settings
     history_: tuple[EpochRecord, ...]
@@ -270,6 +278,17 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         self.offset_ = _quantile(scores, self.contamination, sample_weight)
         return self
 
+    @classmethod
+    def configure(cls, preset: str, seed: int, settings: Mapping[str, Any]) -> Self:
+        """An unfitted detector, see `dagmm_model.detector.Detector.configure`."""
+        if preset not in PRESETS:
+            raise unknown("preset", preset, PRESETS)
+        for name in settings:
+            if name not in (*OVERRIDES, *RUNTIME):
+                raise unknown("setting", name, (*OVERRIDES, *RUNTIME))
+        replaced(Settings(), {n: v for n, v in settings.items() if n in OVERRIDES})
+        return cls(preset=preset, random_state=seed, **settings)
+
     def _resolve(self, n_rows: int, n_features: int) -> Settings:
         overrides = {name: getattr(self, name) for name in OVERRIDES}
         for name in ("encoder_widths", "estimation_widths"):
@@ -331,6 +350,17 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """+1 for normal rows, -1 for anomalies, ``(n,)``."""
         return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def state(self) -> State:
+        """Values and arrays for disk, see `dagmm_model.detector.Detector.state`."""
+        return state_of(self)
+
+    @classmethod
+    def from_state(cls, values: dict[str, Any], arrays: Arrays) -> Self:
+        """The fitted detector of a `state`."""
+        detector = cls(**values["params"])
+        restore(detector, values, arrays)
+        return detector
 
     def latent(self, X: ArrayLike) -> Float:
         """Latent rows z ``(n, L)`` of the first member: the code, then the error's features."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
+
+from dagmm_model.settings import is_count, refuse, replaced, unknown
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "scaling": ("none", "minmax", "standard", "robust", "whitened"),
@@ -14,10 +16,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "learning_rate_schedule": ("constant", "cosine", "warmup_cosine"),
     "linear_path": ("none", "pca"),
 }
-
-
-class SettingsError(ValueError):
-    """A setting that cannot be used; the message names it and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -85,43 +83,35 @@ class Settings:
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
-                _refuse(name, getattr(self, name), f"one of {', '.join(allowed)}")
+                refuse(name, getattr(self, name), f"one of {', '.join(allowed)}")
         for name in ("encoder_widths", "estimation_widths"):
             widths = getattr(self, name)
-            if not isinstance(widths, tuple) or not all(_is_count(w) for w in widths):
-                _refuse(name, widths, "a tuple of positive integers")
+            if not isinstance(widths, tuple) or not all(is_count(w) for w in widths):
+                refuse(name, widths, "a tuple of positive integers")
         if not self.encoder_widths:
-            _refuse("encoder_widths", self.encoder_widths, "at least one width, that of the code")
+            refuse("encoder_widths", self.encoder_widths, "at least one width, that of the code")
         for name in ("n_components", "members", "batch_size", "evaluate_every"):
-            if not _is_count(getattr(self, name)):
-                _refuse(name, getattr(self, name), "a positive integer")
-        if self.epochs != 0 and not _is_count(self.epochs):
-            _refuse("epochs", self.epochs, "a positive integer, or 0 for random weights")
+            if not is_count(getattr(self, name)):
+                refuse(name, getattr(self, name), "a positive integer")
+        if self.epochs != 0 and not is_count(self.epochs):
+            refuse("epochs", self.epochs, "a positive integer, or 0 for random weights")
         if not isinstance(self.refinement, int) or self.refinement < 0:
-            _refuse("refinement", self.refinement, "an integer of at least 0")
-        if self.early_stopping is not None and not _is_count(self.early_stopping):
-            _refuse("early_stopping", self.early_stopping, "a positive integer or None")
+            refuse("refinement", self.refinement, "an integer of at least 0")
+        if self.early_stopping is not None and not is_count(self.early_stopping):
+            refuse("early_stopping", self.early_stopping, "a positive integer or None")
         for name in ("learning_rate", "gradient_clip"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
-                _refuse(name, value, "a positive number")
+                refuse(name, value, "a positive number")
         for name in ("lambda_energy", "lambda_penalty"):
             if not 0 <= getattr(self, name) < float("inf"):
-                _refuse(name, getattr(self, name), "a number of at least 0")
+                refuse(name, getattr(self, name), "a number of at least 0")
         if not 0 <= self.jitter <= 1e-2:
-            _refuse("jitter", self.jitter, "a number from 0 to 0.01")
+            refuse("jitter", self.jitter, "a number from 0 to 0.01")
         if not 0 <= self.dropout < 1:
-            _refuse("dropout", self.dropout, "a rate of at least 0 and below 1")
+            refuse("dropout", self.dropout, "a rate of at least 0 and below 1")
         if not 0 < self.validation_fraction < 1:
-            _refuse("validation_fraction", self.validation_fraction, "a share between 0 and 1")
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _refuse(name: str, value: object, wanted: str) -> None:
-    raise SettingsError(f"setting {name}={value!r} cannot be used; give {wanted}")
+            refuse("validation_fraction", self.validation_fraction, "a share between 0 and 1")
 
 
 PAPER: dict[str, Settings] = {
@@ -225,12 +215,5 @@ def resolve(
     elif preset in PAPER:
         settings = PAPER[preset]
     else:
-        raise SettingsError(f"preset {preset!r} is unknown; give one of {', '.join(PRESETS)}")
-    given = {name: value for name, value in (overrides or {}).items() if value is not None}
-    known = {field.name for field in fields(Settings)}
-    for name in given:
-        if name not in known:
-            raise SettingsError(
-                f"setting {name!r} is unknown; give one of {', '.join(sorted(known))}"
-            )
-    return replace(settings, **given)
+        raise unknown("preset", preset, PRESETS)
+    return replaced(settings, overrides or {})

@@ -18,6 +18,10 @@ from dagmm_model.presets import Settings
 Float = NDArray[np.float64]
 
 
+LOSSES = ("total", "reconstruction", "energy", "penalty", "validation_energy")
+MIXTURE = ("min_phi", "max_condition", "effective_components")
+
+
 @dataclass(frozen=True)
 class EpochRecord:
     """One epoch, as observers get it.
@@ -49,6 +53,15 @@ class EpochRecord:
     max_condition: float
     effective_components: float
     seconds: float
+
+    @property
+    def terms(self) -> dict[str, float]:
+        """Every figure by its name, the objective first; see `dagmm_model.detector.EpochLike`."""
+        values = {name: getattr(self, name) for name in LOSSES} | {
+            f"mixture/{name}": getattr(self, name) for name in MIXTURE
+        }
+        values |= {f"mixture/phi_{k}": share for k, share in enumerate(self.phi)}
+        return {name: float(value) for name, value in values.items() if value is not None}
 
 
 Observer = Callable[[EpochRecord], None]

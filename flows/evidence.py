@@ -130,15 +130,17 @@ def write_rivals(
         seed: Of the detectors that draw.
         path: Parquet to write: position among the evaluation rows, and a column a detector.
     """
-    from dagmm_model.rivals.simple import SIMPLE, NotEnoughRowsError
+    from dagmm_model.detector import NotEnoughRowsError
+    from dagmm_model.detectors import make_detector
+    from dagmm_model.rivals.simple import SIMPLE
 
     positions = _sample(labels, seed)
     matrix = encoder.encode(train)
     rows = encoder.encode(test.iloc[positions])
     columns: dict[str, np.ndarray] = {"position": positions}
-    for name, make in SIMPLE.items():
+    for name in SIMPLE:
         try:
-            columns[name] = make(seed).fit(matrix).energy(rows)
+            columns[name] = make_detector(name, seed=seed).fit(matrix).energy(rows)
         except NotEnoughRowsError:
             continue  # so few rows that the detector does not exist: there is nothing to beat
     pq.write_table(pa.table(columns), path)

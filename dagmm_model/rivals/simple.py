@@ -6,155 +6,182 @@ energy: higher = more anomalous. None is tuned.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol, Self
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.ensemble import IsolationForest as SklearnIsolationForest
 from sklearn.neighbors import NearestNeighbors as SklearnNearestNeighbors
 
+from dagmm_model.checkpoint import Checkpointing
+from dagmm_model.detector import (
+    CHUNK,
+    Arrays,
+    BaseDetector,
+    Float,
+    NotEnoughRowsError,
+    Observer,
+    Rows,
+    State,
+)
 from dagmm_model.scaling import Scaler
+from dagmm_model.settings import is_count, refuse
 
-Float = NDArray[np.float64]
-Rows = NDArray[np.floating]
-
-CHUNK = 8192
-
-
-class NotEnoughRowsError(ValueError):
-    """Too few training rows for the detector."""
+SIMPLE = ("pca", "mahalanobis", "isolation-forest", "knn")
+"""Their names in the catalogue."""
 
 
-class SimpleDetector(Protocol):
-    """What a simple detector offers."""
+@dataclass(frozen=True)
+class PrincipalComponentsSettings:
+    """Settings of `PrincipalComponents`.
 
-    def fit(self, X: Rows) -> Self:
-        """Fit on rows ``(n, D)``.
-
-        Raises:
-            NotEnoughRowsError: fewer rows than the detector needs.
-        """
-
-    def energy(self, X: Rows) -> Float:
-        """Energy of rows ``(m, D)``: float64 ``(m,)``, higher = more anomalous."""
-
-
-class PrincipalComponents:
-    """Squared reconstruction error of a few principal components of the min-max scaled rows.
-
-    Args:
+    Attributes:
         components: number of components kept.
     """
 
-    def __init__(self, components: int = 2) -> None:
-        self.components = components
+    components: int = 2
 
-    def fit(self, X: Rows) -> Self:
-        """See `SimpleDetector.fit`."""
-        _check(X, 2)
+    def __post_init__(self) -> None:
+        if not is_count(self.components):
+            refuse("components", self.components, "a positive integer")
+
+
+class PrincipalComponents(BaseDetector[PrincipalComponentsSettings]):
+    """Squared reconstruction error of a few principal components of the min-max scaled rows."""
+
+    name = "pca"
+    settings_type = PrincipalComponentsSettings
+
+    def _fit(
+        self, X: Rows, observers: Sequence[Observer], checkpoint: Checkpointing | None
+    ) -> None:
         self._scaler = Scaler.fit("minmax", X)
         self._mean, covariance = _moments(self._scaler, X)
         _, axes = np.linalg.eigh(covariance)
-        self._axes = axes[:, ::-1][:, : self.components]
-        return self
+        self._axes = axes[:, ::-1][:, : self.settings_.components]
 
-    def energy(self, X: Rows) -> Float:
-        """See `SimpleDetector.energy`."""
+    def _energy(self, X: Rows) -> Float:
+        centred = self._scaler.transform(X) - self._mean
+        residual = centred - (centred @ self._axes) @ self._axes.T
+        result: Float = np.vecdot(residual, residual)
+        return result
 
-        def error(rows: Rows) -> Float:
-            centred = self._scaler.transform(rows) - self._mean
-            residual = centred - (centred @ self._axes) @ self._axes.T
-            result: Float = np.vecdot(residual, residual)
-            return result
+    def _fitted(self) -> State:
+        return {}, _of(self._scaler) | {"mean": self._mean, "axes": self._axes}
 
-        return _in_chunks(error, X)
+    def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
+        self._scaler = _scaler("minmax", arrays)
+        self._mean, self._axes = arrays["mean"], arrays["axes"]
 
 
-class Mahalanobis:
+@dataclass(frozen=True)
+class NoSettings:
+    """Nothing to set."""
+
+
+class Mahalanobis(BaseDetector[NoSettings]):
     """Squared Mahalanobis distance of the standardised rows, with the pseudo-inverse covariance."""
 
-    def fit(self, X: Rows) -> Self:
-        """See `SimpleDetector.fit`."""
-        _check(X, 2)
+    name = "mahalanobis"
+    settings_type = NoSettings
+
+    def _fit(
+        self, X: Rows, observers: Sequence[Observer], checkpoint: Checkpointing | None
+    ) -> None:
         self._scaler = Scaler.fit("standard", X)
         self._mean, covariance = _moments(self._scaler, X)
         self._precision = np.linalg.pinv(covariance, rcond=1e-10, hermitian=True)
-        return self
 
-    def energy(self, X: Rows) -> Float:
-        """See `SimpleDetector.energy`."""
+    def _energy(self, X: Rows) -> Float:
+        centred = self._scaler.transform(X) - self._mean
+        result: Float = np.vecdot(centred @ self._precision, centred)
+        return result
 
-        def distance(rows: Rows) -> Float:
-            centred = self._scaler.transform(rows) - self._mean
-            result: Float = np.vecdot(centred @ self._precision, centred)
-            return result
+    def _fitted(self) -> State:
+        return {}, _of(self._scaler) | {"mean": self._mean, "precision": self._precision}
 
-        return _in_chunks(distance, X)
+    def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
+        self._scaler = _scaler("standard", arrays)
+        self._mean, self._precision = arrays["mean"], arrays["precision"]
 
 
-class IsolationForest:
-    """scikit-learn's isolation forest with its default settings.
+class IsolationForest(BaseDetector[NoSettings]):
+    """scikit-learn's isolation forest with its default settings."""
 
-    Args:
-        seed: of the trees.
-    """
+    name = "isolation-forest"
+    settings_type = NoSettings
 
-    def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
-
-    def fit(self, X: Rows) -> Self:
-        """See `SimpleDetector.fit`."""
-        _check(X, 2)
+    def _fit(
+        self, X: Rows, observers: Sequence[Observer], checkpoint: Checkpointing | None
+    ) -> None:
         self._forest = SklearnIsolationForest(random_state=self.seed).fit(X)
-        return self
 
-    def energy(self, X: Rows) -> Float:
-        """See `SimpleDetector.energy`."""
-        return _in_chunks(lambda rows: -self._forest.score_samples(rows), X)
+    def _energy(self, X: Rows) -> Float:
+        result: Float = -self._forest.score_samples(X)
+        return result
 
 
-class NearestNeighbours:
-    """Mean distance to the nearest training rows, standardised columns.
+@dataclass(frozen=True)
+class NearestNeighboursSettings:
+    """Settings of `NearestNeighbours`.
 
-    Args:
+    Attributes:
         neighbours: how many.
         limit: largest number of training rows kept, drawn at random.
-        seed: of the draw.
     """
 
-    def __init__(self, neighbours: int = 5, limit: int = 20_000, seed: int = 0) -> None:
-        self.neighbours, self.limit, self.seed = neighbours, limit, seed
+    neighbours: int = 5
+    limit: int = 20_000
 
-    def fit(self, X: Rows) -> Self:
-        """See `SimpleDetector.fit`."""
-        _check(X, self.neighbours)
+    def __post_init__(self) -> None:
+        for name in ("neighbours", "limit"):
+            if not is_count(getattr(self, name)):
+                refuse(name, getattr(self, name), "a positive integer")
+
+
+class NearestNeighbours(BaseDetector[NearestNeighboursSettings]):
+    """Mean distance to the nearest training rows, standardised columns."""
+
+    name = "knn"
+    settings_type = NearestNeighboursSettings
+
+    def _fit(
+        self, X: Rows, observers: Sequence[Observer], checkpoint: Checkpointing | None
+    ) -> None:
+        needed, limit = self.settings_.neighbours, self.settings_.limit
+        if len(X) < needed:
+            raise NotEnoughRowsError(
+                f"{len(X)} training rows, at least {needed} are needed; give more"
+            )
         self._scaler = Scaler.fit("standard", X)
-        if len(X) > self.limit:
-            X = X[np.random.default_rng(self.seed).choice(len(X), self.limit, replace=False)]
-        self._index = SklearnNearestNeighbors(n_neighbors=self.neighbours)
-        self._index.fit(self._scaler.transform(X))
-        return self
+        if len(X) > limit:
+            X = X[np.random.default_rng(self.seed).choice(len(X), limit, replace=False)]
+        self._index(self._scaler.transform(X))
 
-    def energy(self, X: Rows) -> Float:
-        """See `SimpleDetector.energy`."""
-        return _in_chunks(
-            lambda rows: self._index.kneighbors(self._scaler.transform(rows))[0].mean(axis=1), X
-        )
+    def _index(self, kept: Float) -> None:
+        self._kept = kept
+        self._search = SklearnNearestNeighbors(n_neighbors=self.settings_.neighbours).fit(kept)
+
+    def _energy(self, X: Rows) -> Float:
+        distances, _ = self._search.kneighbors(self._scaler.transform(X))
+        result: Float = distances.mean(axis=1)
+        return result
+
+    def _fitted(self) -> State:
+        return {}, _of(self._scaler) | {"kept": self._kept}
+
+    def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
+        self._scaler = _scaler("standard", arrays)
+        self._index(arrays["kept"])
 
 
-SIMPLE: dict[str, Callable[[int], SimpleDetector]] = {
-    "pca": lambda seed: PrincipalComponents(),
-    "mahalanobis": lambda seed: Mahalanobis(),
-    "isolation_forest": lambda seed: IsolationForest(seed),
-    "knn": lambda seed: NearestNeighbours(seed=seed),
-}
-"""The four detectors by name, each made from a seed."""
+def _of(scaler: Scaler) -> Arrays:
+    return {"scaler.centre": scaler.centre, "scaler.scale": scaler.scale}
 
 
-def _check(X: Rows, least: int) -> None:
-    if len(X) < least:
-        raise NotEnoughRowsError(f"{len(X)} training rows, at least {least} are needed; give more")
+def _scaler(kind: str, arrays: Arrays) -> Scaler:
+    return Scaler(kind, arrays["scaler.centre"], arrays["scaler.scale"])
 
 
 def _moments(scaler: Scaler, X: Rows) -> tuple[Float, Float]:
@@ -168,10 +195,3 @@ def _moments(scaler: Scaler, X: Rows) -> tuple[Float, Float]:
         centred = scaler.transform(X[start : start + CHUNK]) - mean
         covariance += centred.T @ centred
     return mean, covariance / len(X)
-
-
-def _in_chunks(work: Callable[[Rows], Float], X: Rows) -> Float:
-    out = np.empty(len(X))
-    for start in range(0, len(X), CHUNK):
-        out[start : start + CHUNK] = work(X[start : start + CHUNK])
-    return out

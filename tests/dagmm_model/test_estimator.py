@@ -14,7 +14,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
 
 from dagmm_model import DAGMM
-from dagmm_model.presets import SettingsError
+from dagmm_model.settings import SettingsError
 
 QUICK = {"epochs": 15, "members": 1, "random_state": 0}
 
@@ -273,7 +273,7 @@ def test_huge_values_without_scaling_are_refused_with_the_remedy():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"preset": "best"}, "preset 'best' is unknown"),
+        ({"preset": "best"}, "unknown preset .best."),
         ({"scaling": "log"}, "scaling='log'"),
         ({"n_components": 0}, "n_components=0"),
         ({"encoder_widths": ()}, "encoder_widths"),

@@ -1,0 +1,99 @@
+"""A fitted DAGMM as JSON-able values and arrays, and back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dagmm_model.detector import Arrays, State
+from dagmm_model.inference import Scorer
+from dagmm_model.mixture import Mixture
+from dagmm_model.presets import Settings
+from dagmm_model.progress import record_from
+from dagmm_model.scaling import Scaler
+from dagmm_model.settings import from_json
+
+if TYPE_CHECKING:
+    from dagmm_model.estimator import DAGMM
+
+MIXTURE = ("phi", "mu", "sigma")
+
+
+def state_of(detector: DAGMM) -> State:
+    """Everything that `restore` needs.
+
+    Raises:
+        sklearn.exceptions.NotFittedError: the detector is not fitted.
+        ValueError: ``random_state`` is a generator, which JSON does not hold.
+    """
+    mixtures = detector.mixtures_
+    scorer, scaler = detector._scorer, detector._scaler
+    params = detector.get_params(deep=False)
+    if not isinstance(params["random_state"], (int, np.integer, type(None))):
+        raise ValueError("random_state is a generator; set it to an integer or None to save")
+    arrays: Arrays = {
+        "latent_mean": scorer.latent_mean,
+        "latent_scale": scorer.latent_scale,
+        "energy_mean": scorer.energy_mean,
+        "energy_scale": scorer.energy_scale,
+        "scaler.centre": scaler.centre,
+        "scaler.scale": scaler.scale,
+    }
+    for s, mixture in enumerate(mixtures):  # members may keep different numbers of components
+        arrays |= {f"mixture.{s}.{name}": getattr(mixture, name) for name in MIXTURE}
+    for name in ("mean", "rotation", "back"):
+        value = getattr(scaler, name)
+        if value is not None:
+            arrays[f"scaler.{name}"] = value
+    arrays |= {f"parameter.{name}": value for name, value in scorer.parameters.items()}
+    names = getattr(detector, "feature_names_in_", None)
+    values = {
+        "params": params,
+        "settings": asdict(detector.settings_),
+        "scaler": scaler.kind,
+        "jitter": [m.jitter for m in mixtures],
+        "offset": detector.offset_,
+        "kept": detector.kept_,
+        "n_features_in": detector.n_features_in_,
+        "feature_names_in": None if names is None else [str(name) for name in names],
+        "history": [asdict(record) for record in detector.history_],
+    }
+    return values, arrays
+
+
+def restore(detector: DAGMM, values: dict[str, Any], arrays: Arrays) -> None:
+    """Make an unfitted detector of the same parameters the one of a state."""
+    settings = from_json(Settings, values["settings"])
+    detector.settings_ = settings
+    detector._scaler = Scaler(
+        values["scaler"],
+        arrays["scaler.centre"],
+        arrays["scaler.scale"],
+        *(arrays.get(f"scaler.{name}") for name in ("mean", "rotation", "back")),
+    )
+    detector._scorer = Scorer(
+        settings,
+        {n.removeprefix("parameter."): v for n, v in arrays.items() if n.startswith("parameter.")},
+        arrays["latent_mean"],
+        arrays["latent_scale"],
+        tuple(
+            Mixture(
+                arrays[f"mixture.{s}.phi"],
+                arrays[f"mixture.{s}.mu"],
+                arrays[f"mixture.{s}.sigma"],
+                jitter,
+            )
+            for s, jitter in enumerate(values["jitter"])
+        ),
+        arrays["energy_mean"],
+        arrays["energy_scale"],
+    )
+    detector.history_ = tuple(record_from(record) for record in values["history"])
+    detector.kept_ = tuple(values["kept"])
+    detector.n_iter_ = len(detector.history_)
+    detector.n_features_in_ = values["n_features_in"]
+    if values["feature_names_in"] is not None:
+        detector.feature_names_in_ = np.array(values["feature_names_in"], dtype=object)
+    detector.offset_ = values["offset"]

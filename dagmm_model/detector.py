@@ -1,0 +1,299 @@
+"""What a detector is: fit on rows, an energy for each row, and a state that goes to disk.
+
+`Detector` is the interface that everything outside this package relies on. `BaseDetector` carries
+what most detectors share, so that one of them is its mathematics and nothing else; DAGMM, which is
+a scikit-learn estimator, implements the interface itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dagmm_model.checkpoint import Checkpointing
+from dagmm_model.explanation import Explanation
+from dagmm_model.mixture import Mixture, MixtureHealth
+from dagmm_model.settings import from_json, replaced, unknown
+
+Float = NDArray[np.float64]
+Rows = NDArray[np.floating]
+Arrays = dict[str, NDArray[Any]]
+State = tuple[dict[str, Any], Arrays]
+"""JSON-able values, and arrays."""
+
+CHUNK = 8192
+"""Rows scored at a time."""
+
+
+class NotEnoughRowsError(ValueError):
+    """Too few training rows for the detector."""
+
+
+class TooLarge(ValueError):
+    """The data are beyond what the detector can hold; said before the work starts."""
+
+
+class EpochLike(Protocol):
+    """One epoch of training, as observers get it."""
+
+    @property
+    def epoch(self) -> int:
+        """1-based."""
+
+    @property
+    def epochs(self) -> int:
+        """Planned number."""
+
+    @property
+    def seconds(self) -> float:
+        """Time it took."""
+
+    @property
+    def terms(self) -> Mapping[str, float]:
+        """Figures by name; the first is the objective. ``validation_X`` belongs beside ``X``."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch of a detector with terms of its own, see `EpochLike`."""
+
+    epoch: int
+    epochs: int
+    terms: Mapping[str, float]
+    seconds: float
+
+
+Observer = Callable[[Any], None]
+"""Called with the `EpochLike` of each epoch."""
+
+
+class Detector(Protocol):
+    """A detector, fitted on (mostly) normal rows. Higher energy = more anomalous.
+
+    Attributes:
+        name: its name in the catalogue, under which it is saved and loaded.
+        settings_: frozen dataclass with JSON-able values, all resolved once it is fitted.
+        history_: an `EpochLike` for each epoch; empty where there are none.
+        n_iter_: number of epochs trained.
+        health_: state of the mixture; None where there is none.
+    """
+
+    name: ClassVar[str]
+    history_: tuple[Any, ...]
+    n_iter_: int
+
+    @property
+    def settings_(self) -> Any:
+        """The settings."""
+
+    @property
+    def health_(self) -> MixtureHealth | None:
+        """The health of the mixture."""
+
+    @classmethod
+    def configure(cls, preset: str, seed: int, settings: Mapping[str, Any]) -> Self:
+        """An unfitted detector.
+
+        Args:
+            preset: named settings; each detector has ``recommended``.
+            seed: of everything that is drawn.
+            settings: what differs from the preset.
+
+        Raises:
+            SettingsError: unknown preset or setting, or a value that cannot be used.
+        """
+
+    def fit(
+        self,
+        X: Rows,
+        *,
+        observers: Sequence[Observer] = (),
+        checkpoint: Checkpointing | None = None,
+    ) -> Self:
+        """Fit on the rows ``(n, D)``, numeric and finite.
+
+        Args:
+            X: the rows.
+            observers: called with each epoch.
+            checkpoint: where to write checkpoints and resume from, where training is long.
+
+        Raises:
+            NotEnoughRowsError: fewer rows than the detector needs.
+            TooLarge: more than it can hold.
+        """
+
+    def energy(self, X: Rows) -> Float:
+        """Energy of the rows ``(m, D)``: float64 ``(m,)``, higher = more anomalous."""
+
+    def state(self) -> State:
+        """Everything that `from_state` needs to score the same to the last bit."""
+
+    @classmethod
+    def from_state(cls, values: dict[str, Any], arrays: Arrays) -> Self:
+        """The fitted detector of a `state`."""
+
+
+@runtime_checkable
+class Explaining(Protocol):
+    """A detector that says which columns a row's energy comes from."""
+
+    def explain(self, X: Rows) -> Explanation:
+        """Reasons for the rows ``(m, D)``."""
+
+
+@runtime_checkable
+class Latent(Protocol):
+    """A detector with a latent space to look at."""
+
+    def latent(self, X: Rows) -> Float:
+        """Latent rows ``(m, L)``."""
+
+
+@runtime_checkable
+class Mixed(Protocol):
+    """A detector with Gaussian mixtures."""
+
+    @property
+    def mixtures_(self) -> tuple[Mixture, ...]:
+        """One for each member; empty where the score does not use any."""
+
+
+S = TypeVar("S")
+
+
+class BaseDetector(Generic[S]):
+    """Settings, seed, input checks and the common part of the state.
+
+    A detector sets the class attributes and writes `_fit`, `_energy`, `_fitted` and `_restore`;
+    the rows they get are checked. One that trains by epochs sets ``history_`` in `_fit`.
+
+    Args:
+        settings: all defaults unless given.
+        seed: of everything that is drawn.
+
+    Attributes:
+        settings_type: frozen dataclass whose values have defaults, checked when it is made.
+        presets: named settings, as differences from the defaults.
+        least_rows: fewest training rows.
+    """
+
+    name: ClassVar[str]
+    settings_type: ClassVar[type[Any]]
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"recommended": {}}
+    least_rows: ClassVar[int] = 2
+    health_: MixtureHealth | None = None
+
+    def __init__(self, settings: S | None = None, seed: int = 0) -> None:
+        self.settings_: S = self.settings_type() if settings is None else settings
+        self.seed = seed
+        self.history_: tuple[Any, ...] = ()
+        self.n_features_in_ = 0
+
+    @property
+    def n_iter_(self) -> int:
+        """Number of epochs trained."""
+        return len(self.history_)
+
+    @classmethod
+    def configure(cls, preset: str, seed: int, settings: Mapping[str, Any]) -> Self:
+        """See `Detector.configure`."""
+        if preset not in cls.presets:
+            raise unknown(f"preset of {cls.name}", preset, cls.presets)
+        start: S = replaced(cls.settings_type(), cls.presets[preset])
+        return cls(replaced(start, settings), seed)
+
+    def check_size(self, n_rows: int, n_columns: int) -> None:
+        """Refuse data that would not fit into memory or time; nothing by default.
+
+        Raises:
+            TooLarge: with the estimate and the alternative.
+        """
+
+    def fit(
+        self,
+        X: ArrayLike,
+        *,
+        observers: Sequence[Observer] = (),
+        checkpoint: Checkpointing | None = None,
+    ) -> Self:
+        """See `Detector.fit`."""
+        rows = _matrix(X)
+        if len(rows) < self.least_rows:
+            raise NotEnoughRowsError(
+                f"{len(rows)} training rows, at least {self.least_rows} are needed for "
+                f"{self.name}; give more"
+            )
+        self.check_size(*rows.shape)
+        self.n_features_in_ = rows.shape[1]
+        self._fit(rows, observers, checkpoint)
+        return self
+
+    def energy(self, X: ArrayLike) -> Float:
+        """See `Detector.energy`."""
+        if not self.n_features_in_:
+            raise ValueError(f"this {self.name} detector is not fitted; call fit first")
+        rows = _matrix(X)
+        if rows.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X has {rows.shape[1]} columns, {self.name} was fitted on {self.n_features_in_}"
+            )
+        out = np.empty(len(rows))
+        for start in range(0, len(rows), CHUNK):
+            out[start : start + CHUNK] = self._energy(rows[start : start + CHUNK])
+        return out
+
+    def state(self) -> State:
+        """See `Detector.state`."""
+        fitted, arrays = self._fitted()
+        values = {
+            "settings": asdict(self.settings_),  # type: ignore[call-overload]
+            "seed": self.seed,
+            "n_features_in": self.n_features_in_,
+            "history": [asdict(epoch) for epoch in self.history_],
+            "fitted": fitted,
+        }
+        return values, arrays
+
+    @classmethod
+    def from_state(cls, values: dict[str, Any], arrays: Arrays) -> Self:
+        """See `Detector.from_state`."""
+        detector = cls(from_json(cls.settings_type, values["settings"]), values["seed"])
+        detector.n_features_in_ = values["n_features_in"]
+        detector.history_ = tuple(Epoch(**epoch) for epoch in values["history"])
+        detector._restore(values["fitted"], arrays)
+        return detector
+
+    def _fit(
+        self, X: Rows, observers: Sequence[Observer], checkpoint: Checkpointing | None
+    ) -> None:
+        """Fit on checked rows ``(n, D)``."""
+        raise NotImplementedError
+
+    def _energy(self, X: Rows) -> Float:
+        """Energy of at most `CHUNK` checked rows."""
+        raise NotImplementedError
+
+    def _fitted(self) -> State:
+        """What `_fit` found."""
+        raise NotImplementedError
+
+    def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
+        """Take what `_fitted` gave."""
+        raise NotImplementedError
+
+
+def _matrix(X: ArrayLike) -> Rows:
+    """Rows as a two-dimensional finite array of floats."""
+    rows = np.asarray(X)
+    if rows.dtype not in (np.float32, np.float64):
+        rows = rows.astype(np.float64)
+    if rows.ndim != 2 or not rows.shape[1]:
+        raise ValueError(f"X has shape {rows.shape}; give rows of numeric columns")
+    if not np.isfinite(rows).all():
+        row, column = np.argwhere(~np.isfinite(rows))[0]
+        raise ValueError(f"row {row}, column {column} of X is not finite; remove or impute it")
+    return rows
