@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 
 from data_checks.errors import MissingDataError, SourceError, UnreachableError
 
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 _COMPRESSION = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".zstd": "zstd", ".lz4": "lz4"}
 
 
@@ -50,14 +53,52 @@ def open_url(url: str) -> Any:
         SourceError: the file is missing or its file system is not installed.
     """
     filesystem, path = url_filesystem(url)
+    with store_errors(url):
+        return _RemoteFile(url, filesystem.open(path, "rb"))
+
+
+@contextmanager
+def store_errors(url: str) -> Iterator[None]:
+    """Turns whatever a remote store's library raises into one of our errors.
+
+    Raises:
+        MissingDataError: no such file.
+        SourceError: the store refuses access.
+        UnreachableError: anything else: no credentials, no network, a server's error.
+    """
     try:
-        return filesystem.open(path, "rb")
+        yield
     except FileNotFoundError as error:
         raise MissingDataError(f"{url}: no such file.") from error
     except PermissionError as error:
         raise SourceError(f"{url}: access denied; check the credentials.") from error
-    except OSError as error:
-        raise UnreachableError(f"{url}: cannot be reached: {error}.") from error
+    except Exception as error:  # every store's library has exceptions of its own
+        said = (str(error).splitlines() or [""])[0]
+        raise UnreachableError(
+            f"{url}: cannot be read: {type(error).__name__}: {said}. Check the network, and the "
+            "credentials in the environment."
+        ) from error
+
+
+class _RemoteFile:
+    """A remote file whose reads report as `store_errors` does, also in the middle of a table."""
+
+    def __init__(self, url: str, file: Any) -> None:
+        self._url, self._file = url, file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def read(self, size: int = -1) -> bytes:
+        with store_errors(self._url):
+            data: bytes = self._file.read(size)
+        return data
 
 
 def url_filesystem(url: str) -> tuple[Any, str]:
@@ -72,7 +113,7 @@ def url_filesystem(url: str) -> tuple[Any, str]:
         filesystem, path = fsspec.core.url_to_fs(url)
     except (ValueError, ImportError) as error:
         scheme = url.partition("://")[0]
-        raise SourceError(
-            f"{scheme}:// cannot be read here: {error}. Install the fsspec package for it."
-        ) from error
+        extra = _EXTRAS.get(scheme)
+        remedy = f"pip install 'dagmm-pipeline[{extra}]'" if extra else "install its fsspec package"
+        raise SourceError(f"{scheme}:// cannot be read here: {error}; {remedy}.") from error
     return filesystem, path

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_checks.errors import MissingDataError, SourceError
-from data_checks.readers.opening import is_url, url_filesystem
+from data_checks.readers.opening import is_url, open_url, store_errors, url_filesystem
 from data_checks.readers.text import check_extra
 
 BATCH_ROWS = 131_072
@@ -34,16 +34,17 @@ def read_parquet(
     Raises:
         SourceError: naming the file, and the column where one is concerned.
     """
-    filesystem, files = _files(location)
     first: pa.Schema | None = None
-    for name in files:
+    for name in _files(location):
         try:
             # pre_buffer would hold whole row groups, which others may have written very large.
-            with pq.ParquetFile(name, filesystem=filesystem, pre_buffer=False) as file:
+            with pq.ParquetFile(_opened(name), pre_buffer=False) as file:
                 schema = file.schema_arrow
                 _check_schema(name, schema, expected, wanted, extra, first)
                 first = first or schema
                 yield from file.iter_batches(BATCH_ROWS, columns=list(wanted))
+        except SourceError:
+            raise
         except PermissionError as error:
             raise SourceError(f"{name}: cannot be read: permission denied.") from error
         except (pa.ArrowInvalid, OSError) as error:
@@ -57,21 +58,25 @@ def parquet_schema(location: str) -> pa.Schema:
     Raises:
         SourceError: there is no readable Parquet file.
     """
-    filesystem, files = _files(location)
+    files = _files(location)
     try:
-        return pq.read_schema(files[0], filesystem=filesystem)
+        return pq.read_schema(_opened(files[0]))
+    except SourceError:
+        raise
     except (pa.ArrowInvalid, OSError) as error:
         said = str(error).splitlines()[0]
         raise SourceError(f"{files[0]}: not a readable Parquet file: {said}.") from error
 
 
-def _files(location: str) -> tuple[Any, list[str]]:
+def _files(location: str) -> list[str]:
+    """The files in order of their names; of a remote folder or glob, their URLs."""
     if is_url(location):
         filesystem, path = url_filesystem(location)
-        pattern = f"{path.rstrip('/')}/**/*.parquet" if filesystem.isdir(path) else path
-        found = sorted(filesystem.glob(pattern))
+        with store_errors(location):
+            pattern = f"{path.rstrip('/')}/**/*.parquet" if filesystem.isdir(path) else path
+            found = [filesystem.unstrip_protocol(name) for name in sorted(filesystem.glob(pattern))]
     else:
-        filesystem, local = None, Path(location)
+        local = Path(location)
         if local.is_dir():
             found = sorted(str(file) for file in local.rglob("*.parquet"))
         elif local.exists():
@@ -80,7 +85,11 @@ def _files(location: str) -> tuple[Any, list[str]]:
             found = sorted(glob.glob(location, recursive=True))  # noqa: PTH207 (may be absolute)
     if not found:
         raise MissingDataError(f"{location}: no Parquet file there.")
-    return filesystem, found
+    return found
+
+
+def _opened(name: str) -> Any:
+    return open_url(name) if is_url(name) else name
 
 
 def _check_schema(

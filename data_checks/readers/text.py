@@ -68,6 +68,8 @@ def read_csv(
                 ),
             )
             yield from reader
+    except SourceError:
+        raise
     except (pa.ArrowInvalid, OSError) as error:
         raise SourceError(_explain(location, str(error), names, bad_rows)) from error
 
@@ -81,6 +83,8 @@ def read_head(location: str, source: CsvSource) -> list[list[str]]:
     try:
         with closing(open_stream(location)) as stream:
             head = stream.read(_HEAD_BYTES)
+    except SourceError:
+        raise
     except OSError as error:
         raise SourceError(_explain(location, str(error), [], [])) from error
     if not head.strip():
