@@ -7,7 +7,7 @@ a scikit-learn estimator, implements the interface itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
 
@@ -76,6 +76,7 @@ class Detector(Protocol):
 
     Attributes:
         name: its name in the catalogue, under which it is saved and loaded.
+        presets: names of its presets.
         settings_: frozen dataclass with JSON-able values, all resolved once it is fitted.
         history_: an `EpochLike` for each epoch; empty where there are none.
         n_iter_: number of epochs trained.
@@ -83,6 +84,7 @@ class Detector(Protocol):
     """
 
     name: ClassVar[str]
+    presets: ClassVar[Collection[str]]
     history_: tuple[Any, ...]
     n_iter_: int
 
@@ -106,6 +108,9 @@ class Detector(Protocol):
         Raises:
             SettingsError: unknown preset or setting, or a value that cannot be used.
         """
+
+    def settings_for(self, n_rows: int, n_columns: int) -> Any:
+        """The `settings_` that a fit on a table of this shape would have."""
 
     def fit(
         self,
@@ -205,6 +210,10 @@ class BaseDetector(Generic[S]):
             raise unknown(f"preset of {cls.name}", preset, cls.presets)
         start: S = replaced(cls.settings_type(), cls.presets[preset])
         return cls(replaced(start, settings), seed)
+
+    def settings_for(self, n_rows: int, n_columns: int) -> S:
+        """See `Detector.settings_for`; the shape decides nothing unless a detector says so."""
+        return self.settings_
 
     def check_size(self, n_rows: int, n_columns: int) -> None:
         """Refuse data that would not fit into memory or time; nothing by default.

@@ -128,6 +128,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
     """
 
     name: ClassVar[str] = "dagmm"
+    presets: ClassVar[tuple[str, ...]] = PRESETS
 
     settings_: Settings
     history_: tuple[EpochRecord, ...]
@@ -236,7 +237,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         given = X
         X, weight = _training_rows(X, sample_weight)
-        settings = self._resolve(*X.shape)
+        settings = self.settings_for(*X.shape)
         if len(X) < max(2, settings.n_components):
             raise ValueError(
                 f"n_samples={len(X)} rows cannot carry {settings.n_components} mixture components; "
@@ -289,12 +290,17 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         replaced(Settings(), {n: v for n, v in settings.items() if n in OVERRIDES})
         return cls(preset=preset, random_state=seed, **settings)
 
-    def _resolve(self, n_rows: int, n_features: int) -> Settings:
+    def settings_for(self, n_rows: int, n_columns: int) -> Settings:
+        """The settings that a fit on a table of this shape would have.
+
+        Raises:
+            SettingsError: unknown preset, or a value that cannot be used.
+        """
         overrides = {name: getattr(self, name) for name in OVERRIDES}
         for name in ("encoder_widths", "estimation_widths"):
             if overrides[name] is not None:
                 overrides[name] = tuple(int(width) for width in overrides[name])
-        return resolve(self.preset, n_features, n_rows, overrides)
+        return resolve(self.preset, n_columns, n_rows, overrides)
 
     @property
     def mixtures_(self) -> tuple[Mixture, ...]:
@@ -371,6 +377,22 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
                 for part in chunks(len(rows))
             ]
         )
+
+    def reconstruction_error(self, X: ArrayLike) -> Float:
+        """Squared error of the scaled rows' reconstruction, mean over the members: ``(n,)``.
+
+        What the network detects without its mixture.
+        """
+        rows = self._rows(X)
+        out = np.empty(len(rows))
+
+        def one(part: slice) -> None:
+            x = np.asarray(self._scaler.transform(rows[part], part.start), dtype=np.float64)
+            error = self._scorer.compress(x)[1] - x
+            out[part] = np.vecdot(error, error).mean(axis=0)
+
+        each_chunk(one, len(rows))
+        return out
 
     def explain(self, X: ArrayLike) -> Explanation:
         """Shares of the columns in the reconstruction error, and the responsible component."""
