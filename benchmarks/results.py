@@ -120,7 +120,7 @@ def reconstruction_error(model: DAGMM) -> Scoring:
         out = np.empty(len(rows))
         for part in chunks(len(rows)):
             x = scaler.transform(rows[part])
-            out[part] = ((scorer.reconstruct(x) - x) ** 2).sum(axis=2).mean(axis=0)
+            out[part] = ((scorer.compress(x)[1] - x) ** 2).sum(axis=2).mean(axis=0)
         return out
 
     return score

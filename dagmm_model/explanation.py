@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.inference import Scorer, chunks
+from dagmm_model.inference import Scorer, each_chunk
 from dagmm_model.scaling import Scaler
 
 Float = NDArray[np.float64]
@@ -33,10 +33,18 @@ def explain(scorer: Scorer, scaler: Scaler, x: NDArray[np.floating]) -> Explanat
     """Reasons for scaled rows ``(n, D)``; the scaler leads back to the input's columns."""
     shares = np.empty(x.shape)
     posterior = np.empty((len(x), len(scorer.mixtures[0].phi)))
-    for part in chunks(len(x)):
-        error = scaler.by_column(scorer.reconstruct(x[part]) - x[part]) ** 2
+
+    def one(part: slice) -> None:
+        rows = np.asarray(x[part], dtype=np.float64)
+        z, x_hat = scorer.compress(rows)
+        x_hat -= rows
+        error = scaler.by_column(x_hat)
+        error *= error
         total = error.sum(axis=2, keepdims=True)
-        shares[part] = (error / np.where(total > 0, total, 1.0)).mean(axis=0)
-        posterior[part] = scorer.mixtures[0].posterior(scorer.latent(x[part])[0])
+        error /= np.where(total > 0, total, 1.0)
+        shares[part] = error.mean(axis=0)
+        posterior[part] = scorer.mixtures[0].posterior(z[0])
+
+    each_chunk(one, len(x))
     component = posterior.argmax(axis=1)
     return Explanation(shares, component, posterior[np.arange(len(x)), component])

@@ -14,7 +14,7 @@ from functools import cached_property, reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.compression import compress, decode, encode
+from dagmm_model.compression import compress
 from dagmm_model.estimation import membership, membership_logits
 from dagmm_model.mixture import LATENT_VARIANCE_FLOOR, Mixture, Moments
 from dagmm_model.network import Parameters, latent_width
@@ -100,11 +100,11 @@ class Scorer:
         result: Float = standardised.mean(axis=0)
         return result
 
-    def reconstruct(self, x: Rows) -> Float:
-        """Reconstructions ``(S, n, D)`` of scaled rows ``(n, D)``."""
+    def compress(self, x: Rows) -> tuple[Float, Float]:
+        """Latent rows ``(S, n, L)`` as the mixture sees them, and reconstructions ``(S, n, D)``."""
         batch = np.asarray(x, dtype=np.float64)[None]
-        result: Float = decode(np, self._double, encode(np, self._double, batch))
-        return result
+        z, x_hat = compress(np, self._double, batch, self.settings.reconstruction_features)
+        return (z - self.latent_mean[:, None]) / self.latent_scale[:, None], x_hat
 
 
 def raw_latent(parameters: dict[str, Float], settings: Settings, x: Rows) -> Float:

@@ -231,17 +231,26 @@ class Mixture:
             log_phi = np.log(self.phi)
         return inverse, log_phi - log_det - 0.5 * self.mu.shape[1] * LOG_2PI
 
+    @cached_property
+    def _projection(self) -> tuple[Float, NDArray[np.intp], Float, Float]:
+        """Centre ``(L,)``, live components ``(k,)``, their whitening ``(L, k L)``, their means."""
+        inverse, _ = self._whitening
+        live = np.flatnonzero(self.phi > 0)
+        centre = self.phi @ self.mu
+        factors = np.concatenate([inverse[k].T for k in live], axis=1)
+        offsets = np.concatenate([(self.mu[k] - centre) @ inverse[k].T for k in live])
+        return centre, live, factors, offsets
+
     def log_joint(self, z: Float) -> Float:
         """``(n, K)`` log of share times density of each component at each row of z ``(n, L)``."""
-        z = np.asarray(z, dtype=np.float64)
-        inverse, constant = self._whitening
-        out = np.empty((len(z), len(self.phi)))
-        for k in range(len(self.phi)):
-            if self.phi[k] == 0.0:
-                out[:, k] = 0.0  # the constant is -inf
-                continue
-            white = (z - self.mu[k]) @ inverse[k].T
-            np.einsum("nl,nl->n", white, white, out=out[:, k])
+        _, constant = self._whitening
+        centre, live, factors, offsets = self._projection
+        # One product for all components; about the mixture's centre, which keeps the digits.
+        white = (np.asarray(z, dtype=np.float64) - centre) @ factors
+        white -= offsets
+        white = white.reshape(len(z), len(live), -1)
+        out = np.zeros((len(z), len(self.phi)))  # an empty component's constant is -inf
+        out[:, live] = np.einsum("nkl,nkl->nk", white, white)
         out *= -0.5
         out += constant
         return out

@@ -84,11 +84,13 @@ class Encoder:
             dtype=bool,
         )
 
-    def encode(self, table: Mapping[str, Any]) -> FloatMatrix:
+    def encode(self, table: Mapping[str, Any], order: Literal["C", "F"] = "C") -> FloatMatrix:
         """Encode a mapping of columns, or a data frame.
 
         Args:
             table: Anything that gives one 1-d sequence for each column name.
+            order: Layout in memory. Columns are written one after the other, so "F" is several
+                times as fast for a large table.
 
         Returns:
             float64 matrix of shape ``(rows, features)``. Double precision, because a large offset
@@ -107,7 +109,7 @@ class Encoder:
         if not self.columns:
             raise EncodingError("no feature column: the contract must name at least one")
         rows = len(table[self.columns[0].name])
-        matrix = np.zeros((rows, len(self.feature_names)), dtype=np.float64)
+        matrix = np.zeros((rows, len(self.feature_names)), dtype=np.float64, order=order)
         start = 0
         for column in self.columns:
             width = len(column.feature_names)

@@ -1,0 +1,84 @@
+"""Raw rows to verdicts and reasons."""
+
+import numpy as np
+import pytest
+
+from dagmm_model import DAGMM
+from dagmm_model.bundle import ScoringBundle
+from dagmm_model.detectors import make_detector
+from dagmm_model.preprocessing import Column, Encoder
+from dagmm_model.threshold import calibrate
+
+LEVELS = ("a", "b", "c")
+
+
+def raw(rows: int, seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    base = rng.normal(size=(rows, 3))
+    return {
+        "x": base[:, 0] + 0.1 * base[:, 1],
+        "kind": np.array(LEVELS, object)[rng.integers(0, 3, rows)],
+        "constant": np.full(rows, "only", object),
+        "y": base[:, 0] - 0.1 * base[:, 2],
+        "z": base[:, 1],
+    }
+
+
+ENCODER = Encoder(
+    (
+        Column("x"),
+        Column("kind", "categorical", LEVELS),
+        Column("constant", "categorical", ("only",), ("only",)),
+        Column("y"),
+        Column("z"),
+    )
+)
+
+
+def bundle_of(detector) -> ScoringBundle:
+    detector.fit(ENCODER.encode(raw(600, 0)))
+    held = np.sort(detector.energy(ENCODER.encode(raw(400, 1))))
+    return ScoringBundle(ENCODER, detector, calibrate(held, 0.05), held)
+
+
+@pytest.fixture(scope="module")
+def bundle() -> ScoringBundle:
+    return bundle_of(DAGMM(epochs=5, members=2, random_state=0))
+
+
+def test_reasons_are_those_of_the_anomalies_by_column_of_the_table(bundle):
+    table = raw(200, 2)
+    table["y"][[3, 50]] += 9.0
+    scores = bundle.score(table, explain="anomalies")
+    reasons = scores.reasons
+    assert {3, 50} <= set(reasons.rows.tolist())
+    assert reasons.rows.tolist() == np.flatnonzero(scores.is_anomaly).tolist()
+    assert reasons.columns == tuple(table)
+    np.testing.assert_allclose(reasons.shares.sum(axis=1), 1.0)
+    assert (reasons.shares[:, 2] == 0).all(), "a column of no width has no share"
+    for row in (3, 50):
+        top = reasons.shares[reasons.rows == row][0].argmax()
+        assert reasons.columns[top] in {"x", "y"}, "the pair that no longer agrees"
+    assert (reasons.component >= 0).all()
+
+
+def test_all_rows_or_none_can_be_explained(bundle):
+    table = raw(50, 3)
+    assert bundle.score(table).reasons is None
+    assert bundle.score(table, explain="all").reasons.rows.tolist() == list(range(50))
+    assert bundle._reasons(bundle.detector, np.empty((0, 6)), np.arange(0)).shares.shape == (0, 5)
+
+
+def test_the_layout_in_memory_changes_no_value():
+    table = raw(1000, 4)
+    columns, rows = ENCODER.encode(table, order="F"), ENCODER.encode(table)
+    assert columns.flags.f_contiguous
+    np.testing.assert_array_equal(columns, rows)
+
+
+def test_a_detector_without_reasons_still_scores():
+    bundle = bundle_of(make_detector("mahalanobis"))
+    scores = bundle.score(raw(100, 5), explain="anomalies")
+    assert not bundle.explains
+    assert scores.reasons is None
+    assert np.isfinite(scores.energy).all()
