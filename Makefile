@@ -6,9 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DO_NOT_TRACK ?= 1
 
-.PHONY: train test test-all lint format ui install install-dev upgrade clean
+.PHONY: train test test-all lint format ui services install install-team install-dev upgrade clean
 
 install: $(VENV)/.installed
+install-team: $(VENV)/.installed-team
 install-dev: $(VENV)/.installed-dev
 
 $(BIN)/python:
@@ -21,6 +22,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@ $(VENV)/.installed $(VENV)/.installed-team
+
+$(VENV)/.installed-team: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[team]'
 	touch $@ $(VENV)/.installed
 
 train: install
@@ -44,6 +49,9 @@ format: install-dev
 
 ui: install
 	@$(BIN)/dagmm ui
+
+services: install-team
+	@$(BIN)/dagmm services run
 
 upgrade: install-dev
 	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[dev]'

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from flows.errors import EXIT_DEFECT, EXIT_NO, UsageError, Verdict, exit_code
+from flows import operations
 
 app = typer.Typer(
     name="dagmm",
@@ -45,6 +46,8 @@ Name = Annotated[str, typer.Argument(help="Registered model, e.g. dagmm-wdbc.")]
 
 
 @app.command()
+app.add_typer(operations.app, name="services")
+
 def train(
     dataset: Dataset = "wdbc",
     data: Data = None,
@@ -357,3 +360,4 @@ def _print_json(document: Any) -> None:
 
 if __name__ == "__main__":
     main()
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import typer
 import yaml
 
 from flows.errors import ServiceUnreachable, UsageError
-from flows.servers import start_prefect, stop
+from flows.servers import start_prefect, stop, wait_for
 from flows.settings import Settings
 
 DEFINITIONS = Path(__file__).with_name("prefect.yaml")
@@ -64,9 +62,9 @@ def serve(settings: Settings, file: Path | None) -> None:
     deployments = read_deployments(file)
     server = None
     if settings.prefect_api_url is None:
-        server = start_prefect(settings)
+        server = start_prefect(settings.prefect_port)
         os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{settings.prefect_port}/api"
-        _wait_for(os.environ["PREFECT_API_URL"], server)
+        wait_for(f"{os.environ['PREFECT_API_URL']}/health", server)
     try:
         from prefect import serve as run_forever
 
@@ -112,17 +110,3 @@ def _prefect(*arguments: str) -> None:
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise ServiceUnreachable(f"prefect {arguments[0]}: {said[-1] if said else 'failed'}")
-
-
-def _wait_for(url: str, server: subprocess.Popen[bytes], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=2):  # noqa: S310
-                return
-        except OSError:
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise ServiceUnreachable(
-                    f"the Prefect server at {url} did not start; is its port in use?"
-                ) from None
-            time.sleep(0.2)

@@ -1,12 +1,18 @@
-"""`dagmm ui`: the MLflow and Prefect pages of the embedded stores, on loopback."""
+"""Server processes: start, wait until they answer, stop with everything they started.
+
+`dagmm ui`, `dagmm serve`, `dagmm services`, the serving check and the tests go through here.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +22,10 @@ from flows.errors import ServiceUnreachable
 from flows.settings import Settings
 
 STOP_SECONDS = 10
+START_SECONDS = 120
+LOG_TAIL = 600
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Ours are asked directly, never through a proxy that the environment names."""
 
 
 def serve_pages(settings: Settings) -> None:
@@ -26,7 +36,7 @@ def serve_pages(settings: Settings) -> None:
     """
     servers: dict[str, subprocess.Popen[bytes]] = {}
     if settings.embedded_tracking:
-        servers["MLflow"] = _start(
+        servers["MLflow"] = start(
             "mlflow",
             "server",
             *("--backend-store-uri", settings.tracking_uri),
@@ -35,7 +45,7 @@ def serve_pages(settings: Settings) -> None:
         )
     typer.echo(f"MLflow   {settings.mlflow_url}/#/experiments?workflowType=machine_learning")
     if settings.prefect_api_url is None:
-        servers["Prefect"] = start_prefect(settings)
+        servers["Prefect"] = start_prefect(settings.prefect_port)
         typer.echo(f"Prefect  http://127.0.0.1:{settings.prefect_port}")
     else:
         typer.echo(f"Prefect  {settings.prefect_api_url.removesuffix('/api')}")
@@ -55,10 +65,82 @@ def serve_pages(settings: Settings) -> None:
             stop(server)
 
 
-def start_prefect(settings: Settings) -> subprocess.Popen[bytes]:
-    """Start a Prefect server on loopback, on the database under `home`."""
-    port = str(settings.prefect_port)
-    return _start("prefect", "server", "start", "--host", "127.0.0.1", "--port", port)
+def start(
+    name: str,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    log: Path | None = None,
+    cwd: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a program that is installed beside this interpreter, in a process group of its own.
+
+    Args:
+        name: Program, e.g. ``mlflow``.
+        arguments: Its arguments. They are visible to everybody on the machine: no secrets.
+        environment: Added to ours.
+        log: File that what it says is appended to; else its errors go where ours go.
+        cwd: Its working directory.
+    """
+    binaries = Path(sys.executable).parent
+    stream = subprocess.DEVNULL if log is None else log.open("ab")
+    try:
+        return subprocess.Popen(  # noqa: S603
+            [binaries / name, *arguments],
+            stdout=stream,
+            stderr=None if log is None else subprocess.STDOUT,
+            start_new_session=True,
+            cwd=cwd,
+            env={
+                **os.environ,
+                # MLflow's workers for chat evaluation would take five processes for nothing.
+                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+                "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}",  # it calls uvicorn
+                **(environment or {}),
+            },
+        )
+    finally:
+        if not isinstance(stream, int):
+            stream.close()
+
+
+def start_prefect(
+    port: int,
+    host: str = "127.0.0.1",
+    environment: Mapping[str, str] | None = None,
+    log: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a Prefect server, on the database that the environment names."""
+    arguments = ("server", "start", "--host", host, "--port", str(port))
+    return start("prefect", *arguments, environment=environment, log=log)
+
+
+def wait_for(
+    health: str,
+    server: subprocess.Popen[bytes],
+    seconds: float = START_SECONDS,
+    log: Path | None = None,
+) -> None:
+    """Return when a server answers at its health address.
+
+    Raises:
+        ServiceUnreachable: It ended, or did not answer in time; the message ends as its log does.
+    """
+    deadline = time.monotonic() + seconds
+    while not answers(health):
+        if (ended := server.poll() is not None) or time.monotonic() > deadline:
+            why = f"it ended with code {server.returncode}" if ended else f"{seconds:g} s are over"
+            tail = log.read_text(errors="replace")[-LOG_TAIL:] if log else "is its port in use?"
+            raise ServiceUnreachable(f"{health} does not answer: {why}; {tail}")
+        time.sleep(0.2)
+
+
+def answers(url: str, seconds: float = 5) -> bool:
+    """Whether an address answers with success."""
+    try:
+        with OPENER.open(url, timeout=seconds):
+            return True
+    except OSError:
+        return False
 
 
 def stop(server: subprocess.Popen[bytes]) -> None:
@@ -72,12 +154,8 @@ def stop(server: subprocess.Popen[bytes]) -> None:
     server.wait()
 
 
-def _start(name: str, *arguments: str) -> subprocess.Popen[bytes]:
-    """Start a program beside this interpreter in a process group of its own."""
-    return subprocess.Popen(  # noqa: S603
-        [Path(sys.executable).with_name(name), *arguments],
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-        # MLflow's workers for chat evaluation would take five processes for nothing.
-        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-    )
+def free_port() -> int:
+    """A port on loopback that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

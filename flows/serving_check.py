@@ -7,11 +7,7 @@ what answers is what was digested, with the code that travels with it.
 from __future__ import annotations
 
 import json
-import os
-import signal
-import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -24,8 +20,9 @@ from typing import Any
 import numpy as np
 import psutil
 
-from flows.config import PromotionPolicy
+from flows import servers
 from flows.gates import SAME_ENERGY, largest_difference, result
+from flows.policy import PromotionPolicy
 from flows.records import GateResult
 
 GATE = "served in a fresh process"
@@ -60,7 +57,7 @@ class Server:
             headers={"Content-Type": "application/json"},
         )
         try:
-            with _OPENER.open(request, timeout=self._left()) as answer:
+            with servers.OPENER.open(request, timeout=self._left()) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, None
@@ -72,7 +69,8 @@ class Server:
                 tail = self.log.read_text(encoding="utf-8", errors="replace")[-LOG_TAIL:]
                 raise _NotServed(f"the process ended with code {self.process.returncode}: {tail}")
             try:
-                with _OPENER.open(f"http://127.0.0.1:{self.port}/ping", timeout=self._left()):
+                ping = f"http://127.0.0.1:{self.port}/ping"
+                with servers.OPENER.open(ping, timeout=self._left()):
                     return
             except OSError:
                 time.sleep(min(0.2, self._left()))
@@ -83,42 +81,19 @@ class Server:
         return sum(p.memory_info().rss for p in [parent, *parent.children(recursive=True)]) / 1e6
 
 
-# Loopback must not go through a proxy that the environment names.
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
 @contextmanager
 def serving(model: Path, scratch: Path, seconds: float) -> Iterator[Server]:
     """Start `mlflow models serve` on a model folder; end it, children included, on leaving."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = servers.free_port()
     log = scratch / "serving.log"
-    binaries = Path(sys.executable).parent
-    environment = {
-        **os.environ,
-        "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}",  # mlflow calls uvicorn
-        "CUDA_VISIBLE_DEVICES": "",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", str(model)]
-    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
-    with log.open("wb") as stream:
-        process = subprocess.Popen(  # noqa: S603
-            command, env=environment, stdout=stream, stderr=stream, start_new_session=True
-        )
+    command = ["models", "serve", "--model-uri", str(model), "--env-manager", "local"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    environment = {"CUDA_VISIBLE_DEVICES": "", "PYTHONDONTWRITEBYTECODE": "1"}
+    process = servers.start("mlflow", *command, environment=environment, log=log)
     try:
         yield Server(process, port, log, time.monotonic() + seconds)
     finally:
-        for sent in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(process.pid, sent)
-                process.wait(5)
-            except ProcessLookupError:
-                break
-            except subprocess.TimeoutExpired:
-                continue
-        process.wait(10)
+        servers.stop(process)
 
 
 def judge(server: Server, canary: dict[str, Any], policy: PromotionPolicy) -> GateResult:

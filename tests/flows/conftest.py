@@ -7,15 +7,14 @@ itself: then `dagmm_process` starts it as a user would.
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from flows.servers import free_port, start_prefect, stop, wait_for
 
 BIN = Path(sys.executable).parent
 FAST = (
@@ -29,13 +28,7 @@ FAST = (
 )
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-PREFECT_PORT = _free_port()
+PREFECT_PORT = free_port()
 # Prefect reads its settings when it is first imported, which a test module may do on collection.
 os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{PREFECT_PORT}/api"
 
@@ -44,29 +37,16 @@ os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{PREFECT_PORT}/api"
 def prefect_server(tmp_path_factory):
     """A Prefect server of the session's own, on loopback."""
     home = tmp_path_factory.mktemp("prefect")
-    environment = {**os.environ, "PREFECT_HOME": str(home), "PREFECT_UI_ENABLED": "false"}
-    del environment["PREFECT_API_URL"]
-    log = (home / "server.log").open("wb")
-    command = [str(Path(sys.executable).with_name("prefect")), "server", "start"]
-    server = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", str(PREFECT_PORT)],
-        env=environment,
-        stdout=log,
-        stderr=log,
+    log = home / "server.log"
+    server = start_prefect(
+        PREFECT_PORT,
+        environment={"PREFECT_HOME": str(home), "PREFECT_UI_ENABLED": "false"},
+        log=log,
     )
     url = os.environ["PREFECT_API_URL"]
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            urllib.request.urlopen(f"{url}/health", timeout=2)
-            break
-        except OSError:
-            if server.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"Prefect did not start: {(home / 'server.log').read_text()[-2000:]}")
-            time.sleep(0.2)
+    wait_for(f"{url}/health", server, log=log)
     yield url
-    server.terminate()
-    server.wait(30)
+    stop(server)
 
 
 @pytest.fixture(scope="session")

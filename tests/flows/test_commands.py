@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer
 
-from tests.flows.conftest import BIN, FAST, _free_port, production
+from flows.servers import free_port
+from tests.flows.conftest import BIN, FAST, production
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def test_an_alias_moved_by_hand_is_noticed(dagmm, two_versions, registry):
     "stopped_by", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )
 def test_ui_serves_both_pages_on_loopback_until_stopped(home, dagmm_process, stopped_by):
-    mlflow_port, prefect_port = _free_port(), _free_port()
+    mlflow_port, prefect_port = free_port(), free_port()
     process = dagmm_process(
         "ui",
         DAGMM_MLFLOW_PORT=str(mlflow_port),
@@ -150,7 +151,7 @@ def test_one_command_needs_no_server_at_all(dagmm_process):
 
 
 def test_the_served_model_answers_a_real_http_request(two_versions, rows, home, tmp_path):
-    port = _free_port()
+    port = free_port()
     log = (tmp_path / "serve.log").open("wb")
     server = subprocess.Popen(
         [BIN / "mlflow", "models", "serve", "-m", "models:/dagmm-wdbc@production"]

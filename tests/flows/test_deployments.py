@@ -7,7 +7,8 @@ import urllib.request
 import pytest
 import yaml
 
-from tests.flows.conftest import FAST, _free_port
+from flows.servers import free_port
+from tests.flows.conftest import FAST
 
 
 def _api(url: str, path: str, body: dict) -> list:
@@ -71,7 +72,7 @@ def test_a_served_schedule_fires_and_its_run_completes(dagmm_process, home, tmp_
             }
         )
     )
-    port = _free_port()
+    port = free_port()
     process = dagmm_process(
         "serve", "--file", str(file), PREFECT_API_URL="", DAGMM_PREFECT_PORT=str(port)
     )

@@ -1,0 +1,255 @@
+"""`dagmm services`: the servers of a team as plain processes, started in order and watched.
+
+PostgreSQL, then MLflow (with logins, artifacts through the server) and Prefect, then a worker.
+`deploy/compose.yaml` describes the same four in containers.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+import urllib.request
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+from filelock import FileLock, Timeout
+
+from flows import servers
+from flows.errors import ServiceUnreachable, UsageError
+from flows.settings import Settings
+from flows.team import DATABASES, MLFLOW, MLFLOW_AUTH, PREFECT, TeamSettings, read_secrets
+
+WATCH_SECONDS = 1.0
+ENDS_TOO_SOON = 60.0
+"""A server that lives for less after a restart will not live longer after the next one."""
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Health:
+    """Whether one service answers, and what to look at when it does not."""
+
+    service: str
+    up: bool
+    where: str
+    log: str
+
+
+def run(team: TeamSettings) -> None:
+    """Start everything, print how clients reach it, restart what ends, until Ctrl-C or SIGTERM.
+
+    Raises:
+        UsageError: It runs already in this folder, or a secret is not fit to be exposed.
+        ServiceUnreachable: A service did not start, or ended again right after a restart.
+    """
+    secret = read_secrets(team)
+    (team.folder / "logs").mkdir(parents=True, exist_ok=True)
+    with alone(team):
+        _run(team, secret)
+
+
+def _run(team: TeamSettings, secret: dict[str, str]) -> None:
+    database = team.postgres(secret)
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
+    try:
+        database.start()
+        database.create_missing(DATABASES)
+        typer.echo(f"PostgreSQL 127.0.0.1:{team.postgres_port}")
+        starts = _starts(team, secret)
+        for name in ("MLflow", "Prefect"):
+            running[name] = starts[name]()
+        for name, url in _health(team).items():
+            servers.wait_for(url, running[name], log=_log(team, name))
+            typer.echo(f"{name:<10} {url.removesuffix('/health').removesuffix('/api')}")
+        running["worker"] = starts["worker"]()
+        typer.echo(f"worker     of the pool {team.pool}")
+        typer.echo('Clients    eval "$(dagmm services env)"')
+        typer.echo("Ctrl-C stops all of them.")
+        _watch(running, starts, database.running, database.start)
+    except KeyboardInterrupt:
+        typer.echo("stopped")
+    finally:
+        for server in reversed(running.values()):
+            servers.stop(server)
+        if database.running():
+            database.stop()
+
+
+def status(team: TeamSettings) -> list[Health]:
+    """Health of the four services, asked for as a client would."""
+    secret = read_secrets(team)
+    database = team.postgres(secret)
+    try:
+        database.client("psql", "-d", MLFLOW, "-Atc", "SELECT 1")
+        up = True
+    except ServiceUnreachable:
+        up = False
+    found = [Health("PostgreSQL", up, f"127.0.0.1:{team.postgres_port}", str(database.log))]
+    for name, url in _health(team).items():
+        found.append(Health(name, servers.answers(url), url, str(_log(team, name))))
+    online = _online_workers(team, secret)
+    where = f"pool {team.pool}: {', '.join(online) or 'no worker is online'}"
+    return [*found, Health("worker", bool(online), where, str(_log(team, "worker")))]
+
+
+def upgrade(team: TeamSettings) -> list[str]:
+    """Bring every database to the schema of the installed MLflow and Prefect; servers stopped.
+
+    Returns:
+        What was upgraded.
+
+    Raises:
+        UsageError: The services run.
+        ServiceUnreachable: A program failed; its own message is in ours.
+    """
+    secret = read_secrets(team)
+    database = team.postgres(secret)
+    with alone(team):
+        database.start()
+        try:
+            database.create_missing(DATABASES)
+            mlflow, auth = (database.uri("psycopg", name) for name in (MLFLOW, MLFLOW_AUTH))
+            commands = {
+                MLFLOW: ("mlflow", "db", "upgrade", mlflow),
+                MLFLOW_AUTH: ("python", "-m", "mlflow.server.auth", "db", "upgrade", "--url", auth),
+                PREFECT: ("prefect", "server", "database", "upgrade", "-y"),
+            }
+            environment = _database_environment(team, secret)
+            log = team.folder / "logs" / "upgrade.log"
+            log.parent.mkdir(exist_ok=True)
+            for name, command in commands.items():
+                if servers.start(*command, environment=environment, log=log).wait():
+                    tail = log.read_text(errors="replace")[-servers.LOG_TAIL :]
+                    raise ServiceUnreachable(f"upgrade of the database {name} failed: {tail}")
+        finally:
+            database.stop()
+    return list(commands)
+
+
+@contextmanager
+def alone(team: TeamSettings) -> Iterator[None]:
+    """Keep everybody else from starting, saving or upgrading the services of this folder.
+
+    Raises:
+        UsageError: Somebody is at it.
+    """
+    team.folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(team.folder / "lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise UsageError(f"the services of {team.folder} run; stop them first") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _starts(
+    team: TeamSettings, secret: dict[str, str]
+) -> dict[str, Callable[[], subprocess.Popen[bytes]]]:
+    """How each server is started, and started again."""
+    environment = _database_environment(team, secret)
+    team.artifacts.mkdir(parents=True, exist_ok=True)
+    return {
+        "MLflow": lambda: servers.start(
+            "mlflow", "server", "--app-name", "basic-auth",
+            "--artifacts-destination", team.artifacts.as_uri(),
+            "--host", team.host, "--port", str(team.mlflow_port),
+            "--workers", str(team.mlflow_workers),
+            environment=environment,
+            log=_log(team, "MLflow"),
+        ),
+        "Prefect": lambda: servers.start_prefect(
+            team.prefect_port, team.host, environment, _log(team, "Prefect")
+        ),
+        "worker": lambda: servers.start(
+            "prefect", "worker", "start", "--pool", team.pool, "--type", "process",
+            environment={
+                **team.client_environment(secret),
+                "DAGMM_HOME": str(Settings().home.resolve()),
+            },
+            log=_log(team, "worker"),
+            cwd=PROJECT,
+        ),
+    }  # fmt: skip
+
+
+def _database_environment(team: TeamSettings, secret: dict[str, str]) -> dict[str, str]:
+    """Environment of MLflow and Prefect: addresses without passwords, passwords by themselves."""
+    database = team.postgres(secret)
+    login = team.folder / "mlflow-login.ini"
+    login.write_text(
+        "[mlflow]\n"
+        "default_permission = READ\n"
+        f"database_uri = {database.uri('psycopg', MLFLOW_AUTH)}\n"
+        f"admin_username = {team.admin}\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+        # Checking a password takes 0.3 s of a core, and a training asks 500 times.
+        "auth_cache_ttl_seconds = 60\n",
+        encoding="utf-8",
+    )
+    return {
+        **{name: value for name, value in secret.items() if name != "POSTGRES_PASSWORD"},
+        "PGPASSWORD": secret["POSTGRES_PASSWORD"],
+        "MLFLOW_BACKEND_STORE_URI": database.uri("psycopg", MLFLOW),
+        "MLFLOW_AUTH_CONFIG_PATH": str(login),
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": database.uri("asyncpg", PREFECT),
+        "PREFECT_HOME": str(team.folder / "prefect"),
+        "PREFECT_API_AUTH_STRING": secret["PREFECT_SERVER_API_AUTH_STRING"],
+    }
+
+
+def _watch(
+    running: dict[str, subprocess.Popen[bytes]],
+    starts: dict[str, Callable[[], subprocess.Popen[bytes]]],
+    database_runs: Callable[[], bool],
+    start_database: Callable[[], None],
+) -> None:
+    """Start again what ends by itself, until the caller is interrupted."""
+    started = dict.fromkeys(running, float("-inf"))
+    while True:
+        time.sleep(WATCH_SECONDS)
+        if not database_runs():
+            typer.echo("PostgreSQL ended; starting it again")
+            start_database()
+        for name, server in running.items():
+            if server.poll() is None:
+                continue
+            if time.monotonic() - started[name] < ENDS_TOO_SOON:
+                raise ServiceUnreachable(f"{name} ended again right after a restart; see its log")
+            typer.echo(f"{name} ended with code {server.returncode}; starting it again")
+            servers.stop(server)  # what it left of its process group
+            running[name], started[name] = starts[name](), time.monotonic()
+
+
+def _online_workers(team: TeamSettings, secret: dict[str, str]) -> list[str]:
+    user = secret["PREFECT_SERVER_API_AUTH_STRING"].encode()
+    request = urllib.request.Request(  # noqa: S310
+        f"{team.prefect_api_url}/work_pools/{team.pool}/workers/filter",
+        b"{}",
+        {
+            "Content-Type": "application/json",
+            "Authorization": f"Basic {b64encode(user).decode()}",
+        },
+    )
+    try:
+        with servers.OPENER.open(request, timeout=5) as answer:
+            return [each["name"] for each in json.load(answer) if each["status"] == "ONLINE"]
+    except OSError:
+        return []
+
+
+def _health(team: TeamSettings) -> dict[str, str]:
+    return {"MLflow": f"{team.mlflow_url}/health", "Prefect": f"{team.prefect_api_url}/health"}
+
+
+def _log(team: TeamSettings, name: str) -> Path:
+    return team.folder / "logs" / f"{name.lower()}.log"

@@ -1,0 +1,147 @@
+"""The team set-up's addresses and secrets: from the environment, never a default password.
+
+On loopback a secret that is not given is generated and kept in a file that only its owner reads.
+Beyond loopback every secret has to be given, so that nobody exposes one without having chosen it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from flows.errors import UsageError
+from flows.postgres import Postgres
+from flows.settings import Settings
+
+SECRETS = {
+    "POSTGRES_PASSWORD": "{}",
+    "MLFLOW_AUTH_ADMIN_PASSWORD": "{}",
+    "MLFLOW_FLASK_SERVER_SECRET_KEY": "{}",
+    "PREFECT_SERVER_API_AUTH_STRING": "dagmm:{}",
+}
+"""The secrets by the names that the servers themselves use, and the form of each."""
+KNOWN_DEFAULTS = ("password", "postgres", "changeme", "change-me", "secret", "admin", "prefect")
+MIN_LENGTH = 12
+MLFLOW, MLFLOW_AUTH, PREFECT = "mlflow", "mlflow_auth", "prefect"
+DATABASES = (MLFLOW, MLFLOW_AUTH, PREFECT)
+
+
+class TeamSettings(BaseSettings):
+    """Read once at the start of a command.
+
+    Attributes:
+        home: Folder of databases, artifacts, logs and generated secrets (`DAGMM_SERVICES_HOME`);
+            `services` under `DAGMM_HOME` unless set.
+        host: Interface of MLflow and Prefect (`DAGMM_SERVICES_HOST`). PostgreSQL is always on
+            loopback.
+        mlflow_port: Port of MLflow (`DAGMM_MLFLOW_PORT`).
+        prefect_port: Port of Prefect (`DAGMM_PREFECT_PORT`).
+        postgres_port: Port of PostgreSQL (`DAGMM_POSTGRES_PORT`).
+        mlflow_workers: Processes that answer MLflow's requests (`DAGMM_MLFLOW_WORKERS`).
+        admin: Name of MLflow's first user (`MLFLOW_AUTH_ADMIN_USERNAME`).
+        pool: Work pool of the worker (`DAGMM_WORK_POOL`).
+    """
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
+
+    home: Path = Field(
+        default_factory=lambda: Settings().home / "services",
+        validation_alias="DAGMM_SERVICES_HOME",
+    )
+    host: str = Field(default="127.0.0.1", validation_alias="DAGMM_SERVICES_HOST")
+    mlflow_port: int = Field(default=5000, validation_alias="DAGMM_MLFLOW_PORT")
+    prefect_port: int = Field(default=4200, validation_alias="DAGMM_PREFECT_PORT")
+    postgres_port: int = Field(default=5433, validation_alias="DAGMM_POSTGRES_PORT")
+    mlflow_workers: int = Field(default=2, ge=1, validation_alias="DAGMM_MLFLOW_WORKERS")
+    admin: str = Field(default="admin", validation_alias="MLFLOW_AUTH_ADMIN_USERNAME")
+    pool: str = Field(default="dagmm", validation_alias="DAGMM_WORK_POOL")
+
+    @property
+    def folder(self) -> Path:
+        """`home` as an absolute path."""
+        return self.home.resolve()
+
+    @property
+    def artifacts(self) -> Path:
+        """Where MLflow keeps what clients upload through it."""
+        return self.folder / "artifacts"
+
+    @property
+    def mlflow_url(self) -> str:
+        """Address for clients on this machine."""
+        return f"http://{self._near}:{self.mlflow_port}"
+
+    @property
+    def prefect_api_url(self) -> str:
+        """Address for clients on this machine."""
+        return f"http://{self._near}:{self.prefect_port}/api"
+
+    @property
+    def _near(self) -> str:
+        return "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104
+
+    def postgres(self, secret: dict[str, str]) -> Postgres:
+        """The database server."""
+        return Postgres(self.folder / "postgres", self.postgres_port, secret["POSTGRES_PASSWORD"])
+
+    def client_environment(self, secret: dict[str, str]) -> dict[str, str]:
+        """What a client of the servers has in its environment."""
+        return {
+            "MLFLOW_TRACKING_URI": self.mlflow_url,
+            "MLFLOW_TRACKING_USERNAME": self.admin,
+            "MLFLOW_TRACKING_PASSWORD": secret["MLFLOW_AUTH_ADMIN_PASSWORD"],
+            "PREFECT_API_URL": self.prefect_api_url,
+            "PREFECT_API_AUTH_STRING": secret["PREFECT_SERVER_API_AUTH_STRING"],
+        }
+
+
+def read_secrets(team: TeamSettings) -> dict[str, str]:
+    """The secrets: from the environment, else, on loopback only, generated once and kept.
+
+    Raises:
+        UsageError: Beyond loopback, and a secret is absent, short or a known default.
+    """
+    given = {name: os.environ[name] for name in SECRETS if os.environ.get(name)}
+    if not _is_loopback(team.host):
+        _refuse_weak(team.host, given)
+        return given
+    file = team.folder / "secrets.env"
+    kept = dict(line.split("=", 1) for line in file.read_text().split()) if file.exists() else {}
+    missing = set(SECRETS) - set(given) - set(kept)
+    if missing:
+        new = {name: SECRETS[name].format(secrets.token_urlsafe(24)) for name in sorted(missing)}
+        kept |= new
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(descriptor, "a", encoding="utf-8") as stream:
+            stream.writelines(f"{name}={value}\n" for name, value in new.items())
+    return kept | given
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _refuse_weak(host: str, given: dict[str, str]) -> None:
+    faults = [f"{name} is not set" for name in SECRETS if name not in given]
+    for name, value in given.items():
+        password = value.partition(":")[2] if name == "PREFECT_SERVER_API_AUTH_STRING" else value
+        if len(password) < MIN_LENGTH:
+            faults.append(f"{name} is shorter than {MIN_LENGTH} characters")
+        elif password.rstrip("0123456789").lower() in KNOWN_DEFAULTS:
+            faults.append(f"{name} is a known default")
+    if faults:
+        raise UsageError(
+            f"{host} is reachable from other machines, so every secret has to be chosen: "
+            f"{'; '.join(faults)}. Set them in the environment, e.g. from "
+            'python -c "import secrets; print(secrets.token_urlsafe(24))" '
+            "(PREFECT_SERVER_API_AUTH_STRING is USER:PASSWORD), or use 127.0.0.1"
+        )
