@@ -1,0 +1,222 @@
+"""The `benchmark` flow: every detector on every data set over many splits, told apart from luck."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+from prefect import flow, task
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    update_progress_artifact,
+)
+from prefect.cache_policies import NO_CACHE
+from pydantic import BaseModel, ConfigDict, Field
+
+from flows import progress, tracking
+from flows.benchmark_cells import append_cells, done, read_cells
+from flows.benchmark_data import Prepared, prepare
+from flows.benchmark_pool import in_order, processes_for, work_off
+from flows.benchmark_report import (
+    CELLS,
+    PAGE,
+    Attempt,
+    machine,
+    note_attempt,
+    versions,
+    write_report,
+)
+from flows.benchmark_rows import BEST_COLUMN, Row, default_rows, rows_named, sanity_rows
+from flows.benchmark_summary import DATASETS
+from flows.benchmark_tables import missing as missing_table
+from flows.benchmark_tables import overviews
+from flows.benchmark_tracking import BenchmarkRuns
+from flows.benchmark_work import Job
+from flows.errors import UsageError
+from flows.settings import Settings
+
+Protocol = Literal["paper", "deployment"]
+
+
+class BenchmarkConfig(BaseModel):
+    """What to measure; a cell that was measured before is not measured again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    datasets: tuple[str, ...] = Field(DATASETS, description="Shipped contracts or contract files")
+    detectors: tuple[str, ...] = Field(
+        (), description="NAME or NAME:PRESET; every detector of the catalogue unless given"
+    )
+    seeds: int = Field(20, ge=1, description="Splits: seeds 0 to this minus 1")
+    budget_minutes: float | None = Field(
+        None, gt=0, description="No cell is started after this time"
+    )
+    protocols: tuple[Protocol, ...] = Field(("paper",), description="How to split and measure")
+    group_duplicates: bool = Field(
+        False, description="Also with identical rows on one side of the split"
+    )
+    output: str | None = Field(
+        None, description="Folder of cells, tables and plots; the workspace's unless given"
+    )
+    processes: int | None = Field(
+        None, ge=1, description="Cells at a time; as many as the machine carries unless given"
+    )
+
+    def command(self) -> str:
+        """The command that does the same."""
+        parts = ["dagmm benchmark --datasets", *(Path(name).name for name in self.datasets)]
+        if self.detectors:
+            parts += ["--detectors", *self.detectors]
+        parts += ["--seeds", str(self.seeds), "--protocols", *self.protocols]
+        if self.group_duplicates:
+            parts.append("--group-duplicates")
+        if self.budget_minutes is not None:
+            parts += ["--budget", f"{self.budget_minutes:g}"]
+        return " ".join(parts)
+
+
+class BenchmarkResult(BaseModel):
+    """What a call of the command did, and where the result is."""
+
+    model_config = ConfigDict(frozen=True)
+
+    planned: int
+    known_before: int
+    measured: int
+    failed: dict[str, str]
+    missing: int
+    output: str
+    page: str
+    run_url: str
+    overview: str
+    results: list[dict[str, Any]]
+
+    def text(self) -> str:
+        """What the terminal shows."""
+        counts = f"{self.measured} cells measured, {self.known_before} known before"
+        lines = [self.overview, f"Cells      {counts}, {self.missing} of {self.planned} missing"]
+        lines += [f"Failed     {place}: {reason}" for place, reason in self.failed.items()]
+        if self.missing:
+            lines.append("Next       the same command goes on with the missing cells")
+        return "\n".join([*lines, f"Page       {self.page}", f"MLflow     {self.run_url}"])
+
+
+@task(name="prepare", cache_policy=NO_CACHE)
+def prepare_data(dataset: str, settings: Settings) -> Prepared:
+    """Ingest, validate and encode one data set."""
+    with progress.stage(f"data {dataset}") as report:
+        data = prepare(dataset, settings.data_dir, settings.workspace)
+        report(f"{data.rows:,} rows, {data.columns} columns")
+    return data
+
+
+@task(name="measure", cache_policy=NO_CACHE)
+def measure(jobs: Sequence[Job], folder: Path, runs: BenchmarkRuns, config: BenchmarkConfig) -> int:
+    """Work off the cells until they are done or the budget is over; returns the processes used."""
+    minutes = float("inf") if config.budget_minutes is None else config.budget_minutes
+    deadline = time.monotonic() + 60 * minutes
+    processes = config.processes or processes_for(jobs)
+    shown = create_progress_artifact(0.0, key="benchmark-progress", description="cells measured")
+    told = time.monotonic()
+    with progress.bar("cells") as bar:
+        for count, (job, cells) in enumerate(work_off(jobs, processes, deadline), start=1):
+            # First the run, then the line: a kill between them measures the cell again, and its
+            # run is found again.
+            for cell in cells:
+                runs.log(cell)
+            append_cells(folder / CELLS, cells)
+            if cells[0].reason:
+                progress.note(f"failed: {job.data.dataset}, {job.row.label}: {cells[0].reason}")
+            bar(count, len(jobs), f"{job.data.dataset} {job.row.label} seed {job.seed}")
+            if time.monotonic() - told > 5:
+                update_progress_artifact(shown, 100 * count / len(jobs))
+                told = time.monotonic()
+    return processes
+
+
+@flow(name="benchmark", log_prints=False)
+def benchmark(config: BenchmarkConfig) -> BenchmarkResult:
+    """Measure what is not known yet, then write tables, plots and the page of all that is."""
+    settings = Settings()
+    started, clock = datetime.now(UTC), time.perf_counter()
+    rows = rows_named(config.detectors or default_rows())
+    folder = Path(config.output or settings.home / "benchmark").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = FileLock(folder / ".lock").acquire(blocking=False)
+    except Timeout:
+        raise UsageError(
+            f"another benchmark is writing to {folder}; give another --output"
+        ) from None
+    with lock:
+        tables = [prepare_data(dataset, settings) for dataset in config.datasets]
+        jobs = planned(config, rows, tables)
+        known = read_cells(folder / CELLS)
+        waiting = [job for job in jobs if job.key not in done(known)]
+        runs = BenchmarkRuns(tracking.connect(settings), settings, folder)
+        with tracking.ending(runs.client, runs.parent):
+            processes = measure(in_order(waiting, known), folder, runs, config)
+            cells = read_cells(folder / CELLS)
+            finished = {cell.key: cell for cell in cells}
+            left = [job for job in waiting if job.key not in finished]
+            failed = {
+                " ".join(map(str, cell.split)): cell.reason
+                for job in waiting
+                if (cell := finished.get(job.key)) is not None and cell.reason
+            }
+            attempt = Attempt(
+                command=config.command(),
+                started=started.isoformat(timespec="seconds"),
+                seconds=time.perf_counter() - clock,
+                cells=len(waiting) - len(left),
+                failed=len(failed),
+                missing=len(left),
+                processes=processes,
+                machine=machine(),
+                versions=versions(),
+            )
+            note_attempt(folder, attempt)
+            blocks = write_report(folder, missing_table([job.cell().split for job in left]))
+            runs.log_report(attempt, len(jobs))
+    overview = overviews(blocks)
+    create_markdown_artifact(
+        key="benchmark", markdown=overview, description=f"{len(jobs)} cells, {len(left)} missing"
+    )
+    create_link_artifact(key="benchmark-run", link=runs.url, link_text="MLflow run with its cells")
+    return BenchmarkResult(
+        planned=len(jobs),
+        known_before=len(jobs) - len(waiting),
+        measured=attempt.cells,
+        failed=failed,
+        missing=len(left),
+        output=str(folder),
+        page=str(folder / PAGE),
+        run_url=runs.url,
+        overview=overview,
+        results=[line for block in blocks for line in block.facts()],
+    )
+
+
+def planned(config: BenchmarkConfig, rows: Sequence[Row], tables: Sequence[Prepared]) -> list[Job]:
+    """Every cell that was asked for, with the rows to judge the others by."""
+    jobs = []
+    for data in tables:
+        sanity = [extra for row in rows for extra in sanity_rows(row, data)]
+        wanted = [(row, row.digest_on(data)) for row in [*rows, *sanity]]
+        best = Row(BEST_COLUMN)
+        for protocol in config.protocols:
+            # The best column has no energies of held-out rows: there is nothing to calibrate.
+            extra = [(best, best.digest_on(data))] if protocol == "paper" else []
+            for grouped in (False, True)[: 1 + config.group_duplicates]:
+                jobs += [
+                    Job(data, protocol, grouped, seed, row, digest)
+                    for seed in range(config.seeds)
+                    for row, digest in [*wanted, *extra]
+                ]
+    return jobs

@@ -1,0 +1,146 @@
+"""Cells of a benchmark: one result of one detector on one split, one line of a file each.
+
+The file only grows. A cell is done when a finished line has its key: data set, protocol, grouping,
+seed, row, and the digests of the detector's settings and of the data. Of several lines for one
+split the last counts, and of several settings of one row the last ones that were measured: a
+change of settings or data never mixes old figures with new ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+"""Version of what a cell means; cells of another one are measured again."""
+FIGURES = ("f1", "roc_auc", "ap", "recall", "false_alarms")
+BEFORE_THE_CATALOGUE = {
+    "recommended": "dagmm",
+    "paper": "dagmm:paper",
+    "isolation_forest": "isolation-forest",
+}
+"""Names of rows in files from before the detectors had theirs."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One result; `reason` says why there are no figures.
+
+    Attributes:
+        dataset: Name of the contract.
+        protocol: paper or deployment.
+        grouped: Whether identical rows were kept on one side of the split.
+        seed: Of the split and of the detector.
+        detector: Label of the row, e.g. ``dagmm``, ``dagmm:paper`` or ``dagmm, untrained``.
+        f1: At the known anomaly ratio (paper) or at the calibrated threshold (deployment).
+        roc_auc: Area under the ROC curve of the test rows.
+        ap: Average precision of the test rows.
+        recall: At the calibrated threshold; None in the paper's protocol.
+        false_alarms: Share of normal test rows flagged; None in the paper's protocol.
+        seconds: Of fitting, on one thread.
+        score_seconds: Of scoring the test rows, on one thread.
+        settings_sha256: Digest of what decides the detector; empty in files without one.
+        data_sha256: Digest of the encoded rows and labels; empty in files without one.
+        reason: Why the cell failed, or an empty string.
+        time: When it was measured, ISO 8601, UTC.
+        remarks: What else the detector says, e.g. its number of components.
+        format: `FORMAT` at the time.
+    """
+
+    dataset: str
+    protocol: str
+    grouped: bool
+    seed: int
+    detector: str
+    f1: float | None = None
+    roc_auc: float | None = None
+    ap: float | None = None
+    recall: float | None = None
+    false_alarms: float | None = None
+    seconds: float | None = None
+    score_seconds: float | None = None
+    settings_sha256: str = ""
+    data_sha256: str = ""
+    reason: str = ""
+    time: str = ""
+    remarks: dict[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+    @property
+    def split(self) -> tuple[str, str, bool, int, str]:
+        """Place of the cell in the table."""
+        return (self.dataset, self.protocol, self.grouped, self.seed, self.detector)
+
+    @property
+    def version(self) -> tuple[str, str, int]:
+        """What was measured at that place."""
+        return (self.settings_sha256, self.data_sha256, self.format)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Everything that decides the result."""
+        return (*self.split, *self.version)
+
+
+KNOWN = {f.name for f in fields(Cell)}
+
+
+def read_cells(path: Path) -> list[Cell]:
+    """Cells of a file in its order, none where there is no file.
+
+    A line that a kill cut short is left out. Unknown keys become remarks.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [_cell(json.loads(line)) for line in lines if line.endswith("}")]
+
+
+def _cell(values: dict[str, Any]) -> Cell:
+    name, comma, variant = values["detector"].partition(", ")
+    label = BEFORE_THE_CATALOGUE.get(name, name) + comma + variant
+    known = {k: v for k, v in values.items() if k in KNOWN}
+    extra = {k: v for k, v in values.items() if k not in KNOWN}
+    return Cell(**known | {"detector": label, "remarks": extra | values.get("remarks", {})})
+
+
+def append_cells(path: Path, cells: Sequence[Cell]) -> None:
+    """Add cells to the file, on disk when this returns; all of them or, after a kill, maybe one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+") as file:
+        end = file.tell()
+        file.seek(max(0, end - 1))
+        cut_short = end > 0 and file.read(1) != b"\n"
+        text = "".join(json.dumps(_values(cell)) + "\n" for cell in cells)
+        file.write(("\n" * cut_short + text).encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _values(cell: Cell) -> dict[str, Any]:
+    """What is worth a place in the file: everything but what is empty."""
+    return {k: v for k, v in asdict(cell).items() if v not in (None, "", {})}
+
+
+def current(cells: Iterable[Cell]) -> list[Cell]:
+    """One cell for each place: the last, of the version of its row that was measured last."""
+    last: dict[tuple[Any, ...], Cell] = {}
+    newest: dict[tuple[Any, ...], tuple[str, str, int]] = {}
+    for cell in cells:
+        last.pop(cell.split, None)  # a cell measured again moves to the end
+        last[cell.split] = cell
+        newest[_row(cell)] = cell.version
+    return [cell for cell in last.values() if newest[_row(cell)] == cell.version]
+
+
+def _row(cell: Cell) -> tuple[str, str, bool, str]:
+    return (cell.dataset, cell.protocol, cell.grouped, cell.detector)
+
+
+def done(cells: Iterable[Cell]) -> set[tuple[Any, ...]]:
+    """Keys that need not be measured again; a failed cell is tried again."""
+    return {cell.key for cell in cells if not cell.reason}

@@ -1,0 +1,121 @@
+"""The result of a benchmark as one HTML page that needs nothing else: no network, no scripts."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from flows.benchmark_rows import REFERENCE, is_sanity
+from flows.benchmark_summary import Block
+from flows.benchmark_tables import (
+    EXPLAINED,
+    Table,
+    beside_published,
+    details,
+    failures,
+    overview,
+    prefix_of,
+    title,
+)
+
+STYLE = """
+:root { color-scheme: light dark; --line: #8884; --soft: #8881; --mark: #c8553d; }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1360px;
+  padding: 0 1.5rem; }
+h1 { margin-bottom: .3rem; } h2 { margin-top: 3rem; border-bottom: 1px solid var(--line); }
+ul.facts { padding-left: 1.1rem; opacity: .8; }
+nav a { margin-right: 1.2rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; margin: .5rem 0 1.5rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .2rem .9rem .2rem 0; text-align: left; vertical-align: top;
+  white-space: nowrap; }
+td:last-child, th:last-child { white-space: normal; }
+thead th { border-bottom: 1px solid var(--line); font-weight: 600; }
+tbody tr:nth-child(even) { background: var(--soft); }
+tr.reference td { font-weight: 600; }
+tr.reference td:first-child { color: var(--mark); }
+tr.sanity td { opacity: .65; font-style: italic; }
+p.note { max-width: 60rem; opacity: .8; }
+img { background: #fff; border-radius: 4px; margin: .4rem .6rem .4rem 0; max-width: 100%;
+  vertical-align: top; }
+.pairs img { width: 48%; min-width: 420px; }
+summary { cursor: pointer; margin: .6rem 0; }
+"""
+
+
+def page(
+    blocks: Sequence[Block],
+    pictures: Mapping[str, bytes],
+    facts: Sequence[str],
+    missing: Table | None,
+) -> str:
+    """The page.
+
+    Args:
+        blocks: From `benchmark_summary.blocks`.
+        pictures: SVG by file name.
+        facts: Sentences on machine, command and time.
+        missing: What was planned and is not there.
+    """
+    body = ["<h1>Benchmark</h1>", '<ul class="facts">']
+    body += [f"<li>{escape(fact)}</li>" for fact in facts] + ["</ul>", "<nav>"]
+    links = [(f"b{i}", title(block)) for i, block in enumerate(blocks)]
+    body += [f'<a href="#{anchor}">{escape(text)}</a>' for anchor, text in links] + ["</nav>"]
+    if missing is not None:
+        body.append(_table(missing, 2))
+    for (anchor, text), block in zip(links, blocks, strict=True):
+        body.append(f'<h2 id="{anchor}">{escape(text)}</h2>')
+        body.append(f'<p class="note">{escape(EXPLAINED[block.protocol])}</p>')
+        body += _block(block, pictures)
+    if (failed := failures(blocks)) is not None:
+        body.append(_table(failed, 2))
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>Benchmark</title><style>{STYLE}</style></head>\n<body>\n"
+        + "\n".join(body)
+        + "\n</body></html>\n"
+    )
+
+
+def _block(block: Block, pictures: Mapping[str, bytes]) -> list[str]:
+    mine = {n: svg for n, svg in pictures.items() if n.startswith(prefix_of(block))}
+    ranks = [_picture(n, svg) for n, svg in mine.items() if "critical-difference" in n]
+    pairs = [_picture(n, svg) for n, svg in mine.items() if "critical-difference" not in n]
+    parts = [_table(overview(block), 3), *ranks, f'<div class="pairs">{"".join(pairs)}</div>']
+    if (published := beside_published(block)) is not None:
+        parts.append(_table(published, 3))
+    for table in details(block):
+        inner = _table(table, 4)
+        parts.append(f"<details><summary>{escape(table.title)}</summary>{inner}</details>")
+    return parts
+
+
+def _table(table: Table, level: int | None = None) -> str:
+    """The table, under a heading where it has a level."""
+    heading = "" if level is None else f"<h{level}>{escape(table.title)}</h{level}>"
+    note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
+    head = "".join(f"<th>{escape(text)}</th>" for text in table.header)
+    lines = "".join(
+        f'<tr class="{_kind(row[0])}">'
+        + "".join(f"<td>{escape(text)}</td>" for text in row)
+        + "</tr>"
+        for row in table.rows
+    )
+    return (
+        f"{heading}{note}"
+        f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{lines}</tbody></table></div>"
+    )
+
+
+def _kind(label: str) -> str:
+    if label == REFERENCE:
+        return "reference"
+    return "sanity" if is_sanity(label) else ""
+
+
+def _picture(name: str, svg: bytes) -> str:
+    alt = escape(name.removesuffix(".svg").replace("_", " "))
+    return f'<img alt="{alt}" src="data:image/svg+xml;base64,{base64.b64encode(svg).decode()}">'

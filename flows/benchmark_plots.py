@@ -1,0 +1,155 @@
+"""Plots of a benchmark: critical differences, spread for each data set, time against figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dagmm_model.significance import average_ranks, cliques, critical_difference
+from flows.benchmark_rows import REFERENCE, is_sanity
+from flows.benchmark_summary import LEVEL, Block, Line
+from flows.benchmark_tables import NAMES, prefix_of
+from flows.plots import ACCENT, ANOMALY, NORMAL
+
+LINE_HEIGHT = 0.24
+
+
+def plots(block: Block) -> Iterator[tuple[str, Figure]]:
+    """File name and figure of everything there is to draw of a protocol."""
+    prefix = prefix_of(block)
+    ranked = block.ranked()
+    if ranked is not None:
+        yield f"{prefix}critical-difference.svg", critical_differences(*ranked, NAMES[block.main])
+    for dataset, lines in block.lines.items():
+        measured = [line for line in lines if line.values]
+        if measured:
+            yield f"{prefix}{dataset}.svg", spreads(dataset, measured, NAMES[block.main])
+            yield (
+                f"{prefix}{dataset}-time.svg",
+                time_against_figure(dataset, measured, NAMES[block.main]),
+            )
+
+
+def critical_differences(
+    labels: list[str], figures: np.ndarray, what: str, figure_name: str
+) -> Figure:
+    """Average ranks, 1 = best; bars join what Nemenyi's test does not tell apart.
+
+    Args:
+        labels: Of the detectors.
+        figures: ``(blocks, detectors)``, higher = better.
+        what: What a block is, with their number.
+        figure_name: What is ranked.
+    """
+    ranks = average_ranks(figures)
+    order = np.argsort(ranks, kind="stable")
+    sorted_ranks = ranks[order]
+    difference = critical_difference(len(labels), len(figures), LEVEL)
+    runs = cliques(sorted_ranks, difference)
+    half = -(-len(labels) // 2)
+    bars = 0.22 * (len(runs) + 1)
+    figure = Figure(figsize=(10, 1.2 + bars + LINE_HEIGHT * half), layout="constrained")
+    axis = figure.subplots()
+    low, high = 1.0, float(len(labels))
+    axis.set(xlim=(low - 0.45 * (high - low), high + 0.45 * (high - low)), yticks=[])
+    axis.set_ylim(bars + LINE_HEIGHT * (half + 0.5), -0.75)
+    axis.spines[:].set_visible(False)
+    axis.xaxis.set_visible(False)
+    axis.hlines(0, low, high, color=ACCENT)
+    ticks = np.unique(np.linspace(low, high, min(len(labels), 9)).round())
+    axis.vlines(ticks, -0.07, 0, color=ACCENT)
+    for tick in ticks:
+        axis.text(tick, -0.12, f"{tick:.0f}", ha="center", va="bottom", fontsize=9)
+    shown = min(difference, high - low)
+    text = f"critical difference {difference:.2f}"
+    if difference > high - low:
+        text += ": wider than all ranks, nothing can be told apart"
+    axis.hlines(-0.52, low, low + shown, color=ANOMALY, linewidth=2)
+    axis.text(low, -0.57, text, ha="left", va="bottom", fontsize=9, color=ANOMALY)
+    for i, (first, last) in enumerate(runs):
+        y = 0.16 + 0.22 * i
+        axis.hlines(y, sorted_ranks[first] - 0.08, sorted_ranks[last] + 0.08, color=ACCENT, lw=3)
+    for place, which in enumerate(order):
+        left = place < half
+        y = bars + LINE_HEIGHT * (place if left else len(labels) - 1 - place) + 0.2
+        edge = low - 0.03 * (high - low) if left else high + 0.03 * (high - low)
+        colour = ANOMALY if labels[which] == REFERENCE else NORMAL
+        axis.plot([ranks[which], ranks[which], edge], [0, y, y], color=colour, linewidth=0.8)
+        text = (
+            f"{labels[which]}  {ranks[which]:.1f}"
+            if left
+            else f"{ranks[which]:.1f}  {labels[which]}"
+        )
+        axis.text(edge, y, f" {text} ", ha="right" if left else "left", va="center", fontsize=9)
+    axis.set_title(f"Average rank in {figure_name}, {what}", fontsize=11)
+    return figure
+
+
+def spreads(dataset: str, lines: list[Line], figure_name: str) -> Figure:
+    """A box for each detector over its splits, best on top; the published figure as a diamond."""
+    ordered = sorted(lines, key=lambda line: np.median(list(line.values.values())))
+    figure = Figure(figsize=(9, 1.1 + LINE_HEIGHT * len(ordered)), layout="constrained")
+    axis = figure.subplots()
+    for place, line in enumerate(ordered):
+        values = list(line.values.values())
+        axis.boxplot(
+            values,
+            positions=[place],
+            orientation="horizontal",
+            widths=0.6,
+            patch_artist=True,
+            boxprops={"facecolor": _colour(line), "alpha": 0.35, "linewidth": 0.8},
+            medianprops={"color": ACCENT},
+            flierprops={"markersize": 3},
+        )
+        if line.published is not None:
+            axis.plot(line.published.f1, place, "D", color=ACCENT, markersize=5)
+    axis.set_yticks(range(len(ordered)), [line.label for line in ordered], fontsize=8)
+    axis.set_ylim(-0.7, len(ordered) - 0.3)
+    if any(line.published is not None for line in ordered):
+        axis.plot([], [], "D", color=ACCENT, markersize=5, label="published")
+        axis.legend(frameon=False, loc="lower left", fontsize=8)
+    axis.grid(axis="x", alpha=0.25)
+    axis.set_title(f"{dataset}: {figure_name} over the splits", fontsize=11)
+    return figure
+
+
+def time_against_figure(dataset: str, lines: list[Line], figure_name: str) -> Figure:
+    """Median fitting time against the mean figure: the upper left is where one wants to be."""
+    points = [line for line in lines if line.seconds and not is_sanity(line.label)]
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axis = figure.subplots()
+    axis.set_xscale("log")
+    for line in points:
+        seconds, value = line.seconds or 0.0, float(np.mean(list(line.values.values())))
+        axis.plot(seconds, value, "o", color=_colour(line), markersize=6)
+    axis.margins(x=0.15, y=0.08)
+    _label(axis, [(x.label, x.seconds or 0.0, np.mean(list(x.values.values()))) for x in points])
+    axis.set_xlabel("seconds of fitting on one thread (median)")
+    axis.set_ylabel(figure_name)
+    axis.grid(alpha=0.25)
+    axis.set_title(f"{dataset}: time against {figure_name}", fontsize=11)
+    return figure
+
+
+def _label(axis: Any, points: list[tuple[str, float, float]]) -> None:
+    """Names beside their points, each moved down until it covers no earlier one."""
+    width, height = 0.017, 0.032  # of a character, in the axes' own units
+    taken: list[tuple[float, float, float]] = []
+    to_axes = axis.transData + axis.transAxes.inverted()
+    for name, x, y in sorted(points, key=lambda point: -point[2]):
+        left, top = to_axes.transform((x, y)) + (0.01, 0.008)
+        right = left + width * len(name) * 0.55
+        while any(left < r and ln < right and abs(top - t) < height for ln, r, t in taken):
+            top -= height / 4
+        taken.append((left, right, top))
+        axis.text(left, top, name, transform=axis.transAxes, fontsize=8)
+
+
+def _colour(line: Line) -> Any:
+    if is_sanity(line.label):
+        return ACCENT
+    return ANOMALY if line.label.partition(":")[0] == REFERENCE else NORMAL

@@ -1,0 +1,114 @@
+"""Cells of a benchmark, in balanced order, on as many processes as the machine carries."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait as wait_for_end
+from statistics import median
+
+import psutil
+
+from dagmm_model.processors import processors
+from flows.benchmark_cells import Cell
+from flows.benchmark_work import Job, measure
+
+BASE_MEMORY = 600e6
+"""Bytes of a worker with its libraries."""
+COPIES = 8
+"""Copies of the matrix, in bytes of float64, that a worker may hold: halves, scaled, latent."""
+SECONDS_PER_NUMBER = 1e-5
+"""Guess for a detector that was never timed on a data set: it goes after faster ones."""
+
+
+def in_order(jobs: Sequence[Job], known: Sequence[Cell]) -> list[Job]:
+    """Seed by seed, within a seed the quickest first: a table cut short is balanced.
+
+    Args:
+        jobs: What is to be measured.
+        known: Cells measured before; their times are the estimates.
+    """
+    times: dict[tuple[str, str], list[float]] = {}
+    for cell in known:
+        if cell.seconds is not None:
+            times.setdefault((cell.dataset, cell.detector), []).append(cell.seconds)
+
+    def seconds(job: Job) -> float:
+        timed = times.get((job.data.dataset, job.row.label))
+        return median(timed) if timed else job.data.size * SECONDS_PER_NUMBER
+
+    return sorted(jobs, key=lambda job: (job.seed, seconds(job)))
+
+
+def processes_for(jobs: Sequence[Job]) -> int:
+    """One process for each processor, as far as the free memory goes."""
+    largest = max((job.data.size for job in jobs), default=0)
+    fitting = psutil.virtual_memory().available / (BASE_MEMORY + COPIES * 8 * largest)
+    return max(1, min(processors(), int(fitting), len(jobs)))
+
+
+def work_off(
+    jobs: Sequence[Job],
+    processes: int,
+    deadline: float,
+    work: Callable[[Job], list[Cell]] = measure,
+) -> Iterator[tuple[Job, list[Cell]]]:
+    """Results as they come in. No job is started after the deadline; started ones are finished.
+
+    Each worker is a pool of its own: a process that dies fails its own cell only.
+
+    Args:
+        jobs: In the order in which they are started.
+        processes: Workers at a time, each on one thread.
+        deadline: Time of `time.monotonic`.
+        work: Done for each job in a worker.
+    """
+    waiting = deque(jobs)
+    idle = [_worker() for _ in range(processes)]
+    running: dict[Future[list[Cell]], tuple[ProcessPoolExecutor, Job]] = {}
+    try:
+        while True:
+            while idle and waiting and time.monotonic() < deadline:
+                worker, job = idle.pop(), waiting.popleft()
+                running[worker.submit(work, job)] = (worker, job)
+            if not running:
+                return
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                worker, job = running.pop(future)
+                try:
+                    cells = future.result()
+                except BrokenProcessPool:
+                    cells = [job.cell(reason="its process was killed: out of memory?")]
+                    worker.shutdown()
+                    worker = _worker()
+                idle.append(worker)
+                yield job, cells
+    finally:
+        for worker in [*idle, *(worker for worker, _ in running.values())]:
+            worker.shutdown(wait=False, cancel_futures=True)
+
+
+def _worker() -> ProcessPoolExecutor:
+    # Spawned, because a fork of a process with threads may hang; one thread each from the start.
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_the_parent)
+
+
+def _end_with_the_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait_for_end([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

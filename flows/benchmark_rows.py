@@ -1,0 +1,94 @@
+"""Rows of a benchmark's table: detectors by name and preset, and the rows to judge them by."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dagmm_model.detectors import CATALOGUE, entry, make_detector
+from dagmm_model.settings import unknown
+from flows.benchmark_data import Prepared
+
+REFERENCE = "dagmm"
+"""The detector that the others are compared with; its rows get the sanity variants."""
+BEST_COLUMN = "best column"
+VARIANTS: dict[str, dict[str, Any]] = {
+    "untrained": {"epochs": 0},
+    "random weights": {"epochs": 0, "linear_path": "none"},
+}
+"""The reference before any training; with a linear path it starts from the principal axes, so
+that only random weights show what the architecture alone does."""
+RECONSTRUCTION = "reconstruction error"
+"""Variant that comes with its trained detector: the same network, scored without its mixture."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table: a detector with a preset, in a variant or as it is."""
+
+    name: str
+    preset: str = ""
+    variant: str = ""
+
+    @property
+    def label(self) -> str:
+        """`NAME` or `NAME:PRESET`, either with `, VARIANT`."""
+        named = f"{self.name}:{self.preset}" if self.preset else self.name
+        return f"{named}, {self.variant}" if self.variant else named
+
+    def unfitted(self, dataset: str, seed: int) -> Any:
+        """Its detector, with the preset's edition for the data set where there is one."""
+        edition = f"{self.preset}-{dataset.replace('_', '-')}"
+        preset = edition if self.preset and edition in _presets(self.name) else self.preset
+        return make_detector(self.name, preset or None, seed, **VARIANTS.get(self.variant, {}))
+
+    def settings_on(self, data: Prepared) -> Any:
+        """The settings its detector would have on half of the rows."""
+        return self.unfitted(data.dataset, 0).settings_for(data.rows // 2, data.columns)
+
+    def digest_on(self, data: Prepared) -> str:
+        """sha256 of all that decides the detector on a data set, but the seed."""
+        settings = {} if self.name == BEST_COLUMN else asdict(self.settings_on(data))
+        content = json.dumps({"name": self.name, "settings": settings}, sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+def is_sanity(label: str) -> bool:
+    """Whether a row is there to judge the others by, not a detector one would use."""
+    return label == BEST_COLUMN or ", " in label
+
+
+def rows_named(texts: Sequence[str]) -> list[Row]:
+    """Rows of `NAME` or `NAME:PRESET` texts, each once.
+
+    Raises:
+        SettingsError: No such detector or preset; the nearest one is named.
+    """
+    rows = [Row(name, preset) for name, _, preset in (text.partition(":") for text in texts)]
+    for row in rows:
+        presets = _presets(row.name)
+        if row.preset and not any(
+            p == row.preset or p.startswith(f"{row.preset}-") for p in presets
+        ):
+            raise unknown(f"preset of {row.name}", row.preset, presets)
+    return list(dict.fromkeys(rows))
+
+
+def default_rows() -> list[str]:
+    """Every detector of the catalogue, and the reference also as its paper has it."""
+    return [*CATALOGUE, f"{REFERENCE}:paper"]
+
+
+def sanity_rows(row: Row, data: Prepared) -> list[Row]:
+    """The reference's variants; random weights only where they differ from the untrained ones."""
+    if row.name != REFERENCE or row.variant:
+        return []
+    linear = row.settings_on(data).linear_path != "none"
+    return [Row(row.name, row.preset, v) for v in VARIANTS if linear or v != "random weights"]
+
+
+def _presets(name: str) -> tuple[str, ...]:
+    return tuple(entry(name).load().presets)

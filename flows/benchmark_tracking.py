@@ -1,0 +1,118 @@
+"""The MLflow side of a benchmark: one parent run for a folder, one child for each cell."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.tracking import MlflowClient
+
+from flows import tracking
+from flows.benchmark_cells import FIGURES, Cell
+from flows.benchmark_report import CELLS, PAGE, PLOTS, RUNS, TABLE, Attempt
+from flows.settings import Settings
+
+EXPERIMENT = "dagmm-benchmark"
+FOLDER_TAG, CELL_TAG = "dagmm.benchmark_folder", "dagmm.cell"
+PARENT_TAG = "mlflow.parentRunId"
+
+
+class BenchmarkRuns:
+    """The parent run of an output folder, found again by every call, and its children.
+
+    Args:
+        client: Of the tracking store.
+        settings: Where that is.
+        folder: Output folder of the benchmark.
+
+    Attributes:
+        client: The client.
+        parent: Id of the parent run.
+        url: Its page.
+    """
+
+    def __init__(self, client: MlflowClient, settings: Settings, folder: Path) -> None:
+        self.client, self._folder = client, folder
+        self._experiment = tracking.experiment_id(client, settings, EXPERIMENT)
+        self.parent = self._parent()
+        self.url = tracking.run_url(settings, self._experiment, self.parent)
+
+    def _parent(self) -> str:
+        name = hashlib.sha256(str(self._folder).encode()).hexdigest()[:16]
+        found = self.client.search_runs([self._experiment], f"tags.`{FOLDER_TAG}` = '{name}'")
+        if found:
+            self.client.update_run(found[0].info.run_id, status="RUNNING")
+            return found[0].info.run_id
+        commit, dirty = tracking.git_state()
+        tags = {
+            FOLDER_TAG: name,
+            "mlflow.source.git.commit": commit,
+            "dagmm.git_dirty": dirty,
+            "dagmm.lock_sha256": tracking.lock_digest(),
+            "mlflow.user": getpass.getuser(),
+            "mlflow.source.name": "dagmm benchmark",
+            "mlflow.source.type": "LOCAL",
+        }
+        run = self.client.create_run(self._experiment, tags=tags, run_name="benchmark")
+        return run.info.run_id
+
+    def log(self, cell: Cell) -> None:
+        """Write a cell's run, complete; a run that the same cell left before is written over."""
+        end = int(datetime.fromisoformat(cell.time).timestamp() * 1000)
+        start = end - int(1000 * ((cell.seconds or 0.0) + (cell.score_seconds or 0.0)))
+        run_id = self._child(cell, start)
+        measured = {n: getattr(cell, n) for n in (*FIGURES, "seconds", "score_seconds")}
+        found = self.client.get_run(run_id).data
+        self.client.log_batch(
+            run_id,
+            metrics=[Metric(n, float(v), end, 0) for n, v in measured.items() if v is not None],
+            params=[
+                Param(n, str(v))
+                for n, v in (
+                    ("dataset", cell.dataset),
+                    ("protocol", cell.protocol),
+                    ("group_duplicates", cell.grouped),
+                    ("seed", cell.seed),
+                    ("detector", cell.detector),
+                    ("settings_sha256", cell.settings_sha256),
+                    ("data_sha256", cell.data_sha256),
+                )
+                if n not in found.params
+            ],
+            tags=[
+                RunTag("dagmm.error", cell.reason[:5000]),
+                RunTag("dagmm.remarks", json.dumps(cell.remarks)[:5000]),
+            ],
+        )
+        self.client.set_terminated(run_id, "FAILED" if cell.reason else "FINISHED", end)
+
+    def _child(self, cell: Cell, start: int) -> str:
+        identity = hashlib.sha256(json.dumps(cell.key).encode()).hexdigest()[:32]
+        query = f"tags.`{CELL_TAG}` = '{identity}' and tags.`{PARENT_TAG}` = '{self.parent}'"
+        found = self.client.search_runs([self._experiment], query, max_results=1)
+        if found:
+            return found[0].info.run_id
+        grouped = "-grouped" if cell.grouped else ""
+        name = f"{cell.dataset}-{cell.detector}-{cell.protocol}{grouped}-seed{cell.seed}"
+        tags = {PARENT_TAG: self.parent, CELL_TAG: identity, "mlflow.user": getpass.getuser()}
+        run = self.client.create_run(self._experiment, start_time=start, tags=tags, run_name=name)
+        return run.info.run_id
+
+    def log_report(self, attempt: Attempt, planned: int) -> None:
+        """Cells, tables, page and plots as artifacts of the parent, with what is missing."""
+        for name in (CELLS, RUNS, TABLE, PAGE):
+            self.client.log_artifact(self.parent, str(self._folder / name))
+        self.client.log_artifacts(self.parent, str(self._folder / PLOTS), PLOTS)
+        tracking.log_metrics(
+            self.client,
+            self.parent,
+            {"cells/planned": planned, "cells/missing": attempt.missing}
+            | {"cells/failed": attempt.failed, "seconds": attempt.seconds},
+        )
+        text = json.dumps(asdict(attempt))
+        tracking.set_tags(self.client, self.parent, {"dagmm.attempt": text[:5000]})

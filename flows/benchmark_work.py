@@ -1,0 +1,141 @@
+"""One cell of a benchmark from beginning to end, in whatever process it runs."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from dagmm_model.evaluation import paper_metrics
+from dagmm_model.threshold import calibrate
+from flows.benchmark_cells import Cell
+from flows.benchmark_data import Prepared
+from flows.benchmark_rows import BEST_COLUMN, RECONSTRUCTION, REFERENCE, Row
+
+TARGET_RATE = 0.05
+"""False-alarm rate that the deployment protocol's threshold is calibrated for."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell to be measured."""
+
+    data: Prepared
+    protocol: str
+    grouped: bool
+    seed: int
+    row: Row
+    settings_sha256: str
+
+    def cell(self, variant: str = "", **values: Any) -> Cell:
+        """The cell of this job with what was found; `variant` names a row beside its own."""
+        return Cell(
+            dataset=self.data.dataset,
+            protocol=self.protocol,
+            grouped=self.grouped,
+            seed=self.seed,
+            detector=f"{self.row.label}, {variant}" if variant else self.row.label,
+            settings_sha256=self.settings_sha256,
+            data_sha256=self.data.sha256,
+            time=datetime.now(UTC).isoformat(timespec="seconds"),
+            **values,
+        )
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Key of its cell."""
+        return self.cell().key
+
+
+def measure(job: Job) -> list[Cell]:
+    """Fit and score on one thread. Whatever goes wrong is the reason of a failed cell."""
+    with threadpool_limits(1), warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        started = time.perf_counter()
+        try:
+            cells = list(_measured(job))
+        except Exception as error:  # a detector may fail in any way; the others go on
+            reason = f"{type(error).__name__}: {error}"[:2000]
+            return [job.cell(reason=reason, seconds=time.perf_counter() - started)]
+    if said:
+        cells[0].remarks["warnings"] = sorted({str(warning.message)[:200] for warning in said})[:3]
+    return cells
+
+
+def _measured(job: Job) -> Iterator[Cell]:
+    split = job.data.split(job.protocol, job.seed, grouped=job.grouped)
+    rows, labels = job.data.matrix(), job.data.labels()
+    test, truth = rows[split.test], labels[split.test]
+    if job.row.name == BEST_COLUMN:
+        column, energies = best_column(truth, test)
+        yield job.cell(**figures(truth, energies, None), seconds=0.0, remarks={"column": column})
+        return
+    held = rows[split.validation] if job.protocol == "deployment" else None
+    detector, train = job.row.unfitted(job.data.dataset, job.seed), rows[split.train]
+    started = time.perf_counter()
+    detector.fit(train)
+    seconds = time.perf_counter() - started
+
+    def scored(energy: Any) -> dict[str, Any]:
+        started = time.perf_counter()
+        energies = energy(test)
+        spent = time.perf_counter() - started
+        found = figures(truth, energies, None if held is None else energy(held))
+        return found | {"seconds": seconds, "score_seconds": spent}
+
+    yield job.cell(**scored(detector.energy), remarks=_remarks(detector))
+    if job.row.name == REFERENCE and not job.row.variant:
+        yield job.cell(RECONSTRUCTION, **scored(detector.reconstruction_error))
+
+
+def _remarks(detector: Any) -> dict[str, Any]:
+    remarks = {}
+    if detector.n_iter_:
+        remarks["epochs"] = int(detector.n_iter_)
+    if detector.health_ is not None:
+        remarks["components"] = round(float(detector.health_.effective_components), 2)
+    return remarks
+
+
+def figures(
+    labels: np.ndarray, energies: np.ndarray, held: np.ndarray | None
+) -> dict[str, float | None]:
+    """Figures of one scoring of the test rows.
+
+    Args:
+        labels: True for anomalies, bool ``(n,)``.
+        energies: Of the test rows, float64 ``(n,)``.
+        held: Energies of validation normals that calibrate the threshold; None for the paper's
+            threshold at the known anomaly ratio.
+
+    Raises:
+        ValueError: An energy is not finite, or only one class occurs.
+    """
+    known = paper_metrics(labels, energies)
+    ranked = {"roc_auc": known.roc_auc, "ap": known.average_precision}
+    if held is None:
+        return ranked | {"f1": known.f1}
+    flagged = energies > calibrate(held, TARGET_RATE).value
+    hits, anomalies = int((flagged & labels).sum()), int(labels.sum())
+    return ranked | {
+        "f1": 2 * hits / (int(flagged.sum()) + anomalies),
+        "recall": hits / anomalies,
+        "false_alarms": float(flagged[~labels].mean()),
+    }
+
+
+def best_column(labels: np.ndarray, test: np.ndarray) -> tuple[str, np.ndarray]:
+    """The column, and its direction, with the largest ROC AUC *on the test rows*.
+
+    No detector could choose it: it says how hard the table is.
+    """
+    areas = np.array([paper_metrics(labels, column).roc_auc for column in test.T])
+    best = int(np.abs(areas - 0.5).argmax())
+    sign = 1.0 if areas[best] >= 0.5 else -1.0
+    return f"column {best}", sign * test[:, best]
