@@ -16,8 +16,8 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.errors import EXIT_DEFECT, EXIT_NO, UsageError, Verdict, exit_code
 from flows import operations
+from flows.errors import EXIT_DEFECT, EXIT_NO, UsageError, Verdict, exit_code
 
 app = typer.Typer(
     name="dagmm",
@@ -26,6 +26,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(operations.app, name="services")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and all log lines.")]
@@ -46,8 +48,6 @@ Name = Annotated[str, typer.Argument(help="Registered model, e.g. dagmm-wdbc.")]
 
 
 @app.command()
-app.add_typer(operations.app, name="services")
-
 def train(
     dataset: Dataset = "wdbc",
     data: Data = None,
@@ -343,6 +343,7 @@ def _prepare(*, as_json: bool, debug: bool, quiet: bool) -> Any:
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     settings = Settings()
     embed_services(settings)
     return settings
@@ -360,4 +361,3 @@ def _print_json(document: Any) -> None:
 
 if __name__ == "__main__":
     main()
-        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
