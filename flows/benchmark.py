@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from filelock import FileLock, Timeout
 from prefect import flow, task
@@ -17,10 +17,11 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.cache_policies import NO_CACHE
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from flows import progress, tracking
 from flows.benchmark_cells import append_cells, done, read_cells
+from flows.benchmark_config import BenchmarkConfig, planned
 from flows.benchmark_data import Prepared, prepare
 from flows.benchmark_pool import in_order, processes_for, work_off
 from flows.benchmark_report import (
@@ -32,53 +33,12 @@ from flows.benchmark_report import (
     versions,
     write_report,
 )
-from flows.benchmark_rows import BEST_COLUMN, Row, default_rows, rows_named, sanity_rows
-from flows.benchmark_summary import DATASETS
 from flows.benchmark_tables import missing as missing_table
 from flows.benchmark_tables import overviews
 from flows.benchmark_tracking import BenchmarkRuns
 from flows.benchmark_work import Job
 from flows.errors import UsageError
 from flows.settings import Settings
-
-Protocol = Literal["paper", "deployment"]
-
-
-class BenchmarkConfig(BaseModel):
-    """What to measure; a cell that was measured before is not measured again."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    datasets: tuple[str, ...] = Field(DATASETS, description="Shipped contracts or contract files")
-    detectors: tuple[str, ...] = Field(
-        (), description="NAME or NAME:PRESET; every detector of the catalogue unless given"
-    )
-    seeds: int = Field(20, ge=1, description="Splits: seeds 0 to this minus 1")
-    budget_minutes: float | None = Field(
-        None, gt=0, description="No cell is started after this time"
-    )
-    protocols: tuple[Protocol, ...] = Field(("paper",), description="How to split and measure")
-    group_duplicates: bool = Field(
-        False, description="Also with identical rows on one side of the split"
-    )
-    output: str | None = Field(
-        None, description="Folder of cells, tables and plots; the workspace's unless given"
-    )
-    processes: int | None = Field(
-        None, ge=1, description="Cells at a time; as many as the machine carries unless given"
-    )
-
-    def command(self) -> str:
-        """The command that does the same."""
-        parts = ["dagmm benchmark --datasets", *(Path(name).name for name in self.datasets)]
-        if self.detectors:
-            parts += ["--detectors", *self.detectors]
-        parts += ["--seeds", str(self.seeds), "--protocols", *self.protocols]
-        if self.group_duplicates:
-            parts.append("--group-duplicates")
-        if self.budget_minutes is not None:
-            parts += ["--budget", f"{self.budget_minutes:g}"]
-        return " ".join(parts)
 
 
 class BenchmarkResult(BaseModel):
@@ -145,7 +105,6 @@ def benchmark(config: BenchmarkConfig) -> BenchmarkResult:
     """Measure what is not known yet, then write tables, plots and the page of all that is."""
     settings = Settings()
     started, clock = datetime.now(UTC), time.perf_counter()
-    rows = rows_named(config.detectors or default_rows())
     folder = Path(config.output or settings.home / "benchmark").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -156,7 +115,7 @@ def benchmark(config: BenchmarkConfig) -> BenchmarkResult:
         ) from None
     with lock:
         tables = [prepare_data(dataset, settings) for dataset in config.datasets]
-        jobs = planned(config, rows, tables)
+        jobs = planned(config, tables)
         known = read_cells(folder / CELLS)
         waiting = [job for job in jobs if job.key not in done(known)]
         runs = BenchmarkRuns(tracking.connect(settings), settings, folder)
@@ -201,22 +160,3 @@ def benchmark(config: BenchmarkConfig) -> BenchmarkResult:
         overview=overview,
         results=[line for block in blocks for line in block.facts()],
     )
-
-
-def planned(config: BenchmarkConfig, rows: Sequence[Row], tables: Sequence[Prepared]) -> list[Job]:
-    """Every cell that was asked for, with the rows to judge the others by."""
-    jobs = []
-    for data in tables:
-        sanity = [extra for row in rows for extra in sanity_rows(row, data)]
-        wanted = [(row, row.digest_on(data)) for row in [*rows, *sanity]]
-        best = Row(BEST_COLUMN)
-        for protocol in config.protocols:
-            # The best column has no energies of held-out rows: there is nothing to calibrate.
-            extra = [(best, best.digest_on(data))] if protocol == "paper" else []
-            for grouped in (False, True)[: 1 + config.group_duplicates]:
-                jobs += [
-                    Job(data, protocol, grouped, seed, row, digest)
-                    for seed in range(config.seeds)
-                    for row, digest in [*wanted, *extra]
-                ]
-    return jobs

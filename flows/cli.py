@@ -6,18 +6,17 @@ Every heavy import stands inside the command that needs it, so that `dagmm --hel
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 import sys
 import time
 import traceback
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from flows import operations
+from flows import benchmark_command, operations
 from flows.errors import EXIT_DEFECT, EXIT_NO, UsageError, Verdict, exit_code
+from flows.terminal import Debug, Download, Json, ManyValues, Quiet, prepare, print_json
 
 app = typer.Typer(
     name="dagmm",
@@ -29,14 +28,8 @@ app = typer.Typer(
 
 app.add_typer(operations.app, name="services")
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and all log lines.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 Data = Annotated[
     str | None, typer.Option("--data", help="Table to read instead of the contract's source.")
-]
-Download = Annotated[
-    bool, typer.Option("--download", help="Fetch a missing file from its pinned address first.")
 ]
 Dataset = Annotated[
     str, typer.Argument(help="Shipped contract (wdbc, thyroid, …) or contract file.")
@@ -58,6 +51,9 @@ def train(
         list[str] | None,
         typer.Option("--set", help="Dotted key=value, e.g. detector.settings.epochs=50."),
     ] = None,
+    detector: Annotated[
+        str | None, typer.Option("--detector", help="Detector to train: dagmm, pca, pae, …")
+    ] = None,
     download: Download = False,
     timings: Annotated[bool, typer.Option("--timings", help="Print where the time went.")] = False,
     as_json: Json = False,
@@ -68,8 +64,8 @@ def train(
     from flows.config import build_config
 
     started = time.perf_counter()
-    parameters = build_config(dataset, data, config, assignments or [])
-    settings = _prepare(as_json=as_json, debug=debug, quiet=quiet)
+    parameters = build_config(dataset, data, config, assignments or [], detector)
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows.stages.ingest import find_source
 
     # A missing file or a broken contract is said before anything is started.
@@ -83,7 +79,7 @@ def train(
     seconds = startup.seconds | {name: stage.seconds for name, stage in result.stages().items()}
     seconds["everything"] = time.perf_counter() - started
     if as_json:
-        _print_json(result.model_dump(mode="json") | {"timings": seconds})
+        print_json(result.model_dump(mode="json") | {"timings": seconds})
     else:
         from flows.summary import render
 
@@ -109,14 +105,14 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Validate a table against its contract and write Data Docs; trains nothing."""
-    settings = _prepare(as_json=as_json, debug=debug, quiet=quiet)
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows.checking import check as work
     from flows.stages.ingest import find_source
 
     find_source(dataset, data, settings.data_dir, download=download)
     report = work(dataset, data, output, settings)
     if as_json:
-        _print_json(report.model_dump(mode="json"))
+        print_json(report.model_dump(mode="json"))
     else:
         from flows.summary import render_check
 
@@ -144,19 +140,19 @@ def contract(
     quiet: Quiet = False,
 ) -> None:
     """Draft a contract from a table: types, ranges, vocabularies, suspicious columns."""
-    _prepare(as_json=as_json, debug=debug, quiet=quiet)
+    prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows.checking import draft
 
     if schema:
         from data_checks.contract import contract_json_schema
 
-        _print_json(contract_json_schema())
+        print_json(contract_json_schema())
         return
     if file is None:
         raise UsageError("name a table to profile, or ask for --schema")
     written, warnings = draft(file, label, output)
     if as_json:
-        _print_json({"contract": str(written), "warnings": warnings})
+        print_json({"contract": str(written), "warnings": warnings})
         return
     for warning in warnings:
         typer.echo(f"Look at    {warning}")
@@ -167,21 +163,35 @@ def contract(
 @app.command()
 def score(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="Raw rows to score.")],
-    output: Annotated[Path, typer.Argument(help="Result file, .parquet or .csv.")],
+    output: Annotated[
+        str, typer.Argument(help="Result: .parquet, .csv, or a database's address with --table.")
+    ],
     model: Annotated[
         str, typer.Option("--model", help="Model, e.g. models:/dagmm-wdbc@production.")
     ] = "models:/dagmm-wdbc@production",
+    table: Annotated[
+        str | None, typer.Option("--table", help="Table of the database; its rows are replaced.")
+    ] = None,
+    reasons: Annotated[
+        str,
+        typer.Option(
+            "--reasons", help="Columns named for each anomaly; none, or all for all rows."
+        ),
+    ] = "3",
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin anew where a run was interrupted.")
+    ] = False,
     as_json: Json = False,
     debug: Debug = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score raw rows: energy, p-value and verdict of each."""
-    settings = _prepare(as_json=as_json, debug=debug, quiet=quiet)
+    """Score raw rows: energy, p-value, verdict and reasons; a killed run goes on where it was."""
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows.scoring import score as work
 
-    report = work(source, output, model, settings)
+    report = work(source, output, model, settings, table=table, reasons=reasons, restart=restart)
     if as_json:
-        _print_json(dataclasses.asdict(report))
+        print_json(dataclasses.asdict(report))
     else:
         typer.echo(report.text())
 
@@ -213,7 +223,7 @@ def promote(
         raise UsageError("an approval, a rejection or an override needs --reason WHY")
     if rehearse and (approved_by or rejected_by):
         raise UsageError("a rehearsal changes nothing: leave --approved-by and --rejected-by out")
-    settings = _prepare(as_json=as_json, debug=debug, quiet=quiet)
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows import summary, tracking
     from flows.stages.promote import approve
     from flows.stages.promote import promote as work
@@ -226,7 +236,7 @@ def promote(
         client, settings, name, version, by=_user(), rehearse=rehearse, overrides=overrides
     )
     if as_json:
-        _print_json(record.model_dump(mode="json"))
+        print_json(record.model_dump(mode="json"))
     else:
         typer.echo(summary.decision_card(record))
     if record.decision in {"rejected", "pending approval", "returned"}:
@@ -245,13 +255,13 @@ def rollback(
     quiet: Quiet = False,
 ) -> None:
     """Put the previous version back in production; needs no data and no training."""
-    settings = _prepare(as_json=as_json, debug=debug, quiet=quiet)
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows import summary, tracking
     from flows.stages.promote import roll_back
 
     record = roll_back(tracking.connect(settings), settings, name, to, by=_user(), reason=reason)
     if as_json:
-        _print_json(record.model_dump(mode="json"))
+        print_json(record.model_dump(mode="json"))
     else:
         typer.echo(summary.decision_card(record))
     if record.decision == "returned":
@@ -261,14 +271,14 @@ def rollback(
 @app.command()
 def history(name: Name, as_json: Json = False, debug: Debug = False, quiet: Quiet = False) -> None:
     """Every decision on a model: when, who, from, to, why."""
-    settings = _prepare(as_json=as_json, debug=debug, quiet=quiet)
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows import audit, tracking
 
     client = tracking.connect(settings)
     decisions = audit.history(client, name)
     moved = audit.moved_outside(client, name, decisions)
     if as_json:
-        _print_json(
+        print_json(
             {"decisions": [dataclasses.asdict(d) for d in decisions], "moved_outside": moved}
         )
         return
@@ -277,17 +287,20 @@ def history(name: Name, as_json: Json = False, debug: Debug = False, quiet: Quie
     typer.echo(render_history(name, decisions, moved))
 
 
+app.command(cls=ManyValues)(benchmark_command.benchmark)
+
+
 @app.command()
 def deploy(
     file: DeploymentFile = None, as_json: Json = False, debug: Debug = False, quiet: Quiet = False
 ) -> None:
     """Create or update the scheduled deployments on the Prefect server."""
-    settings = _prepare(as_json=as_json, debug=debug, quiet=quiet)
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows.deployments import deploy as work
 
     names = work(settings, file)
     if as_json:
-        _print_json({"deployments": names})
+        print_json({"deployments": names})
     else:
         typer.echo("\n".join(f"Deployed   {name}" for name in names))
         typer.echo("Next       prefect worker start --pool dagmm")
@@ -296,7 +309,7 @@ def deploy(
 @app.command()
 def serve(file: DeploymentFile = None, debug: Debug = False, quiet: Quiet = False) -> None:
     """Run the schedules here, in one process, until Ctrl-C."""
-    settings = _prepare(as_json=False, debug=debug, quiet=quiet)
+    settings = prepare(as_json=False, debug=debug, quiet=quiet)
     from flows.deployments import serve as work
 
     work(settings, file)
@@ -305,7 +318,7 @@ def serve(file: DeploymentFile = None, debug: Debug = False, quiet: Quiet = Fals
 @app.command()
 def ui(debug: Debug = False, quiet: Quiet = False) -> None:
     """Serve the MLflow and Prefect pages on loopback until Ctrl-C."""
-    settings = _prepare(as_json=False, debug=debug, quiet=quiet)
+    settings = prepare(as_json=False, debug=debug, quiet=quiet)
     from flows.servers import serve_pages
 
     serve_pages(settings)
@@ -333,30 +346,10 @@ def main() -> None:
         sys.exit(code)
 
 
-def _prepare(*, as_json: bool, debug: bool, quiet: bool) -> Any:
-    """Settings, and an environment in which libraries speak only when they have to."""
-    from flows.settings import Settings, embed_services
-
-    if quiet or as_json:
-        os.environ["DAGMM_PROGRESS"] = "off"
-    if not debug:
-        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    settings = Settings()
-    embed_services(settings)
-    return settings
-
-
 def _user() -> str:
     import getpass
 
     return getpass.getuser()
-
-
-def _print_json(document: Any) -> None:
-    typer.echo(json.dumps(document, indent=2))
 
 
 if __name__ == "__main__":

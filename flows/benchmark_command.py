@@ -1,0 +1,83 @@
+"""`dagmm benchmark`. It parses, calls and prints; every heavy import stands inside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.terminal import Debug, Download, Json, Quiet, prepare, print_json
+
+
+def benchmark(
+    datasets: Annotated[
+        list[str] | None,
+        typer.Option("--datasets", help="Contracts, e.g. wdbc thyroid; all shipped ones."),
+    ] = None,
+    detectors: Annotated[
+        list[str] | None,
+        typer.Option("--detectors", help="NAME or NAME:PRESET; the whole catalogue."),
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Random splits of each.")] = 20,
+    budget: Annotated[
+        float | None,
+        typer.Option("--budget", help="Minutes after which no cell is started."),
+    ] = None,
+    protocols: Annotated[
+        list[str] | None, typer.Option("--protocols", help="paper, deployment or both; paper.")
+    ] = None,
+    group_duplicates: Annotated[
+        bool, typer.Option("--group-duplicates", help="Also with identical rows on one side.")
+    ] = False,
+    processes: Annotated[
+        int | None, typer.Option("--processes", min=1, help="Cells at a time.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Folder of cells, tables, page and plots.")
+    ] = None,
+    table_only: Annotated[
+        bool, typer.Option("--table-only", help="Measure nothing: tables of the cells there.")
+    ] = False,
+    download: Download = False,
+    as_json: Json = False,
+    debug: Debug = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare detectors on labelled tables over many splits; goes on where it stopped."""
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    if table_only:
+        from flows.benchmark_report import write_report
+        from flows.benchmark_tables import overviews
+
+        blocks = write_report(output or settings.home / "benchmark")
+        if as_json:
+            print_json([line for block in blocks for line in block.facts()])
+        else:
+            typer.echo(overviews(blocks))
+        return
+    from flows.benchmark_config import build_benchmark
+    from flows.stages.ingest import find_source
+
+    config = build_benchmark(
+        datasets=datasets,
+        detectors=detectors,
+        seeds=seeds,
+        budget_minutes=budget,
+        protocols=protocols,
+        group_duplicates=group_duplicates,
+        processes=processes,
+        output=None if output is None else str(output),
+    )
+    for dataset in config.datasets:
+        find_source(dataset, None, settings.data_dir, download=download)
+    from flows.startup import Startup
+
+    with Startup(settings):
+        from flows.benchmark import benchmark as flow
+
+        result = flow(config)
+    if as_json:
+        print_json(result.model_dump(mode="json"))
+    else:
+        typer.echo(result.text())

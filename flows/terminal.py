@@ -1,0 +1,56 @@
+"""What all commands share: options, a quiet environment, JSON on stdout, list options."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and all log lines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
+Download = Annotated[
+    bool, typer.Option("--download", help="Fetch a missing file from its pinned address first.")
+]
+
+
+class ManyValues(TyperCommand):
+    """A command whose list options take every word up to the next option: `--names a b`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Repeat the option before each further word."""
+        repeatable = {o for p in self.params if getattr(p, "multiple", False) for o in p.opts}
+        spread: list[str] = []
+        option = ""
+        for word in args:
+            if word.startswith("-"):
+                name = word.partition("=")[0]
+                option = name if name in repeatable else ""
+            elif option and spread[-1] != option:
+                spread.append(option)
+            spread.append(word)
+        return super().parse_args(ctx, spread)
+
+
+def prepare(*, as_json: bool, debug: bool, quiet: bool) -> Any:
+    """Settings, and an environment in which libraries speak only when they have to."""
+    from flows.settings import Settings, embed_services
+
+    if quiet or as_json:
+        os.environ["DAGMM_PROGRESS"] = "off"
+    if not debug:
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    settings = Settings()
+    embed_services(settings)
+    return settings
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    typer.echo(json.dumps(document, indent=2))
