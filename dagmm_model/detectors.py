@@ -19,12 +19,14 @@ class Entry:
         about: one line.
         source: where it is from.
         limits: what it cannot do, or nothing.
+        needs: distributions that scoring needs beside those of `dagmm`, e.g. torch.
     """
 
     home: str
     about: str
     source: str
     limits: str = ""
+    needs: tuple[str, ...] = ()
 
     def load(self) -> type[Detector]:
         """The class."""
@@ -50,7 +52,7 @@ CATALOGUE: dict[str, Entry] = {
         "Mahalanobis, Proc. Nat. Inst. Sci. India 1936",
     ),
     "isolation-forest": Entry(
-        "rivals.simple:IsolationForest",
+        "rivals.forest:IsolationForest",
         "How few random cuts isolate a row",
         "Liu, Ting and Zhou, ICDM 2008",
     ),
@@ -59,6 +61,88 @@ CATALOGUE: dict[str, Entry] = {
         "Mean distance to the nearest training rows",
         "Ramaswamy, Rastogi and Shim, SIGMOD 2000",
         "keeps at most 20,000 training rows",
+    ),
+    "kernel-pca": Entry(
+        "rivals.subspace:KernelPca",
+        "Reconstruction error of principal components by a Gaussian kernel",
+        "Hoffmann, Pattern Recognition 2007",
+        "at most 10,000 training rows; a random sample of more with limit=5000",
+    ),
+    "robust-pca": Entry(
+        "rivals.subspace:RobustPca",
+        "Distance to the subspace that is left when gross errors in cells are taken off",
+        "Candès, Li, Ma and Wright, JACM 2011",
+        "finds the subspace from at most 50,000 training rows",
+    ),
+    "gmm": Entry(
+        "rivals.clusters:Gmm",
+        "Negative log-likelihood of a Gaussian mixture fitted by EM",
+        "Dempster, Laird and Rubin, JRSS B 1977",
+    ),
+    "kmeans": Entry(
+        "rivals.clusters:Kmeans",
+        "Squared distance to the nearest centre of k-means",
+        "Lloyd, IEEE Trans. Information Theory 1982",
+    ),
+    "lof": Entry(
+        "rivals.lof:LocalOutlierFactor",
+        "Density of the neighbours over a row's own",
+        "Breunig, Kriegel, Ng and Sander, SIGMOD 2000",
+        "keeps at most 20,000 distinct training rows",
+    ),
+    "ecod": Entry(
+        "rivals.ecod:Ecod",
+        "How far out in the tails a row is, column by column",
+        "Li et al., TKDE 2022",
+    ),
+    "dsebm-r": Entry(
+        "rivals.dsebm:DsebmReconstruction",
+        "Deep structured energy model, by its reconstruction error",
+        "Zhai, Cheng, Lu and Zhang, ICML 2016",
+        needs=("torch",),
+    ),
+    "dsebm-e": Entry(
+        "rivals.dsebm:DsebmEnergy",
+        "Deep structured energy model, by its energy",
+        "Zhai, Cheng, Lu and Zhang, ICML 2016",
+        needs=("torch",),
+    ),
+    "dcn": Entry(
+        "rivals.dcn:DeepClustering",
+        "Autoencoder and k-means together; distance to the nearest centre",
+        "Yang, Fu, Sidiropoulos and Hong, ICML 2017",
+        needs=("torch",),
+    ),
+    "anogan": Entry(
+        "rivals.anogan:Anogan",
+        "GAN, and a search of its latent space for each scored row",
+        "Schlegl et al., IPMI 2017",
+        "scores some thousand rows a second or fewer: every row is a search",
+        needs=("torch",),
+    ),
+    "f-anogan": Entry(
+        "rivals.fanogan:FastAnogan",
+        "Wasserstein GAN, and an encoder in place of the search",
+        "Schlegl et al., Medical Image Analysis 2019",
+        needs=("torch",),
+    ),
+    "egbad": Entry(
+        "rivals.bigan:EfficientGan",
+        "Bidirectional GAN; reconstruction error and feature distance",
+        "Zenati et al., ICLR workshop 2018",
+        needs=("torch",),
+    ),
+    "alad": Entry(
+        "rivals.alad:Alad",
+        "Bidirectional GAN with cycles; feature distance of the reconstruction",
+        "Zenati et al., ICDM 2018",
+        needs=("torch",),
+    ),
+    "ganomaly": Entry(
+        "rivals.ganomaly:Ganomaly",
+        "Encoder, decoder, encoder; distance of the two codes",
+        "Akcay, Atapour-Abarghouei and Breckon, ACCV 2018",
+        needs=("torch",),
     ),
 }
 

@@ -43,7 +43,8 @@ class TrainingDiverged(ValueError):
             "reconstruction": "scale the input (scaling='robust') or lower learning_rate",
             "energy": "raise jitter, use fewer components or set gradient_clip",
             "penalty": "raise jitter or lower lambda_penalty",
-        }.get(term, "lower learning_rate or set gradient_clip")
+            "total": "lower learning_rate or set gradient_clip",
+        }.get(term, "lower learning_rate, or scale the input (scaling='robust')")
         super().__init__(
             f"training diverged in epoch {epoch}, batch {batch}: the {term} is not finite; "
             f"{self.remedy}"

@@ -1,4 +1,4 @@
-"""Four detectors of a few lines each: what a deep one has to beat to be worth its training.
+"""Detectors of a few lines each: what a deep one has to beat to be worth its training.
 
 All take a numeric matrix, scale it themselves, are fitted on (mostly) normal rows, and give an
 energy: higher = more anomalous. None is tuned.
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import IsolationForest as SklearnIsolationForest
 from sklearn.neighbors import NearestNeighbors as SklearnNearestNeighbors
 
 from dagmm_model.checkpoint import Checkpointing
@@ -104,22 +103,6 @@ class Mahalanobis(BaseDetector[NoSettings]):
     def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
         self._scaler = _scaler("standard", arrays)
         self._mean, self._precision = arrays["mean"], arrays["precision"]
-
-
-class IsolationForest(BaseDetector[NoSettings]):
-    """scikit-learn's isolation forest with its default settings."""
-
-    name = "isolation-forest"
-    settings_type = NoSettings
-
-    def _fit(
-        self, X: Rows, observers: Sequence[Observer], checkpoint: Checkpointing | None
-    ) -> None:
-        self._forest = SklearnIsolationForest(random_state=self.seed).fit(X)
-
-    def _energy(self, X: Rows) -> Float:
-        result: Float = -self._forest.score_samples(X)
-        return result
 
 
 @dataclass(frozen=True)

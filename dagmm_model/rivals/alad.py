@@ -1,0 +1,107 @@
+"""ALAD: adversarially learned anomaly detection (Zenati et al., ICDM 2018).
+
+A BiGAN with two more discriminators, of (x, x) against (x, G(E(x))) and of (z, z) against
+(z, E(G(z))), that make encoder and generator inverse to each other; spectral norms keep the
+discriminators smooth. The score is the L1 distance of the features that the discriminator of
+reconstructions has of (x, x) and (x, G(E(x))) (algorithm 1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from dagmm_model.rivals.gan import BETAS, GanSettings, absolute, encoder, generator, presets
+from dagmm_model.rivals.loop import Work
+from dagmm_model.rivals.networks import Critic, JointCritic, adam, descend, fake, real
+from dagmm_model.rivals.trained import TrainedDetector
+
+
+@dataclass(frozen=True)
+class AladSettings(GanSettings):
+    """Settings of ALAD.
+
+    Attributes:
+        branch_width: units of the layer that each of x and z has of its own in the discriminator.
+        joint_widths: units of the joint discriminator's hidden layers.
+        critic_widths: units of the hidden layers of the discriminator of reconstructions.
+        latent_critic_widths: units of the hidden layers of the discriminator of latent ones.
+        spectral_norm: divide the discriminators' weights by their largest singular values.
+    """
+
+    branch_width: int = 128
+    joint_widths: tuple[int, ...] = (128,)
+    critic_widths: tuple[int, ...] = (128,)
+    latent_critic_widths: tuple[int, ...] = (32,)
+    spectral_norm: bool = True
+
+
+class Alad(TrainedDetector[AladSettings]):
+    """ALAD with its feature-based score."""
+
+    name = "alad"
+    settings_type = AladSettings
+    presets: ClassVar[dict[str, dict[str, Any]]] = presets(
+        arrhythmia={
+            "joint_widths": (256,),
+            "critic_widths": (256, 128),
+            "latent_critic_widths": (64, 32),
+        },
+    )
+
+    def _networks(self, width: int) -> nn.Module:
+        s = self.settings_
+        options: dict[str, Any] = {"dropout": s.dropout, "spectral": s.spectral_norm}
+        return nn.ModuleDict(
+            {
+                "generator": generator(s, width),
+                "encoder": encoder(s, width),
+                "xz": JointCritic(width, s.latent, s.branch_width, s.joint_widths, **options),
+                "xx": Critic((2 * width, *s.critic_widths), **options),
+                "zz": Critic((2 * s.latent, *s.latent_critic_widths), **options),
+            }
+        )
+
+    def _work(self, networks: nn.ModuleDict) -> Work:
+        settings = self.settings_
+        decode, encode = networks["generator"], networks["encoder"]
+        xz, xx, zz = networks["xz"], networks["xx"], networks["zz"]
+        critics = adam([xz, xx, zz], settings.learning_rate, BETAS)
+        makers = adam([decode, encode], settings.learning_rate, BETAS)
+
+        def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
+            z = torch.randn(len(rows), settings.latent, device=rows.device)
+            made, codes = decode(z), encode(rows)
+            pairs = {
+                "rows": _pair(rows, decode(codes)),
+                "latent": _pair(z, encode(made)),
+            }
+            joint = real(xz(rows, codes.detach())[0]) + fake(xz(made.detach(), z)[0])
+            of_rows = real(xx(_pair(rows, rows))[0]) + fake(xx(pairs["rows"].detach())[0])
+            of_latent = real(zz(_pair(z, z))[0]) + fake(zz(pairs["latent"].detach())[0])
+            descend(critics, joint + of_rows + of_latent)
+            adversarial = real(xz(made, z)[0]) + fake(xz(rows, codes)[0])
+            cycle = real(xx(pairs["rows"])[0]) + real(zz(pairs["latent"])[0])
+            descend(makers, adversarial + cycle)
+            return {
+                "discriminators": joint + of_rows + of_latent,
+                "adversarial": adversarial,
+                "cycle": cycle,
+                "discriminator_xz": joint,
+                "discriminator_xx": of_rows,
+                "discriminator_zz": of_latent,
+            }
+
+        return Work(networks, {"critics": critics, "makers": makers}, step)
+
+    def _score_rows(self, networks: nn.ModuleDict, x: Tensor) -> Tensor:
+        again = networks["generator"](networks["encoder"](x))
+        critic = networks["xx"]
+        return absolute(critic(_pair(x, x))[1] - critic(_pair(x, again))[1])
+
+
+def _pair(left: Tensor, right: Tensor) -> Tensor:
+    return torch.cat([left, right], dim=1)

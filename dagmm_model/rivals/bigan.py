@@ -1,0 +1,89 @@
+"""EGBAD: anomaly detection with a bidirectional GAN (Zenati et al., ICLR workshop 2018).
+
+An encoder is trained with the GAN, so that a row's latent position needs no search. A(x) = alpha
+times the L1 reconstruction error plus (1 - alpha) times the L1 distance of the discriminator's
+features of (x, E(x)) and (G(E(x)), E(x)) (section 2, equation 1, feature matching).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from dagmm_model.rivals.gan import BETAS, GanSettings, absolute, encoder, generator, presets
+from dagmm_model.rivals.loop import Work
+from dagmm_model.rivals.networks import JointCritic, adam, descend, fake, real
+from dagmm_model.rivals.trained import TrainedDetector
+
+
+@dataclass(frozen=True)
+class BiganSettings(GanSettings):
+    """Settings of EGBAD.
+
+    Attributes:
+        branch_width: units of the layer that each of x and z has of its own in the discriminator.
+        alpha: weight of the reconstruction error in the score.
+    """
+
+    branch_width: int = 128
+    critic_widths: tuple[int, ...] = (128,)
+    alpha: float = 0.9
+
+    most: ClassVar[dict[str, float]] = GanSettings.most | {"alpha": 1.0}
+
+
+class EfficientGan(TrainedDetector[BiganSettings]):
+    """EGBAD on a BiGAN."""
+
+    name = "egbad"
+    settings_type = BiganSettings
+    presets: ClassVar[dict[str, dict[str, Any]]] = presets(
+        arrhythmia={"critic_widths": (256,)},
+    )
+
+    def _networks(self, width: int) -> nn.Module:
+        settings = self.settings_
+        critic = JointCritic(
+            width,
+            settings.latent,
+            settings.branch_width,
+            settings.critic_widths,
+            dropout=settings.dropout,
+        )
+        return nn.ModuleDict(
+            {
+                "generator": generator(settings, width),
+                "encoder": encoder(settings, width),
+                "critic": critic,
+            }
+        )
+
+    def _work(self, networks: nn.ModuleDict) -> Work:
+        settings = self.settings_
+        decode, encode, critic = (networks[n] for n in ("generator", "encoder", "critic"))
+        critics = adam([critic], settings.learning_rate, BETAS)
+        makers = adam([decode, encode], settings.learning_rate, BETAS)
+
+        def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
+            z = torch.randn(len(rows), settings.latent, device=rows.device)
+            made, codes = decode(z), encode(rows)
+            of_rows, _ = critic(rows, codes.detach())
+            of_made, _ = critic(made.detach(), z)
+            discriminator = real(of_rows) + fake(of_made)
+            descend(critics, discriminator)
+            generating = real(critic(made, z)[0])
+            encoding = fake(critic(rows, codes)[0])
+            descend(makers, generating + encoding)
+            return {"discriminator": discriminator, "generator": generating, "encoder": encoding}
+
+        return Work(networks, {"critics": critics, "makers": makers}, step)
+
+    def _score_rows(self, networks: nn.ModuleDict, x: Tensor) -> Tensor:
+        z = networks["encoder"](x)
+        again = networks["generator"](z)
+        features = networks["critic"](x, z)[1] - networks["critic"](again, z)[1]
+        alpha = self.settings_.alpha
+        return alpha * absolute(x - again) + (1.0 - alpha) * absolute(features)

@@ -1,0 +1,121 @@
+"""Two models of clustered rows: a Gaussian mixture by EM, and k-means. Fitted by scikit-learn."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+
+from dagmm_model.checkpoint import Checkpointing
+from dagmm_model.detector import Arrays, Float, NotEnoughRowsError, Observer
+from dagmm_model.mixture import Mixture
+from dagmm_model.rivals.base import ArrayDetector, RivalSettings
+
+
+@dataclass(frozen=True)
+class GmmSettings(RivalSettings):
+    """Settings of `Gmm`.
+
+    Attributes:
+        components: of the mixture.
+        regularisation: added to the variance of every scaled column, of variance about 1.
+        starts: fits from different starts, the likeliest of which is kept.
+    """
+
+    components: int = 4
+    regularisation: float = 1e-3
+    starts: int = 1
+
+    least: ClassVar[dict[str, float]] = {"regularisation": 1e-9}
+
+
+class Gmm(ArrayDetector[GmmSettings]):
+    """Negative log-likelihood under a Gaussian mixture with full covariances, fitted by EM."""
+
+    name = "gmm"
+    settings_type = GmmSettings
+
+    def _learn(
+        self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
+    ) -> Arrays:
+        enough(len(x), self.settings_.components, "components")
+        mixture = GaussianMixture(
+            self.settings_.components,
+            reg_covar=self.settings_.regularisation,
+            n_init=self.settings_.starts,
+            random_state=self.seed,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # 100 iterations are the end
+            mixture.fit(x)
+        return {"phi": mixture.weights_, "mu": mixture.means_, "sigma": mixture.covariances_}
+
+    def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
+        super()._restore(values, arrays)
+        found = self._arrays
+        self._mixture = Mixture(found["phi"], found["mu"], found["sigma"], jitter=0.0)
+        self.health_ = self._mixture.health()
+
+    @property
+    def mixtures_(self) -> tuple[Mixture, ...]:
+        """The mixture."""
+        return (self._mixture,)
+
+    def _score(self, x: Float) -> Float:
+        return self._mixture.energy(x)
+
+
+@dataclass(frozen=True)
+class KmeansSettings(RivalSettings):
+    """Settings of `Kmeans`.
+
+    Attributes:
+        clusters: number of centres.
+        starts: runs from different starts, the tightest of which is kept.
+    """
+
+    clusters: int = 8
+    starts: int = 10
+
+
+class Kmeans(ArrayDetector[KmeansSettings]):
+    """Squared distance to the nearest of the centres that k-means finds."""
+
+    name = "kmeans"
+    settings_type = KmeansSettings
+
+    def _learn(
+        self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
+    ) -> Arrays:
+        enough(len(x), self.settings_.clusters, "clusters")
+        found = KMeans(
+            self.settings_.clusters, n_init=self.settings_.starts, random_state=self.seed
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than centres
+            return {"centres": found.fit(x).cluster_centers_}
+
+    def _score(self, x: Float) -> Float:
+        nearest = np.full(len(x), np.inf)
+        for centre in self._arrays["centres"]:
+            offset = x - centre
+            np.minimum(nearest, np.vecdot(offset, offset), out=nearest)
+        return nearest
+
+
+def enough(rows: int, groups: int, name: str) -> None:
+    """Refuse fewer rows than groups.
+
+    Raises:
+        NotEnoughRowsError: with the remedy.
+    """
+    if rows < groups:
+        raise NotEnoughRowsError(
+            f"{rows} training rows cannot make {groups} {name}; give more, or lower {name}"
+        )

@@ -1,0 +1,147 @@
+"""Deep clustering network (Yang, Fu, Sidiropoulos and Hong, ICML 2017), as a detector.
+
+An autoencoder is pre-trained; then its reconstruction and the k-means objective of its codes are
+trained together, the assignments and the centres being updated between the steps. A row's score is
+the squared distance of its code to the nearest centre, as the DAGMM paper uses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans
+from torch import Tensor, nn
+
+from dagmm_model.checkpoint import Checkpointing
+from dagmm_model.detector import Arrays, Float, NotEnoughRowsError, Observer
+from dagmm_model.rivals.loop import TrainingSettings, Work, seed_of
+from dagmm_model.rivals.networks import adam, descend, mlp
+from dagmm_model.rivals.trained import TrainedDetector
+
+FIRST_COUNT = 100
+"""Rows that a centre of the first k-means counts as in the running means that follow."""
+
+
+@dataclass(frozen=True)
+class DcnSettings(TrainingSettings):
+    """Settings of DCN.
+
+    Attributes:
+        encoder_widths: units of the encoder's layers, the last is the code; mirrored to decode.
+        clusters: number of centres.
+        pretraining: epochs of the autoencoder alone, before the ``epochs`` of both.
+        lambda_clustering: weight of the k-means term.
+    """
+
+    encoder_widths: tuple[int, ...] = (60, 30, 10)
+    clusters: int = 4
+    pretraining: int = 50
+    lambda_clustering: float = 0.5
+    epochs: int = 50
+
+    least: ClassVar[dict[str, float]] = {"epochs": 0, "pretraining": 0}
+
+
+class Clustering(nn.Module):
+    """Autoencoder and centres ``(K, L)``, which are moved by running means, not by gradients."""
+
+    centres: Tensor
+    counts: Tensor
+
+    def __init__(self, widths: Sequence[int], clusters: int) -> None:
+        super().__init__()
+        self.encoder = mlp(widths, "tanh")
+        self.decoder = mlp(widths[::-1], "tanh")
+        self.register_buffer("centres", torch.zeros(clusters, widths[-1]))
+        self.register_buffer("counts", torch.zeros(clusters))
+
+    def distances(self, codes: Tensor) -> Tensor:
+        """Squared distance of each code to each centre, ``(b, K)``."""
+        return (codes[:, None] - self.centres).square().sum(2)
+
+    def start(self, codes: Tensor, seed: int) -> None:
+        """Centres from k-means of the codes of all rows."""
+        found = KMeans(len(self.centres), n_init=10, random_state=seed % 2**32)
+        found.fit(codes.double().cpu().numpy())
+        self.centres.copy_(torch.as_tensor(found.cluster_centers_))
+        self.counts.fill_(FIRST_COUNT)
+
+    def follow(self, codes: Tensor) -> None:
+        """Running means of the codes nearest to each centre (section 4.3)."""
+        member = nn.functional.one_hot(self.distances(codes).argmin(1), len(self.centres))
+        member = member.to(codes.dtype)
+        arrived = member.sum(0)
+        self.counts += arrived
+        shift = member.T @ codes - arrived[:, None] * self.centres
+        self.centres += shift / self.counts[:, None]
+
+
+class DeepClustering(TrainedDetector[DcnSettings]):
+    """DCN; the score is the squared distance to the nearest centre in latent space."""
+
+    name = "dcn"
+    settings_type = DcnSettings
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "recommended": {},
+        "kddcup": {},
+        "kddcup-rev": {},
+        "thyroid": {},
+        "arrhythmia": {},
+    }
+
+    def _networks(self, width: int) -> nn.Module:
+        return Clustering((width, *self.settings_.encoder_widths), self.settings_.clusters)
+
+    def _epochs(self) -> int:
+        return self.settings_.pretraining + self.settings_.epochs
+
+    def check_size(self, n_rows: int, n_columns: int) -> None:
+        """See `BaseDetector.check_size`; here, enough rows for the clusters."""
+        if n_rows < self.settings_.clusters:
+            raise NotEnoughRowsError(
+                f"{n_rows} training rows cannot make {self.settings_.clusters} clusters; "
+                "give more, or lower clusters"
+            )
+
+    def _work(self, networks: Clustering) -> Work:
+        settings = self.settings_
+        optimiser = adam([networks.encoder, networks.decoder], settings.learning_rate)
+
+        def begin_epoch(epoch: int, x: Tensor) -> None:
+            if epoch == settings.pretraining:
+                with torch.no_grad():
+                    networks.start(networks.encoder(x), seed_of(self.seed, 3))
+
+        def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
+            codes = networks.encoder(rows)
+            reconstruction = (networks.decoder(codes) - rows).square().sum(1).mean()
+            clustering = torch.zeros_like(reconstruction)
+            if epoch >= settings.pretraining:
+                clustering = networks.distances(codes).amin(1).mean()
+            total = reconstruction + 0.5 * settings.lambda_clustering * clustering
+            descend(optimiser, total)
+            if epoch >= settings.pretraining:
+                with torch.no_grad():
+                    networks.follow(networks.encoder(rows))
+            return {"total": total, "reconstruction": reconstruction, "clustering": clustering}
+
+        return Work(networks, {"adam": optimiser}, step, begin_epoch)
+
+    def _learn(
+        self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
+    ) -> Arrays:
+        arrays = super()._learn(x, observers, checkpoint)
+        if self.settings_.epochs == 0:  # no joint epoch that would have set the centres
+            networks: Any = self._networks(x.shape[1])
+            networks.load_state_dict({n: torch.as_tensor(a) for n, a in arrays.items()})
+            with torch.no_grad():
+                networks.start(networks.encoder(torch.as_tensor(x.astype(np.float32))), self.seed)
+            arrays = {n: v.numpy() for n, v in networks.state_dict().items()}
+        return arrays
+
+    def _score_rows(self, networks: Clustering, x: Tensor) -> Tensor:
+        return networks.distances(networks.encoder(x)).amin(1)

@@ -1,0 +1,64 @@
+"""ECOD: empirical cumulative distributions (Li et al., TKDE 2022), for new rows.
+
+Each column says how rare it is to be as low, or as high, as a row is there; the logarithms are
+added up over the columns. A scored row is counted among the training rows, so that a value beyond
+all of them has probability 1 / (n + 1), and a row's score depends on no other scored row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import skew
+
+from dagmm_model.checkpoint import Checkpointing
+from dagmm_model.detector import Arrays, Float, Observer
+from dagmm_model.rivals.base import ArrayDetector, RivalSettings
+
+
+@dataclass(frozen=True)
+class EcodSettings(RivalSettings):
+    """ECOD has no settings; its score knows no units, either."""
+
+    scaling: str = "none"
+
+
+class Ecod(ArrayDetector[EcodSettings]):
+    """Largest of three sums of negative logarithms (algorithm 1).
+
+    Of all left tails, of all right ones, and of the tail on the side of each column's skewness.
+    """
+
+    name = "ecod"
+    settings_type = EcodSettings
+
+    def _learn(
+        self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
+    ) -> Arrays:
+        found = [np.unique(x[:, d], return_counts=True) for d in range(x.shape[1])]
+        with np.errstate(invalid="ignore"):
+            skewness = skew(x, axis=0)
+        return {
+            "values": np.concatenate([values for values, _ in found]),
+            "counts": np.concatenate([counts for _, counts in found]),
+            "starts": np.cumsum([0] + [len(values) for values, _ in found]),
+            "left": np.asarray(np.nan_to_num(skewness) < 0),
+            "rows": np.array(len(x)),
+        }
+
+    def _score(self, x: Float) -> Float:
+        known, n = self._arrays, int(self._arrays["rows"])
+        tails = np.zeros((3, len(x)))
+        for d in range(x.shape[1]):
+            part = slice(*known["starts"][d : d + 2])
+            values = known["values"][part]
+            below = np.concatenate([[0], np.cumsum(known["counts"][part])])
+            at_most = below[np.searchsorted(values, x[:, d], side="right")]
+            at_least = n - below[np.searchsorted(values, x[:, d], side="left")]
+            left = -np.log((at_most + 1.0) / (n + 1.0))
+            right = -np.log((at_least + 1.0) / (n + 1.0))
+            tails += [left, right, left if known["left"][d] else right]
+        scores: Float = tails.max(axis=0)
+        return scores

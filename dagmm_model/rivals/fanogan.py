@@ -1,0 +1,113 @@
+"""f-AnoGAN: a Wasserstein GAN, then an encoder into its latent space (Schlegl et al., 2019).
+
+The encoder is trained with generator and critic fixed (izi_f: row, latent point, row, with the
+critic's features as a guide), and takes the place of AnoGAN's search: one pass a row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from dagmm_model.rivals.gan import GanSettings, encoder, generator, presets
+from dagmm_model.rivals.loop import Work
+from dagmm_model.rivals.networks import Critic, adam, descend
+from dagmm_model.rivals.trained import TrainedDetector
+
+BETAS = (0.0, 0.9)
+"""Of Adam for the Wasserstein GAN (Gulrajani et al., 2017)."""
+
+
+@dataclass(frozen=True)
+class FanoganSettings(GanSettings):
+    """Settings of f-AnoGAN.
+
+    Attributes:
+        encoding: epochs of the encoder, after the ``epochs`` of the GAN.
+        critic_steps: steps of the critic for each one of the generator.
+        gradient_penalty: weight of the critic's gradient penalty.
+        kappa: weight of the feature distance in the encoder's loss and in the score.
+    """
+
+    encoding: int = 50
+    critic_steps: int = 5
+    gradient_penalty: float = 10.0
+    kappa: float = 1.0
+    dropout: float = 0.0
+
+    least: ClassVar[dict[str, float]] = GanSettings.least | {"encoding": 0}
+
+
+class FastAnogan(TrainedDetector[FanoganSettings]):
+    """f-AnoGAN with the izi_f encoder."""
+
+    name = "f-anogan"
+    settings_type = FanoganSettings
+    presets: ClassVar[dict[str, dict[str, Any]]] = presets(
+        kddcup={"encoding": 10},
+        kddcup_rev={"encoding": 30},
+        thyroid={"encoding": 100},
+        arrhythmia={"critic_widths": (256, 128), "encoding": 100},
+    )
+
+    def _epochs(self) -> int:
+        return self.settings_.epochs + self.settings_.encoding
+
+    def _networks(self, width: int) -> nn.Module:
+        settings = self.settings_
+        networks = nn.ModuleDict(
+            {
+                "generator": generator(settings, width),
+                "encoder": encoder(settings, width),
+                "critic": Critic((width, *settings.critic_widths), dropout=settings.dropout),
+            }
+        )
+        networks.register_buffer("turn", torch.zeros((), dtype=torch.int64))
+        return networks
+
+    def _work(self, networks: nn.ModuleDict) -> Work:
+        settings = self.settings_
+        decode, encode, critic = (networks[n] for n in ("generator", "encoder", "critic"))
+        critics = adam([critic], settings.learning_rate, BETAS)
+        makers = adam([decode], settings.learning_rate, BETAS)
+        encoders = adam([encode], settings.learning_rate)
+
+        def penalty(rows: Tensor, made: Tensor) -> Tensor:
+            mix = torch.rand(len(rows), 1, device=rows.device)
+            between = (mix * rows + (1.0 - mix) * made).requires_grad_()
+            (slope,) = torch.autograd.grad(critic(between)[0].sum(), between, create_graph=True)
+            excess: Tensor = slope.norm(dim=1) - 1.0
+            return excess.square().mean()
+
+        def adversarial(rows: Tensor) -> dict[str, Tensor]:
+            made = decode(torch.randn(len(rows), settings.latent, device=rows.device))
+            distance = critic(rows)[0].mean() - critic(made.detach())[0].mean()
+            descend(critics, settings.gradient_penalty * penalty(rows, made.detach()) - distance)
+            turn = networks.get_buffer("turn")
+            turn += 1
+            if int(turn) % settings.critic_steps == 0:
+                descend(makers, -critic(made)[0].mean())
+            return {"wasserstein": distance, "encoder": torch.zeros_like(distance)}
+
+        def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
+            if epoch < settings.epochs:
+                return adversarial(rows)
+            loss = self._distance(networks, rows).mean()
+            descend(encoders, loss)
+            return {"wasserstein": torch.zeros_like(loss), "encoder": loss}
+
+        return Work(networks, {"critics": critics, "makers": makers, "encoders": encoders}, step)
+
+    def _distance(self, networks: nn.ModuleDict, x: Tensor) -> Tensor:
+        """Mean squares of residual and feature distance, ``(b,)`` (section 3.3, equation 5)."""
+        again = networks["generator"](networks["encoder"](x))
+        features = networks["critic"](x)[1] - networks["critic"](again)[1]
+        matching = self.settings_.kappa * features.square().mean(1)
+        distance: Tensor = (x - again).square().mean(1) + matching
+        return distance
+
+    def _score_rows(self, networks: nn.ModuleDict, x: Tensor) -> Tensor:
+        return self._distance(networks, x)

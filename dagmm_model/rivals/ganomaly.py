@@ -1,0 +1,86 @@
+"""GANomaly (Akcay, Atapour-Abarghouei and Breckon, ACCV 2018), its convolutions made dense.
+
+An autoencoder and a second encoder on its output; a discriminator holds the outputs to the rows.
+The score is the L1 distance of the two codes (equation 5), so that a row is anomalous whose code
+does not survive the way through the decoder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from dagmm_model.rivals.gan import BETAS, GanSettings, absolute, encoder, generator, presets
+from dagmm_model.rivals.loop import Work
+from dagmm_model.rivals.networks import Critic, adam, descend, fake, real
+from dagmm_model.rivals.trained import TrainedDetector
+
+
+@dataclass(frozen=True)
+class GanomalySettings(GanSettings):
+    """Settings of GANomaly.
+
+    Attributes:
+        lambda_adversarial: weight of the feature-matching loss (1 in the paper).
+        lambda_context: weight of the L1 reconstruction error, a mean over the columns (50).
+        lambda_encoder: weight of the codes' squared distance, a mean over the coordinates (1).
+    """
+
+    lambda_adversarial: float = 1.0
+    lambda_context: float = 50.0
+    lambda_encoder: float = 1.0
+
+
+class Ganomaly(TrainedDetector[GanomalySettings]):
+    """GANomaly for tables."""
+
+    name = "ganomaly"
+    settings_type = GanomalySettings
+    presets: ClassVar[dict[str, dict[str, Any]]] = presets()
+
+    def _networks(self, width: int) -> nn.Module:
+        settings = self.settings_
+        return nn.ModuleDict(
+            {
+                "encoder": encoder(settings, width),
+                "generator": generator(settings, width),
+                "second": encoder(settings, width),
+                "critic": Critic((width, *settings.critic_widths), dropout=settings.dropout),
+            }
+        )
+
+    def _work(self, networks: nn.ModuleDict) -> Work:
+        s = self.settings_
+        encode, decode = networks["encoder"], networks["generator"]
+        second, critic = networks["second"], networks["critic"]
+        critics = adam([critic], s.learning_rate, BETAS)
+        makers = adam([encode, decode, second], s.learning_rate, BETAS)
+
+        def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
+            codes = encode(rows)
+            again = decode(codes)
+            discriminator = real(critic(rows)[0]) + fake(critic(again.detach())[0])
+            descend(critics, discriminator)
+            matching = (critic(rows)[1].detach() - critic(again)[1]).square().mean()
+            context = (rows - again).abs().mean()
+            coding = (codes - second(again)).square().mean()
+            descend(
+                makers,
+                s.lambda_adversarial * matching
+                + s.lambda_context * context
+                + s.lambda_encoder * coding,
+            )
+            return {
+                "context": context,
+                "encoder": coding,
+                "matching": matching,
+                "discriminator": discriminator,
+            }
+
+        return Work(networks, {"critics": critics, "makers": makers}, step)
+
+    def _score_rows(self, networks: nn.ModuleDict, x: Tensor) -> Tensor:
+        codes = networks["encoder"](x)
+        return absolute(codes - networks["second"](networks["generator"](codes)))

@@ -1,0 +1,251 @@
+"""The training loop of every rival that learns by gradients: one loop, any networks, any losses.
+
+A rival hands over its networks, its optimisers and what one step does; the loop does the rest:
+equal batches in a seeded order, one record an epoch, checkpoints that a killed run goes on from to
+the same bits, an average of the weights, and an end with a clear error when a loss is not finite.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dagmm_model.checkpoint import Arrays, Checkpointing, CheckpointStore, digest
+from dagmm_model.detector import Epoch, Float, Observer
+from dagmm_model.rivals.base import RivalSettings
+from dagmm_model.training import TrainingDiverged, batch_plan, choose_device
+
+ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
+
+
+@dataclass(frozen=True)
+class TrainingSettings(RivalSettings):
+    """Settings of the loop.
+
+    Attributes:
+        epochs: passes over the training rows; 0 leaves the random weights, as a baseline.
+        batch_size: largest number of rows of a step; batches of an epoch are of equal size.
+        learning_rate: of Adam.
+        average: decay of the exponential moving average of the weights that rows are scored with;
+            0 for the last weights.
+        device: auto, cpu, cuda or cuda:N.
+    """
+
+    epochs: int = 100
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    average: float = 0.0
+    device: str = "auto"
+
+    least: ClassVar[dict[str, float]] = {"epochs": 0}
+    most: ClassVar[dict[str, float]] = {"average": 0.9999999}
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is trained.
+
+    Attributes:
+        networks: everything that changes: parameters and buffers.
+        optimisers: by name, over parts of the networks.
+        step: one step on a batch ``(b, D)`` in the epoch of that 0-based number; it moves the
+            parameters and returns the losses by name. All random numbers come from torch's global
+            generator, which the loop seeds for every step.
+        begin_epoch: called with the epoch's number and all rows before its first step.
+    """
+
+    networks: nn.Module
+    optimisers: Mapping[str, torch.optim.Optimizer]
+    step: Callable[[Tensor, int], dict[str, Tensor]]
+    begin_epoch: Callable[[int, Tensor], None] = lambda epoch, x: None
+
+
+@contextmanager
+def reproducible(seed: int, device: str = "cpu") -> Iterator[None]:
+    """Torch's global generator seeded and one thread used within; both as before afterwards.
+
+    One thread, because the order in which threads add up decides the last bits.
+    """
+    threads = torch.get_num_threads()
+    devices = [torch.device(device)] if device != "cpu" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+
+
+def seed_of(seed: int, *key: int) -> int:
+    """A seed for one purpose, from the detector's seed."""
+    return int(np.random.SeedSequence(seed, spawn_key=key).generate_state(1, np.uint64)[0])
+
+
+def train(
+    build: Callable[[], Work],
+    x: NDArray[np.float32],
+    settings: TrainingSettings,
+    seed: int,
+    *,
+    name: str,
+    epochs: int,
+    observers: Sequence[Observer] = (),
+    checkpoint: Checkpointing | None = None,
+) -> tuple[Arrays, tuple[Epoch, ...]]:
+    """Train networks on scaled rows.
+
+    Args:
+        build: makes the networks, on the CPU, from torch's seeded global generator.
+        x: ``(n, D)`` scaled rows.
+        settings: of the run.
+        seed: of starting values, order of the rows and everything drawn in a step.
+        name: of the detector, part of a checkpoint's identity.
+        epochs: planned number, all phases together.
+        observers: called with each epoch's record.
+        checkpoint: where to write checkpoints and resume from.
+
+    Returns:
+        Parameters and buffers of the networks by name, averaged where the settings say so, and the
+        records.
+
+    Raises:
+        TrainingDiverged: a loss is not finite; the parameters after that step are attached.
+        CheckpointMismatch: the folder holds a checkpoint of another run.
+    """
+    device = choose_device(settings.device)
+    with reproducible(seed_of(seed, 0), device):
+        run = _Run(build(), torch.as_tensor(x).to(device), settings, seed, device)
+        store = None
+        if checkpoint is not None:
+            identity = {
+                "detector": name,
+                "settings": asdict(settings),
+                "seed": seed,
+                "rows": digest(x),
+            }
+            store = CheckpointStore(checkpoint, identity)
+            if (found := store.read()) is not None:
+                run.restore(*found)
+        while run.epoch < epochs:
+            started = time.perf_counter()
+            run.finish_epoch(store)
+            terms = dict(zip(run.names, (run.sums / run.steps).tolist(), strict=True))
+            record = Epoch(run.epoch + 1, epochs, terms, time.perf_counter() - started)
+            run.next_epoch(record)
+            for observer in observers:
+                observer(record)
+            if store is not None and store.due():
+                store.write(*run.snapshot())
+        if store is not None:
+            store.write(*run.snapshot())
+        return run.result(), tuple(run.history)
+
+
+class _Run:
+    """Everything that changes while a training goes on."""
+
+    def __init__(
+        self, work: Work, x: Tensor, settings: TrainingSettings, seed: int, device: str
+    ) -> None:
+        self.work, self.x, self.seed, self.decay = work, x, seed, settings.average
+        work.networks.to(device)
+        self.steps, self.batch = batch_plan(len(x), settings.batch_size)
+        self.epoch, self.done = 0, 0
+        self.names: tuple[str, ...] = ()
+        self.sums: Float = np.zeros(0)
+        self.history: list[Epoch] = []
+        self.parameters = dict(work.networks.named_parameters())
+        self.averaged = {n: p.detach().clone() for n, p in self.parameters.items()}
+
+    def finish_epoch(self, store: CheckpointStore | None) -> None:
+        """The steps of the epoch in work that are not done yet.
+
+        The order of the rows and what a step draws follow from the seed and the step's number, so
+        that there is no generator whose state would have to be kept.
+        """
+        shuffled = np.random.default_rng(seed_of(self.seed, 1, self.epoch)).permutation(len(self.x))
+        order = torch.as_tensor(shuffled[: self.steps * self.batch], device=self.x.device)
+        draws = seed_of(self.seed, 2, self.epoch) >> 1
+        self.work.networks.train()
+        if self.done == 0:
+            torch.manual_seed(draws)
+            self.work.begin_epoch(self.epoch, self.x)
+        for rows in order.view(self.steps, self.batch)[self.done :]:
+            torch.manual_seed(draws + 1 + self.done)
+            terms = self.work.step(self.x[rows], self.epoch)
+            values = torch.stack([t.detach() for t in terms.values()]).double().cpu().numpy()
+            self.names = tuple(terms)
+            self.sums = values if self.done == 0 else self.sums + values
+            self.done += 1
+            if not np.isfinite(values).all():
+                culprit = self.names[int(np.flatnonzero(~np.isfinite(values))[0])]
+                raise TrainingDiverged(self.epoch + 1, self.done, culprit, self.result())
+            self._average()
+            if store is not None and self.done < self.steps and store.due():
+                store.write(*self.snapshot())
+
+    def _average(self) -> None:
+        if self.decay > 0:
+            steps = self.epoch * self.steps + self.done
+            weight = max(1.0 - self.decay, 1.0 / steps)  # the starting values take no part
+            with torch.no_grad():
+                torch._foreach_lerp_(
+                    list(self.averaged.values()), list(self.parameters.values()), weight
+                )
+
+    def next_epoch(self, record: Epoch) -> None:
+        """The epoch is done."""
+        self.history.append(record)
+        self.epoch, self.done = self.epoch + 1, 0
+
+    def result(self) -> dict[str, Any]:
+        """Parameters, averaged where there is an average, and buffers, as copies."""
+        found = dict(self.work.networks.state_dict())
+        if self.decay > 0 and (self.epoch or self.done):
+            found |= self.averaged
+        return {n: v.detach().cpu().numpy().copy() for n, v in found.items()}
+
+    def snapshot(self) -> tuple[Arrays, dict[str, Any]]:
+        """Arrays and JSON-able values from which `restore` goes on, to the last bit."""
+        arrays = {f"network.{n}": v for n, v in self.work.networks.state_dict().items()}
+        arrays |= {f"average.{n}": v for n, v in self.averaged.items()}
+        for name, optimiser in self.work.optimisers.items():
+            for i, state in optimiser.state_dict()["state"].items():
+                arrays |= {f"optimiser.{name}.{i}.{key}": state[key] for key in ADAM_STATE}
+        values = {
+            "epoch": self.epoch,
+            "done": self.done,
+            "names": self.names,
+            "sums": self.sums.tolist(),
+            "history": [asdict(record) for record in self.history],
+        }
+        return {n: v.detach().cpu().numpy().copy() for n, v in arrays.items()}, values
+
+    def restore(self, arrays: Arrays, values: Mapping[str, Any]) -> None:
+        """Continue from a `snapshot`."""
+        tensors = {name: torch.as_tensor(np.array(array)) for name, array in arrays.items()}
+        self.work.networks.load_state_dict(_under("network.", tensors))
+        for name, value in _under("average.", tensors).items():
+            self.averaged[name].copy_(value)
+        for name, optimiser in self.work.optimisers.items():
+            state: dict[int, dict[str, Tensor]] = {}
+            for key, value in _under(f"optimiser.{name}.", tensors).items():
+                i, entry = key.split(".")
+                state.setdefault(int(i), {})[entry] = value
+            optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
+        self.epoch, self.done = values["epoch"], values["done"]
+        self.names, self.sums = tuple(values["names"]), np.array(values["sums"])
+        self.history = [Epoch(**record) for record in values["history"]]
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}

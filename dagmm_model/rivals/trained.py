@@ -1,0 +1,75 @@
+"""A rival that is networks trained by the loop and scored in double precision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dagmm_model.checkpoint import Checkpointing
+from dagmm_model.detector import Arrays, Float, Observer
+from dagmm_model.rivals.base import ArrayDetector
+from dagmm_model.rivals.loop import TrainingSettings, Work, reproducible, train
+from dagmm_model.training import choose_device
+
+T = TypeVar("T", bound=TrainingSettings)
+
+
+class TrainedDetector(ArrayDetector[T]):
+    """Networks of a width, what a training step does with them, and a score.
+
+    A subclass writes `_networks`, `_work` and `_score_rows`. Rows are scored in float64, so that
+    a row's energy does not depend on the rows it is scored with beyond the last digits.
+    """
+
+    scoring_dtype = torch.float64
+
+    def _networks(self, width: int) -> nn.Module:
+        """New networks for rows of this width."""
+        raise NotImplementedError
+
+    def _work(self, networks: Any) -> Work:
+        """Optimisers of the networks and a training step."""
+        raise NotImplementedError
+
+    def _score_rows(self, networks: Any, x: Tensor) -> Tensor:
+        """Energy ``(m,)`` of scaled rows ``(m, D)``, networks in evaluation mode."""
+        raise NotImplementedError
+
+    def _epochs(self) -> int:
+        """Epochs of all phases together."""
+        return self.settings_.epochs
+
+    def _learn(
+        self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
+    ) -> Arrays:
+        arrays, self.history_ = train(
+            lambda: self._work(self._networks(x.shape[1])),
+            x.astype(np.float32),
+            self.settings_,
+            self.seed,
+            name=self.name,
+            epochs=self._epochs(),
+            observers=observers,
+            checkpoint=checkpoint,
+        )
+        return arrays
+
+    def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
+        super()._restore(values, arrays)
+        with reproducible(0):  # starting values are drawn and overwritten
+            networks = self._networks(len(self._scaler.centre))
+        weights = {n: torch.as_tensor(a) for n, a in self._arrays.items() if n[:7] != "scaler."}
+        networks.load_state_dict(weights)
+        self._ready = networks.to(self.scoring_dtype).eval().requires_grad_(False)
+        self._device = choose_device(self.settings_.device)
+        self._ready.to(self._device)
+
+    def _score(self, x: Float) -> Float:
+        with reproducible(0, self._device):
+            rows = torch.as_tensor(x, dtype=self.scoring_dtype, device=self._device)
+            energies = self._score_rows(self._ready, rows)
+        return energies.double().cpu().numpy()
