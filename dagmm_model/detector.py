@@ -80,13 +80,21 @@ class Detector(Protocol):
         settings_: frozen dataclass with JSON-able values, all resolved once it is fitted.
         history_: an `EpochLike` for each epoch; empty where there are none.
         n_iter_: number of epochs trained.
+        device: auto, cpu, cuda or cuda:N.
         health_: state of the mixture; None where there is none.
     """
 
     name: ClassVar[str]
     presets: ClassVar[Collection[str]]
     history_: tuple[Any, ...]
-    n_iter_: int
+
+    @property
+    def n_iter_(self) -> int:
+        """Number of epochs trained."""
+
+    @property
+    def device(self) -> str:
+        """Where it is to be trained."""
 
     @property
     def settings_(self) -> Any:
@@ -202,6 +210,11 @@ class BaseDetector(Generic[S]):
     def n_iter_(self) -> int:
         """Number of epochs trained."""
         return len(self.history_)
+
+    @property
+    def device(self) -> str:
+        """Where it is to be trained."""
+        return str(getattr(self.settings_, "device", "cpu"))
 
     @classmethod
     def configure(cls, preset: str, seed: int, settings: Mapping[str, Any]) -> Self:

@@ -282,8 +282,8 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
     @classmethod
     def configure(cls, preset: str, seed: int, settings: Mapping[str, Any]) -> Self:
         """An unfitted detector, see `dagmm_model.detector.Detector.configure`."""
-        if preset not in PRESETS:
-            raise unknown("preset", preset, PRESETS)
+        if preset not in cls.presets:
+            raise unknown(f"preset of {cls.name}", preset, cls.presets)
         for name in settings:
             if name not in (*OVERRIDES, *RUNTIME):
                 raise unknown("setting", name, (*OVERRIDES, *RUNTIME))

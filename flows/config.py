@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from dagmm_model.presets import PRESETS, Settings
+from dagmm_model.detectors import CATALOGUE, entry, make_detector
 from flows.errors import UsageError
 
-RUNTIME_SETTINGS = {"contamination", "engine", "device"}
 Setting = bool | int | float | str | list[int] | None
 
 
@@ -26,37 +23,25 @@ class _Frozen(BaseModel):
 class DetectorConfig(_Frozen):
     """Which detector to train, and what differs from its preset."""
 
-    name: Literal["dagmm"] = Field("dagmm", description="Detector family")
+    name: str = Field(
+        "dagmm",
+        description="Name in the catalogue of detectors",
+        json_schema_extra={"enum": list(CATALOGUE)},
+    )
     preset: str = Field(
         "recommended", description="Named settings, e.g. recommended or paper-thyroid"
     )
     settings: dict[str, Setting] = Field(
-        default_factory=dict, description="Constructor arguments that override the preset"
+        default_factory=dict, description="What differs from the preset"
     )
 
     @model_validator(mode="after")
     def _known(self) -> DetectorConfig:
-        known = {field.name for field in fields(Settings)} - {"preset"} | RUNTIME_SETTINGS
-        if unknown := sorted(set(self.settings) - known):
-            close = difflib.get_close_matches(unknown[0], known, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            raise ValueError(
-                f"unknown setting {unknown[0]!r}; {hint}known: {', '.join(sorted(known))}"
-            )
+        entry(self.name)
+        if self.settings or self.preset != "recommended":  # else there is nothing to load it for
+            make_detector(self.name, self.preset, **self.settings)
         if self.settings.get("epochs") == 0:
             raise ValueError("epochs=0 trains nothing; give a positive number")
-        if self.preset not in PRESETS:
-            raise ValueError(f"unknown preset {self.preset!r}; known: {', '.join(PRESETS)}")
-        given = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in self.settings.items()
-            if value is not None and name not in RUNTIME_SETTINGS
-        }
-        for name, value in given.items():
-            try:
-                replace(Settings(), **{name: value})  # it checks every value
-            except TypeError:
-                raise ValueError(f"setting {name}={value!r} has the wrong type") from None
         return self
 
     @field_validator("settings", mode="before")
@@ -176,7 +161,11 @@ def _number(value: Any) -> Any:
 
 
 def build_config(
-    dataset: str, data: str | None, file: Path | None, assignments: list[str]
+    dataset: str,
+    data: str | None,
+    file: Path | None,
+    assignments: list[str],
+    detector: str | None = None,
 ) -> TrainConfig:
     """Combine a configuration file, `--set key=value` assignments and the command's arguments.
 
@@ -185,6 +174,7 @@ def build_config(
         data: Table to read instead of the contract's source.
         file: YAML file with any of the fields of `TrainConfig`.
         assignments: Dotted assignments, e.g. ``detector.settings.epochs=50``; they win over all.
+        detector: Name in the catalogue; wins over the file.
 
     Raises:
         UsageError: The file is unreadable or not a mapping, or a key or value is not valid.
@@ -193,6 +183,8 @@ def build_config(
     values["dataset"] = dataset
     if data is not None:
         values["data"] = data
+    if detector is not None:
+        _assign(values, ["detector", "name"], detector, f"detector.name={detector}")
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
         if not separator or not key:

@@ -59,7 +59,11 @@ def evaluate(
     if measurable:
         train = read_rows(validated.path, contract, positions(parts, "train"))
         sanity = _sanity_rows(
-            config, bundle.encoder.encode(as_frame(train)), bundle.encoder.encode(frame), labels
+            config,
+            bundle.detector.n_iter_,
+            bundle.encoder.encode(as_frame(train)),
+            bundle.encoder.encode(frame),
+            labels,
         )
     return EvaluateRecord(
         deployment=deployment_metrics(labels, scores.energy, bundle.threshold.value),
@@ -72,15 +76,18 @@ def evaluate(
 
 
 def _sanity_rows(
-    config: TrainConfig, train: np.ndarray, test: np.ndarray, labels: np.ndarray
+    config: TrainConfig, epochs: int, train: np.ndarray, test: np.ndarray, labels: np.ndarray
 ) -> tuple[SanityRow, ...]:
     """Rows without which a figure proves nothing: the same detector before any training.
 
     A network that starts from the principal axes is no random one; that one gets a row of its own.
+    There is no row for a detector that does not train by epochs.
     """
+    if not epochs:
+        return ()
     untrained = make_detector(config, epochs=0).fit(train)
     found = {"untrained network": untrained.energy(test)}
-    if untrained.settings_.linear_path != "none":
+    if getattr(untrained.settings_, "linear_path", "none") != "none":
         blind = make_detector(config, epochs=0, linear_path="none").fit(train)
         found = {
             "before training (principal axes)": found["untrained network"],

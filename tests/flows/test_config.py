@@ -37,6 +37,9 @@ def test_the_digest_changes_with_any_parameter():
         (["split.fractions=[0.5, 0.5]"], "split.fractions"),
         (["detector.settings.epochs=0"], "epochs"),
         (["detector.preset=best"], "best"),
+        (["detector.name=dagm"], "did you mean 'dagmm'"),
+        (["detector.name=pca", "detector.settings.epochs=3"], "unknown setting 'epochs'"),
+        (["detector.name=pca", "detector.preset=paper"], "unknown preset of pca"),
         (["a: b=1"], "a: b"),
     ],
 )
@@ -44,6 +47,14 @@ def test_what_is_refused_is_named(assignments, named):
     with pytest.raises(UsageError) as error:
         build_config("wdbc", None, None, assignments)
     assert named in str(error.value)
+
+
+def test_the_detector_of_the_command_wins_over_the_files(tmp_path):
+    file = tmp_path / "train.yaml"
+    file.write_text("detector: {name: pca, settings: {components: 3}}\n")
+    assert build_config("wdbc", None, file, []).detector.name == "pca"
+    config = build_config("wdbc", None, file, ["detector.settings={}"], "knn")
+    assert config.detector.name == "knn"
 
 
 @pytest.mark.parametrize("text", ["[1, 2]", "a: [", "seed: -4"])

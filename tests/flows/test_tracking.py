@@ -6,6 +6,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from dagmm_model.detector import Epoch
 from dagmm_model.training import EpochRecord
 from flows import tracking
 from flows.tracking import MAX_LOGGED_EPOCHS, EpochLogger
@@ -39,6 +40,19 @@ def test_every_epoch_is_logged_once(run):
     logger.complete(history)
     assert _steps(client, run_id) == list(range(1, 251))
     assert _steps(client, run_id, "mixture/phi_1") == list(range(1, 251))
+
+
+def test_terms_of_any_name_are_logged_and_filled_in_by_the_first_of_an_epoch(run):
+    client, run_id = run
+    first = [Epoch(n, 4, {"autoencoder": 1.0 / n, "phase/layer": 1.0}, 0.1) for n in (1, 2)]
+    then = [Epoch(n, 4, {"critic": 2.0, "generator": 3.0}, 0.1) for n in (3, 4)]
+    logger = EpochLogger(client, run_id)
+    logger(first[0])
+    logger.flush()
+    logger.complete([*first, *then])
+    assert _steps(client, run_id, "loss/autoencoder") == [1, 2]
+    assert _steps(client, run_id, "phase/layer") == [1, 2]
+    assert _steps(client, run_id, "loss/generator") == [3, 4]
 
 
 def test_long_runs_are_thinned_evenly_and_keep_their_last_epoch(run):
