@@ -178,6 +178,15 @@ def read_batches(
     return text.read_csv(location, settings, expected, wanted, extra=extra)
 
 
+def count_rows(contract: Contract, location: str) -> int | None:
+    """Rows of a source where that is known without reading it (Parquet); else None.
+
+    Raises:
+        SourceError: there is no readable Parquet file.
+    """
+    return parquet.parquet_rows(location) if _format(contract, location) == "parquet" else None
+
+
 def _format(
     contract: Contract, location: str
 ) -> Literal["sklearn", "sql", "parquet", "mat", "csv"]:
@@ -189,6 +198,8 @@ def _format(
         return "sklearn"
     if ending.endswith((".parquet", ".pq")) or isinstance(source, ParquetSource):
         return "parquet"
+    if not is_url(location) and Path(location).is_dir():
+        return "parquet"  # the one format that is read from folders
     return "mat" if ending.endswith(".mat") else "csv"
 
 

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+LINE_SECONDS = 5.0
+
 
 def enabled() -> bool:
     """Whether progress is shown at all."""
@@ -37,27 +39,35 @@ def stage(name: str) -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def bar(label: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar; the yielded function takes the count done, the total and a short text."""
+def bar(label: str) -> Iterator[Callable[[int, int | None, str], None]]:
+    """A progress bar; the yielded function takes the count done, the total and a short text.
+
+    Where the total is not known, a line every `LINE_SECONDS` takes the place of every tenth.
+    """
     if not enabled():
         yield lambda _done, _total, _text: None
     elif sys.stderr.isatty():
         with _rich_bar(label) as update:
             yield update
     else:
-        shown = [0]
+        shown, said_at = [0], [time.monotonic()]
 
-        def line(done: int, total: int, text: str) -> None:
+        def line(done: int, total: int | None, text: str) -> None:
+            if total is None:
+                if time.monotonic() - said_at[0] >= LINE_SECONDS:
+                    said_at[0] = time.monotonic()
+                    note(f"{label} {done:,}  {text}")
+                return
             tenth = 10 * done // max(total, 1)
             if tenth > shown[0]:
                 shown[0] = tenth
-                note(f"{label} {done}/{total}  {text}")
+                note(f"{label} {done:,}/{total:,}  {text}")
 
         yield line
 
 
 @contextmanager
-def _rich_bar(label: str) -> Iterator[Callable[[int, int, str], None]]:
+def _rich_bar(label: str) -> Iterator[Callable[[int, int | None, str], None]]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,

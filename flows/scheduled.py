@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -14,15 +13,19 @@ from flows.settings import Settings
 
 
 @flow(name="score")
-def score(source: str, output: str, model: str) -> ScoreReport:
-    """Score raw rows with a registered model.
+def score(
+    source: str, output: str, model: str, table: str | None = None, reasons: str = "3"
+) -> ScoreReport:
+    """Score raw rows with a registered model; a run that was killed is taken up.
 
     Args:
         source: File, folder, glob or URL with raw rows.
-        output: Result file, `.parquet` or `.csv`.
+        output: Result file, `.parquet` or `.csv`, or the SQLAlchemy address of a database.
         model: `models:/NAME@ALIAS`, resolved once at the start.
+        table: Table of the database, whose rows are replaced.
+        reasons: Number of columns named for each anomaly; `none`, or `all` for every row.
     """
-    report = work(source, Path(output), model, Settings())
+    report = work(source, output, model, Settings(), table=table, reasons=reasons)
     create_markdown_artifact(
         key="scoring-summary",
         markdown="\n".join(f"- {line}" for line in report.text().splitlines()),

@@ -1,34 +1,40 @@
-"""Batch scoring: raw rows of any source to energies and verdicts, in bounded memory.
+"""Batch scoring: raw rows of any source to energies, verdicts and reasons, in bounded memory.
 
 Neither Prefect nor Great Expectations is imported: their start-up would cost more than the work.
+Slices of rows are judged in threads, a few at a time, and come out in the order of the source.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 
-from dagmm_model.bundle import ScoringBundle, load_bundle
-from data_checks.contract import ROW_ID, Contract, load_contract
+from dagmm_model.bundle import Explained, ScoringBundle, load_bundle
+from dagmm_model.processors import blas_threads, processors
+from data_checks.contract import Contract, load_contract
+from data_checks.errors import SourceError
+from data_checks.integrity import file_state, shown
 from flows import progress
 from flows.errors import UsageError
-from flows.features import as_frame
+from flows.scored_output import output_for
+from flows.scored_parts import Parts, SourceMoved, open_parts
+from flows.scored_rows import REJECTED, SCORED, Judge, Judged
 from flows.settings import Settings
 
-FORMATS = (".parquet", ".csv")
-REMARKS = "remarks"
+SLICE_CELLS = 4_000_000
+"""Cells of the encoded matrix of one slice: what a thread holds at a time."""
+PART_ROWS = 1_000_000
+"""Most rows of a part, which are held until it is written."""
+TOP = 3
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class ScoreReport:
     """What a scoring run did.
 
@@ -40,8 +46,9 @@ class ScoreReport:
         anomalies: Rows above the threshold.
         remarked: Rows that were scored although a value lies outside its declared range or rule.
         unseen: For each categorical column, scored rows whose level training never declared.
-        output: Result file.
-        rejects: Parquet of the rejected rows, or None.
+        output: Result file, or database and table.
+        rejects: File or table of the rejected rows, or None.
+        resumed_rows: Rows that an interrupted attempt had finished.
         seconds: Wall time after start-up.
     """
 
@@ -54,6 +61,7 @@ class ScoreReport:
     unseen: dict[str, int]
     output: str
     rejects: str | None
+    resumed_rows: int
     seconds: float
 
     def text(self) -> str:
@@ -62,82 +70,113 @@ class ScoreReport:
             f"Model      {self.model}",
             f"Rows       {self.rows:,} in, {self.scored:,} scored, {self.rejected:,} rejected",
             f"Anomalies  {self.anomalies:,}",
-            *(
-                [f"Remarks    {self.remarked:,} rows break a rule (column `remarks`)"]
-                * (self.remarked > 0)
-            ),
-            *(
-                f"Unseen     {rows:,} rows with a new level of {name!r}"
-                for name, rows in self.unseen.items()
-            ),
-            f"Result     {self.output}",
         ]
+        if self.remarked:
+            lines.append(f"Remarks    {self.remarked:,} rows break a rule (column `remarks`)")
+        lines += [
+            f"Unseen     {rows:,} rows with a new level of {name!r}"
+            for name, rows in self.unseen.items()
+        ]
+        lines.append(f"Result     {self.output}")
         if self.rejects:
             lines.append(f"Rejects    {self.rejects}")
-        rate = self.rows / max(self.seconds, 1e-9)
+        rate = (self.rows - self.resumed_rows) / max(self.seconds, 1e-9)
         return "\n".join([*lines, f"Speed      {rate:,.0f} rows/s ({self.seconds:.1f} s)"])
 
 
-def score(source: str, output: Path, model: str, settings: Settings) -> ScoreReport:
-    """Score a table.
+def score(
+    source: str,
+    output: str,
+    model: str,
+    settings: Settings,
+    *,
+    table: str | None = None,
+    reasons: str = str(TOP),
+    restart: bool = False,
+) -> ScoreReport:
+    """Score a table; a killed run is taken up behind its last finished part.
 
     Args:
         source: File, folder, glob or URL with raw rows.
-        output: Result, `.parquet` or `.csv`; it appears whole or not at all.
-        model: `models:/NAME@ALIAS` or `models:/NAME/VERSION`, resolved once at the start.
-        settings: Registry and data folder.
+        output: Result, `.parquet` or `.csv`, or the SQLAlchemy address of a database; it is
+            replaced as a whole or not at all.
+        model: `models:/NAME@ALIAS` or `models:/NAME/VERSION`, resolved once at the start; a run
+            that is taken up keeps the version it began with.
+        settings: Registry, data folder, and the time between two parts (`checkpoint_seconds`).
+        table: Table of the database.
+        reasons: Number of columns named for each anomaly; `none`, or `all` for every row.
+        restart: Begin anew even where a run was interrupted.
 
     Raises:
-        UsageError: The output format is unknown, or there is no such model.
+        UsageError: The output or the model cannot be used, or is in use.
+        SourceError: The source cannot be read, or changed while it was read.
     """
-    if output.suffix not in FORMATS:
-        raise UsageError(f"output {output}: the name must end in {' or '.join(FORMATS)}")
-    bundle, contract, resolved = load_model(model, settings)
-    started = time.perf_counter()
-    rows = scored = anomalies = remarked = 0
-    unseen: Counter[str] = Counter()
-    rejects = output.with_name(f"{output.stem}.rejected.parquet")
-    with _whole(output) as partial, _whole(rejects) as partial_rejects:
-        writer, rejected = _Writer(partial, output.suffix), _Writer(partial_rejects, ".parquet")
-        for table, bad, new_levels in _batches(source, contract, settings):
-            rows += table.num_rows + bad.num_rows
-            remarked += table.num_rows - table.column(REMARKS).null_count
-            unseen.update(new_levels)
-            if bad.num_rows:
-                rejected.write(bad)
-            result = _result(bundle, table, resolved)
-            writer.write(result)
-            scored += result.num_rows
-            anomalies += int(np.count_nonzero(result.column("is_anomaly")))
-            progress.note(f"{rows:,} rows, {rows / (time.perf_counter() - started):,.0f} rows/s")
-        writer.close()
-        rejected.close()
+    target = output_for(output, table, settings)
+    explain, top = parse_reasons(reasons)
+    where = str(Path(source).resolve()) if Path(source).exists() else shown(source)
+    state = file_state(source) if Path(source).is_file() else None
+    wanted = {"source": where, "state": state and list(state), "model": model, "reasons": reasons}
+    with open_parts(
+        target.folder,
+        wanted,
+        target.suffix,
+        lambda: resolve(model, settings),
+        restart=restart,
+    ) as parts:
+        resolved = parts.header["resolved"]
+        bundle, contract = load_version(resolved, settings)
+        started, resumed = time.perf_counter(), parts.total.rows
+        judge = Judge(bundle, contract, where, resolved, explain, top, checksums=state is None)
+        try:
+            _fill(parts, judge, source, settings)
+        except SourceMoved as moved:
+            progress.note(f"{moved}: starting over")
+            parts.clear()
+            resumed = 0
+            _fill(parts, judge, source, settings)
+        if state is not None and file_state(source) != state:
+            parts.clear()
+            raise SourceError(
+                f"{where}: the file changed while it was being read; try again when nobody writes "
+                "to it."
+            )
+        progress.note("writing the result")
+        rejects = target.publish(parts, SCORED, REJECTED)
+        total = parts.total
     return ScoreReport(
         model=resolved,
-        rows=rows,
-        scored=scored,
-        rejected=rows - scored,
-        anomalies=anomalies,
-        remarked=remarked,
-        unseen=dict(unseen),
-        output=str(output),
-        rejects=str(rejects) if rows > scored else None,
+        rows=total.rows,
+        scored=total.scored,
+        rejected=total.rows - total.scored,
+        anomalies=total.anomalies,
+        remarked=total.remarked,
+        unseen=total.unseen,
+        output=target.name,
+        rejects=rejects,
+        resumed_rows=resumed,
         seconds=time.perf_counter() - started,
     )
 
 
-def load_model(model: str, settings: Settings) -> tuple[ScoringBundle, Contract, str]:
-    """Bundle and contract of a registered model, and its resolved version.
+def parse_reasons(text: str) -> tuple[Explained, int]:
+    """Which rows are explained, and by how many columns.
 
-    Args:
-        model: `models:/NAME@ALIAS` or `models:/NAME/VERSION`.
-        settings: Registry.
+    Raises:
+        UsageError: Neither a number nor `none` nor `all`.
+    """
+    if text in ("none", "all"):
+        return ("none" if text == "none" else "all"), TOP
+    if text.isdigit() and int(text):
+        return "anomalies", int(text)
+    raise UsageError(f"reasons {text!r}: give a number of columns, none, or all")
+
+
+def resolve(model: str, settings: Settings) -> str:
+    """`models:/NAME/VERSION` of `models:/NAME@ALIAS` or `models:/NAME/VERSION`.
 
     Raises:
         UsageError: The address is malformed, or there is no such model, alias or version.
     """
-    from mlflow.artifacts import download_artifacts
-
     from flows import registry, tracking
 
     client = tracking.connect(settings)
@@ -150,10 +189,8 @@ def load_model(model: str, settings: Settings) -> tuple[ScoringBundle, Contract,
                 f"promote one with `dagmm promote {name} VERSION`, or train one"
             )
         version = behind
-    found = registry.find_version(client, name, version)
-    bundle = Path(download_artifacts(found.source)) / "artifacts" / "bundle"
-    contract = load_contract(bundle / "contract.json")
-    return load_bundle(bundle), contract, f"models:/{name}/{version}"
+    registry.find_version(client, name, version)
+    return f"models:/{name}/{version}"
 
 
 def _parse(model: str) -> tuple[str, str, int]:
@@ -167,77 +204,73 @@ def _parse(model: str) -> tuple[str, str, int]:
     raise UsageError(f"model {model!r}: write models:/NAME@production or models:/NAME/3")
 
 
-def _batches(
-    source: str, contract: Contract, settings: Settings
-) -> Iterator[tuple[pa.Table, pa.Table, Mapping[str, int]]]:
-    """Scorable rows, rejected rows, and counts of unseen levels, of each batch."""
-    from data_checks.rows import check_rows
-    from data_checks.sources import locate, read_batches
+def load_version(resolved: str, settings: Settings) -> tuple[ScoringBundle, Contract]:
+    """Bundle and contract of a registered version, `models:/NAME/VERSION`.
 
+    Raises:
+        UsageError: There is no such version any more.
+    """
+    from mlflow.artifacts import download_artifacts
+
+    from flows import registry, tracking
+
+    client = tracking.connect(settings)
+    name, _, version = _parse(resolved)
+    found = registry.find_version(client, name, version)
+    bundle = Path(download_artifacts(found.source)) / "artifacts" / "bundle"
+    return load_bundle(bundle), load_contract(bundle / "contract.json")
+
+
+def _fill(
+    parts: Parts,
+    judge: Judge,
+    source: str,
+    settings: Settings,
+) -> None:
+    """Score what is not finished yet, part by part."""
+    from data_checks.sources import count_rows, locate
+
+    contract, width = judge.contract, len(judge.bundle.encoder.feature_names)
     location = locate(contract, source, settings.data_dir)
+    slices = parts.skip_finished(_slices(contract, location, max(512, SLICE_CELLS // width)))
+    before = parts.total.rows
+    total, started = count_rows(contract, location), time.perf_counter()
+    with progress.bar("rows") as show:
+        part: list[Judged] = []
+        begun, rows = started, before
+        for judged in _in_order(judge, slices):
+            part.append(judged)
+            rows += judged.counts.rows
+            now = time.perf_counter()
+            held = sum(each.counts.rows for each in part)
+            if now - begun >= settings.checkpoint_seconds or held >= PART_ROWS:
+                parts.add(part)
+                part, begun = [], now
+            show(rows, total, f"{(rows - before) / (now - started):,.0f} rows/s")
+        if part:
+            parts.add(part)
+
+
+def _slices(contract: Contract, location: str, size: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Raw rows, at most `size` at a time, with the number of the first."""
+    from data_checks.sources import read_batches
+
     first = 0
     for batch in read_batches(contract, location, with_label=False):
-        checked = check_rows(batch, contract, where=source)
-        ids = np.arange(first, first + batch.num_rows, dtype=np.int64)
-        first += batch.num_rows
-        good = checked.scorable
-        rejected = pa.table({ROW_ID: ids[~good], "reasons": pa.array(checked.reasons[~good])})
-        features = checked.features.append_column(ROW_ID, pa.array(ids))
-        features = features.append_column(REMARKS, pa.array(checked.remarks, pa.string()))
-        yield (
-            features if good.all() else features.filter(pa.array(good)),
-            rejected,
-            checked.unseen,
-        )
+        for start in range(0, batch.num_rows, size):
+            piece = batch.slice(start, size)
+            yield first, piece
+            first += piece.num_rows
 
 
-def _result(bundle: ScoringBundle, table: pa.Table, model: str) -> pa.Table:
-    scores = bundle.score(as_frame(table))
-    rows = table.num_rows
-    return pa.table(
-        {
-            ROW_ID: table.column(ROW_ID),
-            "energy": scores.energy,
-            "p_value": scores.p_value,
-            "is_anomaly": scores.is_anomaly,
-            "threshold": np.full(rows, bundle.threshold.value),
-            REMARKS: table.column(REMARKS),
-            "model": pa.DictionaryArray.from_arrays(
-                pa.nulls(rows, pa.int8()).fill_null(0), [model]
-            ),
-        }
-    )
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A partial file that becomes `path` when the block ends well, and is removed otherwise."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        if partial.exists():
-            partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-class _Writer:
-    """Parquet or CSV writer that opens its file with the first table, which gives the schema."""
-
-    def __init__(self, path: Path, suffix: str) -> None:
-        self._path, self._suffix = path, suffix
-        self._open: pq.ParquetWriter | pacsv.CSVWriter | None = None
-
-    def write(self, table: pa.Table) -> None:
-        if self._suffix == ".csv":
-            last = table.num_columns - 1
-            table = table.set_column(last, "model", table.column("model").cast(pa.string()))
-        if self._open is None:
-            kind = pq.ParquetWriter if self._suffix == ".parquet" else pacsv.CSVWriter
-            self._open = kind(self._path, table.schema)
-        self._open.write_table(table)
-
-    def close(self) -> None:
-        if self._open is not None:
-            self._open.close()
+def _in_order(judge: Judge, slices: Iterable[tuple[int, pa.RecordBatch]]) -> Iterator[Judged]:
+    """Judge slices in threads, each with one processor, no more ahead than there are threads."""
+    workers = processors()
+    waiting: deque[Future[Judged]] = deque()
+    with blas_threads().limit(limits=1), ThreadPoolExecutor(workers) as pool:
+        for first, raw in slices:
+            waiting.append(pool.submit(judge, first, raw))
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -68,6 +68,24 @@ def parquet_schema(location: str) -> pa.Schema:
         raise SourceError(f"{files[0]}: not a readable Parquet file: {said}.") from error
 
 
+def parquet_rows(location: str) -> int:
+    """Rows of a file, or of all files of a folder or glob, from their footers.
+
+    Raises:
+        SourceError: there is no readable Parquet file.
+    """
+    rows = 0
+    for name in _files(location):
+        try:
+            rows += pq.read_metadata(_opened(name)).num_rows
+        except SourceError:
+            raise
+        except (pa.ArrowInvalid, OSError) as error:
+            said = str(error).splitlines()[0]
+            raise SourceError(f"{name}: not a readable Parquet file: {said}.") from error
+    return rows
+
+
 def _files(location: str) -> list[str]:
     """The files in order of their names; of a remote folder or glob, their URLs."""
     if is_url(location):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -55,19 +56,38 @@ def read_sql(
     import sqlalchemy as sa
 
     place = safe_name(url)
-    engine = None
-    try:
+    with database_errors(url):
         engine = sa.create_engine(url)
-        with engine.connect() as connection, connection.begin() as transaction:
-            streamed = connection.execution_options(stream_results=True, max_row_buffer=BATCH_ROWS)
-            result = streamed.execute(sa.text(source.query))
-            if not result.returns_rows:
-                raise SourceError(f"{place}: the query returns no rows; it must be a SELECT.")
-            names = list(result.keys())
-            _check_names(place, names, expected, wanted, extra)
-            for rows in result.partitions(BATCH_ROWS):
-                yield _batch(names, rows, wanted)
-            transaction.rollback()
+        try:
+            with engine.connect() as connection, connection.begin() as transaction:
+                streamed = connection.execution_options(
+                    stream_results=True, max_row_buffer=BATCH_ROWS
+                )
+                result = streamed.execute(sa.text(source.query))
+                if not result.returns_rows:
+                    raise SourceError(f"{place}: the query returns no rows; it must be a SELECT.")
+                names = list(result.keys())
+                _check_names(place, names, expected, wanted, extra)
+                for rows in result.partitions(BATCH_ROWS):
+                    yield _batch(names, rows, wanted)
+                transaction.rollback()
+        finally:
+            engine.dispose()
+
+
+@contextmanager
+def database_errors(url: str) -> Iterator[None]:
+    """Turn what SQLAlchemy or a driver raises into one message without the password.
+
+    Raises:
+        UnreachableError: the database did not answer.
+        SourceError: anything else.
+    """
+    import sqlalchemy as sa
+
+    place = safe_name(url)
+    try:
+        yield
     except sa.exc.NoSuchModuleError as error:
         raise SourceError(f"{place}: no driver for this kind of database is installed.") from error
     except ModuleNotFoundError as error:
@@ -75,14 +95,11 @@ def read_sql(
     except sa.exc.ArgumentError as error:
         raise SourceError(f"{place}: not a SQLAlchemy URL (dialect://host/database).") from error
     except sa.exc.OperationalError as error:
-        kind = UnreachableError if engine is not None and error.statement is None else SourceError
+        kind = UnreachableError if error.statement is None else SourceError
         raise kind(f"{place}: {_first_line(error, url)}") from None
     except sa.exc.SQLAlchemyError as error:
         # `from None`: the chained exception would print the URL's parts and the parameters.
         raise SourceError(f"{place}: {_first_line(error, url)}") from None
-    finally:
-        if engine is not None:
-            engine.dispose()
 
 
 def safe_name(url: str) -> str:

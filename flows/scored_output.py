@@ -1,0 +1,220 @@
+"""Finished parts to the output: a file that appears whole, or a table in one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_checks.atomic import replacing
+from data_checks.readers.opening import is_url
+from data_checks.readers.sql import database_errors, safe_name
+from data_checks.source_settings import has_credentials
+from flows.errors import UsageError
+from flows.scored_parts import TEXTS, Parts, as_text
+from flows.settings import Settings
+
+FORMATS = (".parquet", ".csv")
+INSERTED_ROWS = 20_000
+
+
+class Output(Protocol):
+    """Where a result goes.
+
+    Attributes:
+        name: For people; without credentials.
+        suffix: Format of the parts.
+        folder: Where the parts are kept until all are there.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def suffix(self) -> str: ...
+
+    @property
+    def folder(self) -> Path: ...
+
+    @abstractmethod
+    def publish(self, parts: Parts, scored: pa.Schema, rejected: pa.Schema) -> str | None:
+        """Replace the output by the parts; says where the rejected rows are, if there are any."""
+
+
+def output_for(output: str, table: str | None, settings: Settings) -> Output:
+    """The output that a command line names.
+
+    Raises:
+        UsageError: The format is unknown, the table's name is missing or superfluous, or the
+            address holds a password.
+    """
+    if is_url(output):
+        if table is None:
+            raise UsageError(f"output {safe_name(output)}: name the table with --table")
+        if has_credentials(output):
+            raise UsageError(
+                f"output {safe_name(output)}: the address holds a password, which would be seen in "
+                "the list of processes; use the driver's own variables (PGPASSWORD and the like)"
+            )
+        return SqlOutput(output, table, settings.workspace)
+    path = Path(output)
+    if table is not None:
+        raise UsageError(f"output {path} is a file; --table goes with a database's address")
+    if path.suffix not in FORMATS:
+        raise UsageError(
+            f"output {path}: the name must end in {' or '.join(FORMATS)}, or be a database's "
+            "SQLAlchemy address with --table"
+        )
+    return FileOutput(path)
+
+
+@dataclass(frozen=True)
+class FileOutput:
+    """A Parquet or CSV file, and beside it a Parquet file with the rejected rows."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    @property
+    def suffix(self) -> str:
+        """As the file's."""
+        return self.path.suffix
+
+    @property
+    def folder(self) -> Path:
+        """Beside the file, on the same disk."""
+        return self.path.with_name(f".{self.path.name}.parts")
+
+    def publish(self, parts: Parts, scored: pa.Schema, rejected: pa.Schema) -> str | None:
+        """See `Output.publish`."""
+        rejects = self.path.with_name(f"{self.path.stem}.rejected.parquet")
+        files = parts.files("rejected")
+        if files:
+            with replacing(rejects) as whole:
+                _join_parquet(files, whole, rejected)
+        else:
+            rejects.unlink(missing_ok=True)  # of an earlier run
+        with replacing(self.path) as whole:
+            if self.suffix == ".csv":
+                _join_csv(parts.files("scored"), whole, scored)
+            else:
+                _join_parquet(parts.files("scored"), whole, scored)
+        return str(rejects) if files else None
+
+
+def _join_parquet(files: list[Path], whole: Path, schema: pa.Schema) -> None:
+    texts = [name for name in TEXTS if name in schema.names]
+    with pq.ParquetWriter(whole, schema, use_dictionary=texts) as writer:
+        for file in files:
+            writer.write_table(pq.read_table(file, schema=schema))
+
+
+def _join_csv(files: list[Path], whole: Path, schema: pa.Schema) -> None:
+    with whole.open("wb") as target:
+        target.write((",".join(f'"{name}"' for name in schema.names) + "\n").encode())
+        for file in files:
+            with file.open("rb") as source:
+                shutil.copyfileobj(source, target, 1 << 20)
+
+
+@dataclass(frozen=True)
+class SqlOutput:
+    """A table of a database, and `<table>_rejected`; both replaced in one transaction.
+
+    The tables are made where they are missing. The rows are deleted and inserted, not the tables
+    dropped and made: not every database can undo the latter.
+    """
+
+    url: str
+    table: str
+    workspace: Path
+
+    @property
+    def name(self) -> str:
+        """Address and table."""
+        return f"{safe_name(self.url)}, table {self.table}"
+
+    @property
+    def suffix(self) -> str:
+        """Of the parts."""
+        return ".parquet"
+
+    @property
+    def folder(self) -> Path:
+        """In the workspace: a database has no folder of its own."""
+        key = hashlib.sha256(f"{self.url}\n{self.table}".encode()).hexdigest()[:16]
+        return self.workspace / "scoring" / key
+
+    def publish(self, parts: Parts, scored: pa.Schema, rejected: pa.Schema) -> str | None:
+        """See `Output.publish`."""
+        import sqlalchemy as sa
+
+        files = parts.files("rejected")
+        with database_errors(self.url):
+            engine = sa.create_engine(self.url)
+            try:
+                metadata = sa.MetaData()
+                filled = [
+                    (_table(metadata, self.table, scored), parts.files("scored")),
+                    (_table(metadata, f"{self.table}_rejected", rejected), files),
+                ]
+                for table, _ in filled:
+                    self._refuse_other(sa.inspect(engine), table)
+                metadata.create_all(engine)
+                with engine.begin() as connection:
+                    for table, contents in filled:
+                        connection.execute(table.delete())
+                        for rows in _rows(contents):
+                            connection.execute(table.insert(), rows)
+            finally:
+                engine.dispose()
+        return f"{self.name}_rejected" if files else None
+
+    def _refuse_other(self, inspector: Any, table: Any) -> None:
+        """A table that is not a result is not emptied."""
+        if not inspector.has_table(table.name):
+            return
+        there = {column["name"] for column in inspector.get_columns(table.name)}
+        if there != {column.name for column in table.columns}:
+            raise UsageError(
+                f"{safe_name(self.url)}: table {table.name} is there and holds something else "
+                f"(columns {', '.join(sorted(there))}); name another with --table"
+            )
+
+
+def _table(metadata: Any, name: str, schema: pa.Schema) -> Any:
+    import sqlalchemy as sa
+
+    kinds = {
+        pa.int64(): sa.BigInteger,
+        pa.int32(): sa.Integer,
+        pa.float64(): sa.Double,
+        pa.bool_(): sa.Boolean,
+    }
+    columns = [
+        sa.Column(field.name, kinds.get(field.type, sa.Text), primary_key=field.name == "row_id",
+                  autoincrement=False)
+        for field in schema
+    ]  # fmt: skip
+    return sa.Table(name, metadata, *columns)
+
+
+def _rows(files: list[Path]) -> Iterator[list[dict[str, Any]]]:
+    for file in files:
+        with pq.ParquetFile(file) as opened:
+            for batch in opened.iter_batches(INSERTED_ROWS):
+                columns = as_text(pa.Table.from_batches([batch]))
+                values = [column.to_pylist() for column in columns.columns]
+                names = columns.column_names
+                yield [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]

@@ -1,0 +1,222 @@
+"""What a scoring run has finished so far: parts on disk, each with a record written after it.
+
+A killed run leaves its folder, and the same command goes on behind its last part, with the model
+version it began with. Whether the source is still the same table is known by the file's size and
+time; a source without these (a query, a folder, an object store) is known by a checksum of the
+rows themselves, compared while the finished ones are skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import reduce
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from data_checks.atomic import explaining_write_errors
+from flows import progress
+from flows.errors import UsageError
+from flows.workspace import write_atomic
+
+HEADER = "run.json"
+TEXTS = ("model", "reasons", "remarks", "threshold")
+"""Columns with few values, which Parquet stores best as a dictionary; energies have none."""
+
+
+def checksum(raw: pa.RecordBatch) -> int:
+    """Checksum of some raw rows, never 0; tells whether a source gave the same ones again."""
+    return zlib.crc32(raw.serialize()) or 1
+
+
+class SourceMoved(RuntimeError):
+    """The source does not begin with the rows that were scored before."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What was found in some rows; `checksum` is of their content, or 0."""
+
+    rows: int = 0
+    scored: int = 0
+    anomalies: int = 0
+    remarked: int = 0
+    unseen: dict[str, int] = field(default_factory=dict)
+    checksum: int = 0
+
+    def plus(self, other: Counts) -> Counts:
+        """Counts of both, in this order."""
+        levels = {**self.unseen, **other.unseen}
+        return Counts(
+            self.rows + other.rows,
+            self.scored + other.scored,
+            self.anomalies + other.anomalies,
+            self.remarked + other.remarked,
+            {name: self.unseen.get(name, 0) + other.unseen.get(name, 0) for name in levels},
+            zlib.crc32(other.checksum.to_bytes(4, "big"), self.checksum) if other.checksum else 0,
+        )
+
+
+class Judged(Protocol):
+    """A slice of rows with what was found in it."""
+
+    scored: pa.Table
+    rejected: pa.Table
+    counts: Counts
+
+
+class Parts:
+    """The finished parts in a folder, in order."""
+
+    def __init__(self, folder: Path, header: dict[str, Any], suffix: str) -> None:
+        self.folder, self.header, self.suffix = folder, header, suffix
+        self.records = [
+            Counts(**json.loads(path.read_text(encoding="utf-8")))
+            for path in sorted(folder.glob("part-*.json"))
+        ]
+
+    @property
+    def total(self) -> Counts:
+        """Counts of all parts."""
+        return reduce(Counts.plus, self.records, Counts())
+
+    def files(self, kind: str) -> list[Path]:
+        """Files of the parts, in order: `scored` or `rejected`; a part may have none rejected."""
+        suffix = self.suffix if kind == "scored" else ".parquet"
+        names = [self._name(number, kind, suffix) for number in range(len(self.records))]
+        return [path for path in names if path.exists()]
+
+    def add(self, slices: Sequence[Judged]) -> None:
+        """Finish a part: its files, then the record that says that they are whole."""
+        number = len(self.records)
+        counts = reduce(Counts.plus, (each.counts for each in slices), Counts())
+        rejected = pa.concat_tables([each.rejected for each in slices])
+        with explaining_write_errors(self.folder):
+            scored = pa.concat_tables([each.scored for each in slices])
+            _write(scored, self._name(number, "scored", self.suffix))
+            path = self._name(number, "rejected", ".parquet")
+            path.unlink(missing_ok=True)  # of an attempt that died before its record
+            if rejected.num_rows:
+                _write(rejected, path)
+            write_atomic(self._name(number, "record", ".json"), json.dumps(asdict(counts)))
+        self.records.append(counts)
+
+    def skip_finished(
+        self, slices: Iterator[tuple[int, pa.RecordBatch]]
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """The slices behind the finished rows.
+
+        Raises:
+            SourceMoved: The finished rows are not those of the source.
+        """
+        rows = 0
+        for part in self.records:
+            found, until = Counts(), rows + part.rows
+            while rows < until:
+                _, raw = next(slices, (rows, None))
+                if raw is None or rows + raw.num_rows > until:
+                    raise SourceMoved("the source has changed since the run was interrupted")
+                rows += raw.num_rows
+                if part.checksum:
+                    found = found.plus(Counts(checksum=checksum(raw)))
+            if found.checksum != part.checksum:
+                raise SourceMoved("the source's rows have changed since the run was interrupted")
+        return slices
+
+    def clear(self) -> None:
+        """Forget every part; the model version stays."""
+        for path in self.folder.glob("part-*"):
+            path.unlink()
+        self.records = []
+
+    def _name(self, number: int, kind: str, suffix: str) -> Path:
+        stem = f"part-{number:06d}"
+        return self.folder / (f"{stem}.json" if kind == "record" else f"{stem}-{kind}{suffix}")
+
+
+@contextmanager
+def open_parts(
+    folder: Path,
+    wanted: dict[str, Any],
+    suffix: str,
+    resolve: Callable[[], str],
+    *,
+    restart: bool,
+) -> Iterator[Parts]:
+    """The parts of the interrupted run of the same command, or of a new one; locked meanwhile.
+
+    Args:
+        folder: Where they are kept; removed when the block ends well, or nothing was finished.
+        wanted: What was asked for, JSON-able; an interrupted run of anything else is discarded.
+        suffix: Format of the parts, `.parquet` or `.csv`.
+        resolve: Gives the model version of a new run.
+        restart: Discard an interrupted run.
+
+    Raises:
+        UsageError: Another process is writing the same output.
+    """
+    with explaining_write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise UsageError(
+            f"another process is scoring into the same output ({folder}); wait for it to end"
+        ) from None
+    with lock:
+        header, path = None, folder / HEADER
+        if path.exists() and not restart:
+            header = json.loads(path.read_text(encoding="utf-8"))
+            if header["wanted"] != wanted:
+                progress.note("an interrupted run of other rows or another model is discarded")
+                header = None
+        if header is None:
+            for stale in folder.glob("part-*"):
+                stale.unlink()
+        try:
+            if header is None:
+                header = {"wanted": wanted, "resolved": resolve()}
+                write_atomic(path, json.dumps(header))
+            parts = Parts(folder, header, suffix)
+            if parts.records:
+                done = parts.total.rows
+                progress.note(f"resuming behind row {done:,}, with {header['resolved']}")
+            yield parts
+            shutil.rmtree(folder)
+        except BaseException:
+            if not list(folder.glob("part-*.json")):
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    """Write a part and make sure that it has reached the disk before its record does."""
+    if path.suffix == ".csv":
+        pacsv.write_csv(as_text(table), path, pacsv.WriteOptions(include_header=False))
+    else:
+        pq.write_table(table, path, use_dictionary=[c for c in TEXTS if c in table.column_names])
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def as_text(table: pa.Table) -> pa.Table:
+    """The table without dictionary encoding, which CSV and databases do not know."""
+    for place, kind in enumerate(table.schema.types):
+        if pa.types.is_dictionary(kind):
+            name = table.column_names[place]
+            table = table.set_column(place, name, table.column(place).cast(kind.value_type))
+    return table

@@ -1,0 +1,149 @@
+"""Raw rows to rows of a result: checked, scored, explained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dagmm_model.bundle import Explained, Reasons, ScoringBundle
+from data_checks.contract import ROW_ID, Contract
+from data_checks.rows import check_rows
+from flows.features import as_frame
+from flows.scored_parts import Counts, checksum
+
+SCORED = pa.schema(
+    {
+        ROW_ID: pa.int64(),
+        "energy": pa.float64(),
+        "p_value": pa.float64(),
+        "is_anomaly": pa.bool_(),
+        "threshold": pa.float64(),
+        "reasons": pa.string(),
+        "component": pa.int32(),
+        "remarks": pa.string(),
+        "model": pa.dictionary(pa.int8(), pa.string()),
+    }
+)
+"""Columns of a result; `model` names the resolved version, `models:/NAME/VERSION`."""
+REJECTED = pa.schema({ROW_ID: pa.int64(), "reasons": pa.string()})
+PERCENT = pa.array([f" {share}%" for share in range(101)])
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A slice of rows, judged."""
+
+    scored: pa.Table
+    rejected: pa.Table
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Judges slices of rows; safe to use from several threads.
+
+    Attributes:
+        bundle: The model.
+        contract: Of the model.
+        where: Name of the source, for messages.
+        model: Resolved version, `models:/NAME/VERSION`.
+        explain: Which rows get reasons.
+        top: How many columns a reason names.
+        checksums: Whether to tell the rows by their content.
+    """
+
+    bundle: ScoringBundle
+    contract: Contract
+    where: str
+    model: str
+    explain: Explained
+    top: int
+    checksums: bool
+
+    def __call__(self, first: int, raw: pa.RecordBatch) -> Judged:
+        """Judge raw rows.
+
+        Args:
+            first: 0-based row of the first one in the source.
+            raw: ``(n,)`` with the contract's feature columns, of any types.
+
+        Raises:
+            SourceError: A column as a whole cannot be read.
+        """
+        checked = check_rows(raw, self.contract, where=self.where)
+        good, ids = checked.scorable, np.arange(first, first + raw.num_rows, dtype=np.int64)
+        features, remarks = checked.features, pa.array(checked.remarks, pa.string())
+        rejected = REJECTED.empty_table()
+        if not good.all():
+            bad = pa.array(checked.reasons[~good], pa.string())
+            rejected = pa.table([pa.array(ids[~good]), bad], schema=REJECTED)
+            kept = pa.array(good)
+            features, remarks, ids = features.filter(kept), remarks.filter(kept), ids[good]
+        scored = self._scored(features, ids, remarks)
+        counts = Counts(
+            rows=raw.num_rows,
+            scored=len(ids),
+            anomalies=scored.column("is_anomaly").to_numpy().sum().item(),
+            remarked=len(ids) - remarks.null_count,
+            unseen=dict(checked.unseen),
+            checksum=checksum(raw) if self.checksums else 0,
+        )
+        return Judged(scored, rejected, counts)
+
+    def _scored(self, features: pa.Table, ids: np.ndarray, remarks: pa.Array) -> pa.Table:
+        rows = len(ids)
+        if not rows:
+            return SCORED.empty_table()
+        scores = self.bundle.score(as_frame(features), self.explain)
+        reasons, component = reasons_text(scores.reasons, self.top, rows)
+        model = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int8)), [self.model])
+        columns = [
+            pa.array(ids),
+            pa.array(scores.energy),
+            pa.array(scores.p_value),
+            pa.array(scores.is_anomaly),
+            pa.array(np.full(rows, self.bundle.threshold.value)),
+            reasons,
+            component,
+            remarks,
+            model,
+        ]
+        return pa.table(columns, schema=SCORED)
+
+
+def reasons_text(reasons: Reasons | None, top: int, rows: int) -> tuple[pa.Array, pa.Array]:
+    """Reasons as text, `src_bytes 63%; count 12%`, and the nearest component; null without any.
+
+    Args:
+        reasons: Of some of the rows, or None.
+        top: Most columns to name; those below half a percent are left out.
+        rows: Number of all rows.
+    """
+    if reasons is None or not len(reasons.rows):
+        return pa.nulls(rows, pa.string()), pa.nulls(rows, pa.int32())
+    order = np.argsort(-reasons.shares, axis=1, kind="stable")[:, :top]
+    percent = np.rint(100 * np.take_along_axis(reasons.shares, order, axis=1)).astype(np.int64)
+    names = pa.array(reasons.columns, pa.string())
+    words = [
+        pc.if_else(
+            pa.array(percent[:, place] > 0),
+            pc.binary_join_element_wise(
+                "; ",
+                names.take(pa.array(order[:, place])),
+                PERCENT.take(pa.array(percent[:, place])),
+                "",
+            ),
+            "",
+        )
+        for place in range(order.shape[1])
+    ]
+    # The shares descend, so the first word is there if any is; its separator goes.
+    joined = pc.utf8_slice_codeunits(pc.binary_join_element_wise(*words, ""), 2)
+    texts = pc.if_else(pc.equal(joined, ""), pa.scalar(None, pa.string()), joined)
+    place = np.full(rows, -1, dtype=np.int64)
+    place[reasons.rows] = np.arange(len(reasons.rows))
+    scattered = pa.array(place, mask=place < 0)
+    return texts.take(scattered), pa.array(reasons.component, pa.int32()).take(scattered)

@@ -1,0 +1,367 @@
+"""Batch scoring: every row once, whatever happens; outputs whole or not at all."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.datasets import load_breast_cancer
+
+from dagmm_model.bundle import Reasons
+from data_checks.errors import SourceError
+from flows import scored_output, scoring
+from flows.errors import UsageError
+from flows.scored_parts import Counts
+from flows.scored_rows import reasons_text
+from flows.settings import Settings
+from tests.postgres import PASSWORD
+
+MODEL = "models:/dagmm-wdbc@production"
+
+
+@pytest.fixture
+def settings(two_versions, monkeypatch) -> Settings:
+    monkeypatch.setenv("DAGMM_CHECKPOINT_SECONDS", "0")
+    monkeypatch.setenv("DAGMM_PROGRESS", "off")
+    return Settings()
+
+
+@pytest.fixture
+def rows() -> pd.DataFrame:
+    return load_breast_cancer(as_frame=True).data
+
+
+def test_anomalies_have_reasons_and_others_have_none(settings, rows, tmp_path):
+    rows.to_parquet(tmp_path / "rows.parquet")
+    scoring.score(str(tmp_path / "rows.parquet"), str(tmp_path / "out.parquet"), MODEL, settings)
+    found = pd.read_parquet(tmp_path / "out.parquet")
+    assert (found["reasons"].notna() == found["is_anomaly"]).all()
+    assert (found["component"].notna() == found["is_anomaly"]).all()
+    first = found.loc[found["is_anomaly"], "reasons"].iloc[0].split("; ")
+    assert 1 <= len(first) <= 3
+    assert all(word.rpartition(" ")[0] in rows.columns for word in first)
+    for option, named in (("all", 569), ("none", 0)):
+        out = tmp_path / f"{option}.csv"
+        scoring.score(str(tmp_path / "rows.parquet"), str(out), MODEL, settings, reasons=option)
+        assert pd.read_csv(out)["reasons"].notna().sum() == named
+
+
+def test_one_column_off_is_the_reason(settings, rows, tmp_path):
+    calm = rows.iloc[[60]].copy()
+    calm["mean smoothness"] += 0.5
+    calm.to_csv(tmp_path / "rows.csv", index=False)
+    scoring.score(
+        str(tmp_path / "rows.csv"), str(tmp_path / "out.csv"), MODEL, settings, reasons="1"
+    )
+    reason = pd.read_csv(tmp_path / "out.csv")["reasons"][0]
+    assert reason.startswith("mean smoothness ")
+
+
+def test_a_run_that_died_before_the_end_goes_on_with_its_own_version(
+    settings, rows, tmp_path, monkeypatch, registry
+):
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    for number in range(3):
+        rows.assign(**{"mean area": rows["mean area"] + number}).to_parquet(
+            folder / f"{number}.parquet"
+        )
+    reference, out = tmp_path / "reference.parquet", tmp_path / "out.parquet"
+    scoring.score(str(folder), str(reference), MODEL, settings)
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(scored_output.FileOutput, "publish", die)
+        with pytest.raises(KeyboardInterrupt):
+            scoring.score(str(folder), str(out), MODEL, settings)
+    assert not out.exists()
+    parts = sorted(tmp_path.glob(".out.parquet.parts/part-*.json"))
+    parts[-1].unlink()  # as if it had died before the last record
+    registry.set_registered_model_alias("dagmm-wdbc", "production", "1")
+    report = scoring.score(str(folder), str(out), MODEL, settings)
+    assert report.resumed_rows == 2 * 569
+    assert report.model == "models:/dagmm-wdbc/2"
+    pd.testing.assert_frame_equal(pd.read_parquet(out), pd.read_parquet(reference))
+    assert not list(tmp_path.glob(".out*"))
+    again = scoring.score(str(folder), str(out), MODEL, settings)
+    assert (again.resumed_rows, again.model) == (0, "models:/dagmm-wdbc/1")
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_another_source_starts_anew(settings, rows, tmp_path, monkeypatch, kind):
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    rows.to_parquet(folder / "0.parquet")
+    source = str(folder if kind == "folder" else folder / "0.parquet")
+    out = tmp_path / "out.parquet"
+    with monkeypatch.context() as patched:
+        patched.setattr(scored_output.FileOutput, "publish", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            scoring.score(source, str(out), MODEL, settings)
+    changed = rows[::-1]
+    changed.to_parquet(folder / "0.parquet")
+    report = scoring.score(source, str(out), MODEL, settings)
+    assert report.resumed_rows == 0
+    scoring.score(source, str(tmp_path / "fresh.parquet"), MODEL, settings)
+    pd.testing.assert_frame_equal(pd.read_parquet(out), pd.read_parquet(tmp_path / "fresh.parquet"))
+
+
+def test_rejected_rows_of_an_earlier_run_do_not_stay(settings, rows, tmp_path):
+    bad = rows.astype(object)
+    bad.iloc[3, 2] = "oops"
+    source, out = tmp_path / "rows.csv", tmp_path / "out.csv"
+    bad.to_csv(source, index=False)
+    first = scoring.score(str(source), str(out), MODEL, settings)
+    assert first.rejected == 1
+    assert Path(first.rejects).exists()
+    rows.to_csv(source, index=False)
+    second = scoring.score(str(source), str(out), MODEL, settings)
+    assert second.rejects is None
+    assert not Path(first.rejects).exists()
+
+
+def test_no_rows_give_an_empty_result(settings, rows, tmp_path):
+    rows.iloc[:0].to_parquet(tmp_path / "rows.parquet")
+    scoring.score(str(tmp_path / "rows.parquet"), str(tmp_path / "out.parquet"), MODEL, settings)
+    assert len(pd.read_parquet(tmp_path / "out.parquet")) == 0
+
+
+def test_a_database_table_is_replaced_with_its_rejected_rows(settings, rows, tmp_path):
+    bad = rows.astype(object)
+    bad.iloc[3, 2] = "oops"
+    bad.to_csv(tmp_path / "rows.csv", index=False)
+    url = f"sqlite:///{tmp_path / 'result.db'}"
+    for _ in range(2):
+        report = scoring.score(str(tmp_path / "rows.csv"), url, MODEL, settings, table="scored")
+    with sqlite3.connect(tmp_path / "result.db") as database:
+        found = pd.read_sql("select * from scored order by row_id", database)
+        rejects = pd.read_sql("select * from scored_rejected", database)
+    assert found["row_id"].tolist() == [i for i in range(569) if i != 3]
+    assert found["is_anomaly"].sum() == report.anomalies
+    assert rejects["row_id"].tolist() == [3]
+    with sqlite3.connect(tmp_path / "result.db") as database:
+        database.execute("create table mine (x)")
+    with pytest.raises(UsageError, match="holds something else"):
+        scoring.score(str(tmp_path / "rows.csv"), url, MODEL, settings, table="mine")
+
+
+def test_two_processes_do_not_write_one_output(settings, rows, tmp_path, monkeypatch):
+    rows.to_parquet(tmp_path / "rows.parquet")
+    arguments = (str(tmp_path / "rows.parquet"), str(tmp_path / "out.parquet"), MODEL, settings)
+
+    def second(*_):
+        with pytest.raises(UsageError, match="another process"):
+            scoring.score(*arguments)
+        raise SystemExit
+
+    monkeypatch.setattr(scored_output.FileOutput, "publish", second)
+    with pytest.raises(SystemExit):
+        scoring.score(*arguments)
+
+
+def test_a_file_that_changes_while_it_is_read_gives_no_result(
+    settings, rows, tmp_path, monkeypatch
+):
+    source = tmp_path / "rows.parquet"
+    rows.to_parquet(source)
+    real = scoring._fill
+
+    def fill(*arguments):
+        real(*arguments)
+        os.utime(source, ns=(1, 1))
+
+    monkeypatch.setattr(scoring, "_fill", fill)
+    with pytest.raises(SourceError, match="changed while"):
+        scoring.score(str(source), str(tmp_path / "out.parquet"), MODEL, settings)
+    assert [p.name for p in tmp_path.glob("*out*")] == []
+
+
+@pytest.mark.parametrize(
+    ("output", "table", "said"),
+    [
+        ("out.xlsx", None, "must end in"),
+        ("out.csv", "t", "--table goes with"),
+        ("sqlite:///x.db", None, "name the table"),
+        ("postgresql://me:secret@host/db", "t", "holds a password"),
+    ],
+)
+def test_outputs_that_cannot_be_used(tmp_path, monkeypatch, output, table, said):
+    monkeypatch.setenv("DAGMM_HOME", str(tmp_path))
+    with pytest.raises(UsageError, match=said) as raised:
+        scored_output.output_for(output, table, Settings())
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "some", "1.5", ""])
+def test_reasons_that_cannot_be_used(text):
+    with pytest.raises(UsageError, match="none, or all"):
+        scoring.parse_reasons(text)
+
+
+@given(shares=st.lists(st.lists(st.floats(0, 1), min_size=4, max_size=4), max_size=5))
+def test_reasons_name_the_largest_shares_in_order(shares):
+    matrix = np.array(shares, dtype=float).reshape(-1, 4)
+    at = np.arange(len(matrix)) * 2
+    reasons = Reasons(at, ("a", "b", "c", "d"), matrix, np.arange(len(matrix)))
+    texts, component = reasons_text(reasons, 2, 2 * len(matrix) + 1)
+    for row, text in enumerate(texts.to_pylist()):
+        if row % 2 or row // 2 >= len(matrix):
+            assert text is None
+            assert component[row].as_py() is None
+            continue
+        values = dict(zip("abcd", matrix[row // 2], strict=True))
+        words = [] if text is None else [w.split(" ") for w in text.split("; ")]
+        shown = [values[name] for name, _ in words]
+        assert shown == sorted(shown, reverse=True)
+        left = [v for n, v in values.items() if n not in {name for name, _ in words}]
+        assert len(words) == 2 or all(round(100 * v) == 0 for v in left)
+        assert not shown or not left or min(shown) >= max(left)
+
+
+def test_counts_add_up_in_any_grouping():
+    parts = [Counts(5, 4, 1, 0, {"a": 1}, 7), Counts(3, 3, 0, 1, {"b": 2}), Counts(2, 2, 2, 2)]
+    total = Counts().plus(parts[0]).plus(parts[1]).plus(parts[2])
+    other = Counts().plus(parts[0]).plus(parts[1].plus(parts[2]))
+    for name in ("rows", "scored", "anomalies", "remarked", "unseen"):
+        assert getattr(total, name) == getattr(other, name)
+    assert (total.rows, total.unseen) == (10, {"a": 1, "b": 2})
+
+
+REPEATS = 1500
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory) -> dict[str, Path]:
+    """853,500 rows, each another, as Parquet and as CSV."""
+    folder = tmp_path_factory.mktemp("large")
+    data = load_breast_cancer(as_frame=True).data
+    frame = pd.concat([data] * REPEATS, ignore_index=True)
+    frame["mean area"] += np.arange(len(frame)) * 1e-6
+    frame.to_parquet(folder / "rows.parquet")
+    from pyarrow import csv
+
+    csv.write_csv(pa.Table.from_pandas(frame), folder / "rows.csv")
+    return {".parquet": folder / "rows.parquet", ".csv": folder / "rows.csv"}
+
+
+def _killed_when(process, condition, seconds=240) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", [".parquet", ".csv", "sqlite", "postgres"])
+def test_kill_minus_nine_at_the_start_the_middle_and_the_end(
+    dagmm_process, settings, large, tmp_path, kind, request, monkeypatch, registry
+):
+    source = large[".csv" if kind == ".csv" else ".parquet"]
+    out, options, read = _output(kind, tmp_path, request, monkeypatch)
+    folder = (
+        tmp_path / f".out{kind}.parts" if kind.startswith(".") else settings.workspace / "scoring"
+    )
+
+    def records() -> int:
+        return len(list(folder.rglob("part-*.json")))
+
+    def start():
+        return dagmm_process("score", source, out, *options, "--json")
+
+    expected = 7 if kind != ".csv" else 20
+
+    def ending() -> bool:
+        if kind.startswith("."):
+            return bool(list(tmp_path.glob(f".out{kind}.*.part")))
+        if kind == "sqlite":
+            return Path(f"{tmp_path / 'out.db'}-journal").exists()
+        return records() == expected and time.sleep(1.5) is None
+
+    for condition in (
+        lambda: bool(list(folder.rglob("run.json"))),
+        lambda: records() >= 3,
+        ending,
+    ):
+        _killed_when(start(), condition)
+        assert read() is None, "nothing is published before the end"
+    registry.set_registered_model_alias("dagmm-wdbc", "production", "1")
+    done = start()
+    output, errors = done.communicate(timeout=300)
+    assert done.returncode == 0, errors
+    report = json.loads(output)
+    assert report["resumed_rows"] == report["rows"] == 569 * REPEATS
+    assert report["model"] == "models:/dagmm-wdbc/2"
+    found = read()
+    assert found["row_id"].tolist() == list(range(569 * REPEATS))
+    assert set(found["model"]) == {"models:/dagmm-wdbc/2"}
+    reference = tmp_path / "reference.parquet"
+    scoring.score(str(source), str(reference), "models:/dagmm-wdbc/2", settings)
+    whole = pd.read_parquet(reference)
+    np.testing.assert_allclose(found["energy"], whole["energy"], rtol=1e-12)
+    assert (found["reasons"].fillna("") == whole["reasons"].fillna("")).all()
+    assert not folder.exists() or not list(folder.iterdir())
+
+
+def _output(kind, tmp_path, request, monkeypatch):
+    """The output, the options that go with it, and how to read it; None where there is nothing."""
+    if kind.startswith("."):
+        path = tmp_path / f"out{kind}"
+        read = pd.read_csv if kind == ".csv" else pd.read_parquet
+        return path, (), lambda: read(path) if path.exists() else None
+    import sqlalchemy as sa
+
+    url = f"sqlite:///{tmp_path / 'out.db'}"
+    if kind == "postgres":
+        monkeypatch.setenv("PGPASSWORD", PASSWORD)
+        url = request.getfixturevalue("postgres").replace(f":{PASSWORD}", "")
+
+    def rows():
+        engine = sa.create_engine(url)
+        try:
+            with engine.connect() as connection:
+                if not sa.inspect(connection).has_table("scored"):
+                    return None
+                found = pd.read_sql("select * from scored order by row_id", connection)
+                return found if len(found) else None
+        finally:
+            engine.dispose()
+
+    return url, ("--table", "scored"), rows
+
+
+@pytest.mark.slow
+def test_a_full_disk_keeps_what_is_finished(settings, rows, tmp_path):
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("needs the right to mount a small file system")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.system(f"mount -t tmpfs -o size=1m tmpfs {disk}"):
+        pytest.skip("mounting is not allowed here")
+    try:
+        frame = pd.concat([rows] * 400, ignore_index=True)
+        frame["mean area"] += np.random.default_rng(0).normal(size=len(frame))
+        frame.to_parquet(tmp_path / "rows.parquet")
+        arguments = (str(tmp_path / "rows.parquet"), str(disk / "out.parquet"), MODEL, settings)
+        with pytest.raises(SourceError, match="No space left"):
+            scoring.score(*arguments)
+        assert not (disk / "out.parquet").exists()
+        os.system(f"mount -o remount,size=64m {disk}")
+        assert scoring.score(*arguments).scored == 569 * 400
+    finally:
+        os.system(f"umount {disk}")
