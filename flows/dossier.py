@@ -122,7 +122,6 @@ def read_case(dossier: Dossier, policy: PromotionPolicy) -> Case:
     slices = None
     if contract.slice_column in table.column_names:
         slices = np.array(table.column(contract.slice_column).to_pylist(), dtype=object)
-    health = bundle.detector.health_
     return Case(
         policy=policy,
         evidence=dossier.evidence,
@@ -137,11 +136,19 @@ def read_case(dossier: Dossier, policy: PromotionPolicy) -> Case:
         rival_rows=positions,
         threshold=bundle.threshold.value,
         calibration=bundle.calibration,
-        health=Health(
-            float(np.min([float(np.min(m.phi)) for m in bundle.detector.mixtures_])),
-            float(np.max(health.max_condition)),
-            float(np.min(health.effective_components)),
-        ),
+        health=_health(bundle.detector),
+    )
+
+
+def _health(detector: Any) -> Health | None:
+    """The worst of the mixtures; None where the detector says that it has none."""
+    if detector.health_ is None:
+        return None
+    every = [mixture.health() for mixture in detector.mixtures_]
+    return Health(
+        min(health.min_phi for health in every),
+        max(health.max_condition for health in every),
+        min(health.effective_components for health in every),
     )
 
 

@@ -51,7 +51,7 @@ class Case:
         rival_rows: Positions of the rows that the simple detectors scored, int64.
         threshold: The candidate's threshold.
         calibration: Ascending energies the threshold was calibrated on.
-        health: State of the candidate's mixtures.
+        health: State of the candidate's mixtures; None of a detector that has none.
     """
 
     policy: PromotionPolicy
@@ -67,7 +67,7 @@ class Case:
     rival_rows: np.ndarray
     threshold: float
     calibration: np.ndarray
-    health: Health
+    health: Health | None
 
     @property
     def measurable(self) -> bool:
@@ -155,9 +155,13 @@ def _threshold(case: Case) -> Iterator[GateResult]:
 
 
 def _mixture_health(case: Case) -> Iterator[GateResult]:
-    health, policy = case.health, case.policy
+    name, health, policy = "mixture health", case.health, case.policy
+    if health is None:
+        kind = case.evidence["config"]["detector"]["name"]
+        yield result(name, True, f"not applicable: {kind} has no mixture", measured=False)
+        return
     yield result(
-        "mixture health",
+        name,
         0 <= health.min_phi <= 1
         and health.max_condition <= policy.max_condition
         and health.effective_components >= policy.min_effective_components - 1e-9,

@@ -42,7 +42,13 @@ def signature_for(contract: Contract) -> ModelSignature:
     return ModelSignature(inputs=Schema(inputs), outputs=OUTPUT)
 
 
-def log_model(bundle: Path, contract: Contract, example: pd.DataFrame, run_id: str) -> ModelInfo:
+def log_model(
+    bundle: Path,
+    contract: Contract,
+    example: pd.DataFrame,
+    run_id: str,
+    needs: tuple[str, ...] = (),
+) -> ModelInfo:
     """Log a bundle as the model of a run.
 
     Args:
@@ -50,6 +56,7 @@ def log_model(bundle: Path, contract: Contract, example: pd.DataFrame, run_id: s
         contract: Gives the signature.
         example: Raw rows, at least two, stored as the input example.
         run_id: MLflow run that owns the model.
+        needs: Distributions that the detector needs beside the usual ones.
     """
     with mlflow.start_run(run_id=run_id):
         return mlflow.pyfunc.log_model(
@@ -59,5 +66,5 @@ def log_model(bundle: Path, contract: Contract, example: pd.DataFrame, run_id: s
             code_paths=[str(Path(dagmm_model.__file__).parent)],
             signature=signature_for(contract),
             input_example=example,
-            pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+            pip_requirements=[f"{name}=={version(name)}" for name in (*REQUIREMENTS, *needs)],
         )

@@ -9,30 +9,40 @@ import numpy as np
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
-    from dagmm_model.training import EpochRecord
+    from dagmm_model.detector import EpochLike
 
 NORMAL, ANOMALY, ACCENT = "#3b6ea5", "#c8553d", "#444444"
 MAX_POINTS = 5000
+HELD = "validation_"
+"""Before the name of a loss: the same of the validation rows."""
 
 
-def loss_curves(history: Sequence[EpochRecord]) -> Figure:
-    """Objective and its terms over the epochs, each on its own scale."""
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    terms = ("total", "reconstruction", "energy", "penalty")
-    epochs = [record.epoch for record in history]
-    for axis, term in zip(figure.subplots(2, 2).flat, terms, strict=True):
-        values = np.array([getattr(record, term) for record in history])
+def loss_curves(history: Sequence[EpochLike]) -> Figure:
+    """Every loss over the epochs, each on its own scale, with its validation where there is one."""
+    found = dict.fromkeys(term for record in history for term in record.terms if "/" not in term)
+    terms = [term for term in found if not term.startswith(HELD)]
+    rows = -(-len(terms) // 2)
+    figure = Figure(figsize=(9, 3 * rows), layout="constrained")
+    for axis, term in zip(figure.subplots(rows, 2, squeeze=False).flat, terms, strict=False):
+        epochs, values = _curve(history, term)
         axis.plot(epochs, values, color=NORMAL, label="training")
-        held = [(r.epoch, r.validation_energy) for r in history if r.validation_energy is not None]
-        if term == "energy" and held:
-            axis.plot(*zip(*held, strict=True), color=ANOMALY, label="validation")
+        if HELD + term in found:
+            axis.plot(*_curve(history, HELD + term), color=ANOMALY, label="validation")
             axis.legend(frameon=False)
         if (values > 0).all() and values.max() > 100 * values.min():
             axis.set_yscale("log")
         axis.set_title(term)
         axis.set_xlabel("epoch")
         axis.grid(alpha=0.2)
+    for axis in figure.axes[len(terms) :]:
+        axis.set_axis_off()
     return figure
+
+
+def _curve(history: Sequence[EpochLike], term: str) -> tuple[np.ndarray, np.ndarray]:
+    """Epochs in which a term occurs, and its values."""
+    having = [record for record in history if term in record.terms]
+    return np.array([r.epoch for r in having]), np.array([r.terms[term] for r in having])
 
 
 def energy_histogram(energies: np.ndarray, labels: np.ndarray | None, threshold: float) -> Figure:

@@ -98,7 +98,10 @@ class FitRecord(StageRecord):
     settings: dict[str, Any]
 
     def summary(self) -> str:
-        return f"{self.epochs} epochs on {self.device}, loss {self.last_epoch['total']:.4g}"
+        if not self.last_epoch:
+            return f"fitted on {self.device}"
+        term, value = next(iter(self.last_epoch.items()))
+        return f"{self.epochs} epochs on {self.device}, {term} {value:.4g}"
 
 
 class CalibrateRecord(StageRecord):

@@ -44,7 +44,7 @@ def model_card(contract: Contract, config: TrainConfig, evidence: Evidence) -> s
         f"## {contract.title or contract.name}",
         "",
         f"Detector **{config.detector.name}**, preset **{config.detector.preset}**, "
-        f"seed {config.seed}, {fitted.epochs} epochs on {fitted.device}.",
+        f"seed {config.seed}, {fitted.summary()}.",
         "",
         f"Trained on {parts.train_rows:,} normal rows; threshold **{threshold.value:.4g}** from "
         f"{threshold.calibration_rows:,} rows ({threshold.method}); a row above it is an anomaly.",
@@ -108,11 +108,10 @@ def _lines(result: TrainResult) -> Iterable[str]:
     yield f"Split      {parts.protocol} protocol, seed {parts.seed}: {parts.summary()}" + (
         f" ({parts.test_anomalies:,} anomalies)" if parts.test_anomalies is not None else ""
     )
-    last = fitted.last_epoch
+    last = ", ".join(f"{k} {v:.4g}" for k, v in fitted.last_epoch.items() if "/" not in k)
     yield (
-        f"Training   {fitted.epochs} epochs on {fitted.device} in {fitted.seconds:.1f} s; last "
-        f"epoch: total {last['total']:.4g} = reconstruction {last['reconstruction']:.4g}, "
-        f"energy {last['energy']:.4g}, penalty {last['penalty']:.4g}"
+        f"Training   {fitted.epochs} epochs on {fitted.device} in {fitted.seconds:.1f} s"
+        + (f"; last epoch: {last}" if last else "")
     )
     yield f"Threshold  {threshold.value:.6g}, {threshold.method}"
     if found.calibrate.deployable:

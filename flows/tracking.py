@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from mlflow.data.dataset import Dataset
 
-    from dagmm_model.training import EpochRecord
+    from dagmm_model.detector import EpochLike
     from data_checks.contract import Contract
     from flows.config import TrainConfig
 
@@ -193,7 +193,7 @@ class EpochLogger:
         self._waiting: list[Metric] = []
         self._sent_at = time.monotonic()
 
-    def __call__(self, epoch: EpochRecord) -> None:
+    def __call__(self, epoch: EpochLike) -> None:
         """Take one epoch."""
         if not _is_logged(epoch):
             return
@@ -206,32 +206,24 @@ class EpochLogger:
                     raise
                 self._sent_at = time.monotonic()
 
-    def complete(self, history: Sequence[EpochRecord]) -> None:
+    def complete(self, history: Sequence[EpochLike]) -> None:
         """Send what waits, and what an interrupted attempt trained but never sent."""
         self.flush()
-        sent = {m.step for m in self._client.get_metric_history(self._run_id, "loss/total")}
+        # Terms may come and go with the phases of a training; an epoch's first one tells.
+        names = {_metric(next(iter(epoch.terms))) for epoch in history}
+        sent = {
+            m.step for name in names for m in self._client.get_metric_history(self._run_id, name)
+        }
         for epoch in history:
             if _is_logged(epoch) and epoch.epoch not in sent:
                 self._take(epoch)
         self.flush()
 
-    def _take(self, epoch: EpochRecord) -> None:
+    def _take(self, epoch: EpochLike) -> None:
         now = int(time.time() * 1000)
-        values = {
-            "loss/total": epoch.total,
-            "loss/reconstruction": epoch.reconstruction,
-            "loss/energy": epoch.energy,
-            "loss/penalty": epoch.penalty,
-            "loss/validation_energy": epoch.validation_energy,
-            "mixture/min_phi": epoch.min_phi,
-            "mixture/max_condition": epoch.max_condition,
-            "mixture/effective_components": epoch.effective_components,
-            **{f"mixture/phi_{k}": share for k, share in enumerate(epoch.phi)},
-        }
         self._waiting += [
-            Metric(name, float(value), now, epoch.epoch)
-            for name, value in values.items()
-            if value is not None
+            Metric(_metric(term), float(value), now, epoch.epoch)
+            for term, value in epoch.terms.items()
         ]
 
     def flush(self) -> None:
@@ -242,7 +234,12 @@ class EpochLogger:
         self._sent_at = time.monotonic()
 
 
-def _is_logged(epoch: EpochRecord) -> bool:
+def _metric(term: str) -> str:
+    """Name of a term in MLflow: it is a loss unless it says what else it is."""
+    return term if "/" in term else f"loss/{term}"
+
+
+def _is_logged(epoch: EpochLike) -> bool:
     stride = -(-epoch.epochs // MAX_LOGGED_EPOCHS)
     return (epoch.epoch - 1) % stride == 0 or epoch.epoch == epoch.epochs
 

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from flows.features import as_frame, encoder_for, read_rows
 from flows.records import FitRecord, SplitRecord, ValidateRecord
 from flows.stages.split import positions
 from flows.workspace import RunFolder, sha256_of, write_atomic
+
+if TYPE_CHECKING:
+    from dagmm_model.detector import Detector
 
 
 def fit(
@@ -52,7 +55,7 @@ def fit(
     with progress.bar("epochs") as show:
 
         def on_epoch(epoch: Any) -> None:
-            show(epoch.epoch, epoch.epochs, f"loss {epoch.total:.4g}")
+            show(epoch.epoch, epoch.epochs, f"loss {next(iter(epoch.terms.values())):.4g}")
 
         detector.fit(
             matrix,
@@ -65,27 +68,26 @@ def fit(
     shutil.rmtree(folder, ignore_errors=True)  # left by a run that died while saving
     save_detector(detector, folder)
     write_atomic(run.path / "encoder.json", json.dumps(encoder.to_dict()))
-    last = detector.history_[-1]
+    health = detector.health_
     return FitRecord(
         detector=str(folder),
         sha256=sha256_of(folder),
         device=choose_device(detector.device),
         epochs=int(detector.n_iter_),
-        last_epoch={
-            term: float(getattr(last, term))
-            for term in ("total", "reconstruction", "energy", "penalty")
-        },
-        health={k: float(np.max(v)) for k, v in asdict(detector.health_).items()},
+        last_epoch=dict(detector.history_[-1].terms) if detector.history_ else {},
+        health={} if health is None else {k: float(np.max(v)) for k, v in asdict(health).items()},
         settings=json.loads(json.dumps(asdict(detector.settings_))),
     )
 
 
-def make_detector(config: TrainConfig, **overrides: Any) -> Any:
+def make_detector(config: TrainConfig, **overrides: Any) -> Detector:
     """The unfitted detector of a configuration; `overrides` win over its settings."""
-    from dagmm_model import DAGMM
+    from dagmm_model import detectors
 
-    settings = {"random_state": config.seed, **config.detector.settings, **overrides}
-    return DAGMM(preset=config.detector.preset, **settings)
+    chosen = config.detector
+    return detectors.make_detector(
+        chosen.name, chosen.preset, config.seed, **chosen.settings | overrides
+    )
 
 
 def load_encoder(run: RunFolder) -> Encoder:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from mlflow.tracking import MlflowClient
 
+from dagmm_model.detectors import entry
 from data_checks.contract import Contract
 from flows import evidence as bound
 from flows import packaging, registry, tracking
@@ -47,10 +48,11 @@ def register(
         "validation_sha256": parts.validation_sha256,
         "test_sha256": parts.test_sha256,
     }
+    needs = entry(config.detector.name).needs
     example = model_input(test.slice(0, EXAMPLE_ROWS), contract)
     model_id = (
         _logged_model(client, run_id)
-        or packaging.log_model(bundle, contract, example, run_id).model_id
+        or packaging.log_model(bundle, contract, example, run_id, needs).model_id
     )
     files = _evaluation_files(run, contract, config, evidence, test)
     client.log_artifacts(run_id, str(files), bound.EVALUATION)

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from mlflow.tracking import MlflowClient
 
 from dagmm_model.bundle import load_bundle
+from dagmm_model.detector import Latent, Mixed
 from data_checks.contract import Contract
 from flows import plots, tracking
 from flows.features import as_frame, labels_of, read_rows
@@ -40,25 +41,26 @@ def report(
     labels = labels_of(test)
     energies = pq.read_table(evaluated.energies).column("energy").to_numpy()
     threshold = calibrated.threshold.value
-    figures = {
-        "losses": plots.loss_curves(detector.history_),
-        "energies": plots.energy_histogram(energies, labels, threshold),
-    }
-    sample = np.sort(np.random.default_rng(0).permutation(len(energies))[: plots.MAX_POINTS])
-    latent = detector.latent(bundle.encoder.encode(as_frame(test.take(sample))))
-    figures["latent"] = plots.latent_space(latent, None if labels is None else labels[sample])
+    figures = {"energies": plots.energy_histogram(energies, labels, threshold)}
+    if detector.history_:
+        figures["losses"] = plots.loss_curves(detector.history_)
+    if isinstance(detector, Latent):
+        sample = np.sort(np.random.default_rng(0).permutation(len(energies))[: plots.MAX_POINTS])
+        latent = detector.latent(bundle.encoder.encode(as_frame(test.take(sample))))
+        figures["latent"] = plots.latent_space(latent, None if labels is None else labels[sample])
     if evaluated.deployment.roc_auc is not None:
         figures["roc_precision_recall"] = plots.roc_and_precision_recall(
             labels, energies, threshold
         )
     for name, figure in figures.items():
         client.log_figure(run_id, figure, f"figures/{name}.png")
-    mixtures = [
-        {"member": member, "phi": m.phi.tolist(), "mu": m.mu.tolist(), "sigma": m.sigma.tolist()}
-        for member, m in enumerate(detector.mixtures_)
-    ]
-    client.log_dict(run_id, {"mixtures": mixtures}, "mixture/mixture.json")
-    client.log_table(run_id, _mixture_table(detector.mixtures_), "mixture/mixture_table.json")
+    if isinstance(detector, Mixed) and detector.mixtures_:
+        mixtures = [
+            {"member": i, "phi": m.phi.tolist(), "mu": m.mu.tolist(), "sigma": m.sigma.tolist()}
+            for i, m in enumerate(detector.mixtures_)
+        ]
+        client.log_dict(run_id, {"mixtures": mixtures}, "mixture/mixture.json")
+        client.log_table(run_id, _mixture_table(detector.mixtures_), "mixture/mixture_table.json")
     tracking.log_metrics(
         client,
         run_id,

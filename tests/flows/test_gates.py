@@ -56,6 +56,18 @@ def test_a_healthy_candidate_passes_every_gate():
     assert all(gate.measured for gate in found)
 
 
+def test_a_detector_without_a_mixture_is_told_so_and_one_with_a_sick_one_fails():
+    without = case(health=None)
+    without = dataclasses.replace(
+        without, evidence={**without.evidence, "config": {"detector": {"name": "pca"}}}
+    )
+    (gate,) = [gate for gate in judge(without) if gate.gate == "mixture health"]
+    assert gate.passed
+    assert not gate.measured
+    assert gate.message == "not applicable: pca has no mixture"
+    assert failed(judge(case(health=Health(0.1, 1e12, 3.0)))) == ["mixture health"]
+
+
 def test_the_worse_candidate_is_refused_the_better_and_the_equal_pass():
     base = case()
     assert failed(compare(base)) == []
