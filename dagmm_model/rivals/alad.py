@@ -14,10 +14,19 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from dagmm_model.rivals.gan import BETAS, GanSettings, absolute, encoder, generator, presets
+from dagmm_model.rivals.gan import (
+    BETAS,
+    GanDetector,
+    GanSettings,
+    absolute,
+    encoder,
+    generator,
+    latent_rows,
+    latent_width,
+    presets,
+)
 from dagmm_model.rivals.loop import Work
 from dagmm_model.rivals.networks import Critic, JointCritic, adam, descend, fake, real
-from dagmm_model.rivals.trained import TrainedDetector
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class AladSettings(GanSettings):
     spectral_norm: bool = True
 
 
-class Alad(TrainedDetector[AladSettings]):
+class Alad(GanDetector[AladSettings]):
     """ALAD with its feature-based score."""
 
     name = "alad"
@@ -59,9 +68,11 @@ class Alad(TrainedDetector[AladSettings]):
             {
                 "generator": generator(s, width),
                 "encoder": encoder(s, width),
-                "xz": JointCritic(width, s.latent, s.branch_width, s.joint_widths, **options),
+                "xz": JointCritic(
+                    width, latent_width(s), s.branch_width, s.joint_widths, **options
+                ),
                 "xx": Critic((2 * width, *s.critic_widths), **options),
-                "zz": Critic((2 * s.latent, *s.latent_critic_widths), **options),
+                "zz": Critic((2 * latent_width(s), *s.latent_critic_widths), **options),
             }
         )
 
@@ -73,7 +84,7 @@ class Alad(TrainedDetector[AladSettings]):
         makers = adam([decode, encode], settings.learning_rate, BETAS)
 
         def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
-            z = torch.randn(len(rows), settings.latent, device=rows.device)
+            z = latent_rows(settings, rows)
             made, codes = decode(z), encode(rows)
             pairs = {
                 "rows": _pair(rows, decode(codes)),

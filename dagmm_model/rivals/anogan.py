@@ -18,10 +18,18 @@ from torch import Tensor, nn
 
 from dagmm_model.detector import Float
 from dagmm_model.protocols import duplicate_groups
-from dagmm_model.rivals.gan import BETAS, GanSettings, absolute, generator, presets
+from dagmm_model.rivals.gan import (
+    BETAS,
+    GanDetector,
+    GanSettings,
+    absolute,
+    generator,
+    latent_rows,
+    latent_width,
+    presets,
+)
 from dagmm_model.rivals.loop import Work
 from dagmm_model.rivals.networks import Critic, adam, descend, fake, real
-from dagmm_model.rivals.trained import TrainedDetector
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ class AnoganSettings(GanSettings):
     most: ClassVar[dict[str, float]] = GanSettings.most | {"weight": 1.0}
 
 
-class Anogan(TrainedDetector[AnoganSettings]):
+class Anogan(GanDetector[AnoganSettings]):
     """AnoGAN; rows that occur several times are searched for once."""
 
     name = "anogan"
@@ -66,7 +74,7 @@ class Anogan(TrainedDetector[AnoganSettings]):
         settings = self.settings_
         critic = Critic((width, *settings.critic_widths), dropout=settings.dropout)
         networks = nn.ModuleDict({"generator": generator(settings, width), "critic": critic})
-        networks.register_buffer("starts", torch.randn(settings.starts, settings.latent))
+        networks.register_buffer("starts", torch.randn(settings.starts, latent_width(settings)))
         return networks
 
     def _work(self, networks: nn.ModuleDict) -> Work:
@@ -76,7 +84,7 @@ class Anogan(TrainedDetector[AnoganSettings]):
         makers = adam([decode], settings.learning_rate, BETAS)
 
         def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
-            made = decode(torch.randn(len(rows), settings.latent, device=rows.device))
+            made = decode(latent_rows(settings, rows))
             discriminator = real(critic(rows)[0]) + fake(critic(made.detach())[0])
             descend(critics, discriminator)
             generating = real(critic(made)[0])

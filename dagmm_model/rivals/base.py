@@ -77,9 +77,18 @@ class ArrayDetector(BaseDetector[S]):
 
     _arrays: Arrays
 
+    def __init__(self, settings: S | None = None, seed: int = 0) -> None:
+        super().__init__(settings, seed)
+        self._asked = self.settings_
+
+    def settings_for(self, n_rows: int, n_columns: int) -> S:
+        """See `Detector.settings_for`."""
+        return self._asked
+
     def _fit(
         self, X: Rows, observers: Sequence[Observer], checkpoint: Checkpointing | None
     ) -> None:
+        self.settings_ = self.settings_for(*X.shape)
         rows = X[canonical_order(X)]
         scaler = Scaler.fit(self.settings_.scaling, rows)
         learned = self._learn(scaler.transform(rows), observers, checkpoint)

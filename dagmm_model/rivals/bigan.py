@@ -10,13 +10,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
-from dagmm_model.rivals.gan import BETAS, GanSettings, absolute, encoder, generator, presets
+from dagmm_model.rivals.gan import (
+    BETAS,
+    GanDetector,
+    GanSettings,
+    absolute,
+    encoder,
+    generator,
+    latent_rows,
+    latent_width,
+    presets,
+)
 from dagmm_model.rivals.loop import Work
 from dagmm_model.rivals.networks import JointCritic, adam, descend, fake, real
-from dagmm_model.rivals.trained import TrainedDetector
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,7 @@ class BiganSettings(GanSettings):
     most: ClassVar[dict[str, float]] = GanSettings.most | {"alpha": 1.0}
 
 
-class EfficientGan(TrainedDetector[BiganSettings]):
+class EfficientGan(GanDetector[BiganSettings]):
     """EGBAD on a BiGAN."""
 
     name = "egbad"
@@ -48,7 +56,7 @@ class EfficientGan(TrainedDetector[BiganSettings]):
         settings = self.settings_
         critic = JointCritic(
             width,
-            settings.latent,
+            latent_width(settings),
             settings.branch_width,
             settings.critic_widths,
             dropout=settings.dropout,
@@ -68,7 +76,7 @@ class EfficientGan(TrainedDetector[BiganSettings]):
         makers = adam([decode, encode], settings.learning_rate, BETAS)
 
         def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
-            z = torch.randn(len(rows), settings.latent, device=rows.device)
+            z = latent_rows(settings, rows)
             made, codes = decode(z), encode(rows)
             of_rows, _ = critic(rows, codes.detach())
             of_made, _ = critic(made.detach(), z)

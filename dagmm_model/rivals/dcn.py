@@ -8,7 +8,7 @@ the squared distance of its code to the nearest centre, as the DAGMM paper uses 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -33,15 +33,15 @@ class DcnSettings(TrainingSettings):
     Attributes:
         encoder_widths: units of the encoder's layers, the last is the code; mirrored to decode.
         clusters: number of centres.
-        pretraining: epochs of the autoencoder alone, before the ``epochs`` of both.
+        pretraining: epochs of the autoencoder alone, before the ``epochs`` of both; as many as
+            those where None.
         lambda_clustering: weight of the k-means term.
     """
 
     encoder_widths: tuple[int, ...] = (60, 30, 10)
     clusters: int = 4
-    pretraining: int = 50
+    pretraining: int | None = None
     lambda_clustering: float = 0.5
-    epochs: int = 50
 
     least: ClassVar[dict[str, float]] = {"epochs": 0, "pretraining": 0}
 
@@ -87,17 +87,23 @@ class DeepClustering(TrainedDetector[DcnSettings]):
     settings_type = DcnSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "recommended": {},
-        "kddcup": {},
-        "kddcup-rev": {},
-        "thyroid": {},
-        "arrhythmia": {},
+        "kddcup": {"batch_size": 1024, "pretraining": 10, "epochs": 10},
+        "kddcup-rev": {"batch_size": 1024, "pretraining": 20, "epochs": 20},
+        "thyroid": {"encoder_widths": (12, 4), "clusters": 2, "pretraining": 100, "epochs": 100},
+        "arrhythmia": {"encoder_widths": (10, 2), "clusters": 2, "pretraining": 100, "epochs": 100},
     }
 
     def _networks(self, width: int) -> nn.Module:
         return Clustering((width, *self.settings_.encoder_widths), self.settings_.clusters)
 
+    def settings_for(self, n_rows: int, n_columns: int) -> DcnSettings:
+        """See `Detector.settings_for`."""
+        found = super().settings_for(n_rows, n_columns)
+        first = found.epochs if found.pretraining is None else found.pretraining
+        return replace(found, pretraining=first)
+
     def _epochs(self) -> int:
-        return self.settings_.pretraining + self.settings_.epochs
+        return (self.settings_.pretraining or 0) + (self.settings_.epochs or 0)
 
     def check_size(self, n_rows: int, n_columns: int) -> None:
         """See `BaseDetector.check_size`; here, enough rows for the clusters."""
@@ -108,11 +114,11 @@ class DeepClustering(TrainedDetector[DcnSettings]):
             )
 
     def _work(self, networks: Clustering) -> Work:
-        settings = self.settings_
+        settings, pretraining = self.settings_, self.settings_.pretraining or 0
         optimiser = adam([networks.encoder, networks.decoder], settings.learning_rate)
 
         def begin_epoch(epoch: int, x: Tensor) -> None:
-            if epoch == settings.pretraining:
+            if epoch == pretraining:
                 with torch.no_grad():
                     networks.start(networks.encoder(x), seed_of(self.seed, 3))
 
@@ -120,11 +126,11 @@ class DeepClustering(TrainedDetector[DcnSettings]):
             codes = networks.encoder(rows)
             reconstruction = (networks.decoder(codes) - rows).square().sum(1).mean()
             clustering = torch.zeros_like(reconstruction)
-            if epoch >= settings.pretraining:
+            if epoch >= pretraining:
                 clustering = networks.distances(codes).amin(1).mean()
             total = reconstruction + 0.5 * settings.lambda_clustering * clustering
             descend(optimiser, total)
-            if epoch >= settings.pretraining:
+            if epoch >= pretraining:
                 with torch.no_grad():
                     networks.follow(networks.encoder(rows))
             return {"total": total, "reconstruction": reconstruction, "clustering": clustering}

@@ -76,10 +76,10 @@ class DsebmEnergy(TrainedDetector[DsebmSettings]):
     settings_type = DsebmSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "recommended": {},
-        "kddcup": {},
-        "kddcup-rev": {},
-        "thyroid": {},
-        "arrhythmia": {},
+        "kddcup": {"batch_size": 1024, "epochs": 20},
+        "kddcup-rev": {"batch_size": 1024, "epochs": 60},
+        "thyroid": {"epochs": 300},
+        "arrhythmia": {"batch_size": 32, "epochs": 100},
     }
 
     def _networks(self, width: int) -> nn.Module:

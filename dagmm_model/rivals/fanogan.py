@@ -6,16 +6,22 @@ critic's features as a guide), and takes the place of AnoGAN's search: one pass 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from dagmm_model.rivals.gan import GanSettings, encoder, generator, presets
+from dagmm_model.rivals.gan import (
+    GanDetector,
+    GanSettings,
+    encoder,
+    generator,
+    latent_rows,
+    presets,
+)
 from dagmm_model.rivals.loop import Work
 from dagmm_model.rivals.networks import Critic, adam, descend
-from dagmm_model.rivals.trained import TrainedDetector
 
 BETAS = (0.0, 0.9)
 """Of Adam for the Wasserstein GAN (Gulrajani et al., 2017)."""
@@ -26,13 +32,14 @@ class FanoganSettings(GanSettings):
     """Settings of f-AnoGAN.
 
     Attributes:
-        encoding: epochs of the encoder, after the ``epochs`` of the GAN.
+        encoding: epochs of the encoder, after the ``epochs`` of the GAN; half as many as those
+            where None.
         critic_steps: steps of the critic for each one of the generator.
         gradient_penalty: weight of the critic's gradient penalty.
         kappa: weight of the feature distance in the encoder's loss and in the score.
     """
 
-    encoding: int = 50
+    encoding: int | None = None
     critic_steps: int = 5
     gradient_penalty: float = 10.0
     kappa: float = 1.0
@@ -41,20 +48,23 @@ class FanoganSettings(GanSettings):
     least: ClassVar[dict[str, float]] = GanSettings.least | {"encoding": 0}
 
 
-class FastAnogan(TrainedDetector[FanoganSettings]):
+class FastAnogan(GanDetector[FanoganSettings]):
     """f-AnoGAN with the izi_f encoder."""
 
     name = "f-anogan"
     settings_type = FanoganSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = presets(
-        kddcup={"encoding": 10},
-        kddcup_rev={"encoding": 30},
-        thyroid={"encoding": 100},
-        arrhythmia={"critic_widths": (256, 128), "encoding": 100},
+        arrhythmia={"critic_widths": (256, 128)},
     )
 
+    def settings_for(self, n_rows: int, n_columns: int) -> FanoganSettings:
+        """See `Detector.settings_for`."""
+        found = super().settings_for(n_rows, n_columns)
+        half = ((found.epochs or 0) + 1) // 2
+        return replace(found, encoding=half if found.encoding is None else found.encoding)
+
     def _epochs(self) -> int:
-        return self.settings_.epochs + self.settings_.encoding
+        return (self.settings_.epochs or 0) + (self.settings_.encoding or 0)
 
     def _networks(self, width: int) -> nn.Module:
         settings = self.settings_
@@ -83,7 +93,7 @@ class FastAnogan(TrainedDetector[FanoganSettings]):
             return excess.square().mean()
 
         def adversarial(rows: Tensor) -> dict[str, Tensor]:
-            made = decode(torch.randn(len(rows), settings.latent, device=rows.device))
+            made = decode(latent_rows(settings, rows))
             distance = critic(rows)[0].mean() - critic(made.detach())[0].mean()
             descend(critics, settings.gradient_penalty * penalty(rows, made.detach()) - distance)
             turn = networks.get_buffer("turn")
@@ -93,7 +103,7 @@ class FastAnogan(TrainedDetector[FanoganSettings]):
             return {"wasserstein": distance, "encoder": torch.zeros_like(distance)}
 
         def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
-            if epoch < settings.epochs:
+            if epoch < (settings.epochs or 0):
                 return adversarial(rows)
             loss = self._distance(networks, rows).mean()
             descend(encoders, loss)

@@ -8,13 +8,15 @@ the networks and train with larger batches and rates, which needs a small share 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from dagmm_model.rivals.loop import TrainingSettings
 from dagmm_model.rivals.networks import mlp
+from dagmm_model.rivals.trained import TrainedDetector
 
 BETAS = (0.5, 0.999)
 
@@ -24,19 +26,19 @@ class GanSettings(TrainingSettings):
     """Settings of the adversarial rivals.
 
     Attributes:
-        latent: coordinates of the latent space, in which rows are standard normal.
+        latent: coordinates of the latent space, in which rows are standard normal; a quarter of
+            the columns where None, from 2 to 32.
         generator_widths: units of the generator's hidden layers.
         encoder_widths: units of the encoder's hidden layers, where there is an encoder.
         critic_widths: units of the discriminator's hidden layers; the last one's are the features.
         dropout: rate in the discriminators.
     """
 
-    latent: int = 16
+    latent: int | None = None
     generator_widths: tuple[int, ...] = (64, 128)
     encoder_widths: tuple[int, ...] = (128, 64)
     critic_widths: tuple[int, ...] = (128, 128)
     dropout: float = 0.2
-    epochs: int = 100
     learning_rate: float = 3e-4
     average: float = 0.999
 
@@ -45,12 +47,35 @@ class GanSettings(TrainingSettings):
 
 def generator(settings: GanSettings, width: int) -> nn.Sequential:
     """From latent rows ``(b, latent)`` to rows ``(b, width)``."""
-    return mlp((settings.latent, *settings.generator_widths, width), "relu")
+    return mlp((latent_width(settings), *settings.generator_widths, width), "relu")
 
 
 def encoder(settings: GanSettings, width: int) -> nn.Sequential:
     """From rows ``(b, width)`` to latent rows ``(b, latent)``."""
-    return mlp((width, *settings.encoder_widths, settings.latent))
+    return mlp((width, *settings.encoder_widths, latent_width(settings)))
+
+
+def latent_width(settings: GanSettings) -> int:
+    """Coordinates of the latent space, resolved."""
+    assert settings.latent is not None
+    return settings.latent
+
+
+def latent_rows(settings: GanSettings, rows: Tensor) -> Tensor:
+    """As many standard normal latent rows as there are rows."""
+    return torch.randn(len(rows), latent_width(settings), device=rows.device)
+
+
+G = TypeVar("G", bound=GanSettings)
+
+
+class GanDetector(TrainedDetector[G]):
+    """A trained detector with a latent space, whose width may follow from the table's."""
+
+    def settings_for(self, n_rows: int, n_columns: int) -> G:
+        """See `Detector.settings_for`."""
+        found = super().settings_for(n_rows, n_columns)
+        return replace(found, latent=found.latent or max(2, min(32, n_columns // 4)))
 
 
 def presets(**extra: dict[str, Any]) -> dict[str, dict[str, Any]]:

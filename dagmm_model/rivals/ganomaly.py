@@ -12,10 +12,17 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from dagmm_model.rivals.gan import BETAS, GanSettings, absolute, encoder, generator, presets
+from dagmm_model.rivals.gan import (
+    BETAS,
+    GanDetector,
+    GanSettings,
+    absolute,
+    encoder,
+    generator,
+    presets,
+)
 from dagmm_model.rivals.loop import Work
 from dagmm_model.rivals.networks import Critic, adam, descend, fake, real
-from dagmm_model.rivals.trained import TrainedDetector
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,7 @@ class GanomalySettings(GanSettings):
     lambda_encoder: float = 1.0
 
 
-class Ganomaly(TrainedDetector[GanomalySettings]):
+class Ganomaly(GanDetector[GanomalySettings]):
     """GANomaly for tables."""
 
     name = "ganomaly"

@@ -31,16 +31,18 @@ class TrainingSettings(RivalSettings):
     """Settings of the loop.
 
     Attributes:
-        epochs: passes over the training rows; 0 leaves the random weights, as a baseline.
-        batch_size: largest number of rows of a step; batches of an epoch are of equal size.
+        epochs: passes over the training rows; 0 leaves the random weights, as a baseline; None
+            for as many as the table's size suggests.
+        batch_size: largest number of rows of a step; batches of an epoch are of equal size. None
+            for 128, and 1024 for a large table.
         learning_rate: of Adam.
         average: decay of the exponential moving average of the weights that rows are scored with;
             0 for the last weights.
         device: auto, cpu, cuda or cuda:N.
     """
 
-    epochs: int = 100
-    batch_size: int = 128
+    epochs: int | None = None
+    batch_size: int | None = None
     learning_rate: float = 1e-3
     average: float = 0.0
     device: str = "auto"
@@ -106,7 +108,7 @@ def train(
     Args:
         build: makes the networks, on the CPU, from torch's seeded global generator.
         x: ``(n, D)`` scaled rows.
-        settings: of the run.
+        settings: of the run, with a batch size.
         seed: of starting values, order of the rows and everything drawn in a step.
         name: of the detector, part of a checkpoint's identity.
         epochs: planned number, all phases together.
@@ -156,6 +158,7 @@ class _Run:
     def __init__(
         self, work: Work, x: Tensor, settings: TrainingSettings, seed: int, device: str
     ) -> None:
+        assert settings.batch_size is not None
         self.work, self.x, self.seed, self.decay = work, x, seed, settings.average
         work.networks.to(device)
         self.steps, self.batch = batch_plan(len(x), settings.batch_size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,9 +14,15 @@ from dagmm_model.checkpoint import Checkpointing
 from dagmm_model.detector import Arrays, Float, Observer
 from dagmm_model.rivals.base import ArrayDetector
 from dagmm_model.rivals.loop import TrainingSettings, Work, reproducible, train
-from dagmm_model.training import choose_device
+from dagmm_model.training import batch_plan, choose_device
 
 T = TypeVar("T", bound=TrainingSettings)
+
+EPOCHS, STEPS = 200, 6_000
+"""Most epochs and most steps of a training whose settings leave its length open."""
+
+LARGE = 10_000
+"""Rows from which batches are of 1024."""
 
 
 class TrainedDetector(ArrayDetector[T]):
@@ -26,6 +33,15 @@ class TrainedDetector(ArrayDetector[T]):
     """
 
     scoring_dtype = torch.float64
+
+    def settings_for(self, n_rows: int, n_columns: int) -> T:
+        """See `Detector.settings_for`: at most `EPOCHS` epochs and `STEPS` steps."""
+        asked = self._asked
+        batch = asked.batch_size or (128 if n_rows < LARGE else 1024)
+        steps, _ = batch_plan(n_rows, batch)
+        usual = max(1, min(EPOCHS, STEPS // steps))
+        epochs = usual if asked.epochs is None else asked.epochs
+        return replace(asked, batch_size=batch, epochs=epochs)
 
     def _networks(self, width: int) -> nn.Module:
         """New networks for rows of this width."""
@@ -41,7 +57,7 @@ class TrainedDetector(ArrayDetector[T]):
 
     def _epochs(self) -> int:
         """Epochs of all phases together."""
-        return self.settings_.epochs
+        return self.settings_.epochs or 0
 
     def _learn(
         self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
