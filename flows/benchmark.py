@@ -79,7 +79,7 @@ def prepare_data(dataset: str, settings: Settings) -> Prepared:
 @task(name="measure", cache_policy=NO_CACHE)
 def measure(jobs: Sequence[Job], folder: Path, runs: BenchmarkRuns, config: BenchmarkConfig) -> int:
     """Work off the cells until they are done or the budget is over; returns the processes used."""
-    minutes = float("inf") if config.budget_minutes is None else config.budget_minutes
+    minutes = float("inf") if config.budget is None else config.budget
     deadline = time.monotonic() + 60 * minutes
     processes = config.processes or processes_for(jobs)
     shown = create_progress_artifact(0.0, key="benchmark-progress", description="cells measured")

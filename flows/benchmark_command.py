@@ -63,7 +63,7 @@ def benchmark(
         datasets=datasets,
         detectors=detectors,
         seeds=seeds,
-        budget_minutes=budget,
+        budget=budget,
         protocols=protocols,
         group_duplicates=group_duplicates,
         processes=processes,

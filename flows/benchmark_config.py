@@ -27,9 +27,7 @@ class BenchmarkConfig(BaseModel):
         (), description="NAME or NAME:PRESET; every detector of the catalogue unless given"
     )
     seeds: int = Field(20, ge=1, description="Splits: seeds 0 to this minus 1")
-    budget_minutes: float | None = Field(
-        None, gt=0, description="No cell is started after this time"
-    )
+    budget: float | None = Field(None, gt=0, description="Minutes after which no cell is started")
     protocols: tuple[Protocol, ...] = Field(("paper",), description="How to split and measure")
     group_duplicates: bool = Field(
         False, description="Also with identical rows on one side of the split"
@@ -59,8 +57,8 @@ class BenchmarkConfig(BaseModel):
         parts += ["--seeds", str(self.seeds), "--protocols", *self.protocols]
         if self.group_duplicates:
             parts.append("--group-duplicates")
-        if self.budget_minutes is not None:
-            parts += ["--budget", f"{self.budget_minutes:g}"]
+        if self.budget is not None:
+            parts += ["--budget", f"{self.budget:g}"]
         return " ".join(parts)
 
 

@@ -40,10 +40,14 @@ class Row:
         return f"{named}, {self.variant}" if self.variant else named
 
     def unfitted(self, dataset: str, seed: int) -> Any:
-        """Its detector, with the preset's edition for the data set where there is one."""
-        edition = f"{self.preset}-{dataset.replace('_', '-')}"
-        preset = edition if self.preset and edition in _presets(self.name) else self.preset
-        return make_detector(self.name, preset or None, seed, **VARIANTS.get(self.variant, {}))
+        """Its detector, with the preset's edition for the data set where there is one.
+
+        Without a preset that is one named like the data set: what a rival's paper used on it.
+        """
+        slug = dataset.replace("_", "-")
+        edition = f"{self.preset}-{slug}" if self.preset else slug
+        preset = edition if edition in _presets(self.name) else self.preset or None
+        return make_detector(self.name, preset, seed, **VARIANTS.get(self.variant, {}))
 
     def settings_on(self, data: Prepared) -> Any:
         """The settings its detector would have on half of the rows."""

@@ -1,0 +1,160 @@
+"""Workers, order and budget, with real processes; figures of a cell against scikit-learn."""
+
+import math
+import os
+import signal
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+
+from dagmm_model.protocols import duplicate_groups
+from flows.benchmark_data import Prepared
+from flows.benchmark_pool import in_order, processes_for, work_off
+from flows.benchmark_rows import Row, rows_named, sanity_rows
+from flows.benchmark_work import Job, best_column, figures, measure
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Two columns, one of which tells the anomalies apart; every row occurs twice."""
+    rng = np.random.default_rng(0)
+    labels = np.tile(np.arange(150) % 10 == 0, 2)
+    rows = np.tile(rng.normal(size=(150, 2)), (2, 1))
+    rows[labels, 1] -= 3
+    for name, array in (("rows", rows), ("labels", labels), ("groups", duplicate_groups(rows))):
+        np.save(tmp_path / f"{name}.npy", array)
+    return Prepared("made", tmp_path, *rows.shape, (0.6, 0.2, 0.2), "digest")
+
+
+def _job(data, seed=0, name="mahalanobis", protocol="paper", grouped=False):
+    return Job(data, protocol, grouped, seed, Row(name), "settings")
+
+
+def _die_for_seed_1(job):
+    if job.seed == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return measure(job)
+
+
+def test_a_killed_worker_fails_its_own_cell_and_the_rest_goes_on(data):
+    jobs = [_job(data, seed) for seed in range(4)]
+    found = dict(work_off(jobs, 2, math.inf, _die_for_seed_1))
+    assert list(found) != []
+    reasons = {job.seed: cells[0].reason for job, cells in found.items()}
+    assert "killed" in reasons.pop(1)
+    assert reasons == {0: "", 2: "", 3: ""}
+    # A result does not depend on the process it was found in.
+    for job, cells in found.items():
+        if job.seed != 1:
+            here = measure(job)[0]
+            assert (cells[0].f1, cells[0].roc_auc, cells[0].key) == (here.f1, here.roc_auc, job.key)
+
+
+def _slow(job):
+    time.sleep(1.0)
+    return [job.cell(f1=1.0)]
+
+
+def test_after_the_deadline_nothing_is_started_and_what_was_started_is_finished(data):
+    jobs = [_job(data, seed) for seed in range(50)]
+    assert list(work_off(jobs, 1, time.monotonic() - 1)) == []
+    # The first job starts at once whatever its process takes to come up; it sleeps past the end.
+    finished = list(work_off(jobs, 1, time.monotonic() + 0.5, _slow))
+    assert [job.seed for job, _ in finished] == [0]
+
+
+def test_seeds_come_one_after_another_and_quick_detectors_first(data):
+    large = replace(data, dataset="large", rows=10**6)
+    jobs = [
+        _job(table, seed, name)
+        for table in (large, data)
+        for name in ("knn", "pca")
+        for seed in (1, 0)
+    ]
+    timed = [_job(data, 5, "knn").cell(seconds=1e-9), _job(large, 5, "pca").cell(seconds=1e9)]
+    ordered = [(j.seed, j.data.dataset, j.row.name) for j in in_order(jobs, timed)]
+    one = [("made", "knn"), ("made", "pca"), ("large", "knn"), ("large", "pca")]
+    assert ordered == [(seed, *place) for seed in (0, 1) for place in one]
+
+
+def test_memory_and_work_limit_the_processes(data):
+    assert processes_for([_job(data)]) == 1
+    huge = replace(data, rows=10**12)
+    assert processes_for([_job(huge, seed) for seed in range(64)]) == 1
+
+
+def test_what_a_detector_refuses_is_the_reason_of_its_cell(data):
+    tiny = Job(data, "deployment", False, 0, Row("knn"), "settings")
+    labels = np.ones(data.rows, dtype=bool)
+    labels[:7] = False
+    np.save(data.folder / "labels.npy", labels)
+    (cell,) = measure(tiny)
+    assert cell.reason.startswith("NotEnoughRowsError")
+    assert "give more" in cell.reason
+    assert cell.f1 is None
+
+
+@pytest.mark.parametrize("protocol", ["paper", "deployment"])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_cell_is_the_detector_fitted_and_scored_on_its_split(data, protocol, grouped):
+    job = _job(data, 3, protocol=protocol, grouped=grouped)
+    (cell,) = measure(job)
+    split = data.split(protocol, 3, grouped=grouped)
+    rows, labels = data.matrix(), data.labels()
+    detector = Row("mahalanobis").unfitted("made", 3).fit(rows[split.train])
+    energies, truth = detector.energy(rows[split.test]), labels[split.test]
+    assert cell.roc_auc == pytest.approx(roc_auc_score(truth, energies))
+    assert cell.ap == pytest.approx(average_precision_score(truth, energies))
+    if protocol == "paper":
+        threshold = np.sort(energies)[-truth.sum()]
+        assert cell.f1 == pytest.approx(f1_score(truth, energies >= threshold))
+        assert cell.recall is None
+    else:
+        held = detector.energy(rows[split.validation])
+        flagged = energies > np.sort(held)[math.ceil((len(held) + 1) * 0.95) - 1 : len(held)][0]
+        assert cell.f1 == pytest.approx(f1_score(truth, flagged))
+        assert cell.recall == pytest.approx(flagged[truth].mean())
+        assert cell.false_alarms == pytest.approx(flagged[~truth].mean())
+    if grouped:
+        groups = np.load(data.folder / "groups.npy")
+        assert not set(groups[split.train]) & set(groups[split.test])
+
+
+def test_energies_that_are_not_finite_have_no_figures():
+    with pytest.raises(ValueError, match="not finite"):
+        figures(np.array([True, False]), np.array([np.nan, 1.0]), None)
+
+
+def test_the_best_column_is_found_with_its_direction(data):
+    name, energies = best_column(data.labels(), np.asarray(data.matrix()))
+    assert name == "column 1"
+    assert roc_auc_score(data.labels(), energies) > 0.95
+
+
+def test_the_reference_has_its_sanity_rows_and_others_have_none(data):
+    wide = replace(data, columns=30)
+    assert [row.label for row in sanity_rows(Row("dagmm"), wide)] == [
+        "dagmm, untrained",
+        "dagmm, random weights",
+    ]
+    # The paper's network starts from random weights anyway.
+    labels = [row.label for row in sanity_rows(Row("dagmm", "paper"), wide)]
+    assert labels == ["dagmm:paper, untrained"]
+    assert sanity_rows(Row("pca"), wide) == []
+
+
+def test_the_edition_of_a_preset_for_a_data_set_is_taken_where_there_is_one(data):
+    (row,) = rows_named(["dagmm:paper"])
+    on = {name: row.settings_on(replace(data, dataset=name)) for name in ("kddcup_rev", "made")}
+    assert on["kddcup_rev"].preset == "paper-kddcup-rev"
+    assert on["made"].preset == "paper"
+    rival = Row("kernel-pca")
+    assert rival.unfitted("arrhythmia", 0).settings_ != rival.unfitted("made", 0).settings_
+    digests = {row.digest_on(replace(data, dataset=name)) for name in ("kddcup_rev", "made")}
+    assert len(digests) == 2
+    assert row.digest_on(data) != Row("dagmm").digest_on(data)
+    with pytest.raises(ValueError, match="unknown preset of pca 'papr'"):
+        rows_named(["pca:papr"])
