@@ -36,7 +36,12 @@ def score(
 
 def deployable(entrypoint: str) -> Any:
     """The flow behind an entry point of `prefect.yaml`."""
+    from flows.benchmark import benchmark
     from flows.training import train
 
-    flows = {"flows/training.py:train": train, "flows/scheduled.py:score": score}
+    flows = {
+        "flows/training.py:train": train,
+        "flows/scheduled.py:score": score,
+        "flows/benchmark.py:benchmark": benchmark,
+    }
     return flows[entrypoint]

@@ -25,10 +25,14 @@ def test_deploy_is_idempotent_and_sets_schedules_and_limits(dagmm, prefect_serve
     for _ in range(2):
         outcome = dagmm("deploy", "--json")
         assert outcome.code == 0, outcome.err
-        assert outcome.json["deployments"] == ["train/nightly", "score/hourly"]
+        assert outcome.json["deployments"] == [
+            "train/nightly",
+            "score/hourly",
+            "benchmark/weekly",
+        ]
     found = _api(prefect_server, "/deployments/filter", {})
     by_name = {item["name"]: item for item in found}
-    assert sorted(by_name) == ["hourly", "nightly"]
+    assert sorted(by_name) == ["hourly", "nightly", "weekly"]
     nightly = by_name["nightly"]
     assert nightly["schedules"][0]["schedule"]["cron"] == "0 2 * * *"
     assert nightly["global_concurrency_limit"]["limit"] == 1
