@@ -14,7 +14,7 @@ import json
 import numpy as np
 
 from dagmm_model.comparison import paired_difference
-from flows.config import PromotionPolicy
+from flows.policy import PromotionPolicy
 
 MARGIN = PromotionPolicy().margin
 SIZES = ((113, 42), (400, 40), (2000, 200))

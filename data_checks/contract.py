@@ -148,6 +148,7 @@ class Contract(Frozen):
     max_quarantine_share: float = 0.01
     split: Split = Split()
     drift: Drift = Drift()
+    promotion: dict[str, bool | int | float | str | tuple[str, ...]] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> Contract:

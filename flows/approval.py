@@ -14,9 +14,9 @@ from typing import Any
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
-from flows.config import PromotionPolicy
 from flows.evidence import EVIDENCE_TAG
 from flows.gates import result
+from flows.policy import PromotionPolicy
 from flows.records import GateResult
 
 GATE = "approval"

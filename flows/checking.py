@@ -7,6 +7,7 @@ from pathlib import Path
 
 from data_checks.contract import load_contract
 from flows.errors import UsageError
+from flows.policy import PromotionPolicy, contract_policy
 from flows.records import ValidateRecord
 from flows.settings import Settings
 from flows.stages.ingest import ingest
@@ -27,6 +28,7 @@ def check(
         settings: Data folder and workspace.
     """
     contract = load_contract(dataset)
+    contract_policy(contract.promotion, PromotionPolicy(), contract.name)
     source = hashlib.sha256(f"{contract.digest} {data}".encode()).hexdigest()[:12]
     folder = output or settings.workspace / "checks" / f"{contract.name}-{source}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dagmm_model.detectors import CATALOGUE, entry, make_detector
 from flows.errors import UsageError
+from flows.policy import PromotionPolicy
 
 Setting = bool | int | float | str | list[int] | None
 
@@ -74,61 +75,6 @@ class CalibrationConfig(_Frozen):
 
     target_rate: float = Field(
         0.05, gt=0, lt=1, description="Accepted share of false alarms among normal rows"
-    )
-
-
-class PromotionPolicy(_Frozen):
-    """What a candidate must show before it becomes `production`."""
-
-    promote: bool = Field(True, description="Promote when every gate passes; else only register")
-    min_roc_auc: float = Field(0.6, ge=0, le=1, description="Absolute floor on the test rows")
-    min_recall: float = Field(
-        0.0, ge=0, le=1, description="Absolute floor of the recall at the calibrated threshold"
-    )
-    min_anomalies: int = Field(
-        5, ge=1, description="Labelled test anomalies below which no floor is measured"
-    )
-    min_normals: int = Field(
-        20, ge=1, description="Labelled normal test rows below which no floor is measured"
-    )
-    margin: float = Field(
-        0.05,
-        ge=0,
-        le=1,
-        description="How much average precision a candidate may lose against production; the "
-        "lower end of the paired 90 % interval has to be within it",
-    )
-    simple_margin: float = Field(
-        0.02,
-        ge=0,
-        le=1,
-        description="Blocked when a simple detector is better by more than this beyond doubt",
-    )
-    required_slices: tuple[str, ...] = Field(
-        (), description="Values of the slice column that may not get worse than in production"
-    )
-    max_condition: float = Field(
-        1e8, gt=1, description="Largest condition number of a component's covariance"
-    )
-    min_effective_components: float = Field(
-        1.0, ge=1, description="Fewest components that carry the mixture (exp. of its entropy)"
-    )
-    max_evidence_days: float = Field(90.0, gt=0, description="Oldest evaluation accepted")
-    serving_check: bool = Field(
-        True, description="Serve the model in a fresh process and query it before promotion"
-    )
-    max_latency_ms: float = Field(
-        1000.0, gt=0, description="95th percentile of the time to score one row over HTTP"
-    )
-    max_memory_mb: float = Field(2048.0, gt=0, description="Memory of the serving process")
-    serving_seconds: float = Field(
-        120.0, gt=0, description="Time the model may take to be served and to answer"
-    )
-    approvals: int = Field(
-        0, ge=0, description="People other than the requester who have to approve"
-    )
-    keep_promoted: int = Field(
-        5, ge=2, description="Promoted versions that are marked to be kept for a rollback"
     )
 
 

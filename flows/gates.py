@@ -15,7 +15,7 @@ import numpy as np
 
 from dagmm_model.comparison import Difference, paired_difference
 from dagmm_model.evaluation import DeploymentMetrics, deployment_metrics
-from flows.config import PromotionPolicy
+from flows.policy import PromotionPolicy
 from flows.records import GateResult
 
 SAME_ENERGY = 1e-6

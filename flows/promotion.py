@@ -11,7 +11,7 @@ from prefect.input import RunInput
 from pydantic import Field
 
 from flows import summary, tracking
-from flows.config import PromotionPolicy
+from flows.policy import PromotionPolicy
 from flows.records import PromoteRecord
 from flows.settings import Settings
 

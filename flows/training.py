@@ -10,6 +10,7 @@ from prefect.runtime import flow_run
 from data_checks.contract import Contract, load_contract
 from flows import tracking
 from flows.config import TrainConfig
+from flows.policy import contract_policy
 from flows.records import (
     Evidence,
     TrainResult,
@@ -43,6 +44,8 @@ def train(config: TrainConfig) -> TrainResult:
     """Ingest, validate, split, fit, calibrate, evaluate, register and promote one detector."""
     settings = Settings()
     contract = load_contract(config.dataset)
+    policy = contract_policy(contract.promotion, config.promotion, contract.name)
+    config = config.model_copy(update={"promotion": policy})
     with open_run(settings.workspace, _identity(config, contract, settings)) as run:
         write_atomic(run.path / "contract.json", contract.model_dump_json())
         ingested = ingest(run, contract, config, settings)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
-from flows import approval, audit, registry, serving_check, switch
-from flows.config import PromotionPolicy
+from flows import approval, audit, registry, serving_check, standing_policy, switch
 from flows.dossier import Dossier, answers, check_light, fetch_dossier, read_case, score
 from flows.errors import UsageError, Verdict
 from flows.gates import Case, compare, judge, result
 from flows.ledger import turn
+from flows.policy import PromotionPolicy
 from flows.records import Decision, GateResult, PromoteRecord
 from flows.settings import Settings
 
@@ -65,7 +65,7 @@ def promote(
     with tempfile.TemporaryDirectory() as scratch:
         dossier = fetch_dossier(client, candidate, Path(scratch))
         policy = policy or dossier.policy
-        gates, case = _judged(name, dossier, policy, before, Path(scratch))
+        gates, case = _judged(client, dossier, policy, before, Path(scratch))
         gates = _overridden(gates, overrides or {}, by)
 
         def decide(judged: Sequence[GateResult], previous: int | None) -> PromoteRecord:
@@ -94,8 +94,8 @@ def promote(
             if now == version:
                 return _unchanged(client, name, version)
             if now != before:  # what was compared with is no longer in production
-                again = compare(_against(case, name, now))
-                kept = [g for g in gates if not g.gate.startswith(again[0].gate)]
+                again = _relative(client, dossier, _against(case, name, now), now)
+                kept = [g for g in gates if not g.gate.startswith(tuple(a.gate for a in again))]
                 record = decide(_overridden([*kept, *again], overrides or {}, by), now)
                 if record.decision != "promoted":
                     return _write_down(client, settings, record, by)
@@ -111,9 +111,14 @@ def approve(
 
 
 def _judged(
-    name: str, dossier: Dossier, policy: PromotionPolicy, before: int | None, scratch: Path
+    client: MlflowClient,
+    dossier: Dossier,
+    policy: PromotionPolicy,
+    before: int | None,
+    scratch: Path,
 ) -> tuple[list[GateResult], Case | None]:
     """Every gate; the case is None when the bytes are not those of the evidence."""
+    name = dossier.version.name
     approved = approval.judge(dossier.version, policy, dossier.evidence.get("requested_by", ""))
     problems = dossier.problems(policy)
     if problems:
@@ -123,16 +128,24 @@ def _judged(
             result("all other gates", False, skipped),
             approved,
         ], None
+    standing = standing_policy.judge(client, dossier, before)
     whole = result("evidence", True, f"sha256 {dossier.sha256[:16]}… holds for every file")
     if not policy.serving_check:
         case = _against(read_case(dossier, policy), name, before)
         served = result(serving_check.GATE, True, "switched off by the policy", measured=False)
-        return [whole, *judge(case), served, approved], case
+        return [whole, *judge(case), standing, served, approved], case
     with serving_check.serving(dossier.model, scratch, policy.serving_seconds) as server:
         case = _against(read_case(dossier, policy), name, before)
         gates = judge(case)  # while the server starts
         served = serving_check.judge(server, dossier.canary, policy)
-    return [whole, *gates, served, approved], case
+    return [whole, *gates, standing, served, approved], case
+
+
+def _relative(
+    client: MlflowClient, dossier: Dossier, case: Case, production: int | None
+) -> tuple[GateResult, ...]:
+    """The gates that depend on which version is in production."""
+    return (*compare(case), standing_policy.judge(client, dossier, production))
 
 
 def _against(case: Case, name: str, production: int | None) -> Case:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -15,14 +14,12 @@ import sqlalchemy as sa
 from mlflow.tracking import MlflowClient
 
 from flows import evidence, registry, switch, tracking
-from flows.config import PromotionPolicy
+from flows.policy import PromotionPolicy
 from flows.settings import Settings
 from flows.stages.promote import promote, roll_back
 
 NAME = "dagmm-wdbc"
 QUICK = PromotionPolicy(serving_check=False, margin=1.0, simple_margin=1.0)
-processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["tests.flows.promotion_store", "mlflow.pyfunc", "pandas"])
 
 
 @dataclass(frozen=True)
@@ -62,6 +59,8 @@ def register(client: MlflowClient, parts: Parts, folder: Path, **changes: object
     client.log_text(run.info.run_id, text, evidence.EVIDENCE)
     tags = {k: v for k, v in parts.tags.items() if k.endswith("_sha256")}
     tags[evidence.EVIDENCE_TAG] = sha256
+    if "config" in changes:
+        tags["dagmm.config_sha256"] = evidence.config_sha256(changes["config"])
     return registry.register_version(client, NAME, model.as_uri(), None, run.info.run_id, tags)
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows import audit, evidence, ledger, registry, switch, tracking
+from flows import audit, evidence, ledger, registry, standing_policy, switch, tracking
 from flows.settings import Settings
 from flows.stages import promote as stage
 from tests.flows import promotion_store as made
 from tests.flows.conftest import production
+from tests.flows.forked import processes
 
 NAME = made.NAME
 
@@ -176,7 +177,7 @@ def test_a_rehearsal_says_everything_and_changes_nothing(store, new, promote):
     version = new()
     before = store[1].get_model_version(NAME, str(version))
     record = promote(version, rehearse=True)
-    assert (record.summary(), len(record.gates)) == ("would be promoted", 13)
+    assert (record.summary(), len(record.gates)) == ("would be promoted", 14)
     after = store[1].get_model_version(NAME, str(version))
     assert (after.tags, after.aliases) == (before.tags, before.aliases)
     assert audit.history(store[1], NAME) == ()
@@ -190,6 +191,20 @@ def test_an_override_is_recorded_and_never_hides_the_failure(store, new, promote
     assert not gate(record, "data verdict").passed
     tags = store[1].get_model_version(NAME, str(version)).tags
     assert tags["dagmm.overridden"] == "data verdict: tester: checked by hand"
+
+
+def test_a_version_may_not_bring_a_weaker_policy_than_productions(store, new, promote, parts):
+    first = new()
+    config = parts.document["config"]
+    weaker = {**config, "promotion": {**config["promotion"], "min_roc_auc": 0.0}}
+    assert promote(first).decision == "promoted"
+    second = new(config=weaker)
+    record = promote(second)
+    assert record.decision == "rejected"
+    assert "min_roc_auc 0.6 -> 0" in gate(record, standing_policy.GATE).message
+    assert production(store[1]) == first
+    allowed = promote(second, overrides={standing_policy.GATE: "agreed with the owner"})
+    assert allowed.decision == "promoted"
 
 
 @pytest.mark.parametrize(
@@ -271,7 +286,7 @@ def test_only_the_last_promoted_versions_are_marked_to_be_kept(store, new, promo
 
 def die_at(store, version: int, step: str, command: str = "promote") -> None:
     settings, _ = store
-    child = made.processes.Process(
+    child = processes.Process(
         target=made.promote_until,
         args=(settings.tracking_uri, str(settings.home.resolve()), version, step, command),
     )

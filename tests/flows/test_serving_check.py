@@ -6,7 +6,7 @@ import shutil
 import psutil
 
 from flows import evidence, serving_check
-from flows.config import PromotionPolicy
+from flows.policy import PromotionPolicy
 
 POLICY = PromotionPolicy(max_latency_ms=20_000, max_memory_mb=8_000)
 

@@ -1,0 +1,119 @@
+"""What a version must show before it becomes `production`, and who may ask for less."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from flows.errors import UsageError
+
+
+class PromotionPolicy(BaseModel):
+    """What a candidate must show before it becomes `production`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    promote: bool = Field(True, description="Promote when every gate passes; else only register")
+    min_roc_auc: float = Field(0.6, ge=0, le=1, description="Absolute floor on the test rows")
+    min_recall: float = Field(
+        0.0, ge=0, le=1, description="Absolute floor of the recall at the calibrated threshold"
+    )
+    min_anomalies: int = Field(
+        5, ge=1, description="Labelled test anomalies below which no floor is measured"
+    )
+    min_normals: int = Field(
+        20, ge=1, description="Labelled normal test rows below which no floor is measured"
+    )
+    margin: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="How much average precision a candidate may lose against production; the "
+        "lower end of the paired 90 % interval has to be within it",
+    )
+    simple_margin: float = Field(
+        0.02,
+        ge=0,
+        le=1,
+        description="Blocked when a simple detector is better by more than this beyond doubt",
+    )
+    required_slices: tuple[str, ...] = Field(
+        (), description="Values of the slice column that may not get worse than in production"
+    )
+    max_condition: float = Field(
+        1e8, gt=1, description="Largest condition number of a component's covariance"
+    )
+    min_effective_components: float = Field(
+        1.0, ge=1, description="Fewest components that carry the mixture (exp. of its entropy)"
+    )
+    max_evidence_days: float = Field(90.0, gt=0, description="Oldest evaluation accepted")
+    serving_check: bool = Field(
+        True, description="Serve the model in a fresh process and query it before promotion"
+    )
+    max_latency_ms: float = Field(
+        1000.0, gt=0, description="95th percentile of the time to score one row over HTTP"
+    )
+    max_memory_mb: float = Field(2048.0, gt=0, description="Memory of the serving process")
+    serving_seconds: float = Field(
+        120.0, gt=0, description="Time the model may take to be served and to answer"
+    )
+    approvals: int = Field(
+        0, ge=0, description="People other than the requester who have to approve"
+    )
+    keep_promoted: int = Field(
+        5, ge=2, description="Promoted versions that are marked to be kept for a rollback"
+    )
+
+
+STRICTER_WHEN_HIGHER = ("min_roc_auc", "min_recall", "min_effective_components", "approvals")
+STRICTER_WHEN_LOWER = (
+    "min_anomalies",  # more of them needed means that fewer tables are measured at all
+    "min_normals",
+    "margin",
+    "simple_margin",
+    "max_condition",
+    "max_evidence_days",
+    "max_latency_ms",
+    "max_memory_mb",
+    "serving_seconds",
+)
+
+
+def loosened(policy: PromotionPolicy, standing: PromotionPolicy) -> tuple[str, ...]:
+    """Where a policy asks for less than the standing one, one sentence for each setting."""
+    found = []
+    for names, sign in ((STRICTER_WHEN_HIGHER, 1), (STRICTER_WHEN_LOWER, -1)):
+        for name in names:
+            mine, theirs = getattr(policy, name), getattr(standing, name)
+            if sign * mine < sign * theirs:
+                found.append(f"{name} {theirs:g} -> {mine:g}")
+    if standing.serving_check and not policy.serving_check:
+        found.append("serving_check on -> off")
+    dropped = sorted(set(standing.required_slices) - set(policy.required_slices))
+    return (*found, *(f"required_slices without {name!r}" for name in dropped))
+
+
+def contract_policy(
+    stated: Mapping[str, Any], chosen: PromotionPolicy, name: str
+) -> PromotionPolicy:
+    """The contract's policy, with what the configuration chose on top.
+
+    Args:
+        stated: The contract's `promotion` keys.
+        chosen: Of the configuration; only the settings that were given there count.
+        name: Of the contract, for the message.
+
+    Raises:
+        UsageError: The contract states a setting or value that there is not.
+    """
+    given = {key: getattr(chosen, key) for key in chosen.model_fields_set}
+    try:
+        return PromotionPolicy.model_validate({**stated, **given})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(
+            f"contract {name!r}, key promotion.{where}: {first['msg']} (got {first['input']!r})"
+        ) from None

@@ -1,0 +1,50 @@
+"""The policy of what is in production stands: a candidate may not be judged by a weaker one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+
+import mlflow
+from mlflow.tracking import MlflowClient
+
+from flows import evidence, registry
+from flows.dossier import Dossier
+from flows.gates import result
+from flows.policy import PromotionPolicy, loosened
+from flows.records import GateResult
+
+GATE = "policy not loosened"
+
+
+def judge(client: MlflowClient, dossier: Dossier, production: int | None) -> GateResult:
+    """Whether the version was trained under a policy that asks for no less than production's.
+
+    Without this gate whoever trains could lower the floors for their own candidate.
+    """
+    if production is None:
+        return result(GATE, True, "no production model yet", measured=False)
+    try:
+        standing = _policy_of(client, dossier.version.name, production)
+    except (OSError, ValueError, KeyError, mlflow.MlflowException) as error:
+        return result(GATE, False, f"that of version {production} cannot be read: {error}")
+    looser = "; ".join(loosened(dossier.policy, standing))
+    return result(
+        GATE,
+        not looser,
+        f"less is asked for than under version {production}: {looser}"
+        if looser
+        else f"asks for no less than that of version {production}",
+    )
+
+
+def _policy_of(client: MlflowClient, name: str, version: int) -> PromotionPolicy:
+    found = registry.find_version(client, name, version)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = client.download_artifacts(found.run_id, evidence.EVIDENCE, scratch)
+        text = Path(path).read_bytes()
+    if hashlib.sha256(text).hexdigest() != found.tags.get(evidence.EVIDENCE_TAG):
+        raise ValueError("its evidence.json was changed after the registration")
+    return PromotionPolicy.model_validate(json.loads(text)["config"]["promotion"])
