@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 
 EVIDENCE, EVALUATION = "evidence.json", "evaluation"
 EVIDENCE_TAG = "dagmm.evidence_sha256"
-ROWS, ENERGIES, RIVALS, CONTRACT, CANARY = (
+ROWS, ENERGIES, RIVALS, CONTRACT, CANARY, REFERENCE = (
     "test_rows.parquet",
     "test_energies.parquet",
     "rival_energies.parquet",
     "contract.json",
     "canary.json",
+    "reference.json",
 )
 FILES = {
     ROWS: "the evaluation rows",
@@ -45,6 +46,7 @@ FILES = {
     RIVALS: "the energies of the simple detectors",
     CONTRACT: "the contract",
     CANARY: "the canary batch",
+    REFERENCE: "the training profile",
 }
 CANARY_ROWS = 20
 RIVAL_ROWS = 20_000

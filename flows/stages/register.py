@@ -14,6 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from dagmm_model.detectors import entry
 from data_checks.contract import Contract
+from data_checks.drift import drift_reference
 from flows import evidence as bound
 from flows import packaging, registry, tracking
 from flows.config import TrainConfig
@@ -120,9 +121,11 @@ def _evaluation_files(
     recorded, _ = recorded_energies(folder)
     frame = model_input(test, contract)
     bound.write_canary(frame, recorded, folder / bound.CANARY)
+    train = read_rows(evidence.validation.path, contract, positions(evidence.split, "train"))
+    profile = drift_reference(train, contract).model_dump_json()
+    (folder / bound.REFERENCE).write_text(profile, encoding="utf-8")
     labels = labels_of(test)
     if labels is not None and 0 < labels.sum() < len(labels):
-        train = read_rows(evidence.validation.path, contract, positions(evidence.split, "train"))
         bound.write_rivals(
             load_encoder(run),
             as_frame(train),
