@@ -127,6 +127,7 @@ def time_against_figure(dataset: str, lines: list[Line], figure_name: str) -> Fi
         seconds, value = line.seconds or 0.0, float(np.mean(list(line.values.values())))
         axis.plot(seconds, value, "o", color=_colour(line), markersize=6)
     axis.margins(x=0.15, y=0.08)
+    axis.autoscale_view()  # the names need the final limits
     _label(axis, [(x.label, x.seconds or 0.0, np.mean(list(x.values.values()))) for x in points])
     axis.set_xlabel("seconds of fitting on one thread (median)")
     axis.set_ylabel(figure_name)
@@ -137,12 +138,12 @@ def time_against_figure(dataset: str, lines: list[Line], figure_name: str) -> Fi
 
 def _label(axis: Any, points: list[tuple[str, float, float]]) -> None:
     """Names beside their points, each moved down until it covers no earlier one."""
-    width, height = 0.017, 0.032  # of a character, in the axes' own units
+    width, height = 0.0095, 0.032  # of a character, as shares of the axes
     taken: list[tuple[float, float, float]] = []
     to_axes = axis.transData + axis.transAxes.inverted()
     for name, x, y in sorted(points, key=lambda point: -point[2]):
         left, top = to_axes.transform((x, y)) + (0.01, 0.008)
-        right = left + width * len(name) * 0.55
+        right = left + width * len(name)
         while any(left < r and ln < right and abs(top - t) < height for ln, r, t in taken):
             top -= height / 4
         taken.append((left, right, top))

@@ -52,9 +52,18 @@ def test_settings_or_data_that_changed_replace_the_old_cells_of_their_row_only()
     old = [_cell(seed=seed) for seed in range(5)]
     other = _cell(detector="knn")
     new = [_cell(seed=0, settings_sha256="changed"), _cell(seed=1, settings_sha256="changed")]
-    assert current([*old, other, *new]) == [other, *new]
+    assert current([*old, other, *new]) == [*new, other]
     moved = _cell(seed=4, data_sha256="changed")
-    assert current([*old, other, moved]) == [other, moved]
+    assert current([*old, other, moved]) == [moved, other]
+
+
+def test_cells_without_digests_count_where_they_agree_with_newer_ones():
+    plain = {"settings_sha256": "", "data_sha256": ""}
+    old = [_cell(seed=seed, **plain) for seed in range(5)]
+    assert current([*old, _cell(seed=1)]) == [old[0], _cell(seed=1), *old[2:]]
+    assert current([*old, _cell(seed=1, f1=0.4)]) == [_cell(seed=1, f1=0.4)]
+    assert current([*old, _cell(seed=7)]) == [_cell(seed=7)], "no split in common proves nothing"
+    assert current([_cell(seed=1), *old]) == [old[0], old[1], *old[2:]]
 
 
 def test_a_failed_cell_is_tried_again_and_its_success_counts():
