@@ -59,7 +59,7 @@ def critical_differences(
     axis.spines[:].set_visible(False)
     axis.xaxis.set_visible(False)
     axis.hlines(0, low, high, color=ACCENT)
-    ticks = np.unique(np.linspace(low, high, min(len(labels), 9)).round())
+    ticks = np.arange(low, high + 1, max(1, round((high - low) / 8)))
     axis.vlines(ticks, -0.07, 0, color=ACCENT)
     for tick in ticks:
         axis.text(tick, -0.12, f"{tick:.0f}", ha="center", va="bottom", fontsize=9)
