@@ -299,7 +299,9 @@ def _simple_detectors(case: Case) -> Iterator[GateResult]:
         if found.interval.high < -margin:
             beaten.append(rival)
         mine, best = found.first, max(best, found.second)
-    verdict = f"beaten by {', '.join(beaten)}; " if beaten else ""
+    verdict = ""
+    if beaten:
+        verdict = f"beaten by {', '.join(beaten)} (train it with --detector {beaten[0]}); "
     yield result(
         name,
         not beaten,

@@ -41,7 +41,8 @@ def model_card(contract: Contract, config: TrainConfig, evidence: Evidence) -> s
     parts, fitted, evaluated = evidence.split, evidence.fit, evidence.evaluate
     threshold = evidence.calibrate.threshold
     lines = [
-        f"## {contract.title or contract.name}",
+        # MLflow's list of versions shows the first line only, and that as plain text.
+        f"{contract.title or contract.name}: {config.detector.name}, {evaluated.summary()}",
         "",
         f"Detector **{config.detector.name}**, preset **{config.detector.preset}**, "
         f"seed {config.seed}, {fitted.summary()}.",
@@ -110,8 +111,8 @@ def _lines(result: TrainResult) -> Iterable[str]:
     )
     last = ", ".join(f"{k} {v:.4g}" for k, v in fitted.last_epoch.items() if "/" not in k)
     yield (
-        f"Training   {fitted.epochs} epochs on {fitted.device} in {fitted.seconds:.1f} s"
-        + (f"; last epoch: {last}" if last else "")
+        f"Training   {f'{fitted.epochs} epochs' if fitted.epochs else 'fitted'} on {fitted.device} "
+        f"in {fitted.seconds:.1f} s" + (f"; last epoch: {last}" if last else "")
     )
     yield f"Threshold  {threshold.value:.6g}, {threshold.method}"
     if found.calibrate.deployable:
@@ -122,7 +123,12 @@ def _lines(result: TrainResult) -> Iterable[str]:
     if threshold.note:
         yield f"           {threshold.note}"
     yield ""
-    yield f"Test rows  as deployed (calibrated threshold){'':10}95 % interval"
+    how = (
+        "as deployed (calibrated threshold)"
+        if found.calibrate.deployable
+        else "threshold by the test rows' labels"
+    )
+    yield f"Test rows  {how:<44}95 % interval"
     for name, value, interval in _figures(evaluated):
         yield f"           {name:<22} {value:>8}   {interval}"
     if evaluated.deployment.not_reported:
