@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,10 @@ FILE = "checkpoint.safetensors"
 FORMAT = "1"
 
 Arrays = dict[str, NDArray[np.generic]]
+
+
+class TrainingStopped(Exception):
+    """The training was asked to stop; its checkpoint holds everything that was trained."""
 
 
 class CheckpointMismatch(ValueError):
@@ -52,11 +56,14 @@ class Checkpointing:
         every_seconds: time between two checkpoints; 0 for one after every piece of work.
         data_digest: digest of the training data, if the caller has one; the digest of the scaled
             rows is compared in any case.
+        stop: asked after every piece of work; once it says yes, a checkpoint is written and
+            `TrainingStopped` raised.
     """
 
     folder: Path
     every_seconds: float = 30.0
     data_digest: str = ""
+    stop: Callable[[], bool] = lambda: False
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -95,15 +102,20 @@ class CheckpointStore:
     def __init__(self, place: Checkpointing, identity: Mapping[str, Any]) -> None:
         self._path = Path(place.folder) / FILE
         self._every = place.every_seconds
+        self._stop = place.stop
         self._identity = json.loads(json.dumps({**identity, "data_digest": place.data_digest}))
         self._written = time.monotonic()
 
     def due(self) -> bool:
-        """Whether the interval has passed since the last checkpoint."""
-        return time.monotonic() - self._written >= self._every
+        """Whether the interval has passed since the last checkpoint, or the training has to stop."""
+        return self._stop() or time.monotonic() - self._written >= self._every
 
     def write(self, arrays: Arrays, values: Mapping[str, Any]) -> None:
-        """Replace the checkpoint."""
+        """Replace the checkpoint.
+
+        Raises:
+            TrainingStopped: It is written, and the training has to stop.
+        """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         header = {
             "format": FORMAT,
@@ -113,6 +125,8 @@ class CheckpointStore:
         contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
         write_atomically(self._path, save(contiguous, metadata=header))
         self._written = time.monotonic()
+        if self._stop():
+            raise TrainingStopped(f"stopped; {self._path} holds what was trained")
 
     def read(self) -> tuple[Arrays, dict[str, Any]] | None:
         """The checkpoint, or None when there is none.

@@ -15,8 +15,25 @@ from typing import Annotated
 import typer
 
 from flows import benchmark_command, operations
-from flows.errors import EXIT_DEFECT, EXIT_NO, UsageError, Verdict, exit_code
-from flows.terminal import Debug, Download, Json, ManyValues, Quiet, prepare, print_json
+from flows.errors import (
+    EXIT_DEFECT,
+    EXIT_INTERRUPTED,
+    EXIT_NO,
+    EXIT_TERMINATED,
+    UsageError,
+    Verdict,
+    exit_code,
+)
+from flows.terminal import (
+    Debug,
+    Download,
+    Json,
+    ManyValues,
+    Quiet,
+    prepare,
+    print_json,
+    terminable,
+)
 
 app = typer.Typer(
     name="dagmm",
@@ -291,6 +308,37 @@ app.command(cls=ManyValues)(benchmark_command.benchmark)
 
 
 @app.command()
+def monitor(
+    name: Name = "dagmm-wdbc",
+    data: Annotated[
+        str | None, typer.Option("--data", help="Window of raw rows; they are scored now.")
+    ] = None,
+    scored: Annotated[
+        str | None, typer.Option("--scored", help="Or a result of `dagmm score`: energies only.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, e.g. level=0.001.")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare a window of rows with what the production model was trained on; exit 1 on drift."""
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    from flows.drift_record import monitor as work
+    from flows.drift_verdict import policy_from
+
+    policy = policy_from(assignments or [])
+    checked = work(name, settings, data=data, scored=scored, policy=policy)
+    if as_json:
+        print_json(checked.document())
+    else:
+        typer.echo(checked.text())
+    if checked.report.drifted:
+        raise typer.Exit(EXIT_NO)
+
+
+@app.command()
 def deploy(
     file: DeploymentFile = None, as_json: Json = False, debug: Debug = False, quiet: Quiet = False
 ) -> None:
@@ -326,11 +374,16 @@ def ui(debug: Debug = False, quiet: Quiet = False) -> None:
 
 def main() -> None:
     """Entry point: one readable message for any error, and an exit code that means something."""
+    with terminable() as terminated:
+        _run(terminated)
+
+
+def _run(terminated: list[int]) -> None:
     try:
         sys.exit(app(standalone_mode=False))  # the code of typer.Exit, or None
     except (typer.Abort, KeyboardInterrupt):
         typer.echo("interrupted; the same command goes on where it stopped", err=True)
-        sys.exit(130)
+        sys.exit(EXIT_TERMINATED if terminated else EXIT_INTERRUPTED)
     except Exception as error:  # the one place where every error becomes a message
         if hasattr(error, "format_message"):  # click's own usage errors
             typer.echo(f"Error: {error.format_message()}", err=True)

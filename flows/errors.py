@@ -9,6 +9,7 @@ EXIT_NO = 1
 EXIT_USAGE = 2
 EXIT_UNREACHABLE = 3
 EXIT_DEFECT = 70
+EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143  # as shells report SIGINT and SIGTERM
 
 
 class UsageError(ValueError):
@@ -27,7 +28,7 @@ def exit_code(error: BaseException) -> int:
     """Exit code of the public command for an error that ended it."""
     if isinstance(error, Verdict):
         return EXIT_NO
-    if isinstance(error, ConnectionError):
+    if isinstance(error, ConnectionError) or _is_mlflow_trouble(error):
         return EXIT_UNREACHABLE
     if isinstance(error, ValueError | FileNotFoundError | PermissionError | NotADirectoryError):
         return EXIT_USAGE
@@ -40,7 +41,11 @@ def is_transient(error: BaseException) -> bool:
         return False
     if isinstance(error, OSError | sqlite3.OperationalError):
         return True
-    # MLflow wraps HTTP and database trouble in its own exception; it is imported by then.
+    return _is_mlflow_trouble(error)
+
+
+def _is_mlflow_trouble(error: BaseException) -> bool:
+    """Whether MLflow wrapped HTTP or database trouble in its own exception, by then imported."""
     return type(error).__name__ == "MlflowException" and getattr(error, "error_code", "") in {
         "TEMPORARILY_UNAVAILABLE",
         "INTERNAL_ERROR",

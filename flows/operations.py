@@ -11,13 +11,12 @@ from typing import Annotated
 import typer
 
 from flows.errors import EXIT_UNREACHABLE
+from flows.terminal import Debug, Json
 
 app = typer.Typer(
     help="The team set-up: PostgreSQL, MLflow, Prefect and a worker as plain processes.",
     no_args_is_help=True,
 )
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 
 @app.command()

@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from data_checks.contract import Contract
 from flows import summary, tracking
 from flows.config import TrainConfig
+from flows.epochs import EpochLogger
 from flows.errors import Verdict, is_transient
 from flows.records import (
     CalibrateRecord,
@@ -138,7 +139,7 @@ def fit(
     client = tracking.connect(settings)
 
     def tracked() -> FitRecord:
-        logger = tracking.EpochLogger(client, run_id)
+        logger = EpochLogger(client, run_id)
         with ExitStack() as stack:
             monitor = SystemMetricsMonitor(
                 run_id,

@@ -1,9 +1,12 @@
-"""What all commands share: options, a quiet environment, JSON on stdout, list options."""
+"""What all commands share: options, a quiet environment, JSON on stdout, list options, SIGTERM."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -54,3 +57,23 @@ def prepare(*, as_json: bool, debug: bool, quiet: bool) -> Any:
 def print_json(document: Any) -> None:
     """One JSON document on stdout."""
     typer.echo(json.dumps(document, indent=2))
+
+
+@contextmanager
+def terminable() -> Iterator[list[int]]:
+    """Have SIGTERM end what Ctrl-C ends, so that what is open is closed on the way out.
+
+    Yields:
+        The signals that came.
+    """
+    came: list[int] = []
+
+    def end(number: int, _frame: object) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from flows.errors import ServiceUnreachable, is_transient
+from flows.errors import ServiceUnreachable
 from flows.settings import Settings
 from flows.workspace import RunFolder, sha256_of
 
@@ -28,14 +28,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from mlflow.data.dataset import Dataset
 
-    from dagmm_model.detector import EpochLike
     from data_checks.contract import Contract
     from flows.config import TrainConfig
 
-MAX_LOGGED_EPOCHS = 1000
-FLUSH_SECONDS = 2.0
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 """Makes the MLflow pages open on runs and charts instead of on chat traces."""
+ERROR = "dagmm.error"
+"""Tag of a run that ended with an error; removed when it is resumed."""
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -98,9 +97,11 @@ def ensure_run(
     experiment = experiment_id(client, settings, f"dagmm-{contract.name}")
     found = client.search_runs([experiment], f"tags.`dagmm.run` = '{run.token}'", max_results=1)
     if found:
-        run_id = found[0].info.run_id
-        client.update_run(run_id, status="RUNNING")
-        return run_id
+        before = found[0]
+        client.update_run(before.info.run_id, status="RUNNING")
+        if ERROR in before.data.tags:
+            client.delete_tag(before.info.run_id, ERROR)
+        return before.info.run_id
     commit, dirty = git_state()
     tags = {
         "dagmm.run": run.token,
@@ -129,10 +130,13 @@ def ending(client: MlflowClient, run_id: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        set_tags(client, run_id, {"dagmm.error": f"{type(error).__name__}: {error}"[:5000]})
-        client.set_terminated(
-            run_id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-        )
+        stopped = not isinstance(error, Exception)  # Ctrl-C, SIGTERM, a cancellation
+        try:
+            set_tags(client, run_id, {ERROR: f"{type(error).__name__}: {error}"[:5000]})
+            client.set_terminated(run_id, "KILLED" if stopped else "FAILED")
+        except (MlflowException, OSError) as away:
+            # What ended the run matters more than that it could not be noted.
+            error.add_note(f"MLflow could not be told of it: {away}")
         raise
     client.set_terminated(run_id)
 
@@ -178,70 +182,6 @@ def log_dataset(client: MlflowClient, run_id: str, dataset: Dataset, context: st
     entity = dataset._to_mlflow_entity()
     tag = InputTag("mlflow.data.context", context)
     client.log_inputs(run_id, [DatasetInput(dataset=entity, tags=[tag])])
-
-
-class EpochLogger:
-    """Observer that logs every epoch's terms, in batches, without slowing the training.
-
-    Runs beyond `MAX_LOGGED_EPOCHS` epochs are thinned evenly. While the tracking server is away
-    the records wait in memory and are sent when it is back; `complete` at the end raises if it
-    still is not.
-    """
-
-    def __init__(self, client: MlflowClient, run_id: str) -> None:
-        self._client, self._run_id = client, run_id
-        self._waiting: list[Metric] = []
-        self._sent_at = time.monotonic()
-
-    def __call__(self, epoch: EpochLike) -> None:
-        """Take one epoch."""
-        if not _is_logged(epoch):
-            return
-        self._take(epoch)
-        if time.monotonic() - self._sent_at >= FLUSH_SECONDS:
-            try:
-                self.flush()
-            except (MlflowException, OSError) as error:
-                if not is_transient(error):
-                    raise
-                self._sent_at = time.monotonic()
-
-    def complete(self, history: Sequence[EpochLike]) -> None:
-        """Send what waits, and what an interrupted attempt trained but never sent."""
-        self.flush()
-        # Terms may come and go with the phases of a training; an epoch's first one tells.
-        names = {_metric(next(iter(epoch.terms))) for epoch in history}
-        sent = {
-            m.step for name in names for m in self._client.get_metric_history(self._run_id, name)
-        }
-        for epoch in history:
-            if _is_logged(epoch) and epoch.epoch not in sent:
-                self._take(epoch)
-        self.flush()
-
-    def _take(self, epoch: EpochLike) -> None:
-        now = int(time.time() * 1000)
-        self._waiting += [
-            Metric(_metric(term), float(value), now, epoch.epoch)
-            for term, value in epoch.terms.items()
-        ]
-
-    def flush(self) -> None:
-        """Send what waits; whatever could not be sent stays waiting."""
-        while self._waiting:
-            self._client.log_batch(self._run_id, metrics=self._waiting[:1000])
-            del self._waiting[:1000]
-        self._sent_at = time.monotonic()
-
-
-def _metric(term: str) -> str:
-    """Name of a term in MLflow: it is a loss unless it says what else it is."""
-    return term if "/" in term else f"loss/{term}"
-
-
-def _is_logged(epoch: EpochLike) -> bool:
-    stride = -(-epoch.epochs // MAX_LOGGED_EPOCHS)
-    return (epoch.epoch - 1) % stride == 0 or epoch.epoch == epoch.epochs
 
 
 @cache

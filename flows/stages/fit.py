@@ -17,6 +17,7 @@ from flows.config import TrainConfig
 from flows.features import as_frame, encoder_for, read_rows
 from flows.records import FitRecord, SplitRecord, ValidateRecord
 from flows.stages.split import positions
+from flows.stopping import held_back
 from flows.workspace import RunFolder, sha256_of, write_atomic
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def fit(
     matrix = encoder.encode(as_frame(table))
     del table
     detector = make_detector(config)
-    with progress.bar("epochs") as show:
+    with progress.bar("epochs") as show, held_back() as stop:
 
         def on_epoch(epoch: Any) -> None:
             show(epoch.epoch, epoch.epochs, f"loss {next(iter(epoch.terms.values())):.4g}")
@@ -61,7 +62,7 @@ def fit(
             matrix,
             observers=(on_epoch, *observers),
             checkpoint=Checkpointing(
-                run.path / "checkpoints", checkpoint_seconds, parts.train_sha256
+                run.path / "checkpoints", checkpoint_seconds, parts.train_sha256, stop
             ),
         )
     folder = run.path / "detector"

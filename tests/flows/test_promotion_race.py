@@ -8,6 +8,7 @@ from flows import audit, registry, tracking
 from flows.settings import Settings
 from tests.flows import promotion_store as made
 from tests.flows.conftest import production
+from tests.flows.forked import processes
 
 PROCESSES = 8
 
@@ -50,9 +51,9 @@ def test_one_winner_at_a_time_and_the_audit_is_the_alias_history(
         folder.mkdir()
         versions.append(made.register(client, parts, folder))
     made.watch_alias(uri)
-    barrier, results = made.processes.Barrier(PROCESSES), made.processes.Queue()
+    barrier, results = processes.Barrier(PROCESSES), processes.Queue()
     workers = [
-        made.processes.Process(
+        processes.Process(
             target=made.promote_when,
             # Every round each process promotes another version.
             args=(

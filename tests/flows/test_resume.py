@@ -1,6 +1,8 @@
-"""kill -9, then the same command: it goes on where it stopped and ends with one version."""
+"""kill -9 anywhere, then the same command: it goes on where it stopped, to one version."""
 
 import json
+import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -8,81 +10,141 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
+from flows import audit
+from tests.flows import forked
 from tests.flows.conftest import production
 
-SLOW_ENOUGH = (
-    "--set", "detector.settings.epochs=400",
+EPOCHS = 150
+TRAIN = (
+    "train", "wdbc", "--json",
+    "--set", f"detector.settings.epochs={EPOCHS}",
     "--set", "detector.settings.members=1",
     "--set", "promotion.serving_check=false",
 )  # fmt: skip
+STAGES = ("ingest", "validate", "split", "fit", "calibrate", "evaluate", "register", "promote")
+DEATHS = [(stage, point) for stage in STAGES for point in ("start", "middle", "end")]
+QUICK = [("fit", "middle"), ("register", "end")]
 
 
 def _runs(home: Path) -> list[Path]:
     return sorted((home / "workspace" / "runs").glob("*"))
 
 
-def _kill_when(process, ready, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not ready():
-        assert process.poll() is None, process.communicate()[1][-2000:]
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-
-
-@pytest.fixture
-def uninterrupted(dagmm):
-    """The same training without a kill, in the same store under another name."""
-    outcome = dagmm("train", "wdbc", *SLOW_ENOUGH, "--set", "model_name=undisturbed", "--json")
-    assert outcome.code == 0, outcome.err
-    return outcome.json
-
-
-def _parameters(result) -> dict:
+def _parameters(result: dict) -> dict:
     return load_file(Path(result["evidence"]["fit"]["detector"]) / "detector.safetensors")
 
 
+@pytest.fixture
+def train(home, prefect_server, tmp_path):
+    """Starts the command in a process of its own; how it ends is told by `finish`."""
+
+    def start(**death):
+        environment = {**os.environ, "DAGMM_CHECKPOINT_SECONDS": "0"}
+        return forked.start(TRAIN, environment, tmp_path / "output.json", **death)
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prefect_server, empty_store, tmp_path_factory):
+    """The same training, never killed; and what its stages take."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    home = folder / "mlruns"
+    home.mkdir()
+    shutil.copy(empty_store, home / "mlflow.db")
+    environment = {**os.environ, "DAGMM_HOME": str(home), "DAGMM_CHECKPOINT_SECONDS": "0"}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    output = folder / "output.json"
+    result = forked.finish(forked.start(TRAIN, environment, output), output)
+    (run,) = _runs(home)
+    seconds = {name: json.loads((run / f"{name}.json").read_text())["seconds"] for name in STAGES}
+    return _parameters(result), seconds
+
+
 @pytest.mark.parametrize(
-    "stage",
+    ("stage", "point"),
     [
-        "fit",
-        pytest.param("calibrate", marks=pytest.mark.slow),
-        pytest.param("evaluate", marks=pytest.mark.slow),
-        pytest.param("register", marks=pytest.mark.slow),
+        pytest.param(*death, marks=() if death in QUICK else pytest.mark.slow)
+        for death in [*DEATHS, ("promote", "recorded")]
     ],
 )
-def test_killed_in_a_stage_and_resumed(dagmm, dagmm_process, uninterrupted, home, registry, stage):
-    before = set(_runs(home))
-    process = dagmm_process("train", "wdbc", *SLOW_ENOUGH, DAGMM_CHECKPOINT_SECONDS="0")
-    records = ("ingest", "validate", "split", "fit", "calibrate", "evaluate", "register")
-    previous = records[records.index(stage) - 1]
+def test_killed_anywhere_and_resumed(train, undisturbed, home, registry, tmp_path, stage, point):
+    parameters, seconds = undisturbed
+    killed = train(stage=stage, point=point, seconds=seconds[stage])
+    killed.join(300)
+    assert killed.exitcode == -signal.SIGKILL
+    (run,) = _runs(home)
+    assert (run / f"{stage}.json").exists() == (point == "recorded")
+    assert not (run / "finished").exists()
 
-    def reached() -> bool:
-        new = set(_runs(home)) - before
-        return any((folder / f"{previous}.json").exists() for folder in new) and (
-            stage != "fit" or any(list((folder / "checkpoints").glob("*.*")) for folder in new)
-        )
+    resumed = forked.finish(train(), tmp_path / "output.json")
+    assert _runs(home) == [run], "a second folder: the run was not resumed"
+    ours = _parameters(resumed)
+    assert parameters.keys() == ours.keys()
+    assert all((parameters[name] == ours[name]).all() for name in parameters)
 
-    _kill_when(process, reached)
-    assert len(set(_runs(home)) - before) == 1
-
-    resumed = dagmm("train", "wdbc", *SLOW_ENOUGH, "--json")
-    assert resumed.code == 0, resumed.err
-    assert len(set(_runs(home)) - before) == 1, "a second folder: the run was not resumed"
-    theirs, ours = _parameters(uninterrupted), _parameters(resumed.json)
-    assert theirs.keys() == ours.keys()
-    assert all((theirs[name] == ours[name]).all() for name in theirs)
-
-    versions = registry.search_model_versions("name='dagmm-wdbc'")
-    assert len(versions) == 1
+    assert len(registry.search_model_versions("name='dagmm-wdbc'")) == 1
     assert production(registry) == 1
+    switches = audit.switches(audit.history(registry, "dagmm-wdbc"))
+    assert [(move.version, move.complete) for move in switches] == [(1, True)]
     experiment = registry.get_experiment_by_name("dagmm-wdbc").experiment_id
-    runs = registry.search_runs([experiment], "tags.`dagmm.dataset` = 'wdbc'")
-    assert len(runs) == 2  # the undisturbed one and the resumed one
-    assert {run.info.status for run in runs} == {"FINISHED"}
-    history = registry.get_metric_history(resumed.json["registration"]["run_id"], "loss/total")
-    assert sorted({metric.step for metric in history}) == list(range(1, 401))
+    (tracked,) = registry.search_runs([experiment])
+    assert tracked.info.status == "FINISHED"
+    assert "dagmm.error" not in tracked.data.tags
+    history = registry.get_metric_history(tracked.info.run_id, "loss/total")
+    assert sorted(metric.step for metric in history) == list(range(1, EPOCHS + 1))
+
+
+@pytest.mark.slow
+def test_sigterm_in_training_leaves_a_checkpoint_and_is_resumed(
+    train, undisturbed, dagmm_process, home, registry, tmp_path
+):
+    parameters, _ = undisturbed
+    # Checkpoints far apart: the one that is found is the one that the signal asked for.
+    process = dagmm_process(*TRAIN, DAGMM_CHECKPOINT_SECONDS="3600", DAGMM_PROGRESS="off")
+    deadline = time.monotonic() + 120
+    while not any((run / "split.json").exists() for run in _runs(home)):
+        assert process.poll() is None, process.communicate()[1][-2000:]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    experiment = registry.get_experiment_by_name("dagmm-wdbc").experiment_id
+    while not registry.search_runs([experiment])[0].data.metrics.get("loss/total"):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143, said
+    assert "the same command goes on" in said
+    assert "Traceback" not in said
+    (run,) = _runs(home)
+    assert list((run / "checkpoints").iterdir())
+    assert not (run / "fit.json").exists()
+    (tracked,) = registry.search_runs([experiment])
+    assert tracked.info.status == "KILLED"
+
+    resumed = forked.finish(train(), tmp_path / "output.json")
+    ours = _parameters(resumed)
+    assert all((parameters[name] == ours[name]).all() for name in parameters)
+    (tracked,) = registry.search_runs([experiment])
+    assert tracked.info.status == "FINISHED"
+    assert production(registry) == 1
+
+
+@pytest.mark.slow
+def test_two_trainings_of_the_same_data_at_once_do_not_touch_each_other(
+    home, prefect_server, registry, undisturbed, tmp_path
+):
+    outputs = [tmp_path / f"{number}.json" for number in range(2)]
+    both = [forked.start(TRAIN, os.environ, output) for output in outputs]
+    results = [forked.finish(*pair) for pair in zip(both, outputs, strict=True)]
+    assert len(_runs(home)) == 2
+    assert sorted(r["registration"]["version"] for r in results) == [1, 2]
+    assert len({r["registration"]["run_id"] for r in results}) == 2
+    for result in results:
+        ours = _parameters(result)
+        assert all((undisturbed[0][name] == ours[name]).all() for name in ours)
+    decisions = audit.history(registry, "dagmm-wdbc")
+    assert all(decision.complete for decision in decisions)
+    assert production(registry) == audit.switches(decisions)[-1].version
 
 
 @pytest.mark.slow

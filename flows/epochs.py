@@ -1,0 +1,113 @@
+"""Every epoch's terms on their way to MLflow, while the training goes on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mlflow.entities import Metric
+from mlflow.tracking import MlflowClient
+
+from flows.errors import is_transient
+
+if TYPE_CHECKING:
+    from dagmm_model.detector import EpochLike
+
+MAX_LOGGED_EPOCHS = 1000
+FLUSH_SECONDS = 2.0
+BATCH = 1000
+"""Most metrics in one request; MLflow's limit."""
+
+
+class EpochLogger:
+    """Observer that logs every epoch's terms once, in batches, from a thread of its own.
+
+    Runs beyond `MAX_LOGGED_EPOCHS` epochs are thinned evenly. While the tracking server is away
+    the training goes on and the records wait in memory; `complete` at the end raises if it still
+    is away then. What an interrupted attempt has sent is not sent again.
+    """
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        self._client, self._run_id = client, run_id
+        self._waiting: list[list[Metric]] = []
+        self._taken = self._sent_before()
+        self._sent_at = time.monotonic()
+        self._sending: threading.Thread | None = None
+        self._error: Exception | None = None
+
+    def __call__(self, epoch: EpochLike) -> None:
+        """Take one epoch."""
+        self._take(epoch)
+        if self._error is not None:
+            raise self._error
+        busy = self._sending is not None and self._sending.is_alive()
+        if not busy and time.monotonic() - self._sent_at >= FLUSH_SECONDS:
+            # Not an executor: its threads would keep a stopped process waiting for the server.
+            self._sending = threading.Thread(target=self._try_to_send, daemon=True)
+            self._sending.start()
+
+    def complete(self, history: Sequence[EpochLike]) -> None:
+        """Send what waits, and what an interrupted attempt trained but never sent."""
+        if self._sending is not None:
+            self._sending.join()
+        if self._error is not None:
+            raise self._error
+        for epoch in history:
+            self._take(epoch)
+        self._send()
+
+    def _sent_before(self) -> set[int]:
+        names = [
+            name
+            for name in self._client.get_run(self._run_id).data.metrics
+            if name.startswith("loss/")
+        ]
+        return {
+            metric.step
+            for name in names
+            for metric in self._client.get_metric_history(self._run_id, name)
+        }
+
+    def _take(self, epoch: EpochLike) -> None:
+        if epoch.epoch in self._taken or not _is_logged(epoch):
+            return
+        self._taken.add(epoch.epoch)
+        now = int(time.time() * 1000)
+        self._waiting.append(
+            [
+                Metric(_metric(term), float(value), now, epoch.epoch)
+                for term, value in epoch.terms.items()
+            ]
+        )
+
+    def _try_to_send(self) -> None:
+        try:
+            self._send()
+        except Exception as error:  # raised where the training can see it
+            if not is_transient(error):
+                self._error = error
+        self._sent_at = time.monotonic()
+
+    def _send(self) -> None:
+        """Send what waits, whole epochs only; what could not be sent stays waiting."""
+        while self._waiting:
+            batch, epochs = [], 0
+            for metrics in tuple(self._waiting):
+                if epochs and len(batch) + len(metrics) > BATCH:
+                    break
+                batch += metrics
+                epochs += 1
+            self._client.log_batch(self._run_id, metrics=batch)
+            del self._waiting[:epochs]
+
+
+def _metric(term: str) -> str:
+    """Name of a term in MLflow: it is a loss unless it says what else it is."""
+    return term if "/" in term else f"loss/{term}"
+
+
+def _is_logged(epoch: EpochLike) -> bool:
+    stride = -(-epoch.epochs // MAX_LOGGED_EPOCHS)
+    return (epoch.epoch - 1) % stride == 0 or epoch.epoch == epoch.epochs

@@ -1,0 +1,88 @@
+"""Commands in processes of their own that have imported everything already.
+
+For tests of what happens between processes: starting an interpreter costs them ten seconds each.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(
+    ["tests.flows.promotion_store", "flows.training", "dagmm_model.estimator", "mlflow.pyfunc"]
+    + ["great_expectations", "sklearn.metrics", "pandas", "matplotlib.pyplot"]
+)
+
+
+def start(arguments: Sequence[str], environment: Mapping[str, str], output: Path, **death: object):
+    """Start `dagmm ARGUMENTS`, stdout to a file; with `death` it dies on the way: see `die_in`."""
+    process = processes.Process(
+        target=_command, args=(list(arguments), dict(environment), str(output), death)
+    )
+    process.start()
+    return process
+
+
+def finish(process: BaseProcess, output: Path) -> dict:
+    """Wait for a command that has to succeed; the JSON document that it printed."""
+    process.join(600)
+    assert process.exitcode == 0, f"exit code {process.exitcode}: {output.read_text()[-3000:]}"
+    return json.loads(output.read_text())
+
+
+def _command(
+    arguments: list[str], environment: dict[str, str], output: str, death: dict[str, object]
+) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(file, 1)
+    from flows import cli
+
+    sys.argv = ["dagmm", *arguments]
+    if death:
+        die_in(**death)
+    cli.main()
+
+
+def die_in(stage: str, point: str, seconds: float) -> None:
+    """Have this process killed with signal 9 in a stage of the training.
+
+    Args:
+        stage: Name of the stage.
+        point: `start`, before anything of it was done; `middle`, after half the time that it takes;
+            `end`, when all was done and only its record is missing; `recorded`, right after that.
+        seconds: How long the stage takes.
+    """
+    from flows import tasks, workspace
+
+    real_stage, real_write = tasks.run_stage, workspace.write_atomic
+
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def run_stage(run, name, kind, work):
+        if name == stage and point == "start":
+            die()
+        if name == stage and point == "middle":
+            threading.Thread(target=lambda: (time.sleep(seconds / 2), die()), daemon=True).start()
+        return real_stage(run, name, kind, work)
+
+    def write_atomic(path: Path, text: str) -> None:
+        if path.name != f"{stage}.json":
+            return real_write(path, text)
+        if point != "recorded":  # `middle` too: it was quicker than half its time of before
+            die()
+        real_write(path, text)
+        return die()
+
+    tasks.run_stage, workspace.write_atomic = run_stage, write_atomic
