@@ -6,7 +6,7 @@ place, then renames: a reader sees the whole table or none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -138,7 +138,7 @@ def locate(
 
 
 def read_batches(
-    contract: Contract, location: str, *, with_label: bool = True
+    contract: Contract, location: str, *, with_label: bool = True, also: Sequence[str] = ()
 ) -> Iterator[pa.RecordBatch]:
     """Raw batches of a source, as its reader found them.
 
@@ -147,13 +147,17 @@ def read_batches(
         location: from `locate`.
         with_label: True to train: all columns that the contract keeps, and the label, must be
             there. False to score: only the feature columns must be, and only they are read.
+        also: further columns to read when scoring.
 
     Raises:
         SourceError: the source cannot be read.
     """
     source, label = contract.source, contract.label
-    kept = contract.stored_columns if with_label else contract.feature_columns
-    wanted = [column.name for column in kept]
+    wanted = [
+        column.name
+        for column in contract.stored_columns
+        if with_label or column.is_feature or column.name in also
+    ]
     label_name = label.column if with_label and label is not None else None
     if label_name is not None:
         wanted.append(label_name)

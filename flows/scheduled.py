@@ -37,11 +37,13 @@ def score(
 def deployable(entrypoint: str) -> Any:
     """The flow behind an entry point of `prefect.yaml`."""
     from flows.benchmark import benchmark
+    from flows.monitoring import monitor
     from flows.training import train
 
     flows = {
         "flows/training.py:train": train,
         "flows/scheduled.py:score": score,
+        "flows/monitoring.py:monitor": monitor,
         "flows/benchmark.py:benchmark": benchmark,
     }
     return flows[entrypoint]

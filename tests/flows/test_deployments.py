@@ -28,16 +28,18 @@ def test_deploy_is_idempotent_and_sets_schedules_and_limits(dagmm, prefect_serve
         assert outcome.json["deployments"] == [
             "train/nightly",
             "score/hourly",
+            "monitor/daily",
             "benchmark/weekly",
         ]
     found = _api(prefect_server, "/deployments/filter", {})
     by_name = {item["name"]: item for item in found}
-    assert sorted(by_name) == ["hourly", "nightly", "weekly"]
+    assert sorted(by_name) == ["daily", "hourly", "nightly", "weekly"]
     nightly = by_name["nightly"]
     assert nightly["schedules"][0]["schedule"]["cron"] == "0 2 * * *"
     assert nightly["global_concurrency_limit"]["limit"] == 1
     assert nightly["parameters"]["config"]["dataset"] == "wdbc"
-    assert by_name["hourly"]["schedules"][0]["active"] is False
+    for name in ("hourly", "daily"):
+        assert by_name[name]["schedules"][0]["active"] is False
 
 
 def test_deploy_without_a_server_says_what_to_do(dagmm, monkeypatch):

@@ -1,0 +1,250 @@
+"""The page of one check: one file, which needs no network and no server."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dagmm_model.bundle import ScoringBundle
+from data_checks.contract import Drift
+from data_checks.drift import ColumnDrift, ColumnReference, DriftReference
+from flows.plots import ACCENT, ANOMALY, NORMAL
+
+if TYPE_CHECKING:
+    from flows.drift_verdict import DriftReport
+    from flows.drift_window import Window
+
+SHOWN = 20
+DETAILED = 6
+COLOURS = {"stable": "#2e7d4f", "warning": "#b7791f", "critical": "#b83232"}
+MARKS = {"stable": "✓ stable", "warning": "▲ warning", "critical": "● critical"}
+STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;color:#222;margin:2rem auto;max-width:1080px;padding:0 1rem}
+h1{font-size:1.5rem;margin:0 0 .2rem}h2{font-size:1.1rem;margin:2rem 0 .5rem}
+.banner{color:#fff;padding:.8rem 1.2rem;border-radius:8px;margin:1rem 0}
+.banner b{font-size:1.15rem}.banner ul{margin:.4rem 0 0;padding-left:1.2rem}
+table{border-collapse:collapse;width:100%}
+th,td{text-align:left;padding:.35rem .6rem;border-bottom:1px solid #e3e3e3;vertical-align:top}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.mark{white-space:nowrap;font-weight:600}.quiet{color:#666}img{max-width:100%;height:auto}
+"""
+
+
+@dataclass(frozen=True)
+class History:
+    """Figures of the checks so far: seconds since 1970 and value."""
+
+    alerts: Sequence[tuple[float, float]]
+    energy: Sequence[tuple[float, float]]
+    drifted: Sequence[tuple[float, float]]
+
+
+def render_page(
+    report: DriftReport,
+    window: Window,
+    bundle: ScoringBundle,
+    reference: DriftReference | None,
+    limits: Drift,
+    history: History,
+) -> str:
+    """HTML of a check."""
+    made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(report.time))
+    rows = int(report.figures["rows"])
+    trained = f", trained on {reference.rows:,} rows" if reference else ""
+    parts = [
+        f"<h1>Drift of {html.escape(report.model)}</h1>",
+        f'<div class="quiet">{made} · {rows:,} rows of {html.escape(report.source)}{trained}</div>',
+        _banner(report),
+        "<h2>The window as a whole</h2>",
+        _findings(report),
+    ]
+    if len(window.energies):
+        parts += ["<h2>Energies</h2>", _image(_energies(window, bundle), "energies")]
+    if len(history.alerts) > 1:
+        parts += ["<h2>Over time</h2>", _image(_over_time(history, report, limits), "history")]
+    if report.columns and reference is not None and window.counts is not None:
+        parts += [
+            "<h2>Columns</h2>",
+            '<p class="quiet">A column has drifted when the difference is more than chance, with '
+            "the level shared among all comparisons, and its index is beyond what the contract "
+            "tolerates. A green bar beyond a dotted line is chance in a window of this size.</p>",
+            _image(_ranking(report.columns, limits), "PSI of the columns"),
+        ]
+        moved = [c for c in report.columns if c.verdict != "stable"][:DETAILED]
+        if moved:
+            by_name = {column.name: column for column in reference.columns}
+            figure = _details([by_name[c.column] for c in moved], window)
+            parts += ["<h3>What moved</h3>", _image(figure, "distributions of moved columns")]
+        parts += [_columns(report.columns)]
+    elif not report.columns and rows and reference is None:
+        parts.append(
+            '<p class="quiet">Scores only: give raw rows with <code>--data</code> to compare the '
+            "features as well.</p>"
+        )
+    title = html.escape(f"{report.model}: {report.verdict}")
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>"
+    )
+
+
+def _banner(report: DriftReport) -> str:
+    colour = COLOURS.get(str(report.verdict), "#666")
+    said = {
+        "stable": "No drift: what differs is no more than chance, or too little to matter.",
+        "warning": "Drift: look at it before it grows.",
+        "critical": "Drift: the model sees other rows than it was trained on.",
+    }.get(str(report.verdict), f"Not judged: {report.verdict}.")
+    reasons = "".join(f"<li>{html.escape(reason)}</li>" for reason in report.reasons[:5])
+    more = len(report.reasons) - 5
+    if more > 0:
+        reasons += f"<li>and {more} more, below</li>"
+    listed = f"<ul>{reasons}</ul>" if reasons else ""
+    return f'<div class="banner" style="background:{colour}"><b>{said}</b>{listed}</div>'
+
+
+def _mark(verdict: str) -> str:
+    return f'<span class="mark" style="color:{COLOURS[verdict]}">{MARKS[verdict]}</span>'
+
+
+def _findings(report: DriftReport) -> str:
+    rows = "".join(
+        f"<tr><td>{_mark(each.verdict)}</td><td class=mark>{html.escape(each.name)}</td>"
+        f"<td>{html.escape(each.message)}</td></tr>"
+        for each in sorted(
+            report.findings, key=lambda each: list(COLOURS)[::-1].index(each.verdict)
+        )
+    )
+    return f"<table>{rows}</table>"
+
+
+def _columns(columns: Sequence[ColumnDrift]) -> str:
+    head = (
+        "<tr><th>Verdict</th><th>Column</th><th class=n>PSI</th><th class=n>p</th>"
+        "<th class=n>KS distance</th><th class=n>Missing</th><th class=n>in training</th>"
+        "<th class=n>Unseen level</th></tr>"
+    )
+    rows = "".join(
+        f"<tr><td>{_mark(c.verdict)}</td><td>{html.escape(c.column)}</td>"
+        f"<td class=n>{c.psi:.3f}</td><td class=n>{c.p_value:.2g}</td>"
+        f"<td class=n>{'–' if c.distance is None else f'{c.distance:.3f}'}</td>"
+        f"<td class=n>{c.missing_share:.1%}</td><td class=n>{c.reference_missing_share:.1%}</td>"
+        f"<td class=n>{c.unseen_share:.1%}</td></tr>"
+        for c in columns
+    )
+    return f"<table>{head}{rows}</table>"
+
+
+def _image(figure: Figure, what: str) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    text = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img alt="{html.escape(what)}" src="data:image/png;base64,{text}">'
+
+
+def _energies(window: Window, bundle: ScoringBundle) -> Figure:
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    axis = figure.subplots()
+    calm, now, threshold = bundle.calibration, window.energies, bundle.threshold.value
+    low = min(np.quantile(calm, 0.001), np.quantile(now, 0.001))
+    high = max(np.quantile(calm, 0.999), np.quantile(now, 0.99), threshold)
+    margin = 0.03 * (high - low) or 1.0
+    bins = np.linspace(low - margin, high + margin, 61)
+    for values, colour, label in (
+        (calm, NORMAL, f"held-out normal rows at training ({len(calm):,})"),
+        (now, ANOMALY, f"this window ({len(now):,})"),
+    ):
+        shares = np.full(len(values), 1 / len(values))
+        clipped = np.clip(values, bins[0], bins[-1])
+        axis.hist(clipped, bins, weights=shares, color=colour, alpha=0.55, label=label)
+    axis.axvline(threshold, color=ACCENT, linestyle="--", label=f"threshold {threshold:.3g}")
+    axis.set(xlabel="energy (the first and last bin hold everything beyond)", ylabel="share")
+    axis.legend(frameon=False)
+    axis.grid(alpha=0.2)
+    return figure
+
+
+def _ranking(columns: Sequence[ColumnDrift], limits: Drift) -> Figure:
+    shown = sorted(columns, key=lambda c: -c.psi)[:SHOWN][::-1]
+    figure = Figure(figsize=(10, 1.0 + 0.28 * len(shown)), layout="constrained")
+    axis = figure.subplots()
+    colours = [COLOURS[c.verdict] for c in shown]
+    axis.barh([c.column for c in shown], [c.psi for c in shown], color=colours)
+    for limit, name in ((limits.warning, "warning"), (limits.critical, "critical")):
+        axis.axvline(limit, color=COLOURS[name], linestyle=":", label=f"{name} above {limit:g}")
+    top = max([c.psi for c in shown] + [limits.critical * 1.2])
+    axis.set(xlabel="population stability index", xlim=(0, top * 1.05))
+    if top > 20 * limits.critical:
+        axis.set_xscale("symlog", linthresh=limits.critical)
+    if len(columns) > len(shown):
+        axis.set_title(f"the {len(shown)} largest of {len(columns)}", fontsize=10, loc="left")
+    axis.legend(frameon=False, loc="lower right")
+    axis.grid(axis="x", alpha=0.2)
+    return figure
+
+
+def _details(columns: Sequence[ColumnReference], window: Window) -> Figure:
+    assert window.counts is not None
+    high = -(-len(columns) // 2)
+    figure = Figure(figsize=(10, 3.1 * high), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(high, 2)).ravel()
+    for axis, column in zip(axes, columns, strict=False):
+        before, now = np.array(column.counts, float), np.asarray(window.counts[column.name], float)
+        names = _bin_names(column)
+        kept = np.flatnonzero((before + now) > 0)
+        if len(kept) > 14:
+            kept = np.sort(kept[np.argsort(-(before / before.sum() + now / now.sum())[kept])[:14]])
+        at = np.arange(len(kept))
+        axis.bar(at - 0.2, before[kept] / before.sum(), 0.4, color=NORMAL, label="training")
+        axis.bar(at + 0.2, now[kept] / now.sum(), 0.4, color=ANOMALY, label="window")
+        axis.set_xticks(at, [names[i] for i in kept], rotation=40, ha="right", fontsize=8)
+        axis.set_title(column.name, fontsize=10)
+        axis.set_ylabel("share of the rows", fontsize=8)
+        axis.grid(axis="y", alpha=0.2)
+    for axis in axes[len(columns) :]:
+        axis.axis("off")
+    axes[0].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _bin_names(column: ColumnReference) -> list[str]:
+    if column.levels:
+        names = list(column.levels)
+    else:
+        edges = [f"{edge:.4g}" for edge in column.edges]
+        names = ["all values"] if not edges else [
+            f"≤ {edges[0]}", *(f"to {edge}" for edge in edges[1:]), f"> {edges[-1]}"
+        ]  # fmt: skip
+    return [*names, "other level", "missing"]
+
+
+def _over_time(history: History, report: DriftReport, limits: Drift) -> Figure:
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _line(left, history.alerts, history.drifted, "alert rate")
+    if "alerts/calibrated" in report.figures:
+        left.axhline(report.figures["alerts/calibrated"], color=ACCENT, linestyle=":")
+    _line(right, history.energy, history.drifted, "PSI of the energies")
+    right.axhline(limits.warning, color=COLOURS["warning"], linestyle=":")
+    return figure
+
+
+def _line(axis: Any, values: Sequence[tuple[float, float]], drifted: Any, title: str) -> None:
+    times = [datetime.fromtimestamp(moment, UTC) for moment, _ in values]
+    found = dict(drifted)
+    axis.plot(times, [value for _, value in values], color=NORMAL, linewidth=1)
+    colours = [ANOMALY if found.get(moment) else NORMAL for moment, _ in values]
+    axis.scatter(times, [value for _, value in values], color=colours, s=22, zorder=3)
+    axis.set_title(f"{title} (red: drift found)", fontsize=10)
+    axis.set_ylim(bottom=0)
+    axis.tick_params(axis="x", rotation=30, labelsize=8)
+    axis.grid(alpha=0.2)

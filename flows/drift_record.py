@@ -1,0 +1,201 @@
+"""One check of a production model: window in, verdict out, figures and page to the tracking server.
+
+All checks of a model go to one MLflow run, a step each, so that they can be plotted over time.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from data_checks.drift import DriftReference
+from flows import evidence as bound
+from flows import registry, tracking
+from flows.drift_page import History, render_page
+from flows.drift_verdict import DriftReport, MonitorPolicy, judge_window
+from flows.drift_window import read_scored, read_window
+from flows.errors import UsageError
+from flows.scoring import load_version
+from flows.settings import Settings
+
+EXPERIMENT = "monitoring"
+RUN_TAG = "dagmm.monitored"
+PAGE = "latest.html"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A check that was written down.
+
+    Attributes:
+        report: Verdict and figures.
+        run_id: MLflow run of all checks of the model.
+        run_url: Its page.
+        page: The report's address in the run, ``artifacts`` path.
+        step: Number of the check.
+    """
+
+    report: DriftReport
+    run_id: str
+    run_url: str
+    page: str
+    step: int
+
+    def text(self) -> str:
+        """The lines that end `dagmm monitor`."""
+        report = self.report
+        lines = [
+            f"Model      {report.model}",
+            f"Window     {int(report.figures['rows']):,} rows of {report.source}",
+            f"Verdict    {report.verdict}",
+            *(f"           - {reason}" for reason in report.reasons),
+        ]
+        if not report.reasons:
+            lines += [f"           - {finding.message}" for finding in report.findings]
+        return "\n".join([*lines, f"Report     {self.page} of {self.run_url}"])
+
+    def document(self) -> dict[str, object]:
+        """JSON-able form."""
+        return {**asdict(self), "report": document(self.report)}
+
+
+def document(report: DriftReport) -> dict[str, object]:
+    """JSON-able form of a report."""
+    return {
+        **asdict(report),
+        "columns": [column.model_dump() for column in report.columns],
+        "drifted": report.drifted,
+        "reasons": list(report.reasons),
+    }
+
+
+def monitor(
+    name: str,
+    settings: Settings,
+    *,
+    data: str | None = None,
+    scored: str | None = None,
+    policy: MonitorPolicy | None = None,
+) -> Checked:
+    """Compare a window of rows with the training profile of the production version.
+
+    Args:
+        name: Registered model.
+        settings: Registry and data folder.
+        data: Raw rows, from any source of the contract; they are scored now.
+        scored: Or a result of `dagmm score`, in which case no feature can be compared.
+        policy: Level and tolerances.
+
+    Raises:
+        UsageError: There is no production version, it has no profile, or the window is no window.
+        SourceError: The rows cannot be read.
+    """
+    if (data is None) == (scored is None):
+        raise UsageError("name the window: either raw rows with --data or a result with --scored")
+    policy = policy or MonitorPolicy()
+    client = tracking.connect(settings)
+    number = registry.version_behind(client, name, registry.PRODUCTION)
+    if number is None:
+        raise UsageError(
+            f"{name!r} has no version in production; registered models: {registry.known(client)}"
+        )
+    version = registry.find_version(client, name, number)
+    resolved = f"models:/{name}/{number}"
+    bundle, contract = load_version(resolved, settings)
+    reference = None
+    if data is not None:
+        reference = _reference(client, version.run_id, resolved)
+        window = read_window(bundle, contract, reference, data, settings.data_dir)
+    else:
+        window = read_scored(Path(str(scored)), resolved)
+    created = version.creation_timestamp / 1000
+    report = judge_window(window, bundle, contract, reference, policy, resolved, created)
+    run_id = monitoring_run(client, settings, name)
+    step = _log(client, run_id, report)
+    with tempfile.TemporaryDirectory() as scratch:
+        history = read_history(client, run_id)
+        page = render_page(report, window, bundle, reference, contract.drift, history)
+        stamp = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime(report.time))
+        for file in (Path(scratch) / PAGE, Path(scratch) / f"{stamp}-{step}.html"):
+            file.write_text(page, encoding="utf-8")
+        client.log_artifacts(run_id, scratch, "reports")
+    client.log_dict(run_id, document(report), f"reports/{stamp}-{step}.json")
+    experiment = client.get_run(run_id).info.experiment_id
+    url = tracking.run_url(settings, experiment, run_id)
+    return Checked(report, run_id, url, f"reports/{stamp}-{step}.html", step)
+
+
+def _reference(client: MlflowClient, run_id: str, resolved: str) -> DriftReference:
+    """The training profile, as sealed with the version's evidence."""
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            path = client.download_artifacts(
+                run_id, f"{bound.EVALUATION}/{bound.REFERENCE}", scratch
+            )
+        except (OSError, MlflowException):
+            raise UsageError(
+                f"{resolved} was registered without a profile of its training rows: train it "
+                "again, or compare energies only, with --scored"
+            ) from None
+        return DriftReference.model_validate_json(Path(path).read_text(encoding="utf-8"))
+
+
+def monitoring_run(client: MlflowClient, settings: Settings, name: str) -> str:
+    """The one run of a model's checks; of two made at the same moment the older one counts."""
+    experiment = tracking.experiment_id(client, settings, EXPERIMENT)
+
+    def oldest() -> str | None:
+        found = client.search_runs(
+            [experiment], f"tags.`{RUN_TAG}` = '{name}'", order_by=["attributes.start_time ASC"]
+        )
+        return found[0].info.run_id if found else None
+
+    if (known := oldest()) is not None:
+        return known
+    mine = client.create_run(experiment, tags={RUN_TAG: name}, run_name=name).info.run_id
+    first = oldest() or mine
+    if first != mine:
+        client.delete_run(mine)
+    return first
+
+
+def _log(client: MlflowClient, run_id: str, report: DriftReport) -> int:
+    step = len(client.get_metric_history(run_id, "rows")) + 1
+    now = int(report.time * 1000)
+    version = float(report.model.rpartition("/")[2])
+    figures = {**report.figures, "version": version, "checks": float(step)}
+    metrics = [Metric(_metric_name(key), value, now, step) for key, value in figures.items()]
+    for start in range(0, len(metrics), 1000):
+        client.log_batch(run_id, metrics=metrics[start : start + 1000])
+    client.set_tag(run_id, "dagmm.verdict", str(report.verdict))
+    client.set_tag(
+        run_id,
+        "mlflow.note.content",
+        "\n".join([f"Last check: **{report.verdict}**", "", *(f"- {r}" for r in report.reasons)]),
+    )
+    client.set_terminated(run_id)
+    return step
+
+
+def _metric_name(name: str) -> str:
+    """MLflow takes letters, digits and _-./: and spaces in a metric's name."""
+    return "".join(mark if mark.isalnum() or mark in "_-./ :" else "_" for mark in name)
+
+
+def read_history(client: MlflowClient, run_id: str) -> History:
+    """What the page shows over time."""
+
+    def values(name: str) -> Sequence[tuple[float, float]]:
+        found = sorted(client.get_metric_history(run_id, name), key=lambda m: (m.step, m.timestamp))
+        return [(metric.timestamp / 1000, metric.value) for metric in found]
+
+    return History(
+        alerts=values("alerts/rate"), energy=values("energy/psi"), drifted=values("drifted")
+    )

@@ -1,0 +1,265 @@
+"""A window of rows against what the production model was trained on.
+
+Everything is compared at one level: the features, the energies and the alert rate share it, so
+that a window without drift raises an alarm no more often than `MonitorPolicy.level`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dagmm_model.bundle import ScoringBundle
+from data_checks.contract import Contract
+from data_checks.drift import (
+    LEVEL,
+    ColumnDrift,
+    DriftReference,
+    Verdict,
+    compare_columns,
+    holm,
+    population_stability,
+    severity,
+)
+from flows.drift_window import Window
+from flows.errors import UsageError
+
+ENERGY_BINS = 10
+
+
+class MonitorPolicy(BaseModel):
+    """When a window counts as drifted; the columns' tolerances are in the contract."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    level: float = Field(LEVEL, gt=0, lt=1, description="Chance of an alarm without any drift")
+    alert_factor: float = Field(
+        1.5, ge=1, description="How far the alert rate may be from the calibrated one, as a factor"
+    )
+    min_rows: int = Field(50, ge=1, description="Fewer rows are no window; said, and not judged")
+    max_rejected_share: float | None = Field(
+        None, ge=0, le=1, description="Rows that cannot be scored; the contract's quarantine share"
+    )
+    max_model_age_days: float = Field(90.0, gt=0, description="Older models are reported")
+    max_data_age_hours: float | None = Field(
+        None, gt=0, description="Oldest newest row, where the contract has a timestamp column"
+    )
+
+
+def policy_from(assignments: Sequence[str]) -> MonitorPolicy:
+    """A policy with some values replaced, `key=value` each.
+
+    Raises:
+        UsageError: An assignment is malformed, or its key or value cannot be used.
+    """
+    values = {}
+    for assignment in assignments:
+        key, separator, text = assignment.partition("=")
+        if not separator or not key:
+            raise UsageError(f"--set {assignment!r}: write it as key=value, e.g. level=0.001")
+        values[key] = yaml.safe_load(text)
+    try:
+        return MonitorPolicy.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        known = ", ".join(MonitorPolicy.model_fields)
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"--set {where}: {first['msg']}; keys: {known}") from None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One comparison that is not of a column."""
+
+    name: str
+    verdict: Verdict
+    message: str
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    """Verdict on a window.
+
+    Attributes:
+        model: Resolved version, ``models:/NAME/VERSION``.
+        source: Where the window came from.
+        time: Seconds since 1970.
+        verdict: The worst finding; `too few rows` where nothing was judged.
+        findings: Energies, alert rate, rejected rows, ages.
+        columns: The furthest moved first; empty where only scores are known.
+        figures: Everything measured, for the tracking server.
+    """
+
+    model: str
+    source: str
+    time: float
+    verdict: Verdict | str
+    findings: tuple[Finding, ...]
+    columns: tuple[ColumnDrift, ...]
+    figures: dict[str, float]
+
+    @property
+    def drifted(self) -> bool:
+        """Whether anything is not as it should be."""
+        return self.verdict in ("warning", "critical")
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What is not stable, in words."""
+        found = [each.message for each in self.findings if each.verdict != "stable"]
+        return (*found, *(c.message for c in self.columns if c.verdict != "stable"))
+
+
+def judge_window(
+    window: Window,
+    bundle: ScoringBundle,
+    contract: Contract,
+    reference: DriftReference | None,
+    policy: MonitorPolicy,
+    model: str,
+    created: float,
+) -> DriftReport:
+    """Compare a window with the training reference.
+
+    Args:
+        window: What was seen.
+        bundle: The model; its calibration energies are those of held-out normal rows.
+        contract: Its `drift` tolerances decide what matters.
+        reference: The training profile; None where only scores are known.
+        policy: Level and tolerances of everything else.
+        model: Resolved version.
+        created: When the version was registered, seconds since 1970.
+    """
+    from scipy.stats import binomtest, ks_2samp
+
+    now, rows = time.time(), len(window.energies)
+    total = rows + window.rejected
+    figures: dict[str, float] = {
+        "rows": float(rows),
+        "rejected_share": window.rejected / max(total, 1),
+        "model_age_days": (now - created) / 86_400,
+    }
+    if window.newest is not None:
+        figures["data_age_hours"] = (now - window.newest) / 3600
+    findings = list(_simple_findings(figures, contract, policy))
+    if rows < policy.min_rows:
+        worst = "too few rows" if not findings else _worst([each.verdict for each in findings])
+        told = f"{rows:,} scored rows, {policy.min_rows:,} needed: not compared"
+        note = Finding("rows", "stable", told)
+        return DriftReport(model, window.source, now, worst, (note, *findings), (), figures)
+    distance = ks_2samp(window.energies, bundle.calibration)
+    alerts = int((window.energies > bundle.threshold.value).sum())
+    interval = binomtest(alerts, rows).proportion_ci(1 - policy.level, "exact")
+    expected = bundle.threshold.guaranteed_rate
+    alarm_p = alert_p_value(alerts, rows, bundle.calibration, bundle.threshold.value)
+    others = [float(distance.pvalue), alarm_p]
+    p_values = list(others)
+    columns: tuple[ColumnDrift, ...] = ()
+    if reference is not None and window.counts is not None:
+        columns = compare_columns(
+            reference, window.counts, contract, level=policy.level, others=others
+        )
+        p_values += [column.p_value for column in columns]
+    real = holm(p_values, policy.level)
+    psi = population_stability(*energy_bins(bundle.calibration, window.energies))
+    figures |= {
+        "energy/psi": psi,
+        "energy/ks": float(distance.statistic),
+        "energy/median": float(np.median(window.energies)),
+        "alerts/rate": alerts / rows,
+        "alerts/low": float(interval.low),
+        "alerts/high": float(interval.high),
+        "alerts/calibrated": expected,
+    }
+    findings += [
+        Finding(
+            "energies",
+            severity(psi, contract.drift) if real[0] else "stable",
+            f"energies: PSI {psi:.3f} (tolerated {contract.drift.warning:g}), Kolmogorov-Smirnov "
+            f"distance {distance.statistic:.3f}, p = {distance.pvalue:.2g}",
+        ),
+        Finding(
+            "alert rate",
+            _alert_verdict(alerts / rows, expected, policy) if real[1] else "stable",
+            f"alert rate {alerts / rows:.2%} (exact {1 - policy.level:.0%} interval "
+            f"{interval.low:.2%} to {interval.high:.2%}), calibrated {expected:.2%}, tolerated "
+            f"factor {policy.alert_factor:g}, p = {alarm_p:.2g}",
+        ),
+    ]
+    for column in columns:
+        figures[f"psi/{column.column}"] = column.psi
+    if columns:
+        figures |= {
+            "unseen_share": max(column.unseen_share for column in columns),
+            "missing_share": max(column.missing_share for column in columns),
+        }
+    verdicts = [each.verdict for each in (*findings, *columns)]
+    figures["drifted_columns"] = float(sum(c.verdict != "stable" for c in columns))
+    figures["drifted"] = float(_worst(verdicts) != "stable")
+    return DriftReport(
+        model, window.source, now, _worst(verdicts), tuple(findings), columns, figures
+    )
+
+
+def _simple_findings(
+    figures: Mapping[str, float], contract: Contract, policy: MonitorPolicy
+) -> Iterator[Finding]:
+    """What needs no test: limits that are given."""
+    share, age = figures["rejected_share"], figures["model_age_days"]
+    limit = policy.max_rejected_share
+    limit = contract.max_quarantine_share if limit is None else limit
+    yield Finding(
+        "rejected rows",
+        "critical" if share > limit else "stable",
+        f"{share:.2%} of the rows cannot be scored (tolerated {limit:.2%})",
+    )
+    yield Finding(
+        "model age",
+        "warning" if age > policy.max_model_age_days else "stable",
+        f"the model is {age:.1f} days old (tolerated {policy.max_model_age_days:g})",
+    )
+    if "data_age_hours" in figures and policy.max_data_age_hours is not None:
+        hours = figures["data_age_hours"]
+        yield Finding(
+            "freshness",
+            "critical" if hours > policy.max_data_age_hours else "stable",
+            f"the newest row is {hours:.1f} hours old (tolerated {policy.max_data_age_hours:g})",
+        )
+
+
+def alert_p_value(alerts: int, rows: int, calibration: np.ndarray, threshold: float) -> float:
+    """Two-sided p-value of a number of alerts, the threshold's own uncertainty included.
+
+    With m calibration rows of which r lie at or above the threshold, the alerts among n new rows of
+    the same kind are beta-binomial(n, r, m + 1 - r): exact, whatever the energies' distribution.
+    """
+    from scipy.stats import betabinom
+
+    above = max(int((calibration >= threshold).sum()), 1)
+    expected = betabinom(rows, above, len(calibration) + 1 - above)
+    tail = min(float(expected.cdf(alerts)), float(expected.sf(alerts - 1)))
+    return min(1.0, 2 * tail)
+
+
+def energy_bins(calibration: np.ndarray, energies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of both per bin of the calibration energies' deciles."""
+    edges = np.unique(np.quantile(calibration, np.linspace(0, 1, ENERGY_BINS + 1)[1:-1]))
+    return tuple(
+        np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1)
+        for values in (calibration, energies)
+    )  # type: ignore[return-value]
+
+
+def _alert_verdict(rate: float, expected: float, policy: MonitorPolicy) -> Verdict:
+    if expected / policy.alert_factor <= rate <= expected * policy.alert_factor:
+        return "stable"
+    return "critical" if rate > expected else "warning"
+
+
+def _worst(verdicts: list[Verdict]) -> Verdict:
+    return next((v for v in ("critical", "warning") if v in verdicts), "stable")  # type: ignore[return-value]
