@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dagmm_model.detector import Arrays, State
+from dagmm_model.detector import Arrays, Epoch, State
 from dagmm_model.inference import Scorer
 from dagmm_model.mixture import Mixture
 from dagmm_model.presets import Settings
@@ -49,6 +49,7 @@ def state_of(detector: DAGMM) -> State:
             arrays[f"scaler.{name}"] = value
     arrays |= {f"parameter.{name}": value for name, value in scorer.parameters.items()}
     names = getattr(detector, "feature_names_in_", None)
+    history: tuple[Any, ...] = detector.history_
     values = {
         "params": params,
         "settings": asdict(detector.settings_),
@@ -58,7 +59,7 @@ def state_of(detector: DAGMM) -> State:
         "kept": detector.kept_,
         "n_features_in": detector.n_features_in_,
         "feature_names_in": None if names is None else [str(name) for name in names],
-        "history": [asdict(record) for record in detector.history_],
+        "history": [asdict(record) for record in history],
     }
     return values, arrays
 
@@ -90,7 +91,10 @@ def restore(detector: DAGMM, values: dict[str, Any], arrays: Arrays) -> None:
         arrays["energy_mean"],
         arrays["energy_scale"],
     )
-    detector.history_ = tuple(record_from(record) for record in values["history"])
+    detector.history_ = tuple(
+        Epoch(**record) if "terms" in record else record_from(record)
+        for record in values["history"]
+    )
     detector.kept_ = tuple(values["kept"])
     detector.n_iter_ = len(detector.history_)
     detector.n_features_in_ = values["n_features_in"]

@@ -35,11 +35,48 @@ class Entry:
         return found
 
 
+PAPER = "Zong et al., ICLR 2018, section 4.2"
+
 CATALOGUE: dict[str, Entry] = {
     "dagmm": Entry(
         "estimator:DAGMM",
         "Deep autoencoding Gaussian mixture model, trained end to end",
         "Zong et al., ICLR 2018",
+    ),
+    "gmm-en": Entry(
+        "rivals.ablations:GmmEn",
+        "DAGMM without the reconstruction error in its objective",
+        PAPER,
+    ),
+    "pae": Entry(
+        "rivals.ablations:PretrainedAutoencoder",
+        "Deep autoencoder, pre-trained layer by layer; reconstruction error",
+        PAPER,
+    ),
+    "e2e-ae": Entry(
+        "rivals.ablations:EndToEndAutoencoder",
+        "Deep autoencoder, trained end to end; reconstruction error",
+        PAPER,
+    ),
+    "pae-gmm-em": Entry(
+        "rivals.ablations:PretrainedGmmEm",
+        "Pre-trained autoencoder, then a mixture of its latent rows by EM",
+        PAPER,
+    ),
+    "pae-gmm": Entry(
+        "rivals.ablations:PretrainedGmm",
+        "Pre-trained and frozen autoencoder, then the estimation network",
+        PAPER,
+    ),
+    "dagmm-p": Entry(
+        "rivals.ablations:PretrainedDagmm",
+        "DAGMM, fine-tuned end to end from a pre-trained autoencoder",
+        PAPER,
+    ),
+    "dagmm-nvi": Entry(
+        "rivals.ablations:VariationalDagmm",
+        "DAGMM with the bound of neural variational inference for its energy",
+        PAPER,
     ),
     "pca": Entry(
         "rivals.simple:PrincipalComponents",

@@ -52,8 +52,11 @@ class Engine(Protocol):
     def load(self, state: dict[str, NDArray[np.generic]]) -> None:
         """Continue from a `state`."""
 
-    def mixture(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Phi ``(S, K)`` and jittered covariance ``(S, K, L, L)`` of the last step's batch."""
+    def mixture(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Phi ``(S, K)`` and jittered covariance ``(S, K, L, L)`` of the last step's batch.
+
+        None where the objective has no mixture.
+        """
 
 
 def dropout_masks(

@@ -55,6 +55,7 @@ class CompressionShard:
         self._data, self._square_of = x, square
         self._names = FEATURES[settings.reconstruction_features]
         self._per_column = 1.0 / width if settings.reconstruction_reduction == "mean" else 1.0
+        self._weight = settings.lambda_reconstruction * self._per_column
         self._encoder = DenseStack(encoder, encoder_gradients, rows)
         self._decoder = DenseStack(decoder, decoder_gradients, rows)
         self._taken = np.empty((members, rows, x.shape[1]), dtype)
@@ -113,9 +114,9 @@ class CompressionShard:
         return loss
 
     def backward(self, d_z: Float) -> None:
-        """Gradients of reconstruction loss plus what d_z ``(S, L, rows)`` brings."""
+        """Gradients of the weighted reconstruction loss plus what d_z ``(S, L, rows)`` brings."""
         # dJ/dx_hat = alpha (x_hat - x) + beta x, row by row
-        alpha = 2.0 * self._per_column * self._share
+        alpha = 2.0 * self._weight * self._share
         beta = None
         for i, name in enumerate(self._names, start=self._n_code):
             if name == "relative":

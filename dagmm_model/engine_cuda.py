@@ -124,7 +124,7 @@ class CudaEngine(TorchEngine):
     def _step(self) -> None:
         """One step on what lies on the device; nothing here waits for it."""
         rows = self._order.index_select(1, self._position)[:, 0]
-        named = self._parameters | self._path
+        named = self._parameters | self._fixed
         losses, mixture = objective(
             named, self._x[rows], self._weight[rows], self.settings, self.jitter, self._masks(rows)
         )
@@ -132,7 +132,8 @@ class CudaEngine(TorchEngine):
         with torch.no_grad():
             row = torch.stack([term.detach().double() for term in losses], dim=1)
             self._losses.index_copy_(0, self._position, row[None])
-            self._last = BatchMixture(*(part.detach() for part in mixture))
+            if mixture is not None:
+                self._last = BatchMixture(*(part.detach() for part in mixture))
             self._count += 1.0
             rate = self._rates.index_select(0, self._position)[0]
             self._update(self._clipped(grads), rate)

@@ -12,6 +12,9 @@ Everything that is as long as the batch is a matrix product with F, the products
     S_k = (W_k P_k - P_k [sum_n w c c'] P_k) / 2 - l2 diag(sigma_kdd^-2),   c = z_n - mu_k
     m_k = -P_k sum_n w c,   W_k = sum_n w
 
+The variational bound takes gamma in place of the posterior, w = l1 a gamma, and has a gradient by
+gamma of its own, l1 a (log gamma - log joint + 1).
+
 z is centred on the batch first. What then cancels in sigma = T / phi - mu mu' is about 1e-16 of the
 variance of all rows: nothing beside the jitter, which is relative to the same variance.
 """
@@ -21,7 +24,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.mixture import LOG_2PI, VARIANCE_FLOOR, WEIGHT_FLOOR
+from dagmm_model.mixture import LOG_2PI, SMALLEST, VARIANCE_FLOOR, WEIGHT_FLOOR
 
 Float = NDArray[np.float64]
 
@@ -44,21 +47,25 @@ class MixtureTerm:
         self._weights = np.empty((members, 2 * components + 1, rows))
         self._pull = np.empty((members, width * (width + 1), rows))
         self._diagonal = np.arange(width)
-        self.d_z = np.empty((members, width, rows))
+        self.d_z = np.zeros((members, width, rows))
         """``(S, L, n)`` gradient by z, after `backward`."""
         self.d_gamma = np.empty((members, components, rows))
         """``(S, K, n)`` gradient by gamma, after `backward`."""
         self.phi = np.empty((members, components))
+        self._excess: Float | None = None
         self.covariance = np.empty((members, components, width, width))
 
-    def forward(self, z: Float, gamma: Float, share: Float, jitter: float) -> tuple[Float, Float]:
-        """Mean energy and penalty of each member, ``(S,)`` each.
+    def forward(
+        self, z: Float, gamma: Float, share: Float, jitter: float, variational: bool = False
+    ) -> tuple[Float, Float]:
+        """Mean energy (or its bound) and penalty of each member, ``(S,)`` each.
 
         Args:
             z: ``(S, L, n)``.
             gamma: ``(S, K, n)``.
             share: ``(S, 1, n)``, summing to one over n.
             jitter: relative jitter.
+            variational: the variational bound in place of the energy.
 
         Raises:
             numpy.linalg.LinAlgError: a covariance is not positive definite.
@@ -86,17 +93,25 @@ class MixtureTerm:
         self._towards = towards = np.matmul(precision, mu[..., None])[..., 0]
         self._distance = self._form(precision, -towards, (mu * towards).sum(axis=2))
         log_det = np.log(factor[:, :, d, d]).sum(axis=2)
-        constant = np.log(np.maximum(phi, 1e-300)) - log_det - 0.5 * len(d) * LOG_2PI
+        constant = np.log(np.maximum(phi, SMALLEST)) - log_det - 0.5 * len(d) * LOG_2PI
+        penalty = (1.0 / covariance[:, :, d, d]).sum(axis=(1, 2))
         posterior = np.matmul(self._distance, self._f, out=self._weights[:, :k])
         posterior *= -0.5
         posterior += constant[..., None]
+        if variational:
+            self._excess = np.log(np.maximum(gamma, SMALLEST)) - posterior
+            energy = np.matmul(
+                (gamma * self._excess).sum(axis=1, keepdims=True), share.swapaxes(1, 2)
+            )
+            posterior[...] = gamma
+            return energy[:, 0, 0], penalty
+        self._excess = None
         top = posterior.max(axis=1, keepdims=True)
         posterior -= top
         np.exp(posterior, out=posterior)
         total = posterior.sum(axis=1, keepdims=True)
         posterior /= total
         energy = -np.matmul(np.log(total) + top, share.swapaxes(1, 2))[:, 0, 0]
-        penalty = (1.0 / covariance[:, :, d, d]).sum(axis=(1, 2))
         return energy, penalty
 
     def backward(self, lambda_energy: float, lambda_penalty: float) -> None:
@@ -122,6 +137,10 @@ class MixtureTerm:
         by_moments = self._form(d_sigma, 0.5 * d_mu - pulled, constant)
         by_moments /= self._safe[..., None]
         np.matmul(by_moments, self._f, out=self.d_gamma)
+        if self._excess is not None:
+            self._excess += 1.0
+            self._excess *= lambda_energy
+            self.d_gamma += self._excess
         self.d_gamma *= self._share
         # by z: through the distances, the moments and the jitter
         through = np.where(self._spread > VARIANCE_FLOOR, d_sigma[:, :, d, d].sum(axis=1), 0.0)

@@ -205,6 +205,27 @@ class NumpyEngine:
         losses = self._each_shard(
             lambda i: self._shards[i].forward(rows[:, parts[i]], share[:, parts[i]])
         )
+        result = np.zeros((self._members, 4))
+        result[:, 1] = sum(loss for loss in losses if loss is not None)
+        result[:, 0] = settings.lambda_reconstruction * result[:, 1]
+        if settings.mixes:
+            result[:, 2], result[:, 3] = energy, penalty = self._mixture_term(share, dropout)
+            result[:, 0] += settings.lambda_energy * energy + settings.lambda_penalty * penalty
+        d_z = self._mixture.d_z  # zeros where there is no mixture
+        if not settings.freeze_compression:
+            self._each_shard(lambda i: self._shards[i].backward(d_z[:, :, parts[i]]))
+            for grad in self._shard_grads[1:]:
+                self._grad += grad
+        return result
+
+    def _mixture_term(
+        self, share: Float, dropout: Sequence[np.random.Generator]
+    ) -> tuple[Float, Float]:
+        """Energy and penalty of the latent rows ``self._z``.
+
+        Leaves the estimation network's gradients in the buffers, those by z in the mixture's.
+        """
+        settings = self.settings
         share = share[:, None]
         z = self._z
         if settings.latent_scaling == "standardised":
@@ -217,7 +238,7 @@ class NumpyEngine:
         masks = None
         if settings.dropout > 0:
             masks = dropout_masks(
-                dropout, rows.shape[1], settings.estimation_widths, settings.dropout, self._dtype
+                dropout, self._rows, settings.estimation_widths, settings.dropout, self._dtype
             )
         self._estimation.forward(self._estimation_input, self._logits, masks)
         gamma = self._gamma
@@ -238,22 +259,14 @@ class NumpyEngine:
             pull = (d_z * z).sum(axis=2, keepdims=True)
             d_z -= share * (d_z.sum(axis=2, keepdims=True) + z * pull)
             d_z /= scale
-        self._each_shard(lambda i: self._shards[i].backward(d_z[:, :, parts[i]]))
-        for grad in self._shard_grads[1:]:
-            self._grad += grad
-        result = np.empty((self._members, 4))
-        result[:, 1] = sum(loss for loss in losses if loss is not None)
-        result[:, 2], result[:, 3] = energy, penalty
-        result[:, 0] = (
-            result[:, 1] + settings.lambda_energy * energy + settings.lambda_penalty * penalty
-        )
-        return result
+        return energy, penalty
 
     def _energy(self, z: Float, gamma: Float, share: Float) -> tuple[Float, Float]:
         """Energy and penalty; the jitter is raised until the covariances are positive definite."""
         while True:
             try:
-                return self._mixture.forward(z, gamma, share, self.jitter)
+                variational = self.settings.mixture_term == "variational"
+                return self._mixture.forward(z, gamma, share, self.jitter, variational)
             except np.linalg.LinAlgError:
                 raised = max(self.jitter * 10.0, 1e-12)
                 if raised > MAX_JITTER or not np.isfinite(self._mixture.covariance).all():
@@ -318,6 +331,8 @@ class NumpyEngine:
     def _tables(self) -> dict[str, Array]:
         return {"parameters": self._flat, "first": self._first, "second": self._second}
 
-    def mixture(self) -> tuple[Float, Float]:
+    def mixture(self) -> tuple[Float, Float] | None:
         """See `dagmm_model.engine.Engine.mixture`."""
+        if not self.settings.mixes:
+            return None
         return self._mixture.phi.copy(), self._mixture.covariance.copy()

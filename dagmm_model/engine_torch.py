@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dagmm_model.engine import dropout_masks
 from dagmm_model.mixture import MAX_JITTER, JitterWarning
-from dagmm_model.network import Parameters
+from dagmm_model.network import Parameters, trained
 from dagmm_model.objective import BatchMixture, Losses, objective
 from dagmm_model.presets import Settings
 
@@ -52,12 +52,12 @@ class TorchEngine:
         self._parameters = {
             name: torch.tensor(value, device=self._device, dtype=dtype, requires_grad=True)
             for name, value in parameters.items()
-            if not name.startswith("path.")
+            if trained(name, settings)
         }
-        self._path = {
+        self._fixed = {
             name: torch.tensor(value, device=self._device, dtype=dtype)
             for name, value in parameters.items()
-            if name.startswith("path.")
+            if not trained(name, settings)
         }
         self._first = {name: torch.zeros_like(p) for name, p in self._parameters.items()}
         self._second = {name: torch.zeros_like(p) for name, p in self._parameters.items()}
@@ -100,14 +100,15 @@ class TorchEngine:
         x, weight = self._x[rows], self._weight[rows]
         while True:
             losses, mixture = objective(
-                self._parameters | self._path, x, weight, self.settings, self.jitter, masks
+                self._parameters | self._fixed, x, weight, self.settings, self.jitter, masks
             )
-            if self._positive_definite(mixture.covariance.detach()):
+            if mixture is None or self._positive_definite(mixture.covariance.detach()):
                 break
         for parameter in self._parameters.values():
             parameter.grad = None
         torch.autograd.backward(losses.total.sum())
-        self._last = BatchMixture(*(part.detach() for part in mixture))
+        if mixture is not None:
+            self._last = BatchMixture(*(part.detach() for part in mixture))
         return losses
 
     def _positive_definite(self, covariance: Tensor) -> bool:
@@ -150,7 +151,7 @@ class TorchEngine:
 
     def parameters(self) -> Parameters:
         """See `dagmm_model.engine.Engine.parameters`."""
-        everything = self._parameters | self._path
+        everything = self._parameters | self._fixed
         return {name: p.detach().cpu().numpy().copy() for name, p in everything.items()}
 
     def parameter_gradients(self) -> Parameters:
@@ -182,7 +183,8 @@ class TorchEngine:
                 self._first[name].copy_(torch.as_tensor(state[f"first.{name}"]))
                 self._second[name].copy_(torch.as_tensor(state[f"second.{name}"]))
 
-    def mixture(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def mixture(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
         """See `dagmm_model.engine.Engine.mixture`."""
-        assert self._last is not None
+        if self._last is None:
+            return None
         return self._last.phi.cpu().numpy(), self._last.covariance.cpu().numpy()

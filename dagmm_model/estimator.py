@@ -14,16 +14,15 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from dagmm_model.checkpoint import Checkpointing
 from dagmm_model.dagmm_state import restore, state_of
-from dagmm_model.detector import Arrays, State
+from dagmm_model.detector import Arrays, EpochLike, Observer, State
 from dagmm_model.explanation import Explanation, explain
 from dagmm_model.inference import Scorer, chunks, each_chunk, fit_scorer
 from dagmm_model.mixture import Mixture, MixtureHealth
 from dagmm_model.presets import PRESETS, Settings, resolve
-from dagmm_model.progress import EpochRecord, Observer
+from dagmm_model.pretraining import train_in_phases
 from dagmm_model.rows import canonical_order, counts
 from dagmm_model.scaling import Scaler
-from dagmm_model.settings import replaced, unknown
-from dagmm_model.training import train
+from dagmm_model.settings import refuse, replaced, unknown
 
 Float = NDArray[np.float64]
 
@@ -39,6 +38,7 @@ OVERRIDES = (
     "reconstruction_features",
     "latent_scaling",
     "members",
+    "lambda_reconstruction",
     "lambda_energy",
     "lambda_penalty",
     "reconstruction_reduction",
@@ -54,6 +54,12 @@ OVERRIDES = (
     "evaluate_every",
     "linear_path",
     "refinement",
+    "mixture_term",
+    "layer_epochs",
+    "autoencoder_epochs",
+    "freeze_compression",
+    "final_mixture",
+    "criterion",
 )
 """Parameters that replace a setting of the preset unless None."""
 
@@ -85,6 +91,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         reconstruction_features: paper, log_error or log_error_cosine.
         latent_scaling: none or standardised.
         members: independently seeded networks whose energies are averaged.
+        lambda_reconstruction: weight of the reconstruction loss.
         lambda_energy: weight of the energy (lambda_1 of the paper's equation 8).
         lambda_penalty: weight of the singularity penalty (lambda_2).
         reconstruction_reduction: sum (the paper's squared norm) or mean over the columns.
@@ -101,6 +108,12 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         evaluate_every: epochs between two validation energies.
         linear_path: none or pca: a fixed linear autoencoder beside the trained one.
         refinement: steps of expectation-maximisation of the final mixture.
+        mixture_term: energy or variational.
+        layer_epochs: epochs in which each layer is trained by itself first.
+        autoencoder_epochs: epochs in which the autoencoder is then trained by itself.
+        freeze_compression: leave the compression network as it then is.
+        final_mixture: memberships or em.
+        criterion: energy or reconstruction.
         contamination: expected share of anomalies in the training rows, in (0, 0.5]; it sets
             ``offset_`` and nothing else.
         engine: auto, numpy or torch.
@@ -110,8 +123,8 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
     Attributes:
         settings_: the resolved `Settings`.
         mixtures_: one `Mixture` for each member.
-        health_: `MixtureHealth` of the first member.
-        history_: an `EpochRecord` for each epoch.
+        health_: `MixtureHealth` of the first member; None where the score uses no mixture.
+        history_: an `EpochRecord` for each epoch; an `Epoch` for one before the objective's.
         n_iter_: number of epochs trained.
         kept_: epoch kept for each member.
         offset_: threshold on `score_samples`: rows below it are anomalies.
@@ -129,9 +142,11 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
 
     name: ClassVar[str] = "dagmm"
     presets: ClassVar[tuple[str, ...]] = PRESETS
+    fixed: ClassVar[Mapping[str, Any]] = {}
+    """Settings that make a variant what it is."""
 
     settings_: Settings
-    history_: tuple[EpochRecord, ...]
+    history_: tuple[EpochLike, ...]
     kept_: tuple[int, ...]
     n_iter_: int
     offset_: float
@@ -151,6 +166,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         reconstruction_features: str | None = None,
         latent_scaling: str | None = None,
         members: int | None = None,
+        lambda_reconstruction: float | None = None,
         lambda_energy: float | None = None,
         lambda_penalty: float | None = None,
         reconstruction_reduction: str | None = None,
@@ -166,6 +182,12 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         evaluate_every: int | None = None,
         linear_path: str | None = None,
         refinement: int | None = None,
+        mixture_term: str | None = None,
+        layer_epochs: int | None = None,
+        autoencoder_epochs: int | None = None,
+        freeze_compression: bool | None = None,
+        final_mixture: str | None = None,
+        criterion: str | None = None,
         contamination: float = 0.1,
         engine: str = "auto",
         device: str = "auto",
@@ -180,6 +202,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         self.reconstruction_features = reconstruction_features
         self.latent_scaling = latent_scaling
         self.members = members
+        self.lambda_reconstruction = lambda_reconstruction
         self.lambda_energy = lambda_energy
         self.lambda_penalty = lambda_penalty
         self.reconstruction_reduction = reconstruction_reduction
@@ -195,6 +218,12 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         self.evaluate_every = evaluate_every
         self.linear_path = linear_path
         self.refinement = refinement
+        self.mixture_term = mixture_term
+        self.layer_epochs = layer_epochs
+        self.autoencoder_epochs = autoencoder_epochs
+        self.freeze_compression = freeze_compression
+        self.final_mixture = final_mixture
+        self.criterion = criterion
         self.contamination = contamination
         self.engine = engine
         self.device = device
@@ -243,18 +272,19 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
                 f"n_samples={len(X)} rows cannot carry {settings.n_components} mixture components; "
                 "give at least as many rows, or lower n_components"
             )
-        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=settings.members)
+        drawn = check_random_state(self.random_state).randint(2**31 - 1, size=settings.members)
+        seeds = [int(seed) for seed in drawn]
         selecting = settings.keep_best or settings.early_stopping is not None
         held = None
         if validation is not None:
             held = validate_data(self, validation, dtype=[np.float64, np.float32], reset=False)
         elif selecting:
-            X, weight, held = _hold_out(X, weight, settings, int(seeds[0]))
+            X, weight, held = _hold_out(X, weight, settings, seeds[0])
         scaler = Scaler.fit(settings.scaling, X)
-        trained = train(
+        trained = train_in_phases(
             _scaled32(scaler, X),
             settings,
-            [int(seed) for seed in seeds],
+            seeds,
             sample_weight=weight,
             validation=None if held is None else _scaled32(scaler, held),
             observers=observers,
@@ -271,6 +301,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
             lambda part: scaler.transform(X[part]),
             len(X),
             weight,
+            seeds,
         )
         self.history_ = trained.history
         self.kept_ = trained.kept
@@ -284,9 +315,12 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         """An unfitted detector, see `dagmm_model.detector.Detector.configure`."""
         if preset not in cls.presets:
             raise unknown(f"preset of {cls.name}", preset, cls.presets)
+        free = [name for name in (*OVERRIDES, *RUNTIME) if name not in cls.fixed]
         for name in settings:
-            if name not in (*OVERRIDES, *RUNTIME):
-                raise unknown("setting", name, (*OVERRIDES, *RUNTIME))
+            if name in cls.fixed:
+                refuse(name, settings[name], f"another detector: it is what makes {cls.name}")
+            if name not in free:
+                raise unknown("setting", name, free)
         replaced(Settings(), {n: v for n, v in settings.items() if n in OVERRIDES})
         return cls(preset=preset, random_state=seed, **settings)
 
@@ -300,18 +334,23 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         for name in ("encoder_widths", "estimation_widths"):
             if overrides[name] is not None:
                 overrides[name] = tuple(int(width) for width in overrides[name])
-        return resolve(self.preset, n_columns, n_rows, overrides)
+        given = {name: value for name, value in overrides.items() if value is not None}
+        return resolve(self.preset, n_columns, n_rows, {**self.variant(), **given, **self.fixed})
+
+    def variant(self) -> Mapping[str, Any]:
+        """What a variant changes in its preset, where the caller does not say otherwise."""
+        return {}
 
     @property
     def mixtures_(self) -> tuple[Mixture, ...]:
-        """The mixture of each member."""
+        """The mixture of each member; none where the score uses none."""
         check_is_fitted(self)
         return self._scorer.mixtures
 
     @property
-    def health_(self) -> MixtureHealth:
-        """Health of the first member's mixture."""
-        return self.mixtures_[0].health()
+    def health_(self) -> MixtureHealth | None:
+        """Health of the first member's mixture, if there is one."""
+        return self.mixtures_[0].health() if self.mixtures_ else None
 
     def __sklearn_is_fitted__(self) -> bool:
         """Whether `fit` has ended."""
@@ -334,7 +373,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         return out
 
     def energy(self, X: ArrayLike) -> Float:
-        """Sample energy (paper, equation 6), higher = more anomalous.
+        """Sample energy (paper, equation 6) or what the score is; higher = more anomalous.
 
         Args:
             X: ``(n, D)`` rows.

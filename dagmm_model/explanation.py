@@ -20,8 +20,9 @@ class Explanation:
     Attributes:
         shares: ``(n, D)`` share of each column in the squared reconstruction error of the scaled
             row, mean over the members; a row sums to one (all 0 where nothing was off).
-        component: ``(n,)`` index of the component most responsible for the row, first member.
-        responsibility: ``(n,)`` its posterior probability.
+        component: ``(n,)`` index of the component most responsible for the row, first member; -1
+            where there is no mixture.
+        responsibility: ``(n,)`` its posterior probability, 0 where there is no mixture.
     """
 
     shares: Float
@@ -32,7 +33,8 @@ class Explanation:
 def explain(scorer: Scorer, scaler: Scaler, x: NDArray[np.floating]) -> Explanation:
     """Reasons for scaled rows ``(n, D)``; the scaler leads back to the input's columns."""
     shares = np.empty(x.shape)
-    posterior = np.empty((len(x), len(scorer.mixtures[0].phi)))
+    mixture = scorer.mixtures[0] if scorer.mixtures else None
+    component, responsibility = np.full(len(x), -1), np.zeros(len(x))
 
     def one(part: slice) -> None:
         rows = np.asarray(x[part], dtype=np.float64)
@@ -43,8 +45,10 @@ def explain(scorer: Scorer, scaler: Scaler, x: NDArray[np.floating]) -> Explanat
         total = error.sum(axis=2, keepdims=True)
         error /= np.where(total > 0, total, 1.0)
         shares[part] = error.mean(axis=0)
-        posterior[part] = scorer.mixtures[0].posterior(z[0])
+        if mixture is not None:
+            posterior = mixture.posterior(z[0])
+            component[part] = posterior.argmax(axis=1)
+            responsibility[part] = posterior.max(axis=1)
 
     each_chunk(one, len(x))
-    component = posterior.argmax(axis=1)
-    return Explanation(shares, component, posterior[np.arange(len(x)), component])
+    return Explanation(shares, component, responsibility)

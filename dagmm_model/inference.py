@@ -6,7 +6,7 @@ with beyond the last digits (relative 1e-10, whatever the condition of the covar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.compression import compress
+from dagmm_model.em import mixture_by_em
 from dagmm_model.estimation import membership, membership_logits
 from dagmm_model.mixture import LATENT_VARIANCE_FLOOR, Mixture, Moments
 from dagmm_model.network import Parameters, latent_width
@@ -58,7 +59,7 @@ class Scorer:
         parameters: of the S members, each ``(S, ...)``.
         latent_mean: ``(S, L)`` and
         latent_scale: ``(S, L)`` taken off and divided by where the latent is standardised.
-        mixtures: one for each member.
+        mixtures: one for each member; none where the score is the reconstruction error.
         energy_mean: ``(S,)`` and
         energy_scale: ``(S,)`` of the members' energies over the training rows.
     """
@@ -82,7 +83,12 @@ class Scorer:
         return result
 
     def member_energies(self, x: Rows) -> Float:
-        """Energy of each scaled row under each member, ``(S, n)``."""
+        """Energy of each scaled row under each member, ``(S, n)``.
+
+        Where the settings say so, it is the squared reconstruction error of the scaled row.
+        """
+        if self.settings.criterion == "reconstruction":
+            return self.reconstruction_errors(x)
         z = self.latent(x)
         return np.stack([m.energy(rows) for m, rows in zip(self.mixtures, z, strict=True)])
 
@@ -99,6 +105,17 @@ class Scorer:
         standardised = (energies - self.energy_mean[:, None]) / self.energy_scale[:, None]
         result: Float = standardised.mean(axis=0)
         return result
+
+    def reconstruction_errors(self, x: Rows) -> Float:
+        """Squared reconstruction error of each scaled row by each member, ``(S, n)``."""
+        out = np.empty((len(self.latent_mean), len(x)))
+
+        def one(part: slice) -> None:
+            error = self.compress(x[part])[1] - x[part]
+            out[:, part] = np.vecdot(error, error)
+
+        each_chunk(one, len(x))
+        return out
 
     def compress(self, x: Rows) -> tuple[Float, Float]:
         """Latent rows ``(S, n, L)`` as the mixture sees them, and reconstructions ``(S, n, D)``."""
@@ -127,8 +144,11 @@ def fit_scorer(
     x: Callable[[slice], Rows],
     n: int,
     sample_weight: Float | None = None,
+    seeds: Sequence[int] = (),
 ) -> Scorer:
     """The mixture of all training rows, dropout off, in float64 (paper, equation 5).
+
+    There is none where the score is the reconstruction error.
 
     Args:
         parameters: of the trained members.
@@ -137,33 +157,56 @@ def fit_scorer(
         x: gives the scaled rows of a slice.
         n: number of training rows.
         sample_weight: ``(n,)`` or None.
+        seeds: one for each member, where the mixture begins anew.
     """
     double = {name: value.astype(np.float64) for name, value in parameters.items()}
     members = len(next(iter(double.values())))
-    z = np.empty((members, n, latent_width(settings)))
+    z, errors = np.empty((members, n, latent_width(settings))), np.empty((members, n))
 
-    def latent(part: slice) -> None:
-        z[:, part] = raw_latent(double, settings, x(part))
+    def one(part: slice) -> None:
+        rows = np.asarray(x(part), dtype=np.float64)[None]
+        z[:, part], x_hat = compress(np, double, rows, settings.reconstruction_features)
+        x_hat -= rows
+        errors[:, part] = np.vecdot(x_hat, x_hat)
 
-    each_chunk(latent, n)
+    each_chunk(one, n)
     mean, scale = np.zeros((members, z.shape[2])), np.ones((members, z.shape[2]))
     if settings.latent_scaling == "standardised":
         mean = np.average(z, axis=1, weights=sample_weight)
         variance = np.average((z - mean[:, None]) ** 2, axis=1, weights=sample_weight)
         scale = np.sqrt(variance + LATENT_VARIANCE_FLOOR)
         z = (z - mean[:, None]) / scale[:, None]
-    gamma = np.empty((members, n, settings.n_components))
-    for part in chunks(n):
-        gamma[:, part] = membership(np, membership_logits(np, double, z[:, part]))
-    mixtures = tuple(
-        _final_mixture(z[s], gamma[s], settings.refinement, jitter, sample_weight)
-        for s in range(members)
-    )
-    energies = np.stack([m.energy(rows) for m, rows in zip(mixtures, z, strict=True)])
+    mixtures: tuple[Mixture, ...] = ()
+    energies = errors
+    if settings.criterion == "energy":
+        if settings.final_mixture == "em":
+            mixtures = tuple(
+                mixture_by_em(rows, settings.n_components, jitter, seed, sample_weight)
+                for rows, seed in zip(z, seeds, strict=True)
+            )
+        else:
+            mixtures = _mixtures_by_memberships(double, z, settings, jitter, sample_weight)
+        energies = np.stack([m.energy(rows) for m, rows in zip(mixtures, z, strict=True)])
     centre = np.average(energies, axis=1, weights=sample_weight)
     spread = np.average((energies - centre[:, None]) ** 2, axis=1, weights=sample_weight)
     scale_of_energy = np.where(spread > 0, np.sqrt(spread), 1.0)
     return Scorer(settings, parameters, mean, scale, mixtures, centre, scale_of_energy)
+
+
+def _mixtures_by_memberships(
+    parameters: dict[str, Float],
+    z: Float,
+    settings: Settings,
+    jitter: float,
+    sample_weight: Float | None,
+) -> tuple[Mixture, ...]:
+    gamma = np.empty((*z.shape[:2], settings.n_components))
+    for part in chunks(z.shape[1]):
+        gamma[:, part] = membership(np, membership_logits(np, parameters, z[:, part]))
+    return tuple(
+        _final_mixture(rows, members, settings.refinement, jitter, sample_weight)
+        for rows, members in zip(z, gamma, strict=True)
+    )
 
 
 def _final_mixture(

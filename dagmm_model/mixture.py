@@ -24,6 +24,9 @@ LATENT_VARIANCE_FLOOR = 1e-12
 WEIGHT_FLOOR = 1e-10
 """In training, the smallest share a component's statistics are divided by."""
 
+SMALLEST = 1e-300
+"""In training, the floor of a probability inside a logarithm."""
+
 EMPTY_SHARE = 1e-10
 """A component with a smaller share of the rows is empty: it takes no part in the energy."""
 

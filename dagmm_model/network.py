@@ -34,6 +34,14 @@ def shapes(settings: Settings, n_features: int) -> dict[str, tuple[int, ...]]:
     return result
 
 
+def trained(name: str, settings: Settings) -> bool:
+    """Whether the objective moves a parameter of that name."""
+    network = name.split(".")[0]
+    if network == "estimation":
+        return settings.mixes
+    return network != "path" and not settings.freeze_compression
+
+
 def initialise(
     settings: Settings,
     n_features: int,

@@ -14,12 +14,21 @@ from torch import Tensor
 
 from dagmm_model.compression import compress
 from dagmm_model.estimation import membership, membership_logits
-from dagmm_model.mixture import LATENT_VARIANCE_FLOOR, LOG_2PI, VARIANCE_FLOOR, WEIGHT_FLOOR
+from dagmm_model.mixture import (
+    LATENT_VARIANCE_FLOOR,
+    LOG_2PI,
+    SMALLEST,
+    VARIANCE_FLOOR,
+    WEIGHT_FLOOR,
+)
 from dagmm_model.presets import Settings
 
 
 class Losses(NamedTuple):
-    """Terms of the objective for each member, ``(S,)``; total = the weighted sum."""
+    """Terms of the objective for each member, ``(S,)``; total = the weighted sum.
+
+    Energy and penalty are 0 where the objective has no mixture.
+    """
 
     total: Tensor
     reconstruction: Tensor
@@ -70,6 +79,21 @@ def batch_mixture(z: Tensor, gamma: Tensor, weight: Tensor, jitter: float) -> Ba
 
 def energies(z: Tensor, mixture: BatchMixture) -> Tensor:
     """Sample energy of each row ``(S, n)`` (paper, equation 6), by Cholesky and log-sum-exp."""
+    return -torch.logsumexp(log_joint(z, mixture), dim=1)
+
+
+def variational_bounds(z: Tensor, gamma: Tensor, mixture: BatchMixture) -> Tensor:
+    """Upper bound of each row's energy ``(S, n)``, with gamma as approximate posterior.
+
+    Minus the expected complete log-likelihood minus the entropy of gamma (paper, equation 10); the
+    energy plus the divergence of gamma from the posterior.
+    """
+    log_gamma = torch.log(torch.clip(gamma, SMALLEST, None))
+    return (gamma * (log_gamma - log_joint(z, mixture).transpose(1, 2))).sum(-1)
+
+
+def log_joint(z: Tensor, mixture: BatchMixture) -> Tensor:
+    """Log of share times density of each component at each row, ``(S, K, n)``."""
     centred = (z[:, None] - mixture.mu[:, :, None]).transpose(-1, -2)
     if z.is_cuda:
         white, log_det = whiten_elementwise(mixture.covariance, centred)
@@ -77,9 +101,9 @@ def energies(z: Tensor, mixture: BatchMixture) -> Tensor:
         factor, _ = torch.linalg.cholesky_ex(mixture.covariance)
         white = torch.linalg.solve_triangular(factor, centred, upper=False)
         log_det = torch.log(torch.diagonal(factor, dim1=-2, dim2=-1)).sum(-1)
-    log_phi = torch.log(torch.clip(mixture.phi, 1e-300, None))
+    log_phi = torch.log(torch.clip(mixture.phi, SMALLEST, None))
     constant = log_phi - log_det - 0.5 * z.shape[-1] * LOG_2PI
-    return -torch.logsumexp(constant[..., None] - 0.5 * (white**2).sum(-2), dim=1)
+    return constant[..., None] - 0.5 * (white**2).sum(-2)
 
 
 def whiten_elementwise(covariance: Tensor, centred: Tensor) -> tuple[Tensor, Tensor]:
@@ -120,7 +144,7 @@ def objective(
     settings: Settings,
     jitter: float,
     masks: list[Tensor] | None = None,
-) -> tuple[Losses, BatchMixture]:
+) -> tuple[Losses, BatchMixture | None]:
     """The training objective of a batch, for every member (paper, equation 8).
 
     The reconstruction loss is the squared L2 norm of each row (summed over the columns), averaged
@@ -136,18 +160,31 @@ def objective(
         masks: dropout factors, see `membership_logits`.
     """
     z, x_hat = compress(torch, parameters, x, settings.reconstruction_features)
+    share = weight / weight.sum(1, keepdim=True)
+    error = ((x - x_hat) ** 2).sum(-1).double()
+    if settings.reconstruction_reduction == "mean":
+        error = error / x.shape[-1]
+    reconstruction = (share * error).sum(1)
+    if not settings.mixes:
+        none = torch.zeros_like(reconstruction)
+        return Losses(
+            settings.lambda_reconstruction * reconstruction, reconstruction, none, none
+        ), None
     latent = z.double()
     if settings.latent_scaling == "standardised":
         latent = standardise(latent, weight)
     logits = membership_logits(torch, parameters, latent.to(z.dtype), masks)
     gamma = membership(torch, logits.double())
     mixture = batch_mixture(latent, gamma, weight, jitter)
-    share = weight / weight.sum(1, keepdim=True)
-    error = ((x - x_hat) ** 2).sum(-1).double()
-    if settings.reconstruction_reduction == "mean":
-        error = error / x.shape[-1]
-    reconstruction = (share * error).sum(1)
-    energy = (share * energies(latent, mixture)).sum(1)
+    if settings.mixture_term == "variational":
+        of_rows = variational_bounds(latent, gamma, mixture)
+    else:
+        of_rows = energies(latent, mixture)
+    energy = (share * of_rows).sum(1)
     penalty = (1.0 / torch.diagonal(mixture.covariance, dim1=-2, dim2=-1)).sum((1, 2))
-    total = reconstruction + settings.lambda_energy * energy + settings.lambda_penalty * penalty
+    total = (
+        settings.lambda_reconstruction * reconstruction
+        + settings.lambda_energy * energy
+        + settings.lambda_penalty * penalty
+    )
     return Losses(total, reconstruction, energy, penalty), mixture

@@ -15,6 +15,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "reconstruction_reduction": ("sum", "mean"),
     "learning_rate_schedule": ("constant", "cosine", "warmup_cosine"),
     "linear_path": ("none", "pca"),
+    "mixture_term": ("energy", "variational"),
+    "final_mixture": ("memberships", "em"),
+    "criterion": ("energy", "reconstruction"),
 }
 
 
@@ -33,6 +36,7 @@ class Settings:
         reconstruction_features: paper (relative distance, cosine), log_error or log_error_cosine.
         latent_scaling: none, or standardised (every coordinate of z to mean 0 and variance 1).
         members: independently seeded networks, trained as one; their energies are averaged.
+        lambda_reconstruction: weight of the reconstruction loss (1 in the paper's equation 8).
         lambda_energy: weight of the mean sample energy (paper: 0.1).
         lambda_penalty: weight of the singularity penalty (paper: 0.005).
         reconstruction_reduction: sum over the columns (the paper's squared norm) or their mean.
@@ -53,6 +57,16 @@ class Settings:
         refinement: steps of expectation-maximisation that the final mixture is refined by, from
             the estimation network's memberships on, while its number of components is chosen (see
             `dagmm_model.selection`); 0 for the paper's mixture.
+        mixture_term: energy, or variational: its upper bound with the memberships as approximate
+            posterior (paper, equation 10).
+        layer_epochs: epochs in which each layer of encoder and decoder is trained by itself to
+            reconstruct its input, before anything else; 0 for none.
+        autoencoder_epochs: epochs in which the compression network is then trained by itself, on
+            the reconstruction alone; 0 for none.
+        freeze_compression: whether it is left as it is from then on.
+        final_mixture: memberships (of the estimation network, as in the paper), or em:
+            expectation-maximisation that begins anew, from k-means.
+        criterion: energy, or reconstruction: the squared reconstruction error of the scaled row.
     """
 
     preset: str = "paper-kddcup"
@@ -64,6 +78,7 @@ class Settings:
     reconstruction_features: str = "paper"
     latent_scaling: str = "none"
     members: int = 1
+    lambda_reconstruction: float = 1.0
     lambda_energy: float = 0.1
     lambda_penalty: float = 0.005
     reconstruction_reduction: str = "sum"
@@ -79,6 +94,12 @@ class Settings:
     evaluate_every: int = 1
     linear_path: str = "none"
     refinement: int = 0
+    mixture_term: str = "energy"
+    layer_epochs: int = 0
+    autoencoder_epochs: int = 0
+    freeze_compression: bool = False
+    final_mixture: str = "memberships"
+    criterion: str = "energy"
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
@@ -95,15 +116,20 @@ class Settings:
                 refuse(name, getattr(self, name), "a positive integer")
         if self.epochs != 0 and not is_count(self.epochs):
             refuse("epochs", self.epochs, "a positive integer, or 0 for random weights")
-        if not isinstance(self.refinement, int) or self.refinement < 0:
-            refuse("refinement", self.refinement, "an integer of at least 0")
+        for name in ("refinement", "layer_epochs", "autoencoder_epochs"):
+            if getattr(self, name) != 0 and not is_count(getattr(self, name)):
+                refuse(name, getattr(self, name), "an integer of at least 0")
+        if self.layer_epochs and self.linear_path != "none":
+            refuse("layer_epochs", self.layer_epochs, "0, or linear_path='none'")
+        if self.freeze_compression and not self.mixes:
+            refuse("freeze_compression", True, "a positive lambda_energy, or nothing is trained")
         if self.early_stopping is not None and not is_count(self.early_stopping):
             refuse("early_stopping", self.early_stopping, "a positive integer or None")
         for name in ("learning_rate", "gradient_clip"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 refuse(name, value, "a positive number")
-        for name in ("lambda_energy", "lambda_penalty"):
+        for name in ("lambda_reconstruction", "lambda_energy", "lambda_penalty"):
             if not 0 <= getattr(self, name) < float("inf"):
                 refuse(name, getattr(self, name), "a number of at least 0")
         if not 0 <= self.jitter <= 1e-2:
@@ -112,6 +138,11 @@ class Settings:
             refuse("dropout", self.dropout, "a rate of at least 0 and below 1")
         if not 0 < self.validation_fraction < 1:
             refuse("validation_fraction", self.validation_fraction, "a share between 0 and 1")
+
+    @property
+    def mixes(self) -> bool:
+        """Whether the objective has a mixture; without one it is a plain autoencoder's."""
+        return self.lambda_energy > 0 or self.lambda_penalty > 0
 
 
 PAPER: dict[str, Settings] = {

@@ -32,6 +32,7 @@ class EpochRecord:
         total: objective, mean over batches and members; so the next three.
         reconstruction: reconstruction loss.
         energy: mean sample energy.
+            It and what follows is None, and phi empty, where the objective has no mixture.
         penalty: singularity penalty, without its lambda.
         validation_energy: mean energy of the validation rows, None when not evaluated.
         phi: shares of the first member's last batch.
@@ -45,13 +46,13 @@ class EpochRecord:
     epochs: int
     total: float
     reconstruction: float
-    energy: float
-    penalty: float
+    energy: float | None
+    penalty: float | None
     validation_energy: float | None
     phi: tuple[float, ...]
-    min_phi: float
-    max_condition: float
-    effective_components: float
+    min_phi: float | None
+    max_condition: float | None
+    effective_components: float | None
     seconds: float
 
     @property
@@ -178,20 +179,22 @@ class Progress:
     def record(self, settings: Settings, energies: Float | None, seconds: float) -> EpochRecord:
         """The record of the epoch in work, its steps being done."""
         means = self.losses.mean(axis=(0, 1))
-        phi, covariance = self.engine.mixture()
-        health = [mixture_health(p, c) for p, c in zip(phi, covariance, strict=True)]
+        mixture = self.engine.mixture()
+        health = [] if mixture is None else [mixture_health(*m) for m in zip(*mixture, strict=True)]
         return EpochRecord(
             epoch=self.epoch + 1,
             epochs=settings.epochs,
             total=float(means[0]),
             reconstruction=float(means[1]),
-            energy=float(means[2]),
-            penalty=float(means[3]),
+            energy=float(means[2]) if health else None,
+            penalty=float(means[3]) if health else None,
             validation_energy=None if energies is None else float(energies.mean()),
-            phi=tuple(float(p) for p in phi[0]),
-            min_phi=min(h.min_phi for h in health),
-            max_condition=max(h.max_condition for h in health),
-            effective_components=float(np.mean([h.effective_components for h in health])),
+            phi=() if mixture is None else tuple(float(p) for p in mixture[0][0]),
+            min_phi=min((h.min_phi for h in health), default=None),
+            max_condition=max((h.max_condition for h in health), default=None),
+            effective_components=float(np.mean([h.effective_components for h in health]))
+            if health
+            else None,
             seconds=seconds,
         )
 

@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.checkpoint import Checkpointing, CheckpointStore, digest
+from dagmm_model.detector import EpochLike
 from dagmm_model.engine import TERMS, Engine
 from dagmm_model.inference import fit_scorer
 from dagmm_model.network import Parameters, initialise
 from dagmm_model.presets import Settings
-from dagmm_model.progress import EpochRecord, Observer, Progress
+from dagmm_model.progress import EpochRecord as EpochRecord
+from dagmm_model.progress import Observer, Progress
 
 Float = NDArray[np.float64]
 
@@ -67,7 +69,7 @@ class Trained:
     """
 
     parameters: Parameters
-    history: tuple[EpochRecord, ...]
+    history: tuple[EpochLike, ...]
     jitter: float
     kept: tuple[int, ...]
 
@@ -147,6 +149,7 @@ def train(
     settings: Settings,
     seeds: Sequence[int],
     *,
+    start: Parameters | None = None,
     sample_weight: Float | None = None,
     validation: NDArray[np.floating] | None = None,
     observers: Sequence[Observer] = (),
@@ -160,6 +163,7 @@ def train(
         x: ``(n, D)`` scaled rows; float32 is what the engines compute in.
         settings: of the run; ``members`` is not read, the seeds count.
         seeds: one for each member; a member's result depends on its own seed only.
+        start: parameters to start from, each ``(S, ...)``; those of the seeds unless given.
         sample_weight: ``(n,)`` weights of the rows in loss and mixture statistics.
         validation: ``(m, D)`` scaled rows whose energy decides which epoch is kept, needed where
             the settings ask for early stopping or the best epoch.
@@ -175,9 +179,9 @@ def train(
     selecting = settings.keep_best or settings.early_stopping is not None
     if selecting and validation is None:
         raise ValueError("choosing an epoch needs validation rows; give validation=")
-    runner = make_engine(
-        engine, device, x, sample_weight, initialise(settings, x.shape[1], seeds, x), settings
-    )
+    if start is None:
+        start = initialise(settings, x.shape[1], seeds, x)
+    runner = make_engine(engine, device, x, sample_weight, start, settings)
     progress = Progress(runner, settings, seeds)
     store = None
     if checkpoint is not None:
@@ -185,6 +189,7 @@ def train(
             "settings": asdict(settings),
             "seeds": list(seeds),
             "rows": digest(x, sample_weight, validation),
+            "start": digest(*start.values()),
             "engine": type(runner).__name__,
         }
         store = CheckpointStore(checkpoint, identity)
@@ -192,7 +197,7 @@ def train(
         if found is not None:
             progress.restore(*found)
     steps, batch = batch_plan(len(x), settings.batch_size)
-    unrefined = replace(settings, refinement=0)  # the mixture is refined once, at the end
+    judged = _judged(settings)
     while progress.epoch < settings.epochs and not progress.best.exhausted():
         started = time.perf_counter()
         _run_epoch(progress, settings, len(x), steps, batch, store)
@@ -203,7 +208,7 @@ def train(
         ):
             parameters = runner.parameters()
             scorer = fit_scorer(
-                parameters, unrefined, runner.jitter, x.__getitem__, len(x), sample_weight
+                parameters, judged, runner.jitter, x.__getitem__, len(x), sample_weight
             )
             energies = scorer.member_energies(validation).mean(axis=1)
             progress.best.update(epoch, energies, parameters)
@@ -220,6 +225,15 @@ def train(
         return Trained(runner.parameters(), history, runner.jitter, (len(history),) * len(seeds))
     kept = tuple(int(epoch) for epoch in progress.best.epoch)
     return Trained(progress.best.parameters, history, runner.jitter, kept)
+
+
+def _judged(settings: Settings) -> Settings:
+    """How an epoch is scored: by the memberships of the moment, by the error where there are none.
+
+    The mixture is refined, or fitted anew, once, at the end.
+    """
+    criterion = settings.criterion if settings.mixes else "reconstruction"
+    return replace(settings, refinement=0, final_mixture="memberships", criterion=criterion)
 
 
 def _run_epoch(

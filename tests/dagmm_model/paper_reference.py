@@ -81,6 +81,21 @@ def energy_of(z, phi, mu, covariance):
     return np.array(result)
 
 
+def variational_bound(z, gamma, phi, mu, covariance):
+    """Equation 10: minus the expected complete log-likelihood, minus the entropy of gamma."""
+    result = []
+    for row, members in zip(z, gamma, strict=True):
+        bound = 0.0
+        for k in range(len(phi)):
+            centred = row - mu[k]
+            distance = centred @ np.linalg.inv(covariance[k]) @ centred
+            log_det = np.linalg.slogdet(2 * np.pi * covariance[k])[1]
+            log_joint = math.log(phi[k]) - 0.5 * distance - 0.5 * log_det
+            bound -= members[k] * (log_joint - math.log(members[k]))
+        result.append(bound)
+    return np.array(result)
+
+
 def objective(parameters, x, weight, settings):
     """Every quantity of the training objective of one member, equation 8."""
     parameters = {name: np.asarray(p, np.float64) for name, p in parameters.items()}

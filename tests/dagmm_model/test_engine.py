@@ -77,6 +77,14 @@ OPTIONS = [
     {"linear_path": "pca", "reconstruction_features": features, "latent_scaling": "standardised"}
     for features in ("paper", "log_error")
 ]
+OPTIONS += [
+    {"mixture_term": "variational", "latent_scaling": latent, "dropout": dropout}
+    for latent, dropout in (("none", 0.0), ("standardised", 0.5))
+] + [
+    {"lambda_reconstruction": 0.0, "mixture_term": "energy"},
+    {"lambda_energy": 0.0, "lambda_penalty": 0.0},
+    {"freeze_compression": True, "latent_scaling": "standardised"},
+]
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -91,7 +99,8 @@ def test_engines_agree_to_1e_10_in_float64(options, weighted):
     gradients = reference.parameter_gradients()
     scale = max(np.abs(gradient).max() for gradient in gradients.values())
     for name, gradient in fast.parameter_gradients().items():
-        np.testing.assert_allclose(gradient, gradients[name], rtol=0, atol=1e-11 * scale)
+        wanted = gradients.get(name, 0.0)  # none where the objective does not move it
+        np.testing.assert_allclose(gradient, wanted, rtol=0, atol=1e-11 * scale)
     fast.run(order, 1e-3, dropout_of((1, 2)))
     reference.run(order, 1e-3, dropout_of((1, 2)))
     expected = reference.parameters()
@@ -145,6 +154,51 @@ def test_training_moves_every_parameter_of_all_three_networks():
     for name, value in engine.parameters().items():
         assert np.abs(value - start[name]).max() > 1e-4, name
         assert np.abs(engine.parameter_gradients()[name]).max() > 0, name
+
+
+@pytest.mark.parametrize("kind", [NumpyEngine, TorchEngine, CudaEngine])
+@pytest.mark.parametrize(
+    ("options", "still"),
+    [
+        ({"freeze_compression": True}, ("encoder", "decoder")),
+        ({"lambda_energy": 0.0, "lambda_penalty": 0.0}, ("estimation",)),
+    ],
+)
+def test_what_is_frozen_or_not_in_the_objective_does_not_move(kind, options, still):
+    settings, order = settings_of(**options), order_of(1, 5)
+    start = start_of(settings, [1])
+    more = {"device": "cpu", "graph": False} if kind is CudaEngine else {}
+    engine = kind(rows_of(), None, start, settings, **more)
+    losses = engine.run(order, 1e-3, dropout_of((1,)))
+    for name, value in engine.parameters().items():
+        if name.split(".")[0] in still:
+            np.testing.assert_array_equal(value, start[name], err_msg=name)
+        else:
+            assert np.abs(value - start[name]).max() > 1e-4, name
+    if "estimation" in still:
+        assert engine.mixture() is None
+        np.testing.assert_array_equal(losses[..., 2:], 0.0)
+        np.testing.assert_array_equal(losses[..., 0], losses[..., 1])
+
+
+@pytest.mark.parametrize("kind", [NumpyEngine, TorchEngine])
+def test_without_its_weight_the_reconstruction_has_no_gradient(kind):
+    """The gradient of the whole is that of the reconstruction plus that of the rest."""
+    order, found = order_of(1, 1), []
+    for weights in ((1.0, 0.1, 0.005), (0.0, 0.1, 0.005), (1.0, 0.0, 0.0)):
+        names = ("lambda_reconstruction", "lambda_energy", "lambda_penalty")
+        settings = settings_of(dropout=0.0, **dict(zip(names, weights, strict=True)))
+        start = start_of(settings, [1])
+        more = {"dtype": TORCH[np.float64] if kind is TorchEngine else np.float64}
+        engine = kind(rows_of(), None, start, settings, **more)
+        rows = order[:, 0] if kind is NumpyEngine else torch.as_tensor(order[:, 0])
+        engine.gradients(rows, [])
+        found.append(engine.parameter_gradients())
+    whole, rest, alone = found
+    for name, gradient in whole.items():
+        np.testing.assert_allclose(
+            gradient, rest[name] + alone.get(name, 0.0), rtol=1e-9, atol=1e-9, err_msg=name
+        )
 
 
 def test_threads_do_not_change_a_bit_and_shards_hardly(monkeypatch):

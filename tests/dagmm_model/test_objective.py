@@ -11,8 +11,10 @@ from dagmm_model.network import initialise, latent_width
 from dagmm_model.objective import (
     batch_mixture,
     energies,
+    log_joint,
     objective,
     standardise,
+    variational_bounds,
     whiten_elementwise,
 )
 from dagmm_model.presets import Settings
@@ -99,6 +101,44 @@ def test_gradient_of_the_mixture_by_z_and_gamma_exactly():
         )
 
     assert torch.autograd.gradcheck(mean_energy, (z, logits))
+
+
+def test_the_variational_bound_is_the_papers_equation_and_never_below_the_energy(rows, weight):
+    """Energy plus the divergence of gamma from the posterior, worked out row by row."""
+    settings = settings_of(mixture_term="variational")
+    parameters = initialise(settings, 6, [3])
+    plain = {n: v[0] for n, v in parameters.items()}
+    expected = paper_reference.objective(plain, rows.astype(np.float32), weight, settings)
+    bound = paper_reference.variational_bound(
+        expected["z"], expected["gamma"], expected["phi"], expected["mu"], expected["covariance"]
+    )
+    x = torch.tensor(rows.astype(np.float32)).double()[None]
+    tensors = as_tensors(parameters, torch.float64)
+    losses, mixture = objective(tensors, x, torch.tensor(weight)[None], settings, settings.jitter)
+    assert losses.energy.item() == pytest.approx(np.average(bound, weights=weight), rel=1e-10)
+    assert (bound >= expected["energies"]).all()
+    z, gamma = torch.tensor(expected["z"])[None], torch.tensor(expected["gamma"])[None]
+    posterior = torch.softmax(log_joint(z, mixture), dim=1).transpose(1, 2)
+    torch.testing.assert_close(
+        variational_bounds(z, posterior, mixture), energies(z, mixture), rtol=1e-10, atol=1e-10
+    )
+    divergence = (gamma * (gamma.log() - posterior.log())).sum(-1)
+    torch.testing.assert_close(
+        variational_bounds(z, gamma, mixture), energies(z, mixture) + divergence, rtol=1e-9, atol=0
+    )
+
+
+@pytest.mark.parametrize("latent", ["none", "standardised"])
+def test_gradient_of_the_variational_objective_is_that_of_the_differences(rows, weight, latent):
+    settings = settings_of(latent=latent, jitter=1e-4, mixture_term="variational")
+    parameters = as_tensors(initialise(settings, 6, [3]), torch.float64)
+    x, share = torch.tensor(rows)[None], torch.tensor(weight)[None]
+
+    def total(*values):
+        named = dict(zip(parameters, values, strict=True))
+        return objective(named, x, share, settings, settings.jitter)[0].total
+
+    assert torch.autograd.gradcheck(total, tuple(parameters.values()), rtol=1e-4, fast_mode=True)
 
 
 def test_all_three_networks_get_gradients(rows):

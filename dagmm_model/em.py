@@ -1,0 +1,54 @@
+"""A Gaussian mixture of latent rows by expectation-maximisation that begins anew (scikit-learn)."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dagmm_model.mixture import LATENT_VARIANCE_FLOOR, Mixture
+from dagmm_model.settings import SettingsError
+
+Float = NDArray[np.float64]
+
+STARTS = 10
+"""Fits from different runs of k-means, the likeliest of which is kept."""
+REGULARISATION = 1e-6
+"""Least variance added to each coordinate, of its own variance."""
+
+
+def mixture_by_em(
+    z: Float, components: int, jitter: float, seed: int, sample_weight: Float | None = None
+) -> Mixture:
+    """The likeliest mixture that a few starts from k-means lead to.
+
+    Args:
+        z: ``(n, L)`` latent rows.
+        components: K.
+        jitter: relative jitter.
+        seed: of k-means.
+        sample_weight: None; scikit-learn's mixture takes no weights.
+
+    Raises:
+        SettingsError: there are weights.
+    """
+    if sample_weight is not None:
+        raise SettingsError(
+            "final_mixture='em' takes no fractional sample_weight; repeat rows instead"
+        )
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
+    mean, scale = z.mean(axis=0), np.sqrt(z.var(axis=0) + LATENT_VARIANCE_FLOOR)
+    found = GaussianMixture(
+        components,
+        reg_covar=max(jitter, REGULARISATION),
+        n_init=STARTS,
+        random_state=seed,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # 100 iterations are the end
+        found.fit((z - mean) / scale)
+    sigma = found.covariances_ * scale[:, None] * scale
+    return Mixture.stable(found.weights_, found.means_ * scale + mean, sigma, jitter)
