@@ -132,6 +132,12 @@ CATALOGUE: dict[str, Entry] = {
         "How far out in the tails a row is, column by column",
         "Li et al., TKDE 2022",
     ),
+    "oc-svm": Entry(
+        "rivals.ocsvm:OneClassSvm",
+        "One-class support vector machine with a Gaussian kernel",
+        "Schölkopf et al., Neural Computation 2001",
+        "beyond 10,000 training rows by Nystroem features and stochastic gradients",
+    ),
     "dsebm-r": Entry(
         "rivals.dsebm:DsebmReconstruction",
         "Deep structured energy model, by its reconstruction error",
