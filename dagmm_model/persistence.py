@@ -35,7 +35,7 @@ def save_detector(detector: Detector, folder: Path) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{ARRAYS}.{os.getpid()}.tmp"
-    save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, temporary)
+    save_file({k: np.asarray(v, order="C") for k, v in arrays.items()}, temporary)
     temporary.replace(folder / ARRAYS)
     write_atomically(folder / DESCRIPTION, text.encode())
 

@@ -48,6 +48,9 @@ class RivalSettings:
             elif "tuple" in kind:
                 if not isinstance(value, tuple) or not all(_within(w, int, 1) for w in value):
                     refuse(name, value, "a tuple of positive integers")
+            elif "bool" in kind:
+                if not isinstance(value, bool):
+                    refuse(name, value, "true or false")
             elif ("int" in kind or "float" in kind) and not (value is None and "None" in kind):
                 whole = "int" in kind
                 least = self.least.get(name, 1.0 if whole else 0.0)

@@ -87,8 +87,8 @@ class DeepClustering(TrainedDetector[DcnSettings]):
     settings_type = DcnSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "recommended": {},
-        "kddcup": {"batch_size": 1024, "pretraining": 10, "epochs": 10},
-        "kddcup-rev": {"batch_size": 1024, "pretraining": 20, "epochs": 20},
+        "kddcup": {"batch_size": 256, "pretraining": 4, "epochs": 4},
+        "kddcup-rev": {"batch_size": 256, "pretraining": 10, "epochs": 10},
         "thyroid": {"encoder_widths": (12, 4), "clusters": 2, "pretraining": 100, "epochs": 100},
         "arrhythmia": {"encoder_widths": (10, 2), "clusters": 2, "pretraining": 100, "epochs": 100},
     }

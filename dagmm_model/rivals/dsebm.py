@@ -76,8 +76,8 @@ class DsebmEnergy(TrainedDetector[DsebmSettings]):
     settings_type = DsebmSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "recommended": {},
-        "kddcup": {"batch_size": 1024, "epochs": 20},
-        "kddcup-rev": {"batch_size": 1024, "epochs": 60},
+        "kddcup": {"batch_size": 256, "epochs": 5},
+        "kddcup-rev": {"batch_size": 256, "epochs": 15},
         "thyroid": {"epochs": 300},
         "arrhythmia": {"batch_size": 32, "epochs": 100},
     }

@@ -80,11 +80,11 @@ class GanDetector(TrainedDetector[G]):
 
 def presets(**extra: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The four data sets' settings; ``extra`` adds to each by its name."""
-    kdd = {"latent": 32, "generator_widths": (64, 128), "encoder_widths": (64,), "batch_size": 1024}
+    kdd = {"latent": 32, "generator_widths": (64, 128), "encoder_widths": (64,), "batch_size": 256}
     named = {
         "recommended": {},
-        "kddcup": {**kdd, "epochs": 20},
-        "kddcup-rev": {**kdd, "epochs": 60},
+        "kddcup": {**kdd, "epochs": 5},
+        "kddcup-rev": {**kdd, "epochs": 15},
         "thyroid": {
             "latent": 3,
             "generator_widths": (32, 64),

@@ -30,11 +30,14 @@ class GanomalySettings(GanSettings):
     """Settings of GANomaly.
 
     Attributes:
+        latent: wide, since a code that is no wider than the normal rows need can be had again from
+            any row, and the score sees nothing.
         lambda_adversarial: weight of the feature-matching loss (1 in the paper).
         lambda_context: weight of the L1 reconstruction error, a mean over the columns (50).
         lambda_encoder: weight of the codes' squared distance, a mean over the coordinates (1).
     """
 
+    latent: int | None = 32
     lambda_adversarial: float = 1.0
     lambda_context: float = 50.0
     lambda_encoder: float = 1.0
@@ -45,7 +48,7 @@ class Ganomaly(GanDetector[GanomalySettings]):
 
     name = "ganomaly"
     settings_type = GanomalySettings
-    presets: ClassVar[dict[str, dict[str, Any]]] = presets()
+    presets: ClassVar[dict[str, dict[str, Any]]] = presets(thyroid={"latent": 32})
 
     def _networks(self, width: int) -> nn.Module:
         settings = self.settings_

@@ -34,7 +34,7 @@ class TrainingSettings(RivalSettings):
         epochs: passes over the training rows; 0 leaves the random weights, as a baseline; None
             for as many as the table's size suggests.
         batch_size: largest number of rows of a step; batches of an epoch are of equal size. None
-            for 128, and 1024 for a large table.
+            for 128, and 256 for a large table.
         learning_rate: of Adam.
         average: decay of the exponential moving average of the weights that rows are scored with;
             0 for the last weights.

@@ -22,7 +22,7 @@ EPOCHS, STEPS = 200, 6_000
 """Most epochs and most steps of a training whose settings leave its length open."""
 
 LARGE = 10_000
-"""Rows from which batches are of 1024."""
+"""Rows from which batches are of 256."""
 
 
 class TrainedDetector(ArrayDetector[T]):
@@ -37,7 +37,7 @@ class TrainedDetector(ArrayDetector[T]):
     def settings_for(self, n_rows: int, n_columns: int) -> T:
         """See `Detector.settings_for`: at most `EPOCHS` epochs and `STEPS` steps."""
         asked = self._asked
-        batch = asked.batch_size or (128 if n_rows < LARGE else 1024)
+        batch = asked.batch_size or (128 if n_rows < LARGE else 256)
         steps, _ = batch_plan(n_rows, batch)
         usual = max(1, min(EPOCHS, STEPS // steps))
         epochs = usual if asked.epochs is None else asked.epochs
