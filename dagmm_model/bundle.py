@@ -38,7 +38,8 @@ class Reasons:
         columns: Names of the table's columns, C of them.
         shares: ``(m, C)`` share of each column in the squared reconstruction error, float64; a
             categorical column has the sum of its levels' shares.
-        component: Nearest mixture component (the most responsible one), int64 ``(m,)``.
+        component: Nearest mixture component (the most responsible one), int64 ``(m,)``; -1 where
+            there is no mixture.
     """
 
     rows: NDArray[np.int64]

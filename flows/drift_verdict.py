@@ -28,8 +28,7 @@ from data_checks.drift import (
 )
 from flows.drift_window import Window
 from flows.errors import UsageError
-
-ENERGY_BINS = 10
+from flows.score_drift import energy_bins
 
 
 class MonitorPolicy(BaseModel):
@@ -152,7 +151,8 @@ def judge_window(
         told = f"{rows:,} scored rows, {policy.min_rows:,} needed: not compared"
         note = Finding("rows", "stable", told)
         return DriftReport(model, window.source, now, worst, (note, *findings), (), figures)
-    distance = ks_2samp(window.energies, bundle.calibration)
+    # The exact p-value of large samples takes minutes and is the same.
+    distance = ks_2samp(window.energies, bundle.calibration, method="asymp")
     alerts = int((window.energies > bundle.threshold.value).sum())
     interval = binomtest(alerts, rows).proportion_ci(1 - policy.level, "exact")
     expected = bundle.threshold.guaranteed_rate
@@ -170,11 +170,13 @@ def judge_window(
     figures |= {
         "energy/psi": psi,
         "energy/ks": float(distance.statistic),
+        "energy/p": float(distance.pvalue),
         "energy/median": float(np.median(window.energies)),
         "alerts/rate": alerts / rows,
         "alerts/low": float(interval.low),
         "alerts/high": float(interval.high),
         "alerts/calibrated": expected,
+        "alerts/p": alarm_p,
     }
     findings += [
         Finding(
@@ -244,15 +246,6 @@ def alert_p_value(alerts: int, rows: int, calibration: np.ndarray, threshold: fl
     expected = betabinom(rows, above, len(calibration) + 1 - above)
     tail = min(float(expected.cdf(alerts)), float(expected.sf(alerts - 1)))
     return min(1.0, 2 * tail)
-
-
-def energy_bins(calibration: np.ndarray, energies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of both per bin of the calibration energies' deciles."""
-    edges = np.unique(np.quantile(calibration, np.linspace(0, 1, ENERGY_BINS + 1)[1:-1]))
-    return tuple(
-        np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1)
-        for values in (calibration, energies)
-    )  # type: ignore[return-value]
 
 
 def _alert_verdict(rate: float, expected: float, policy: MonitorPolicy) -> Verdict:

@@ -17,6 +17,7 @@ from dagmm_model.comparison import Difference, paired_difference
 from dagmm_model.evaluation import DeploymentMetrics, deployment_metrics
 from flows.policy import PromotionPolicy
 from flows.records import GateResult
+from flows.score_drift import compare_scores
 
 SAME_ENERGY = 1e-6
 """Relative difference up to which two energies of one row are the same."""
@@ -88,7 +89,7 @@ def judge(case: Case) -> tuple[GateResult, ...]:
 
 def compare(case: Case) -> tuple[GateResult, ...]:
     """Judge only what depends on the production model, after it changed."""
-    return tuple(_guarded(_against_production, case))
+    return (*_guarded(_against_production, case), *_guarded(_score_drift, case))
 
 
 def result(name: str, passed: bool, message: str, *, measured: bool = True) -> GateResult:
@@ -270,6 +271,21 @@ def _against_production(case: Case) -> Iterator[GateResult]:
             yield _non_inferior(case, title, rows, policy.margin)
 
 
+def _score_drift(case: Case) -> Iterator[GateResult]:
+    """For information: how differently the two models see the same rows."""
+    name = "score drift"
+    if case.production is None:
+        yield result(name, True, "no production model to compare with", measured=False)
+        return
+    found = compare_scores(case.candidate, case.production)
+    yield result(
+        name,
+        True,
+        f"for information: against production on the same rows, energies PSI {found.psi:.3f}, "
+        f"Kolmogorov-Smirnov distance {found.distance:.3f}, rank correlation {found.ranks:.3f}",
+    )
+
+
 def _non_inferior(case: Case, name: str, rows: np.ndarray, margin: float) -> GateResult:
     assert case.labels is not None
     assert case.production is not None
@@ -326,5 +342,6 @@ GATES: tuple[Callable[[Case], Iterator[GateResult]], ...] = (
     _floors,
     _false_alarm_rate,
     _against_production,
+    _score_drift,
     _simple_detectors,
 )

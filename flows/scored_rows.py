@@ -146,4 +146,5 @@ def reasons_text(reasons: Reasons | None, top: int, rows: int) -> tuple[pa.Array
     place = np.full(rows, -1, dtype=np.int64)
     place[reasons.rows] = np.arange(len(reasons.rows))
     scattered = pa.array(place, mask=place < 0)
-    return texts.take(scattered), pa.array(reasons.component, pa.int32()).take(scattered)
+    components = pa.array(reasons.component, pa.int32(), mask=reasons.component < 0)
+    return texts.take(scattered), components.take(scattered)

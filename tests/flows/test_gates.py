@@ -114,6 +114,16 @@ def test_production_that_cannot_be_scored_fails_the_comparison():
     ]
 
 
+def test_score_drift_is_told_and_refuses_nobody():
+    base = case()
+    other = dataclasses.replace(base, candidate=-base.candidate)
+    (gate,) = [gate for gate in compare(other) if gate.gate == "score drift"]
+    assert gate.passed
+    assert "rank correlation -1.000" in gate.message
+    broken = dataclasses.replace(base, candidate=np.full(ROWS, np.nan))
+    assert "score drift" not in failed(judge(broken))
+
+
 def test_the_first_version_has_nothing_to_be_compared_with():
     found = compare(case(production=None))
     assert (found[0].passed, found[0].measured) == (True, False)

@@ -1,0 +1,203 @@
+"""What `dagmm monitor` finds: share of windows with an alarm, by size of the shift.
+
+Normal rows are divided into training, calibration and a pool; windows are drawn from the pool and
+shifted. Size 0 is no shift: its share is the false-alarm rate. Repeated over several splits, since
+all windows of a split share one reference.
+
+    DAGMM_DATA_DIR=data python benchmarks/drift.py --splits 20 --windows 50
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from scipy.stats import binomtest
+
+from dagmm_model import DAGMM
+from dagmm_model.bundle import ScoringBundle
+from dagmm_model.threshold import calibrate
+from data_checks.contract import ANOMALY_COLUMN, Contract, load_contract
+from data_checks.drift import DriftReference, bin_counts, drift_reference
+from data_checks.locations import default_data_dir
+from data_checks.sources import ingest
+from flows.drift_verdict import MonitorPolicy, judge_window
+from flows.drift_window import Window
+from flows.features import as_frame, encoder_for
+
+WINDOW = {"wdbc": 60, "thyroid": 250, "kddcup": 1000}
+SIZES = (0.0, 0.1, 0.25, 0.5, 1.0)
+SHARES = (0.02, 0.05, 0.1, 0.2)
+MOST_ROWS = 40_000
+LEVELS = (0.01, 0.05)
+
+
+@dataclass(frozen=True)
+class World:
+    """One split: the model and its reference, and the rows that windows are drawn from."""
+
+    contract: Contract
+    bundle: ScoringBundle
+    reference: DriftReference
+    pool: pa.Table
+    anomalies: pa.Table
+    deviation: dict[str, float]
+
+
+def rows_of(contract: Contract) -> tuple[pa.Table, pa.Table]:
+    """Normal and anomalous rows, feature columns only."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "rows.parquet"
+        ingest(contract, path, data_dir=default_data_dir())
+        table = pq.read_table(path)
+    names = [column.name for column in contract.feature_columns]
+    flags = table.column(ANOMALY_COLUMN)
+    return tuple(table.filter(pc.equal(flags, kind)).select(names) for kind in (0, 1))
+
+
+def world(contract: Contract, normal: pa.Table, anomalies: pa.Table, seed: int) -> World:
+    """Train on half of the normal rows, calibrate on a fifth, keep the rest."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(normal.num_rows)[:MOST_ROWS]
+    cut = (len(order) // 2, len(order) * 7 // 10)
+    train, held, pool = (normal.take(pa.array(part)) for part in np.split(order, cut))
+    encoder = encoder_for(contract, train)
+    detector = DAGMM(epochs=5, members=1, random_state=seed).fit(encoder.encode(as_frame(train)))
+    energies = np.sort(detector.energy(encoder.encode(as_frame(held))))
+    bundle = ScoringBundle(encoder, detector, calibrate(energies, 0.05), energies)
+    deviation = {
+        column.name: float(pc.stddev(train.column(column.name)).as_py())
+        for column in contract.feature_columns
+        if column.type == "numeric"
+    }
+    movable = {name: value for name, value in deviation.items() if value > 0}
+    return World(contract, bundle, drift_reference(train, contract), pool, anomalies, movable)
+
+
+def windows(here: World, size: int, rng: np.random.Generator) -> Iterator[tuple[str, float, Any]]:
+    """Every kind of shift, applied to one draw of rows."""
+    drawn = here.pool.take(pa.array(rng.choice(here.pool.num_rows, size, replace=False)))
+    names = list(here.deviation)
+    one = str(rng.choice(names))
+    signs = dict(zip(names, rng.choice([-1.0, 1.0], len(names)), strict=True))
+    for amount in SIZES:
+        yield "one column, in standard deviations", amount, _moved(here, drawn, [one], amount, {})
+        if amount:
+            yield "all columns", amount, _moved(here, drawn, names, amount, signs)
+    for share in SHARES:
+        many = round(share * size)
+        strange = here.anomalies.take(
+            pa.array(rng.choice(here.anomalies.num_rows, many, replace=True))
+        )
+        yield (
+            "anomalies among the rows, share",
+            share,
+            pa.concat_tables([drawn.slice(many), strange]),
+        )
+
+
+def _moved(
+    here: World, rows: pa.Table, names: list[str], amount: float, signs: dict[str, float]
+) -> pa.Table:
+    for name in names:
+        step = signs.get(name, 1.0) * amount * here.deviation[name]
+        place = rows.column_names.index(name)
+        rows = rows.set_column(place, name, pc.add(rows.column(name), step))
+    return rows
+
+
+def judged(here: World, rows: pa.Table) -> tuple[bool, float]:
+    """Whether there is an alarm, and the smallest p-value times their number."""
+    window = Window(
+        bin_counts(here.reference, [rows]),
+        here.bundle.score(as_frame(rows)).energy,
+        0,
+        {},
+        None,
+        "",
+    )
+    report = judge_window(
+        window, here.bundle, here.contract, here.reference, MonitorPolicy(), "m/1", time.time()
+    )
+    p_values = [column.p_value for column in report.columns]
+    p_values += [report.figures["energy/p"], report.figures["alerts/p"]]
+    return report.drifted, min(p_values) * len(p_values)
+
+
+def measure(name: str, splits: int, count: int) -> dict[str, Any]:
+    """All windows of one data set."""
+    contract = load_contract(name)
+    normal, anomalies = rows_of(contract)
+    alarms: dict[tuple[str, float], list[bool]] = defaultdict(list)
+    smallest: list[float] = []
+    for seed in range(splits):
+        here = world(contract, normal, anomalies, seed)
+        rng = np.random.default_rng([seed, 1])
+        for _ in range(count):
+            for kind, amount, rows in windows(here, WINDOW[name], rng):
+                found, p_value = judged(here, rows)
+                alarms[kind, amount].append(found)
+                if amount == 0:
+                    smallest.append(p_value)
+    return {
+        "dataset": name,
+        "window": WINDOW[name],
+        "columns": len(contract.feature_columns),
+        "windows": splits * count,
+        "alarms": [
+            {"shift": kind, "size": amount, "share": float(np.mean(found))}
+            for (kind, amount), found in alarms.items()
+        ],
+        "tests_alone": {
+            str(level): float(np.mean(np.array(smallest) <= level)) for level in LEVELS
+        },
+    }
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print a data set's table."""
+    n = result["windows"]
+    print(f"\n{result['dataset']}: {n:,} windows of {result['window']} rows, "
+          f"{result['columns']} columns")  # fmt: skip
+    by_kind: dict[str, list[str]] = defaultdict(list)
+    for row in result["alarms"]:
+        by_kind[row["shift"]].append(f"{row['size']:g}: {row['share']:.1%}")
+    for kind, cells in by_kind.items():
+        print(f"  {kind:36} {'   '.join(cells)}")
+    calm = next(row for row in result["alarms"] if row["size"] == 0)
+    interval = binomtest(round(calm["share"] * n), n).proportion_ci(0.95)
+    alone = ", ".join(f"{v:.2%} at {float(k):.0%}" for k, v in result["tests_alone"].items())
+    print(f"  false alarms {calm['share']:.2%} [{interval.low:.2%}, {interval.high:.2%}] at 1%")
+    print(f"  tests without tolerances: {alone}")
+
+
+def main() -> None:
+    """Print tables, or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--datasets", nargs="+", default=list(WINDOW))
+    parser.add_argument("--splits", type=int, default=20)
+    parser.add_argument("--windows", type=int, default=50)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    found = []
+    for name in arguments.datasets:
+        found.append(measure(name, arguments.splits, arguments.windows))
+        if not arguments.json:
+            show(found[-1])
+    if arguments.json:
+        print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
