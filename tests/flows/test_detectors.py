@@ -1,8 +1,13 @@
 """Other detectors than DAGMM go the same way: trained, registered, judged against the champion."""
 
-import pytest
+import signal
+import time
+from pathlib import Path
 
-from tests.flows.conftest import production
+import pytest
+from safetensors.numpy import load_file
+
+from tests.flows.conftest import FAST, production
 
 QUICK = ("--set", "promotion.serving_check=false")
 
@@ -41,3 +46,87 @@ def test_what_does_not_exist_is_named_before_anything_starts(dagmm, arguments, n
     assert outcome.code == 2
     assert named in outcome.err
     assert "Traceback" not in outcome.err
+
+
+PAE = (
+    *("--detector", "pae"),
+    *("--set", "detector.settings.epochs=40"),
+    *("--set", "detector.settings.layer_epochs=10"),
+    *("--set", "detector.settings.members=1"),
+)
+
+
+def test_an_autoencoder_challenges_the_champion_on_the_same_rows(dagmm, registry):
+    champion = dagmm("train", "wdbc", *FAST, "--json")
+    assert champion.code == 0, champion.err
+    challenger = dagmm("train", "wdbc", *PAE, *QUICK, "--json")
+    found = challenger.json
+    version = registry.get_model_version("dagmm-wdbc", "2")
+    assert version.tags["dagmm.detector"] == "pae"
+    gates = {gate["gate"]: gate for gate in found["promotion"]["gates"]}
+    assert gates["mixture health"]["message"] == "not applicable: pae has no mixture"
+    compared = gates["not worse than production"]
+    assert compared["measured"]
+    assert f"on {found['evidence']['split']['test_rows']:,} rows" in compared["message"]
+    assert found["promotion"]["previous"] == 1
+    held_back = [gate for gate in gates.values() if not gate["passed"]]
+    assert (challenger.code, production(registry)) == ((1, 1) if held_back else (0, 2))
+
+    run = registry.get_run(found["registration"]["run_id"])
+    layers = registry.get_metric_history(run.info.run_id, "loss/layer_1")
+    assert [metric.step for metric in layers] == list(range(1, 11))
+    whole = registry.get_metric_history(run.info.run_id, "loss/total")
+    assert [metric.step for metric in whole][-1] == found["evidence"]["fit"]["epochs"]
+    assert "loss/energy" not in run.data.metrics
+    assert run.data.params["resolved.criterion"] == "reconstruction"
+    assert [row["name"] for row in found["evidence"]["evaluate"]["sanity"]] == ["untrained network"]
+
+
+@pytest.mark.slow
+def test_a_champion_of_another_detector_stays_unless_it_is_matched(dagmm, registry):
+    assert dagmm("train", "wdbc", "--detector", "mahalanobis", *QUICK).code == 0
+    assert production(registry) == 1
+    weak = ("--set", "detector.settings.components=29", "--set", "promotion.simple_margin=1.0")
+    outcome = dagmm("train", "wdbc", "--detector", "pca", *weak, *QUICK, "--json")
+    assert outcome.code == 1
+    failed = [g["gate"] for g in outcome.json["promotion"]["gates"] if not g["passed"]]
+    assert "not worse than production" in failed
+    assert production(registry) == 1
+
+
+@pytest.mark.slow
+def test_a_pre_trained_detector_killed_in_training_resumes_to_the_same_bits(
+    dagmm, dagmm_process, home
+):
+    slow = ("--detector", "dagmm-p", "--set", "detector.settings.members=1", *QUICK)
+    undisturbed = dagmm("train", "wdbc", *slow, "--set", "model_name=undisturbed", "--json")
+    assert undisturbed.code == 0, undisturbed.err
+    runs = home / "workspace" / "runs"
+    before = set(runs.glob("*"))
+    process = dagmm_process("train", "wdbc", *slow, DAGMM_CHECKPOINT_SECONDS="0")
+    deadline = time.monotonic() + 120
+    # The second layer has begun: the first is finished and must be found again.
+    reached = "checkpoints/layer_0_1/*.safetensors"
+    while not any(list(folder.glob(reached)) for folder in set(runs.glob("*")) - before):
+        assert process.poll() is None, process.communicate()[1][-2000:]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    resumed = dagmm("train", "wdbc", *slow, "--json")
+    assert resumed.code == 0, resumed.err
+    assert len(set(runs.glob("*")) - before) == 1
+    theirs, ours = (
+        load_file(Path(run["evidence"]["fit"]["detector"]) / "detector.safetensors")
+        for run in (undisturbed.json, resumed.json)
+    )
+    assert all((theirs[name] == ours[name]).all() for name in theirs)
+
+
+@pytest.mark.slow
+def test_an_autoencoder_is_served(dagmm, registry):
+    outcome = dagmm("train", "wdbc", *PAE, "--set", "promotion.simple_margin=1.0", "--json")
+    gates = {gate["gate"]: gate for gate in outcome.json["promotion"]["gates"]}
+    served = gates["served in a fresh process"]
+    assert served["measured"]
+    assert served["passed"], served["message"]
