@@ -67,6 +67,7 @@ def serve(settings: Settings, file: Path | None) -> None:
         wait_for(f"{os.environ['PREFECT_API_URL']}/health", server)
     try:
         from prefect import serve as run_forever
+        from prefect.client.schemas.objects import ConcurrencyLimitConfig
 
         from flows.scheduled import deployable
 
@@ -77,7 +78,7 @@ def serve(settings: Settings, file: Path | None) -> None:
                 tags=item.get("tags"),
                 parameters=item.get("parameters"),
                 schedules=[_schedule(each) for each in item.get("schedules", [])],
-                concurrency_limit=item["concurrency_limit"]["limit"],
+                concurrency_limit=ConcurrencyLimitConfig(**item["concurrency_limit"]),
             )
             for item in deployments
         ]

@@ -19,6 +19,7 @@ from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from flows import pages
 from flows.errors import ServiceUnreachable
 from flows.settings import Settings
 from flows.workspace import RunFolder, sha256_of
@@ -95,6 +96,7 @@ def ensure_run(
 ) -> str:
     """The MLflow run of a run folder: found again after a crash, otherwise created."""
     experiment = experiment_id(client, settings, f"dagmm-{contract.name}")
+    pages.prepare(client, experiment)
     found = client.search_runs([experiment], f"tags.`dagmm.run` = '{run.token}'", max_results=1)
     if found:
         before = found[0]
