@@ -15,20 +15,31 @@ import numpy as np
 from dagmm_model.checkpoint import Checkpointing
 from dagmm_model.detector import Arrays, Float, Observer
 from dagmm_model.rivals.base import ArrayDetector, RivalSettings
+from dagmm_model.settings import refuse
 
 
 @dataclass(frozen=True)
 class EcodSettings(RivalSettings):
-    """ECOD has no settings; its score knows no units, either."""
+    """Settings of `Ecod`; its score is the same whatever the scale of a column.
+
+    Attributes:
+        larger_tail: column, to add up the rarer of each column's two tails, as the authors'
+            published code does (it detects more); or table, for the largest of three sums over all
+            columns, as their algorithm 1 has it: of left tails, of right ones, and of the ones on
+            the side of each column's skewness.
+    """
 
     scaling: str = "none"
+    larger_tail: str = "column"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.larger_tail not in ("column", "table"):
+            refuse("larger_tail", self.larger_tail, "column or table")
 
 
 class Ecod(ArrayDetector[EcodSettings]):
-    """Largest of three sums of negative logarithms (algorithm 1).
-
-    Of all left tails, of all right ones, and of the tail on the side of each column's skewness.
-    """
+    """Sum over the columns of the negative logarithm of a tail probability."""
 
     name = "ecod"
     settings_type = EcodSettings
@@ -49,7 +60,7 @@ class Ecod(ArrayDetector[EcodSettings]):
 
     def _score(self, x: Float) -> Float:
         known, n = self._arrays, int(self._arrays["rows"])
-        tails = np.zeros((3, len(x)))
+        tails = np.zeros((4, len(x)))  # left, right, by skewness, the larger one
         for d in range(x.shape[1]):
             part = slice(*known["starts"][d : d + 2])
             values = known["values"][part]
@@ -58,6 +69,9 @@ class Ecod(ArrayDetector[EcodSettings]):
             at_least = n - below[np.searchsorted(values, x[:, d], side="left")]
             left = -np.log((at_most + 1.0) / (n + 1.0))
             right = -np.log((at_least + 1.0) / (n + 1.0))
-            tails += [left, right, left if known["left"][d] else right]
-        scores: Float = tails.max(axis=0)
+            skewed = left if known["left"][d] else right
+            tails += [left, right, skewed, np.maximum(left, right)]
+        scores: Float = (
+            tails[3] if self.settings_.larger_tail == "column" else tails[:3].max(axis=0)
+        )
         return scores

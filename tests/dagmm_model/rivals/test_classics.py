@@ -51,18 +51,22 @@ def test_copies_of_a_row_do_not_make_lof_blind(table):
     np.testing.assert_array_equal(energies, once)
 
 
-def test_ecod_is_the_largest_of_three_sums_of_tails(table):
+@pytest.mark.parametrize("larger_tail", ["column", "table"])
+def test_ecod_is_a_sum_of_tails_of_the_table_with_the_row(table, larger_tail):
     train, rows = table
     train = np.round(np.hstack([np.exp(train), -np.exp(train)]), 1)  # skewed both ways, with ties
     rows = np.round(np.hstack([np.exp(rows), -np.exp(rows)]), 1)
-    detector = make_detector("ecod").fit(train)
+    detector = make_detector("ecod", larger_tail=larger_tail).fit(train)
     third = ((train - train.mean(axis=0)) ** 3).mean(axis=0)
     for row, energy in zip(rows[:20], detector.energy(rows[:20]), strict=True):
         together = np.vstack([train, row])  # the row counts as one of the table
         left = -np.log((together <= row).mean(axis=0))
         right = -np.log((together >= row).mean(axis=0))
         skewed = np.where(third < 0, left, right)
-        assert energy == pytest.approx(max(left.sum(), right.sum(), skewed.sum()), rel=1e-12)
+        expected = max(left.sum(), right.sum(), skewed.sum())
+        if larger_tail == "column":
+            expected = np.maximum(left, right).sum()
+        assert energy == pytest.approx(expected, rel=1e-12)
 
 
 def test_gmm_is_the_negative_log_likelihood(table):
