@@ -72,11 +72,14 @@ def work_off(
     waiting = deque(jobs)
     idle = [_worker() for _ in range(processes)]
     running: dict[Future[list[Cell]], tuple[ProcessPoolExecutor, Job]] = {}
+    ready: list[tuple[Job, list[Cell]]] = []
     try:
         while True:
             while idle and waiting and time.monotonic() < deadline:
                 worker, job = idle.pop(), waiting.popleft()
                 running[worker.submit(work, job)] = (worker, job)
+            yield from ready  # the workers are busy again while these are written down
+            ready = []
             if not running:
                 return
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -89,7 +92,7 @@ def work_off(
                     worker.shutdown()
                     worker = _worker()
                 idle.append(worker)
-                yield job, cells
+                ready.append((job, cells))
     finally:
         for worker in [*idle, *(worker for worker, _ in running.values())]:
             worker.shutdown(wait=False, cancel_futures=True)

@@ -82,8 +82,9 @@ def rows_named(texts: Sequence[str]) -> list[Row]:
 
 
 def default_rows() -> list[str]:
-    """Every detector of the catalogue, and the reference also as its paper has it."""
-    return [*CATALOGUE, f"{REFERENCE}:paper"]
+    """Every detector of the catalogue, and those of the DAGMM paper also as it has them."""
+    papers = (f"{name}:paper" for name in CATALOGUE if "paper" in _presets(name))
+    return [*CATALOGUE, *papers]
 
 
 def sanity_rows(row: Row, data: Prepared) -> list[Row]:

@@ -20,6 +20,8 @@ from flows.settings import Settings
 EXPERIMENT = "dagmm-benchmark"
 FOLDER_TAG, CELL_TAG = "dagmm.benchmark_folder", "dagmm.cell"
 PARENT_TAG = "mlflow.parentRunId"
+PLACE = ("dataset", "protocol", "group_duplicates", "seed", "detector")
+"""Names of `Cell.split` as parameters."""
 
 
 class BenchmarkRuns:
@@ -40,6 +42,7 @@ class BenchmarkRuns:
         self.client, self._folder = client, folder
         self._experiment = tracking.experiment_id(client, settings, EXPERIMENT)
         self.parent = self._parent()
+        self._children = self._known_children()
         self.url = tracking.run_url(settings, self._experiment, self.parent)
 
     def _parent(self) -> str:
@@ -67,41 +70,40 @@ class BenchmarkRuns:
         start = end - int(1000 * ((cell.seconds or 0.0) + (cell.score_seconds or 0.0)))
         run_id = self._child(cell, start)
         measured = {n: getattr(cell, n) for n in (*FIGURES, "seconds", "score_seconds")}
-        found = self.client.get_run(run_id).data
+        place = dict(zip(PLACE, cell.split, strict=True))
+        digests = {"settings_sha256": cell.settings_sha256, "data_sha256": cell.data_sha256}
+        said = {"dagmm.error": cell.reason, "dagmm.remarks": json.dumps(cell.remarks)}
         self.client.log_batch(
             run_id,
             metrics=[Metric(n, float(v), end, 0) for n, v in measured.items() if v is not None],
-            params=[
-                Param(n, str(v))
-                for n, v in (
-                    ("dataset", cell.dataset),
-                    ("protocol", cell.protocol),
-                    ("group_duplicates", cell.grouped),
-                    ("seed", cell.seed),
-                    ("detector", cell.detector),
-                    ("settings_sha256", cell.settings_sha256),
-                    ("data_sha256", cell.data_sha256),
-                )
-                if n not in found.params
-            ],
-            tags=[
-                RunTag("dagmm.error", cell.reason[:5000]),
-                RunTag("dagmm.remarks", json.dumps(cell.remarks)[:5000]),
-            ],
+            params=[Param(name, str(value)) for name, value in (place | digests).items()],
+            tags=[RunTag(name, text[:5000]) for name, text in said.items()],
         )
         self.client.set_terminated(run_id, "FAILED" if cell.reason else "FINISHED", end)
 
     def _child(self, cell: Cell, start: int) -> str:
         identity = hashlib.sha256(json.dumps(cell.key).encode()).hexdigest()[:32]
-        query = f"tags.`{CELL_TAG}` = '{identity}' and tags.`{PARENT_TAG}` = '{self.parent}'"
-        found = self.client.search_runs([self._experiment], query, max_results=1)
-        if found:
-            return found[0].info.run_id
-        grouped = "-grouped" if cell.grouped else ""
-        name = f"{cell.dataset}-{cell.detector}-{cell.protocol}{grouped}-seed{cell.seed}"
-        tags = {PARENT_TAG: self.parent, CELL_TAG: identity, "mlflow.user": getpass.getuser()}
-        run = self.client.create_run(self._experiment, start_time=start, tags=tags, run_name=name)
-        return run.info.run_id
+        if identity not in self._children:
+            grouped = "-grouped" if cell.grouped else ""
+            name = f"{cell.dataset}-{cell.detector}-{cell.protocol}{grouped}-seed{cell.seed}"
+            tags = {PARENT_TAG: self.parent, CELL_TAG: identity, "mlflow.user": getpass.getuser()}
+            run = self.client.create_run(
+                self._experiment, start_time=start, tags=tags, run_name=name
+            )
+            self._children[identity] = run.info.run_id
+        return self._children[identity]
+
+    def _known_children(self) -> dict[str, str]:
+        """Run of each cell that an earlier call logged."""
+        query = f"tags.`{PARENT_TAG}` = '{self.parent}'"
+        found: dict[str, str] = {}
+        token: str | None = None
+        while True:
+            page = self.client.search_runs([self._experiment], query, page_token=token)
+            found |= {run.data.tags[CELL_TAG]: run.info.run_id for run in page}
+            token = page.token
+            if not token:
+                return found
 
     def log_report(self, attempt: Attempt, planned: int) -> None:
         """Cells, tables, page and plots as artifacts of the parent, with what is missing."""

@@ -12,6 +12,7 @@ import pytest
 from flows.benchmark_cells import read_cells
 from flows.benchmark_report import write_report
 from tests.flows.conftest import Outcome
+from tests.flows.test_deployments import _api
 
 SMALL = ("benchmark", "--datasets", "wdbc", "--detectors", "dagmm", "pca")
 
@@ -33,7 +34,7 @@ def _said(outcome: Outcome):
 
 
 def test_a_parent_run_with_a_child_for_each_cell_and_nothing_is_measured_twice(
-    dagmm, home, registry, tmp_path
+    dagmm, prefect_server, home, registry, tmp_path
 ):
     first = _said(dagmm(*SMALL, "--seeds", "2", "--json"))
     # Two detectors, the reference untrained and with random weights, the best column.
@@ -58,6 +59,8 @@ def test_a_parent_run_with_a_child_for_each_cell_and_nothing_is_measured_twice(
     artifacts = {item.path for item in registry.list_artifacts(parent.info.run_id)}
     assert {"cells.jsonl", "table.md", "report.html", "plots", "runs.jsonl"} <= artifacts
 
+    found = _api(prefect_server, "/artifacts/filter", {"artifacts": {}})
+    assert {"benchmark", "benchmark-progress", "benchmark-run"} <= {item["key"] for item in found}
     again = _said(dagmm(*SMALL, "--seeds", "2", "--json"))
     assert (again["measured"], again["known_before"]) == (0, 10)
     assert again["results"] == first["results"]
@@ -111,15 +114,18 @@ def _contract(folder: Path, normals: int, anomalies: int) -> Path:
     columns = "".join(f"  - {{name: {name}, type: numeric}}\n" for name in "abc")
     contract = folder / "pumps.yaml"
     contract.write_text(
-        f"name: pumps\nsource: {{kind: file, file: {folder / 'pumps.csv'}}}\ncolumns:\n{columns}"
+        f"name: pumps\nsource: {{kind: csv, file: pumps.csv}}\ncolumns:\n{columns}"
         "label: {column: state, normal: [good], anomalous: [bad]}\n"
     )
     return contract
 
 
 @pytest.mark.slow
-def test_a_cell_that_fails_is_reported_and_the_others_go_on(dagmm, home, registry, tmp_path):
-    contract = _contract(tmp_path, normals=7, anomalies=5)  # too few rows for five neighbours
+def test_a_cell_that_fails_is_reported_and_the_others_go_on(
+    dagmm, home, registry, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("DAGMM_DATA_DIR", str(tmp_path))
+    contract = _contract(tmp_path, normals=6, anomalies=6)  # too few rows for five neighbours
     result = _said(
         dagmm("benchmark", "--datasets", contract, "--detectors", "knn", "mahalanobis",
               "--seeds", "2", "--json")
@@ -141,13 +147,14 @@ def test_a_cell_that_fails_is_reported_and_the_others_go_on(dagmm, home, registr
 
 
 @pytest.mark.slow
-def test_a_table_without_labels_is_refused(dagmm, tmp_path):
+def test_a_table_without_labels_is_refused(dagmm, tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGMM_DATA_DIR", str(tmp_path))
     contract = _contract(tmp_path, normals=30, anomalies=5)
     text = contract.read_text()
     contract.write_text(text[: text.index("label:")] + "  - {name: state, type: ignored}\n")
     outcome = dagmm("benchmark", "--datasets", contract, "--detectors", "pca")
     assert outcome.code == 2, outcome.err
-    assert "label" in outcome.err
+    assert "pumps has no labels" in outcome.err
 
 
 @pytest.mark.slow
