@@ -335,11 +335,12 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
             if overrides[name] is not None:
                 overrides[name] = tuple(int(width) for width in overrides[name])
         given = {name: value for name, value in overrides.items() if value is not None}
-        return resolve(self.preset, n_columns, n_rows, {**self.variant(), **given, **self.fixed})
+        preset, changes = self.variant()
+        return resolve(preset, n_columns, n_rows, {**changes, **given, **self.fixed})
 
-    def variant(self) -> Mapping[str, Any]:
-        """What a variant changes in its preset, where the caller does not say otherwise."""
-        return {}
+    def variant(self) -> tuple[str, Mapping[str, Any]]:
+        """A preset of `PRESETS`, and what a variant changes in it where the caller does not."""
+        return self.preset, {}
 
     @property
     def mixtures_(self) -> tuple[Mixture, ...]:

@@ -69,7 +69,8 @@ def train(
         typer.Option("--set", help="Dotted key=value, e.g. detector.settings.epochs=50."),
     ] = None,
     detector: Annotated[
-        str | None, typer.Option("--detector", help="Detector to train: dagmm, pca, pae, …")
+        str | None,
+        typer.Option("--detector", help="Detector to train; `dagmm detectors` lists them."),
     ] = None,
     download: Download = False,
     timings: Annotated[bool, typer.Option("--timings", help="Print where the time went.")] = False,
@@ -336,6 +337,19 @@ def monitor(
         typer.echo(checked.text())
     if checked.report.drifted:
         raise typer.Exit(EXIT_NO)
+
+
+@app.command()
+def detectors(as_json: Json = False, debug: Debug = False, quiet: Quiet = False) -> None:
+    """Every detector that `dagmm train --detector` takes: what it is, from where, its limits."""
+    from dagmm_model.detectors import CATALOGUE
+
+    if as_json:
+        print_json({name: dataclasses.asdict(entry) for name, entry in CATALOGUE.items()})
+        return
+    for name, entry in CATALOGUE.items():
+        typer.echo(f"{name:<17} {entry.about}")
+        typer.echo(f"{'':<17} {entry.source}" + (f"; {entry.limits}" if entry.limits else ""))
 
 
 @app.command()

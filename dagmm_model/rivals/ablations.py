@@ -1,8 +1,9 @@
 """The systems of the DAGMM paper that share its parts (Zong et al., ICLR 2018, section 4.2).
 
-Each is DAGMM with some settings fixed: what it leaves out, or learns in separate steps. All else,
-widths and epochs too, is DAGMM's own, preset by preset. What the paper leaves open - how long to
-pre-train - is `layer_epochs` and `autoencoder_epochs`.
+Each is DAGMM with some settings fixed: what it leaves out, or learns in separate steps. All else
+is DAGMM's own, preset by preset. What the paper leaves open - how long to pre-train - is
+`layer_epochs` and `autoencoder_epochs`. The presets kddcup, kddcup-rev, thyroid and arrhythmia have
+the architecture of the paper, and training settings chosen for the variant.
 """
 
 from __future__ import annotations
@@ -11,77 +12,89 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from dagmm_model.estimator import DAGMM
+from dagmm_model.presets import PRESETS
 
-AUTOENCODER: Mapping[str, Any] = {
+Changes = Mapping[str, Any]
+
+EDITIONS = ("kddcup", "kddcup-rev", "thyroid", "arrhythmia")
+
+AUTOENCODER: Changes = {
     "lambda_energy": 0.0,
     "lambda_penalty": 0.0,
     "refinement": 0,
     "criterion": "reconstruction",
 }
+LAYERS: Changes = {"layer_epochs": 50, "linear_path": "none"}
+AUTOENCODER_FIRST: Changes = {**LAYERS, "autoencoder_epochs": 200}
 
 
-class GmmEn(DAGMM):
+class Ablation(DAGMM):
+    """DAGMM but for one thing; parameters and attributes are those of `DAGMM`.
+
+    Attributes:
+        fixed: settings that make it what it is.
+        phases: changes in every preset.
+        editions: further changes in the presets `EDITIONS`.
+    """
+
+    presets = (*PRESETS, *EDITIONS)
+    phases: ClassVar[Changes] = {}
+    editions: ClassVar[Mapping[str, Changes]] = {}
+
+    def variant(self) -> tuple[str, Changes]:
+        """See `DAGMM.variant`."""
+        if self.preset not in EDITIONS:
+            return self.preset, self.phases
+        changes = {**self.phases, **self.editions.get(self.preset, {}), "preset": self.preset}
+        return f"paper-{self.preset}", changes
+
+
+class GmmEn(Ablation):
     """GMM-EN: no reconstruction error in the objective; the energy is the score."""
 
     name = "gmm-en"
-    fixed: ClassVar[Mapping[str, Any]] = {"lambda_reconstruction": 0.0}
+    fixed: ClassVar[Changes] = {"lambda_reconstruction": 0.0}
 
 
-class EndToEndAutoencoder(DAGMM):
+class EndToEndAutoencoder(Ablation):
     """E2E-AE: a deep autoencoder, trained end to end; the reconstruction error is the score."""
 
     name = "e2e-ae"
-    fixed: ClassVar[Mapping[str, Any]] = {**AUTOENCODER, "layer_epochs": 0}
+    fixed: ClassVar[Changes] = {**AUTOENCODER, "layer_epochs": 0}
 
 
-class PretrainedAutoencoder(DAGMM):
+class PretrainedAutoencoder(Ablation):
     """PAE: a deep autoencoder, layers trained by themselves first; scored as E2E-AE."""
 
     name = "pae"
     fixed = AUTOENCODER
-
-    def variant(self) -> Mapping[str, Any]:
-        """Layers are trained first."""
-        return _layers(self.preset)
+    phases = LAYERS
 
 
-class PretrainedGmmEm(DAGMM):
+class PretrainedGmmEm(Ablation):
     """PAE-GMM-EM: the autoencoder of PAE, then a mixture of its latent rows by EM."""
 
     name = "pae-gmm-em"
-    fixed: ClassVar[Mapping[str, Any]] = {
-        **AUTOENCODER,
-        "criterion": "energy",
-        "final_mixture": "em",
-    }
-
-    def variant(self) -> Mapping[str, Any]:
-        """Layers are trained first."""
-        return _layers(self.preset)
+    fixed: ClassVar[Changes] = {**AUTOENCODER, "criterion": "energy", "final_mixture": "em"}
+    phases = LAYERS
 
 
-class PretrainedGmm(DAGMM):
+class PretrainedGmm(Ablation):
     """PAE-GMM: the autoencoder of PAE, frozen; then the estimation network by itself."""
 
     name = "pae-gmm"
-    fixed: ClassVar[Mapping[str, Any]] = {"freeze_compression": True}
-
-    def variant(self) -> Mapping[str, Any]:
-        """Layers, then the autoencoder are trained first."""
-        return _layers(self.preset) | {"autoencoder_epochs": 200}
+    fixed: ClassVar[Changes] = {"freeze_compression": True}
+    phases = AUTOENCODER_FIRST
 
 
-class PretrainedDagmm(DAGMM):
+class PretrainedDagmm(Ablation):
     """DAGMM-p: the autoencoder of PAE, then everything fine-tuned end to end."""
 
     name = "dagmm-p"
-
-    def variant(self) -> Mapping[str, Any]:
-        """Layers, then the autoencoder are trained first."""
-        return _layers(self.preset) | {"autoencoder_epochs": 200}
+    phases = AUTOENCODER_FIRST
 
 
-class VariationalDagmm(DAGMM):
+class VariationalDagmm(Ablation):
     """DAGMM-NVI: the energy replaced by the bound of neural variational inference.
 
     The estimation network is the approximate posterior; the objective has the expected complete
@@ -89,9 +102,4 @@ class VariationalDagmm(DAGMM):
     """
 
     name = "dagmm-nvi"
-    fixed: ClassVar[Mapping[str, Any]] = {"mixture_term": "variational"}
-
-
-def _layers(preset: str) -> dict[str, Any]:
-    """How layers are trained by themselves; there is no fixed linear path beside them."""
-    return {"layer_epochs": 50, "linear_path": "none"}
+    fixed: ClassVar[Changes] = {"mixture_term": "variational"}

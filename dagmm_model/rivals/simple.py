@@ -24,6 +24,7 @@ from dagmm_model.detector import (
     Rows,
     State,
 )
+from dagmm_model.explanation import Explanation
 from dagmm_model.scaling import Scaler
 from dagmm_model.settings import is_count, refuse
 
@@ -60,11 +61,22 @@ class PrincipalComponents(BaseDetector[PrincipalComponentsSettings]):
         _, axes = np.linalg.eigh(covariance)
         self._axes = axes[:, ::-1][:, : self.settings_.components]
 
-    def _energy(self, X: Rows) -> Float:
+    def _residual(self, X: Rows) -> Float:
         centred = self._scaler.transform(X) - self._mean
-        residual = centred - (centred @ self._axes) @ self._axes.T
+        result: Float = centred - (centred @ self._axes) @ self._axes.T
+        return result
+
+    def _energy(self, X: Rows) -> Float:
+        residual = self._residual(X)
         result: Float = np.vecdot(residual, residual)
         return result
+
+    def explain(self, X: Rows) -> Explanation:
+        """Share of each column in the energy; there is no component."""
+        squares = self._residual(X) ** 2
+        total = squares.sum(axis=1, keepdims=True)
+        shares = squares / np.where(total > 0, total, 1.0)
+        return Explanation(shares, np.full(len(X), -1), np.zeros(len(X)))
 
     def _fitted(self) -> State:
         return {}, _of(self._scaler) | {"mean": self._mean, "axes": self._axes}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
+from dagmm_model.detectors import CATALOGUE
 from tests.flows.conftest import FAST, production
 
 QUICK = ("--set", "promotion.serving_check=false")
@@ -46,6 +47,13 @@ def test_what_does_not_exist_is_named_before_anything_starts(dagmm, arguments, n
     assert outcome.code == 2
     assert named in outcome.err
     assert "Traceback" not in outcome.err
+
+
+def test_the_catalogue_is_listed(dagmm):
+    listed = dagmm("detectors").out
+    assert all(name in listed for name in CATALOGUE)
+    found = dagmm("detectors", "--json").json
+    assert found["oc-svm"]["source"] == CATALOGUE["oc-svm"].source
 
 
 PAE = (
@@ -98,7 +106,9 @@ def test_a_champion_of_another_detector_stays_unless_it_is_matched(dagmm, regist
 def test_a_pre_trained_detector_killed_in_training_resumes_to_the_same_bits(
     dagmm, dagmm_process, home
 ):
-    slow = ("--detector", "dagmm-p", "--set", "detector.settings.members=1", *QUICK)
+    settings = {"members": 1, "layer_epochs": 20, "autoencoder_epochs": 20, "epochs": 10}
+    chosen = [f"--set=detector.settings.{name}={value}" for name, value in settings.items()]
+    slow = ("--detector", "dagmm-p", *chosen, *QUICK)
     undisturbed = dagmm("train", "wdbc", *slow, "--set", "model_name=undisturbed", "--json")
     assert undisturbed.code == 0, undisturbed.err
     runs = home / "workspace" / "runs"

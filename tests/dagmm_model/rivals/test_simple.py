@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from dagmm_model.detector import NotEnoughRowsError
+from dagmm_model.detector import Explaining, NotEnoughRowsError
 from dagmm_model.detectors import make_detector
 from dagmm_model.persistence import load_detector, save_detector
 from dagmm_model.rivals.simple import SIMPLE
@@ -74,6 +74,17 @@ def test_principal_components_equal_scikit_learns(rows: np.ndarray) -> None:
     np.testing.assert_allclose(
         make_detector("pca", components=2).fit(rows).energy(rows), expected, rtol=1e-8
     )
+
+
+def test_principal_components_name_the_column_that_is_off(rows: np.ndarray) -> None:
+    detector = make_detector("pca", components=1).fit(rows)
+    assert isinstance(detector, Explaining)
+    off = rows[:1].copy()
+    off[0, 2] += 100.0 * rows[:, 2].std()
+    found = detector.explain(np.concatenate([off, rows[:3]]))
+    assert found.shares[0].argmax() == 2
+    np.testing.assert_allclose(found.shares.sum(axis=1), 1.0)
+    assert (found.component == -1).all()
 
 
 def test_neighbours_are_drawn_reproducibly(rows: np.ndarray) -> None:
