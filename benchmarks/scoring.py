@@ -1,29 +1,42 @@
-"""Rows of a table scored in a second: encoding, scaling, network, mixture.
+r"""Rows of a table scored in a second: encoding, scaling, network, mixture.
 
 Raw KDD Cup 1999 rows (41 columns, three of them text) in memory -> energies. Read from
 ``DAGMM_DATA_DIR``, or made up in the same shape where that is not set. Beside it the textbook way:
 the encoded matrix through a per-row `Dataset` and a `DataLoader`, a loop over the components.
 
     DAGMM_DATA_DIR=data python benchmarks/scoring.py --threads 1 2 --json
+
+With ``--model`` the whole command instead: raw rows in a file, results in another, in a process of
+its own. The 494,021 rows of the 10 percent file are repeated up to ``--rows``.
+
+    DAGMM_DATA_DIR=data python benchmarks/scoring.py --rows 10000000 \
+        --model models:/dagmm-kddcup@production --files csv parquet --reasons 3 none
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import os
 import resource
 import statistics
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
 from threadpoolctl import ThreadpoolController
 
 from dagmm_model import DAGMM
 from dagmm_model.preprocessing import Column, Encoder
+from data_checks.contract import load_contract
 
 SYMBOLIC = (1, 2, 3, 6, 11, 20, 21)
 BLOCK = 65_536
@@ -106,6 +119,59 @@ def textbook(matrix: np.ndarray, threads: int, rounds: int) -> dict[str, float]:
     return rate(score, len(matrix), rounds)
 
 
+def repeated(rows: int, kind: str, folder: Path) -> Path:
+    """The KDD file, unpacked and repeated, as CSV or Parquet; made once."""
+    source = Path(os.environ["DAGMM_DATA_DIR"]) / "kddcup.data_10_percent.gz"
+    path = folder / f"kdd-{rows}.{kind}"
+    if path.exists():
+        return path
+    partial = path.with_suffix(".partial")
+    lines = gzip.decompress(source.read_bytes())
+    once = lines.count(b"\n")
+    if kind == "csv":
+        with partial.open("wb") as file:
+            for _ in range(rows // once):
+                file.write(lines)
+            file.writelines(lines.splitlines(keepends=True)[: rows % once])
+    else:
+        contract = load_contract("kddcup")
+        read = pacsv.ReadOptions(column_names=list(contract.source_names))
+        table = pacsv.read_csv(pa.BufferReader(lines), read)
+        with pq.ParquetWriter(partial, table.schema) as writer:
+            for start in range(0, rows, once):
+                writer.write_table(table.slice(0, min(once, rows - start)), 131_072)
+    partial.replace(path)
+    return path
+
+
+def whole_command(source: Path, model: str, reasons: str) -> dict[str, Any]:
+    """One `dagmm score`: speed after start-up, processor time a row, peak memory."""
+    output = source.with_name(f"scored{source.suffix}")
+    command = ["dagmm", "score", str(source), str(output), "--model", model]
+    command[0] = str(Path(sys.executable).with_name("dagmm"))
+    load = os.getloadavg()[0]
+    process = subprocess.Popen(
+        [*command, "--reasons", reasons, "--json"], stdout=subprocess.PIPE, text=True
+    )
+    said = process.stdout.read() if process.stdout else ""
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"dagmm score ended with status {status}")
+    report = json.loads(said)
+    return {
+        "file": source.suffix[1:],
+        "reasons": reasons,
+        "rows": report["rows"],
+        "anomalies": report["anomalies"],
+        "rows_per_second": round(report["rows"] / report["seconds"]),
+        "seconds": round(report["seconds"], 1),
+        "processor_us_per_row": round(report["processor_seconds"] / report["rows"] * 1e6, 2),
+        "processors_used": round(report["processor_seconds"] / report["seconds"], 2),
+        "peak_mib": round(usage.ru_maxrss / 1024),
+        "load_before_and_after": [round(load, 1), round(os.getloadavg()[0], 1)],
+    }
+
+
 def main() -> None:
     """Print a table, or JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -114,7 +180,18 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--preset", default="paper-kddcup")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--model", help="score files with this registered model")
+    parser.add_argument("--files", nargs="+", default=["csv", "parquet"])
+    parser.add_argument("--reasons", nargs="+", default=["3"])
+    parser.add_argument("--folder", type=Path, default=Path("bench-files"))
     arguments = parser.parse_args()
+    if arguments.model:
+        arguments.folder.mkdir(parents=True, exist_ok=True)
+        for kind in arguments.files:
+            source = repeated(arguments.rows, kind, arguments.folder)
+            for reasons in arguments.reasons:
+                print(json.dumps(whole_command(source, arguments.model, reasons)), flush=True)
+        return
     frame = table(arguments.rows)
     encoder = encoder_of(frame)
     sample = encoder.encode(frame.sample(4096, random_state=0))

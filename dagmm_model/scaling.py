@@ -78,7 +78,8 @@ class Scaler:
         Raises:
             ValueError: a scaled value is beyond `LARGEST`.
         """
-        scaled: Float = np.subtract(x, self.centre, dtype=np.float64)
+        scaled: Float = np.empty(x.shape)  # row by row in memory, whatever the layout of x
+        np.subtract(x, self.centre, out=scaled, dtype=np.float64)
         scaled /= self.scale
         if self.kind in ("robust", "whitened"):
             np.arcsinh(scaled, out=scaled)

@@ -50,6 +50,7 @@ class ScoreReport:
         rejects: File or table of the rejected rows, or None.
         resumed_rows: Rows that an interrupted attempt had finished.
         seconds: Wall time after start-up.
+        processor_seconds: Processor time after start-up, of all threads.
     """
 
     model: str
@@ -63,6 +64,7 @@ class ScoreReport:
     rejects: str | None
     resumed_rows: int
     seconds: float
+    processor_seconds: float
 
     def text(self) -> str:
         """The lines that end `dagmm score`."""
@@ -125,7 +127,7 @@ def score(
     ) as parts:
         resolved = parts.header["resolved"]
         bundle, contract = load_version(resolved, settings)
-        started, resumed = time.perf_counter(), parts.total.rows
+        started, spent, resumed = time.perf_counter(), time.process_time(), parts.total.rows
         judge = Judge(bundle, contract, where, resolved, explain, top, checksums=state is None)
         try:
             _fill(parts, judge, source, settings)
@@ -155,6 +157,7 @@ def score(
         rejects=rejects,
         resumed_rows=resumed,
         seconds=time.perf_counter() - started,
+        processor_seconds=time.process_time() - spent,
     )
 
 
