@@ -75,15 +75,14 @@ def critical_differences(
     for place, which in enumerate(order):
         left = place < half
         y = bars + LINE_HEIGHT * (place if left else len(labels) - 1 - place) + 0.2
-        edge = low - 0.03 * (high - low) if left else high + 0.03 * (high - low)
+        side = -1 if left else 1
+        edge = (low if left else high) + side * 0.03 * (high - low)
         colour = ANOMALY if labels[which] == REFERENCE else NORMAL
         axis.plot([ranks[which], ranks[which], edge], [0, y, y], color=colour, linewidth=0.8)
-        text = (
-            f"{labels[which]}  {ranks[which]:.1f}"
-            if left
-            else f"{ranks[which]:.1f}  {labels[which]}"
-        )
-        axis.text(edge, y, f" {text} ", ha="right" if left else "left", va="center", fontsize=9)
+        name, rank = labels[which], f"{ranks[which]:.1f}"
+        text = f"{name}  {rank}" if left else f"{rank}  {name}"
+        beside = edge + side * 0.01 * (high - low)
+        axis.text(beside, y, text, ha="right" if left else "left", va="center", fontsize=9)
     axis.set_title(f"Average rank in {figure_name}, {what}", fontsize=11)
     return figure
 

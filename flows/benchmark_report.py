@@ -13,7 +13,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 
-from flows.benchmark_cells import current, read_cells
+from flows.benchmark_cells import Cell, current, read_cells
 from flows.benchmark_page import page
 from flows.benchmark_plots import plots
 from flows.benchmark_summary import Block, blocks
@@ -94,11 +94,11 @@ def write_report(folder: Path, missing: Table | None = None) -> list[Block]:
     if not cells:
         raise FileNotFoundError(f"{folder / CELLS} holds no cells; run a benchmark first")
     found = blocks(cells)
-    facts = _facts(folder, len(current(cells)))
+    facts = _facts(folder, current(cells))
     pictures: dict[str, bytes] = {}
     (folder / PLOTS).mkdir(exist_ok=True)
     # Fixed ids and no date: the same figures give the same bytes.
-    with mpl.rc_context({"svg.hashsalt": "benchmark"}):
+    with mpl.rc_context({"svg.hashsalt": "benchmark", "svg.fonttype": "none"}):
         for block in found:
             for name, figure in plots(block):
                 buffer = io.BytesIO()
@@ -111,11 +111,12 @@ def write_report(folder: Path, missing: Table | None = None) -> list[Block]:
     return found
 
 
-def _facts(folder: Path, cells: int) -> Sequence[str]:
-    attempts: list[Attempt] = []
-    if (folder / RUNS).exists():
-        lines = (folder / RUNS).read_text(encoding="utf-8").splitlines()
-        attempts = [Attempt(**json.loads(line)) for line in lines]
-    hours = sum(attempt.seconds for attempt in attempts) / 3600
-    total = f"{cells} cells; {len(attempts)} call(s) of the command, {hours:.1f} hours in all"
-    return [total, *(attempt.fact() for attempt in attempts)]
+def _facts(folder: Path, cells: Sequence[Cell]) -> list[str]:
+    """When and for how long was measured, and every call of the command that came to its end."""
+    hours = sum((c.seconds or 0.0) + (c.score_seconds or 0.0) for c in cells) / 3600
+    dates = sorted(cell.time[:10] for cell in cells if cell.time)
+    measured = f", measured {dates[0]} to {dates[-1]}" if dates else ""
+    total = f"{len(cells)} cells, {hours:.1f} hours of fitting and scoring on one thread{measured}"
+    runs = folder / RUNS
+    lines = runs.read_text(encoding="utf-8").splitlines() if runs.exists() else []
+    return [total, *(Attempt(**json.loads(line)).fact() for line in lines)]
