@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 
 EXIT_DONE = 0
@@ -21,18 +22,26 @@ class Verdict(ValueError):
 
 
 class ServiceUnreachable(ConnectionError):
-    """A tracking server, registry, database or orchestrator does not answer."""
+    """A tracking server, registry, database or orchestrator cannot be used now."""
 
 
 def exit_code(error: BaseException) -> int:
     """Exit code of the public command for an error that ended it."""
     if isinstance(error, Verdict):
         return EXIT_NO
-    if isinstance(error, ConnectionError) or _is_mlflow_trouble(error):
+    if isinstance(error, ConnectionError) or is_full(error) or _is_mlflow_trouble(error):
         return EXIT_UNREACHABLE
     if isinstance(error, ValueError | FileNotFoundError | PermissionError | NotADirectoryError):
         return EXIT_USAGE
     return EXIT_DEFECT
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a disk, a quota or a limit of the size of files was hit, or caused the error."""
+    full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    if isinstance(error, OSError) and error.errno in full:
+        return True
+    return error.__cause__ is not None and is_full(error.__cause__)
 
 
 def is_transient(error: BaseException) -> bool:

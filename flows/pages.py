@@ -9,7 +9,7 @@ from mlflow.tracking import MlflowClient
 VIEW = "dagmm"
 TAG = f"mlflow.sharedViewState.{VIEW}"
 """Where MLflow's own *Share* button keeps a view; an address names it by its last part."""
-RUN_NAME = "attributes.run_name"
+RUN_NAME = "attributes.`Run Name`"
 NOTE = "mlflow.note.content"
 COLUMNS = {
     "tags": ("dagmm.detector", "dagmm.preset", "dagmm.protocol", "dagmm.seed"),

@@ -22,6 +22,7 @@ from typing import TypeVar
 from filelock import FileLock, Timeout
 
 from flows import progress
+from flows.errors import is_full
 from flows.records import StageRecord
 
 R = TypeVar("R", bound=StageRecord)
@@ -70,8 +71,9 @@ def open_run(workspace: Path, key_parts: dict[str, str]) -> Iterator[RunFolder]:
                 progress.note(f"resuming the unfinished run {folder.name}")
             try:
                 yield RunFolder(folder)
-            except ValueError:
-                (folder / "finished").touch()
+            except ValueError as error:
+                if not is_full(error):
+                    (folder / "finished").touch()
                 raise
             (folder / "finished").touch()
         _prune(runs)
