@@ -77,27 +77,33 @@ def prepare_data(dataset: str, settings: Settings) -> Prepared:
 
 
 @task(name="measure", cache_policy=NO_CACHE)
-def measure(jobs: Sequence[Job], folder: Path, runs: BenchmarkRuns, config: BenchmarkConfig) -> int:
-    """Work off the cells until they are done or the budget is over; returns the processes used."""
-    minutes = float("inf") if config.budget is None else config.budget
-    deadline = time.monotonic() + 60 * minutes
-    processes = config.processes or processes_for(jobs)
+def measure(
+    jobs: Sequence[Job], processes: int, minutes: float | None, folder: Path, runs: BenchmarkRuns
+) -> dict[Job, str]:
+    """Work off the cells until they are done or the time is over.
+
+    Returns:
+        Those that were measured, with why they failed or an empty string.
+    """
+    reasons: dict[Job, str] = {}
+    deadline = time.monotonic() + 60 * (float("inf") if minutes is None else minutes)
     shown = create_progress_artifact(0.0, key="benchmark-progress", description="cells measured")
     told = time.monotonic()
     with progress.bar("cells") as bar:
-        for count, (job, cells) in enumerate(work_off(jobs, processes, deadline), start=1):
+        for job, cells in work_off(jobs, processes, deadline):
             # First the run, then the line: a kill between them measures the cell again, and its
             # run is found again.
             for cell in cells:
                 runs.log(cell)
             append_cells(folder / CELLS, cells)
-            if cells[0].reason:
-                progress.note(f"failed: {job.data.dataset}, {job.row.label}: {cells[0].reason}")
-            bar(count, len(jobs), f"{job.data.dataset} {job.row.label} seed {job.seed}")
+            reasons[job] = cells[0].reason
+            if reasons[job]:
+                progress.note(f"failed: {job.data.dataset}, {job.row.label}: {reasons[job]}")
+            bar(len(reasons), len(jobs), f"{job.data.dataset} {job.row.label} seed {job.seed}")
             if time.monotonic() - told > 5:
-                update_progress_artifact(shown, 100 * count / len(jobs))
+                update_progress_artifact(shown, 100 * len(reasons) / len(jobs))
                 told = time.monotonic()
-    return processes
+    return reasons
 
 
 @flow(name="benchmark", log_prints=False)
@@ -114,26 +120,21 @@ def benchmark(config: BenchmarkConfig) -> BenchmarkResult:
             f"another benchmark is writing to {folder}; give another --output"
         ) from None
     with lock:
-        tables = [prepare_data(dataset, settings) for dataset in config.datasets]
-        jobs = planned(config, tables)
+        jobs = planned(config, [prepare_data(dataset, settings) for dataset in config.datasets])
         known = read_cells(folder / CELLS)
-        waiting = [job for job in jobs if job.key not in done(known)]
+        finished = done(known)
+        waiting = in_order([job for job in jobs if job.key not in finished], known)
+        processes = config.processes or processes_for(waiting)
         runs = BenchmarkRuns(tracking.connect(settings), settings, folder)
         with tracking.ending(runs.client, runs.parent):
-            processes = measure(in_order(waiting, known), folder, runs, config)
-            cells = read_cells(folder / CELLS)
-            finished = {cell.key: cell for cell in cells}
-            left = [job for job in waiting if job.key not in finished]
-            failed = {
-                " ".join(map(str, cell.split)): cell.reason
-                for job in waiting
-                if (cell := finished.get(job.key)) is not None and cell.reason
-            }
+            reasons = measure(waiting, processes, config.budget, folder, runs)
+            left = [job for job in waiting if job not in reasons]
+            failed = {" ".join(map(str, j.cell().split)): why for j, why in reasons.items() if why}
             attempt = Attempt(
                 command=config.command(),
                 started=started.isoformat(timespec="seconds"),
                 seconds=time.perf_counter() - clock,
-                cells=len(waiting) - len(left),
+                cells=len(reasons),
                 failed=len(failed),
                 missing=len(left),
                 processes=processes,
