@@ -168,7 +168,7 @@ def _energies(window: Window, bundle: ScoringBundle) -> Figure:
         axis.hist(clipped, bins, weights=shares, color=colour, alpha=0.55, label=label)
     axis.axvline(threshold, color=ACCENT, linestyle="--", label=f"threshold {threshold:.3g}")
     axis.set(xlabel="energy (the first and last bin hold everything beyond)", ylabel="share")
-    axis.legend(frameon=False)
+    axis.legend(frameon=False, loc="upper right")
     axis.grid(alpha=0.2)
     return figure
 

@@ -147,7 +147,8 @@ def judge_window(
         figures["data_age_hours"] = (now - window.newest) / 3600
     findings = list(_simple_findings(figures, contract, policy))
     if rows < policy.min_rows:
-        worst = "too few rows" if not findings else _worst([each.verdict for each in findings])
+        worst = _worst([each.verdict for each in findings])
+        worst = "too few rows" if worst == "stable" else worst
         told = f"{rows:,} scored rows, {policy.min_rows:,} needed: not compared"
         note = Finding("rows", "stable", told)
         return DriftReport(model, window.source, now, worst, (note, *findings), (), figures)

@@ -86,11 +86,11 @@ def test_all_checks_of_a_model_are_steps_of_one_run(settings, calm, moved, regis
 
 
 def test_a_result_of_scoring_is_a_window_of_energies(settings, calm, tmp_path):
+    whole = drift_record.monitor(NAME, settings, data=str(calm))
     for suffix in ("parquet", "csv"):
         out = tmp_path / f"scored.{suffix}"
         score(str(calm), str(out), f"models:/{NAME}@production", settings)
         checked = drift_record.monitor(NAME, settings, scored=str(out))
-        whole = drift_record.monitor(NAME, settings, data=str(calm))
         for figure in ("rows", "energy/psi", "energy/ks", "alerts/rate"):
             ours, theirs = checked.report.figures[figure], whole.report.figures[figure]
             assert np.isclose(ours, theirs), figure
@@ -181,7 +181,7 @@ def test_more_and_fewer_alerts_are_both_noticed(version):
 def test_the_alert_test_keeps_its_level_with_few_calibration_rows():
     rng = np.random.default_rng(0)
     p_values = []
-    for _ in range(2000):
+    for _ in range(500):
         calibration = np.sort(rng.normal(size=60))
         energies = rng.normal(size=300)
         threshold = calibration[56]
@@ -189,7 +189,7 @@ def test_the_alert_test_keeps_its_level_with_few_calibration_rows():
             alert_p_value(int((energies > threshold).sum()), 300, calibration, threshold)
         )
     for level in (0.2, 0.05, 0.01):
-        assert np.mean(np.array(p_values) <= level) <= level + 4 * np.sqrt(level / 2000)
+        assert np.mean(np.array(p_values) <= level) <= level + 4 * np.sqrt(level / 500)
     assert np.mean(np.array(p_values) <= 0.2) > 0.1
 
 
@@ -268,7 +268,7 @@ def test_a_drift_starts_a_training_whose_gates_decide(settings, moved, tmp_path,
     )
     assert result.retrained.registration.version == 3
     assert result.retrained.promotion.decision == "rejected"
-    assert registry.get_registered_model(NAME).aliases["production"] == "2"
+    assert registry.get_registered_model(NAME).aliases["production"] in (2, "2")
     again = monitoring.monitor(
         NAME, data=str(moved), retraining=monitoring.Retraining(config=config)
     )

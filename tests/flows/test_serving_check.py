@@ -3,7 +3,9 @@
 import json
 import shutil
 
+import numpy as np
 import psutil
+import pyarrow.parquet as pq
 
 from flows import evidence, serving_check
 from flows.policy import PromotionPolicy
@@ -17,6 +19,14 @@ def test_what_is_served_is_queried_and_judged(parts, tmp_path):
         good = serving_check.judge(server, canary, POLICY)
         assert good.passed, good.message
         assert "malformed request 4" in good.message
+        # The request of docs/scoring.md: the example that lies in every model's folder.
+        example = (parts.model / "serving_input_example.json").read_bytes()
+        status, answer = server.post(example)
+        assert status == 200
+        energies = [row["energy"] for row in answer["predictions"]]
+        scored = pq.read_table(parts.files / evidence.ENERGIES).column("energy")
+        np.testing.assert_allclose(energies, scored[: len(energies)].to_numpy(), rtol=1e-9)
+        assert set(answer["predictions"][0]) == {"energy", "p_value", "is_anomaly", "threshold"}
         other = {**canary, "energy": [energy + 0.1 for energy in canary["energy"]]}
         assert "other energies" in serving_check.judge(server, other, POLICY).message
         slow = POLICY.model_copy(update={"max_latency_ms": 0.001})
