@@ -26,7 +26,7 @@ from dagmm_model.rivals.gan import (
     presets,
 )
 from dagmm_model.rivals.loop import Work
-from dagmm_model.rivals.networks import Critic, JointCritic, adam, descend, fake, real
+from dagmm_model.rivals.networks import Critic, JointCritic, adam, descend, discrimination, real
 
 
 @dataclass(frozen=True)
@@ -86,16 +86,13 @@ class Alad(GanDetector[AladSettings]):
         def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
             z = latent_rows(settings, rows)
             made, codes = decode(z), encode(rows)
-            pairs = {
-                "rows": _pair(rows, decode(codes)),
-                "latent": _pair(z, encode(made)),
-            }
-            joint = real(xz(rows, codes.detach())[0]) + fake(xz(made.detach(), z)[0])
-            of_rows = real(xx(_pair(rows, rows))[0]) + fake(xx(pairs["rows"].detach())[0])
-            of_latent = real(zz(_pair(z, z))[0]) + fake(zz(pairs["latent"].detach())[0])
+            row_cycle, latent_cycle = _pair(rows, decode(codes)), _pair(z, encode(made))
+            joint = discrimination(xz, (rows, codes.detach()), (made.detach(), z))
+            of_rows = discrimination(xx, (_pair(rows, rows),), (row_cycle.detach(),))
+            of_latent = discrimination(zz, (_pair(z, z),), (latent_cycle.detach(),))
             descend(critics, joint + of_rows + of_latent)
-            adversarial = real(xz(made, z)[0]) + fake(xz(rows, codes)[0])
-            cycle = real(xx(pairs["rows"])[0]) + real(zz(pairs["latent"])[0])
+            adversarial = discrimination(xz, (made, z), (rows, codes))
+            cycle = real(xx(row_cycle)[0]) + real(zz(latent_cycle)[0])
             descend(makers, adversarial + cycle)
             return {
                 "discriminators": joint + of_rows + of_latent,

@@ -29,7 +29,7 @@ from dagmm_model.rivals.gan import (
     presets,
 )
 from dagmm_model.rivals.loop import Work
-from dagmm_model.rivals.networks import Critic, adam, descend, fake, real
+from dagmm_model.rivals.networks import Critic, adam, descend, discrimination, real
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Anogan(GanDetector[AnoganSettings]):
 
         def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
             made = decode(latent_rows(settings, rows))
-            discriminator = real(critic(rows)[0]) + fake(critic(made.detach())[0])
+            discriminator = discrimination(critic, (rows,), (made.detach(),))
             descend(critics, discriminator)
             generating = real(critic(made)[0])
             descend(makers, generating)

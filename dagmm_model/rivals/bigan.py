@@ -24,7 +24,7 @@ from dagmm_model.rivals.gan import (
     presets,
 )
 from dagmm_model.rivals.loop import Work
-from dagmm_model.rivals.networks import JointCritic, adam, descend, fake, real
+from dagmm_model.rivals.networks import JointCritic, adam, descend, discrimination
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,11 @@ class EfficientGan(GanDetector[BiganSettings]):
         def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
             z = latent_rows(settings, rows)
             made, codes = decode(z), encode(rows)
-            of_rows, _ = critic(rows, codes.detach())
-            of_made, _ = critic(made.detach(), z)
-            discriminator = real(of_rows) + fake(of_made)
-            descend(critics, discriminator)
-            generating = real(critic(made, z)[0])
-            encoding = fake(critic(rows, codes)[0])
-            descend(makers, generating + encoding)
-            return {"discriminator": discriminator, "generator": generating, "encoder": encoding}
+            telling = discrimination(critic, (rows, codes.detach()), (made.detach(), z))
+            descend(critics, telling)
+            deceiving = discrimination(critic, (made, z), (rows, codes))
+            descend(makers, deceiving)
+            return {"discriminator": telling, "adversarial": deceiving}
 
         return Work(networks, {"critics": critics, "makers": makers}, step)
 

@@ -87,10 +87,10 @@ class DeepClustering(TrainedDetector[DcnSettings]):
     settings_type = DcnSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "recommended": {},
-        "kddcup": {"batch_size": 256, "pretraining": 4, "epochs": 4},
-        "kddcup-rev": {"batch_size": 256, "pretraining": 10, "epochs": 10},
+        "kddcup": {"scaling": "minmax", "batch_size": 256, "pretraining": 2, "epochs": 2},
+        "kddcup-rev": {"scaling": "minmax", "batch_size": 256, "pretraining": 8, "epochs": 8},
         "thyroid": {"encoder_widths": (12, 4), "clusters": 2, "pretraining": 100, "epochs": 100},
-        "arrhythmia": {"encoder_widths": (10, 2), "clusters": 2, "pretraining": 100, "epochs": 100},
+        "arrhythmia": {"encoder_widths": (128, 32), "clusters": 2, "pretraining": 30, "epochs": 10},
     }
 
     def _networks(self, width: int) -> nn.Module:

@@ -22,7 +22,7 @@ from dagmm_model.rivals.gan import (
     presets,
 )
 from dagmm_model.rivals.loop import Work
-from dagmm_model.rivals.networks import Critic, adam, descend, fake, real
+from dagmm_model.rivals.networks import Critic, adam, descend, discrimination
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Ganomaly(GanDetector[GanomalySettings]):
         def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
             codes = encode(rows)
             again = decode(codes)
-            discriminator = real(critic(rows)[0]) + fake(critic(again.detach())[0])
+            discriminator = discrimination(critic, (rows,), (again.detach(),))
             descend(critics, discriminator)
             matching = (critic(rows)[1].detach() - critic(again)[1]).square().mean()
             context = (rows - again).abs().mean()

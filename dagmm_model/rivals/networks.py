@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import cached
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 SLOPE = 0.2
@@ -106,6 +107,16 @@ def real(logits: Tensor) -> Tensor:
 def fake(logits: Tensor) -> Tensor:
     """Mean cross-entropy of logits whose label is *fake*."""
     return softplus(logits).mean()
+
+
+def discrimination(critic: nn.Module, genuine: Sequence[Tensor], made: Sequence[Tensor]) -> Tensor:
+    """Loss of a critic that is to call the first inputs *real* and the second ones *fake*.
+
+    One pass for both, half the work for small batches; spectral norms are worked out once.
+    """
+    with cached():
+        logits, _ = critic(*(torch.cat(pair) for pair in zip(genuine, made, strict=True)))
+    return real(logits[: len(genuine[0])]) + fake(logits[len(genuine[0]) :])
 
 
 def adam(
