@@ -40,6 +40,13 @@ class Gmm(ArrayDetector[GmmSettings]):
 
     name = "gmm"
     settings_type = GmmSettings
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "recommended": {},
+        "kddcup": {"regularisation": 0.1},
+        "kddcup-rev": {"regularisation": 0.1},
+        "thyroid": {},
+        "arrhythmia": {"regularisation": 0.1},
+    }
 
     def _learn(
         self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
@@ -89,6 +96,13 @@ class Kmeans(ArrayDetector[KmeansSettings]):
 
     name = "kmeans"
     settings_type = KmeansSettings
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "recommended": {},
+        "kddcup": {"clusters": 32, "starts": 3},
+        "kddcup-rev": {"clusters": 32, "starts": 3},
+        "thyroid": {},
+        "arrhythmia": {},
+    }
 
     def _learn(
         self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None

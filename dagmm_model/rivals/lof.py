@@ -30,6 +30,7 @@ class LofSettings(RivalSettings):
         limit: largest number of distinct training rows kept, drawn at random.
     """
 
+    scaling: str = "minmax"
     neighbours: int = 20
     limit: int = 20_000
 

@@ -117,6 +117,13 @@ class RobustPca(ArrayDetector[RobustPcaSettings]):
 
     name = "robust-pca"
     settings_type = RobustPcaSettings
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "recommended": {},
+        "kddcup": {"scaling": "minmax"},
+        "kddcup-rev": {"scaling": "minmax"},
+        "thyroid": {},
+        "arrhythmia": {},
+    }
 
     def _learn(
         self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
