@@ -395,10 +395,9 @@ def main() -> None:
 
 def _run(terminated: list[int]) -> None:
     try:
-        sys.exit(app(standalone_mode=False))  # the code of typer.Exit, or None
+        code = app(standalone_mode=False)  # of typer.Exit or, for Ctrl-C, Typer's own; else None
     except (typer.Abort, KeyboardInterrupt):
-        typer.echo("interrupted; the same command goes on where it stopped", err=True)
-        sys.exit(EXIT_TERMINATED if terminated else EXIT_INTERRUPTED)
+        code = EXIT_INTERRUPTED
     except Exception as error:  # the one place where every error becomes a message
         if hasattr(error, "format_message"):  # click's own usage errors
             typer.echo(f"Error: {error.format_message()}", err=True)
@@ -413,7 +412,10 @@ def _run(terminated: list[int]) -> None:
         if is_full(error):
             message += "; make room: the same command goes on where it stopped"
         typer.echo(f"{prefix}: {message}", err=True)
-        sys.exit(code)
+    if code == EXIT_INTERRUPTED:
+        typer.echo("interrupted; the same command goes on where it stopped", err=True)
+        code = EXIT_TERMINATED if terminated else EXIT_INTERRUPTED
+    sys.exit(code)
 
 
 def _user() -> str:

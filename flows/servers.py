@@ -24,6 +24,7 @@ from flows.settings import Settings
 STOP_SECONDS = 10
 START_SECONDS = 120
 LOG_TAIL = 600
+API_OF_PAGES = "PREFECT_UI_API_URL"
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Ours are asked directly, never through a proxy that the environment names."""
 
@@ -111,7 +112,9 @@ def start_prefect(
 ) -> subprocess.Popen[bytes]:
     """Start a Prefect server, on the database that the environment names."""
     arguments = ("server", "start", "--host", host, "--port", str(port))
-    return start("prefect", *arguments, environment=environment, log=log)
+    # Its pages would ask for data at Prefect's own default port.
+    pages = {API_OF_PAGES: os.environ.get(API_OF_PAGES, f"http://127.0.0.1:{port}/api")}
+    return start("prefect", *arguments, environment={**pages, **(environment or {})}, log=log)
 
 
 def wait_for(

@@ -9,7 +9,9 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -72,19 +74,35 @@ def home(tmp_path, empty_store, monkeypatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def store_with_two_versions(prefect_server, empty_store, tmp_path_factory) -> Path:
-    """A store with version 2 in production and version 1 before it, made once."""
+def two_trainings(prefect_server, empty_store, tmp_path_factory) -> tuple[Path, list[dict]]:
+    """A store with version 2 in production and version 1 before it, and what their trainings said.
+
+    Made once: whoever only looks at a training looks at these.
+    """
+    from flows import cli
+
     home = tmp_path_factory.mktemp("two") / "mlruns"
     home.mkdir()
     shutil.copy(empty_store, home / "mlflow.db")
+    results = []
     for seed in (0, 1):
-        subprocess.run(
-            [BIN / "dagmm", "train", "wdbc", *FAST, "--quiet", "--set", f"seed={seed}"]
-            + ["--set", "promotion.margin=1.0"],
-            env={**os.environ, "DAGMM_HOME": str(home)},
-            check=True,
-        )
-    return home / "mlflow.db"
+        settings = ["--set", f"seed={seed}", "--set", "promotion.margin=1.0"]
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as out:
+            patch.setenv("DAGMM_HOME", str(home))
+            patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+            patch.setattr(sys, "argv", ["dagmm", "train", "wdbc", *FAST, *settings, "--json"])
+            patch.setenv("DAGMM_PROGRESS", "off")
+            with pytest.raises(SystemExit) as leaving:
+                cli.main()
+        assert not leaving.value.code
+        results.append(json.loads(out.getvalue()))
+    return home / "mlflow.db", results
+
+
+@pytest.fixture(scope="session")
+def store_with_two_versions(two_trainings) -> Path:
+    """The store of those two trainings."""
+    return two_trainings[0]
 
 
 @pytest.fixture

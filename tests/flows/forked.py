@@ -34,7 +34,7 @@ def start(arguments: Sequence[str], environment: Mapping[str, str], output: Path
 
 def finish(process: BaseProcess, output: Path) -> dict:
     """Wait for a command that has to succeed; the JSON document that it printed."""
-    process.join(600)
+    process.join(1200)
     assert process.exitcode == 0, f"exit code {process.exitcode}: {output.read_text()[-3000:]}"
     return json.loads(output.read_text())
 

@@ -16,6 +16,7 @@ from tests.flows.conftest import production
 from tests.flows.forked import processes
 
 NAME = made.NAME
+QUICK_STEPS = ("turn won", "previous set", "production set", "decision closed")
 
 
 @pytest.fixture
@@ -295,7 +296,13 @@ def die_at(store, version: int, step: str, command: str = "promote") -> None:
     assert child.exitcode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("step", switch.STEPS)
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(step, marks=() if step in QUICK_STEPS else pytest.mark.slow)
+        for step in switch.STEPS
+    ],
+)
 def test_killed_at_any_step_the_same_command_completes_it(store, new, promote, step):
     client = store[1]
     first, bad, second = new(), new(), new()

@@ -13,7 +13,7 @@ from tests.flows.forked import processes
 PROCESSES = 8
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=[pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"])
 def uri(request, home, monkeypatch):
     """A tracking store of its own, with its tables."""
     monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

@@ -1,0 +1,153 @@
+"""Schedules as they run for months: a real Prefect server, a real worker, real processes."""
+
+import os
+import signal
+import time
+
+import psutil
+import pytest
+import yaml
+
+from flows import servers
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+POOL = "schedules"
+
+
+def _deployment(name: str, epochs: int, schedules: list[dict]) -> dict:
+    return {
+        "name": name,
+        "entrypoint": "flows/training.py:train",
+        "description": "For a test.",
+        "tags": ["dagmm", "test"],
+        "parameters": {
+            "config": {
+                "dataset": "wdbc",
+                "detector": {"settings": {"epochs": epochs, "members": 1}},
+                "promotion": {"serving_check": False},
+            }
+        },
+        "schedules": schedules,
+        "concurrency_limit": {"limit": 1, "collision_strategy": "ENQUEUE"},
+        "work_pool": {"name": POOL},
+    }
+
+
+@pytest.fixture
+def ask(prefect_server):
+    """A request to the Prefect API; its client repeats what a busy server refuses."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        yield lambda path, body=None: client.request(
+            "GET" if body is None else "POST", path, json=body
+        ).json()
+
+
+@pytest.fixture
+def deploy(dagmm, tmp_path):
+    """Applies one deployment; its file is that of a user."""
+
+    def apply(deployment: dict) -> None:
+        file = tmp_path / "prefect.yaml"
+        file.write_text(yaml.safe_dump({"deployments": [deployment]}))
+        outcome = dagmm("deploy", "--file", file, "--json")
+        assert outcome.code == 0, outcome.err
+
+    return apply
+
+
+@pytest.fixture
+def worker(home, prefect_server, tmp_path):
+    """A worker as `dagmm services` starts one."""
+    environment = {"DAGMM_HOME": str(home), "PREFECT_WORKER_QUERY_SECONDS": "2"}
+    log = tmp_path / "worker.log"
+    arguments = ("worker", "start", "--pool", POOL, "--type", "process")
+    process = servers.start("prefect", *arguments, environment=environment, log=log)
+    yield process
+    servers.stop(process)
+
+
+def _runs(ask, deployment: str) -> list[dict]:
+    name = {"deployments": {"name": {"any_": [deployment]}}}
+    return ask("/flow_runs/filter", {**name, "sort": "EXPECTED_START_TIME_ASC", "limit": 100})
+
+
+def _wait(ready, seconds: float, pause: float = 0.5):
+    deadline = time.monotonic() + seconds
+    while not (found := ready()):
+        assert time.monotonic() < deadline
+        time.sleep(pause)
+    return found
+
+
+def test_a_schedule_fires_and_a_second_start_is_held_back(deploy, worker, ask, registry):
+    # Fires every 5 s, and a run takes longer than that: imports alone do.
+    deploy(_deployment("often", 5, [{"interval": 5, "slug": "often"}]))
+    running, held_back, completed = [], 0, 0
+    deadline = time.monotonic() + 600
+    while completed < 2:
+        states = [(run["id"], run["state"]["name"]) for run in _runs(ask, "often")]
+        running.append([run for run, state in states if state == "Running"])
+        held_back += any(state == "AwaitingConcurrencySlot" for _, state in states)
+        completed = sum(state == "Completed" for _, state in states)
+        assert not {state for _, state in states} & {"Failed", "Crashed"}, states
+        assert time.monotonic() < deadline, states
+        time.sleep(0.5)
+    assert max(len(each) for each in running) == 1
+    assert held_back
+    deploy(_deployment("often", 5, [{"interval": 5, "slug": "often", "active": False}]))
+    assert len(registry.search_model_versions("name='dagmm-wdbc'")) >= 2
+
+
+def _start(ask, deployment: str) -> str:
+    found = ask(f"/deployments/name/train/{deployment}")
+    return ask(f"/deployments/{found['id']}/create_flow_run", {})["id"]
+
+
+def _processes_of(run_id: str) -> list[psutil.Process]:
+    """Processes that Prefect started for a run."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            named = process.environ().get("PREFECT__FLOW_RUN_ID", "")
+            if named.replace("-", "") == run_id.replace("-", ""):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def _in_training(registry) -> bool:
+    experiment = registry.get_experiment_by_name("dagmm-wdbc")
+    runs = registry.search_runs([experiment.experiment_id]) if experiment else []
+    return bool(runs) and "loss/total" in runs[0].data.metrics
+
+
+def test_a_cancelled_run_stops_its_process_and_leaves_nothing_half_done(
+    deploy, worker, ask, home, registry
+):
+    deploy(_deployment("endless", 1_000_000, []))
+    run = _start(ask, "endless")
+    _wait(lambda: _in_training(registry), 300)
+    assert _processes_of(run)
+    ask(f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
+    _wait(lambda: ask(f"/flow_runs/{run}")["state"]["type"] == "CANCELLED", 120)
+    _wait(lambda: not _processes_of(run), 60)
+    assert registry.search_registered_models() == []
+    (tracked,) = registry.search_runs([registry.get_experiment_by_name("dagmm-wdbc").experiment_id])
+    assert tracked.info.status == "KILLED"
+    (folder,) = (home / "workspace" / "runs").iterdir()
+    assert (folder / "checkpoints" / "checkpoint.safetensors").exists()
+
+
+def test_a_run_whose_process_is_killed_frees_its_place(deploy, worker, ask, registry):
+    deploy(_deployment("killed", 1_000_000, []))
+    run = _start(ask, "killed")
+    _wait(lambda: _in_training(registry), 300)
+    for process in _processes_of(run):
+        os.kill(process.pid, signal.SIGKILL)
+    _wait(lambda: ask(f"/flow_runs/{run}")["state"]["type"] == "CRASHED", 120)
+    deploy(_deployment("killed", 5, []))
+    again = _start(ask, "killed")
+    _wait(lambda: ask(f"/flow_runs/{again}")["state"]["type"] == "COMPLETED", 300)
