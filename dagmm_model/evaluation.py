@@ -189,9 +189,9 @@ def slice_metrics(
     return tuple(sorted(found, key=lambda s: (-s.rows, s.value)))
 
 
-def binomial_interval(hits: int, rows: int) -> Interval:
-    """Share with its exact 95 % Clopper-Pearson interval; `rows` must be positive."""
-    interval = stats.binomtest(hits, rows).proportion_ci(0.95, method="exact")
+def binomial_interval(hits: int, rows: int, level: float = 0.95) -> Interval:
+    """Share with its exact Clopper-Pearson interval; `rows` must be positive."""
+    interval = stats.binomtest(hits, rows).proportion_ci(level, method="exact")
     return Interval(hits / rows, float(interval.low), float(interval.high))
 
 

@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dagmm_model.bundle import ScoringBundle
+from dagmm_model.evaluation import binomial_interval
 from data_checks.contract import Contract
 from data_checks.drift import (
     LEVEL,
@@ -134,7 +135,7 @@ def judge_window(
         model: Resolved version.
         created: When the version was registered, seconds since 1970.
     """
-    from scipy.stats import binomtest, ks_2samp
+    from scipy.stats import ks_2samp
 
     now, rows = time.time(), len(window.energies)
     total = rows + window.rejected
@@ -155,7 +156,7 @@ def judge_window(
     # The exact p-value of large samples takes minutes and is the same.
     distance = ks_2samp(window.energies, bundle.calibration, method="asymp")
     alerts = int((window.energies > bundle.threshold.value).sum())
-    interval = binomtest(alerts, rows).proportion_ci(1 - policy.level, "exact")
+    interval = binomial_interval(alerts, rows, 1 - policy.level)
     expected = bundle.threshold.guaranteed_rate
     alarm_p = alert_p_value(alerts, rows, bundle.calibration, bundle.threshold.value)
     others = [float(distance.pvalue), alarm_p]
@@ -174,8 +175,8 @@ def judge_window(
         "energy/p": float(distance.pvalue),
         "energy/median": float(np.median(window.energies)),
         "alerts/rate": alerts / rows,
-        "alerts/low": float(interval.low),
-        "alerts/high": float(interval.high),
+        "alerts/low": interval.low,
+        "alerts/high": interval.high,
         "alerts/calibrated": expected,
         "alerts/p": alarm_p,
     }

@@ -15,7 +15,12 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer
 
 from flows import drift_record, evidence
-from flows.drift_verdict import MonitorPolicy, alert_p_value, judge_window, policy_from
+from flows.drift_verdict import (
+    MonitorPolicy,
+    alert_p_value,
+    judge_window,
+    policy_from,
+)
 from flows.drift_window import Window
 from flows.errors import UsageError
 from flows.score_drift import compare_scores, energy_bins
