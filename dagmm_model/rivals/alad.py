@@ -19,6 +19,7 @@ from dagmm_model.rivals.gan import (
     GanDetector,
     GanSettings,
     absolute,
+    critic_options,
     encoder,
     generator,
     latent_rows,
@@ -38,7 +39,6 @@ class AladSettings(GanSettings):
         joint_widths: units of the joint discriminator's hidden layers.
         critic_widths: units of the hidden layers of the discriminator of reconstructions.
         latent_critic_widths: units of the hidden layers of the discriminator of latent ones.
-        spectral_norm: divide the discriminators' weights by their largest singular values.
     """
 
     branch_width: int = 128
@@ -63,7 +63,7 @@ class Alad(GanDetector[AladSettings]):
 
     def _networks(self, width: int) -> nn.Module:
         s = self.settings_
-        options: dict[str, Any] = {"dropout": s.dropout, "spectral": s.spectral_norm}
+        options = critic_options(s)
         return nn.ModuleDict(
             {
                 "generator": generator(s, width),

@@ -23,6 +23,7 @@ from dagmm_model.rivals.gan import (
     GanDetector,
     GanSettings,
     absolute,
+    critic_options,
     generator,
     latent_rows,
     latent_width,
@@ -72,7 +73,7 @@ class Anogan(GanDetector[AnoganSettings]):
 
     def _networks(self, width: int) -> nn.Module:
         settings = self.settings_
-        critic = Critic((width, *settings.critic_widths), dropout=settings.dropout)
+        critic = Critic((width, *settings.critic_widths), **critic_options(settings))
         networks = nn.ModuleDict({"generator": generator(settings, width), "critic": critic})
         networks.register_buffer("starts", torch.randn(settings.starts, latent_width(settings)))
         return networks

@@ -17,6 +17,7 @@ from dagmm_model.rivals.gan import (
     GanDetector,
     GanSettings,
     absolute,
+    critic_options,
     encoder,
     generator,
     latent_rows,
@@ -59,7 +60,7 @@ class EfficientGan(GanDetector[BiganSettings]):
             latent_width(settings),
             settings.branch_width,
             settings.critic_widths,
-            dropout=settings.dropout,
+            **critic_options(settings),
         )
         return nn.ModuleDict(
             {

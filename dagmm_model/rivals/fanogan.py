@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dagmm_model.rivals.gan import (
     GanDetector,
     GanSettings,
+    critic_options,
     encoder,
     generator,
     latent_rows,
@@ -72,7 +73,7 @@ class FastAnogan(GanDetector[FanoganSettings]):
             {
                 "generator": generator(settings, width),
                 "encoder": encoder(settings, width),
-                "critic": Critic((width, *settings.critic_widths), dropout=settings.dropout),
+                "critic": Critic((width, *settings.critic_widths), **critic_options(settings)),
             }
         )
         networks.register_buffer("turn", torch.zeros((), dtype=torch.int64))

@@ -32,6 +32,7 @@ class GanSettings(TrainingSettings):
         encoder_widths: units of the encoder's hidden layers, where there is an encoder.
         critic_widths: units of the discriminator's hidden layers; the last one's are the features.
         dropout: rate in the discriminators.
+        spectral_norm: divide the discriminators' weights by their largest singular values.
     """
 
     latent: int | None = None
@@ -39,6 +40,7 @@ class GanSettings(TrainingSettings):
     encoder_widths: tuple[int, ...] = (128, 64)
     critic_widths: tuple[int, ...] = (128, 128)
     dropout: float = 0.2
+    spectral_norm: bool = False
     learning_rate: float = 3e-4
     average: float = 0.999
 
@@ -53,6 +55,11 @@ def generator(settings: GanSettings, width: int) -> nn.Sequential:
 def encoder(settings: GanSettings, width: int) -> nn.Sequential:
     """From rows ``(b, width)`` to latent rows ``(b, latent)``."""
     return mlp((width, *settings.encoder_widths, latent_width(settings)))
+
+
+def critic_options(settings: GanSettings) -> dict[str, Any]:
+    """Dropout and spectral norm, for the networks' constructors."""
+    return {"dropout": settings.dropout, "spectral": settings.spectral_norm}
 
 
 def latent_width(settings: GanSettings) -> int:

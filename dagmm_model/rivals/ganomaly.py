@@ -17,6 +17,7 @@ from dagmm_model.rivals.gan import (
     GanDetector,
     GanSettings,
     absolute,
+    critic_options,
     encoder,
     generator,
     presets,
@@ -57,7 +58,7 @@ class Ganomaly(GanDetector[GanomalySettings]):
                 "encoder": encoder(settings, width),
                 "generator": generator(settings, width),
                 "second": encoder(settings, width),
-                "critic": Critic((width, *settings.critic_widths), dropout=settings.dropout),
+                "critic": Critic((width, *settings.critic_widths), **critic_options(settings)),
             }
         )
 

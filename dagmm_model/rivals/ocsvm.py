@@ -50,7 +50,7 @@ class OcSvmSettings(RivalSettings):
     kernel: str = "auto"
     limit: int = 10_000
     features: int = 500
-    passes: int = 10
+    passes: int = 4
 
     least: ClassVar[dict[str, float]] = {"nu": 1e-6, "gamma": 1e-12}
     most: ClassVar[dict[str, float]] = {"nu": 1.0}
