@@ -103,6 +103,7 @@ def test_a_champion_of_another_detector_stays_unless_it_is_matched(dagmm, regist
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_pre_trained_detector_killed_in_training_resumes_to_the_same_bits(
     dagmm, dagmm_process, home
 ):

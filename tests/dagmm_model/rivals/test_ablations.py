@@ -9,6 +9,7 @@ from sklearn.mixture import GaussianMixture
 from dagmm_model import Checkpointing
 from dagmm_model.detector import Explaining
 from dagmm_model.detectors import make_detector
+from dagmm_model.em import mixture_by_em
 from dagmm_model.persistence import load_detector, save_detector
 from dagmm_model.settings import SettingsError
 
@@ -103,6 +104,16 @@ def test_the_mixture_by_em_is_scikit_learns_likeliest(rows, fitted):
     )
     ours = -detector.mixtures_[0].energy(z).mean() + np.log(z.std(axis=0)).sum()
     assert ours > best - 0.02
+
+
+def test_starts_on_a_part_of_the_rows_lead_to_a_mixture_of_all(monkeypatch):
+    rng = np.random.default_rng(0)
+    z = np.concatenate([rng.normal(size=(300, 2)), 5.0 + rng.normal(size=(600, 2))])
+    whole = mixture_by_em(z, 2, 1e-6, 0)
+    monkeypatch.setattr("dagmm_model.em.START_ROWS", 90)
+    part = mixture_by_em(z, 2, 1e-6, 0)
+    assert abs(part.energy(z).mean() - whole.energy(z).mean()) < 1e-3
+    np.testing.assert_allclose(np.sort(part.phi), np.sort(whole.phi), atol=1e-2)
 
 
 def test_without_its_difference_each_is_dagmm(rows):
