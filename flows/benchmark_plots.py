@@ -110,7 +110,7 @@ def spreads(dataset: str, lines: list[Line], figure_name: str) -> Figure:
     axis.set_ylim(-0.7, len(ordered) - 0.3)
     if any(line.published is not None for line in ordered):
         axis.plot([], [], "D", color=ACCENT, markersize=5, label="published")
-        axis.legend(frameon=False, loc="lower left", fontsize=8)
+        axis.legend(frameon=False, loc="lower right", fontsize=8)
     axis.grid(axis="x", alpha=0.25)
     axis.set_title(f"{dataset}: {figure_name} over the splits", fontsize=11)
     return figure

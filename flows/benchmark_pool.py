@@ -96,6 +96,9 @@ def work_off(
     finally:
         for worker in [*idle, *(worker for worker, _ in running.values())]:
             worker.shutdown(wait=False, cancel_futures=True)
+        if running:  # interrupted: nobody waits for these results, and the exit would
+            for child in multiprocessing.active_children():
+                child.terminate()
 
 
 def _worker() -> ProcessPoolExecutor:

@@ -7,9 +7,11 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import psutil
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
+from dagmm_model.detectors import make_detector
 from dagmm_model.protocols import duplicate_groups
 from flows.benchmark_data import Prepared
 from flows.benchmark_pool import in_order, processes_for, work_off
@@ -64,6 +66,24 @@ def test_after_the_deadline_nothing_is_started_and_what_was_started_is_finished(
     # The first job starts at once whatever its process takes to come up; it sleeps past the end.
     finished = list(work_off(jobs, 1, time.monotonic() + 0.5, _slow))
     assert [job.seed for job, _ in finished] == [0]
+
+
+def _endless(job):
+    if job.seed:
+        time.sleep(3600)
+    return [job.cell(f1=1.0)]
+
+
+@pytest.mark.slow
+def test_who_stops_listening_ends_the_workers(data):
+    results = work_off([_job(data, seed) for seed in range(3)], 1, math.inf, _endless)
+    next(results)
+    children = psutil.Process().children()
+    workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    assert workers
+    results.close()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive
 
 
 def test_seeds_come_one_after_another_and_quick_detectors_first(data):
@@ -152,7 +172,9 @@ def test_the_edition_of_a_preset_for_a_data_set_is_taken_where_there_is_one(data
     assert on["kddcup_rev"].preset == "paper-kddcup-rev"
     assert on["made"].preset == "paper"
     rival = Row("kernel-pca")
-    assert rival.unfitted("arrhythmia", 0).settings_ != rival.unfitted("made", 0).settings_
+    special = rival.unfitted("kddcup", 0).settings_
+    assert special == make_detector("kernel-pca", "kddcup").settings_
+    assert special != rival.unfitted("made", 0).settings_
     digests = {row.digest_on(replace(data, dataset=name)) for name in ("kddcup_rev", "made")}
     assert len(digests) == 2
     assert row.digest_on(data) != Row("dagmm").digest_on(data)
