@@ -54,7 +54,11 @@ class Alad(GanDetector[AladSettings]):
     name = "alad"
     settings_type = AladSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = presets(
+        kddcup={"scaling": "minmax", "batch_size": 64, "learning_rate": 5e-4, "epochs": 4},
+        kddcup_rev={"scaling": "minmax", "batch_size": 64, "learning_rate": 5e-4, "epochs": 12},
         arrhythmia={
+            "scaling": "whitened",
+            "epochs": 40,
             "joint_widths": (256,),
             "critic_widths": (256, 128),
             "latent_critic_widths": (64, 32),

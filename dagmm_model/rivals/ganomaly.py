@@ -49,7 +49,11 @@ class Ganomaly(GanDetector[GanomalySettings]):
 
     name = "ganomaly"
     settings_type = GanomalySettings
-    presets: ClassVar[dict[str, dict[str, Any]]] = presets(thyroid={"latent": 32})
+    presets: ClassVar[dict[str, dict[str, Any]]] = presets(
+        kddcup={"scaling": "minmax", "learning_rate": 1e-3, "epochs": 2},
+        kddcup_rev={"scaling": "minmax", "learning_rate": 1e-3, "epochs": 6},
+        thyroid={"latent": 32},
+    )
 
     def _networks(self, width: int) -> nn.Module:
         settings = self.settings_
