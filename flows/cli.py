@@ -23,7 +23,7 @@ from flows.errors import (
     UsageError,
     Verdict,
     exit_code,
-    is_full,
+    remedy,
 )
 from flows.terminal import (
     Debug,
@@ -409,9 +409,7 @@ def _run(terminated: list[int]) -> None:
         message = str(error) or type(error).__name__
         if code == EXIT_DEFECT:
             message = f"{type(error).__name__}: {message} (a defect of dagmm; please report it)"
-        if is_full(error):
-            message += "; make room: the same command goes on where it stopped"
-        typer.echo(f"{prefix}: {message}", err=True)
+        typer.echo(f"{prefix}: {message}{remedy(error)}", err=True)
     if code == EXIT_INTERRUPTED:
         typer.echo("interrupted; the same command goes on where it stopped", err=True)
         code = EXIT_TERMINATED if terminated else EXIT_INTERRUPTED

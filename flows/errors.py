@@ -29,7 +29,8 @@ def exit_code(error: BaseException) -> int:
     """Exit code of the public command for an error that ended it."""
     if isinstance(error, Verdict):
         return EXIT_NO
-    if isinstance(error, ConnectionError) or is_full(error) or _is_mlflow_trouble(error):
+    away = isinstance(error, ConnectionError) or is_prefect_away(error) or _is_mlflow_trouble(error)
+    if away or is_full(error):
         return EXIT_UNREACHABLE
     if isinstance(error, ValueError | FileNotFoundError | PermissionError | NotADirectoryError):
         return EXIT_USAGE
@@ -42,6 +43,22 @@ def is_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in full:
         return True
     return error.__cause__ is not None and is_full(error.__cause__)
+
+
+def is_prefect_away(error: BaseException) -> bool:
+    """Whether Prefect's server does not answer; its client has no class of its own for that."""
+    if type(error).__module__.startswith("httpx"):
+        return True
+    return isinstance(error, RuntimeError) and str(error).startswith("Failed to reach API at")
+
+
+def remedy(error: BaseException) -> str:
+    """What to do about a server or a disk; empty where the error itself says it."""
+    if is_full(error):
+        return "; make room: the same command goes on where it stopped"
+    if is_prefect_away(error):
+        return "; start Prefect there or unset PREFECT_API_URL: the same command goes on"
+    return ""
 
 
 def is_transient(error: BaseException) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
@@ -29,13 +30,20 @@ from flows.records import (
     ValidateRecord,
 )
 from flows.settings import Settings
-from flows.workspace import RunFolder, run_stage
+from flows.workspace import R, RunFolder, run_stage
 
 
 def _worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
     """I/O trouble may pass; a verdict, bad input or a defect will not."""
     error = state.result(raise_on_failure=False)
     return isinstance(error, BaseException) and is_transient(error)
+
+
+def _stage(run: RunFolder, name: str, kind: type[R], work: Callable[[], R]) -> R:
+    """Do a stage once, and say in the log of the run's page what came out."""
+    record = run_stage(run, name, kind, work)
+    get_run_logger().info("%s: %s (%.1f s)", name, record.summary(), record.seconds)
+    return record
 
 
 IO_STAGE: dict[str, Any] = {
@@ -62,7 +70,7 @@ def ingest(
     """Read the table."""
     from flows.stages.ingest import ingest as work
 
-    return run_stage(
+    return _stage(
         run,
         "ingest",
         IngestRecord,
@@ -101,7 +109,7 @@ def validate(
         log_validation(tracking.connect(settings), run_id, record)
         return record
 
-    record = run_stage(run, "validate", ValidateRecord, logged)
+    record = _stage(run, "validate", ValidateRecord, logged)
     create_table_artifact(
         key="data-quality",
         table=summary.data_quality(record),
@@ -119,7 +127,7 @@ def split(
     """Choose training, validation and test rows."""
     from flows.stages.split import split as work
 
-    return run_stage(run, "split", SplitRecord, lambda: work(run, contract, config, validated))
+    return _stage(run, "split", SplitRecord, lambda: work(run, contract, config, validated))
 
 
 @task(name="fit", **RESUMING_STAGE)
@@ -155,7 +163,7 @@ def fit(
         logger.complete(load_detector(Path(record.detector)).history_)
         return record
 
-    record = run_stage(run, "fit", FitRecord, tracked)
+    record = _stage(run, "fit", FitRecord, tracked)
     tracking.log_params(client, run_id, {"resolved": record.settings})
     tracking.set_tags(client, run_id, {"dagmm.device": record.device})
     return record
@@ -173,7 +181,7 @@ def calibrate(
     """Set the threshold."""
     from flows.stages.calibrate import calibrate as work
 
-    return run_stage(
+    return _stage(
         run,
         "calibrate",
         CalibrateRecord,
@@ -203,7 +211,7 @@ def evaluate(
         report(client, run_id, contract, validated, parts, fitted, calibrated, record)
         return record
 
-    return run_stage(run, "evaluate", EvaluateRecord, reported)
+    return _stage(run, "evaluate", EvaluateRecord, reported)
 
 
 @task(name="register", **IO_STAGE)
@@ -226,7 +234,7 @@ def register(
     )
     client = tracking.connect(settings)
     tracking.set_tags(client, run_id, {"mlflow.note.content": card})
-    return run_stage(
+    return _stage(
         run,
         "register",
         RegisterRecord,
@@ -240,7 +248,7 @@ def promote(run: RunFolder, settings: Settings, registered: RegisterRecord) -> P
     from flows.stages.promote import promote as work
 
     client = tracking.connect(settings)
-    record = run_stage(
+    record = _stage(
         run,
         "promote",
         PromoteRecord,

@@ -46,8 +46,11 @@ def _command(
     os.environ.update(environment)
     file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(file, 1)
+    from prefect.context import refresh_global_settings_context
+
     from flows import cli
 
+    refresh_global_settings_context()  # read when Prefect was imported, in another environment
     sys.argv = ["dagmm", *arguments]
     if death:
         die_in(**death)

@@ -128,6 +128,8 @@ def test_ui_serves_both_pages_on_loopback_until_stopped(home, dagmm_process, sto
                     assert process.poll() is None, process.communicate()
                     assert time.monotonic() < deadline
                     time.sleep(0.5)
+        with urllib.request.urlopen(f"http://127.0.0.1:{prefect_port}/ui-settings") as page:
+            assert json.load(page)["api_url"] == f"http://127.0.0.1:{prefect_port}/api"
     finally:
         process.send_signal(stopped_by)
         out, _ = process.communicate(timeout=60)

@@ -23,7 +23,7 @@ TRAIN = (
 )  # fmt: skip
 STAGES = ("ingest", "validate", "split", "fit", "calibrate", "evaluate", "register", "promote")
 DEATHS = [(stage, point) for stage in STAGES for point in ("start", "middle", "end")]
-QUICK = [("fit", "middle"), ("register", "end")]
+QUICK = [("fit", "middle")]
 
 
 def _runs(home: Path) -> list[Path]:

@@ -15,3 +15,13 @@ def test_a_password_in_the_address_is_never_shown(home, monkeypatch):
         tracking.connect(Settings())
     assert "secret" not in str(error.value)
     assert "127.0.0.1:9" in str(error.value)
+
+
+@pytest.mark.slow
+def test_a_prefect_server_that_is_away_is_no_defect(dagmm_process):
+    process = dagmm_process("train", "wdbc", "--quiet", PREFECT_API_URL="http://127.0.0.1:9/api")
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 3, said
+    assert "127.0.0.1:9" in said
+    assert "PREFECT_API_URL" in said
+    assert "Traceback" not in said
