@@ -137,8 +137,9 @@ def current(cells: Iterable[Cell]) -> list[Cell]:
         rows.setdefault((cell.dataset, cell.protocol, cell.grouped, cell.detector), []).append(cell)
     found: list[Cell] = []
     for row in rows.values():
-        kept = {cell.seed: cell for cell in row if cell.version == row[-1].version}
         plain = {cell.seed: cell for cell in row if not cell.settings_sha256}
+        newest = ([cell for cell in row if cell.settings_sha256] or row)[-1].version
+        kept = {cell.seed: cell for cell in row if cell.version == newest}
         common = kept.keys() & plain.keys()
         if common and all(_agree(kept[seed], plain[seed]) for seed in common):
             kept = plain | kept

@@ -63,7 +63,14 @@ def test_cells_without_digests_count_where_they_agree_with_newer_ones():
     assert current([*old, _cell(seed=1)]) == [old[0], _cell(seed=1), *old[2:]]
     assert current([*old, _cell(seed=1, f1=0.4)]) == [_cell(seed=1, f1=0.4)]
     assert current([*old, _cell(seed=7)]) == [_cell(seed=7)], "no split in common proves nothing"
-    assert current([_cell(seed=1), *old]) == [old[0], old[1], *old[2:]]
+    assert current([_cell(seed=1), *old]) == [old[0], _cell(seed=1), *old[2:]]
+    assert current(old) == old
+
+
+def test_what_counts_counts_again():
+    plain = [_cell(seed=seed, settings_sha256="", data_sha256="") for seed in range(5)]
+    cells = [*plain, _cell(seed=2), _cell(detector="knn", settings_sha256="old"), _cell(seed=0)]
+    assert current(current(cells)) == current(cells)
 
 
 def test_a_failed_cell_is_tried_again_and_its_success_counts():
