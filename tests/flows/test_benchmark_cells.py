@@ -67,12 +67,6 @@ def test_cells_without_digests_count_where_they_agree_with_newer_ones():
     assert current(old) == old
 
 
-def test_what_counts_counts_again():
-    plain = [_cell(seed=seed, settings_sha256="", data_sha256="") for seed in range(5)]
-    cells = [*plain, _cell(seed=2), _cell(detector="knn", settings_sha256="old"), _cell(seed=0)]
-    assert current(current(cells)) == current(cells)
-
-
 def test_a_failed_cell_is_tried_again_and_its_success_counts():
     failed, good = _cell(f1=None, reason="killed"), _cell()
     assert done([failed]) == set()
