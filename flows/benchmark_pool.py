@@ -24,7 +24,7 @@ BASE_MEMORY = 600e6
 COPIES = 8
 """Copies of the matrix, in bytes of float64, that a worker may hold: halves, scaled, latent."""
 SECONDS_PER_NUMBER = 1e-5
-"""Guess for a detector that was never timed on a data set: it goes after faster ones."""
+"""Guess for a detector that was never timed."""
 
 
 def in_order(jobs: Sequence[Job], known: Sequence[Cell]) -> list[Job]:
@@ -32,15 +32,18 @@ def in_order(jobs: Sequence[Job], known: Sequence[Cell]) -> list[Job]:
 
     Args:
         jobs: What is to be measured.
-        known: Cells measured before; their times are the estimates.
+        known: Cells measured before; their times are the estimates, on other data sets where
+            there are none on the same.
     """
-    times: dict[tuple[str, str], list[float]] = {}
+    times: dict[tuple[str, ...], list[float]] = {}
     for cell in known:
         if cell.seconds is not None:
-            times.setdefault((cell.dataset, cell.detector), []).append(cell.seconds)
+            for place in ((cell.detector, cell.dataset), (cell.detector,)):
+                times.setdefault(place, []).append(cell.seconds)
 
     def seconds(job: Job) -> float:
-        timed = times.get((job.data.dataset, job.row.label))
+        label = job.row.label
+        timed = times.get((label, job.data.dataset)) or times.get((label,))
         return median(timed) if timed else job.data.size * SECONDS_PER_NUMBER
 
     return sorted(jobs, key=lambda job: (job.seed, seconds(job)))

@@ -91,12 +91,17 @@ def test_seeds_come_one_after_another_and_quick_detectors_first(data):
     jobs = [
         _job(table, seed, name)
         for table in (large, data)
-        for name in ("knn", "pca")
+        for name in ("knn", "pca", "lof")
         for seed in (1, 0)
     ]
-    timed = [_job(data, 5, "knn").cell(seconds=1e-9), _job(large, 5, "pca").cell(seconds=1e9)]
+    timed = [
+        _job(data, 5, "knn").cell(seconds=1e-9),
+        _job(large, 5, "knn").cell(seconds=1e9),
+        _job(large, 5, "pca").cell(seconds=1e3),  # says something of the other table, too
+    ]
     ordered = [(j.seed, j.data.dataset, j.row.name) for j in in_order(jobs, timed)]
-    one = [("made", "knn"), ("made", "pca"), ("large", "knn"), ("large", "pca")]
+    one = [("made", "knn"), ("made", "lof"), ("large", "lof")]
+    one += [("large", "pca"), ("made", "pca"), ("large", "knn")]
     assert ordered == [(seed, *place) for seed in (0, 1) for place in one]
 
 
