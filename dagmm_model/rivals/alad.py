@@ -54,8 +54,8 @@ class Alad(GanDetector[AladSettings]):
     name = "alad"
     settings_type = AladSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = presets(
-        kddcup={"scaling": "minmax", "batch_size": 64, "learning_rate": 5e-4, "epochs": 4},
-        kddcup_rev={"scaling": "minmax", "batch_size": 64, "learning_rate": 5e-4, "epochs": 12},
+        kddcup={"scaling": "minmax", "epochs": 2},
+        kddcup_rev={"scaling": "minmax", "epochs": 6},
         arrhythmia={
             "scaling": "whitened",
             "epochs": 40,

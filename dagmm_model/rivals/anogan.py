@@ -60,6 +60,8 @@ class Anogan(GanDetector[AnoganSettings]):
     name = "anogan"
     settings_type = AnoganSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = presets(
+        kddcup={"spectral_norm": True, "starts": 1024, "steps": 30},
+        kddcup_rev={"spectral_norm": True, "starts": 1024, "steps": 30},
         arrhythmia={"critic_widths": (256, 128)},
     )
 

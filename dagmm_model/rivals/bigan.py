@@ -50,6 +50,8 @@ class EfficientGan(GanDetector[BiganSettings]):
     name = "egbad"
     settings_type = BiganSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = presets(
+        kddcup={"spectral_norm": True},
+        kddcup_rev={"spectral_norm": True},
         arrhythmia={"critic_widths": (256,)},
     )
 

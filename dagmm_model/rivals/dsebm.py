@@ -76,8 +76,8 @@ class DsebmEnergy(TrainedDetector[DsebmSettings]):
     settings_type = DsebmSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "recommended": {},
-        "kddcup": {"scaling": "minmax", "noise": 0.3, "batch_size": 256, "epochs": 2},
-        "kddcup-rev": {"scaling": "minmax", "noise": 0.3, "batch_size": 256, "epochs": 8},
+        "kddcup": {"scaling": "minmax", "noise": 0.3, "batch_size": 256, "epochs": 1},
+        "kddcup-rev": {"scaling": "minmax", "noise": 0.3, "batch_size": 256, "epochs": 4},
         "thyroid": {"epochs": 300},
         "arrhythmia": {"batch_size": 32, "epochs": 100},
     }

@@ -50,8 +50,8 @@ class Ganomaly(GanDetector[GanomalySettings]):
     name = "ganomaly"
     settings_type = GanomalySettings
     presets: ClassVar[dict[str, dict[str, Any]]] = presets(
-        kddcup={"scaling": "minmax", "learning_rate": 1e-3, "epochs": 2},
-        kddcup_rev={"scaling": "minmax", "learning_rate": 1e-3, "epochs": 6},
+        kddcup={"scaling": "minmax", "batch_size": 256, "learning_rate": 1e-3, "epochs": 2},
+        kddcup_rev={"scaling": "minmax", "batch_size": 256, "learning_rate": 1e-3, "epochs": 6},
         thyroid={"latent": 32},
     )
 
