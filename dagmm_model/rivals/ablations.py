@@ -122,7 +122,7 @@ class PretrainedGmm(Ablation):
         "kddcup": {**FAST, "epochs": 10, "layer_epochs": 3, "autoencoder_epochs": 15},
         "kddcup-rev": {**FAST, "epochs": 20, "layer_epochs": 6, "autoencoder_epochs": 30},
         "thyroid": {**FAST, "epochs": 1000, "layer_epochs": 200, "autoencoder_epochs": 1000},
-        "arrhythmia": {**FAST, "epochs": 300, "layer_epochs": 100, "autoencoder_epochs": 500},
+        "arrhythmia": {**FAST, "epochs": 100, "layer_epochs": 100, "autoencoder_epochs": 1000},
     }
 
 
@@ -155,8 +155,7 @@ class VariationalDagmm(Ablation):
     name = "dagmm-nvi"
     fixed: ClassVar[Changes] = {"mixture_term": "variational"}
     editions: ClassVar[Mapping[str, Changes]] = {
-        "kddcup": {"epochs": 20},
-        "kddcup-rev": {"epochs": 40},
+        "kddcup": {**FAST, "epochs": 20},
+        "kddcup-rev": {**FAST, "epochs": 40},
         "thyroid": {**FAST, "epochs": 2000},
-        "arrhythmia": {**FAST, "epochs": 1000},
     }
