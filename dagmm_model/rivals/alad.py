@@ -56,6 +56,7 @@ class Alad(GanDetector[AladSettings]):
     presets: ClassVar[dict[str, dict[str, Any]]] = presets(
         kddcup={"scaling": "minmax", "epochs": 2},
         kddcup_rev={"scaling": "minmax", "epochs": 6},
+        thyroid={"epochs": 100},
         arrhythmia={
             "scaling": "whitened",
             "epochs": 40,
