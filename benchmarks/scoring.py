@@ -23,6 +23,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -183,7 +184,7 @@ def main() -> None:
     parser.add_argument("--model", help="score files with this registered model")
     parser.add_argument("--files", nargs="+", default=["csv", "parquet"])
     parser.add_argument("--reasons", nargs="+", default=["3"])
-    parser.add_argument("--folder", type=Path, default=Path("bench-files"))
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir(), "dagmm-bench"))
     arguments = parser.parse_args()
     if arguments.model:
         arguments.folder.mkdir(parents=True, exist_ok=True)
