@@ -155,7 +155,7 @@ class VariationalDagmm(Ablation):
     name = "dagmm-nvi"
     fixed: ClassVar[Changes] = {"mixture_term": "variational"}
     editions: ClassVar[Mapping[str, Changes]] = {
-        "kddcup": {**FAST, "epochs": 20},
-        "kddcup-rev": {**FAST, "epochs": 40},
+        "kddcup": {**FAST, "epochs": 60, "learning_rate_schedule": "cosine"},
+        "kddcup-rev": {**FAST, "epochs": 120, "learning_rate_schedule": "cosine"},
         "thyroid": {**FAST, "epochs": 2000},
     }

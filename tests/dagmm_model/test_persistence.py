@@ -83,6 +83,20 @@ def test_another_format_is_refused(folder, tmp_path):
         load_detector(tmp_path)
 
 
+def test_the_first_format_is_still_read(folder, tmp_path):
+    """It had one detector, named in capitals, and none of the settings that ablations need."""
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    description = json.loads((tmp_path / "detector.json").read_text())
+    description |= {"format": 1, "name": "DAGMM"}
+    newer = ("mixture_term", "layer_epochs", "autoencoder_epochs", "freeze_compression")
+    for name in (*newer, "lambda_reconstruction", "final_mixture", "criterion"):
+        del description["settings"][name], description["params"][name]
+    (tmp_path / "detector.json").write_text(json.dumps(description))
+    energies = load_detector(tmp_path).energy(ROWS)
+    np.testing.assert_array_equal(energies, np.load(folder / "energy.npy"))
+
+
 def test_an_unfitted_detector_is_not_saved(tmp_path):
     with pytest.raises(NotFittedError):
         save_detector(DAGMM(), tmp_path)
