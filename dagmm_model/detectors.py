@@ -160,7 +160,7 @@ CATALOGUE: dict[str, Entry] = {
         "rivals.anogan:Anogan",
         "GAN, and a search of its latent space for each scored row",
         "Schlegl et al., IPMI 2017",
-        "scores some thousand rows a second or fewer: every row is a search",
+        "scores about a thousand distinct rows a second: every one is a search",
         needs=("torch",),
     ),
     "f-anogan": Entry(
