@@ -13,6 +13,12 @@ EXIT_DEFECT = 70
 EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143  # as shells report SIGINT and SIGTERM
 
 
+PREFECT_IS_AWAY = (
+    "Failed to reach API at",
+    "Timed out while attempting to connect to ephemeral Prefect API server",
+)
+
+
 class UsageError(ValueError):
     """Wrong usage or input; one message that names what, where and the remedy."""
 
@@ -49,7 +55,7 @@ def is_prefect_away(error: BaseException) -> bool:
     """Whether Prefect's server does not answer; its client has no class of its own for that."""
     if type(error).__module__.startswith("httpx"):
         return True
-    return isinstance(error, RuntimeError) and str(error).startswith("Failed to reach API at")
+    return isinstance(error, RuntimeError) and str(error).startswith(PREFECT_IS_AWAY)
 
 
 def remedy(error: BaseException) -> str:
