@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from data_checks.columns import Column, Frozen, Severity
 from data_checks.errors import ContractError
@@ -148,7 +148,7 @@ class Contract(Frozen):
     max_quarantine_share: float = 0.01
     split: Split = Split()
     drift: Drift = Drift()
-    promotion: dict[str, bool | int | float | str | tuple[str, ...]] = {}
+    promotion: dict[str, bool | int | float | str | tuple[str, ...]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> Contract:
