@@ -107,7 +107,7 @@ class CheckpointStore:
         self._written = time.monotonic()
 
     def due(self) -> bool:
-        """Whether the interval has passed since the last checkpoint, or the training has to stop."""
+        """Whether the interval has passed since the last one, or the training has to stop."""
         return self._stop() or time.monotonic() - self._written >= self._every
 
     def write(self, arrays: Arrays, values: Mapping[str, Any]) -> None:
