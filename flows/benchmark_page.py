@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -59,7 +60,7 @@ def page(
         missing: What was planned and is not there.
     """
     body = ["<h1>Benchmark</h1>", '<ul class="facts">']
-    body += [f"<li>{escape(fact)}</li>" for fact in facts] + ["</ul>", "<nav>"]
+    body += [f"<li>{_fact(fact)}</li>" for fact in facts] + ["</ul>", "<nav>"]
     links = [(f"b{i}", title(block)) for i, block in enumerate(blocks)]
     body += [f'<a href="#{anchor}">{escape(text)}</a>' for anchor, text in links] + ["</nav>"]
     if missing is not None:
@@ -108,6 +109,11 @@ def _table(table: Table, level: int | None = None) -> str:
         f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{lines}</tbody></table></div>"
     )
+
+
+def _fact(text: str) -> str:
+    """A sentence whose commands stand between backticks."""
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text))
 
 
 def _kind(label: str) -> str:

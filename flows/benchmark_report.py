@@ -55,8 +55,8 @@ class Attempt:
         hours = f"{self.seconds / 3600:.1f} h" if self.seconds > 5400 else f"{self.seconds:.0f} s"
         return (
             f"{self.started[:16].replace('T', ' ')} UTC: `{self.command}`, {self.cells} cells "
-            f"({self.failed} failed, {self.missing} left) in {hours} on {self.processes} "
-            f"process(es), one thread each; {self.machine}; {self.versions}"
+            f"({self.failed} failed, {self.missing} left) in {hours}, {self.processes} at a time "
+            f"on one thread each; {self.machine}; {self.versions}"
         )
 
 
