@@ -28,7 +28,7 @@ import psutil
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from flows.errors import UsageError
+from flows.errors import ServiceUnreachable
 from flows.settings import Settings
 from flows.tracking import experiment_id
 
@@ -62,7 +62,7 @@ def turn(client: MlflowClient, settings: Settings, name: str, purpose: str) -> I
         purpose: What for; stored with the turn.
 
     Raises:
-        UsageError: It was not our turn within `WAIT_SECONDS`.
+        ServiceUnreachable: One turn of others took longer than `WAIT_SECONDS`; try again.
     """
     ledger = _ledger(client, settings, name)
     number = _win(client, ledger, name, purpose)
@@ -120,13 +120,15 @@ def _win(client: MlflowClient, ledger: str, name: str, purpose: str) -> int:
     seen, since = ("", 0), time.monotonic()
     while True:
         number, owner, ended, beat = _last(client, ledger)
+        if number != seen[1]:  # however many are before us: each has its time
+            deadline = time.monotonic() + WAIT_SECONDS
         if (beat, number) != seen:
             seen, since = (beat, number), time.monotonic()
         silent = time.monotonic() - since > STALE_SECONDS
         if (ended or silent or _dead(owner)) and _claim(client, ledger, number + 1, me):
             return number + 1
         if time.monotonic() > deadline:
-            raise UsageError(
+            raise ServiceUnreachable(
                 f"{owner.get('purpose', 'another decision')} on {name!r} by process "
                 f"{owner.get('pid')} on {owner.get('host')} has been running for "
                 f"{WAIT_SECONDS:.0f} s; try again when it has ended"

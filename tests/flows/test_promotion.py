@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from flows import audit, evidence, ledger, registry, standing_policy, switch, tracking
+from flows.errors import ServiceUnreachable
 from flows.settings import Settings
 from flows.stages import promote as stage
 from tests.flows import promotion_store as made
@@ -283,6 +284,17 @@ def test_only_the_last_promoted_versions_are_marked_to_be_kept(store, new, promo
         promote(version, policy=policy)
     tags = [store[1].get_model_version(NAME, str(v)).tags["dagmm.retention"] for v in versions]
     assert tags == ["may be deleted", "kept for rollback", "kept for rollback"]
+
+
+def test_a_turn_that_does_not_come_may_be_tried_again(store, monkeypatch):
+    settings, client = store
+    monkeypatch.setattr(ledger, "WAIT_SECONDS", 0.5)
+    with (
+        ledger.turn(client, settings, NAME, "promote version 1"),
+        pytest.raises(ServiceUnreachable, match="promote version 1"),
+        ledger.turn(client, settings, NAME, "promote version 2"),
+    ):
+        pass
 
 
 def die_at(store, version: int, step: str, command: str = "promote") -> None:
