@@ -179,7 +179,7 @@ def test_a_rehearsal_says_everything_and_changes_nothing(store, new, promote):
     version = new()
     before = store[1].get_model_version(NAME, str(version))
     record = promote(version, rehearse=True)
-    assert (record.summary(), len(record.gates)) == ("would be promoted", 14)
+    assert (record.summary(), len(record.gates)) == ("would be promoted", 15)
     after = store[1].get_model_version(NAME, str(version))
     assert (after.tags, after.aliases) == (before.tags, before.aliases)
     assert audit.history(store[1], NAME) == ()
