@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows import pages
+from flows import pages, tracking
+from flows.settings import Settings
 from tests.flows.conftest import FAST, production
 
 
@@ -51,7 +52,7 @@ def test_one_command_ends_with_a_promoted_version_and_everything_logged(trained,
 
 
 def test_the_served_model_gives_from_raw_rows_what_training_recorded(trained, home, registry):
-    mlflow.set_tracking_uri(f"sqlite:///{home / 'mlflow.db'}")
+    tracking.connect(Settings())  # an earlier test may have left MLflow at another store
     model = mlflow.pyfunc.load_model("models:/dagmm-wdbc@production")
     run_id = trained["registration"]["run_id"]
     rows = pd.read_parquet(registry.download_artifacts(run_id, "evaluation/test_rows.parquet"))
