@@ -193,9 +193,21 @@ def render_history(name: str, decisions: Iterable[Decision], moved: str) -> str:
             f"{when:<20} {decision.by:<12} {decision.version:>7} "
             f"{decision.previous or '-':>7}  {decision.decision}{state}"
         )
-        lines += [f"{'':<51}{reason}" for reason in decision.reasons.splitlines()]
+        lines += [f"{'':<51}{reason}" for reason in _telling(decision.reasons.splitlines())]
     if len(lines) == 1:
         lines = [f"no decision on {name} yet"]
+    else:
+        lines += ["", "Every gate of every decision: --json, or MLflow's experiment `promotions`."]
     if moved:
         lines += ["", f"WARNING: {moved}"]
     return "\n".join(lines)
+
+
+def _telling(reasons: list[str]) -> Iterable[str]:
+    """What a reader of the history looks for; gates that merely passed are counted."""
+    passed = [reason for reason in reasons if ": passed – " in reason]
+    silent = [reason for reason in reasons if ": not measured – " in reason]
+    yield from (reason for reason in reasons if reason not in passed + silent)
+    yield from (r for r in passed if r.startswith(("not worse than production", "approval")))
+    if passed or silent:
+        yield f"{len(passed)} gates passed, {len(silent)} had nothing to measure"

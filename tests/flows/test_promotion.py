@@ -408,4 +408,5 @@ def test_the_command_rehearses_overrides_and_approves(store, new, dagmm, parts):
     assert json.loads(tags["dagmm.approval.ann"])["reason"] == "looked at the rows"
     shown = dagmm("history", NAME)
     assert "OVERRIDDEN" in shown.out
+    assert "recorded figures" not in shown.out  # it passed: counted, not told
     assert "looked at the rows" in shown.out
