@@ -308,16 +308,18 @@ def _simple_detectors(case: Case) -> Iterator[GateResult]:
         return
     assert case.labels is not None
     labels, ours = case.labels[case.rival_rows], case.candidate[case.rival_rows]
-    beaten, said, mine, best = [], [], math.nan, 0.0
+    beaten: dict[str, float] = {}
+    said, mine, best = [], math.nan, 0.0
     for rival, energies in case.rivals.items():
         found = paired_difference(labels, ours, energies, level=0.95)
         said.append(f"{rival} {found.second:.4f} ({_said(found)})")
         if found.interval.high < -margin:
-            beaten.append(rival)
+            beaten[rival] = found.second
         mine, best = found.first, max(best, found.second)
     verdict = ""
     if beaten:
-        verdict = f"beaten by {', '.join(beaten)} (train it with --detector {beaten[0]}); "
+        strongest = max(beaten, key=beaten.__getitem__)
+        verdict = f"beaten by {', '.join(beaten)} (train it with --detector {strongest}); "
     yield result(
         name,
         not beaten,
