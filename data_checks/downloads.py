@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import urllib.error
@@ -11,6 +10,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from data_checks.errors import ChecksumError, SourceError, UnreachableError
+from data_checks.integrity import sha256_of
 
 TIMEOUT_SECONDS = 60.0
 _CHUNK_BYTES = 1 << 20
@@ -32,7 +32,7 @@ def download(url: str, target: Path, sha256: str) -> Path:
         ChecksumError: the content is not the pinned one; the partial file is removed.
         SourceError: the address is not http(s), or the file cannot be written.
     """
-    if target.is_file() and _digest(target) == sha256:
+    if target.is_file() and sha256_of(target) == sha256:
         return target
     if not url.startswith(("https://", "http://")):
         raise SourceError(f"{url}: only http(s) addresses are downloaded.")
@@ -51,7 +51,7 @@ def download(url: str, target: Path, sha256: str) -> Path:
         ) from error
     except OSError as error:
         raise SourceError(f"{part}: cannot be written: {error.strerror}.") from error
-    found = _digest(part)
+    found = sha256_of(part)
     if found != sha256:
         part.unlink()
         raise ChecksumError(
@@ -78,8 +78,3 @@ def _fetch(url: str, part: Path) -> None:
         received = part.stat().st_size - (have if resumed else 0)
         if length is not None and received < int(length):
             raise ConnectionError(f"{received:,} of {int(length):,} bytes arrived")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

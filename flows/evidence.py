@@ -71,13 +71,7 @@ def fetch(uri: str, folder: Path) -> Path:
 
 def model_sha256(folder: Path) -> str:
     """sha256 of the names and bytes of a model's files."""
-    digest = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = file.relative_to(folder)
-        if not ADDED_BY_LOADING & set(name.parts):
-            digest.update(name.as_posix().encode() + b"\0")
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()
+    return sha256_of(folder, without=ADDED_BY_LOADING)
 
 
 def config_sha256(config: Mapping[str, Any]) -> str:

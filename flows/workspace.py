@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
+from dagmm_model.checkpoint import write_atomically
 from flows import progress
 from flows.errors import is_full
 from flows.records import StageRecord
@@ -96,21 +96,22 @@ def run_stage(run: RunFolder, name: str, kind: type[R], work: Callable[[], R]) -
 
 def write_atomic(path: Path, text: str) -> None:
     """Write a text file so that it is there whole or not at all."""
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    write_atomically(path, text.encode())
 
 
-def sha256_of(path: Path) -> str:
-    """sha256 of a file, or of the names and bytes of every file in a folder."""
+def sha256_of(path: Path, without: Collection[str] = ()) -> str:
+    """sha256 of a file, or of the names and bytes of every file in a folder.
+
+    Args:
+        path: File or folder.
+        without: Names of files and folders in the folder that do not count.
+    """
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if file.is_file():
+        name = file.relative_to(path)
+        if file.is_file() and not set(without) & set(name.parts):
             if path.is_dir():
-                digest.update(file.relative_to(path).as_posix().encode() + b"\0")
+                digest.update(name.as_posix().encode() + b"\0")
             with file.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
