@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -79,6 +80,28 @@ def calibrate(energies: ArrayLike, target_rate: float = 0.05) -> Threshold:
         calibration_rows=n,
         note=note,
     )
+
+
+def alarms_expected(rows: int, calibration: ArrayLike, threshold: float) -> Any:
+    """Distribution of the alarms among new normal rows, the threshold's own uncertainty included.
+
+    With m calibration rows of which r lie at or above the threshold, the alarms among n new rows of
+    the same kind are beta-binomial(n, r, m + 1 - r): exact, whatever the energies' distribution.
+    The plain binomial would take the threshold for exact.
+
+    Args:
+        rows: Number n of new normal rows.
+        calibration: Energies of the held-out normal rows, shape ``(m,)``.
+        threshold: Calibrated on them.
+
+    Returns:
+        A frozen distribution of scipy, with ``ppf``, ``cdf`` and so on.
+    """
+    from scipy.stats import betabinom
+
+    energies = np.asarray(calibration, dtype=np.float64)
+    above = int((energies >= threshold).sum())
+    return betabinom(rows, max(above, 1), len(energies) + 1 - above)
 
 
 def p_values(energies: ArrayLike, calibration: ArrayLike) -> Energies:

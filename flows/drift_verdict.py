@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dagmm_model.bundle import ScoringBundle
 from dagmm_model.evaluation import binomial_interval
+from dagmm_model.threshold import alarms_expected
 from data_checks.contract import Contract
 from data_checks.drift import (
     LEVEL,
@@ -237,15 +238,8 @@ def _simple_findings(
 
 
 def alert_p_value(alerts: int, rows: int, calibration: np.ndarray, threshold: float) -> float:
-    """Two-sided p-value of a number of alerts, the threshold's own uncertainty included.
-
-    With m calibration rows of which r lie at or above the threshold, the alerts among n new rows of
-    the same kind are beta-binomial(n, r, m + 1 - r): exact, whatever the energies' distribution.
-    """
-    from scipy.stats import betabinom
-
-    above = max(int((calibration >= threshold).sum()), 1)
-    expected = betabinom(rows, above, len(calibration) + 1 - above)
+    """Two-sided p-value of a number of alerts, the threshold's own uncertainty included."""
+    expected = alarms_expected(rows, calibration, threshold)
     tail = min(float(expected.cdf(alerts)), float(expected.sf(alerts - 1)))
     return min(1.0, 2 * tail)
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from dagmm_model.comparison import Difference, paired_difference
 from dagmm_model.evaluation import DeploymentMetrics, deployment_metrics
+from dagmm_model.threshold import alarms_expected
 from flows.policy import PromotionPolicy
 from flows.records import GateResult
 from flows.score_drift import compare_scores
@@ -216,12 +217,6 @@ def _floors(case: Case) -> Iterator[GateResult]:
 
 
 def _false_alarm_rate(case: Case) -> Iterator[GateResult]:
-    """Exact: with m calibration rows of which r exceed it, alarms are beta-binomial(n, r, m+1-r).
-
-    The plain binomial would take the threshold for exact and refuse good ones of few rows.
-    """
-    from scipy import stats
-
     name = "false-alarm rate"
     if case.labels is None or case.labels.all():
         alerts = float((case.candidate > case.threshold).mean())
@@ -231,8 +226,7 @@ def _false_alarm_rate(case: Case) -> Iterator[GateResult]:
         return
     normal = case.candidate[~case.labels]
     alarms, rows = int((normal > case.threshold).sum()), len(normal)
-    above = int((case.calibration >= case.threshold).sum())
-    expected = stats.betabinom(rows, max(above, 1), len(case.calibration) + 1 - above)
+    expected = alarms_expected(rows, case.calibration, case.threshold)
     low, high = int(expected.ppf(ODDS_OF_CHANCE / 2)), int(expected.isf(ODDS_OF_CHANCE / 2))
     yield result(
         name,
