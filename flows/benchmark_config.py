@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from flows.assignments import first_problem
 from flows.benchmark_data import Prepared
 from flows.benchmark_rows import BEST_COLUMN, Row, default_rows, rows_named, sanity_rows
 from flows.benchmark_summary import DATASETS
@@ -71,10 +72,9 @@ def build_benchmark(**values: Any) -> BenchmarkConfig:
     try:
         return BenchmarkConfig(**{name: v for name, v in values.items() if v is not None})
     except ValidationError as error:
-        first = error.errors()[0]
-        where = "--" + str(first["loc"][0]).replace("_", "-")
-        said = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{where}: {said} (got {first['input']!r})") from None
+        where, said, got = first_problem(error)
+        option = "--" + where.partition(".")[0].replace("_", "-")
+        raise UsageError(f"{option}: {said} (got {got!r})") from None
 
 
 def planned(config: BenchmarkConfig, tables: Sequence[Prepared]) -> list[Job]:

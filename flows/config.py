@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dagmm_model.detectors import CATALOGUE, entry, make_detector
+from flows.assignments import first_problem, parse_assignment
 from flows.errors import UsageError
 from flows.policy import PromotionPolicy
 
@@ -132,18 +133,15 @@ def build_config(
     if detector is not None:
         _assign(values, ["detector", "name"], detector, f"detector.name={detector}")
     for assignment in assignments:
-        key, separator, text = assignment.partition("=")
-        if not separator or not key:
-            raise UsageError(f"--set {assignment!r}: write it as key=value, e.g. seed=3")
-        _assign(values, key.split("."), _parse(text, assignment), assignment)
+        key, value = parse_assignment(assignment, "seed=3")
+        _assign(values, key.split("."), value, assignment)
     try:
         return TrainConfig.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where, said, got = first_problem(error)
         raise UsageError(
-            f"configuration key {where!r}: {first['msg'].removeprefix('Value error, ')} "
-            f"(got {first['input']!r})" + (f"; file {file}" if file else "")
+            f"configuration key {where!r}: {said} (got {got!r})"
+            + (f"; file {file}" if file else "")
         ) from None
 
 
@@ -155,13 +153,6 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UsageError(f"configuration file {file}: expected a mapping of keys to values")
     return values
-
-
-def _parse(text: str, assignment: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UsageError(f"--set {assignment!r}: the value is not valid YAML") from None
 
 
 def _assign(values: dict[str, Any], keys: list[str], value: Any, assignment: str) -> None:

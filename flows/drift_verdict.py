@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dagmm_model.bundle import ScoringBundle
@@ -28,6 +27,7 @@ from data_checks.drift import (
     population_stability,
     severity,
 )
+from flows.assignments import first_problem, parse_assignment
 from flows.drift_window import Window
 from flows.errors import UsageError
 from flows.score_drift import energy_bins
@@ -58,19 +58,14 @@ def policy_from(assignments: Sequence[str]) -> MonitorPolicy:
     Raises:
         UsageError: An assignment is malformed, or its key or value cannot be used.
     """
-    values = {}
-    for assignment in assignments:
-        key, separator, text = assignment.partition("=")
-        if not separator or not key:
-            raise UsageError(f"--set {assignment!r}: write it as key=value, e.g. level=0.001")
-        values[key] = yaml.safe_load(text)
     try:
-        return MonitorPolicy.model_validate(values)
+        return MonitorPolicy.model_validate(
+            dict(parse_assignment(assignment, "level=0.001") for assignment in assignments)
+        )
     except ValidationError as error:
-        first = error.errors()[0]
+        where, said, _ = first_problem(error)
         known = ", ".join(MonitorPolicy.model_fields)
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"--set {where}: {first['msg']}; keys: {known}") from None
+        raise UsageError(f"--set {where}: {said}; keys: {known}") from None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from flows.assignments import first_problem
 from flows.errors import UsageError
 
 
@@ -112,8 +113,7 @@ def contract_policy(
     try:
         return PromotionPolicy.model_validate({**stated, **given})
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where, said, got = first_problem(error)
         raise UsageError(
-            f"contract {name!r}, key promotion.{where}: {first['msg']} (got {first['input']!r})"
+            f"contract {name!r}, key promotion.{where}: {said} (got {got!r})"
         ) from None

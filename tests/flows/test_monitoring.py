@@ -217,7 +217,7 @@ def test_a_change_of_scale_moves_the_energies_but_not_their_ranks():
     assert compare_scores(-energies, energies).ranks < -0.99
 
 
-@pytest.mark.parametrize("text", ["level", "level=2", "levl=0.1", "=1", "min_rows=some"])
+@pytest.mark.parametrize("text", ["level", "level=2", "levl=0.1", "=1", "min_rows=some", "level=["])
 def test_policies_that_cannot_be_used(text):
     with pytest.raises(UsageError, match="--set"):
         policy_from([text])
