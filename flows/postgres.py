@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows.errors import ServiceUnreachable, UsageError
+from flows.servers import log_tail
 
 HOST = "127.0.0.1"
 ACCOUNTS = ("postgres", "nobody")
 """Who runs the server where we are root, which PostgreSQL refuses to be."""
 SECONDS = 120
-LOG_TAIL = 600
 
 
 def find_programs() -> Path | None:
@@ -83,8 +83,7 @@ class Postgres:
                 "-t", SECONDS, "-w", "start",
             )  # fmt: skip
         except ServiceUnreachable as error:
-            said = self.log.read_text(errors="replace")[-LOG_TAIL:]
-            raise ServiceUnreachable(f"{error}: {said}") from None
+            raise ServiceUnreachable(f"{error}: {log_tail(self.log)}") from None
 
     def stop(self) -> None:
         """End the server; open transactions are rolled back, everything committed is kept."""

@@ -53,7 +53,6 @@ def serve_pages(settings: Settings) -> None:
     if not servers:
         return
     typer.echo("Ctrl-C stops both.")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     try:
         while all(server.poll() is None for server in servers.values()):
             time.sleep(0.5)
@@ -132,9 +131,14 @@ def wait_for(
     while not answers(health):
         if (ended := server.poll() is not None) or time.monotonic() > deadline:
             why = f"it ended with code {server.returncode}" if ended else f"{seconds:g} s are over"
-            tail = log.read_text(errors="replace")[-LOG_TAIL:] if log else "is its port in use?"
+            tail = log_tail(log) if log else "is its port in use?"
             raise ServiceUnreachable(f"{health} does not answer: {why}; {tail}")
         time.sleep(0.2)
+
+
+def log_tail(log: Path) -> str:
+    """The end of what a server said, for a message."""
+    return log.read_text(encoding="utf-8", errors="replace")[-LOG_TAIL:]
 
 
 def answers(url: str, seconds: float = 5) -> bool:

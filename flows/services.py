@@ -7,7 +7,6 @@ PostgreSQL, then MLflow (with logins, artifacts through the server) and Prefect,
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import time
 import urllib.request
@@ -57,7 +56,6 @@ def run(team: TeamSettings) -> None:
 def _run(team: TeamSettings, secret: dict[str, str]) -> None:
     database = team.postgres(secret)
     running: dict[str, subprocess.Popen[bytes]] = {}
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     try:
         database.start()
         database.create_missing(DATABASES)
@@ -126,8 +124,9 @@ def upgrade(team: TeamSettings) -> list[str]:
             log.parent.mkdir(exist_ok=True)
             for name, command in commands.items():
                 if servers.start(*command, environment=environment, log=log).wait():
-                    tail = log.read_text(errors="replace")[-servers.LOG_TAIL :]
-                    raise ServiceUnreachable(f"upgrade of the database {name} failed: {tail}")
+                    raise ServiceUnreachable(
+                        f"upgrade of the database {name} failed: {servers.log_tail(log)}"
+                    )
         finally:
             database.stop()
     return list(commands)

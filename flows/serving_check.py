@@ -27,7 +27,6 @@ from flows.records import GateResult
 
 GATE = "served in a fresh process"
 REQUESTS = 40
-LOG_TAIL = 600
 
 
 class _NotServed(Exception):
@@ -66,7 +65,7 @@ class Server:
         """Return when the model is loaded."""
         while True:
             if self.process.poll() is not None:
-                tail = self.log.read_text(encoding="utf-8", errors="replace")[-LOG_TAIL:]
+                tail = servers.log_tail(self.log)
                 raise _NotServed(f"the process ended with code {self.process.returncode}: {tail}")
             try:
                 ping = f"http://127.0.0.1:{self.port}/ping"
