@@ -17,7 +17,7 @@ from mlflow.tracking import MlflowClient
 from flows import registry
 from flows.errors import UsageError
 from flows.ledger import PROMOTIONS
-from flows.records import PromoteRecord
+from flows.records import NOT_MEASURED, PASSED, PromoteRecord
 from flows.settings import Settings
 from flows.tracking import experiment_id
 
@@ -184,7 +184,7 @@ def _decided(record: PromoteRecord) -> str:
         return "\n".join([*lines, *(f"- {reason}" for reason in record.reasons)])
     lines += ["| gate | verdict | why |", "|---|---|---|"]
     for gate in record.gates:
-        verdict = "passed" if gate.measured else "not measured"
+        verdict = PASSED if gate.measured else NOT_MEASURED
         if not gate.passed:
             verdict = f"**overridden** by {gate.overridden}" if gate.overridden else "**FAILED**"
         lines.append(f"| {gate.gate} | {verdict} | {gate.message.replace('|', '/')[:400]} |")

@@ -51,16 +51,7 @@ class BenchmarkRuns:
         if found:
             self.client.update_run(found[0].info.run_id, status="RUNNING")
             return found[0].info.run_id
-        commit, dirty = tracking.git_state()
-        tags = {
-            FOLDER_TAG: name,
-            "mlflow.source.git.commit": commit,
-            "dagmm.git_dirty": dirty,
-            "dagmm.lock_sha256": tracking.lock_digest(),
-            "mlflow.user": getpass.getuser(),
-            "mlflow.source.name": "dagmm benchmark",
-            "mlflow.source.type": "LOCAL",
-        }
+        tags = {FOLDER_TAG: name, **tracking.origin("dagmm benchmark")}
         run = self.client.create_run(self._experiment, tags=tags, run_name="benchmark")
         return run.info.run_id
 

@@ -22,7 +22,7 @@ from flows.drift_page import History, render_page
 from flows.drift_verdict import DriftReport, MonitorPolicy, judge_window
 from flows.drift_window import read_scored, read_window
 from flows.errors import UsageError
-from flows.scoring import load_version
+from flows.scoring import read_version
 from flows.settings import Settings
 
 EXPERIMENT = "monitoring"
@@ -108,7 +108,7 @@ def monitor(
         )
     version = registry.find_version(client, name, number)
     resolved = f"models:/{name}/{number}"
-    bundle, contract = load_version(resolved, settings)
+    bundle, contract = read_version(version)
     reference = None
     if data is not None:
         reference = _reference(client, version.run_id, resolved)

@@ -23,6 +23,7 @@ from data_checks.source_settings import MISSING_MARKERS
 from data_checks.sources import locate, read_batches
 from flows.errors import UsageError
 from flows.features import as_frame
+from flows.scored_output import rejects_beside
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,6 @@ def read_window(
 
 
 def _newest(batch: pa.RecordBatch, contract: Contract, names: list[str]) -> Iterator[float]:
-
     for column in contract.columns:
         if column.name in names:
             values = cast_column(plain(batch.column(column.name)), column, MISSING_MARKERS)
@@ -116,6 +116,6 @@ def read_scored(file: Path, model: str) -> Window:
             f"{file} was scored by {', '.join(other)}, the production model is {model}: energies "
             "of two versions cannot be compared; score the rows again, or give them with --data"
         )
-    rejects = file.with_name(f"{file.stem}.rejected.parquet")
+    rejects = rejects_beside(file)
     rejected = pq.read_metadata(rejects).num_rows if rejects.exists() else 0
     return Window(None, energies, rejected, {}, None, str(file))

@@ -167,6 +167,14 @@ class RegisterRecord(StageRecord):
         return f"{self.name} version {self.version}"
 
 
+PASSED, NOT_MEASURED = "passed", "not measured"
+
+
+def has_verdict(sentence: str, verdict: str) -> bool:
+    """Whether a sentence of `GateResult.sentence` says `PASSED` or `NOT_MEASURED`."""
+    return f": {verdict} – " in sentence
+
+
 class GateResult(StageRecord):
     """One condition of promotion; `measured` is False where there was nothing to measure.
 
@@ -178,6 +186,13 @@ class GateResult(StageRecord):
     measured: bool
     message: str
     overridden: str = ""
+
+    def sentence(self) -> str:
+        """The verdict in one line; `has_verdict` knows it again."""
+        verdict = PASSED if self.measured else NOT_MEASURED
+        if not self.passed:
+            verdict = f"FAILED, OVERRIDDEN by {self.overridden}" if self.overridden else "FAILED"
+        return f"{self.gate}: {verdict} – {self.message}"
 
     @property
     def holds_back(self) -> bool:

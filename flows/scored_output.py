@@ -75,6 +75,11 @@ def output_for(output: str, table: str | None, settings: Settings) -> Output:
     return FileOutput(path)
 
 
+def rejects_beside(path: Path) -> Path:
+    """The file of the rejected rows of a result that is a file."""
+    return path.with_name(f"{path.stem}.rejected.parquet")
+
+
 @dataclass(frozen=True)
 class FileOutput:
     """A Parquet or CSV file, and beside it a Parquet file with the rejected rows."""
@@ -98,7 +103,7 @@ class FileOutput:
 
     def publish(self, parts: Parts, scored: pa.Schema, rejected: pa.Schema) -> str | None:
         """See `Output.publish`."""
-        rejects = self.path.with_name(f"{self.path.stem}.rejected.parquet")
+        rejects = rejects_beside(self.path)
         files = parts.files("rejected")
         if files:
             with replacing(rejects) as whole:

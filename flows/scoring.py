@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -26,6 +27,9 @@ from flows.scored_output import output_for
 from flows.scored_parts import Parts, SourceMoved, open_parts
 from flows.scored_rows import REJECTED, SCORED, Judge, Judged
 from flows.settings import Settings
+
+if TYPE_CHECKING:
+    from flows.registry import ModelVersion
 
 SLICE_CELLS = 4_000_000
 """Cells of the encoded matrix of one slice: what a thread holds at a time."""
@@ -213,14 +217,18 @@ def load_version(resolved: str, settings: Settings) -> tuple[ScoringBundle, Cont
     Raises:
         UsageError: There is no such version any more.
     """
-    from mlflow.artifacts import download_artifacts
-
     from flows import registry, tracking
 
     client = tracking.connect(settings)
     name, _, version = _parse(resolved)
-    found = registry.find_version(client, name, version)
-    bundle = Path(download_artifacts(found.source)) / "artifacts" / "bundle"
+    return read_version(registry.find_version(client, name, version))
+
+
+def read_version(version: ModelVersion) -> tuple[ScoringBundle, Contract]:
+    """Bundle and contract of a version that was looked up."""
+    from mlflow.artifacts import download_artifacts
+
+    bundle = Path(download_artifacts(version.source)) / "artifacts" / "bundle"
     return load_bundle(bundle), load_contract(bundle / "contract.json")
 
 

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 from dagmm_model.evaluation import Interval
 from data_checks.contract import Contract
 from flows.config import TrainConfig
-from flows.records import EvaluateRecord, Evidence, PromoteRecord, TrainResult, ValidateRecord
+from flows.records import (
+    NOT_MEASURED,
+    PASSED,
+    EvaluateRecord,
+    Evidence,
+    PromoteRecord,
+    TrainResult,
+    ValidateRecord,
+    has_verdict,
+)
 
 if TYPE_CHECKING:
     from flows.audit import Decision
@@ -205,8 +214,8 @@ def render_history(name: str, decisions: Iterable[Decision], moved: str) -> str:
 
 def _telling(reasons: list[str]) -> Iterable[str]:
     """What a reader of the history looks for; gates that merely passed are counted."""
-    passed = [reason for reason in reasons if ": passed – " in reason]
-    silent = [reason for reason in reasons if ": not measured – " in reason]
+    passed = [reason for reason in reasons if has_verdict(reason, PASSED)]
+    silent = [reason for reason in reasons if has_verdict(reason, NOT_MEASURED)]
     yield from (reason for reason in reasons if reason not in passed + silent)
     yield from (r for r in passed if r.startswith(("not worse than production", "approval")))
     if passed or silent:

@@ -104,7 +104,6 @@ def ensure_run(
         if ERROR in before.data.tags:
             client.delete_tag(before.info.run_id, ERROR)
         return before.info.run_id
-    commit, dirty = git_state()
     tags = {
         "dagmm.run": run.token,
         "dagmm.dataset": contract.name,
@@ -114,16 +113,24 @@ def ensure_run(
         "dagmm.seed": str(config.seed),
         "dagmm.contract_sha256": contract.digest,
         "dagmm.config_sha256": config.digest,
-        "dagmm.lock_sha256": lock_digest(),
-        "mlflow.source.git.commit": commit,
-        "dagmm.git_dirty": dirty,
-        "mlflow.user": getpass.getuser(),
-        "mlflow.source.name": "dagmm train",
-        "mlflow.source.type": "LOCAL",
+        **origin("dagmm train"),
     }
     name = f"{config.detector.name}-{config.detector.preset}-seed{config.seed}-{run.token[-4:]}"
     created = client.create_run(experiment, tags=tags, run_name=name)
     return created.info.run_id
+
+
+def origin(command: str) -> dict[str, str]:
+    """Tags of a run that say who made it, with what command and what code."""
+    commit, dirty = git_state()
+    return {
+        "dagmm.lock_sha256": lock_digest(),
+        "mlflow.source.git.commit": commit,
+        "dagmm.git_dirty": dirty,
+        "mlflow.user": getpass.getuser(),
+        "mlflow.source.name": command,
+        "mlflow.source.type": "LOCAL",
+    }
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def promote(
         gates = _overridden(gates, overrides or {}, by)
 
         def decide(judged: Sequence[GateResult], previous: int | None) -> PromoteRecord:
-            sentences = tuple(_sentence(gate) for gate in judged)
+            sentences = tuple(gate.sentence() for gate in judged)
             return PromoteRecord(
                 name=name,
                 version=version,
@@ -188,13 +188,6 @@ def _decision(gates: Sequence[GateResult], policy: PromotionPolicy, automatic: b
     if all(g.gate == approval.GATE and approval.state(g) == "pending" for g in held):
         return "pending approval"
     return "rejected"
-
-
-def _sentence(gate: GateResult) -> str:
-    verdict = "passed" if gate.measured else "not measured"
-    if not gate.passed:
-        verdict = f"FAILED, OVERRIDDEN by {gate.overridden}" if gate.overridden else "FAILED"
-    return f"{gate.gate}: {verdict} – {gate.message}"
 
 
 def _tag_approval(client: MlflowClient, record: PromoteRecord) -> None:
