@@ -41,8 +41,9 @@ class Cell:
         ap: Average precision of the test rows.
         recall: At the calibrated threshold; None in the paper's protocol.
         false_alarms: Share of normal test rows flagged; None in the paper's protocol.
-        seconds: Of fitting, on one thread.
-        score_seconds: Of scoring the test rows, on one thread.
+        seconds: Of fitting: processor time of one thread, so that cells measured beside other
+            work can be compared.
+        score_seconds: Of scoring the test rows, the same.
         settings_sha256: Digest of what decides the detector; empty in files without one.
         data_sha256: Digest of the encoded rows and labels; empty in files without one.
         reason: Why the cell failed, or an empty string.

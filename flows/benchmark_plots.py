@@ -128,7 +128,7 @@ def time_against_figure(dataset: str, lines: list[Line], figure_name: str) -> Fi
     axis.margins(x=0.15, y=0.08)
     axis.autoscale_view()  # the names need the final limits
     _label(axis, [(x.label, x.seconds or 0.0, np.mean(list(x.values.values()))) for x in points])
-    axis.set_xlabel("seconds of fitting on one thread (median)")
+    axis.set_xlabel("processor seconds of fitting, one thread (median)")
     axis.set_ylabel(figure_name)
     axis.grid(alpha=0.25)
     axis.set_title(f"{dataset}: time against {figure_name}", fontsize=11)

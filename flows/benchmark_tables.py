@@ -109,7 +109,10 @@ def details(block: Block) -> Iterator[Table]:
             for line in lines
             if line.values
         ]
-        note = f"Times are medians on one thread; p against {REFERENCE} in {NAMES[block.main]}."
+        note = (
+            "Times are medians, in processor seconds of one thread; "
+            f"p against {REFERENCE} in {NAMES[block.main]}."
+        )
         yield Table(f"All figures: {dataset}", header, tuple(rows), note)
 
 

@@ -57,12 +57,12 @@ def measure(job: Job) -> list[Cell]:
     """Fit and score on one thread. Whatever goes wrong is the reason of a failed cell."""
     with threadpool_limits(1), warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        started = time.perf_counter()
+        started = time.process_time()
         try:
             cells = list(_measured(job))
         except Exception as error:  # a detector may fail in any way; the others go on
             reason = f"{type(error).__name__}: {error}"[:2000]
-            return [job.cell(reason=reason, seconds=time.perf_counter() - started)]
+            return [job.cell(reason=reason, seconds=time.process_time() - started)]
     if said:
         cells[0].remarks["warnings"] = sorted({str(warning.message)[:200] for warning in said})[:3]
     return cells
@@ -78,14 +78,14 @@ def _measured(job: Job) -> Iterator[Cell]:
         return
     held = rows[split.validation] if job.protocol == "deployment" else None
     detector, train = job.row.unfitted(job.data.dataset, job.seed), rows[split.train]
-    started = time.perf_counter()
+    started = time.process_time()
     detector.fit(train)
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
 
     def scored(energy: Any) -> dict[str, Any]:
-        started = time.perf_counter()
+        started = time.process_time()
         energies = energy(test)
-        spent = time.perf_counter() - started
+        spent = time.process_time() - started
         found = figures(truth, energies, None if held is None else energy(held))
         return found | {"seconds": seconds, "score_seconds": spent}
 
