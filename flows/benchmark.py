@@ -20,11 +20,11 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict
 
 from flows import progress, tracking
-from flows.benchmark_cells import append_cells, done, read_cells
-from flows.benchmark_config import BenchmarkConfig, planned
-from flows.benchmark_data import Prepared, prepare
-from flows.benchmark_pool import in_order, processes_for, work_off
-from flows.benchmark_report import (
+from flows.benchmarking.cells import append_cells, done, read_cells
+from flows.benchmarking.config import BenchmarkConfig, planned
+from flows.benchmarking.data import Prepared, prepare
+from flows.benchmarking.pool import in_order, processes_for, work_off
+from flows.benchmarking.report import (
     CELLS,
     PAGE,
     Attempt,
@@ -33,10 +33,10 @@ from flows.benchmark_report import (
     versions,
     write_report,
 )
-from flows.benchmark_tables import missing as missing_table
-from flows.benchmark_tables import overviews
-from flows.benchmark_tracking import BenchmarkRuns
-from flows.benchmark_work import Job
+from flows.benchmarking.tables import missing as missing_table
+from flows.benchmarking.tables import overviews
+from flows.benchmarking.tracking import BenchmarkRuns
+from flows.benchmarking.work import Job
 from flows.errors import UsageError
 from flows.settings import Settings
 

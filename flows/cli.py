@@ -14,7 +14,8 @@ from typing import Annotated
 
 import typer
 
-from flows import benchmark_command, operations
+from flows import operations
+from flows.benchmarking import command as benchmark_command
 from flows.errors import (
     EXIT_DEFECT,
     EXIT_INTERRUPTED,
@@ -327,8 +328,8 @@ def monitor(
 ) -> None:
     """Compare a window of rows with what the production model was trained on; exit 1 on drift."""
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
-    from flows.drift_record import monitor as work
-    from flows.drift_verdict import policy_from
+    from flows.drift.record import monitor as work
+    from flows.drift.verdict import policy_from
 
     policy = policy_from(assignments or [])
     checked = work(name, settings, data=data, scored=scored, policy=policy)

@@ -10,9 +10,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows import drift_record, tracking
+from flows import tracking
 from flows.config import TrainConfig
-from flows.drift_verdict import MonitorPolicy
+from flows.drift import record as drift_record
+from flows.drift.verdict import MonitorPolicy
 from flows.ledger import turn
 from flows.records import TrainResult
 from flows.settings import Settings

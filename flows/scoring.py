@@ -23,9 +23,9 @@ from data_checks.errors import SourceError
 from data_checks.integrity import file_state, shown
 from flows import progress
 from flows.errors import UsageError
-from flows.scored_output import output_for
-from flows.scored_parts import Parts, SourceMoved, open_parts
-from flows.scored_rows import REJECTED, SCORED, Judge, Judged
+from flows.scored.output import output_for
+from flows.scored.parts import Parts, SourceMoved, open_parts
+from flows.scored.rows import REJECTED, SCORED, Judge, Judged
 from flows.settings import Settings
 
 if TYPE_CHECKING:

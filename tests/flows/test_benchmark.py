@@ -9,8 +9,8 @@ import numpy as np
 import psutil
 import pytest
 
-from flows.benchmark_cells import read_cells
-from flows.benchmark_report import write_report
+from flows.benchmarking.cells import read_cells
+from flows.benchmarking.report import write_report
 from tests.flows.conftest import Outcome
 from tests.flows.test_deployments import _api
 

@@ -14,14 +14,15 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer
 
-from flows import drift_record, evidence
-from flows.drift_verdict import (
+from flows import evidence
+from flows.drift import record as drift_record
+from flows.drift.verdict import (
     MonitorPolicy,
     alert_p_value,
     judge_window,
     policy_from,
 )
-from flows.drift_window import Window
+from flows.drift.window import Window
 from flows.errors import UsageError
 from flows.score_drift import compare_scores, energy_bins
 from flows.scoring import load_version, score

@@ -18,10 +18,11 @@ from sklearn.datasets import load_breast_cancer
 
 from dagmm_model.bundle import Reasons
 from data_checks.errors import SourceError
-from flows import scored_output, scoring
+from flows import scoring
 from flows.errors import UsageError
-from flows.scored_parts import Counts
-from flows.scored_rows import reasons_text
+from flows.scored import output as scored_output
+from flows.scored.parts import Counts
+from flows.scored.rows import reasons_text
 from flows.settings import Settings
 from tests.postgres import PASSWORD
 

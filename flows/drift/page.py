@@ -20,8 +20,8 @@ from data_checks.drift import ColumnDrift, ColumnReference, DriftReference
 from flows.plots import ACCENT, ANOMALY, NORMAL
 
 if TYPE_CHECKING:
-    from flows.drift_verdict import DriftReport
-    from flows.drift_window import Window
+    from flows.drift.verdict import DriftReport
+    from flows.drift.window import Window
 
 SHOWN = 20
 DETAILED = 6

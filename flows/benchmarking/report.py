@@ -13,11 +13,11 @@ from pathlib import Path
 
 import matplotlib as mpl
 
-from flows.benchmark_cells import Cell, current, read_cells
-from flows.benchmark_page import page
-from flows.benchmark_plots import plots
-from flows.benchmark_summary import Block, blocks
-from flows.benchmark_tables import Table, markdown
+from flows.benchmarking.cells import Cell, current, read_cells
+from flows.benchmarking.page import page
+from flows.benchmarking.plots import plots
+from flows.benchmarking.summary import Block, blocks
+from flows.benchmarking.tables import Table, markdown
 from flows.workspace import write_atomic
 
 CELLS, RUNS, TABLE, PAGE, PLOTS = "cells.jsonl", "runs.jsonl", "table.md", "report.html", "plots"

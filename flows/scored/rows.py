@@ -12,7 +12,7 @@ from dagmm_model.bundle import Explained, Reasons, ScoringBundle
 from data_checks.contract import ROW_ID, Contract
 from data_checks.rows import check_rows
 from flows.features import as_frame
-from flows.scored_parts import Counts, checksum
+from flows.scored.parts import Counts, checksum
 
 SCORED = pa.schema(
     {

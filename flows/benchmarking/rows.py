@@ -10,7 +10,7 @@ from typing import Any
 
 from dagmm_model.detectors import CATALOGUE, entry, make_detector
 from dagmm_model.settings import unknown
-from flows.benchmark_data import Prepared
+from flows.benchmarking.data import Prepared
 
 REFERENCE = "dagmm"
 """The detector that the others are compared with; its rows get the sanity variants."""

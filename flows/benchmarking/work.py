@@ -14,9 +14,9 @@ from threadpoolctl import threadpool_limits
 
 from dagmm_model.evaluation import paper_metrics
 from dagmm_model.threshold import calibrate
-from flows.benchmark_cells import Cell
-from flows.benchmark_data import Prepared
-from flows.benchmark_rows import BEST_COLUMN, RECONSTRUCTION, REFERENCE, Row
+from flows.benchmarking.cells import Cell
+from flows.benchmarking.data import Prepared
+from flows.benchmarking.rows import BEST_COLUMN, RECONSTRUCTION, REFERENCE, Row
 
 TARGET_RATE = 0.05
 """False-alarm rate that the deployment protocol's threshold is calibrated for."""

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from flows.benchmark_cells import Cell, append_cells, current, done, read_cells
+from flows.benchmarking.cells import Cell, append_cells, current, done, read_cells
 
 
 def _cell(**values):

@@ -47,8 +47,8 @@ def benchmark(
     """Compare detectors on labelled tables over many splits; goes on where it stopped."""
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     if table_only:
-        from flows.benchmark_report import write_report
-        from flows.benchmark_tables import overviews
+        from flows.benchmarking.report import write_report
+        from flows.benchmarking.tables import overviews
 
         blocks = write_report(output or settings.home / "benchmark")
         if as_json:
@@ -56,7 +56,7 @@ def benchmark(
         else:
             typer.echo(overviews(blocks))
         return
-    from flows.benchmark_config import build_benchmark
+    from flows.benchmarking.config import build_benchmark
     from flows.stages.ingest import find_source
 
     config = build_benchmark(

@@ -13,10 +13,10 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from dagmm_model.detectors import make_detector
 from dagmm_model.protocols import duplicate_groups
-from flows.benchmark_data import Prepared
-from flows.benchmark_pool import in_order, processes_for, work_off
-from flows.benchmark_rows import Row, rows_named, sanity_rows
-from flows.benchmark_work import Job, best_column, figures, measure
+from flows.benchmarking.data import Prepared
+from flows.benchmarking.pool import in_order, processes_for, work_off
+from flows.benchmarking.rows import Row, rows_named, sanity_rows
+from flows.benchmarking.work import Job, best_column, figures, measure
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import numpy as np
 
 from dagmm_model.published import Published, published
 from dagmm_model.significance import holm, signed_rank_p
-from flows.benchmark_cells import FIGURES, Cell, current
-from flows.benchmark_rows import REFERENCE, is_sanity
+from flows.benchmarking.cells import FIGURES, Cell, current
+from flows.benchmarking.rows import REFERENCE, is_sanity
 
 DATASETS = ("kddcup", "thyroid", "arrhythmia", "kddcup_rev", "wdbc")
 """The data sets that come with a contract, in the order of the tables."""

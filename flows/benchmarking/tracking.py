@@ -13,8 +13,8 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
 
 from flows import tracking
-from flows.benchmark_cells import FIGURES, Cell
-from flows.benchmark_report import CELLS, PAGE, PLOTS, RUNS, TABLE, Attempt
+from flows.benchmarking.cells import FIGURES, Cell
+from flows.benchmarking.report import CELLS, PAGE, PLOTS, RUNS, TABLE, Attempt
 from flows.settings import Settings
 
 EXPERIMENT = "dagmm-benchmark"

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from dagmm_model.detectors import CATALOGUE
 from dagmm_model.published import PUBLISHED
-from flows.benchmark_rows import REFERENCE
-from flows.benchmark_summary import LEVEL, Block, Line
+from flows.benchmarking.rows import REFERENCE
+from flows.benchmarking.summary import LEVEL, Block, Line
 
 TITLES = {
     ("paper", False): "Paper's protocol",
@@ -177,7 +177,7 @@ def markdown(blocks: Sequence[Block], plots: Sequence[str], facts: Sequence[str]
     """The whole result as one Markdown text.
 
     Args:
-        blocks: From `benchmark_summary.blocks`.
+        blocks: From `flows.benchmarking.summary.blocks`.
         plots: File names of the plots, relative to the text.
         facts: Sentences on machine, command and time.
     """

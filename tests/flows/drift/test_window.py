@@ -10,7 +10,7 @@ from dagmm_model.threshold import calibrate
 from data_checks.casting import cast_batch
 from data_checks.drift import drift_reference
 from data_checks.errors import SourceError
-from flows.drift_window import read_window
+from flows.drift.window import read_window
 from flows.features import as_frame, encoder_for
 from tests.data_checks.conftest import small_contract, small_frame
 

@@ -28,7 +28,7 @@ from data_checks.drift import (
     severity,
 )
 from flows.assignments import first_problem, parse_assignment
-from flows.drift_window import Window
+from flows.drift.window import Window
 from flows.errors import UsageError
 from flows.score_drift import energy_bins
 

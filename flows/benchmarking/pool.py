@@ -16,8 +16,8 @@ from statistics import median
 import psutil
 
 from dagmm_model.processors import processors
-from flows.benchmark_cells import Cell
-from flows.benchmark_work import Job, measure
+from flows.benchmarking.cells import Cell
+from flows.benchmarking.work import Job, measure
 
 BASE_MEMORY = 600e6
 """Bytes of a worker with its libraries."""

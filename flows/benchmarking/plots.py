@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dagmm_model.significance import average_ranks, cliques, critical_difference
-from flows.benchmark_rows import REFERENCE, is_sanity
-from flows.benchmark_summary import LEVEL, Block, Line
-from flows.benchmark_tables import NAMES, prefix_of
+from flows.benchmarking.rows import REFERENCE, is_sanity
+from flows.benchmarking.summary import LEVEL, Block, Line
+from flows.benchmarking.tables import NAMES, prefix_of
 from flows.plots import ACCENT, ANOMALY, NORMAL
 
 LINE_HEIGHT = 0.24

@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from flows.benchmark_rows import REFERENCE, is_sanity
-from flows.benchmark_summary import Block
-from flows.benchmark_tables import (
+from flows.benchmarking.rows import REFERENCE, is_sanity
+from flows.benchmarking.summary import Block
+from flows.benchmarking.tables import (
     EXPLAINED,
     Table,
     beside_published,
@@ -54,7 +54,7 @@ def page(
     """The page.
 
     Args:
-        blocks: From `benchmark_summary.blocks`.
+        blocks: From `flows.benchmarking.summary.blocks`.
         pictures: SVG by file name.
         facts: Sentences on machine, command and time.
         missing: What was planned and is not there.

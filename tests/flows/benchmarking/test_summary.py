@@ -5,9 +5,9 @@ import pytest
 from scipy import stats
 
 from dagmm_model.published import PUBLISHED
-from flows.benchmark_cells import Cell
-from flows.benchmark_summary import blocks
-from flows.benchmark_tables import beside_published, details, failures, overview
+from flows.benchmarking.cells import Cell
+from flows.benchmarking.summary import blocks
+from flows.benchmarking.tables import beside_published, details, failures, overview
 
 
 def _cells(detector, values, dataset="thyroid", **more):

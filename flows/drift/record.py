@@ -18,9 +18,9 @@ from mlflow.tracking import MlflowClient
 from data_checks.drift import DriftReference
 from flows import evidence as bound
 from flows import registry, tracking
-from flows.drift_page import History, render_page
-from flows.drift_verdict import DriftReport, MonitorPolicy, judge_window
-from flows.drift_window import read_scored, read_window
+from flows.drift.page import History, render_page
+from flows.drift.verdict import DriftReport, MonitorPolicy, judge_window
+from flows.drift.window import read_scored, read_window
 from flows.errors import UsageError
 from flows.scoring import read_version
 from flows.settings import Settings

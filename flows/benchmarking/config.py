@@ -9,10 +9,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from flows.assignments import first_problem
-from flows.benchmark_data import Prepared
-from flows.benchmark_rows import BEST_COLUMN, Row, default_rows, rows_named, sanity_rows
-from flows.benchmark_summary import DATASETS
-from flows.benchmark_work import Job
+from flows.benchmarking.data import Prepared
+from flows.benchmarking.rows import BEST_COLUMN, Row, default_rows, rows_named, sanity_rows
+from flows.benchmarking.summary import DATASETS
+from flows.benchmarking.work import Job
 from flows.errors import UsageError
 
 Protocol = Literal["paper", "deployment"]

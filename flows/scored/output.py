@@ -18,7 +18,7 @@ from data_checks.readers.opening import is_url
 from data_checks.readers.sql import database_errors, safe_name
 from data_checks.source_settings import has_credentials
 from flows.errors import UsageError
-from flows.scored_parts import TEXTS, Parts, as_text
+from flows.scored.parts import TEXTS, Parts, as_text
 from flows.settings import Settings
 
 FORMATS = (".parquet", ".csv")

@@ -1,0 +1,1 @@
+"""A window of rows against the training rows; its flow is `flows.monitoring`."""
