@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors.numpy import load, save
+
+from dagmm_model.distributed import ALONE, Ranks
 
 FILE = "checkpoint.safetensors"
 FORMAT = "1"
@@ -92,23 +94,32 @@ def digest(*arrays: NDArray[np.generic] | None) -> str:
 
 
 class CheckpointStore:
-    """Reads and writes the checkpoint of one run.
+    """Reads and writes the checkpoint of one run; of several ranks, the first one's.
+
+    The ranks call its methods together: what was read reaches all, and all stop where one is to.
 
     Args:
         place: folder and interval.
         identity: what makes the run this run: settings, seeds, digests, engine. JSON-able.
+        ranks: that train together.
     """
 
-    def __init__(self, place: Checkpointing, identity: Mapping[str, Any]) -> None:
+    def __init__(
+        self, place: Checkpointing, identity: Mapping[str, Any], ranks: Ranks = ALONE
+    ) -> None:
         self._path = Path(place.folder) / FILE
         self._every = place.every_seconds
-        self._stop = place.stop
+        self._stop, self._ranks = place.stop, ranks
         self._identity = json.loads(json.dumps({**identity, "data_digest": place.data_digest}))
         self._written = time.monotonic()
+        self._stopping = False
 
     def due(self) -> bool:
         """Whether the interval has passed since the last one, or the training has to stop."""
-        return self._stop() or time.monotonic() - self._written >= self._every
+        over = time.monotonic() - self._written >= self._every
+        wanted = self._ranks.sum(np.array([float(self._stop()), float(over)]))
+        self._stopping = bool(wanted[0])
+        return bool(wanted.any())
 
     def write(self, arrays: Arrays, values: Mapping[str, Any]) -> None:
         """Replace the checkpoint.
@@ -116,6 +127,13 @@ class CheckpointStore:
         Raises:
             TrainingStopped: It is written, and the training has to stop.
         """
+        if self._ranks.first:
+            self._replace(arrays, values)
+        self._written = time.monotonic()
+        if self._stopping or (self._ranks.alone and self._stop()):
+            raise TrainingStopped(f"stopped; {self._path} holds what was trained")
+
+    def _replace(self, arrays: Arrays, values: Mapping[str, Any]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         header = {
             "format": FORMAT,
@@ -124,9 +142,6 @@ class CheckpointStore:
         }
         contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
         write_atomically(self._path, save(contiguous, metadata=header))
-        self._written = time.monotonic()
-        if self._stop():
-            raise TrainingStopped(f"stopped; {self._path} holds what was trained")
 
     def read(self) -> tuple[Arrays, dict[str, Any]] | None:
         """The checkpoint, or None when there is none.
@@ -135,6 +150,14 @@ class CheckpointStore:
             CheckpointMismatch: it cannot be read, or belongs to another run; the message names
                 the first difference.
         """
+        found = self._found() if self._ranks.first else None
+        if self._ranks.alone:
+            return found
+        arrays = self._ranks.from_first(None if found is None else save(found[0]))
+        values = self._ranks.from_first(None if found is None else json.dumps(found[1]).encode())
+        return None if arrays is None or values is None else (load(arrays), json.loads(values))
+
+    def _found(self) -> tuple[Arrays, dict[str, Any]] | None:
         if not self._path.exists():
             return None
         try:

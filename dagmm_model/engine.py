@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.distributed import Part
 from dagmm_model.network import Parameters
 
 TERMS = ("total", "reconstruction", "energy", "penalty")
@@ -22,6 +23,8 @@ TERMS = ("total", "reconstruction", "energy", "penalty")
 class Engine(Protocol):
     """A training engine for S members."""
 
+    kind: str
+    """Engines of one kind continue each other's states."""
     jitter: float
     """Relative jitter in use; raised when a covariance was not positive definite."""
 
@@ -30,18 +33,23 @@ class Engine(Protocol):
         order: NDArray[np.int64],
         learning_rates: NDArray[np.float64] | float,
         dropout: Sequence[np.random.Generator],
+        part: Part | None = None,
     ) -> NDArray[np.float64]:
         """Run the steps of ``order`` ``(S, steps, batch)``, indices of training rows.
 
         Args:
-            order: rows of each step for each member.
+            order: rows of each step for each member; with several ranks, this one's.
             learning_rates: of Adam, for each step or one for all.
-            dropout: a generator for each member.
+            dropout: a generator for each member, in the same state on every rank.
+            part: where these rows lie in the batch of all ranks; they are all of it unless given.
 
         Returns:
             Losses ``(steps, S, 4)`` in the order of `TERMS`. The run ends early, with fewer steps,
             after the first step that is not finite.
         """
+
+    def take(self, x: NDArray[np.floating]) -> None:
+        """Rows ``(n, D)`` that take the place of those before, for training without weights."""
 
     def parameters(self) -> Parameters:
         """A copy of the parameters, each ``(S, ...)``."""
@@ -65,14 +73,18 @@ def dropout_masks(
     widths: Sequence[int],
     rate: float,
     dtype: type[np.floating],
+    part: Part,
 ) -> list[NDArray[np.floating]]:
-    """Dropout factors of one step, ``(S, width, rows)`` for each hidden layer, kept ones scaled."""
+    """Dropout factors of one step, ``(S, width, rows)`` for each hidden layer, kept ones scaled.
+
+    They are drawn for the batch of all ranks, so that a row's do not depend on who has it.
+    """
     masks = []
     for width in widths:
-        mask = np.empty((len(generators), width, rows), np.float32)
-        for generator, part in zip(generators, mask, strict=True):
-            generator.random(dtype=np.float32, out=part)
+        mask = np.empty((len(generators), width, part.batch), np.float32)
+        for generator, values in zip(generators, mask, strict=True):
+            generator.random(dtype=np.float32, out=values)
         np.greater_equal(mask, np.float32(rate), out=mask)
         mask *= np.float32(1.0 / (1.0 - rate))
-        masks.append(mask.astype(dtype, copy=False))
+        masks.append(mask[:, :, part.start : part.start + rows].astype(dtype, copy=False))
     return masks

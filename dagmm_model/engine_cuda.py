@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dagmm_model.distributed import Part
 from dagmm_model.engine_torch import BETAS, EPSILON, TorchEngine
 from dagmm_model.network import Parameters
 from dagmm_model.objective import BatchMixture, objective
@@ -64,6 +65,7 @@ class CudaEngine(TorchEngine):
         order: NDArray[np.int64],
         learning_rates: Float | float,
         dropout: Sequence[np.random.Generator],
+        part: Part | None = None,
     ) -> Float:
         """See `dagmm_model.engine.Engine.run`."""
         members, steps, batch = order.shape
@@ -91,9 +93,14 @@ class CudaEngine(TorchEngine):
         bad = np.flatnonzero(~np.isfinite(losses).all(axis=(1, 2)))
         return losses[: bad[0] + 1] if len(bad) else losses
 
+    def take(self, x: NDArray[np.floating]) -> None:
+        """See `dagmm_model.engine.Engine.take`; the step is captured anew."""
+        super().take(x)
+        self._graph = None
+
     def _allocate(self, members: int, batch: int) -> None:
         """Buffers that the captured step reads and writes, for pieces of up to `PIECE` steps."""
-        from dagmm_model.training import PIECE
+        from dagmm_model.feed import PIECE
 
         self._graph = None
         self._order = torch.zeros((members, PIECE, batch), dtype=torch.int64, device=self._device)

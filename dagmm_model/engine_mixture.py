@@ -17,22 +17,44 @@ gamma of its own, l1 a (log gamma - log joint + 1).
 
 z is centred on the batch first. What then cancels in sigma = T / phi - mu mu' is about 1e-16 of the
 variance of all rows: nothing beside the jitter, which is relative to the same variance.
+
+Where ranks share a batch, the sums over n are those of all ranks: the mean, T, U. All else follows
+from them or is a row's own, so every rank finds the gradients of the whole batch at its own rows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.distributed import ALONE
 from dagmm_model.mixture import LOG_2PI, SMALLEST, VARIANCE_FLOOR, WEIGHT_FLOOR
 
 Float = NDArray[np.float64]
 
 
 class MixtureTerm:
-    """Preallocated arrays for S members, K components, L coordinates, n rows."""
+    """Preallocated arrays for S members, K components, L coordinates, n rows.
 
-    def __init__(self, members: int, components: int, width: int, rows: int) -> None:
+    Args:
+        members: S.
+        components: K.
+        width: L.
+        rows: n, those of this rank.
+        total: sums an array over the ranks.
+    """
+
+    def __init__(
+        self,
+        members: int,
+        components: int,
+        width: int,
+        rows: int,
+        total: Callable[[Float], Float] = ALONE.sum,
+    ) -> None:
+        self._total = total
         self._i, self._j = np.triu_indices(width + 1)
         pairs = len(self._i)
         # Where the pair (i, j) is among the rows of F, and how often it occurs in a quadratic form.
@@ -60,10 +82,12 @@ class MixtureTerm:
     ) -> tuple[Float, Float]:
         """Mean energy (or its bound) and penalty of each member, ``(S,)`` each.
 
+        Of the energy it is this rank's share; the ranks' add up to the mean.
+
         Args:
             z: ``(S, L, n)``.
             gamma: ``(S, K, n)``.
-            share: ``(S, 1, n)``, summing to one over n.
+            share: ``(S, 1, n)``, summing to one over the rows of all ranks.
             jitter: relative jitter.
             variational: the variational bound in place of the energy.
 
@@ -72,12 +96,13 @@ class MixtureTerm:
         """
         k, d = self._components, self._diagonal
         self._share, self._jitter = share, jitter
-        np.subtract(z, np.matmul(z, share.swapaxes(1, 2)), out=self._one[:, :-1])
+        centre = self._total(np.matmul(z, share.swapaxes(1, 2)))
+        np.subtract(z, centre, out=self._one[:, :-1])
         np.take(self._one, self._i, axis=1, out=self._f, mode="clip")
         np.take(self._one, self._j, axis=1, out=self._f_scratch, mode="clip")
         self._f *= self._f_scratch
         g = np.multiply(gamma, share, out=self._weights[:, k : 2 * k])
-        moments = np.matmul(g, self._f.swapaxes(1, 2))
+        moments = self._total(np.matmul(g, self._f.swapaxes(1, 2)))
         full = moments[:, :, self._pair]
         self.phi = phi = full[:, :, -1, -1].copy()
         self._safe = safe = np.maximum(phi, WEIGHT_FLOOR)
@@ -119,7 +144,7 @@ class MixtureTerm:
         k, d, mu, precision = self._components, self._diagonal, self._mu, self._precision
         w = self._weights[:, :k]
         w *= lambda_energy * self._share
-        full = np.matmul(w, self._f.swapaxes(1, 2))[:, :, self._pair]
+        full = self._total(np.matmul(w, self._f.swapaxes(1, 2)))[:, :, self._pair]
         w_sum, first = full[:, :, -1, -1], full[:, :, :-1, -1]
         centred = first - w_sum[..., None] * mu
         cross = mu[..., :, None] * first[..., None, :]

@@ -4,6 +4,10 @@ At DAGMM's layer widths an autograd step is mostly dispatch. Here a step is abou
 calls into preallocated buffers; the networks run in float32, the mixture in float64. Large batches
 are split into shards of rows, which run in threads where there are several processors. The number
 of shards depends on the shapes alone, so that the result does not depend on the processors.
+
+Ranks that share a batch sum what `engine_mixture` sums, the statistics that standardise the latent,
+their pulls in the backward pass, and at last the gradients: each rank has what its rows owe to
+the objective of the whole batch, and these parts add up.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.compression import SQUARE_FLOOR
+from dagmm_model.distributed import ALONE, Part, Ranks
 from dagmm_model.engine import dropout_masks
 from dagmm_model.engine_compression import CompressionShard
 from dagmm_model.engine_dense import DenseStack
@@ -49,7 +54,10 @@ class NumpyEngine:
         settings: of the run.
         dtype: of the networks; the mixture is float64 in any case.
         threads: processors to use; None for those that the BLAS library may use.
+        ranks: that share every batch.
     """
+
+    kind = "NumpyEngine"
 
     def __init__(
         self,
@@ -59,18 +67,14 @@ class NumpyEngine:
         settings: Settings,
         dtype: type[np.floating] = np.float32,
         threads: int | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.settings, self.jitter = settings, settings.jitter
-        self._dtype = dtype
-        width = x.shape[1]
-        # Rows padded to whole cache lines, a column of ones after the data.
-        self._x = np.ones((len(x), -(-(width + 1) // ALIGNMENT) * ALIGNMENT), dtype)
-        self._x[:, :width] = x
-        with np.errstate(over="ignore"):
-            square = np.vecdot(self._x[:, :width], self._x[:, :width]).astype(np.float64)
-        self._square = np.where(square > SQUARE_FLOOR, square, 1.0)
+        self._dtype, self._ranks = dtype, ranks
+        self._width = width = x.shape[1]
+        self._rows = -1
+        self.take(x)
         self._weight = sample_weight
-        self._width = width
         self._path: tuple[Array, Array] | None = None
         if "path.down" in parameters:
             self._path = parameters["path.down"].astype(dtype), parameters["path.up"].astype(dtype)
@@ -84,9 +88,19 @@ class NumpyEngine:
         self._steps = 0
         self._write(self._flat, parameters)
         self._weights = self._views(self._flat)
-        self._rows = 0
         self._pool: ThreadPoolExecutor | None = None
         self._threads = min(threads or processors(), processors())
+
+    def take(self, x: Array) -> None:
+        """See `dagmm_model.engine.Engine.take`."""
+        width = self._width
+        # Rows padded to whole cache lines, a column of ones after the data.
+        self._x = np.ones((len(x), -(-(width + 1) // ALIGNMENT) * ALIGNMENT), self._dtype)
+        self._x[:, :width] = x
+        with np.errstate(over="ignore"):
+            square = np.vecdot(self._x[:, :width], self._x[:, :width]).astype(np.float64)
+        self._square = np.where(square > SQUARE_FLOOR, square, 1.0)
+        self._rows = -1  # the buffers of a step refer to the rows before
 
     def _views(self, flat: Array) -> dict[str, list[Array]]:
         """``(S, out, in + 1)`` views of each network's layers in a flat array."""
@@ -123,13 +137,13 @@ class NumpyEngine:
         settings, members = self.settings, self._members
         width = latent_width(settings)
         self._rows = rows
-        self._equal_share = np.full((members, rows), 1.0 / rows)
+        self._equal_share = np.empty((members, rows))
         self._z = np.empty((members, width, rows))
         self._estimation_input = np.ones((members, width + 1, rows), self._dtype)
         self._d_estimation_input = np.empty((members, width, rows), self._dtype)
         self._logits = np.empty((members, settings.n_components, rows), self._dtype)
         self._gamma = np.empty(self._logits.shape)
-        self._mixture = MixtureTerm(members, settings.n_components, width, rows)
+        self._mixture = MixtureTerm(members, settings.n_components, width, rows, self._ranks.sum)
         self._estimation = DenseStack(
             self._weights["estimation"], self._views(self._grad)["estimation"], rows
         )
@@ -160,6 +174,7 @@ class NumpyEngine:
         order: NDArray[np.int64],
         learning_rates: Float | float,
         dropout: Sequence[np.random.Generator],
+        part: Part | None = None,
     ) -> Float:
         """See `dagmm_model.engine.Engine.run`."""
         if order.shape[2] != self._rows:
@@ -175,7 +190,7 @@ class NumpyEngine:
         ):
             self._pool = pool if len(self._shards) > 1 and self._threads > 1 else None
             for step in range(order.shape[1]):
-                losses[step] = self.gradients(order[:, step], dropout)
+                losses[step] = self.gradients(order[:, step], dropout, part)
                 if not np.isfinite(losses[step]).all():
                     losses = losses[: step + 1]
                     break
@@ -191,35 +206,51 @@ class NumpyEngine:
         other = self._pool.submit(work, len(self._shards) - 1)
         return [*(work(i) for i in range(len(self._shards) - 1)), other.result()]
 
-    def gradients(self, rows: NDArray[np.int64], dropout: Sequence[np.random.Generator]) -> Float:
+    def gradients(
+        self,
+        rows: NDArray[np.int64],
+        dropout: Sequence[np.random.Generator],
+        part: Part | None = None,
+    ) -> Float:
         """Losses ``(S, 4)`` of a batch, rows ``(S, b)``; leaves the gradients in the buffers."""
         if rows.shape[1] != self._rows:
             self._allocate(rows.shape[1])
         settings = self.settings
+        part = part or Part(0, rows.shape[1])
         if self._weight is None:
             share = self._equal_share
+            share.fill(1.0 / part.batch)
         else:
             share = self._weight[rows]
-            share /= share.sum(axis=1, keepdims=True)
+            share /= self._ranks.sum(share.sum(axis=1, keepdims=True))
         parts = self._slices
         losses = self._each_shard(
             lambda i: self._shards[i].forward(rows[:, parts[i]], share[:, parts[i]])
         )
         result = np.zeros((self._members, 4))
         result[:, 1] = sum(loss for loss in losses if loss is not None)
-        result[:, 0] = settings.lambda_reconstruction * result[:, 1]
         if settings.mixes:
-            result[:, 2], result[:, 3] = energy, penalty = self._mixture_term(share, dropout)
-            result[:, 0] += settings.lambda_energy * energy + settings.lambda_penalty * penalty
+            result[:, 2], result[:, 3] = self._mixture_term(share, dropout, part)
         d_z = self._mixture.d_z  # zeros where there is no mixture
         if not settings.freeze_compression:
             self._each_shard(lambda i: self._shards[i].backward(d_z[:, :, parts[i]]))
             for grad in self._shard_grads[1:]:
                 self._grad += grad
+        if not self._ranks.alone:
+            self._add_up(result)
+        lambdas = settings.lambda_reconstruction, settings.lambda_energy, settings.lambda_penalty
+        result[:, 0] = result[:, 1:] @ lambdas
         return result
 
+    def _add_up(self, losses: Float) -> None:
+        """Gradients, and the losses that are sums over rows, of all ranks, in one message."""
+        message = np.concatenate([self._grad, losses[:, 1:3]], axis=1, dtype=np.float64)
+        self._ranks.sum(message)
+        self._grad[...] = message[:, :-2]
+        losses[:, 1:3] = message[:, -2:]
+
     def _mixture_term(
-        self, share: Float, dropout: Sequence[np.random.Generator]
+        self, share: Float, dropout: Sequence[np.random.Generator], part: Part
     ) -> tuple[Float, Float]:
         """Energy and penalty of the latent rows ``self._z``.
 
@@ -229,16 +260,16 @@ class NumpyEngine:
         share = share[:, None]
         z = self._z
         if settings.latent_scaling == "standardised":
-            mean = np.matmul(z, share.swapaxes(1, 2))
-            z = z - mean
-            variance = np.matmul(z**2, share.swapaxes(1, 2))
+            total = self._ranks.sum
+            z = z - total(np.matmul(z, share.swapaxes(1, 2)))
+            variance = total(np.matmul(z**2, share.swapaxes(1, 2)))
             scale = np.sqrt(variance + LATENT_VARIANCE_FLOOR)
             z /= scale
         self._estimation_input[:, :-1] = z
         masks = None
         if settings.dropout > 0:
             masks = dropout_masks(
-                dropout, self._rows, settings.estimation_widths, settings.dropout, self._dtype
+                dropout, self._rows, settings.estimation_widths, settings.dropout, self._dtype, part
             )
         self._estimation.forward(self._estimation_input, self._logits, masks)
         gamma = self._gamma
@@ -256,8 +287,10 @@ class NumpyEngine:
         d_z = self._mixture.d_z
         d_z += self._d_estimation_input
         if settings.latent_scaling == "standardised":
-            pull = (d_z * z).sum(axis=2, keepdims=True)
-            d_z -= share * (d_z.sum(axis=2, keepdims=True) + z * pull)
+            push, pull = self._ranks.sum(
+                np.stack([d_z.sum(axis=2, keepdims=True), (d_z * z).sum(axis=2, keepdims=True)])
+            )
+            d_z -= share * (push + z * pull)
             d_z /= scale
         return energy, penalty
 

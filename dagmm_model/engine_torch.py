@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dagmm_model.distributed import ALONE, Part, Ranks, watched
 from dagmm_model.engine import dropout_masks
 from dagmm_model.mixture import MAX_JITTER, JitterWarning
 from dagmm_model.network import Parameters, trained
@@ -32,7 +34,10 @@ class TorchEngine:
         settings: of the run.
         device: cpu or cuda[:index].
         dtype: of the networks; the mixture is float64 in any case.
+        ranks: that share every batch.
     """
+
+    kind = "TorchEngine"
 
     def __init__(
         self,
@@ -42,13 +47,14 @@ class TorchEngine:
         settings: Settings,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.settings = settings
         self.jitter = settings.jitter
-        self._device = torch.device(device)
-        self._x = torch.as_tensor(x).to(self._device, dtype)
-        weight = np.ones(len(x)) if sample_weight is None else sample_weight
-        self._weight = torch.as_tensor(weight).to(self._device, torch.float64)
+        self._device, self._dtype, self._ranks = torch.device(device), dtype, ranks
+        self.take(x)
+        if sample_weight is not None:
+            self._weight = torch.as_tensor(sample_weight).to(self._device, torch.float64)
         self._parameters = {
             name: torch.tensor(value, device=self._device, dtype=dtype, requires_grad=True)
             for name, value in parameters.items()
@@ -64,18 +70,24 @@ class TorchEngine:
         self._steps = 0
         self._last: BatchMixture | None = None
 
+    def take(self, x: NDArray[np.floating]) -> None:
+        """See `dagmm_model.engine.Engine.take`."""
+        self._x = torch.as_tensor(x).to(self._device, self._dtype)
+        self._weight = torch.ones(len(x), device=self._device, dtype=torch.float64)
+
     def run(
         self,
         order: NDArray[np.int64],
         learning_rates: Float | float,
         dropout: Sequence[np.random.Generator],
+        part: Part | None = None,
     ) -> NDArray[np.float64]:
         """See `dagmm_model.engine.Engine.run`."""
         losses = []
         rates = np.broadcast_to(learning_rates, order.shape[1])
         for step in range(order.shape[1]):
             rows = torch.as_tensor(order[:, step]).to(self._device)
-            terms = self.gradients(rows, dropout)
+            terms = self.gradients(rows, dropout, part)
             row = torch.stack([term.detach() for term in terms], dim=1)
             losses.append(row)
             if not bool(torch.isfinite(row).all()):
@@ -84,8 +96,33 @@ class TorchEngine:
             self._adam(float(rates[step]))
         return torch.stack(losses).cpu().numpy()
 
-    def gradients(self, rows: Tensor, dropout: Sequence[np.random.Generator]) -> Losses:
+    def gradients(
+        self, rows: Tensor, dropout: Sequence[np.random.Generator], part: Part | None = None
+    ) -> Losses:
         """Losses of a batch, rows ``(S, b)``; the gradients are left in the parameters."""
+        if self._ranks.alone:
+            return self._gradients(rows, dropout, part)
+        with watched():  # the sums over ranks, and those of the backward pass
+            return self._add_up(self._gradients(rows, dropout, part))
+
+    def _add_up(self, losses: Losses) -> Losses:
+        """Losses and gradients of all ranks, in one message.
+
+        No `DistributedDataParallel`: the shares are to be added, not averaged, and one message
+        for all of these few parameters leaves nothing to overlap with the backward pass.
+        """
+        grads = [p.grad for p in self._parameters.values() if p.grad is not None]
+        terms = torch.stack([term.detach() for term in losses])
+        flat = torch.cat([terms.reshape(-1), *(g.reshape(-1).double() for g in grads)])
+        dist.all_reduce(flat)
+        first, *rest = torch.split(flat, [terms.numel(), *(g.numel() for g in grads)])
+        for grad, piece in zip(grads, rest, strict=True):
+            grad.copy_(piece.view(grad.shape))
+        return Losses(*first.view(terms.shape))
+
+    def _gradients(
+        self, rows: Tensor, dropout: Sequence[np.random.Generator], part: Part | None
+    ) -> Losses:
         masks = None
         if self.settings.dropout > 0:
             dtype = np.float64 if self._x.dtype == torch.float64 else np.float32
@@ -95,12 +132,19 @@ class TorchEngine:
                 self.settings.estimation_widths,
                 self.settings.dropout,
                 dtype,
+                part or Part(0, rows.shape[1]),
             )
             masks = [torch.as_tensor(m).transpose(1, 2).to(self._device) for m in drawn]
         x, weight = self._x[rows], self._weight[rows]
         while True:
             losses, mixture = objective(
-                self._parameters | self._fixed, x, weight, self.settings, self.jitter, masks
+                self._parameters | self._fixed,
+                x,
+                weight,
+                self.settings,
+                self.jitter,
+                masks,
+                self._ranks,
             )
             if mixture is None or self._positive_definite(mixture.covariance.detach()):
                 break

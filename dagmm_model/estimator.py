@@ -15,6 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from dagmm_model.checkpoint import Checkpointing
 from dagmm_model.dagmm_state import restore, state_of
 from dagmm_model.detector import Arrays, EpochLike, Observer, State
+from dagmm_model.distributed import ALONE, Ranks
 from dagmm_model.explanation import Explanation, explain
 from dagmm_model.inference import Scorer, chunks, each_chunk, fit_scorer
 from dagmm_model.mixture import Mixture, MixtureHealth
@@ -238,8 +239,12 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         validation: ArrayLike | None = None,
         observers: Sequence[Observer] = (),
         checkpoint: Checkpointing | None = None,
+        ranks: Ranks = ALONE,
     ) -> Self:
         """Train on the rows of X, which may contain anomalies.
+
+        Of several ranks, all call this with the same rows, and the first one's detector is fitted;
+        the others have only helped.
 
         Args:
             X: ``(n, D)`` numeric rows, finite.
@@ -249,11 +254,13 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
                 ``keep_best``) or is only recorded.
             observers: called with the `EpochRecord` of each epoch.
             checkpoint: where to write checkpoints and resume from.
+            ranks: that train together, see `dagmm_model.distributed.joined`.
 
         Raises:
             ValueError: rows or settings that cannot be used.
             TrainingDiverged: a loss became infinite or NaN.
             CheckpointMismatch: the checkpoint is of another run.
+            RanksLost: another rank has died.
         """
         if (
             not isinstance(self.contamination, Real)
@@ -291,7 +298,10 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
             checkpoint=checkpoint,
             engine=self.engine,
             device=self.device,
+            ranks=ranks,
         )
+        if not ranks.first:
+            return self
         self.settings_ = settings
         self._scaler = scaler
         self._scorer = fit_scorer(

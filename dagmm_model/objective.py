@@ -2,6 +2,10 @@
 
 All functions are batched over the members' axis S and run the mixture part in float64 whatever
 the type of the network: latent rows and memberships are promoted before any statistic is taken.
+
+The energy depends on statistics of the whole batch. Where ranks share it, every sum over the batch
+is one over all ranks, with gradients (`Ranks.total`), and the losses are each rank's share: they,
+and the gradients that the ranks have after the backward pass, add up to those of the batch.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import torch
 from torch import Tensor
 
 from dagmm_model.compression import compress
+from dagmm_model.distributed import ALONE, Ranks
 from dagmm_model.estimation import membership, membership_logits
 from dagmm_model.mixture import (
     LATENT_VARIANCE_FLOOR,
@@ -44,37 +49,46 @@ class BatchMixture(NamedTuple):
     covariance: Tensor
 
 
-def standardise(z: Tensor, weight: Tensor) -> Tensor:
-    """Every coordinate of z ``(S, n, L)`` to weighted mean 0 and variance 1 over the batch."""
-    share = (weight / weight.sum(1, keepdim=True))[..., None]
-    mean = (share * z).sum(1, keepdim=True)
+def standardise(z: Tensor, share: Tensor, ranks: Ranks = ALONE) -> Tensor:
+    """Every coordinate of z ``(S, n, L)`` to mean 0 and variance 1 over the batch.
+
+    Args:
+        z: latent rows.
+        share: ``(S, n)`` of each row in the weight of the batch.
+        ranks: that share the batch.
+    """
+    (mean,) = ranks.total((share[..., None] * z).sum(1, keepdim=True))
     centred = z - mean
-    variance = (share * centred**2).sum(1, keepdim=True)
+    (variance,) = ranks.total((share[..., None] * centred**2).sum(1, keepdim=True))
     return centred / torch.sqrt(variance + LATENT_VARIANCE_FLOOR)
 
 
-def batch_mixture(z: Tensor, gamma: Tensor, weight: Tensor, jitter: float) -> BatchMixture:
+def batch_mixture(
+    z: Tensor, gamma: Tensor, share: Tensor, jitter: float, ranks: Ranks = ALONE
+) -> BatchMixture:
     """phi, mu and jittered sigma of a batch (paper, equation 5).
 
     Args:
         z: ``(S, n, L)`` float64.
         gamma: ``(S, n, K)`` float64 memberships.
-        weight: ``(S, n)`` float64 sample weights.
+        share: ``(S, n)`` float64 shares of the rows in the weight of the batch.
         jitter: relative jitter: times the variance of each coordinate over the batch.
+        ranks: that share the batch.
     """
-    weighted = gamma * weight[..., None]
-    total = weight.sum(1)
-    sums = weighted.sum(1)
-    safe = torch.maximum(sums, WEIGHT_FLOOR * total[:, None])
-    mu = weighted.transpose(1, 2) @ z / safe[..., None]
+    weighted = gamma * share[..., None]
+    phi, first, centre = ranks.total(
+        weighted.sum(1), weighted.transpose(1, 2) @ z, (share[..., None] * z).sum(1, keepdim=True)
+    )
+    safe = torch.clip(phi, WEIGHT_FLOOR, None)
+    mu = first / safe[..., None]
     centred = z[:, :, None, :] - mu[:, None]
-    sigma = torch.einsum("snk,snki,snkj->skij", weighted, centred, centred)
-    sigma = sigma / safe[..., None, None]
-    share = (weight / total[:, None])[..., None]
-    spread = (share * (z - (share * z).sum(1, keepdim=True)) ** 2).sum(1)
+    scatter, spread = ranks.total(
+        torch.einsum("snk,snki,snkj->skij", weighted, centred, centred),
+        (share[..., None] * (z - centre) ** 2).sum(1),
+    )
     spread = torch.clip(spread, VARIANCE_FLOOR, None)
-    covariance = sigma + torch.diag_embed(jitter * spread)[:, None]
-    return BatchMixture(sums / total[:, None], mu, covariance)
+    covariance = scatter / safe[..., None, None] + torch.diag_embed(jitter * spread)[:, None]
+    return BatchMixture(phi, mu, covariance)
 
 
 def energies(z: Tensor, mixture: BatchMixture) -> Tensor:
@@ -144,6 +158,7 @@ def objective(
     settings: Settings,
     jitter: float,
     masks: list[Tensor] | None = None,
+    ranks: Ranks = ALONE,
 ) -> tuple[Losses, BatchMixture | None]:
     """The training objective of a batch, for every member (paper, equation 8).
 
@@ -158,9 +173,11 @@ def objective(
         settings: which features, latent scaling, reduction and lambdas.
         jitter: relative jitter of the covariances.
         masks: dropout factors, see `membership_logits`.
+        ranks: that share the batch; the losses are then this one's share.
     """
     z, x_hat = compress(torch, parameters, x, settings.reconstruction_features)
-    share = weight / weight.sum(1, keepdim=True)
+    (total_weight,) = ranks.total(weight.sum(1, keepdim=True))
+    share = weight / total_weight
     error = ((x - x_hat) ** 2).sum(-1).double()
     if settings.reconstruction_reduction == "mean":
         error = error / x.shape[-1]
@@ -172,16 +189,17 @@ def objective(
         ), None
     latent = z.double()
     if settings.latent_scaling == "standardised":
-        latent = standardise(latent, weight)
+        latent = standardise(latent, share, ranks)
     logits = membership_logits(torch, parameters, latent.to(z.dtype), masks)
     gamma = membership(torch, logits.double())
-    mixture = batch_mixture(latent, gamma, weight, jitter)
+    mixture = batch_mixture(latent, gamma, share, jitter, ranks)
     if settings.mixture_term == "variational":
         of_rows = variational_bounds(latent, gamma, mixture)
     else:
         of_rows = energies(latent, mixture)
     energy = (share * of_rows).sum(1)
-    penalty = (1.0 / torch.diagonal(mixture.covariance, dim1=-2, dim2=-1)).sum((1, 2))
+    # The penalty is no sum over rows: every rank has all of it, and answers for its part.
+    penalty = (1.0 / torch.diagonal(mixture.covariance, dim1=-2, dim2=-1)).sum((1, 2)) / ranks.size
     total = (
         settings.lambda_reconstruction * reconstruction
         + settings.lambda_energy * energy

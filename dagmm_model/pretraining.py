@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from dagmm_model.checkpoint import Checkpointing
 from dagmm_model.detector import Epoch, EpochLike, Observer
+from dagmm_model.distributed import ALONE, Ranks
 from dagmm_model.network import initialise
 from dagmm_model.presets import Settings
+from dagmm_model.settings import refuse
 from dagmm_model.training import Float, Trained, train
 
 Convert = Callable[[Any], EpochLike]
@@ -34,6 +36,7 @@ def train_in_phases(
     checkpoint: Checkpointing | None = None,
     engine: str = "auto",
     device: str = "auto",
+    ranks: Ranks = ALONE,
 ) -> Trained:
     """As `dagmm_model.training.train`, with the phases that the settings ask for before it.
 
@@ -43,7 +46,10 @@ def train_in_phases(
     Raises:
         TrainingDiverged: a loss is not finite.
         CheckpointMismatch: the folder holds a checkpoint of another run.
+        SettingsError: several ranks are to train layer by layer.
     """
+    if settings.layer_epochs and not ranks.alone:
+        refuse("layer_epochs", settings.layer_epochs, "0 where several ranks train together")
     if settings.epochs == 0:  # random weights, as a baseline
         settings = replace(settings, layer_epochs=0, autoencoder_epochs=0)
     layers = len(settings.encoder_widths)
@@ -82,7 +88,12 @@ def train_in_phases(
                 history += map(convert, found)
             for name, value in member.items():
                 parameters[name][s] = value
-    rest: dict[str, Any] = {"sample_weight": sample_weight, "engine": engine, "device": device}
+    rest: dict[str, Any] = {
+        "sample_weight": sample_weight,
+        "engine": engine,
+        "device": device,
+        "ranks": ranks,
+    }
     if settings.autoencoder_epochs:
         convert = numbered("autoencoder")
         first = train(

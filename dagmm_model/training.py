@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from dagmm_model.checkpoint import Checkpointing, CheckpointStore, digest
 from dagmm_model.detector import EpochLike
+from dagmm_model.distributed import ALONE, Ranks
 from dagmm_model.engine import TERMS, Engine
+from dagmm_model.feed import Feed, MemoryFeed
 from dagmm_model.inference import fit_scorer
 from dagmm_model.network import Parameters, initialise
 from dagmm_model.presets import Settings
@@ -22,9 +24,6 @@ from dagmm_model.progress import Observer, Progress
 Float = NDArray[np.float64]
 
 ENGINES = ("auto", "numpy", "torch")
-
-PIECE = 256
-"""Steps between two looks at the clock and two copies of the last good state."""
 
 
 class TrainingDiverged(ValueError):
@@ -74,16 +73,6 @@ class Trained:
     kept: tuple[int, ...]
 
 
-def batch_plan(n: int, batch_size: int) -> tuple[int, int]:
-    """Steps per epoch and rows per step: equal batches, none larger than asked for.
-
-    Equal batches leave no small last one, whose covariances would be degenerate. Fewer rows than
-    there are steps are left out of an epoch, other ones in each.
-    """
-    steps = -(-n // batch_size)
-    return steps, n // steps
-
-
 WARM_UP = 20
 """Steps over which the learning rate grows where the schedule has a warm-up."""
 
@@ -117,14 +106,15 @@ def make_engine(
     sample_weight: Float | None,
     parameters: Parameters,
     settings: Settings,
+    ranks: Ranks = ALONE,
 ) -> Engine:
     """The engine of that name on that device.
 
     ``auto`` is the NumPy engine on a CPU and the replayed graph on a GPU; ``torch`` is the plain
-    autograd engine on either.
+    autograd engine on either. Ranks on GPUs have the autograd engine, each on a GPU of its own.
 
     Raises:
-        ValueError: unknown engine, or the NumPy engine asked for on a GPU.
+        ValueError: unknown engine, the NumPy engine asked for on a GPU, or more ranks than GPUs.
     """
     if name not in ENGINES:
         raise ValueError(f"engine {name!r} is unknown; give one of {', '.join(ENGINES)}")
@@ -134,14 +124,16 @@ def make_engine(
     if name == "numpy" or (name == "auto" and device == "cpu"):
         from dagmm_model.engine_numpy import NumpyEngine
 
-        return NumpyEngine(x, sample_weight, parameters, settings)
-    if name == "auto":
+        return NumpyEngine(x, sample_weight, parameters, settings, ranks=ranks)
+    if name == "auto" and ranks.alone:
         from dagmm_model.engine_cuda import CudaEngine
 
         return CudaEngine(x, sample_weight, parameters, settings, device)
     from dagmm_model.engine_torch import TorchEngine
 
-    return TorchEngine(x, sample_weight, parameters, settings, device)
+    if device == "cuda" and not ranks.alone:
+        device = ranks.gpu()
+    return TorchEngine(x, sample_weight, parameters, settings, device, ranks=ranks)
 
 
 def train(
@@ -156,8 +148,11 @@ def train(
     checkpoint: Checkpointing | None = None,
     engine: str = "auto",
     device: str = "auto",
+    ranks: Ranks = ALONE,
 ) -> Trained:
     """Train one member for each seed, all as one batched model.
+
+    Ranks share every batch, and end with the same parameters; each has all rows.
 
     Args:
         x: ``(n, D)`` scaled rows; float32 is what the engines compute in.
@@ -171,46 +166,86 @@ def train(
         checkpoint: where to write checkpoints and resume from.
         engine: auto, numpy or torch.
         device: auto, cpu, cuda or cuda:N.
+        ranks: that train together; only the first one writes checkpoints.
+
+    Raises:
+        TrainingDiverged: a loss is not finite.
+        CheckpointMismatch: the folder holds a checkpoint of another run.
+        RanksLost: another rank has died.
+    """
+    if selects(settings) and validation is None:
+        raise ValueError("choosing an epoch needs validation rows; give validation=")
+    if start is None:
+        start = initialise(settings, x.shape[1], seeds, x)
+    runner = make_engine(engine, device, x, sample_weight, start, settings, ranks)
+    store = None
+    if checkpoint is not None:
+        rows = digest(x, sample_weight, validation) if ranks.first else ""
+        identity = run_identity(runner, settings, seeds, rows, start)
+        store = CheckpointStore(checkpoint, identity, ranks)
+    judged = _judged(settings)
+
+    def validate() -> tuple[Parameters, Float]:
+        assert validation is not None
+        parameters = runner.parameters()
+        scorer = fit_scorer(parameters, judged, runner.jitter, x.__getitem__, len(x), sample_weight)
+        return parameters, scorer.member_energies(validation).mean(axis=1)
+
+    feed = MemoryFeed(len(x), settings.batch_size, ranks)
+    chosen = None if validation is None else validate
+    return run_training(runner, feed, settings, seeds, store, observers, chosen)
+
+
+def run_identity(
+    engine: Engine, settings: Settings, seeds: Sequence[int], rows: str, start: Parameters
+) -> dict[str, object]:
+    """What a checkpoint must agree in: all that decides the result but the number of ranks."""
+    return {
+        "settings": asdict(settings),
+        "seeds": list(seeds),
+        "rows": rows,
+        "start": digest(*start.values()),
+        "engine": engine.kind,
+    }
+
+
+def run_training(
+    engine: Engine,
+    feed: Feed,
+    settings: Settings,
+    seeds: Sequence[int],
+    store: CheckpointStore | None,
+    observers: Sequence[Observer],
+    validate: Callable[[], tuple[Parameters, Float]] | None = None,
+) -> Trained:
+    """Run the epochs that are not done yet, wherever the rows come from.
+
+    Args:
+        engine: at its starting values.
+        feed: gives the rows of every step.
+        settings: of the run.
+        seeds: one for each member.
+        store: of the checkpoints; the run goes on from the one that is there.
+        observers: called with each epoch's record.
+        validate: the parameters of the moment and each member's validation energy ``(S,)``.
 
     Raises:
         TrainingDiverged: a loss is not finite.
         CheckpointMismatch: the folder holds a checkpoint of another run.
     """
-    selecting = settings.keep_best or settings.early_stopping is not None
-    if selecting and validation is None:
-        raise ValueError("choosing an epoch needs validation rows; give validation=")
-    if start is None:
-        start = initialise(settings, x.shape[1], seeds, x)
-    runner = make_engine(engine, device, x, sample_weight, start, settings)
-    progress = Progress(runner, settings, seeds)
-    store = None
-    if checkpoint is not None:
-        identity = {
-            "settings": asdict(settings),
-            "seeds": list(seeds),
-            "rows": digest(x, sample_weight, validation),
-            "start": digest(*start.values()),
-            "engine": type(runner).__name__,
-        }
-        store = CheckpointStore(checkpoint, identity)
-        found = store.read()
-        if found is not None:
-            progress.restore(*found)
-    steps, batch = batch_plan(len(x), settings.batch_size)
-    judged = _judged(settings)
+    progress = Progress(engine, settings, seeds)
+    found = None if store is None else store.read()
+    if found is not None:
+        progress.restore(*found)
     while progress.epoch < settings.epochs and not progress.best.exhausted():
         started = time.perf_counter()
-        _run_epoch(progress, settings, len(x), steps, batch, store)
+        _run_epoch(progress, settings, feed, store)
         energies = None
         epoch = progress.epoch + 1
-        if validation is not None and (
+        if validate is not None and (
             epoch == settings.epochs or epoch % settings.evaluate_every == 0
         ):
-            parameters = runner.parameters()
-            scorer = fit_scorer(
-                parameters, judged, runner.jitter, x.__getitem__, len(x), sample_weight
-            )
-            energies = scorer.member_energies(validation).mean(axis=1)
+            parameters, energies = validate()
             progress.best.update(epoch, energies, parameters)
         record = progress.record(settings, energies, time.perf_counter() - started)
         progress.next_epoch(record)
@@ -221,10 +256,15 @@ def train(
     if store is not None:
         store.write(*progress.snapshot())
     history = tuple(progress.history)
-    if not selecting or not progress.best.parameters:  # none where there are 0 epochs
-        return Trained(runner.parameters(), history, runner.jitter, (len(history),) * len(seeds))
+    if not selects(settings) or not progress.best.parameters:  # none where there are 0 epochs
+        return Trained(engine.parameters(), history, engine.jitter, (len(history),) * len(seeds))
     kept = tuple(int(epoch) for epoch in progress.best.epoch)
-    return Trained(progress.best.parameters, history, runner.jitter, kept)
+    return Trained(progress.best.parameters, history, engine.jitter, kept)
+
+
+def selects(settings: Settings) -> bool:
+    """Whether validation rows choose the epoch."""
+    return settings.keep_best or settings.early_stopping is not None
 
 
 def _judged(settings: Settings) -> Settings:
@@ -237,24 +277,20 @@ def _judged(settings: Settings) -> Settings:
 
 
 def _run_epoch(
-    progress: Progress,
-    settings: Settings,
-    n: int,
-    steps: int,
-    batch: int,
-    store: CheckpointStore | None,
+    progress: Progress, settings: Settings, feed: Feed, store: CheckpointStore | None
 ) -> None:
     """The steps of the epoch in work that are not done yet.
 
     Raises:
         TrainingDiverged: a loss is not finite.
     """
-    order = progress.order(n, steps, batch)
-    rates = learning_rates(settings, progress.epoch, steps)
-    while progress.done < steps:
+    rates = learning_rates(settings, progress.epoch, feed.steps)
+    for piece in feed.pieces(progress):
+        if piece.rows is not None:
+            progress.engine.take(piece.rows)
         good = progress.engine.state()
-        piece = slice(progress.done, progress.done + PIECE)
-        losses = progress.engine.run(order[:, piece], rates[piece], progress.dropout)
+        steps = slice(progress.done, progress.done + piece.order.shape[1])
+        losses = progress.engine.run(piece.order, rates[steps], progress.dropout, piece.part)
         if not np.isfinite(losses[-1]).all():
             progress.engine.load(good)
             raise TrainingDiverged(
@@ -265,7 +301,7 @@ def _run_epoch(
             )
         progress.losses = np.concatenate([progress.losses, losses])
         progress.done += len(losses)
-        if store is not None and progress.done < steps and store.due():
+        if store is not None and progress.done < feed.steps and store.due():
             store.write(*progress.snapshot())
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dagmm_model import Checkpointing, CheckpointMismatch, TrainingDiverged, training
+from dagmm_model import Checkpointing, CheckpointMismatch, TrainingDiverged, feed
 from dagmm_model.checkpoint import FILE
 from dagmm_model.presets import Settings
 from dagmm_model.training import train
@@ -24,13 +24,13 @@ SCRIPT = """
 import os, signal, sys
 import numpy as np
 from pathlib import Path
-from dagmm_model import Checkpointing, checkpoint, training
+from dagmm_model import Checkpointing, checkpoint, feed, training
 from dagmm_model.presets import Settings
 
 folder, kill_at = Path(sys.argv[1]), int(sys.argv[2])
 rows = np.random.default_rng(0).normal(size=(230, 5)).astype(np.float32)
 held = np.random.default_rng(1).normal(size=(40, 5)).astype(np.float32)
-training.PIECE = 3  # several checkpoints within an epoch
+feed.PIECE = 3  # several checkpoints within an epoch
 settings = Settings(
     encoder_widths=(4, 2), epochs=12, batch_size=20, learning_rate=1e-3, keep_best=True
 )
@@ -142,7 +142,7 @@ def test_divergence_names_epoch_batch_term_and_remedy(engine):
 def test_batches_are_equal_and_none_is_larger_than_asked_for():
     for n in (1, 2, 5, 100, 1023, 1024, 1025, 198_371):
         for size in (1, 7, 128, 1024):
-            steps, batch = training.batch_plan(n, size)
+            steps, batch = feed.batch_plan(n, size)
             assert 1 <= batch <= size
             assert n - steps < steps * batch <= n
 

@@ -93,9 +93,10 @@ def test_gradient_of_the_mixture_by_z_and_gamma_exactly():
     z = torch.randn(1, 9, 2, generator=generator, dtype=torch.float64, requires_grad=True)
     logits = torch.randn(1, 9, 3, generator=generator, dtype=torch.float64, requires_grad=True)
     weight = torch.rand(1, 9, generator=generator, dtype=torch.float64) + 0.1
+    share = weight / weight.sum()
 
     def mean_energy(z, logits):
-        mixture = batch_mixture(z, torch.softmax(logits, -1), weight, 1e-3)
+        mixture = batch_mixture(z, torch.softmax(logits, -1), share, 1e-3)
         return (
             energies(z, mixture).mean() + 0.01 * (1 / mixture.covariance.diagonal(0, -1, -2)).sum()
         )
@@ -152,8 +153,8 @@ def test_all_three_networks_get_gradients(rows):
 
 def test_float32_latent_far_from_the_origin_keeps_its_covariance():
     z = 1e4 + np.random.default_rng(0).normal(size=(1, 500, 2)).astype(np.float32)
-    gamma, weight = torch.ones(1, 500, 1).double(), torch.ones(1, 500).double()
-    mixture = batch_mixture(torch.tensor(z).double(), gamma, weight, 0.0)
+    gamma, share = torch.ones(1, 500, 1).double(), torch.full((1, 500), 1 / 500).double()
+    mixture = batch_mixture(torch.tensor(z).double(), gamma, share, 0.0)
     expected = np.cov(z[0].astype(np.float64).T, bias=True)
     np.testing.assert_allclose(mixture.covariance[0, 0].numpy(), expected, rtol=1e-9)
 
@@ -163,7 +164,7 @@ def test_standardised_latent_has_unit_moments_and_a_constant_coordinate_is_zero(
     z = torch.randn(2, 50, 3, generator=generator, dtype=torch.float64)
     z[:, :, 1] = 7.0
     weight = torch.rand(2, 50, generator=generator, dtype=torch.float64)
-    out = standardise(z, weight)
+    out = standardise(z, weight / weight.sum(1, keepdim=True))
     share = (weight / weight.sum(1, keepdim=True))[..., None]
     assert torch.allclose((share * out).sum(1), torch.zeros(2, 3).double(), atol=1e-7)
     assert torch.allclose((share * out**2).sum(1)[:, [0, 2]], torch.ones(2, 2).double())

@@ -1,0 +1,287 @@
+"""Ranks that share a batch have the gradients, and train the model, of one with all rows."""
+
+import os
+import signal
+import socket
+import time
+
+import numpy as np
+import pytest
+import torch
+from ranks import Team
+
+from dagmm_model import DAGMM, Checkpointing
+from dagmm_model.checkpoint import TrainingStopped
+from dagmm_model.distributed import ALONE, Part, Ranks, RanksLost, joined
+from dagmm_model.engine_numpy import NumpyEngine
+from dagmm_model.engine_torch import TorchEngine
+from dagmm_model.mixture import Moments
+from dagmm_model.network import initialise, streams
+from dagmm_model.presets import Settings
+from dagmm_model.settings import SettingsError
+
+N, WIDTH, SEEDS = 200, 9, (1, 2)
+TORCH = {np.float32: torch.float32, np.float64: torch.float64}
+OPTIONS = [
+    {},
+    {"dropout": 0.0, "reconstruction_features": "log_error", "latent_scaling": "standardised"},
+    {"latent_scaling": "standardised", "linear_path": "pca", "reconstruction_reduction": "mean"},
+    {"mixture_term": "variational", "latent_scaling": "standardised"},
+    {"lambda_energy": 0.0, "lambda_penalty": 0.0},
+    {"freeze_compression": True, "gradient_clip": 0.1},
+]
+
+
+@pytest.fixture(scope="module")
+def team():
+    ranks = Team(2)
+    yield ranks
+    ranks.stop()
+
+
+def rows_of():
+    return np.random.default_rng(0).random((N, WIDTH))
+
+
+def weights_of(weighted):
+    return np.random.default_rng(1).uniform(0.1, 2.0, N) if weighted else None
+
+
+def engine_of(ranks, kind, options, weighted, dtype):
+    settings = Settings(encoder_widths=(6, 4, 2), n_components=3, **options)
+    start = initialise(settings, WIDTH, SEEDS, rows_of())
+    more = {"dtype": dtype if kind is NumpyEngine else TORCH[dtype], "ranks": ranks}
+    return kind(rows_of(), weights_of(weighted), start, settings, **more)
+
+
+def step(ranks, kind, options, weighted, dtype, batch, share=None):
+    """Losses, gradients and the parameters after ten steps, of this rank's part of the batches."""
+    engine = engine_of(ranks, kind, options, weighted, dtype)
+    mine = ranks.part(batch) if share is None else share[ranks.rank]
+    part = Part(mine.start, batch)
+    orders = np.random.default_rng(3).random((len(SEEDS), 10, N)).argsort(axis=2)[..., :batch]
+    dropout = [streams(seed)[2] for seed in SEEDS]
+    rows = orders[:, 0, mine]
+    losses = engine.gradients(rows if kind is NumpyEngine else torch.as_tensor(rows), dropout, part)
+    if kind is TorchEngine:
+        losses = torch.stack([term.detach() for term in losses], dim=1).numpy()
+    gradients = engine.parameter_gradients()
+    engine.run(orders[..., mine], 1e-3, dropout, part)
+    return losses, gradients, engine.parameters()
+
+
+def assert_close(got, wanted, rtol):
+    np.testing.assert_allclose(got[0], wanted[0], rtol=rtol)
+    for found, expected in zip(got[1:], wanted[1:], strict=True):
+        scale = max(np.abs(value).max() for value in expected.values())
+        for name, value in expected.items():
+            np.testing.assert_allclose(found[name], value, rtol=0, atol=rtol * scale, err_msg=name)
+
+
+@pytest.mark.parametrize("batch", [64, 33])  # 33: the ranks have 16 and 17 rows
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(map(str, o)) or "paper")
+@pytest.mark.parametrize("kind", [NumpyEngine, TorchEngine])
+def test_two_ranks_have_the_gradients_of_the_whole_batch(team, kind, options, weighted, batch):
+    first, second = team.run(step, kind, options, weighted, np.float64, batch)
+    assert_close(first, step(ALONE, kind, options, weighted, np.float64, batch), 1e-10)
+    for ours, theirs in zip(first[1:], second[1:], strict=True):
+        assert all((ours[name] == theirs[name]).all() for name in ours), "the ranks differ"
+
+
+@pytest.mark.parametrize("kind", [NumpyEngine, TorchEngine])
+def test_in_float32_to_1e_5(team, kind):
+    first, _ = team.run(step, kind, {}, False, np.float32, 64)
+    alone = step(ALONE, kind, {}, False, np.float32, 64)
+    assert_close(first[:2], alone[:2], 1e-5)
+
+
+@pytest.mark.parametrize("kind", [NumpyEngine, TorchEngine])
+@pytest.mark.parametrize("share", [(slice(0, 0), slice(0, 64)), (slice(0, 60), slice(60, 64))])
+def test_shares_may_be_as_unequal_as_they_like(team, kind, share):
+    found, _ = team.run(step, kind, {}, False, np.float64, 64, share)
+    assert_close(found, step(ALONE, kind, {}, False, np.float64, 64), 1e-10)
+
+
+@pytest.mark.parametrize("kind", [NumpyEngine, TorchEngine])
+def test_statistics_of_each_rank_alone_would_be_another_objective(kind):
+    """What plain data parallelism averages; if it were the same, the tests above showed nothing."""
+    options, name = {"dropout": 0.0}, "estimation.0.weight"
+    whole = step(ALONE, kind, options, False, np.float64, 64)[1][name]
+    engine = engine_of(ALONE, kind, options, False, np.float64)
+    rows = np.random.default_rng(3).random((len(SEEDS), 10, N)).argsort(axis=2)[:, 0, :64]
+    halves = []
+    for half in (rows[:, :32], rows[:, 32:]):
+        engine.gradients(half if kind is NumpyEngine else torch.as_tensor(half), [])
+        halves.append(engine.parameter_gradients()[name])
+    assert np.abs(np.mean(halves, axis=0) - whole).max() > 1e-2 * np.abs(whole).max()
+
+
+def merged(ranks, z, gamma):
+    part = ranks.part(len(z))
+    return ranks.merge(Moments.of(z[part], gamma[part]))
+
+
+def test_moments_of_the_ranks_are_those_of_all_rows(team):
+    rng = np.random.default_rng(0)
+    z, gamma = 1e3 + rng.normal(size=(101, 3)), rng.dirichlet(np.ones(4), 101)
+    whole = Moments.of(z, gamma)
+    for found in team.run(merged, z, gamma):
+        for name in ("weight", "mean", "scatter"):
+            wanted = getattr(whole, name)
+            np.testing.assert_allclose(
+                getattr(found, name), wanted, rtol=0, atol=1e-12 * np.abs(wanted).max()
+            )
+
+
+def passed(ranks, data):
+    return ranks.from_first(data if ranks.first else None), [
+        rows.tolist() for rows in ranks.gather(np.full((ranks.rank + 1, 2), ranks.rank + 0.5))
+    ]
+
+
+@pytest.mark.parametrize("data", [None, b"", b"checkpoint"])
+def test_bytes_and_rows_reach_every_rank(team, data):
+    wanted = (data, [[[0.5, 0.5]], [[1.5, 1.5], [1.5, 1.5]]])
+    assert team.run(passed, data) == [wanted, wanted]
+
+
+SAME = 1e-4
+"""Energies are of order 1; 150 steps in float32, whose sums have another order."""
+
+
+def fitted(ranks, folder, epochs=None, stop_after=None):
+    """Energies of a detector that the ranks have trained; None on the others, or where stopped."""
+    rows = mixed_rows()
+    seen = []
+    place = Checkpointing(folder, 0.0, stop=lambda: stop_after == len(seen) and ranks.first)
+    detector = DAGMM(epochs=epochs, members=2, batch_size=64, learning_rate=1e-3, random_state=0)
+    try:
+        detector.fit(rows, observers=[seen.append], checkpoint=place, ranks=ranks)
+    except TrainingStopped:
+        return "stopped"
+    return detector.energy(rows) if ranks.first else None
+
+
+def mixed_rows():
+    rng = np.random.default_rng(4)
+    return np.concatenate([rng.normal(size=(150, 6)), rng.normal(3.0, 0.5, size=(121, 6))])
+
+
+def test_the_recommended_detector_is_the_same_from_one_rank_and_from_two(team, tmp_path):
+    alone = fitted(ALONE, tmp_path / "alone", epochs=30)
+    first, second = team.run(fitted, tmp_path / "two", 30)
+    assert second is None
+    np.testing.assert_allclose(first, alone, rtol=0, atol=SAME)
+    untrained = fitted(ALONE, tmp_path / "untrained", 0)
+    assert np.abs(first - untrained).max() > 1000 * SAME
+
+
+@pytest.mark.parametrize("before", ["one", "two"])
+def test_a_training_goes_on_with_another_number_of_ranks(team, tmp_path, before):
+    def train(ranks, *arguments):
+        if ranks == "one":
+            return [fitted(ALONE, *arguments)]
+        return team.run(fitted, *arguments)
+
+    after = {"one": "two", "two": "one"}[before]
+    # Only the first rank was asked to stop; all did, or the next test would wait for ever.
+    assert set(train(before, tmp_path, 30, 11)) == {"stopped"}
+    resumed = train(after, tmp_path, 30)[0]
+    whole = fitted(ALONE, tmp_path / "whole", 30)
+    np.testing.assert_allclose(resumed, whole, rtol=0, atol=SAME)
+
+
+def train_beside(ranks, folder, trouble):
+    """A training whose second rank gets into trouble after the fifth epoch."""
+    rows, epochs = mixed_rows(), []
+
+    def watch(record):
+        epochs.append(record.epoch)
+        if not ranks.first and record.epoch == 5:
+            trouble()
+
+    detector = DAGMM(epochs=30, members=2, batch_size=64, learning_rate=1e-3, random_state=0)
+    try:
+        detector.fit(rows, observers=[watch], checkpoint=Checkpointing(folder, 0.0), ranks=ranks)
+    except RanksLost as error:
+        return len(epochs), str(error)
+    return detector.energy(rows) if ranks.first else None
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hang():
+    time.sleep(30)
+
+
+def straggle():
+    time.sleep(1.0)
+
+
+def test_a_rank_that_straggles_is_waited_for(team, tmp_path):
+    found, _ = team.run(train_beside, tmp_path / "two", straggle)
+    whole = fitted(ALONE, tmp_path / "alone", 30)
+    np.testing.assert_allclose(found, whole, rtol=0, atol=SAME)
+
+
+@pytest.mark.parametrize(
+    "trouble", [die, pytest.param(hang, marks=pytest.mark.slow)], ids=["dies", "hangs"]
+)
+def test_a_rank_that_dies_or_hangs_ends_the_others_and_one_process_goes_on(tmp_path, trouble):
+    team = Team(2, timeout=4.0)
+    team.start(train_beside, tmp_path, trouble)
+    epochs, said = team.answer(0)
+    assert epochs in (5, 6)
+    assert "goes on from the last checkpoint" in said
+    if trouble is hang:
+        team.processes[1].kill()
+    team.processes[1].join(20)
+    assert team.processes[1].exitcode == -signal.SIGKILL
+    team.stop()
+    seen = []
+    place = Checkpointing(tmp_path, 0.0)
+    resumed = DAGMM(epochs=30, members=2, batch_size=64, learning_rate=1e-3, random_state=0)
+    resumed.fit(mixed_rows(), observers=[seen.append], checkpoint=place)
+    assert seen[0].epoch in (5, 6), "it did not go on from the checkpoint"
+    whole = fitted(ALONE, tmp_path / "alone", 30)
+    np.testing.assert_allclose(resumed.energy(mixed_rows()), whole, rtol=0, atol=SAME)
+
+
+def layered(ranks):
+    DAGMM(layer_epochs=1, linear_path="none", random_state=0).fit(rows_of(), ranks=ranks)
+
+
+def test_layers_by_themselves_are_trained_by_one_process():
+    with pytest.raises(SettingsError, match=r"layer_epochs=1 .* several ranks"):
+        layered(Ranks(0, 2))
+
+
+def test_a_launcher_that_says_half_of_it_is_told_what_is_missing(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    for name in ("LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    with (
+        pytest.raises(SettingsError, match="LOCAL_RANK, MASTER_ADDR, MASTER_PORT is not set"),
+        joined(1.0),
+    ):
+        pass
+
+
+def test_ranks_that_do_not_come_are_given_up(monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for name, value in {
+        "RANK": 0,
+        "WORLD_SIZE": 2,
+        "LOCAL_RANK": 0,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    with pytest.raises(RanksLost, match="died or no longer answers"), joined(1.0):
+        pass
