@@ -80,7 +80,7 @@ class EndToEndAutoencoder(Ablation):
         "kddcup": {**FAST, "epochs": 15},
         "kddcup-rev": {**FAST, "epochs": 30},
         "thyroid": {**FAST, "epochs": 1000},
-        "arrhythmia": {**FAST, "epochs": 500, "scaling": "standard"},
+        "arrhythmia": {**FAST, "epochs": 30, "scaling": "robust"},
     }
 
 

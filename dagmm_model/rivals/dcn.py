@@ -125,14 +125,14 @@ class DeepClustering(TrainedDetector[DcnSettings]):
         def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
             codes = networks.encoder(rows)
             reconstruction = (networks.decoder(codes) - rows).square().sum(1).mean()
-            clustering = torch.zeros_like(reconstruction)
-            if epoch >= pretraining:
-                clustering = networks.distances(codes).amin(1).mean()
+            if epoch < pretraining:
+                descend(optimiser, reconstruction)
+                return {"reconstruction": reconstruction}
+            clustering = networks.distances(codes).amin(1).mean()
             total = reconstruction + 0.5 * settings.lambda_clustering * clustering
             descend(optimiser, total)
-            if epoch >= pretraining:
-                with torch.no_grad():
-                    networks.follow(networks.encoder(rows))
+            with torch.no_grad():
+                networks.follow(networks.encoder(rows))
             return {"total": total, "reconstruction": reconstruction, "clustering": clustering}
 
         return Work(networks, {"adam": optimiser}, step, begin_epoch)

@@ -101,14 +101,14 @@ class FastAnogan(GanDetector[FanoganSettings]):
             turn += 1
             if int(turn) % settings.critic_steps == 0:
                 descend(makers, -critic(made)[0].mean())
-            return {"wasserstein": distance, "encoder": torch.zeros_like(distance)}
+            return {"wasserstein": distance}
 
         def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
             if epoch < (settings.epochs or 0):
                 return adversarial(rows)
             loss = self._distance(networks, rows).mean()
             descend(encoders, loss)
-            return {"wasserstein": torch.zeros_like(loss), "encoder": loss}
+            return {"encoder": loss}
 
         return Work(networks, {"critics": critics, "makers": makers, "encoders": encoders}, step)
 

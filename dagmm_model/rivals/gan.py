@@ -87,7 +87,13 @@ class GanDetector(TrainedDetector[G]):
 
 def presets(**extra: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The four data sets' settings; ``extra`` adds to each by its name."""
-    kdd = {"latent": 32, "generator_widths": (64, 128), "encoder_widths": (64,), "batch_size": 64}
+    kdd = {
+        "scaling": "whitened",
+        "latent": 32,
+        "generator_widths": (64, 128),
+        "encoder_widths": (64,),
+        "batch_size": 64,
+    }
     named = {
         "recommended": {},
         "kddcup": {**kdd, "learning_rate": 5e-4, "epochs": 1},

@@ -60,8 +60,8 @@ class Work:
         networks: everything that changes: parameters and buffers.
         optimisers: by name, over parts of the networks.
         step: one step on a batch ``(b, D)`` in the epoch of that 0-based number; it moves the
-            parameters and returns the losses by name. All random numbers come from torch's global
-            generator, which the loop seeds for every step.
+            parameters and returns the losses by name, the same ones throughout an epoch. All random
+            numbers come from torch's global generator, which the loop seeds for every step.
         begin_epoch: called with the epoch's number and all rows before its first step.
     """
 
@@ -161,6 +161,9 @@ class _Run:
     ) -> None:
         assert settings.batch_size is not None
         self.work, self.x, self.seed, self.decay = work, x, seed, settings.average
+        # On a CPU without CUDA's half, which keeps a formatted stack of every call.
+        on_cpu = torch.device(device).type == "cpu"
+        self.draw_from = torch.default_generator.manual_seed if on_cpu else torch.manual_seed
         work.networks.to(device)
         self.steps, self.batch = batch_plan(len(x), settings.batch_size)
         self.epoch, self.done = 0, 0
@@ -181,10 +184,10 @@ class _Run:
         draws = seed_of(self.seed, 2, self.epoch) >> 1
         self.work.networks.train()
         if self.done == 0:
-            torch.manual_seed(draws)
+            self.draw_from(draws)
             self.work.begin_epoch(self.epoch, self.x)
         for rows in order.view(self.steps, self.batch)[self.done :]:
-            torch.manual_seed(draws + 1 + self.done)
+            self.draw_from(draws + 1 + self.done)
             terms = self.work.step(self.x[rows], self.epoch)
             values = torch.stack([t.detach() for t in terms.values()]).double().cpu().numpy()
             self.names = tuple(terms)
