@@ -94,7 +94,7 @@ class PretrainedAutoencoder(Ablation):
         "kddcup": {**FAST, "epochs": 15, "layer_epochs": 3},
         "kddcup-rev": {**FAST, "epochs": 30, "layer_epochs": 6},
         "thyroid": {**FAST, "epochs": 1000, "layer_epochs": 200},
-        "arrhythmia": {**FAST, "epochs": 500, "layer_epochs": 100, "scaling": "standard"},
+        "arrhythmia": {**FAST, "epochs": 30, "layer_epochs": 20, "scaling": "robust"},
     }
 
 

@@ -56,11 +56,10 @@ def page(
     Args:
         blocks: From `flows.benchmarking.summary.blocks`.
         pictures: SVG by file name.
-        facts: Sentences on machine, command and time.
+        facts: Sentences on machine, command and time; the first stands on top.
         missing: What was planned and is not there.
     """
-    body = ["<h1>Benchmark</h1>", '<ul class="facts">']
-    body += [f"<li>{_fact(fact)}</li>" for fact in facts] + ["</ul>", "<nav>"]
+    body = ["<h1>Benchmark</h1>", f"<p>{_fact(facts[0])}</p>", "<nav>"]
     links = [(f"b{i}", title(block)) for i, block in enumerate(blocks)]
     body += [f'<a href="#{anchor}">{escape(text)}</a>' for anchor, text in links] + ["</nav>"]
     if missing is not None:
@@ -71,6 +70,8 @@ def page(
         body += _block(block, pictures)
     if (failed := failures(blocks)) is not None:
         body.append(_table(failed, 2))
+    body += ["<h2>How it was measured</h2>", '<ul class="facts">']
+    body += [f"<li>{_fact(fact)}</li>" for fact in facts[1:]] + ["</ul>"]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'

@@ -88,22 +88,25 @@ def critical_differences(
 
 
 def spreads(dataset: str, lines: list[Line], figure_name: str) -> Figure:
-    """A box for each detector over its splits, best on top; the published figure as a diamond."""
+    """A box for each detector over its splits, a dot for one; the published figure as a diamond."""
     ordered = sorted(lines, key=lambda line: np.median(list(line.values.values())))
     figure = Figure(figsize=(9, 1.1 + LINE_HEIGHT * len(ordered)), layout="constrained")
     axis = figure.subplots()
     for place, line in enumerate(ordered):
         values = list(line.values.values())
-        axis.boxplot(
-            values,
-            positions=[place],
-            orientation="horizontal",
-            widths=0.6,
-            patch_artist=True,
-            boxprops={"facecolor": _colour(line), "alpha": 0.35, "linewidth": 0.8},
-            medianprops={"color": ACCENT},
-            flierprops={"markersize": 3},
-        )
+        if len(values) > 1:
+            axis.boxplot(
+                values,
+                positions=[place],
+                orientation="horizontal",
+                widths=0.6,
+                patch_artist=True,
+                boxprops={"facecolor": _colour(line), "alpha": 0.35, "linewidth": 0.8},
+                medianprops={"color": ACCENT},
+                flierprops={"markersize": 3},
+            )
+        else:
+            axis.plot(values, [place], "o", color=_colour(line), markersize=5)
         if line.published is not None:
             axis.plot(line.published.f1, place, "D", color=ACCENT, markersize=5)
     axis.set_yticks(range(len(ordered)), [line.label for line in ordered], fontsize=8)
@@ -136,17 +139,22 @@ def time_against_figure(dataset: str, lines: list[Line], figure_name: str) -> Fi
 
 
 def _label(axis: Any, points: list[tuple[str, float, float]]) -> None:
-    """Names beside their points, each moved down until it covers no earlier one."""
+    """Names beside their points, each moved down until it covers no point and no earlier one."""
     width, height = 0.0095, 0.032  # of a character, as shares of the axes
-    taken: list[tuple[float, float, float]] = []
     to_axes = axis.transData + axis.transAxes.inverted()
+    places = [to_axes.transform((x, y)) for _, x, y in points]
+    taken = [(x - 0.006, x + 0.006, y - 0.008) for x, y in places]  # text stands on its place
     for name, x, y in sorted(points, key=lambda point: -point[2]):
-        left, top = to_axes.transform((x, y)) + (0.01, 0.008)
+        point = to_axes.transform((x, y))
+        left, top = point + (0.01, 0.008)
         right = left + width * len(name)
         while any(left < r and ln < right and abs(top - t) < height for ln, r, t in taken):
             top -= height / 4
         taken.append((left, right, top))
         axis.text(left, top, name, transform=axis.transAxes, fontsize=8)
+        if point[1] - top > height:  # too far to be seen as its name
+            line = {"color": NORMAL, "linewidth": 0.4, "transform": axis.transAxes}
+            axis.plot([point[0], left], [point[1], top + 0.01], **line)
 
 
 def _colour(line: Line) -> Any:

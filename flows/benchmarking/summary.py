@@ -122,11 +122,14 @@ class Block:
     def ranked(self) -> tuple[list[str], np.ndarray, str] | None:
         """Detectors measured throughout, their figures ``(blocks, detectors)``, what a block is.
 
-        Blocks are data sets, each with its means. With a single data set they are its splits.
-        None where there are not two detectors.
+        Blocks are the data sets on which the reference was measured - all where it was on none -
+        each with its means. With a single data set they are its splits. None where there are not
+        two detectors.
         """
         found = {d: [line for line in ls if line.values] for d, ls in self.lines.items()}
         found = {d: ls for d, ls in found.items() if ls}
+        having = {d: ls for d, ls in found.items() if any(x.label == REFERENCE for x in ls)}
+        found = having or found
         if not found:
             return None
         named = [{x.label: x for x in ls if not is_sanity(x.label)} for ls in found.values()]

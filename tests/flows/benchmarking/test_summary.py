@@ -84,6 +84,10 @@ def test_a_single_table_is_ranked_over_its_splits_and_several_over_their_means(f
     assert set(labels) == {"dagmm", "pca"}  # the others are not measured throughout
     assert what == "2 data sets"
     assert matrix[:, labels.index("pca")] == pytest.approx([np.mean(figures["pca"]), 0.8])
+    # A data set without the reference would take it out of the comparison.
+    without = _cells("pca", [0.7], "arrhythmia") + _cells("knn", [0.6], "arrhythmia")
+    assert blocks([*cells, *more, *without])[0].ranked()[2] == "2 data sets"
+    assert blocks(without)[0].ranked()[2] == "1 splits of arrhythmia"
 
 
 def test_published_figures_stand_beside_all_presets_with_their_source(block):
