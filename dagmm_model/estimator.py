@@ -262,25 +262,12 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
             CheckpointMismatch: the checkpoint is of another run.
             RanksLost: another rank has died.
         """
-        if (
-            not isinstance(self.contamination, Real)
-            or isinstance(self.contamination, bool)
-            or not 0 < self.contamination <= 0.5
-        ):
-            raise ValueError(
-                f"contamination={self.contamination!r} cannot be used; give a share in (0, 0.5]"
-            )
-        X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
-        given = X
-        X, weight = _training_rows(X, sample_weight)
+        self._check_contamination()
+        given: NDArray[np.floating]
+        given = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        X, weight = _training_rows(given, sample_weight)
         settings = self.settings_for(*X.shape)
-        if len(X) < max(2, settings.n_components):
-            raise ValueError(
-                f"n_samples={len(X)} rows cannot carry {settings.n_components} mixture components; "
-                "give at least as many rows, or lower n_components"
-            )
-        drawn = check_random_state(self.random_state).randint(2**31 - 1, size=settings.members)
-        seeds = [int(seed) for seed in drawn]
+        seeds = self._seeds(settings, len(X))
         selecting = settings.keep_best or settings.early_stopping is not None
         held = None
         if validation is not None:
@@ -289,11 +276,11 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
             X, weight, held = _hold_out(X, weight, settings, seeds[0])
         scaler = Scaler.fit(settings.scaling, X)
         trained = train_in_phases(
-            _scaled32(scaler, X),
+            scaled32(scaler, X),
             settings,
             seeds,
             sample_weight=weight,
-            validation=None if held is None else _scaled32(scaler, held),
+            validation=None if held is None else scaled32(scaler, held),
             observers=observers,
             checkpoint=checkpoint,
             engine=self.engine,
@@ -319,6 +306,26 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         scores = -self._energy(given)
         self.offset_ = _quantile(scores, self.contamination, sample_weight)
         return self
+
+    def _check_contamination(self) -> None:
+        if (
+            not isinstance(self.contamination, Real)
+            or isinstance(self.contamination, bool)
+            or not 0 < self.contamination <= 0.5
+        ):
+            raise ValueError(
+                f"contamination={self.contamination!r} cannot be used; give a share in (0, 0.5]"
+            )
+
+    def _seeds(self, settings: Settings, n: int) -> list[int]:
+        """One for each member, of a training on n rows."""
+        if n < max(2, settings.n_components):
+            raise ValueError(
+                f"n_samples={n} rows cannot carry {settings.n_components} mixture components; "
+                "give at least as many rows, or lower n_components"
+            )
+        drawn = check_random_state(self.random_state).randint(2**31 - 1, size=settings.members)
+        return [int(seed) for seed in drawn]
 
     @classmethod
     def configure(cls, preset: str, seed: int, settings: Mapping[str, Any]) -> Self:
@@ -480,7 +487,7 @@ def _hold_out(
     return X[kept], None if weight is None else weight[kept], X[shuffled[:held]]
 
 
-def _scaled32(scaler: Scaler, X: NDArray[np.floating]) -> NDArray[np.float32]:
+def scaled32(scaler: Scaler, X: NDArray[np.floating]) -> NDArray[np.float32]:
     """Scaled rows in the type that the engines compute in."""
     out = np.empty(X.shape, np.float32)
     for part in chunks(len(X)):

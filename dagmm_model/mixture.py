@@ -251,7 +251,7 @@ class Mixture:
         # One product for all components; about the mixture's centre, which keeps the digits.
         white = (np.asarray(z, dtype=np.float64) - centre) @ factors
         white -= offsets
-        white = white.reshape(len(z), len(live), -1)
+        white = white.reshape(len(z), len(live), self.mu.shape[1])
         out = np.zeros((len(z), len(self.phi)))  # an empty component's constant is -inf
         out[:, live] = np.einsum("nkl,nkl->nk", white, white)
         out *= -0.5

@@ -14,6 +14,7 @@ from dagmm_model.scaling import covariance_of, principal_axes
 from dagmm_model.settings import SettingsError
 
 Parameters = dict[str, NDArray[np.floating]]
+Float = NDArray[np.float64]
 
 
 def latent_width(settings: Settings) -> int:
@@ -47,6 +48,7 @@ def initialise(
     n_features: int,
     seeds: Sequence[int],
     x: NDArray[np.floating] | None = None,
+    statistics: tuple[Float, Float] | None = None,
 ) -> Parameters:
     """Starting parameters, float32, with a leading axis of one member for each seed.
 
@@ -59,6 +61,7 @@ def initialise(
         n_features: columns D.
         seeds: of the members.
         x: ``(n, D)`` scaled training rows, needed for the linear path.
+        statistics: or their mean ``(D,)`` and covariance ``(D, D)``.
     """
     table = shapes(settings, n_features)
     members: list[Parameters] = []
@@ -73,23 +76,24 @@ def initialise(
                 values[name] = np.zeros(shape, np.float32)
         members.append(values)
     if settings.linear_path == "pca":
-        if x is None:
+        if statistics is None and x is not None:
+            statistics = covariance_of(x.__getitem__, *x.shape)
+        if statistics is None:
             raise ValueError("linear_path='pca' needs the training rows; give x=")
-        path = _principal_path(settings, x)
+        path = _principal_path(settings, *statistics)
         for member in members:
             member.update(path)
     return {name: np.stack([member[name] for member in members]) for name in members[0]}
 
 
-def _principal_path(settings: Settings, x: NDArray[np.floating]) -> Parameters:
+def _principal_path(settings: Settings, mean: Float, covariance: Float) -> Parameters:
     """The fixed linear path and the last layers that go with it, of one member."""
-    width, code = x.shape[1], settings.encoder_widths[-1]
+    width, code = len(mean), settings.encoder_widths[-1]
     if code > width:
         raise SettingsError(
             f"encoder_widths={settings.encoder_widths}: a code of {code} is wider than the "
             f"{width} columns, which linear_path='pca' does not allow; narrow the code"
         )
-    mean, covariance = covariance_of(x.__getitem__, *x.shape)
     variances, axes = principal_axes(covariance)
     deviations, axes = np.sqrt(np.maximum(variances[:code], 1e-9)), axes[:, :code]
     down, up = (axes / deviations).T, axes * deviations

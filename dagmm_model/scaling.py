@@ -26,6 +26,10 @@ WHITEN_FLOOR = 1e-4
 """Share of the mean variance that is added to the variance of each principal axis; to it comes
 twice the cube of columns per row: with fewer rows than columns the whitening fades out."""
 
+QUARTILES = [25.0, 50.0, 75.0]
+SOFT = ("robust", "whitened")
+"""Kinds that take quartiles and an arcsinh."""
+
 BLOCK = 4096
 """Rows of a block where the whole table is read."""
 
@@ -81,7 +85,7 @@ class Scaler:
         scaled: Float = np.empty(x.shape)  # row by row in memory, whatever the layout of x
         np.subtract(x, self.centre, out=scaled, dtype=np.float64)
         scaled /= self.scale
-        if self.kind in ("robust", "whitened"):
+        if self.kind in SOFT:
             np.arcsinh(scaled, out=scaled)
         if scaled.size and not max(scaled.max(), -scaled.min()) <= LARGEST:
             row, column = np.argwhere(~(np.abs(scaled) <= LARGEST))[0]
@@ -109,25 +113,36 @@ def _centre_and_scale(kind: str, column: Float) -> tuple[float, float]:
     # Brought near 1 first, so that no square of a huge value overflows.
     unit = max(abs(low), abs(high))
     column /= unit
-    if kind == "minmax":
-        centre, scale = low / unit, high / unit - low / unit
-    elif kind == "standard":
-        centre, scale = float(column.mean()), float(column.std())
-    else:
-        lower, centre, upper = (float(q) for q in np.percentile(column, [25.0, 50.0, 75.0]))
-        deviation = float(column.std())
-        scale = upper - lower
-        if kind == "whitened":
-            scale = SOFTNESS * (scale / NORMAL_IQR if scale > 0 else deviation)
-        elif scale <= 0:
-            scale = deviation
-    # A spread within rounding of the values is none: the column is constant.
+    quartiles = np.percentile(column, QUARTILES) if kind in SOFT else np.zeros(3)
+    centre, scale = centre_and_scale(
+        kind, low / unit, high / unit, float(column.mean()), float(column.std()), quartiles
+    )
     return unit * centre, unit * scale if scale > 1e-12 else 1.0
+
+
+def centre_and_scale(
+    kind: str, low: float, high: float, mean: float, deviation: float, quartiles: Float
+) -> tuple[float, float]:
+    """The rule of `Scaler.fit` for a column with these extremes, moments and quartiles ``(3,)``."""
+    if kind == "minmax":
+        return low, high - low
+    if kind == "standard":
+        return mean, deviation
+    lower, centre, upper = (float(q) for q in quartiles)
+    scale = upper - lower
+    if kind == "whitened":
+        return centre, SOFTNESS * (scale / NORMAL_IQR if scale > 0 else deviation)
+    return centre, scale if scale > 0 else deviation
 
 
 def _whitened(plain: Scaler, x: Rows) -> Scaler:
     n, width = x.shape
-    mean, covariance = covariance_of(lambda part: plain.transform(x[part]), n, width)
+    return rotated(plain, n, *covariance_of(lambda part: plain.transform(x[part]), n, width))
+
+
+def rotated(plain: Scaler, n: int, mean: Float, covariance: Float) -> Scaler:
+    """A whitened scaler, of n rows of that mean and covariance before the rotation."""
+    width = len(mean)
     variances, axes = principal_axes(covariance)
     floor = variances.mean() * (WHITEN_FLOOR + 2.0 * (width / n) ** 3)
     deviations = np.sqrt(variances + floor) if floor > 0 else np.ones(width)

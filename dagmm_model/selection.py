@@ -54,21 +54,28 @@ def select(
     Returns:
         A mixture of K components, those not needed being empty (phi 0).
     """
-    with blas_threads().limit(limits=1):  # small products: threads cost more than they bring
-        return _padded(_select(z, gamma, steps, jitter, sample_weight), gamma.shape[1])
-
-
-def _select(
-    z: Float, gamma: Float, steps: int, jitter: float, sample_weight: Float | None
-) -> Mixture:
     n = len(z)
     picked = np.unique(np.linspace(0, n - 1, min(n, ROWS)).round().astype(np.int64))
-    rows = z[picked]
     weight = None if sample_weight is None else sample_weight[picked]
-    by_share = np.argsort(-np.average(gamma[picked], axis=0, weights=weight), kind="stable")
+    with blas_threads().limit(limits=1):  # small products: threads cost more than they bring
+        best = choose(z[picked], gamma[picked], steps, jitter, weight)
+        if len(picked) < n:
+            best = _maximise(z, None, jitter, sample_weight, best)
+    return padded(best, gamma.shape[1])
+
+
+def choose(
+    rows: Float, gamma: Float, steps: int, jitter: float, weight: Float | None = None
+) -> Mixture:
+    """The mixture with the lowest criterion on these rows, see `select`; of at most K components.
+
+    Raises:
+        ValueError: the rows are not finite.
+    """
+    by_share = np.argsort(-np.average(gamma, axis=0, weights=weight), kind="stable")
     best, lowest = None, np.inf
     for k in _counts(gamma.shape[1]):
-        start = _strongest(gamma[np.ix_(picked, by_share[:k])])
+        start = _strongest(gamma[:, by_share[:k]])
         mixture = _maximise(rows, start, jitter, weight)
         for _ in range(steps if k > 1 else 0):
             mixture = _maximise(rows, mixture.posterior(rows), jitter, weight)
@@ -77,9 +84,7 @@ def _select(
             best, lowest = mixture, value
     if best is None:
         raise ValueError("the latent rows are not finite; check the input's scaling")
-    if len(picked) == n:
-        return best
-    return _maximise(z, None, jitter, sample_weight, best)
+    return best
 
 
 def criterion(mixture: Mixture, z: Float, sample_weight: Float | None = None) -> float:
@@ -117,7 +122,7 @@ def _counts(components: int) -> list[int]:
     return counts[::-1]
 
 
-def _padded(mixture: Mixture, components: int) -> Mixture:
+def padded(mixture: Mixture, components: int) -> Mixture:
     """The mixture with empty components added."""
     spare = components - len(mixture.phi)
     centre = np.broadcast_to(mixture.phi @ mixture.mu, (spare, mixture.mu.shape[1]))

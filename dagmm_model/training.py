@@ -197,7 +197,7 @@ def train(
 
 
 def run_identity(
-    engine: Engine, settings: Settings, seeds: Sequence[int], rows: str, start: Parameters
+    engine: Engine, settings: Settings, seeds: Sequence[int], rows: object, start: Parameters
 ) -> dict[str, object]:
     """What a checkpoint must agree in: all that decides the result but the number of ranks."""
     return {

@@ -80,7 +80,10 @@ def train(
     debug: Debug = False,
     quiet: Quiet = False,
 ) -> None:
-    """Ingest, validate, split, fit, calibrate, evaluate, register and promote."""
+    """Ingest, validate, split, fit, calibrate, evaluate, register and promote.
+
+    Under torchrun (`torchrun --nproc-per-node 2 -m flows.cli train ...`) the ranks fit together.
+    """
     from flows.config import build_config
 
     started = time.perf_counter()
@@ -90,12 +93,20 @@ def train(
 
     # A missing file or a broken contract is said before anything is started.
     find_source(dataset, data, settings.data_dir, download=download)
-    from flows.startup import Startup
+    from flows.ranks import follow, joined
 
-    with Startup(settings) as startup:
-        from flows.training import train as flow
+    with joined(parameters, settings) as ranks:
+        if not ranks.first:
+            from flows.stages.fit import assist
 
-        result = flow(parameters)
+            follow(ranks, assist)
+            return
+        from flows.startup import Startup
+
+        with Startup(settings) as startup:
+            from flows.training import train as flow
+
+            result = flow(parameters)
     seconds = startup.seconds | {name: stage.seconds for name, stage in result.stages().items()}
     seconds["everything"] = time.perf_counter() - started
     if as_json:

@@ -71,6 +71,19 @@ class SplitConfig(_Frozen):
     )
 
 
+class FitConfig(_Frozen):
+    """How the training rows reach the detector."""
+
+    streaming: bool = Field(
+        False,
+        description="Read the training rows from Parquet window by window instead of into memory; "
+        "for DAGMM detectors",
+    )
+    buffer_rows: int = Field(
+        131_072, ge=1024, description="Rows of a window, which are shuffled together"
+    )
+
+
 class CalibrationConfig(_Frozen):
     """How the threshold is set."""
 
@@ -89,15 +102,32 @@ class TrainConfig(_Frozen):
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of the split and of the training")
     detector: DetectorConfig = DetectorConfig()
     split: SplitConfig = SplitConfig()
+    fit: FitConfig = FitConfig()
     calibration: CalibrationConfig = CalibrationConfig()
     promotion: PromotionPolicy = PromotionPolicy()
     model_name: str | None = Field(None, description="Registered name; dagmm-DATASET unless given")
+
+    @model_validator(mode="after")
+    def _streams(self) -> TrainConfig:
+        if self.fit.streaming and not is_dagmm(self.detector.name):
+            raise ValueError(
+                f"detector {self.detector.name!r} needs all rows in memory: leave fit.streaming "
+                "out, or train 'dagmm'"
+            )
+        return self
 
     @property
     def digest(self) -> str:
         """sha256 of the canonical JSON of every parameter."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def is_dagmm(name: str) -> bool:
+    """Whether a detector is a DAGMM, which ranks can share and rows can be streamed to."""
+    from dagmm_model.estimator import DAGMM
+
+    return issubclass(entry(name).load(), DAGMM)
 
 
 def _number(value: Any) -> Any:

@@ -96,12 +96,18 @@ class FitRecord(StageRecord):
     last_epoch: dict[str, float]
     health: dict[str, float]
     settings: dict[str, Any]
+    ranks: int = 1
+
+    @property
+    def where(self) -> str:
+        """The device, and how many ranks there were."""
+        return self.device if self.ranks == 1 else f"{self.device} by {self.ranks} ranks"
 
     def summary(self) -> str:
         if not self.last_epoch:
-            return f"fitted on {self.device}"
+            return f"fitted on {self.where}"
         term, value = next(iter(self.last_epoch.items()))
-        return f"{self.epochs} epochs on {self.device}, {term} {value:.4g}"
+        return f"{self.epochs} epochs on {self.where}, {term} {value:.4g}"
 
 
 class CalibrateRecord(StageRecord):

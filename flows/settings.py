@@ -19,6 +19,8 @@ class Settings(BaseSettings):
         data_dir: Folder with the data files of the contracts (`DAGMM_DATA_DIR`).
         checkpoint_seconds: Time between two checkpoints of a training
             (`DAGMM_CHECKPOINT_SECONDS`); 0 for as often as possible.
+        rank_timeout_seconds: How long a rank of a training waits for the others before it takes
+            them for dead (`DAGMM_RANK_TIMEOUT_SECONDS`).
         mlflow_port: Port of the MLflow pages of `dagmm ui` (`DAGMM_MLFLOW_PORT`).
         prefect_port: Port of its Prefect pages (`DAGMM_PREFECT_PORT`).
         tracking_uri: MLflow tracking and registry (`MLFLOW_TRACKING_URI`), SQLite under `home`
@@ -32,6 +34,9 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=default_data_dir, validation_alias=DATA_DIR_VARIABLE)
     checkpoint_seconds: float = Field(
         default=10.0, ge=0, validation_alias="DAGMM_CHECKPOINT_SECONDS"
+    )
+    rank_timeout_seconds: float = Field(
+        default=600.0, gt=0, validation_alias="DAGMM_RANK_TIMEOUT_SECONDS"
     )
     mlflow_port: int = Field(default=5000, validation_alias="DAGMM_MLFLOW_PORT")
     prefect_port: int = Field(default=4200, validation_alias="DAGMM_PREFECT_PORT")

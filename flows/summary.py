@@ -120,7 +120,7 @@ def _lines(result: TrainResult) -> Iterable[str]:
     )
     last = ", ".join(f"{k} {v:.4g}" for k, v in fitted.last_epoch.items() if "/" not in k)
     yield (
-        f"Training   {f'{fitted.epochs} epochs' if fitted.epochs else 'fitted'} on {fitted.device} "
+        f"Training   {f'{fitted.epochs} epochs' if fitted.epochs else 'fitted'} on {fitted.where} "
         f"in {fitted.seconds:.1f} s" + (f"; last epoch: {last}" if last else "")
     )
     yield f"Threshold  {threshold.value:.6g}, {threshold.method}"

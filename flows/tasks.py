@@ -14,7 +14,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.cache_policies import NO_CACHE
 
 from data_checks.contract import Contract
-from flows import summary, tracking
+from flows import ranks, summary, tracking
 from flows.config import TrainConfig
 from flows.epochs import EpochLogger
 from flows.errors import Verdict, is_transient
@@ -39,6 +39,11 @@ def _worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
     return isinstance(error, BaseException) and is_transient(error)
 
 
+def _worth_resuming(_task: Any, _run: Any, state: Any) -> bool:
+    """Of several ranks none can try again by itself: the others are in the middle of a sum."""
+    return ranks.ours().alone and _worth_retrying(_task, _run, state)
+
+
 def _stage(run: RunFolder, name: str, kind: type[R], work: Callable[[], R]) -> R:
     """Do a stage once, and say in the log of the run's page what came out."""
     record = run_stage(run, name, kind, work)
@@ -57,7 +62,7 @@ PURE_STAGE: dict[str, Any] = {"retries": 0, "cache_policy": NO_CACHE}
 """Gives an answer: the same on every try."""
 RESUMING_STAGE: dict[str, Any] = {
     "retries": 1,
-    "retry_condition_fn": _worth_retrying,
+    "retry_condition_fn": _worth_resuming,
     "cache_policy": NO_CACHE,
 }
 """Goes on from its checkpoint when tried again."""
@@ -142,8 +147,17 @@ def fit(
 ) -> FitRecord:
     """Train the detector on normal rows."""
     from dagmm_model.persistence import load_detector
+    from flows.stages.fit import FitWork
     from flows.stages.fit import fit as work
 
+    todo = FitWork(
+        run=run.path,
+        contract=contract,
+        config=config,
+        validated=validated,
+        parts=parts,
+        checkpoint_seconds=settings.checkpoint_seconds,
+    )
     client = tracking.connect(settings)
 
     def tracked() -> FitRecord:
@@ -157,15 +171,15 @@ def fit(
             )
             monitor.start()
             stack.callback(monitor.finish)
-            record = work(
-                run, contract, config, validated, parts, settings.checkpoint_seconds, (logger,)
-            )
+            record = work(todo, (logger,), ranks.ours())
         logger.complete(load_detector(Path(record.detector)).history_)
         return record
 
     record = _stage(run, "fit", FitRecord, tracked)
     tracking.log_params(client, run_id, {"resolved": record.settings})
-    tracking.set_tags(client, run_id, {"dagmm.device": record.device})
+    tracking.set_tags(
+        client, run_id, {"dagmm.device": record.device, "dagmm.ranks": str(record.ranks)}
+    )
     return record
 
 

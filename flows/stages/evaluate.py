@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from dagmm_model.evaluation import deployment_metrics, paper_metrics, slice_metrics
 from data_checks.contract import ROW_ID, Contract
+from flows import training_rows
 from flows.config import TrainConfig
 from flows.features import as_frame, labels_of, read_rows
 from flows.records import (
@@ -57,7 +58,7 @@ def evaluate(
         slices = slice_metrics(values, labels, scores.energy, bundle.threshold.value)
     sanity: tuple[SanityRow, ...] = ()
     if measurable:
-        train = read_rows(validated.path, contract, positions(parts, "train"))
+        train = training_rows.known_rows(run.path, validated, contract, parts)
         sanity = _sanity_rows(
             config,
             bundle.detector.n_iter_,

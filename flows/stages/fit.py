@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
+from dagmm_model.distributed import ALONE, Ranks
 from dagmm_model.preprocessing import Encoder
 from data_checks.contract import Contract
-from flows import progress
+from flows import progress, training_rows
 from flows.config import TrainConfig
 from flows.features import as_frame, encoder_for, read_rows
+from flows.ranks import FIT
 from flows.records import FitRecord, SplitRecord, ValidateRecord
 from flows.stages.split import positions
 from flows.stopping import held_back
@@ -24,61 +28,95 @@ if TYPE_CHECKING:
     from dagmm_model.detector import Detector
 
 
-def fit(
-    run: RunFolder,
-    contract: Contract,
-    config: TrainConfig,
-    validated: ValidateRecord,
-    parts: SplitRecord,
-    checkpoint_seconds: float,
-    observers: Iterable[Any] = (),
-) -> FitRecord:
-    """Fit the detector on normal rows only; resumes from its last checkpoint.
+class FitWork(BaseModel):
+    """What there is to fit, as the first rank tells it to the others.
 
-    Args:
+    Attributes:
         run: Folder that receives the checkpoints, the encoder and the detector.
         contract: Decides the encoding.
         config: Detector and seed.
         validated: The valid rows.
         parts: The split.
         checkpoint_seconds: Time between two checkpoints.
-        observers: Called with one record for each epoch.
     """
-    from dagmm_model.checkpoint import Checkpointing
+
+    model_config = ConfigDict(frozen=True)
+
+    run: Path
+    contract: Contract
+    config: TrainConfig
+    validated: ValidateRecord
+    parts: SplitRecord
+    checkpoint_seconds: float
+
+
+def fit(work: FitWork, observers: Iterable[Any] = (), ranks: Ranks = ALONE) -> FitRecord:
+    """Fit the detector on normal rows only; resumes from its last checkpoint.
+
+    Args:
+        work: What to fit.
+        observers: Called with one record for each epoch.
+        ranks: That fit together; this one is the first.
+    """
     from dagmm_model.persistence import save_detector
     from dagmm_model.training import choose_device
 
-    table = read_rows(validated.path, contract, positions(parts, "train"))
-    encoder = encoder_for(contract, table)
-    matrix = encoder.encode(as_frame(table))
-    del table
-    detector = make_detector(config)
-    with progress.bar("epochs") as show, held_back() as stop:
+    if work.config.fit.streaming:
+        training_rows.write(work.run, work.validated, work.contract, work.parts)
+    ranks.tell(FIT, work.model_dump_json())
+    with progress.bar("epochs") as show:
 
         def on_epoch(epoch: Any) -> None:
             show(epoch.epoch, epoch.epochs, f"loss {next(iter(epoch.terms.values())):.4g}")
 
-        detector.fit(
-            matrix,
-            observers=(on_epoch, *observers),
-            checkpoint=Checkpointing(
-                run.path / "checkpoints", checkpoint_seconds, parts.train_sha256, stop
-            ),
-        )
-    folder = run.path / "detector"
+        encoder, detector = _fitted(work, (on_epoch, *observers), ranks)
+    folder = work.run / "detector"
     shutil.rmtree(folder, ignore_errors=True)  # left by a run that died while saving
     save_detector(detector, folder)
-    write_atomic(run.path / "encoder.json", json.dumps(encoder.to_dict()))
+    write_atomic(work.run / "encoder.json", json.dumps(encoder.to_dict()))
     health = detector.health_
     return FitRecord(
         detector=str(folder),
         sha256=sha256_of(folder),
         device=choose_device(detector.device),
+        ranks=ranks.size,
         epochs=int(detector.n_iter_),
         last_epoch=dict(detector.history_[-1].terms) if detector.history_ else {},
         health={} if health is None else {k: float(np.max(v)) for k, v in asdict(health).items()},
         settings=json.loads(json.dumps(asdict(detector.settings_))),
     )
+
+
+def assist(text: str, ranks: Ranks) -> None:
+    """Do another rank's part of the `FitWork` that the first one told."""
+    _fitted(FitWork.model_validate_json(text), (), ranks)
+
+
+def _fitted(work: FitWork, observers: Sequence[Any], ranks: Ranks) -> tuple[Encoder, Detector]:
+    """The encoder and, on the first rank, the fitted detector."""
+    from dagmm_model.checkpoint import Checkpointing
+
+    detector = make_detector(work.config)
+    with held_back() as stop:
+        place = Checkpointing(
+            work.run / "checkpoints", work.checkpoint_seconds, work.parts.train_sha256, stop
+        )
+        common: dict[str, Any] = {"observers": observers, "checkpoint": place}
+        if not ranks.alone:  # which only a DAGMM takes; `flows.ranks.joined` refuses all others
+            common["ranks"] = ranks
+        if work.config.fit.streaming:
+            from dagmm_model.streamed_fit import fit_streamed
+
+            encoder, groups = training_rows.read(work.run, work.contract)
+            fit_streamed(detector, groups, buffer_rows=work.config.fit.buffer_rows, **common)
+        else:
+            rows = positions(work.parts, "train")
+            table = read_rows(work.validated.path, work.contract, rows)
+            encoder = encoder_for(work.contract, table)
+            matrix = encoder.encode(as_frame(table))
+            del table
+            detector.fit(matrix, **common)
+    return encoder, detector
 
 
 def make_detector(config: TrainConfig, **overrides: Any) -> Detector:

@@ -16,7 +16,7 @@ from dagmm_model.detectors import entry
 from data_checks.contract import Contract
 from data_checks.drift import drift_reference
 from flows import evidence as bound
-from flows import packaging, registry, tracking
+from flows import packaging, registry, tracking, training_rows
 from flows.config import TrainConfig
 from flows.features import as_frame, labels_of, model_input, read_rows
 from flows.records import Evidence, RegisterRecord
@@ -121,7 +121,7 @@ def _evaluation_files(
     recorded, _ = recorded_energies(folder)
     frame = model_input(test, contract)
     bound.write_canary(frame, recorded, folder / bound.CANARY)
-    train = read_rows(evidence.validation.path, contract, positions(evidence.split, "train"))
+    train = training_rows.known_rows(run.path, evidence.validation, contract, evidence.split)
     profile = drift_reference(train, contract).model_dump_json()
     (folder / bound.REFERENCE).write_text(profile, encoding="utf-8")
     labels = labels_of(test)

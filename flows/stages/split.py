@@ -8,12 +8,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dagmm_model.protocols import Split, deployment_split, duplicate_groups, paper_split
-from data_checks.contract import Contract
+from dagmm_model.protocols import (
+    Fractions,
+    Split,
+    deployment_split,
+    duplicate_groups,
+    paper_split,
+)
+from data_checks.contract import ANOMALY_COLUMN, Contract
 from flows.config import TrainConfig
 from flows.features import as_frame, encoder_for, labels_of, read_rows
 from flows.records import SplitRecord, ValidateRecord
 from flows.workspace import RunFolder
+
+HELD_OUT_ROWS = 100_000
+"""Most validation and most test rows of a streamed training."""
+
+BATCH_ROWS = 65_536
 
 PARTS = ("train", "validation", "test", "set_aside")
 
@@ -22,10 +33,11 @@ def split(
     run: RunFolder, contract: Contract, config: TrainConfig, validated: ValidateRecord
 ) -> SplitRecord:
     """Divide the valid rows; only the positions of the rows are written, never copies."""
-    table = read_rows(validated.path, contract)
+    names = [n for n in pq.read_schema(validated.path).names if n == ANOMALY_COLUMN]
+    table = pq.read_table(validated.path, columns=names)
     labels = labels_of(table)
-    anomalous = np.zeros(table.num_rows, dtype=bool) if labels is None else labels
-    groups = _groups(contract, config, table)
+    anomalous = np.zeros(validated.rows_valid, dtype=bool) if labels is None else labels
+    groups = _groups(contract, config, validated)
     if config.split.protocol == "paper":
         parts = paper_split(anomalous, config.seed, groups=groups)
     else:
@@ -34,6 +46,8 @@ def split(
             contract.split.validation,
             contract.split.test,
         )
+        if config.fit.streaming:
+            fractions = _held_out(fractions, validated.rows_valid)
         parts = deployment_split(anomalous, config.seed, groups=groups, fractions=fractions)
     path = run.path / "parts.parquet"
     pq.write_table(_as_table(parts), path)
@@ -58,11 +72,32 @@ def split(
     )
 
 
-def _groups(contract: Contract, config: TrainConfig, table: pa.Table) -> np.ndarray | None:
+def _held_out(fractions: Fractions, rows: int) -> Fractions:
+    """The same for few rows; of many, no more are held out than fit into memory and are needed."""
+    _, validation, test = (min(share, HELD_OUT_ROWS / rows) for share in fractions)
+    return 1.0 - validation - test, validation, test
+
+
+def _groups(
+    contract: Contract, config: TrainConfig, validated: ValidateRecord
+) -> np.ndarray | None:
+    """A number for each row, the same for equal rows; None where they need not stay together."""
     chosen = config.split.group_duplicates
-    if contract.split.group_duplicates if chosen is None else chosen:
+    if not (contract.split.group_duplicates if chosen is None else chosen):
+        return None
+    if not config.fit.streaming:
+        table = read_rows(validated.path, contract)
         return duplicate_groups(encoder_for(contract, table).encode(as_frame(table)))
-    return None
+    from pandas.util import hash_pandas_object
+
+    names = [column.name for column in contract.feature_columns]
+    with pq.ParquetFile(validated.path) as file:
+        return np.concatenate(
+            [
+                hash_pandas_object(batch.to_pandas(), index=False).to_numpy()
+                for batch in file.iter_batches(BATCH_ROWS, columns=names)
+            ]
+        )
 
 
 def _as_table(parts: Split) -> pa.Table:

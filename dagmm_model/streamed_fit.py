@@ -1,0 +1,280 @@
+"""A DAGMM fitted on rows that do not fit into memory: what is a sum is exact, over one pass each.
+
+Exact, by mergeable moments: means, deviations, extremes, the principal axes of the whitening and of
+the linear path, the standardisation of the latent, the final mixture's last step, the energies'
+mean and deviation. From `RowGroups.sample`: the quartiles of the columns, the choice of the
+mixture's components, and ``offset_``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dagmm_model.checkpoint import Checkpointing, CheckpointStore
+from dagmm_model.detector import Observer
+from dagmm_model.distributed import ALONE, Ranks
+from dagmm_model.em import mixture_by_em
+from dagmm_model.estimation import membership, membership_logits
+from dagmm_model.estimator import DAGMM, scaled32
+from dagmm_model.inference import Scorer
+from dagmm_model.mixture import LATENT_VARIANCE_FLOOR, Mixture, Moments
+from dagmm_model.network import Parameters, initialise, latent_width
+from dagmm_model.presets import Settings
+from dagmm_model.scaling import QUARTILES, Scaler, centre_and_scale, rotated
+from dagmm_model.selection import PRIOR_ROWS, ROWS, choose, padded
+from dagmm_model.settings import SettingsError
+from dagmm_model.streaming import BUFFER_ROWS, RowGroups, WindowFeed, moments_of
+from dagmm_model.training import make_engine, run_identity, run_training, selects
+
+Float = NDArray[np.float64]
+Rows = NDArray[np.floating]
+Statistics = tuple[Float, Float]
+"""Mean ``(D,)`` and covariance ``(D, D)``."""
+
+SCALER = ("centre", "scale", "mean", "rotation", "back")
+
+
+def fit_streamed(
+    detector: DAGMM,
+    groups: RowGroups,
+    *,
+    buffer_rows: int = BUFFER_ROWS,
+    observers: Sequence[Observer] = (),
+    checkpoint: Checkpointing | None = None,
+    ranks: Ranks = ALONE,
+) -> DAGMM:
+    """Fit the detector; memory depends on the window, not on the rows.
+
+    Args:
+        detector: unfitted; on every rank but the first it stays so.
+        groups: of numeric rows ``(n, D)``, the same on every rank.
+        buffer_rows: rows that are shuffled together, over all ranks.
+        observers: called with the `EpochRecord` of each epoch.
+        checkpoint: where to write checkpoints and resume from; its ``data_digest`` has to name
+            the rows.
+        ranks: that train together.
+
+    Raises:
+        SettingsError: a setting that needs all rows in memory.
+        ValueError: rows that cannot be used.
+        TrainingDiverged: a loss became infinite or NaN.
+        CheckpointMismatch: the checkpoint is of another run.
+        RanksLost: another rank has died.
+    """
+    detector._check_contamination()
+    n, width = groups.rows, groups.sample.shape[1]
+    settings = detector.settings_for(n, width)
+    _check(settings)
+    seeds = detector._seeds(settings, n)
+    groups = groups.map(_finite)
+    rows = {"groups": list(groups.sizes), "buffer_rows": buffer_rows}
+    scaler, statistics = _prepared(settings, groups, checkpoint, rows, ranks)
+    start = initialise(settings, width, seeds, statistics=statistics)
+    nothing = np.empty((0, width), np.float32)
+    engine = make_engine(detector.engine, detector.device, nothing, None, start, settings, ranks)
+    store = None
+    if checkpoint is not None:
+        identity = run_identity(engine, settings, seeds, rows, start)
+        store = CheckpointStore(checkpoint, identity, ranks)
+    scaled = groups.map(lambda rows: scaled32(scaler, rows))
+    feed = WindowFeed(scaled, settings.batch_size, buffer_rows, seeds, ranks)
+    trained = run_training(engine, feed, settings, seeds, store, observers)
+    scorer = fit_scorer(
+        trained.parameters, settings, trained.jitter, groups.map(scaler.transform), seeds, ranks
+    )
+    if not ranks.first:
+        return detector
+    detector.n_features_in_ = width
+    detector.settings_, detector._scaler, detector._scorer = settings, scaler, scorer
+    detector.history_, detector.kept_ = trained.history, trained.kept
+    detector.n_iter_ = len(trained.history)
+    scores = -detector._energy(groups.sample)
+    detector.offset_ = float(np.percentile(scores, 100.0 * detector.contamination))
+    return detector
+
+
+def _check(settings: Settings) -> None:
+    wanted = {
+        "keep_best or early_stopping": selects(settings),
+        "layer_epochs": settings.layer_epochs > 0,
+        "autoencoder_epochs": settings.autoencoder_epochs > 0,
+    }
+    for name, given in wanted.items():
+        if given:
+            raise SettingsError(
+                f"{name} needs all rows in memory; leave it out, or train without streaming"
+            )
+
+
+def _prepared(
+    settings: Settings,
+    groups: RowGroups,
+    checkpoint: Checkpointing | None,
+    rows: Mapping[str, Any],
+    ranks: Ranks,
+) -> tuple[Scaler, Statistics]:
+    """`fit_scaler`, or what it found before the training was interrupted.
+
+    Another number of ranks would merge its sums in another order, and last bits can turn axes of
+    equal variance: a training goes on in the axes that it began in.
+    """
+    if checkpoint is None:
+        return fit_scaler(settings, groups, ranks)
+    place = replace(checkpoint, folder=checkpoint.folder / "preparation")
+    store = CheckpointStore(place, {"scaling": settings.scaling, **rows}, ranks)
+    found = store.read()
+    if found is None:
+        scaler, (mean, covariance) = fit_scaler(settings, groups, ranks)
+        fitted = {name: getattr(scaler, name) for name in SCALER}
+        arrays = {name: value for name, value in fitted.items() if value is not None}
+        store.write({**arrays, "rows.mean": mean, "rows.covariance": covariance}, {})
+        return scaler, (mean, covariance)
+    arrays = {name: value.astype(np.float64) for name, value in found[0].items()}
+    statistics = arrays.pop("rows.mean"), arrays.pop("rows.covariance")
+    return Scaler(settings.scaling, **arrays), statistics
+
+
+def _finite(rows: Rows) -> Rows:
+    if not np.isfinite(rows).all():
+        row, column = np.argwhere(~np.isfinite(rows))[0]
+        raise ValueError(
+            f"row {row} of its group, column {column} is not finite; remove or impute it"
+        )
+    return rows
+
+
+def whole(rows: Rows) -> Moments:
+    """Moments of all rows as one component: their mean, and covariance times their number."""
+    return Moments.of(np.asarray(rows, dtype=np.float64), np.ones((len(rows), 1)))
+
+
+def fit_scaler(settings: Settings, groups: RowGroups, ranks: Ranks) -> tuple[Scaler, Statistics]:
+    """The scaler, and mean and covariance of the scaled rows."""
+    kind, width = settings.scaling, groups.sample.shape[1]
+    scaler = Scaler(kind, np.zeros(width), np.ones(width))
+    if kind != "none":
+        scaler = _by_columns(kind, groups, ranks)
+    (moments,) = moments_of(groups.map(scaler.transform), ranks, lambda rows: [whole(rows)])
+    mean, covariance = moments.mean[0], moments.scatter[0] / groups.rows
+    if kind != "whitened":
+        return scaler, (mean, covariance)
+    scaler = rotated(scaler, groups.rows, mean, covariance)
+    assert scaler.rotation is not None
+    return scaler, (np.zeros(width), scaler.rotation.T @ covariance @ scaler.rotation)
+
+
+def _by_columns(kind: str, groups: RowGroups, ranks: Ranks) -> Scaler:
+    lows, highs = [groups.sample.min(axis=0)], [groups.sample.max(axis=0)]
+
+    def noted(rows: Rows) -> list[Moments]:
+        if len(rows):
+            lows[0] = np.minimum(lows[0], rows.min(axis=0))
+            highs[0] = np.maximum(highs[0], rows.max(axis=0))
+        return [whole(rows)]
+
+    (moments,) = moments_of(groups, ranks, noted)
+    low = np.min(ranks.gather(np.asarray(lows, np.float64)), axis=(0, 1))
+    high = np.max(ranks.gather(np.asarray(highs, np.float64)), axis=(0, 1))
+    deviation = np.sqrt(np.diagonal(moments.scatter[0]) / groups.rows)
+    quartiles = np.percentile(groups.sample.astype(np.float64), QUARTILES, axis=0)
+    centres, scales = low.copy(), np.ones(len(low))
+    for d in np.flatnonzero(low < high):
+        centres[d], scales[d] = centre_and_scale(
+            kind, low[d], high[d], moments.mean[0, d], deviation[d], quartiles[:, d]
+        )
+    # A spread within rounding of the values is none: the column is constant.
+    unit = np.maximum(np.maximum(np.abs(low), np.abs(high)), np.finfo(float).tiny)
+    return Scaler(kind, centres, np.where(scales / unit > 1e-12, scales, 1.0))
+
+
+def fit_scorer(
+    parameters: Parameters,
+    settings: Settings,
+    jitter: float,
+    groups: RowGroups,
+    seeds: Sequence[int],
+    ranks: Ranks,
+) -> Scorer:
+    """As `dagmm_model.inference.fit_scorer`, in a pass over the groups for each statistic.
+
+    Args:
+        parameters: of the trained members.
+        settings: of the detector.
+        jitter: relative jitter, the one used in training.
+        groups: of scaled float64 rows.
+        seeds: one for each member, where the mixture begins anew.
+        ranks: that share the groups.
+    """
+    members, width = len(seeds), latent_width(settings)
+    none, one = np.zeros((members, width)), np.ones((members, width))
+    scorer = Scorer(settings, parameters, none, one, (), none[:, 0], one[:, 0])
+
+    def moments(of_members: Callable[[Rows], Float]) -> list[Moments]:
+        return moments_of(groups, ranks, lambda rows: [whole(z) for z in of_members(rows)])
+
+    if settings.latent_scaling == "standardised":
+        found = moments(scorer.latent)
+        variance = np.stack([np.diagonal(m.scatter[0]) for m in found]) / groups.rows
+        scale = np.sqrt(variance + LATENT_VARIANCE_FLOOR)
+        scorer = replace(
+            scorer, latent_mean=np.stack([m.mean[0] for m in found]), latent_scale=scale
+        )
+    if settings.criterion == "energy":
+        mixtures = _mixtures(scorer, settings, jitter, groups, seeds, ranks)
+        scorer = replace(scorer, mixtures=mixtures)
+    found = moments(lambda rows: scorer.member_energies(rows)[..., None])
+    spread = np.sqrt([m.scatter[0, 0, 0] / groups.rows for m in found])
+    return replace(
+        scorer,
+        energy_mean=np.array([m.mean[0, 0] for m in found]),
+        energy_scale=np.where(spread > 0, spread, 1.0),
+    )
+
+
+def _mixtures(
+    scorer: Scorer,
+    settings: Settings,
+    jitter: float,
+    groups: RowGroups,
+    seeds: Sequence[int],
+    ranks: Ranks,
+) -> tuple[Mixture, ...]:
+    """The final mixture of each member: chosen on the sample, its last step over all rows."""
+    double = {name: value.astype(np.float64) for name, value in scorer.parameters.items()}
+
+    def memberships(z: Float) -> Float:
+        gamma: Float = membership(np, membership_logits(np, double, z))
+        return gamma
+
+    if settings.final_mixture == "em":
+        z = scorer.latent(groups.sample)
+        return tuple(
+            mixture_by_em(rows, settings.n_components, jitter, seed)
+            for rows, seed in zip(z, seeds, strict=True)
+        )
+    if settings.refinement == 0:
+
+        def by_network(rows: Rows) -> list[Moments]:
+            z = scorer.latent(rows)
+            return [Moments.of(*pair) for pair in zip(z, memberships(z), strict=True)]
+
+        return tuple(m.mixture(jitter) for m in moments_of(groups, ranks, by_network))
+    z = scorer.latent(groups.sample[:ROWS])
+    chosen = [
+        choose(rows, gamma, settings.refinement, jitter)
+        for rows, gamma in zip(z, memberships(z), strict=True)
+    ]
+
+    def by_posterior(rows: Rows) -> list[Moments]:
+        z = scorer.latent(rows)
+        return [Moments.of(of, m.posterior(of)) for of, m in zip(z, chosen, strict=True)]
+
+    if groups.rows > ROWS:
+        found = moments_of(groups, ranks, by_posterior)
+        chosen = [m.mixture(jitter, PRIOR_ROWS) for m in found]
+    return tuple(padded(mixture, settings.n_components) for mixture in chosen)

@@ -1,0 +1,205 @@
+"""`dagmm train` by two ranks: one run, one version, one rank's model; and what a death leaves."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from flows.servers import free_port
+from tests.flows import forked
+
+EPOCHS = 200
+TRAIN = (
+    "train", "wdbc", "--json",
+    "--set", f"detector.settings.epochs={EPOCHS}",
+    "--set", "promotion.serving_check=false",
+)  # fmt: skip
+SAME = 1e-3
+"""Energies are of order 1; 400 steps in float32, whose sums have another order."""
+
+
+@pytest.fixture(scope="module")
+def alone(prefect_server, empty_store, tmp_path_factory):
+    """Test energies of the same training by one process."""
+    folder = tmp_path_factory.mktemp("alone")
+    (folder / "mlruns").mkdir()
+    shutil.copy(empty_store, folder / "mlruns" / "mlflow.db")
+    environment = {**os.environ, "DAGMM_HOME": str(folder / "mlruns")}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    output = folder / "output.json"
+    return energies(forked.finish(forked.start(TRAIN, environment, output), output))
+
+
+def energies(result: dict) -> np.ndarray:
+    return pq.read_table(result["evidence"]["evaluate"]["energies"]).column("energy").to_numpy()
+
+
+@pytest.fixture
+def ranks(home, prefect_server, tmp_path):
+    """Starts the command as ranks of one group, as Kubernetes would: by the environment alone."""
+
+    def start(size: int, *more: str, **environment: str) -> list:
+        variables = {
+            **os.environ,
+            "DAGMM_CHECKPOINT_SECONDS": "0",
+            "WORLD_SIZE": str(size),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(free_port()),
+            "OMP_NUM_THREADS": "1",
+            **environment,
+        }
+        return [
+            forked.start(
+                (*TRAIN, *more),
+                variables | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+                tmp_path / f"{rank}.json",
+            )
+            for rank in range(size)
+        ]
+
+    return start
+
+
+def checkpoint_of(home: Path) -> Path:
+    """Waits for the first checkpoint."""
+    deadline = time.monotonic() + 240
+    while True:
+        for found in home.glob("workspace/runs/*/checkpoints/*.safetensors"):
+            return found
+        assert time.monotonic() < deadline, "no checkpoint"
+        time.sleep(0.02)
+
+
+def versions(registry) -> list:
+    return registry.search_model_versions("name='dagmm-wdbc'")
+
+
+def tracked_runs(registry) -> list:
+    experiment = registry.get_experiment_by_name("dagmm-wdbc").experiment_id
+    return registry.search_runs([experiment])
+
+
+@pytest.mark.slow
+def test_two_ranks_register_one_version_of_the_model_of_one(ranks, alone, home, registry, tmp_path):
+    first, second = ranks(2)
+    result = forked.finish(first, tmp_path / "0.json")
+    second.join(60)
+    assert second.exitcode == 0
+    assert (tmp_path / "1.json").read_text() == "", "the second rank has something to say"
+    assert result["evidence"]["fit"]["ranks"] == 2
+    np.testing.assert_allclose(energies(result), alone, rtol=0, atol=SAME)
+    assert len(versions(registry)) == 1
+    (run,) = tracked_runs(registry)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["dagmm.ranks"] == "2"
+    history = registry.get_metric_history(run.info.run_id, "loss/total")
+    assert sorted(metric.step for metric in history) == list(range(1, EPOCHS + 1))
+
+
+DEATHS = [(1, 2), (1, 1), (1, 3), (0, 1)]
+QUICK = [(1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("victim", "resumed_by"),
+    [pytest.param(*d, marks=() if d in QUICK else pytest.mark.slow) for d in DEATHS],
+)
+def test_a_rank_killed_in_an_epoch_ends_all_and_any_number_goes_on(
+    ranks, alone, home, registry, tmp_path, victim, resumed_by
+):
+    both = ranks(2)
+    found = checkpoint_of(home)
+    os.kill(both[victim].pid, signal.SIGKILL)
+    survivor = both[1 - victim]
+    survivor.join(120)
+    assert survivor.exitcode == 3, "a lost rank is a service that cannot be reached"
+    assert versions(registry) == []
+    (run,) = tracked_runs(registry)
+    if victim == 1:  # the first rank has said what happened
+        assert run.info.status == "FAILED"
+        assert "another rank" in run.data.tags["dagmm.error"]
+    assert not (found.parent.parent / "fit.json").exists()
+
+    again = ranks(resumed_by)
+    result = forked.finish(again[0], tmp_path / "0.json")
+    for rank in again[1:]:
+        rank.join(60)
+        assert rank.exitcode == 0
+    np.testing.assert_allclose(energies(result), alone, rtol=0, atol=SAME)
+    assert list(home.glob("workspace/runs/*")) == [found.parent.parent], "it was not resumed"
+    assert len(versions(registry)) == 1
+    (run,) = tracked_runs(registry)
+    assert run.info.status == "FINISHED"
+
+
+@pytest.mark.slow
+def test_torchrun_ends_all_ranks_with_one_and_the_same_command_goes_on(
+    home, prefect_server, registry, alone
+):
+    command = [
+        str(Path(sys.executable).with_name("torchrun")),
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "flows.cli",
+        *TRAIN,
+    ]
+    environment = {**os.environ, "DAGMM_CHECKPOINT_SECONDS": "0"}
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    checkpoint_of(home)
+    os.kill(rank_of(process.pid, 1), signal.SIGKILL)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode != 0, said
+    assert versions(registry) == []
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert len(versions(registry)) == 1
+    (run,) = tracked_runs(registry)
+    assert run.info.status == "FINISHED"
+
+
+def rank_of(launcher: int, rank: int) -> int:
+    """Process id of a rank that torchrun has started."""
+    import psutil
+
+    for child in psutil.Process(launcher).children(recursive=True):
+        if child.environ().get("RANK") == str(rank):
+            return child.pid
+    raise AssertionError(f"no rank {rank}")
+
+
+def test_a_detector_without_ranks_is_refused_before_anything_is_started(dagmm, monkeypatch, home):
+    for name in ("RANK", "LOCAL_RANK"):
+        monkeypatch.setenv(name, "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", str(free_port()))
+    refused = dagmm("train", "wdbc", "--detector", "knn")
+    assert refused.code == 2
+    assert "'knn' is trained by one process" in refused.err
+    assert not (home / "workspace").exists()
+
+
+def test_a_rank_that_never_comes_is_told(dagmm, monkeypatch, home):
+    for name, value in {
+        "RANK": "0",
+        "LOCAL_RANK": "0",
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+        "DAGMM_RANK_TIMEOUT_SECONDS": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    lost = dagmm("train", "wdbc")
+    assert lost.code == 3
+    assert "another rank" in lost.err
