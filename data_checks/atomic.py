@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +26,30 @@ def replacing(out: Path) -> Iterator[Path]:
     with removed_on_error(part), explaining_write_errors(out):
         yield part
         part.replace(out)
+
+
+@contextmanager
+def replacing_folder(out: Path) -> Iterator[Path]:
+    """As `replacing`, for a folder.
+
+    An older one is moved aside before the new one takes its place: no reader sees a mixture of
+    both, but for an instant there may be neither.
+
+    Raises:
+        SourceError: the disk is full, or the folder may not be written.
+    """
+    part = out.with_name(f".{out.name}.{uuid4().hex[:8]}.part")
+    old = part.with_suffix(".old")
+    try:
+        with explaining_write_errors(out):
+            part.mkdir()
+            yield part
+            if out.exists():
+                out.rename(old)
+            part.rename(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager

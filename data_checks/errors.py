@@ -27,5 +27,9 @@ class UnreachableError(SourceError, ConnectionError):
     """A database, object store or web server did not answer; trying again later may help."""
 
 
+class EngineError(DataError):
+    """An engine that was asked for is not installed, or cannot do what was asked of it."""
+
+
 class ValidationDisagreementError(AssertionError):
     """Great Expectations and the row masks counted differently: a defect of this package."""

@@ -153,17 +153,11 @@ def read_batches(
         SourceError: the source cannot be read.
     """
     source, label = contract.source, contract.label
-    wanted = [
-        column.name
-        for column in contract.stored_columns
-        if with_label or column.is_feature or column.name in also
-    ]
+    wanted = columns_read(contract, with_label=with_label, also=also)
     label_name = label.column if with_label and label is not None else None
-    if label_name is not None:
-        wanted.append(label_name)
     expected = contract.source_names
     extra = contract.extra_columns if with_label else "ignore"
-    match _format(contract, location):
+    match format_of(contract, location):
         case "sklearn":
             assert isinstance(source, SklearnSource)
             return bundled.read_bundled(source, label_name)
@@ -182,19 +176,36 @@ def read_batches(
     return text.read_csv(location, settings, expected, wanted, extra=extra)
 
 
+def columns_read(
+    contract: Contract, *, with_label: bool = True, also: Sequence[str] = ()
+) -> list[str]:
+    """The columns that `read_batches` reads, the label last."""
+    wanted = [
+        column.name
+        for column in contract.stored_columns
+        if with_label or column.is_feature or column.name in also
+    ]
+    if with_label and contract.label is not None:
+        wanted.append(contract.label.column)
+    return wanted
+
+
 def count_rows(contract: Contract, location: str) -> int | None:
     """Rows of a source where that is known without reading it (Parquet); else None.
 
     Raises:
         SourceError: there is no readable Parquet file.
     """
-    return parquet.parquet_rows(location) if _format(contract, location) == "parquet" else None
+    return parquet.parquet_rows(location) if format_of(contract, location) == "parquet" else None
 
 
-def _format(
+def format_of(
     contract: Contract, location: str
 ) -> Literal["sklearn", "sql", "parquet", "mat", "csv"]:
-    """A location's own ending says more than the contract, which may be about another file."""
+    """How a location is read.
+
+    Its own ending says more than the contract, which may be about another file.
+    """
     ending, source = location.lower(), contract.source
     if isinstance(source, SqlSource) and is_url(location):
         return "sql"
@@ -222,7 +233,7 @@ def _typed(contract: Contract, location: str) -> Iterator[pa.Table]:
     source = contract.source
     markers = source.missing if isinstance(source, CsvSource) else MISSING_MARKERS
     first_row = 0
-    delimited = _format(contract, location) == "csv"
+    delimited = format_of(contract, location) == "csv"
     for batch in read_batches(contract, location):
         table = cast_batch(batch, contract, first_row, missing=markers, where=shown(location))
         if delimited:

@@ -29,9 +29,12 @@ from flows.errors import (
 from flows.terminal import (
     Debug,
     Download,
+    Engine,
     Json,
     ManyValues,
     Quiet,
+    SparkSettings,
+    engine_settings,
     prepare,
     print_json,
     terminable,
@@ -195,7 +198,8 @@ def contract(
 def score(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="Raw rows to score.")],
     output: Annotated[
-        str, typer.Argument(help="Result: .parquet, .csv, or a database's address with --table.")
+        str,
+        typer.Argument(help="Result: .parquet, .csv, FOLDER/, or a database's address (--table)."),
     ],
     model: Annotated[
         str, typer.Option("--model", help="Model, e.g. models:/dagmm-wdbc@production.")
@@ -212,15 +216,28 @@ def score(
     restart: Annotated[
         bool, typer.Option("--restart", help="Begin anew where a run was interrupted.")
     ] = False,
+    engine: Engine = "local",
+    spark: SparkSettings = None,
     as_json: Json = False,
     debug: Debug = False,
     quiet: Quiet = False,
 ) -> None:
     """Score raw rows: energy, p-value, verdict and reasons; a killed run goes on where it was."""
+    spark_settings = engine_settings(engine, spark)
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows.scoring import score as work
 
-    report = work(source, output, model, settings, table=table, reasons=reasons, restart=restart)
+    report = work(
+        source,
+        output,
+        model,
+        settings,
+        table=table,
+        reasons=reasons,
+        restart=restart,
+        engine=engine,
+        spark=spark_settings,
+    )
     if as_json:
         print_json(dataclasses.asdict(report))
     else:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
@@ -36,6 +38,10 @@ SLICE_CELLS = 4_000_000
 PART_ROWS = 1_000_000
 """Most rows of a part, which are held until it is written."""
 TOP = 3
+Engine = Literal["local", "spark"]
+NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
+PACKAGES = ("dagmm_model", "data_checks", "flows")
+"""What Spark's executors run of ours."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,8 @@ def score(
     table: str | None = None,
     reasons: str = str(TOP),
     restart: bool = False,
+    engine: Engine = "local",
+    spark: Mapping[str, str] = NO_SETTINGS,
 ) -> ScoreReport:
     """Score a table; a killed run is taken up behind its last finished part.
 
@@ -112,16 +120,25 @@ def score(
         table: Table of the database.
         reasons: Number of columns named for each anomaly; `none`, or `all` for every row.
         restart: Begin anew even where a run was interrupted.
+        engine: Threads of this process, or Spark; the result is the same.
+        spark: Spark's own settings, e.g. ``{"spark.master": "spark://host:7077"}``.
 
     Raises:
         UsageError: The output or the model cannot be used, or is in use.
         SourceError: The source cannot be read, or changed while it was read.
+        EngineError: Spark is not installed, or cannot read the source.
     """
     target = output_for(output, table, settings)
     explain, top = parse_reasons(reasons)
     where = str(Path(source).resolve()) if Path(source).exists() else shown(source)
     state = file_state(source) if Path(source).is_file() else None
-    wanted = {"source": where, "state": state and list(state), "model": model, "reasons": reasons}
+    wanted = {
+        "source": where,
+        "state": state and list(state),
+        "model": model,
+        "reasons": reasons,
+        "engine": engine,
+    }
     with open_parts(
         target.folder,
         wanted,
@@ -130,16 +147,18 @@ def score(
         restart=restart,
     ) as parts:
         resolved = parts.header["resolved"]
-        bundle, contract = load_version(resolved, settings)
-        started, spent, resumed = time.perf_counter(), time.process_time(), parts.total.rows
+        folder = version_folder(resolved, settings)
+        bundle, contract = read_bundle(folder)
         judge = Judge(bundle, contract, where, resolved, explain, top, checksums=state is None)
-        try:
-            _fill(parts, judge, source, settings)
-        except SourceMoved as moved:
-            progress.note(f"{moved}: starting over")
-            parts.clear()
-            resumed = 0
-            _fill(parts, judge, source, settings)
+        with _filler(engine, spark, folder, settings) as fill:
+            started, spent, resumed = time.perf_counter(), time.process_time(), parts.total.rows
+            try:
+                elsewhere = fill(parts, judge, source)
+            except SourceMoved as moved:
+                progress.note(f"{moved}: starting over")
+                parts.clear()
+                resumed = 0
+                elsewhere = fill(parts, judge, source)
         if state is not None and file_state(source) != state:
             parts.clear()
             raise SourceError(
@@ -161,7 +180,7 @@ def score(
         rejects=rejects,
         resumed_rows=resumed,
         seconds=time.perf_counter() - started,
-        processor_seconds=time.process_time() - spent,
+        processor_seconds=time.process_time() - spent + elsewhere,
     )
 
 
@@ -211,8 +230,8 @@ def _parse(model: str) -> tuple[str, str, int]:
     raise UsageError(f"model {model!r}: write models:/NAME@production or models:/NAME/3")
 
 
-def load_version(resolved: str, settings: Settings) -> tuple[ScoringBundle, Contract]:
-    """Bundle and contract of a registered version, `models:/NAME/VERSION`.
+def version_folder(resolved: str, settings: Settings) -> Path:
+    """The bundle of a registered version, on this machine's disk.
 
     Raises:
         UsageError: There is no such version any more.
@@ -221,15 +240,45 @@ def load_version(resolved: str, settings: Settings) -> tuple[ScoringBundle, Cont
 
     client = tracking.connect(settings)
     name, _, version = _parse(resolved)
-    return read_version(registry.find_version(client, name, version))
+    return _downloaded(registry.find_version(client, name, version))
 
 
 def read_version(version: ModelVersion) -> tuple[ScoringBundle, Contract]:
     """Bundle and contract of a version that was looked up."""
+    return read_bundle(_downloaded(version))
+
+
+def read_bundle(folder: Path) -> tuple[ScoringBundle, Contract]:
+    """A bundle and the contract that lies in it."""
+    return load_bundle(folder), load_contract(folder / "contract.json")
+
+
+def _downloaded(version: ModelVersion) -> Path:
     from mlflow.artifacts import download_artifacts
 
-    bundle = Path(download_artifacts(version.source)) / "artifacts" / "bundle"
-    return load_bundle(bundle), load_contract(bundle / "contract.json")
+    return Path(download_artifacts(version.source)) / "artifacts" / "bundle"
+
+
+@contextmanager
+def _filler(
+    engine: Engine, spark: Mapping[str, str], bundle: Path, settings: Settings
+) -> Iterator[Callable[[Parts, Judge, str], float]]:
+    """What scores the rows that are not finished yet; gives processor seconds of others."""
+    if engine == "local":
+        yield lambda parts, judge, source: _fill(parts, judge, source, settings)
+        return
+    from data_checks.spark.session import spark_session
+    from flows.scored.spark import fill
+
+    with spark_session(settings.spark(spark), PACKAGES, log=settings.spark_log) as session:
+        yield lambda parts, judge, source: fill(
+            session, parts, judge, bundle, source, settings, slice_rows(judge)
+        )
+
+
+def slice_rows(judge: Judge) -> int:
+    """Most rows of a slice."""
+    return max(512, SLICE_CELLS // len(judge.bundle.encoder.feature_names))
 
 
 def _fill(
@@ -237,13 +286,13 @@ def _fill(
     judge: Judge,
     source: str,
     settings: Settings,
-) -> None:
+) -> float:
     """Score what is not finished yet, part by part."""
     from data_checks.sources import count_rows, locate
 
-    contract, width = judge.contract, len(judge.bundle.encoder.feature_names)
+    contract = judge.contract
     location = locate(contract, source, settings.data_dir)
-    slices = parts.skip_finished(_slices(contract, location, max(512, SLICE_CELLS // width)))
+    slices = parts.skip_finished(_slices(contract, location, slice_rows(judge)))
     before = parts.total.rows
     total, started = count_rows(contract, location), time.perf_counter()
     with progress.bar("rows") as show:
@@ -260,6 +309,7 @@ def _fill(
             show(rows, total, f"{(rows - before) / (now - started):,.0f} rows/s")
         if part:
             parts.add(part)
+    return 0.0
 
 
 def _slices(contract: Contract, location: str, size: int) -> Iterator[tuple[int, pa.RecordBatch]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field
@@ -23,6 +24,7 @@ class Settings(BaseSettings):
             them for dead (`DAGMM_RANK_TIMEOUT_SECONDS`).
         mlflow_port: Port of the MLflow pages of `dagmm ui` (`DAGMM_MLFLOW_PORT`).
         prefect_port: Port of its Prefect pages (`DAGMM_PREFECT_PORT`).
+        spark_master: Master for what runs with the engine spark (`DAGMM_SPARK_MASTER`).
         tracking_uri: MLflow tracking and registry (`MLFLOW_TRACKING_URI`), SQLite under `home`
             unless set.
         prefect_api_url: Prefect server (`PREFECT_API_URL`); a temporary one unless set.
@@ -40,6 +42,7 @@ class Settings(BaseSettings):
     )
     mlflow_port: int = Field(default=5000, validation_alias="DAGMM_MLFLOW_PORT")
     prefect_port: int = Field(default=4200, validation_alias="DAGMM_PREFECT_PORT")
+    spark_master: str = Field(default="local[*]", validation_alias="DAGMM_SPARK_MASTER")
     mlflow_tracking_uri: str | None = Field(default=None, validation_alias="MLFLOW_TRACKING_URI")
     prefect_api_url: str | None = Field(default=None, validation_alias="PREFECT_API_URL")
 
@@ -62,6 +65,15 @@ class Settings(BaseSettings):
     def workspace(self) -> Path:
         """Folder of stage outputs."""
         return self.home.resolve() / "workspace"
+
+    def spark(self, settings: Mapping[str, str]) -> dict[str, str]:
+        """Spark's settings of a run, with the master where they name none."""
+        return {"spark.master": self.spark_master, **settings}
+
+    @property
+    def spark_log(self) -> Path:
+        """What the last Java process of Spark said."""
+        return self.workspace / "spark.log"
 
     @property
     def mlflow_url(self) -> str:

@@ -15,6 +15,13 @@ from typer.core import TyperCommand
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and all log lines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
+Engine = Annotated[
+    str, typer.Option("--engine", help="local, or spark (pip install 'dagmm-pipeline[spark]').")
+]
+SparkSettings = Annotated[
+    list[str] | None,
+    typer.Option("--spark", help="Spark setting, e.g. spark.master=spark://host:7077."),
+]
 Download = Annotated[
     bool, typer.Option("--download", help="Fetch a missing file from its pinned address first.")
 ]
@@ -52,6 +59,24 @@ def prepare(*, as_json: bool, debug: bool, quiet: bool) -> Any:
     settings = Settings()
     embed_services(settings)
     return settings
+
+
+def engine_settings(engine: str, assignments: list[str] | None) -> dict[str, str]:
+    """Spark's settings of a command line.
+
+    Raises:
+        UsageError: There is no such engine, or it takes no such settings.
+    """
+    from flows.errors import UsageError
+
+    if engine not in ("local", "spark"):
+        raise UsageError(f"--engine {engine}: choose local or spark")
+    if assignments and engine == "local":
+        raise UsageError("--spark goes with --engine spark")
+    pairs = [text.partition("=") for text in assignments or []]
+    if wrong := [name for name, _, value in pairs if not name.startswith("spark.") or not value]:
+        raise UsageError(f"--spark {wrong[0]}: write spark.NAME=VALUE")
+    return {name: value for name, _, value in pairs}
 
 
 def print_json(document: Any) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,20 +38,74 @@ def read_parquet(
     """
     first: pa.Schema | None = None
     for name in _files(location):
-        try:
-            # pre_buffer would hold whole row groups, which others may have written very large.
-            with pq.ParquetFile(_opened(name), pre_buffer=False) as file:
-                schema = file.schema_arrow
-                _check_schema(name, schema, expected, wanted, extra, first)
-                first = first or schema
-                yield from file.iter_batches(BATCH_ROWS, columns=list(wanted))
-        except SourceError:
-            raise
-        except PermissionError as error:
-            raise SourceError(f"{name}: cannot be read: permission denied.") from error
-        except (pa.ArrowInvalid, OSError) as error:
-            said = str(error).splitlines()[0]
-            raise SourceError(f"{name}: not a readable Parquet file: {said}.") from error
+        with _parquet(name) as file:
+            schema = file.schema_arrow
+            _check_schema(name, schema, expected, wanted, extra, first)
+            first = first or schema
+            yield from file.iter_batches(BATCH_ROWS, columns=list(wanted))
+
+
+@dataclass(frozen=True)
+class ParquetPart:
+    """One file of a table.
+
+    Attributes:
+        name: path or URL.
+        groups: rows of each of its row groups.
+    """
+
+    name: str
+    groups: tuple[int, ...]
+
+
+def parquet_parts(
+    location: str, expected: Sequence[str], wanted: Sequence[str], *, extra: str
+) -> list[ParquetPart]:
+    """The files that `read_parquet` reads, in its order, from their footers.
+
+    Args:
+        location: file, folder, glob, or fsspec URL of one of these.
+        expected: all column names of the contract.
+        wanted: those to read.
+        extra: "refuse" or "ignore" columns that are not expected.
+
+    Raises:
+        SourceError: as `read_parquet`.
+    """
+    first: pa.Schema | None = None
+    parts = []
+    for name in _files(location):
+        with _parquet(name) as file:
+            schema, footer = file.schema_arrow, file.metadata
+            _check_schema(name, schema, expected, wanted, extra, first)
+            first = first or schema
+            groups = (footer.row_group(i).num_rows for i in range(footer.num_row_groups))
+            parts.append(ParquetPart(name, tuple(groups)))
+    return parts
+
+
+def read_parquet_rows(
+    name: str, start: int, stop: int, wanted: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    """Rows `start` to `stop` of one file, without the row groups before and behind them.
+
+    Raises:
+        SourceError: naming the file.
+    """
+    with _parquet(name) as file:
+        groups, first, row = [], None, 0
+        for number in range(file.metadata.num_row_groups):
+            rows = file.metadata.row_group(number).num_rows
+            if row < stop and start < row + rows:
+                groups.append(number)
+                first = row if first is None else first
+            row += rows
+        row = first or 0
+        for batch in file.iter_batches(BATCH_ROWS, row_groups=groups, columns=list(wanted)):
+            low, high = max(start - row, 0), min(stop - row, batch.num_rows)
+            row += batch.num_rows
+            if low < high:
+                yield batch.slice(low, high - low)
 
 
 def parquet_schema(location: str) -> pa.Schema:
@@ -58,14 +114,8 @@ def parquet_schema(location: str) -> pa.Schema:
     Raises:
         SourceError: there is no readable Parquet file.
     """
-    files = _files(location)
-    try:
-        return pq.read_schema(_opened(files[0]))
-    except SourceError:
-        raise
-    except (pa.ArrowInvalid, OSError) as error:
-        said = str(error).splitlines()[0]
-        raise SourceError(f"{files[0]}: not a readable Parquet file: {said}.") from error
+    with _parquet(_files(location)[0]) as file:
+        return file.schema_arrow
 
 
 def parquet_rows(location: str) -> int:
@@ -76,14 +126,25 @@ def parquet_rows(location: str) -> int:
     """
     rows = 0
     for name in _files(location):
-        try:
-            rows += pq.read_metadata(_opened(name)).num_rows
-        except SourceError:
-            raise
-        except (pa.ArrowInvalid, OSError) as error:
-            said = str(error).splitlines()[0]
-            raise SourceError(f"{name}: not a readable Parquet file: {said}.") from error
+        with _parquet(name) as file:
+            rows += file.metadata.num_rows
     return rows
+
+
+@contextmanager
+def _parquet(name: str) -> Iterator[pq.ParquetFile]:
+    """An open file; whatever is wrong with it, also while it is read, is one error of ours."""
+    try:
+        # pre_buffer would hold whole row groups, which others may have written very large.
+        with pq.ParquetFile(_opened(name), pre_buffer=False) as file:
+            yield file
+    except SourceError:
+        raise
+    except PermissionError as error:
+        raise SourceError(f"{name}: cannot be read: permission denied.") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        said = str(error).splitlines()[0]
+        raise SourceError(f"{name}: not a readable Parquet file: {said}.") from error
 
 
 def _files(location: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Finished parts to the output: a file that appears whole, or a table in one transaction."""
+"""Finished parts to the output: a file or a folder that appears whole, or a table at once."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import shutil
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_checks.atomic import replacing
+from data_checks.atomic import replacing, replacing_folder
 from data_checks.readers.opening import is_url
 from data_checks.readers.sql import database_errors, safe_name
 from data_checks.source_settings import has_credentials
@@ -22,6 +23,7 @@ from flows.scored.parts import TEXTS, Parts, as_text
 from flows.settings import Settings
 
 FORMATS = (".parquet", ".csv")
+FOLDER_FILES = "part-*.parquet"
 INSERTED_ROWS = 20_000
 
 
@@ -67,16 +69,22 @@ def output_for(output: str, table: str | None, settings: Settings) -> Output:
     path = Path(output)
     if table is not None:
         raise UsageError(f"output {path} is a file; --table goes with a database's address")
+    if output.endswith("/") or path.is_dir():
+        if strange := sorted(f.name for f in path.glob("*") if not fnmatch(f.name, FOLDER_FILES)):
+            raise UsageError(
+                f"output {path}/ holds something else than a result ({strange[0]}); name another"
+            )
+        return FolderOutput(path)
     if path.suffix not in FORMATS:
         raise UsageError(
-            f"output {path}: the name must end in {' or '.join(FORMATS)}, or be a database's "
-            "SQLAlchemy address with --table"
+            f"output {path}: the name must end in {', '.join(FORMATS)} or / (a folder of Parquet "
+            "files), or be a database's SQLAlchemy address with --table"
         )
     return FileOutput(path)
 
 
 def rejects_beside(path: Path) -> Path:
-    """The file of the rejected rows of a result that is a file."""
+    """The file of the rejected rows of a result that is a file or a folder."""
     return path.with_name(f"{path.stem}.rejected.parquet")
 
 
@@ -103,19 +111,64 @@ class FileOutput:
 
     def publish(self, parts: Parts, scored: pa.Schema, rejected: pa.Schema) -> str | None:
         """See `Output.publish`."""
-        rejects = rejects_beside(self.path)
-        files = parts.files("rejected")
-        if files:
-            with replacing(rejects) as whole:
-                _join_parquet(files, whole, rejected)
-        else:
-            rejects.unlink(missing_ok=True)  # of an earlier run
+        rejects = _publish_rejects(parts, self.path, rejected)
         with replacing(self.path) as whole:
             if self.suffix == ".csv":
                 _join_csv(parts.files("scored"), whole, scored)
             else:
                 _join_parquet(parts.files("scored"), whole, scored)
-        return str(rejects) if files else None
+        return rejects
+
+
+@dataclass(frozen=True)
+class FolderOutput:
+    """A folder of Parquet files in the order of the rows, and beside it the rejected rows."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return f"{self.path}/"
+
+    @property
+    def suffix(self) -> str:
+        """Of the parts."""
+        return ".parquet"
+
+    @property
+    def folder(self) -> Path:
+        """Beside the folder, on the same disk."""
+        return self.path.with_name(f".{self.path.name}.parts")
+
+    def publish(self, parts: Parts, scored: pa.Schema, rejected: pa.Schema) -> str | None:
+        """See `Output.publish`."""
+        rejects = _publish_rejects(parts, self.path, rejected)
+        with replacing_folder(self.path) as whole:
+            files = parts.files("scored")
+            for number, file in enumerate(files):
+                _link(file, whole / f"part-{number:06d}.parquet")
+            if not files:
+                pq.write_table(scored.empty_table(), whole / "part-000000.parquet")
+        return rejects
+
+
+def _publish_rejects(parts: Parts, result: Path, schema: pa.Schema) -> str | None:
+    rejects, files = rejects_beside(result), parts.files("rejected")
+    if not files:
+        rejects.unlink(missing_ok=True)  # of an earlier run
+        return None
+    with replacing(rejects) as whole:
+        _join_parquet(files, whole, schema)
+    return str(rejects)
+
+
+def _link(file: Path, place: Path) -> None:
+    """The same file under a second name; a copy where the disk has no such thing."""
+    try:
+        place.hardlink_to(file)
+    except OSError:
+        shutil.copyfile(file, place)
 
 
 def _join_parquet(files: list[Path], whole: Path, schema: pa.Schema) -> None:

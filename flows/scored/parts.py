@@ -24,7 +24,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from data_checks.atomic import explaining_write_errors
+from data_checks.atomic import explaining_write_errors, replacing
 from flows import progress
 from flows.errors import UsageError
 from flows.workspace import write_atomic
@@ -76,40 +76,34 @@ class Judged(Protocol):
 
 
 class Parts:
-    """The finished parts in a folder, in order."""
+    """The finished parts in a folder, by number; each number's rows stand behind the last one's."""
 
     def __init__(self, folder: Path, header: dict[str, Any], suffix: str) -> None:
         self.folder, self.header, self.suffix = folder, header, suffix
-        self.records = [
-            Counts(**json.loads(path.read_text(encoding="utf-8")))
-            for path in sorted(folder.glob("part-*.json"))
-        ]
+        self.records: dict[int, Counts] = {}
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the records anew: other processes may have added parts."""
+        self.records = {
+            int(path.stem.removeprefix("part-")): Counts(**json.loads(path.read_text("utf-8")))
+            for path in sorted(self.folder.glob("part-*.json"))
+        }
 
     @property
     def total(self) -> Counts:
         """Counts of all parts."""
-        return reduce(Counts.plus, self.records, Counts())
+        return reduce(Counts.plus, self.records.values(), Counts())
 
     def files(self, kind: str) -> list[Path]:
         """Files of the parts, in order: `scored` or `rejected`; a part may have none rejected."""
-        suffix = self.suffix if kind == "scored" else ".parquet"
-        names = [self._name(number, kind, suffix) for number in range(len(self.records))]
+        names = [_name(self.folder, number, kind, self.suffix) for number in self.records]
         return [path for path in names if path.exists()]
 
     def add(self, slices: Sequence[Judged]) -> None:
-        """Finish a part: its files, then the record that says that they are whole."""
+        """Finish the next part."""
         number = len(self.records)
-        counts = reduce(Counts.plus, (each.counts for each in slices), Counts())
-        rejected = pa.concat_tables([each.rejected for each in slices])
-        with explaining_write_errors(self.folder):
-            scored = pa.concat_tables([each.scored for each in slices])
-            _write(scored, self._name(number, "scored", self.suffix))
-            path = self._name(number, "rejected", ".parquet")
-            path.unlink(missing_ok=True)  # of an attempt that died before its record
-            if rejected.num_rows:
-                _write(rejected, path)
-            write_atomic(self._name(number, "record", ".json"), json.dumps(asdict(counts)))
-        self.records.append(counts)
+        self.records[number] = write_part(self.folder, number, self.suffix, slices)
 
     def skip_finished(
         self, slices: Iterator[tuple[int, pa.RecordBatch]]
@@ -120,7 +114,7 @@ class Parts:
             SourceMoved: The finished rows are not those of the source.
         """
         rows = 0
-        for part in self.records:
+        for part in self.records.values():
             found, until = Counts(), rows + part.rows
             while rows < until:
                 _, raw = next(slices, (rows, None))
@@ -137,11 +131,35 @@ class Parts:
         """Forget every part; the model version stays."""
         for path in self.folder.glob("part-*"):
             path.unlink()
-        self.records = []
+        self.records = {}
 
-    def _name(self, number: int, kind: str, suffix: str) -> Path:
-        stem = f"part-{number:06d}"
-        return self.folder / (f"{stem}.json" if kind == "record" else f"{stem}-{kind}{suffix}")
+
+def write_part(folder: Path, number: int, suffix: str, slices: Sequence[Judged]) -> Counts:
+    """Finish a part: its files, then the record that says that they are whole.
+
+    Names say which rows a part holds and nothing of who wrote it, and each file appears whole: a
+    part that two processes write is there once.
+    """
+    counts = reduce(Counts.plus, (each.counts for each in slices), Counts())
+    rejected = pa.concat_tables([each.rejected for each in slices])
+    with explaining_write_errors(folder):
+        scored = pa.concat_tables([each.scored for each in slices])
+        _write(scored, _name(folder, number, "scored", suffix))
+        path = _name(folder, number, "rejected", suffix)
+        if rejected.num_rows:
+            _write(rejected, path)
+        else:
+            path.unlink(missing_ok=True)  # of an attempt on other rows that died before its record
+        with _whole(_name(folder, number, "record", suffix)) as record:
+            record.write_text(json.dumps(asdict(counts)), encoding="utf-8")
+    return counts
+
+
+def _name(folder: Path, number: int, kind: str, suffix: str) -> Path:
+    stem = f"part-{number:06d}"
+    if kind == "record":
+        return folder / f"{stem}.json"
+    return folder / f"{stem}-{kind}{suffix if kind == 'scored' else '.parquet'}"
 
 
 @contextmanager
@@ -201,16 +219,24 @@ def open_parts(
 
 
 def _write(table: pa.Table, path: Path) -> None:
-    """Write a part and make sure that it has reached the disk before its record does."""
-    if path.suffix == ".csv":
-        pacsv.write_csv(as_text(table), path, pacsv.WriteOptions(include_header=False))
-    else:
-        pq.write_table(table, path, use_dictionary=[c for c in TEXTS if c in table.column_names])
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    texts = [name for name in TEXTS if name in table.column_names]
+    with _whole(path) as part:
+        if path.suffix == ".csv":
+            pacsv.write_csv(as_text(table), part, pacsv.WriteOptions(include_header=False))
+        else:
+            pq.write_table(table, part, use_dictionary=texts)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A file of a part appears once it has reached the disk; files before it have, then, too."""
+    with replacing(path) as part:
+        yield part
+        descriptor = os.open(part, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def as_text(table: pa.Table) -> pa.Table:

@@ -25,7 +25,7 @@ from flows.drift.verdict import (
 from flows.drift.window import Window
 from flows.errors import UsageError
 from flows.score_drift import compare_scores, energy_bins
-from flows.scoring import load_version, score
+from flows.scoring import read_bundle, score, version_folder
 from flows.settings import Settings
 
 NAME = "dagmm-wdbc"
@@ -146,7 +146,7 @@ def test_too_few_rows_are_not_judged(dagmm, two_versions, tmp_path):
 
 @pytest.fixture
 def version(settings):
-    return load_version(f"models:/{NAME}/2", settings)
+    return read_bundle(version_folder(f"models:/{NAME}/2", settings))
 
 
 def window(energies, **changes) -> Window:

@@ -157,6 +157,18 @@ def test_a_database_table_is_replaced_with_its_rejected_rows(settings, rows, tmp
         scoring.score(str(tmp_path / "rows.csv"), url, MODEL, settings, table="mine")
 
 
+def test_a_folder_is_replaced_whole_and_only_where_it_is_a_result(settings, rows, tmp_path):
+    for rows_in in (rows, rows.iloc[:0]):
+        rows_in.to_parquet(tmp_path / "rows.parquet")
+        source = str(tmp_path / "rows.parquet")
+        report = scoring.score(source, f"{tmp_path}/out/", MODEL, settings)
+        assert len(pd.read_parquet(tmp_path / "out")) == len(rows_in) == report.scored
+    assert sorted(p.name for p in tmp_path.glob("*out*")) == ["out"]
+    (tmp_path / "out" / "mine.txt").touch()
+    with pytest.raises(UsageError, match=r"something else than a result \(mine\.txt\)"):
+        scoring.score(source, f"{tmp_path}/out/", MODEL, settings)
+
+
 def test_two_processes_do_not_write_one_output(settings, rows, tmp_path, monkeypatch):
     rows.to_parquet(tmp_path / "rows.parquet")
     arguments = (str(tmp_path / "rows.parquet"), str(tmp_path / "out.parquet"), MODEL, settings)

@@ -1,0 +1,1 @@
+"""Validation on Apache Spark, and what scoring there needs, too: a session, a plan, its tasks."""

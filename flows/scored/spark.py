@@ -1,0 +1,195 @@
+"""Scoring on Spark: each task judges some rows and writes them as one part of the result.
+
+Executors run what a local run's threads run (`flows.scored.rows.Judge`) on the same numbered rows,
+and write the same parts into the same folder; only who does it differs. Driver and executors must
+therefore see the input and the output's folder under the same name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dagmm_model.bundle import Explained, load_bundle
+from dagmm_model.processors import blas_threads
+from data_checks.contract import load_contract
+from data_checks.errors import SourceError
+from data_checks.sources import locate
+from data_checks.spark.plan import Span, plan_tasks, read_task, rows_of
+from data_checks.spark.tasks import run_tasks
+from flows import progress
+from flows.scored.parts import Parts, SourceMoved, write_part
+from flows.scored.rows import Judge
+from flows.workspace import write_atomic
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from flows.settings import Settings
+
+PLAN = "plan.json"
+"""Beside the parts: which tasks they are of."""
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A task and its place among all of them."""
+
+    number: int
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class ScoreTask:
+    """What an executor does with a task.
+
+    Attributes:
+        files: content of the model's bundle by name, broadcast.
+        digest: of the bundle.
+        where: name of the source, for messages.
+        model: resolved version.
+        explain: which rows get reasons.
+        top: how many columns a reason names.
+        columns: to read.
+        size: most rows of a slice.
+        folder: of the parts.
+        suffix: format of the parts.
+        plan: digest of the plan that the parts are of.
+    """
+
+    files: Any = field(compare=False)
+    digest: str
+    where: str
+    model: str
+    explain: Explained
+    top: int
+    columns: tuple[str, ...]
+    size: int
+    folder: Path
+    suffix: str
+    plan: str
+
+    def __call__(self, task: Numbered) -> dict[str, float]:
+        """Judge the task's rows and write them; gives the seconds of processor time."""
+        started = time.process_time()
+        self._check_folder()
+        judge = _judge(self)
+        with blas_threads().limit(limits=1):
+            slices = [judge(*raw) for raw in read_task(task.spans, self.columns, self.size)]
+        self._check_folder()
+        write_part(self.folder, task.number, self.suffix, slices)
+        return {"seconds": time.process_time() - started}
+
+    def _check_folder(self) -> None:
+        """A task that outlived its run must not write into the next one's."""
+        try:
+            found = json.loads((self.folder / PLAN).read_text("utf-8"))["digest"]
+        except FileNotFoundError:
+            found = None
+        if found != self.plan:
+            raise SourceError(
+                f"{self.folder}: not the folder that the run began with; driver and executors must "
+                "see the output's folder under one name"
+            )
+
+
+@lru_cache(maxsize=1)
+def _judge(task: ScoreTask) -> Judge:
+    """The model, loaded once for each process of an executor."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for name, content in task.files.value.items():
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        bundle, contract = load_bundle(folder), load_contract(folder / "contract.json")
+    return Judge(bundle, contract, task.where, task.model, task.explain, task.top, checksums=False)
+
+
+def fill(
+    spark: SparkSession,
+    parts: Parts,
+    judge: Judge,
+    bundle: Path,
+    source: str,
+    settings: Settings,
+    size: int,
+) -> float:
+    """Score on Spark what is not finished yet.
+
+    Args:
+        spark: The session.
+        parts: Where the result is collected.
+        judge: Of the driver; the executors make their own.
+        bundle: The model's folder, whose content is sent to the executors.
+        source: File, folder, glob or URL with raw rows, in Parquet.
+        settings: Data folder.
+        size: Most rows of a slice.
+
+    Returns:
+        Processor seconds of the tasks' Python processes.
+
+    Raises:
+        SourceMoved: The finished parts are of other rows.
+        SourceError: The source cannot be read, or changed while it was read.
+        EngineError: The source is not Parquet.
+    """
+    contract, record = judge.contract, parts.folder / PLAN
+    before = json.loads(record.read_text("utf-8")) if parts.records else {}
+    cores = before.get("cores", spark.sparkContext.defaultParallelism)
+    location = locate(contract, source, settings.data_dir)
+    plan = plan_tasks(contract, location, cores, with_label=False)
+    if before and before["digest"] != plan.digest:
+        raise SourceMoved("the source has changed since the run was interrupted")
+    write_atomic(record, json.dumps({"digest": plan.digest, "cores": cores}))
+    files = {
+        str(path.relative_to(bundle)): path.read_bytes()
+        for path in sorted(bundle.rglob("*"))
+        if path.is_file()
+    }
+    work = ScoreTask(
+        spark.sparkContext.broadcast(files),
+        digest=_digest(files),
+        where=judge.where,
+        model=judge.model,
+        explain=judge.explain,
+        top=judge.top,
+        columns=plan.columns,
+        size=size,
+        folder=parts.folder.resolve(),
+        suffix=parts.suffix,
+        plan=plan.digest,
+    )
+    waiting = [
+        Numbered(number, spans)
+        for number, spans in enumerate(plan.tasks)
+        if number not in parts.records
+    ]
+    started, total = time.perf_counter(), sum(rows_of(task.spans) for task in waiting)
+    with progress.bar("tasks") as show:
+
+        def tell(done: int, tasks: int) -> None:
+            rate = total * done / max(tasks, 1) / max(time.perf_counter() - started, 1e-9)
+            show(done, tasks, f"{rate:,.0f} rows/s")
+
+        answers = run_tasks(spark, waiting, work, tell)
+    parts.reload()
+    try:
+        plan.check_unchanged()
+    except SourceError:
+        parts.clear()
+        raise
+    return sum(answer["seconds"] for answer in answers)
+
+
+def _digest(files: dict[str, bytes]) -> str:
+    found = hashlib.sha256()
+    for name, content in files.items():
+        found.update(f"{name} {len(content)} ".encode() + content)
+    return found.hexdigest()
