@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import great_expectations as gx
-import pandas as pd
 from great_expectations.core.expectation_validation_result import (
     ExpectationSuiteValidationResult,
     ExpectationValidationResult,
@@ -46,10 +45,11 @@ class BatchResult:
 class SuiteRunner:
     """One suite in one ephemeral context, run on as many batches as the table has."""
 
-    def __init__(self, suite: Any, name: str) -> None:
+    def __init__(self, suite: Any, name: str, *, spark: bool = False) -> None:
         self._context = gx.get_context(mode="ephemeral")
         self._context.variables.progress_bars = ProgressBarsConfig(globally=False)
-        source = self._context.data_sources.add_pandas(name)
+        sources = self._context.data_sources
+        source = sources.add_spark(name) if spark else sources.add_pandas(name)
         asset = source.add_dataframe_asset("rows")
         batches = asset.add_batch_definition_whole_dataframe("batch")
         self._suite = self._context.suites.add(suite)
@@ -67,11 +67,12 @@ class SuiteRunner:
             )
         )
 
-    def run(self, frame: pd.DataFrame, labelled_rows: int) -> BatchResult:
+    def run(self, frame: Any, rows: int, labelled_rows: int) -> BatchResult:
         """Check one batch.
 
         Args:
-            frame: (n rows) as the suite expects them.
+            frame: (n rows) as the suite expects them, of pandas or of Spark.
+            rows: n.
             labelled_rows: rows with a known label.
 
         Raises:
@@ -81,7 +82,7 @@ class SuiteRunner:
         [result] = outcome.run_results.values()
         for item in result.results:
             _raise_if_broken(item)
-        return BatchResult(len(frame), labelled_rows, tuple(result.results), dict(result.meta))
+        return BatchResult(rows, labelled_rows, tuple(result.results), dict(result.meta))
 
     def write_docs(self, result: ExpectationSuiteValidationResult, folder: Path) -> None:
         """Write the Data Docs site of one (merged) result, replacing an older one."""

@@ -21,7 +21,7 @@ from data_checks.contract import ROW_ID, UNPARSED_COLUMN, Contract
 from data_checks.errors import SourceError
 from data_checks.expressions import names_in
 from data_checks.row_rules import RowRule, broken, row_rules, unparsed_values
-from data_checks.source_settings import MISSING_MARKERS, CsvSource
+from data_checks.source_settings import missing_markers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,8 +87,7 @@ def check_rows(
             f"{where}: missing column {shown}; the input needs every feature column of the model."
         )
     light = _features_only(contract)
-    source = contract.source
-    markers = source.missing if isinstance(source, CsvSource) else MISSING_MARKERS
+    markers = missing_markers(contract.source)
     typed = cast_batch(table, light, 0, missing=markers, where=where, with_label=False)
     n = typed.num_rows
     unparsed = unparsed_values(typed)

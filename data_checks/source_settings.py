@@ -91,6 +91,11 @@ Source = Annotated[
 ]
 
 
+def missing_markers(source: Source) -> tuple[str, ...]:
+    """The texts that mean "no value" in a source."""
+    return source.missing if isinstance(source, CsvSource) else MISSING_MARKERS
+
+
 def has_credentials(url: str) -> bool:
     """Whether a URL holds a password: `scheme://user:password@host` or `?password=...`."""
     _, _, rest = url.partition("://")

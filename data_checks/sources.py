@@ -26,13 +26,13 @@ from data_checks.locations import inside, missing
 from data_checks.readers import bundled, matlab, parquet, sql, text
 from data_checks.readers.opening import is_url
 from data_checks.source_settings import (
-    MISSING_MARKERS,
     CsvSource,
     FileSource,
     MatSource,
     ParquetSource,
     SklearnSource,
     SqlSource,
+    missing_markers,
 )
 
 ROW_GROUP_ROWS = 131_072
@@ -230,8 +230,7 @@ def _names_without_label(
 
 
 def _typed(contract: Contract, location: str) -> Iterator[pa.Table]:
-    source = contract.source
-    markers = source.missing if isinstance(source, CsvSource) else MISSING_MARKERS
+    markers = missing_markers(contract.source)
     first_row = 0
     delimited = format_of(contract, location) == "csv"
     for batch in read_batches(contract, location):

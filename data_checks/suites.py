@@ -123,9 +123,10 @@ def table_message(contract: Contract, key: str, observed: Any) -> str:
 def derived_name(rule: RowRule) -> str:
     """Name of the boolean column that tells Great Expectations where a cross-column rule holds.
 
-    Its pandas engine knows no expressions, so the rule is computed first and then expected.
+    Its engines know no such expressions, so the rule is computed first and then expected. A dot
+    would name a nested field to Spark.
     """
-    return f"rule: {rule.column}"
+    return f"rule: {rule.column}".replace(".", " ").replace("`", " ")
 
 
 def _row_expectation(rule: RowRule) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
 
 from data_checks.atomic import explaining_write_errors
 from data_checks.casting import stored_schema
@@ -26,8 +27,10 @@ from data_checks.quarantine import RowSorter
 from data_checks.report import RuleResult, ValidationReport, verdict
 from data_checks.row_rules import RowRule, broken, labelled, row_rules
 from data_checks.suites import build_suite, derived_name, table_message
+from data_checks.tally import Tally
 from data_checks.uniqueness import repeated_values
 
+VALID, QUARANTINE = "valid.parquet", "quarantine.parquet"
 BATCH_CELLS = 12_000_000
 """Rows times columns held in memory at once: about 100 MB of numbers, some copies of them."""
 
@@ -63,36 +66,84 @@ def validate(
     schema = _checked_schema(table, contract, expected_sha256)
     batch_rows = batch_rows or max(1, BATCH_CELLS // len(schema))
     rules = row_rules(contract)
-    repeated = repeated_values(table, [rule.column for rule in rules if rule.kind == "unique"])
+    repeated = repeated_values(table, unique_columns(rules))
     runner = SuiteRunner(build_suite(contract, schema), contract.name)
     out_dir.mkdir(parents=True, exist_ok=True)
     batches: list[BatchResult] = []
-    with explaining_write_errors(out_dir), RowSorter(out_dir, schema, rules) as sorter:
+    sorter = RowSorter(out_dir / VALID, out_dir / QUARANTINE, schema, rules)
+    with explaining_write_errors(out_dir), sorter:
         for batch in _batches(table, batch_rows):
             masks = {rule.key: broken(rule, batch, repeated) for rule in rules}
             sorter.add(batch, masks)
             frame = _frame(batch, rules, masks)
-            batches.append(runner.run(frame, labelled(batch)[0]))
-    unique = {rule.key: sorter.counts[rule.key] for rule in rules if rule.kind == "unique"}
+            batches.append(runner.run(frame, len(frame), labelled(batch)[0]))
+    tally = sorter.tally
+    unique = {rule.key: tally.broken.get(rule.key, 0) for rule in rules if rule.kind == "unique"}
     result = merge(batches, contract.name, unique)
-    _check_agreement(result, sorter, one_batch=len(batches) == 1)
-    failures = sorter.failures() + _table_failures(result, contract)
-    passed, message = verdict(contract, sorter.rows_in, sorter.rows_quarantined, failures)
+    return conclude(
+        contract,
+        rules,
+        tally,
+        result,
+        runner,
+        out_dir,
+        valid=sorter.valid_path,
+        valid_sha256=sha256_of(sorter.valid_path),
+        data_docs=data_docs,
+    )
+
+
+def unique_columns(rules: tuple[RowRule, ...]) -> list[str]:
+    """The columns no value of which may occur twice."""
+    return [rule.column for rule in rules if rule.kind == "unique"]
+
+
+def conclude(
+    contract: Contract,
+    rules: tuple[RowRule, ...],
+    tally: Tally,
+    result: ExpectationSuiteValidationResult,
+    runner: SuiteRunner,
+    out_dir: Path,
+    *,
+    valid: Path,
+    valid_sha256: str,
+    data_docs: bool,
+) -> ValidationReport:
+    """Compare the two judges, pronounce the verdict, and write result and Data Docs.
+
+    Args:
+        contract: the contract.
+        rules: its row rules.
+        tally: what the row masks found.
+        result: what Great Expectations found.
+        runner: of the suite.
+        out_dir: where the valid rows and the quarantine are, and the rest goes.
+        valid: file or folder of the valid rows.
+        valid_sha256: its digest.
+        data_docs: whether to write the Data Docs site.
+
+    Raises:
+        ValidationDisagreementError: they counted differently.
+    """
+    _check_agreement(result, tally, rules)
+    failures = tally.failures(rules) + _table_failures(result, contract)
+    passed, message = verdict(contract, tally.rows, tally.quarantined, failures)
     docs = out_dir / "data_docs"
     report = ValidationReport(
         contract=contract.name,
         contract_digest=contract.digest,
-        rows_in=sorter.rows_in,
-        rows_valid=sorter.rows_in - sorter.rows_quarantined,
-        rows_quarantined=sorter.rows_quarantined,
-        rows_anomalous=sorter.rows_anomalous,
+        rows_in=tally.rows,
+        rows_valid=tally.rows - tally.quarantined,
+        rows_quarantined=tally.quarantined,
+        rows_anomalous=tally.anomalous if contract.label is not None else None,
         passed=passed,
         message=message,
         expectations=len(result.results),
         failures=tuple(failures),
-        valid_path=str(sorter.valid_path),
-        valid_sha256=sha256_of(sorter.valid_path),
-        quarantine_path=str(sorter.quarantine_path) if sorter.rows_quarantined else None,
+        valid_path=str(valid),
+        valid_sha256=valid_sha256,
+        quarantine_path=str(out_dir / QUARANTINE) if tally.quarantined else None,
         data_docs=str(docs / "index.html") if data_docs else None,
         result_json=str(out_dir / "result.json"),
     )
@@ -143,17 +194,16 @@ def _frame(batch: pa.Table, rules: tuple[RowRule, ...], masks: dict[str, Any]) -
     return frame
 
 
-def _check_agreement(result: Any, sorter: RowSorter, *, one_batch: bool) -> None:
+def _check_agreement(result: Any, tally: Tally, rules: tuple[RowRule, ...]) -> None:
+    keys = {rule.key for rule in rules}
     for item in result.results:
         key = item.expectation_config.meta["rule"]
-        counted = sorter.counts.get(key)
-        if counted is None:
+        if key not in keys:
             continue
-        theirs = int(item.result["unexpected_count"])
+        theirs, counted = int(item.result["unexpected_count"]), tally.broken.get(key, 0)
         if theirs != counted:
             raise ValidationDisagreementError(
                 f"rule {key}: Great Expectations counts {theirs} rows, the row masks {counted}"
-                f"{'' if one_batch else ' over all batches'}"
             )
 
 

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from data_checks.contract import load_contract
+from data_checks.integrity import verified_sha256
+from data_checks.sources import locate
+from flows import progress
 from flows.errors import UsageError
 from flows.policy import PromotionPolicy, contract_policy
 from flows.records import ValidateRecord
-from flows.settings import Settings
+from flows.settings import NO_SETTINGS, Engine, Settings
 from flows.stages.ingest import ingest
-from flows.stages.validate import validate
+from flows.stages.validate import record_of, validate
 from flows.workspace import write_atomic
 
 
 def check(
-    dataset: str, data: str | None, output: Path | None, settings: Settings
+    dataset: str,
+    data: str | None,
+    output: Path | None,
+    settings: Settings,
+    *,
+    engine: Engine = "local",
+    spark: Mapping[str, str] = NO_SETTINGS,
 ) -> ValidateRecord:
     """Validate a table against its contract.
 
@@ -26,13 +36,29 @@ def check(
         output: Folder for the valid rows, the quarantine and the Data Docs; one folder for each
             contract and source in the workspace unless given.
         settings: Data folder and workspace.
+        engine: This process, or Spark; the verdict is the same.
+        spark: Spark's own settings.
     """
     contract = load_contract(dataset)
     contract_policy(contract.promotion, PromotionPolicy(), contract.name)
     source = hashlib.sha256(f"{contract.digest} {data}".encode()).hexdigest()[:12]
-    folder = output or settings.workspace / "checks" / f"{contract.name}-{source}"
+    folder = (output or settings.workspace / "checks" / f"{contract.name}-{source}").resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    return validate(folder, contract, ingest(folder, contract, data, settings.data_dir))
+    if engine == "local":
+        return validate(folder, contract, ingest(folder, contract, data, settings.data_dir))
+    from data_checks.spark.session import spark_session
+    from data_checks.spark.validation import validate_on_spark
+
+    location = locate(contract, data, settings.data_dir)
+    verified_sha256(contract, location, pinned=data is None)
+    with (
+        spark_session(settings.spark(spark), ("data_checks",), log=settings.spark_log) as session,
+        progress.bar("tasks") as show,
+    ):
+        report = validate_on_spark(
+            session, contract, location, folder, tell=lambda done, all_: show(done, all_, "")
+        )
+    return record_of(report)
 
 
 def draft(table: str, label: str | None, output: Path | None) -> tuple[Path, list[str]]:

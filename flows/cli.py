@@ -29,12 +29,12 @@ from flows.errors import (
 from flows.terminal import (
     Debug,
     Download,
-    Engine,
+    EngineName,
     Json,
     ManyValues,
     Quiet,
     SparkSettings,
-    engine_settings,
+    engine_of,
     prepare,
     print_json,
     terminable,
@@ -134,17 +134,20 @@ def check(
         Path | None, typer.Option("--output", help="Keep valid rows, quarantine and report here.")
     ] = None,
     download: Download = False,
+    engine: EngineName = "local",
+    spark: SparkSettings = None,
     as_json: Json = False,
     debug: Debug = False,
     quiet: Quiet = False,
 ) -> None:
     """Validate a table against its contract and write Data Docs; trains nothing."""
+    chosen, spark_settings = engine_of(engine, spark)
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows.checking import check as work
     from flows.stages.ingest import find_source
 
     find_source(dataset, data, settings.data_dir, download=download)
-    report = work(dataset, data, output, settings)
+    report = work(dataset, data, output, settings, engine=chosen, spark=spark_settings)
     if as_json:
         print_json(report.model_dump(mode="json"))
     else:
@@ -216,14 +219,14 @@ def score(
     restart: Annotated[
         bool, typer.Option("--restart", help="Begin anew where a run was interrupted.")
     ] = False,
-    engine: Engine = "local",
+    engine: EngineName = "local",
     spark: SparkSettings = None,
     as_json: Json = False,
     debug: Debug = False,
     quiet: Quiet = False,
 ) -> None:
     """Score raw rows: energy, p-value, verdict and reasons; a killed run goes on where it was."""
-    spark_settings = engine_settings(engine, spark)
+    chosen, spark_settings = engine_of(engine, spark)
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows.scoring import score as work
 
@@ -235,7 +238,7 @@ def score(
         table=table,
         reasons=reasons,
         restart=restart,
-        engine=engine,
+        engine=chosen,
         spark=spark_settings,
     )
     if as_json:

@@ -13,8 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -28,7 +27,7 @@ from flows.errors import UsageError
 from flows.scored.output import output_for
 from flows.scored.parts import Parts, SourceMoved, open_parts
 from flows.scored.rows import REJECTED, SCORED, Judge, Judged
-from flows.settings import Settings
+from flows.settings import NO_SETTINGS, Engine, Settings
 
 if TYPE_CHECKING:
     from flows.registry import ModelVersion
@@ -38,8 +37,6 @@ SLICE_CELLS = 4_000_000
 PART_ROWS = 1_000_000
 """Most rows of a part, which are held until it is written."""
 TOP = 3
-Engine = Literal["local", "spark"]
-NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 PACKAGES = ("dagmm_model", "data_checks", "flows")
 """What Spark's executors run of ours."""
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from data_checks.locations import DATA_DIR_VARIABLE, default_data_dir
+
+Engine = Literal["local", "spark"]
+NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 
 class Settings(BaseSettings):

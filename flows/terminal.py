@@ -7,15 +7,18 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
+if TYPE_CHECKING:
+    from flows.settings import Engine
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and all log lines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
-Engine = Annotated[
+EngineName = Annotated[
     str, typer.Option("--engine", help="local, or spark (pip install 'dagmm-pipeline[spark]').")
 ]
 SparkSettings = Annotated[
@@ -61,22 +64,27 @@ def prepare(*, as_json: bool, debug: bool, quiet: bool) -> Any:
     return settings
 
 
-def engine_settings(engine: str, assignments: list[str] | None) -> dict[str, str]:
-    """Spark's settings of a command line.
+def engine_of(name: str, assignments: list[str] | None) -> tuple[Engine, dict[str, str]]:
+    """The engine of a command line, and Spark's settings.
 
     Raises:
         UsageError: There is no such engine, or it takes no such settings.
     """
     from flows.errors import UsageError
 
-    if engine not in ("local", "spark"):
-        raise UsageError(f"--engine {engine}: choose local or spark")
+    engine: Engine
+    if name == "local":
+        engine = "local"
+    elif name == "spark":
+        engine = "spark"
+    else:
+        raise UsageError(f"--engine {name}: choose local or spark")
     if assignments and engine == "local":
         raise UsageError("--spark goes with --engine spark")
     pairs = [text.partition("=") for text in assignments or []]
-    if wrong := [name for name, _, value in pairs if not name.startswith("spark.") or not value]:
+    if wrong := [key for key, _, value in pairs if not (key.startswith("spark.") and value)]:
         raise UsageError(f"--spark {wrong[0]}: write spark.NAME=VALUE")
-    return {name: value for name, _, value in pairs}
+    return engine, {key: value for key, _, value in pairs}
 
 
 def print_json(document: Any) -> None:

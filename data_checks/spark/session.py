@@ -28,6 +28,7 @@ _QUIET = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.session.timeZone": "UTC",
+    "spark.sql.caseSensitive": "true",  # two columns may differ in case only
 }
 _LOOPBACK = {
     "spark.driver.host": "127.0.0.1",

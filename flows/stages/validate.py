@@ -11,12 +11,19 @@ from flows.records import IngestRecord, RuleFailure, ValidateRecord
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
+    from data_checks.report import ValidationReport
+
 
 def validate(folder: Path, contract: Contract, ingested: IngestRecord) -> ValidateRecord:
     """Run the contract's expectation suite; writes everything it finds into `folder`."""
     from data_checks.validation import validate as work
 
     report = work(Path(ingested.path), contract, folder, expected_sha256=ingested.sha256)
+    return record_of(report)
+
+
+def record_of(report: ValidationReport) -> ValidateRecord:
+    """A report as the record that travels between stages."""
     return ValidateRecord(
         passed=report.passed,
         message=report.message,
