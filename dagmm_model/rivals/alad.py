@@ -54,14 +54,14 @@ class Alad(GanDetector[AladSettings]):
     name = "alad"
     settings_type = AladSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = presets(
-        kddcup={"scaling": "minmax", "epochs": 2},
-        kddcup_rev={"scaling": "minmax", "epochs": 6},
+        kddcup={"batch_size": 128, "epochs": 2, "dropout": 0.0},
+        kddcup_rev={"batch_size": 128, "epochs": 6, "dropout": 0.0},
         thyroid={"epochs": 100},
         arrhythmia={
-            "scaling": "whitened",
+            "scaling": "robust",
             "epochs": 40,
             "joint_widths": (256,),
-            "critic_widths": (256, 128),
+            "critic_widths": (512,),
             "latent_critic_widths": (64, 32),
         },
     )
