@@ -68,13 +68,13 @@ def restore(detector: DAGMM, values: dict[str, Any], arrays: Arrays) -> None:
     """Make an unfitted detector of the same parameters the one of a state."""
     settings = from_json(Settings, values["settings"])
     detector.settings_ = settings
-    detector._scaler = Scaler(
+    scaler = Scaler(
         values["scaler"],
         arrays["scaler.centre"],
         arrays["scaler.scale"],
         *(arrays.get(f"scaler.{name}") for name in ("mean", "rotation", "back")),
     )
-    detector._scorer = Scorer(
+    scorer = Scorer(
         settings,
         {n.removeprefix("parameter."): v for n, v in arrays.items() if n.startswith("parameter.")},
         arrays["latent_mean"],
@@ -91,6 +91,7 @@ def restore(detector: DAGMM, values: dict[str, Any], arrays: Arrays) -> None:
         arrays["energy_mean"],
         arrays["energy_scale"],
     )
+    detector._score_by(scaler, scorer)
     detector.history_ = tuple(
         Epoch(**record) if "terms" in record else record_from(record)
         for record in values["history"]

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dagmm_model.checkpoint import Checkpointing
-from dagmm_model.explanation import Explanation
+from dagmm_model.encoded import Encoded, Layout
+from dagmm_model.explanation import Explanation, Found
 from dagmm_model.mixture import Mixture, MixtureHealth
 from dagmm_model.settings import from_json, replaced, unknown
 
@@ -156,6 +157,21 @@ class Explaining(Protocol):
 
     def explain(self, X: Rows) -> Explanation:
         """Reasons for the rows ``(m, D)``."""
+
+
+class RowScorer(Protocol):
+    """Scores encoded rows of one layout."""
+
+    def score(self, rows: Encoded, explain_above: float) -> Found:
+        """Energies, and reasons for the rows with an energy above a bound (-inf: for all)."""
+
+
+@runtime_checkable
+class ForLayout(Protocol):
+    """A detector that scores encoded rows without their one-hot matrix."""
+
+    def for_layout(self, layout: Layout) -> RowScorer:
+        """A scorer of rows with that layout, worth keeping."""
 
 
 @runtime_checkable

@@ -16,7 +16,9 @@ from dagmm_model.checkpoint import Checkpointing
 from dagmm_model.dagmm_state import restore, state_of
 from dagmm_model.detector import Arrays, EpochLike, Observer, State
 from dagmm_model.distributed import ALONE, Ranks
-from dagmm_model.explanation import Explanation, explain
+from dagmm_model.encoded import Encoded, Layout
+from dagmm_model.explanation import Explanation
+from dagmm_model.fused import FusedScorer
 from dagmm_model.inference import Scorer, chunks, each_chunk, fit_scorer
 from dagmm_model.mixture import Mixture, MixtureHealth
 from dagmm_model.presets import PRESETS, Settings, resolve
@@ -154,6 +156,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
     n_features_in_: int
     _scaler: Scaler
     _scorer: Scorer
+    _fused: FusedScorer
 
     def __init__(
         self,
@@ -290,8 +293,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         if not ranks.first:
             return self
         self.settings_ = settings
-        self._scaler = scaler
-        self._scorer = fit_scorer(
+        scorer = fit_scorer(
             trained.parameters,
             settings,
             trained.jitter,
@@ -300,10 +302,11 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
             weight,
             seeds,
         )
+        self._score_by(scaler, scorer)
         self.history_ = trained.history
         self.kept_ = trained.kept
         self.n_iter_ = len(trained.history)
-        scores = -self._energy(given)
+        scores = -self._fused.energy(Encoded.of(given))
         self.offset_ = _quantile(scores, self.contamination, sample_weight)
         return self
 
@@ -381,14 +384,14 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         )
         return rows
 
-    def _energy(self, rows: NDArray[np.floating]) -> Float:
-        out = np.empty(len(rows))
+    def _score_by(self, scaler: Scaler, scorer: Scorer) -> None:
+        """Take what decides the energies."""
+        self._scaler, self._scorer = scaler, scorer
+        self._fused = self.for_layout((None,) * len(scaler.centre))
 
-        def one(part: slice) -> None:
-            out[part] = self._scorer.energy(self._scaler.transform(rows[part], part.start))
-
-        each_chunk(one, len(rows))
-        return out
+    def for_layout(self, layout: Layout) -> FusedScorer:
+        """A scorer of encoded rows, see `dagmm_model.detector.ForLayout`."""
+        return FusedScorer(self._scaler, self._scorer, layout)
 
     def energy(self, X: ArrayLike) -> Float:
         """Sample energy (paper, equation 6) or what the score is; higher = more anomalous.
@@ -399,7 +402,8 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         Returns:
             ``(n,)`` float64.
         """
-        return self._energy(self._rows(X))
+        rows = self._rows(X)
+        return self._fused.energy(Encoded.of(rows))
 
     def score_samples(self, X: ArrayLike) -> Float:
         """``-energy(X)``, the log-likelihood: higher = more normal, ``(n,)``."""
@@ -453,7 +457,8 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
 
     def explain(self, X: ArrayLike) -> Explanation:
         """Shares of the columns in the reconstruction error, and the responsible component."""
-        return explain(self._scorer, self._scaler, self._scaler.transform(self._rows(X)))
+        rows = self._rows(X)
+        return self._fused.score(Encoded.of(rows), -np.inf).explanation
 
 
 def _training_rows(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from dagmm_model.inference import Scorer, each_chunk
-from dagmm_model.scaling import Scaler
 
 Float = NDArray[np.float64]
 
@@ -29,26 +27,31 @@ class Explanation:
     component: NDArray[np.int64]
     responsibility: Float
 
+    @classmethod
+    def of_nothing(cls, width: int) -> Explanation:
+        """Of no row, D = width."""
+        return cls(np.empty((0, width)), np.empty(0, np.int64), np.empty(0))
 
-def explain(scorer: Scorer, scaler: Scaler, x: NDArray[np.floating]) -> Explanation:
-    """Reasons for scaled rows ``(n, D)``; the scaler leads back to the input's columns."""
-    shares = np.empty(x.shape)
-    mixture = scorer.mixtures[0] if scorer.mixtures else None
-    component, responsibility = np.full(len(x), -1), np.zeros(len(x))
+    @classmethod
+    def joined(cls, parts: Sequence[Explanation]) -> Explanation:
+        """One of several, in order."""
+        return cls(
+            np.concatenate([part.shares for part in parts]),
+            np.concatenate([part.component for part in parts]),
+            np.concatenate([part.responsibility for part in parts]),
+        )
 
-    def one(part: slice) -> None:
-        rows = np.asarray(x[part], dtype=np.float64)
-        z, x_hat = scorer.compress(rows)
-        x_hat -= rows
-        error = scaler.by_column(x_hat)
-        error *= error
-        total = error.sum(axis=2, keepdims=True)
-        error /= np.where(total > 0, total, 1.0)
-        shares[part] = error.mean(axis=0)
-        if mixture is not None:
-            posterior = mixture.posterior(z[0])
-            component[part] = posterior.argmax(axis=1)
-            responsibility[part] = posterior.max(axis=1)
 
-    each_chunk(one, len(x))
-    return Explanation(shares, component, responsibility)
+@dataclass(frozen=True)
+class Found:
+    """Energies of some rows, and reasons for those above a bound.
+
+    Attributes:
+        energy: ``(n,)``.
+        rows: ``(m,)`` positions of the explained rows, ascending.
+        explanation: of these.
+    """
+
+    energy: Float
+    rows: NDArray[np.int64]
+    explanation: Explanation

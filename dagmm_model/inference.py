@@ -7,7 +7,6 @@ with beyond the last digits (relative 1e-10, whatever the condition of the covar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, reduce
 
@@ -20,7 +19,7 @@ from dagmm_model.estimation import membership, membership_logits
 from dagmm_model.mixture import LATENT_VARIANCE_FLOOR, Mixture, Moments
 from dagmm_model.network import Parameters, latent_width
 from dagmm_model.presets import Settings
-from dagmm_model.processors import blas_threads, processors
+from dagmm_model.processors import in_threads
 from dagmm_model.selection import select
 
 Float = NDArray[np.float64]
@@ -42,12 +41,7 @@ def each_chunk(work: Callable[[slice], None], n: int) -> None:
 
     The slices are the same whatever the number of threads, and so is the result.
     """
-    if n <= CHUNK:
-        work(slice(0, n))
-        return
-    with blas_threads().limit(limits=1), ThreadPoolExecutor(processors()) as pool:
-        for _ in pool.map(work, chunks(n)):
-            pass  # an error in a thread is raised here
+    in_threads(work, list(chunks(n)))
 
 
 @dataclass(frozen=True)
@@ -73,12 +67,13 @@ class Scorer:
     energy_scale: Float
 
     @cached_property
-    def _double(self) -> dict[str, Float]:
+    def double(self) -> dict[str, Float]:
+        """The parameters in double precision."""
         return {name: value.astype(np.float64) for name, value in self.parameters.items()}
 
     def latent(self, x: Rows) -> Float:
         """Latent rows ``(S, n, L)`` as the mixture sees them, of scaled rows ``(n, D)``."""
-        z = raw_latent(self._double, self.settings, x)
+        z = raw_latent(self.double, self.settings, x)
         result: Float = (z - self.latent_mean[:, None]) / self.latent_scale[:, None]
         return result
 
@@ -93,12 +88,15 @@ class Scorer:
         return np.stack([m.energy(rows) for m, rows in zip(self.mixtures, z, strict=True)])
 
     def energy(self, x: Rows) -> Float:
-        """The detector's energy of scaled rows ``(n, D)``: ``(n,)``.
+        """The detector's energy of scaled rows ``(n, D)``: ``(n,)``."""
+        return self.together(self.member_energies(x))
+
+    def together(self, energies: Float) -> Float:
+        """The members' energies ``(S, n)`` as the detector's ``(n,)``.
 
         Of one member its energy; of several, the mean of their energies, each standardised by its
         mean and standard deviation over the training rows.
         """
-        energies = self.member_energies(x)
         if len(energies) == 1:
             first: Float = energies[0]
             return first
@@ -120,7 +118,7 @@ class Scorer:
     def compress(self, x: Rows) -> tuple[Float, Float]:
         """Latent rows ``(S, n, L)`` as the mixture sees them, and reconstructions ``(S, n, D)``."""
         batch = np.asarray(x, dtype=np.float64)[None]
-        z, x_hat = compress(np, self._double, batch, self.settings.reconstruction_features)
+        z, x_hat = compress(np, self.double, batch, self.settings.reconstruction_features)
         return (z - self.latent_mean[:, None]) / self.latent_scale[:, None], x_hat
 
 

@@ -234,8 +234,13 @@ class Mixture:
             log_phi = np.log(self.phi)
         return inverse, log_phi - log_det - 0.5 * self.mu.shape[1] * LOG_2PI
 
+    @property
+    def normaliser(self) -> Float:
+        """Log of share and density's constant of each component ``(K,)``; -inf for an empty one."""
+        return self._whitening[1]
+
     @cached_property
-    def _projection(self) -> tuple[Float, NDArray[np.intp], Float, Float]:
+    def projection(self) -> tuple[Float, NDArray[np.intp], Float, Float]:
         """Centre ``(L,)``, live components ``(k,)``, their whitening ``(L, k L)``, their means."""
         inverse, _ = self._whitening
         live = np.flatnonzero(self.phi > 0)
@@ -246,8 +251,7 @@ class Mixture:
 
     def log_joint(self, z: Float) -> Float:
         """``(n, K)`` log of share times density of each component at each row of z ``(n, L)``."""
-        _, constant = self._whitening
-        centre, live, factors, offsets = self._projection
+        centre, live, factors, offsets = self.projection
         # One product for all components; about the mixture's centre, which keeps the digits.
         white = (np.asarray(z, dtype=np.float64) - centre) @ factors
         white -= offsets
@@ -255,7 +259,7 @@ class Mixture:
         out = np.zeros((len(z), len(self.phi)))  # an empty component's constant is -inf
         out[:, live] = np.einsum("nkl,nkl->nk", white, white)
         out *= -0.5
-        out += constant
+        out += self.normaliser
         return out
 
     def energy(self, z: Float) -> Float:

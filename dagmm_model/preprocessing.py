@@ -7,12 +7,14 @@ rare `service` levels occur among `normal.` connections only).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dagmm_model.encoded import Encoded, Layout
 
 Kind = Literal["numeric", "categorical", "boolean"]
 UnseenPolicy = Literal["reject", "other"]
@@ -57,6 +59,27 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Levels:
+    """A column of text whose few levels are listed once; n values.
+
+    Attributes:
+        levels: Each of the levels.
+        codes: ``(n,)`` which level each value is; -1 where there is none.
+    """
+
+    levels: Sequence[str]
+    codes: NDArray[np.integer]
+
+    def __len__(self) -> int:
+        """Number of values."""
+        return len(self.codes)
+
+    def __iter__(self) -> Iterator[str | None]:
+        """Every value."""
+        return (None if code < 0 else self.levels[code] for code in self.codes.tolist())
+
+
+@dataclass(frozen=True)
 class Encoder:
     """Encodes a table of named columns into a matrix of shape ``(rows, features)``.
 
@@ -77,6 +100,14 @@ class Encoder:
         return tuple(name for column in self.columns for name in column.feature_names)
 
     @property
+    def layout(self) -> Layout:
+        """Of the matrix: which columns are numbers, which belong to which categorical column."""
+        return tuple(
+            len(column.feature_names) if column.kind == "categorical" else None
+            for column in self.columns
+        )
+
+    @property
     def binary_features(self) -> NDArray[np.bool_]:
         """Which output columns hold only 0 and 1, shape ``(features,)``."""
         return np.array(
@@ -88,7 +119,7 @@ class Encoder:
         """Encode a mapping of columns, or a data frame.
 
         Args:
-            table: Anything that gives one 1-d sequence for each column name.
+            table: Anything that gives one 1-d sequence, or `Levels`, for each column name.
             order: Layout in memory. Columns are written one after the other, so "F" is several
                 times as fast for a large table.
 
@@ -100,6 +131,10 @@ class Encoder:
             EncodingError: A column is absent, a value is missing, infinite, not a number, or
                 outside the vocabulary of a column whose `unseen` is `reject`.
         """
+        return self.codes(table).matrix(order)
+
+    def codes(self, table: Mapping[str, Any]) -> Encoded:
+        """The same rows before the matrix is written out; see `encode`."""
         missing = [column.name for column in self.columns if column.name not in table]
         if missing:
             raise EncodingError(
@@ -108,20 +143,19 @@ class Encoder:
             )
         if not self.columns:
             raise EncodingError("no feature column: the contract must name at least one")
-        rows = len(table[self.columns[0].name])
-        matrix = np.zeros((rows, len(self.feature_names)), dtype=np.float64, order=order)
-        start = 0
+        rows, layout = len(table[self.columns[0].name]), self.layout
+        numbers = np.empty((layout.count(None), rows))
+        codes = np.empty((len(layout) - len(numbers), rows), dtype=np.int64)
+        next_number, next_code = iter(numbers), iter(codes)
         for column in self.columns:
-            width = len(column.feature_names)
             values = table[column.name]
             if column.kind == "categorical":
-                _one_hot(column, values, matrix[:, start : start + width])
+                next(next_code)[:] = _codes(column, values)
             elif column.kind == "boolean":
-                matrix[:, start] = _booleans(column, values)
+                next(next_number)[:] = _booleans(column, values)
             else:
-                matrix[:, start] = _numbers(column, values)
-            start += width
-        return matrix
+                next(next_number)[:] = _numbers(column, values)
+        return Encoded(layout, numbers, codes)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form; `from_dict` gives the same encoder back."""
@@ -212,10 +246,11 @@ def level_name(value: object) -> str:
 
 def _level_codes(values: Any, index: Mapping[str, int]) -> NDArray[np.int64]:
     """Position of each value in the vocabulary, -1 when it is not there; shape ``(rows,)``."""
-    categorical = getattr(values, "cat", None)  # a pandas categorical: map its few levels only
-    if categorical is not None:
-        lookup = [index.get(level_name(level), -1) for level in categorical.categories]
-        codes: NDArray[np.int64] = np.array([*lookup, -1])[np.asarray(categorical.codes)]
+    if not isinstance(values, Levels) and hasattr(values, "cat"):  # a pandas categorical
+        values = Levels(values.cat.categories, np.asarray(values.cat.codes))
+    if isinstance(values, Levels):  # map its few levels only
+        lookup = [index.get(level_name(level), -1) for level in values.levels]
+        codes: NDArray[np.int64] = np.array([*lookup, -1])[values.codes]
         return codes
     array = np.asarray(values)
     if array.dtype.kind in "biuf":
@@ -230,7 +265,8 @@ def _level_codes(values: Any, index: Mapping[str, int]) -> NDArray[np.int64]:
     )
 
 
-def _one_hot(column: Column, values: Any, out: FloatMatrix) -> None:
+def _codes(column: Column, values: Any) -> NDArray[np.int64]:
+    """Which column of the block is 1 for each value; the block's width where none is."""
     index = {level: i for i, level in enumerate(column.levels)}
     codes = _level_codes(values, index)
     if column.fill is not None and (codes < 0).any():
@@ -243,11 +279,9 @@ def _one_hot(column: Column, values: Any, out: FloatMatrix) -> None:
             f"({_preview(column.levels)}); add it to the contract or set `unseen: other`"
         )
     kept = [level not in column.drop for level in column.levels]
-    position = np.full(len(column.levels) + 1, -1, dtype=np.int64)  # last entry: unseen
+    position = np.full(len(column.levels) + 1, sum(kept), dtype=np.int64)  # last entry: unseen
     position[:-1][kept] = np.arange(sum(kept))
-    target = position[codes]
-    rows = np.flatnonzero(target >= 0)
-    out[rows, target[rows]] = 1.0
+    return position[codes]
 
 
 def _preview(levels: Sequence[str]) -> str:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @cache
@@ -23,3 +28,16 @@ def processors() -> int:
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     limits: list[int] = [pool["num_threads"] for pool in blas_threads().info()]
     return max(1, min([available or 1, *limits]))
+
+
+def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Results of work for each item, in order; in threads where there are processors.
+
+    Each of them has one thread of the BLAS library.
+    """
+    workers = min(processors(), len(items))
+    with blas_threads().limit(limits=1):
+        if workers <= 1:
+            return [work(item) for item in items]
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(work, items))

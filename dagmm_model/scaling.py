@@ -82,22 +82,39 @@ class Scaler:
         Raises:
             ValueError: a scaled value is beyond `LARGEST`.
         """
+        scaled = self.by_itself(x, first)
+        return scaled if self.rotation is None else scaled @ self.rotation
+
+    def by_itself(
+        self, x: Rows, first: int = 0, columns: NDArray[np.integer] | None = None
+    ) -> Float:
+        """Each column scaled by itself, and centred where a rotation follows.
+
+        Args:
+            x: ``(n, D)`` rows, or some of their columns.
+            first: number of the first row in the caller's table, for the message.
+            columns: which columns these are; all unless given.
+
+        Raises:
+            ValueError: a scaled value is beyond `LARGEST`.
+        """
+        some = slice(None) if columns is None else columns
         scaled: Float = np.empty(x.shape)  # row by row in memory, whatever the layout of x
-        np.subtract(x, self.centre, out=scaled, dtype=np.float64)
-        scaled /= self.scale
+        np.subtract(x, self.centre[some], out=scaled, dtype=np.float64)
+        scaled /= self.scale[some]
         if self.kind in SOFT:
             np.arcsinh(scaled, out=scaled)
         if scaled.size and not max(scaled.max(), -scaled.min()) <= LARGEST:
             row, column = np.argwhere(~(np.abs(scaled) <= LARGEST))[0]
+            place = column if columns is None else columns[column]
             raise ValueError(
-                f"row {first + row}, column {column}: value {x[row, column]:g} is beyond "
+                f"row {first + row}, column {place}: value {x[row, column]:g} is beyond "
                 f"{LARGEST:g} after {self.kind} scaling; remove or clip it, or use scaling='robust'"
             )
         if self.kind == "whitened":
             scaled *= SOFTNESS
-        if self.mean is not None and self.rotation is not None:
-            scaled -= self.mean
-            scaled = scaled @ self.rotation
+        if self.mean is not None:
+            scaled -= self.mean[some]
         return scaled
 
     def by_column(self, difference: Float) -> Float:

@@ -19,6 +19,7 @@ from dagmm_model.checkpoint import Checkpointing, CheckpointStore
 from dagmm_model.detector import Observer
 from dagmm_model.distributed import ALONE, Ranks
 from dagmm_model.em import mixture_by_em
+from dagmm_model.encoded import Encoded
 from dagmm_model.estimation import membership, membership_logits
 from dagmm_model.estimator import DAGMM, scaled32
 from dagmm_model.inference import Scorer
@@ -90,10 +91,11 @@ def fit_streamed(
     if not ranks.first:
         return detector
     detector.n_features_in_ = width
-    detector.settings_, detector._scaler, detector._scorer = settings, scaler, scorer
+    detector.settings_ = settings
+    detector._score_by(scaler, scorer)
     detector.history_, detector.kept_ = trained.history, trained.kept
     detector.n_iter_ = len(trained.history)
-    scores = -detector._energy(groups.sample)
+    scores = -detector._fused.energy(Encoded.of(groups.sample))
     detector.offset_ = float(np.percentile(scores, 100.0 * detector.contamination))
     return detector
 

@@ -18,6 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 Energies = NDArray[np.float64]
 
 
+SAME = 1e-9
+"""Energies within this of each other, relative to those above 1, count as equal: equal rows differ
+in the last digits where a matrix product groups them differently."""
+
+
 class CalibrationError(ValueError):
     """The energies cannot calibrate a threshold."""
 
@@ -42,6 +47,11 @@ class Threshold:
     guaranteed_rate: float
     calibration_rows: int
     note: str = ""
+
+    @property
+    def bound(self) -> float:
+        """What an energy must exceed: `value`, and no row equal to the one it is the energy of."""
+        return self.value + SAME * max(1.0, abs(self.value))
 
 
 def calibrate(energies: ArrayLike, target_rate: float = 0.05) -> Threshold:
@@ -105,7 +115,7 @@ def alarms_expected(rows: int, calibration: ArrayLike, threshold: float) -> Any:
 
 
 def p_values(energies: ArrayLike, calibration: ArrayLike) -> Energies:
-    """Conformal p-values: share of calibration rows at least as energetic, never 0.
+    """Conformal p-values: share of calibration rows at least as energetic (or the same), never 0.
 
     Args:
         energies: Energies to judge, shape ``(rows,)``.
@@ -115,6 +125,7 @@ def p_values(energies: ArrayLike, calibration: ArrayLike) -> Energies:
         float64 of shape ``(rows,)``, between 1 / (n + 1) and 1; small = anomalous.
     """
     reference = np.asarray(calibration, dtype=np.float64)
-    below = np.searchsorted(reference, np.asarray(energies, dtype=np.float64), side="left")
+    found = np.asarray(energies, dtype=np.float64)
+    below = np.searchsorted(reference, found - SAME * np.maximum(1.0, np.abs(found)), side="left")
     at_least = (1.0 + len(reference) - below).astype(np.float64)
     return at_least / (len(reference) + 1.0)

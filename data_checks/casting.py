@@ -80,11 +80,12 @@ def cast_batch(
                 f"{where}: column '{column.name}' is {values.type}, which cannot be read as "
                 f"{column.type}; change the column's type in the contract."
             ) from error
-        lost = pc.and_(pc.is_null(typed, nan_is_null=True), is_present(values, missing))
-        rows = np.flatnonzero(lost.to_numpy(zero_copy_only=False))
-        if len(rows):
-            texts = [str(text) for text in values.take(pa.array(rows)).to_pylist()]
-            bad[column.name] = (rows, texts)
+        if typed.null_count:
+            lost = pc.and_(pc.is_null(typed), is_present(values, missing))
+            rows = np.flatnonzero(lost.to_numpy(zero_copy_only=False))
+            if len(rows):
+                texts = [str(text) for text in values.take(pa.array(rows)).to_pylist()]
+                bad[column.name] = (rows, texts)
         columns.append(typed)
     if contract.label is not None and with_label:
         labels = as_text(plain(raw.column(contract.label.column)), missing)
@@ -196,6 +197,8 @@ def _careful_numbers(texts: pa.Array) -> pa.Array:
 
 
 def _nan_to_null(values: pa.Array) -> pa.Array:
+    if not values.null_count and not np.isnan(values.to_numpy()).any():
+        return values
     return pc.if_else(pc.is_nan(values), pa.scalar(None, pa.float64()), values)
 
 

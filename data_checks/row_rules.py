@@ -7,6 +7,7 @@ validation compares the two.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -44,8 +45,8 @@ class RowRule:
     column: str
     severity: Severity
     text: str
-    low: float | None = None
-    high: float | None = None
+    low: float = -math.inf
+    high: float = math.inf
     levels: tuple[str, ...] = ()
     check: str = ""
 
@@ -148,9 +149,11 @@ def broken(rule: RowRule, table: pa.Table, repeated: Mapping[str, pa.Array]) -> 
         case "parsed":
             return _mask(pc.is_valid(column))
         case "present":
-            return _mask(pc.is_null(column))
+            return _mask(pc.is_null(column)) if column.null_count else np.zeros(len(column), bool)
         case "range":
             values = column.to_numpy()
+            if len(values) and rule.low <= values.min() and values.max() <= rule.high:
+                return np.zeros(len(values), bool)  # as almost always; NaN is no such case
             with np.errstate(invalid="ignore"):
                 return np.asarray((values < rule.low) | (values > rule.high))
         case "vocabulary" | "label":

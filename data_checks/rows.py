@@ -81,7 +81,8 @@ def check_rows(
     """
     table = _arrow(rows, where)
     wanted = [column.name for column in contract.feature_columns]
-    if absent := [name for name in wanted if name not in table.column_names]:
+    present = set(table.column_names)
+    if absent := [name for name in wanted if name not in present]:
         shown = ", ".join(f"'{name}'" for name in absent[:5])
         raise SourceError(
             f"{where}: missing column {shown}; the input needs every feature column of the model."
@@ -105,11 +106,12 @@ def check_rows(
         if rule.kind == "vocabulary" and rule.severity != "critical":
             unseen[rule.column] = int(mask.sum())
         _note(rule, mask, typed, unparsed, reasons, remarks)
-    texts = reasons.array()
+    scorable = np.ones(n, dtype=bool)
+    scorable[reasons.rows()] = False
     return RowCheck(
         features=typed.drop_columns([ROW_ID, UNPARSED_COLUMN]),
-        scorable=np.array([text is None for text in texts], dtype=bool),
-        reasons=texts,
+        scorable=scorable,
+        reasons=reasons.array(),
         remarks=remarks.array(),
         unseen=unseen,
     )
@@ -167,6 +169,9 @@ class _Texts:
         texts = self._by_row.setdefault(row, [])
         if text not in texts:
             texts.append(text)
+
+    def rows(self) -> list[int]:
+        return list(self._by_row)
 
     def array(self) -> Texts:
         result = np.full(self._rows, None, dtype=object)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dagmm_model.preprocessing import Column, Encoder
+from dagmm_model.preprocessing import Column, Encoder, Levels
 from data_checks.contract import ANOMALY_COLUMN, ROW_ID, Contract
 
 if TYPE_CHECKING:
@@ -71,6 +71,20 @@ def as_frame(table: pa.Table) -> pd.DataFrame:
             texts = table.column(place).dictionary_encode()
             table = table.set_column(place, table.column_names[place], texts)
     return table.to_pandas()
+
+
+def as_columns(table: pa.Table) -> dict[str, Any]:
+    """The columns as the encoder reads them fastest, without pandas."""
+    return {name: _values(table.column(name)) for name in table.column_names}
+
+
+def _values(column: pa.ChunkedArray) -> Any:
+    if not pa.types.is_string(column.type):
+        return column.to_numpy()
+    texts = column.combine_chunks().dictionary_encode()
+    if isinstance(texts, pa.ChunkedArray):
+        texts = texts.unify_dictionaries().combine_chunks()
+    return Levels(texts.dictionary.to_pylist(), texts.indices.fill_null(-1).to_numpy())
 
 
 def model_input(table: pa.Table, contract: Contract) -> pd.DataFrame:

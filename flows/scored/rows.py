@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from dagmm_model.bundle import Explained, Reasons, ScoringBundle
 from data_checks.contract import ROW_ID, Contract
 from data_checks.rows import check_rows
-from flows.features import as_frame
+from flows.features import as_columns
 from flows.scored.parts import Counts, checksum
 
 SCORED = pa.schema(
@@ -97,7 +97,7 @@ class Judge:
         rows = len(ids)
         if not rows:
             return SCORED.empty_table()
-        scores = self.bundle.score(as_frame(features), self.explain)
+        scores = self.bundle.score(as_columns(features), self.explain)
         reasons, component = reasons_text(scores.reasons, self.top, rows)
         model = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int8)), [self.model])
         columns = [
@@ -124,7 +124,7 @@ def reasons_text(reasons: Reasons | None, top: int, rows: int) -> tuple[pa.Array
     """
     if reasons is None or not len(reasons.rows):
         return pa.nulls(rows, pa.string()), pa.nulls(rows, pa.int32())
-    order = np.argsort(-reasons.shares, axis=1, kind="stable")[:, :top]
+    order = _largest(reasons.shares, min(top, reasons.shares.shape[1]))
     percent = np.rint(100 * np.take_along_axis(reasons.shares, order, axis=1)).astype(np.int64)
     names = pa.array(reasons.columns, pa.string())
     words = [
@@ -148,3 +148,12 @@ def reasons_text(reasons: Reasons | None, top: int, rows: int) -> tuple[pa.Array
     scattered = pa.array(place, mask=place < 0)
     components = pa.array(reasons.component, pa.int32(), mask=reasons.component < 0)
     return texts.take(scattered), components.take(scattered)
+
+
+def _largest(shares: np.ndarray, top: int) -> np.ndarray:
+    """Columns of the largest shares ``(m, top)``, falling; of equal ones the first."""
+    order, left = np.empty((len(shares), top), np.int64), shares.copy()
+    for place in range(top):  # few: quicker than sorting every row
+        order[:, place] = left.argmax(axis=1)
+        np.put_along_axis(left, order[:, place, None], -1.0, axis=1)
+    return order

@@ -33,13 +33,14 @@ def calibrate(
     The paper's protocol has no validation rows: its threshold comes from the labelled test rows,
     so its bundle is for comparison and not deployable.
     """
-    from dagmm_model.bundle import ScoringBundle, save_bundle
+    from dagmm_model.bundle import ScoringBundle, row_scorer, save_bundle
     from dagmm_model.persistence import load_detector
 
     encoder, detector = load_encoder(run), load_detector(Path(fitted.detector))
     part = "validation" if parts.protocol == "deployment" else "test"
     table = read_rows(validated.path, contract, positions(parts, part))
-    energies = detector.energy(encoder.encode(as_frame(table)))
+    scorer = row_scorer(encoder, detector)  # the arithmetic that rows will be scored with
+    energies = scorer.score(encoder.codes(as_frame(table)), np.inf).energy
     if part == "validation":
         threshold = conformal(energies, config.calibration.target_rate)
         reference = np.sort(energies)

@@ -109,6 +109,7 @@ def test_members_with_different_numbers_of_components_are_kept(tmp_path):
     detector.set_params(refinement=20, latent_scaling="standardised").fit(rows)
     first = detector.mixtures_[0]
     smaller = Mixture(first.phi[:1] / first.phi[0], first.mu[:1], first.sigma[:1], first.jitter)
-    detector._scorer = replace(detector._scorer, mixtures=(smaller, *detector.mixtures_[1:]))
+    mixtures = (smaller, *detector.mixtures_[1:])
+    detector._score_by(detector._scaler, replace(detector._scorer, mixtures=mixtures))
     save_detector(detector, tmp_path)
     np.testing.assert_array_equal(load_detector(tmp_path).energy(rows), detector.energy(rows))

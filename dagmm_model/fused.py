@@ -1,0 +1,244 @@
+"""Scoring in as few passes as the algebra allows: what `inference.Scorer` computes, faster.
+
+Everything up to the first tanh is linear in the scaled row: the whitening rotation, the first layer
+of every member's encoder, the linear path, and the row's coordinates in the space that a member's
+decoder reaches. The reconstruction is never written out: with the decoder's last layer as
+x_hat = A u (u: hidden units, code, 1) and A = Q R,
+
+    |x - x_hat|^2 = |R u - Q'x|^2 + (|x|^2 - |Q'x|^2),   x . x_hat = Q'x . R u,   |x_hat| = |R u|
+
+The bracket is what no code could reconstruct; it is off by about 1e-15 of |x|^2.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dagmm_model.compression import FEATURES, LOG_FLOOR, SQUARE_FLOOR
+from dagmm_model.encoded import Encoded, Layout, width_of
+from dagmm_model.explanation import Explanation, Found
+from dagmm_model.fused_linear import LinearPart, Tables, Workspace
+from dagmm_model.inference import Scorer
+from dagmm_model.mixture import Mixture
+from dagmm_model.processors import in_threads
+from dagmm_model.scaling import Scaler
+
+Float = NDArray[np.float64]
+
+BLOCK = 8192
+"""Rows that a thread takes at a time; their combinations of levels share a table."""
+
+CHUNK = 512
+"""Rows computed at a time: their activations stay in the processor's cache."""
+
+
+class FusedScorer:
+    """Scores rows of one layout; safe to use from several threads.
+
+    Args:
+        scaler: of the input columns.
+        scorer: members, mixtures and the scale of their energies.
+        layout: which columns are numbers.
+    """
+
+    def __init__(self, scaler: Scaler, scorer: Scorer, layout: Layout) -> None:
+        self._scorer, self._width = scorer, width_of(layout)
+        self._names = FEATURES[scorer.settings.reconstruction_features]
+        self._encoder = _layers(scorer.double, "encoder")
+        self._decoder = _layers(scorer.double, "decoder")
+        first, bias = self._encoder[0]
+        last, offset = self._decoder[-1]
+        self._members, self._code = len(first), self._encoder[-1][0].shape[1]
+        down = scorer.double.get("path.down", np.empty((1, 0, self._width)))
+        up = scorer.double.get("path.up", np.empty((self._members, self._width, 0)))
+        if (down == down[:1]).all():
+            down = down[:1]  # one path for all members
+        reached = np.concatenate([last, up, offset[..., None]], axis=2)
+        basis, triangle = np.linalg.qr(reached)
+        self._triangle = np.ascontiguousarray(triangle.swapaxes(1, 2))
+        self._back = scaler.by_column(reached.swapaxes(1, 2))
+        outputs = [*first, *down, *basis.swapaxes(1, 2)]
+        ends = [0, bias.size, bias.size + down.shape[0] * down.shape[1]]
+        self._first, self._path = slice(*ends[:2]), slice(*ends[1:])
+        self._coordinates = slice(ends[2], None)
+        directions = np.concatenate(outputs)
+        biases = np.concatenate([bias.ravel(), np.zeros(len(directions) - bias.size)])
+        self._linear = LinearPart(scaler, layout, directions, biases)
+        self._heads = [
+            _Head(mixture, scorer.latent_mean[s], scorer.latent_scale[s])
+            for s, mixture in enumerate(scorer.mixtures)
+        ]
+
+    def energy(self, rows: Encoded) -> Float:
+        """Energy of each row ``(n,)``, see `inference.Scorer.energy`.
+
+        Raises:
+            ValueError: a value is too large once it is scaled.
+        """
+        return self.score(rows, np.inf).energy
+
+    def score(self, rows: Encoded, explain_above: float) -> Found:
+        """Energies, and reasons for the rows with an energy above a bound (-inf: for all).
+
+        Raises:
+            ValueError: a value is too large once it is scaled.
+        """
+        n = len(rows)
+        energy, chosen = np.empty(n), np.zeros(n, bool)
+        parts = [slice(a, min(a + BLOCK, n)) for a in range(0, n, BLOCK)]
+
+        def one(part: slice) -> list[Explanation]:
+            return self._block(rows[part], part.start, explain_above, energy[part], chosen[part])
+
+        found = [each for block in in_threads(one, parts) for each in block]
+        explanation = Explanation.joined([Explanation.of_nothing(self._width), *found])
+        return Found(energy, np.flatnonzero(chosen), explanation)
+
+    def _block(
+        self, rows: Encoded, first: int, bound: float, energy: Float, chosen: NDArray[np.bool_]
+    ) -> list[Explanation]:
+        """Fill in the energies and which rows are explained; their explanations."""
+        tables, work, explained = self._linear.tables(rows), Workspace(), []
+        for start in range(0, len(rows), CHUNK):
+            part = slice(start, min(start + CHUNK, len(rows)))
+            outputs, square, scaled = self._linear.of(rows, part, tables, first, work)
+            z, u, error = self._latent(outputs, square, work)
+            energies = error
+            if self._heads:
+                energies = work("energies", *error.shape)
+                for s in reversed(range(self._members)):  # the first one's weights are left
+                    weights = self._heads[s].energy(z[s], energies[s], work)
+            energy[part] = self._scorer.together(energies)
+            chosen[part] = above = energy[part] > bound
+            if above.any():
+                places = np.flatnonzero(above)
+                shares = self._shares(u, scaled, tables, part, places, work)
+                nearest = np.full(len(places), -1), np.zeros(len(places))
+                if self._heads:
+                    nearest = self._heads[0].nearest(weights[:, places])
+                explained.append(Explanation(shares, *nearest))
+        return explained
+
+    def _latent(self, outputs: Float, square: Float, work: Workspace) -> tuple[Float, Float, Float]:
+        """Latent rows ``(S, L, m)``, u ``(S, m, k)`` and squared errors ``(S, m)``."""
+        m, code = len(outputs), self._code
+        z = work("z", self._members, code + len(self._names), m)
+        x = self._each_member(outputs[:, self._first])
+        for i, (weight, bias) in enumerate(self._encoder[1:]):
+            hidden = np.tanh(x, out=work(f"encoder {i}", self._members, m, x.shape[2]))
+            x = work(f"encoded {i}", self._members, m, len(bias[0]))
+            np.matmul(hidden, weight.swapaxes(1, 2), out=x)
+            x += bias[:, None]
+        z[:, :code] = x.swapaxes(1, 2)
+        if outputs[:, self._path].size:
+            z[:, :code] += outputs[:, self._path].reshape(m, -1, code).transpose(1, 2, 0)
+        u = work("u", self._members, m, self._triangle.shape[1])
+        u[..., -1] = 1.0
+        x = z[:, :code].swapaxes(1, 2)
+        width = self._decoder[-1][0].shape[2]
+        u[..., width:-1] = x[..., : u.shape[2] - 1 - width]
+        for i, (weight, bias) in enumerate(self._decoder[:-1]):
+            inner = i < len(self._decoder) - 2
+            x, given = (work(f"decoder {i}", self._members, m, len(bias[0])) if inner
+                        else u[..., :width]), x  # fmt: skip
+            np.matmul(given, weight.swapaxes(1, 2), out=x)
+            x += bias[:, None]
+            np.tanh(x, out=x)
+        if len(self._decoder) == 1:
+            u[..., :width] = x
+        return z, u, self._features(z, u, outputs, square, work)
+
+    def _features(
+        self, z: Float, u: Float, outputs: Float, square: Float, work: Workspace
+    ) -> Float:
+        """Write the reconstruction's features to z; the squared errors ``(S, m)``."""
+        basis = self._each_member(outputs[:, self._coordinates])
+        x_hat = np.matmul(u, self._triangle, out=work("x_hat", *basis.shape))
+        if "cosine" in self._names:
+            dot, square_hat = np.vecdot(basis, x_hat), np.vecdot(x_hat, x_hat)
+        x_hat -= basis
+        error: Float = np.vecdot(x_hat, x_hat)
+        error += np.maximum(square - np.vecdot(basis, basis), 0.0)
+        safe = np.where(square > SQUARE_FLOOR, square, 1.0)
+        for i, name in enumerate(self._names, start=self._code):
+            if name == "relative":
+                z[:, i] = np.sqrt(np.maximum(error, SQUARE_FLOOR) / safe)
+            elif name == "cosine":
+                z[:, i] = dot / (np.sqrt(safe) * np.sqrt(np.maximum(square_hat, SQUARE_FLOOR)))
+            else:
+                z[:, i] = np.log(error + LOG_FLOOR * self._width)
+        return error
+
+    def _shares(
+        self,
+        u: Float,
+        numbers: Float,
+        tables: Tables,
+        part: slice,
+        places: NDArray[np.intp],
+        work: Workspace,
+    ) -> Float:
+        """Share of each column ``(j, D)`` in the squared error, mean over the members.
+
+        Of the rows at these places of the part, in columns scaled by themselves.
+        """
+        j, width = len(places), self._width
+        scaled = work("scaled", j, width)
+        np.take(tables.scaled, tables.which[part][places], axis=0, out=scaled, mode="clip")
+        scaled[:, self._linear.numbers] = numbers[places]
+        some = work("some of u", len(u), j, u.shape[2])
+        np.take(u, places, axis=1, out=some, mode="clip")
+        error = np.matmul(some, self._back, out=work("error", len(u), j, width))
+        error -= scaled
+        total = np.vecdot(error, error)
+        error *= error
+        error *= (1.0 / (len(u) * np.where(total > 0, total, 1.0)))[..., None]
+        shares: Float = error.sum(axis=0)
+        return shares
+
+    def _each_member(self, outputs: Float) -> Float:
+        """``(S, m, w)`` of outputs ``(m, S w)``."""
+        return outputs.reshape(len(outputs), self._members, -1).transpose(1, 0, 2)
+
+
+class _Head:
+    """A member's mixture over its latent rows as the network gives them."""
+
+    def __init__(self, mixture: Mixture, mean: Float, scale: Float) -> None:
+        centre, self._live, factors, offsets = mixture.projection
+        self._shift = (mean + scale * centre)[:, None]
+        self._factors = np.concatenate([(factors / scale[:, None]).T, -offsets[:, None]], axis=1)
+        self._constant = mixture.normaliser[self._live, None]
+
+    def energy(self, z: Float, out: Float, work: Workspace) -> Float:
+        """Write the energies ``(m,)`` of z ``(L, m)``; weights of live components ``(k, m)``."""
+        m, live = z.shape[1], len(self._live)
+        centred = work("centred", len(z) + 1, m)
+        np.subtract(z, self._shift, out=centred[:-1])
+        centred[-1] = 1.0
+        white = np.matmul(self._factors, centred, out=work("white", len(self._factors), m))
+        white *= white
+        weights = np.add.reduce(white.reshape(live, -1, m), axis=1, out=work("weights", live, m))
+        weights *= -0.5
+        weights += self._constant
+        top = weights.max(axis=0)
+        weights -= top
+        np.exp(weights, out=weights)
+        np.log(weights.sum(axis=0), out=out)
+        out += top
+        np.negative(out, out=out)
+        return weights
+
+    def nearest(self, weights: Float) -> tuple[NDArray[np.int64], Float]:
+        """The most responsible component of each row ``(m,)``, and its posterior probability."""
+        return self._live[weights.argmax(axis=0)], weights.max(axis=0) / weights.sum(axis=0)
+
+
+def _layers(parameters: dict[str, Float], network: str) -> list[tuple[Float, Float]]:
+    """Weights ``(S, out, in)`` and biases ``(S, out)`` of each layer."""
+    depth = sum(name.startswith(f"{network}.") and name.endswith(".weight") for name in parameters)
+    return [
+        (parameters[f"{network}.{i}.weight"], parameters[f"{network}.{i}.bias"])
+        for i in range(depth)
+    ]

@@ -1,0 +1,126 @@
+"""Linear outputs of scaled rows, without writing the one-hot matrix out.
+
+An output is a direction in the space of scaled (and rotated) rows. The numbers of a row give a
+matrix product of their own width; its combination of levels gives one row of a small table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dagmm_model.encoded import Encoded, Layout, places, width_of
+from dagmm_model.scaling import Scaler
+
+Float = NDArray[np.float64]
+
+
+class Workspace:
+    """Arrays that are used again for every chunk of rows, by name."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, Float] = {}
+
+    def __call__(self, name: str, *shape: int) -> Float:
+        """An array of that shape, its contents undefined."""
+        size = int(np.prod(shape))
+        array = self._arrays.get(name)
+        if array is None or array.size < size:
+            array = self._arrays[name] = np.empty(size)
+        return array[:size].reshape(shape)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What the levels of some rows contribute.
+
+    Attributes:
+        which: ``(n,)`` each row's combination of levels.
+        outputs: ``(K, O)`` outputs of each combination.
+        square: ``(K,)`` its part of a row's squared norm that no number changes.
+        scaled: ``(K, D)`` its columns scaled by themselves; zeros for the numbers.
+    """
+
+    which: NDArray[np.intp]
+    outputs: Float
+    square: Float
+    scaled: Float
+
+
+class LinearPart:
+    """Outputs ``(n, O)`` and squared norms of rows of one layout.
+
+    Args:
+        scaler: of the columns.
+        layout: which columns are numbers.
+        directions: ``(O, D)``, in the space of transformed rows.
+        bias: ``(O,)``.
+    """
+
+    def __init__(self, scaler: Scaler, layout: Layout, directions: Float, bias: Float) -> None:
+        self._scaler, self._width = scaler, width_of(layout)
+        self.numbers, self._blocks = places(layout)
+        self._rotation = scaler.rotation
+        self._outputs = len(directions)
+        if self._rotation is None:
+            weights = directions.T
+        else:
+            # The norm in the space that the numbers reach is that of as many coordinates.
+            self._reached = np.linalg.qr(self._rotation[self.numbers].T)[0].T
+            weights = self._rotation @ np.concatenate([directions, self._reached]).T
+        self._weights = weights
+        self._of_numbers = np.ascontiguousarray(weights[self.numbers])
+        self._bias = np.concatenate([bias, np.zeros(weights.shape[1] - len(bias))])
+        self._levels = [
+            scaler.by_itself(
+                np.eye(block.stop - block.start + 1, block.stop - block.start),
+                columns=np.arange(block.start, block.stop),
+            )
+            for block in self._blocks
+        ]
+
+    def tables(self, rows: Encoded) -> Tables:
+        """What the levels of these rows contribute."""
+        combinations, which = rows.combinations()
+        scaled = np.zeros((combinations.shape[1], self._width))
+        for block, codes, levels in zip(self._blocks, combinations, self._levels, strict=True):
+            scaled[:, block] = levels[codes]
+        outputs = scaled @ self._weights + self._bias
+        if self._rotation is None:
+            square = np.vecdot(scaled, scaled)
+        else:
+            beyond = scaled @ self._rotation - outputs[:, self._outputs :] @ self._reached
+            square = np.vecdot(beyond, beyond)
+        return Tables(which, outputs, square, scaled)
+
+    def of(
+        self, rows: Encoded, part: slice, tables: Tables, first: int, work: Workspace
+    ) -> tuple[Float, Float, Float]:
+        """Outputs ``(m, O)``, squared norms ``(m,)`` and scaled numbers ``(m, P)`` of some rows.
+
+        Args:
+            rows: those that the tables are of.
+            part: which of them.
+            tables: from `tables`.
+            first: number of the first of ``rows`` in the caller's table, for messages.
+            work: holds the outputs until it is used again.
+
+        Raises:
+            ValueError: a value is too large once it is scaled.
+        """
+        x = rows.numbers[:, part].T
+        scaled = self._scaler.by_itself(x, first + part.start, self.numbers)
+        out = work("outputs", len(x), self._of_numbers.shape[1])
+        np.matmul(scaled, self._of_numbers, out=out)
+        which = tables.which[part]
+        if len(tables.outputs) == 1:
+            out += tables.outputs
+        else:
+            added = work("added", *out.shape)
+            out += np.take(tables.outputs, which, axis=0, out=added, mode="clip")
+        by_number = scaled if self._rotation is None else out[:, self._outputs :]
+        square = np.vecdot(by_number, by_number)
+        square += tables.square[which]
+        return out[:, : self._outputs], square, scaled
