@@ -9,23 +9,40 @@ from prefect.artifacts import create_markdown_artifact
 
 from flows.scoring import ScoreReport
 from flows.scoring import score as work
-from flows.settings import Settings
+from flows.settings import Engine, Settings
 
 
 @flow(name="score")
 def score(
-    source: str, output: str, model: str, table: str | None = None, reasons: str = "3"
+    source: str,
+    output: str,
+    model: str,
+    table: str | None = None,
+    reasons: str = "3",
+    engine: Engine = "local",
+    spark: dict[str, str] | None = None,
 ) -> ScoreReport:
     """Score raw rows with a registered model; a run that was killed is taken up.
 
     Args:
         source: File, folder, glob or URL with raw rows.
-        output: Result file, `.parquet` or `.csv`, or the SQLAlchemy address of a database.
+        output: Result, `.parquet`, `.csv` or `FOLDER/`, or the SQLAlchemy address of a database.
         model: `models:/NAME@ALIAS`, resolved once at the start.
         table: Table of the database, whose rows are replaced.
         reasons: Number of columns named for each anomaly; `none`, or `all` for every row.
+        engine: `local`, or `spark` for a table that one machine does not hold.
+        spark: Spark's own settings, e.g. `{"spark.master": "spark://host:7077"}`.
     """
-    report = work(source, output, model, Settings(), table=table, reasons=reasons)
+    report = work(
+        source,
+        output,
+        model,
+        Settings(),
+        table=table,
+        reasons=reasons,
+        engine=engine,
+        spark=spark or {},
+    )
     create_markdown_artifact(
         key="scoring-summary",
         markdown="\n".join(f"- {line}" for line in report.text().splitlines()),

@@ -109,8 +109,8 @@ def score(
 
     Args:
         source: File, folder, glob or URL with raw rows.
-        output: Result, `.parquet` or `.csv`, or the SQLAlchemy address of a database; it is
-            replaced as a whole or not at all.
+        output: Result, `.parquet`, `.csv` or `FOLDER/`, or the SQLAlchemy address of a database; it
+            is replaced as a whole or not at all.
         model: `models:/NAME@ALIAS` or `models:/NAME/VERSION`, resolved once at the start; a run
             that is taken up keeps the version it began with.
         settings: Registry, data folder, and the time between two parts (`checkpoint_seconds`).

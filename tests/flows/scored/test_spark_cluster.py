@@ -1,0 +1,160 @@
+"""Scoring on Spark when executors, tasks or the driver die: the result is whole, each row once."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pyarrow.parquet as pq
+import pytest
+from sklearn.datasets import load_breast_cancer
+
+from flows import scoring
+from flows.settings import Settings
+from tests.flows.scored import cluster
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+MODEL = "models:/dagmm-wdbc@production"
+ROWS = 569 * 600
+CLUSTER = "spark.master=local-cluster[2,1,1024]"
+PROJECT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory) -> Path:
+    """Rows that each are another, in three files; every 1000th cannot be scored."""
+    folder = tmp_path_factory.mktemp("large") / "rows"
+    folder.mkdir()
+    frame = pd.concat([load_breast_cancer(as_frame=True).data] * 600, ignore_index=True)
+    frame["mean area"] += np.arange(len(frame)) * 1e-6
+    frame.loc[::1000, "mean radius"] = np.nan
+    for number, part in enumerate(np.array_split(np.arange(ROWS), 3)):
+        frame.iloc[part].to_parquet(folder / f"{number}.parquet", row_group_size=30_000)
+    return folder
+
+
+@pytest.fixture
+def expected(two_versions, large, tmp_path, monkeypatch) -> Path:
+    """What the local engine makes of them."""
+    monkeypatch.setenv("DAGMM_PROGRESS", "off")
+    monkeypatch.setenv("SPARK_WORKER_DIR", str(tmp_path / "work"))
+    scoring.score(str(large), str(tmp_path / "expected.parquet"), MODEL, Settings())
+    return tmp_path / "expected.parquet"
+
+
+def assert_same(found: Path, expected: Path) -> None:
+    for name in (found, expected):
+        assert pq.read_metadata(name).num_rows == ROWS - len(range(0, ROWS, 1000))
+    a, b = pq.read_table(found).to_pandas(), pq.read_table(expected).to_pandas()
+    pd.testing.assert_frame_equal(a, b, rtol=0, atol=1e-6)
+    rejects = [scoring.output_for(str(p), None, Settings()).path for p in (found, expected)]
+    bad = [pq.read_table(p.with_name(f"{p.stem}.rejected.parquet")) for p in rejects]
+    assert bad[0].equals(bad[1])
+    assert bad[0]["row_id"].to_pylist() == list(range(0, ROWS, 1000))
+
+
+def records(folder: Path) -> int:
+    return len(list(folder.glob(".out.parquet.parts/part-*.json")))
+
+
+def wait_for(condition, process) -> None:
+    deadline = time.monotonic() + 300
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def finished(process) -> dict:
+    out, err = process.communicate(timeout=600)
+    assert process.returncode == 0, err
+    return json.loads(out)
+
+
+def kill_one(process, sign: str) -> None:
+    """Kill -9 the lowest of the processes below another that have a word in their command line."""
+    below = psutil.Process(process.pid).children(recursive=True)
+    found = [child for child in below if any(sign in word for word in child.cmdline())]
+    assert found, f"there is no {sign}"
+    os.kill(found[-1].pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("master", "victim"),
+    [(CLUSTER, "CoarseGrainedExecutorBackend"), ("spark.master=local[2]", "pyspark.daemon")],
+    ids=["executor", "python worker"],
+)
+def test_a_lost_process_costs_its_tasks_a_second_attempt(
+    needs_spark, dagmm_process, large, expected, tmp_path, master, victim
+):
+    out = tmp_path / "out.parquet"
+    process = dagmm_process("score", large, out, "--engine", "spark", "--spark", master, "--json")
+    wait_for(lambda: records(tmp_path) >= 1, process)
+    kill_one(process, victim)
+    report = finished(process)
+    assert (report["rows"], report["resumed_rows"]) == (ROWS, 0)
+    assert_same(out, expected)
+
+
+def test_a_straggler_and_its_second_attempt_write_their_rows_once(
+    needs_spark, large, expected, tmp_path
+):
+    out, began = tmp_path / "out.parquet", time.monotonic()
+    speculation = [
+        "spark.speculation=true",
+        "spark.speculation.quantile=0.3",
+        "spark.speculation.multiplier=1.1",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, cluster.__file__, large, out, MODEL, CLUSTER, *speculation],
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    report = finished(process)
+    assert time.monotonic() - began < cluster.HANGS_SECONDS
+    attempts = {path.name for path in (tmp_path / cluster.ATTEMPTS).iterdir()}
+    assert {"0-0", "0-1"} <= attempts, "both wrote the part"
+    assert report["rows"] == ROWS
+    assert_same(out, expected)
+
+
+def test_a_killed_driver_goes_on_where_it_was(
+    needs_spark, dagmm_process, large, expected, tmp_path, registry
+):
+    out = tmp_path / "out.parquet"
+    options = ("score", large, out, "--engine", "spark", "--spark", "spark.master=local[2]")
+    process = dagmm_process(*options, "--json")
+    wait_for(lambda: records(tmp_path) >= 2, process)
+    java = [p for p in psutil.Process(process.pid).children() if "java" in p.name()]
+    process.kill()
+    process.communicate()
+    assert not out.exists()
+    _, alive = psutil.wait_procs(java, timeout=60)
+    assert not alive, "the Java process ends with its driver"
+    registry.set_registered_model_alias("dagmm-wdbc", "production", "1")
+    report = finished(dagmm_process(*options, "--json"))
+    assert report["resumed_rows"] > 0
+    assert report["model"] == "models:/dagmm-wdbc/2"
+    assert_same(out, expected)
+    assert not list(tmp_path.glob(".out*"))
+
+
+def test_a_master_that_is_away_is_an_unreachable_service(
+    needs_spark, dagmm_process, large, two_versions, tmp_path
+):
+    master = "spark.master=spark://127.0.0.1:9"
+    process = dagmm_process(
+        "score", large, tmp_path / "out.parquet", "--engine", "spark", "--spark", master
+    )
+    _, err = process.communicate(timeout=600)
+    assert process.returncode == 3, err
+    assert "Spark master spark://127.0.0.1:9 cannot be used" in err
+    assert "Traceback" not in err
