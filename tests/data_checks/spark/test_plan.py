@@ -79,6 +79,17 @@ def test_a_truncated_part_is_named_before_anything_runs(tmp_path):
         plan_tasks(CONTRACT, str(folder), 2)
 
 
+def test_a_damaged_page_is_named_by_the_task_that_meets_it(tmp_path):
+    folder = write(tmp_path / "table", [small_frame(2_000, seed) for seed in range(2)], 1_000)
+    file = folder / "01.parquet"
+    whole = bytearray(file.read_bytes())
+    whole[4:2_000] = bytes(1_996)
+    file.write_bytes(whole)
+    plan = plan_tasks(CONTRACT, str(folder), 2)
+    with pytest.raises(SourceError, match=r"01\.parquet: not a readable Parquet file"):
+        read(plan)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
