@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.postgres import postgres  # noqa: F401  a fixture for every folder
-from tests.spark import needs_spark, spark  # noqa: F401  the same
+from tests.spark import needs_spark, spark, spark_cluster  # noqa: F401  the same
 
 os.environ.update(
     DO_NOT_TRACK="1",

@@ -50,13 +50,13 @@ def run_tasks(
         UnreachableError: executors were lost, or did not reach the data, too often.
     """
     context = spark.sparkContext
-    attempts = _attempts(context)
+    attempts, alone = _attempts(context), str(context.master).startswith("local")
     group = f"dagmm-{uuid4().hex[:8]}"
 
     def job() -> list[Answer]:
         context.setJobGroup(group, "dagmm", interruptOnCancel=True)
         rows = context.parallelize(tasks, len(tasks))
-        return rows.map(lambda task: _answer(work, task, attempts)).collect()
+        return rows.map(lambda task: _answer(work, task, attempts, alone)).collect()
 
     if not tasks:
         return []
@@ -77,7 +77,7 @@ def run_tasks(
     return answers
 
 
-def _answer(work: Callable[[T], Answer], task: T, attempts: int) -> Answer:
+def _answer(work: Callable[[T], Answer], task: T, attempts: int, alone: bool) -> Answer:
     """What a task found, or what is wrong with its data: trying that again would not help."""
     from pyspark import TaskContext
 
@@ -91,7 +91,7 @@ def _answer(work: Callable[[T], Answer], task: T, attempts: int) -> Answer:
         cause = error.__cause__
         return {
             _FAILED: type(error).__name__,
-            "said": f"{error} (on {socket.gethostname()})",
+            "said": str(error) if alone else f"{error} (on {socket.gethostname()})",
             "errno": cause.errno if isinstance(cause, OSError) else None,
         }
 

@@ -1,4 +1,4 @@
-"""Run by tests as a program: score on two executor processes, of whose tasks one is slow.
+"""Run by tests as a program: score on a cluster, where one task is slow.
 
 The first attempt at task 0 writes its part and then hangs, so that Spark starts a second one, which
 writes the same part again. Classes of a program's main module travel to executors by value.

@@ -22,7 +22,6 @@ from tests.flows.scored import cluster
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 MODEL = "models:/dagmm-wdbc@production"
 ROWS = 569 * 600
-CLUSTER = "spark.master=local-cluster[2,1,1024]"
 PROJECT = Path(__file__).parents[3]
 
 
@@ -43,7 +42,7 @@ def large(tmp_path_factory) -> Path:
 def expected(two_versions, large, tmp_path, monkeypatch) -> Path:
     """What the local engine makes of them."""
     monkeypatch.setenv("DAGMM_PROGRESS", "off")
-    monkeypatch.setenv("SPARK_WORKER_DIR", str(tmp_path / "work"))
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
     scoring.score(str(large), str(tmp_path / "expected.parquet"), MODEL, Settings())
     return tmp_path / "expected.parquet"
 
@@ -77,33 +76,44 @@ def finished(process) -> dict:
     return json.loads(out)
 
 
-def kill_one(process, sign: str) -> None:
+def kill_one(process: psutil.Process, sign: str) -> None:
     """Kill -9 the lowest of the processes below another that have a word in their command line."""
-    below = psutil.Process(process.pid).children(recursive=True)
+    below = [p for p in process.children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
     found = [child for child in below if any(sign in word for word in child.cmdline())]
     assert found, f"there is no {sign}"
     os.kill(found[-1].pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize(
-    ("master", "victim"),
-    [(CLUSTER, "CoarseGrainedExecutorBackend"), ("spark.master=local[2]", "pyspark.daemon")],
-    ids=["executor", "python worker"],
-)
-def test_a_lost_process_costs_its_tasks_a_second_attempt(
-    needs_spark, dagmm_process, large, expected, tmp_path, master, victim
+def on_spark(*settings: str) -> list[str]:
+    return ["--engine", "spark", *(word for each in settings for word in ("--spark", each))]
+
+
+def test_a_lost_executor_costs_its_tasks_a_second_attempt(
+    spark_cluster, dagmm_process, large, expected, tmp_path
 ):
     out = tmp_path / "out.parquet"
-    process = dagmm_process("score", large, out, "--engine", "spark", "--spark", master, "--json")
+    process = dagmm_process("score", large, out, *on_spark(*spark_cluster), "--json")
     wait_for(lambda: records(tmp_path) >= 1, process)
-    kill_one(process, victim)
+    kill_one(psutil.Process(), "CoarseGrainedExecutorBackend")
+    report = finished(process)
+    assert (report["rows"], report["resumed_rows"]) == (ROWS, 0)
+    assert_same(out, expected)
+
+
+def test_a_lost_python_worker_costs_its_task_a_second_attempt(
+    needs_spark, dagmm_process, large, expected, tmp_path
+):
+    out = tmp_path / "out.parquet"
+    process = dagmm_process("score", large, out, *on_spark("spark.master=local[2]"), "--json")
+    wait_for(lambda: records(tmp_path) >= 1, process)
+    kill_one(psutil.Process(process.pid), "pyspark.daemon")
     report = finished(process)
     assert (report["rows"], report["resumed_rows"]) == (ROWS, 0)
     assert_same(out, expected)
 
 
 def test_a_straggler_and_its_second_attempt_write_their_rows_once(
-    needs_spark, large, expected, tmp_path
+    spark_cluster, large, expected, tmp_path
 ):
     out, began = tmp_path / "out.parquet", time.monotonic()
     speculation = [
@@ -112,7 +122,7 @@ def test_a_straggler_and_its_second_attempt_write_their_rows_once(
         "spark.speculation.multiplier=1.1",
     ]
     process = subprocess.Popen(
-        [sys.executable, cluster.__file__, large, out, MODEL, CLUSTER, *speculation],
+        [sys.executable, cluster.__file__, large, out, MODEL, *spark_cluster, *speculation],
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -130,7 +140,7 @@ def test_a_killed_driver_goes_on_where_it_was(
     needs_spark, dagmm_process, large, expected, tmp_path, registry
 ):
     out = tmp_path / "out.parquet"
-    options = ("score", large, out, "--engine", "spark", "--spark", "spark.master=local[2]")
+    options = ("score", large, out, *on_spark("spark.master=local[2]"))
     process = dagmm_process(*options, "--json")
     wait_for(lambda: records(tmp_path) >= 2, process)
     java = [p for p in psutil.Process(process.pid).children() if "java" in p.name()]
@@ -151,9 +161,7 @@ def test_a_master_that_is_away_is_an_unreachable_service(
     needs_spark, dagmm_process, large, two_versions, tmp_path
 ):
     master = "spark.master=spark://127.0.0.1:9"
-    process = dagmm_process(
-        "score", large, tmp_path / "out.parquet", "--engine", "spark", "--spark", master
-    )
+    process = dagmm_process("score", large, tmp_path / "out.parquet", *on_spark(master))
     _, err = process.communicate(timeout=600)
     assert process.returncode == 3, err
     assert "Spark master spark://127.0.0.1:9 cannot be used" in err
