@@ -78,7 +78,13 @@ class MixtureTerm:
         self.covariance = np.empty((members, components, width, width))
 
     def forward(
-        self, z: Float, gamma: Float, share: Float, jitter: float, variational: bool = False
+        self,
+        z: Float,
+        gamma: Float,
+        share: Float,
+        jitter: float,
+        variational: bool = False,
+        centred: bool = False,
     ) -> tuple[Float, Float]:
         """Mean energy (or its bound) and penalty of each member, ``(S,)`` each.
 
@@ -90,13 +96,14 @@ class MixtureTerm:
             share: ``(S, 1, n)``, summing to one over the rows of all ranks.
             jitter: relative jitter.
             variational: the variational bound in place of the energy.
+            centred: whether z has mean 0 over the batch already.
 
         Raises:
             numpy.linalg.LinAlgError: a covariance is not positive definite.
         """
         k, d = self._components, self._diagonal
         self._share, self._jitter = share, jitter
-        centre = self._total(np.matmul(z, share.swapaxes(1, 2)))
+        centre = 0.0 if centred else self._total(np.matmul(z, share.swapaxes(1, 2)))
         np.subtract(z, centre, out=self._one[:, :-1])
         np.take(self._one, self._i, axis=1, out=self._f, mode="clip")
         np.take(self._one, self._j, axis=1, out=self._f_scratch, mode="clip")

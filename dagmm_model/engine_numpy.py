@@ -298,8 +298,14 @@ class NumpyEngine:
         """Energy and penalty; the jitter is raised until the covariances are positive definite."""
         while True:
             try:
-                variational = self.settings.mixture_term == "variational"
-                return self._mixture.forward(z, gamma, share, self.jitter, variational)
+                return self._mixture.forward(
+                    z,
+                    gamma,
+                    share,
+                    self.jitter,
+                    variational=self.settings.mixture_term == "variational",
+                    centred=self.settings.latent_scaling == "standardised",
+                )
             except np.linalg.LinAlgError:
                 raised = max(self.jitter * 10.0, 1e-12)
                 if raised > MAX_JITTER or not np.isfinite(self._mixture.covariance).all():

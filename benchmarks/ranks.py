@@ -1,0 +1,112 @@
+"""Time of a training step that ranks share: the same batch over one, two, ... of them.
+
+    python benchmarks/ranks.py --ranks 1 2 --preset recommended
+
+`measure` starts the ranks with torchrun on this machine and gives one JSON-able record; other
+benchmarks import it. Random rows of KDDCUP's width; the batch of all ranks stays the same, so that
+`ms_per_step` of two ranks over that of one says what a second one brings. The best of several
+rounds counts: on a busy machine it is the one least disturbed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from dagmm_model.distributed import joined
+from dagmm_model.feed import MemoryFeed
+from dagmm_model.network import initialise, streams
+from dagmm_model.presets import resolve
+from dagmm_model.progress import Progress
+from dagmm_model.training import make_engine
+
+WIDTH, STEPS = 120, 40
+TIMEOUT = 300.0
+
+
+def measure(
+    ranks: int,
+    preset: str = "recommended",
+    batch: int = 1024,
+    engine: str = "auto",
+    rounds: int = 3,
+) -> dict[str, object]:
+    """Milliseconds of wall and of processor time (of all ranks) a step.
+
+    Args:
+        ranks: processes to start.
+        preset: of the detector; ``recommended`` has four members.
+        batch: rows of a step, over all ranks.
+        engine: auto, numpy or torch.
+        rounds: of `STEPS` steps, the best of which counts.
+    """
+    here = [str(Path(__file__).resolve()), "--worker", "--preset", preset, "--batch", str(batch)]
+    here += ["--engine", engine, "--rounds", str(rounds)]
+    torchrun = [str(Path(sys.executable).with_name("torchrun")), "--standalone"]
+    command = [*torchrun, "--nproc-per-node", str(ranks), *here]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def worker(preset: str, batch: int, engine: str, rounds: int) -> None:
+    """One rank's part; the first one prints the record."""
+    rows = batch * STEPS
+    settings = resolve(preset, WIDTH, rows, {"batch_size": batch})
+    seeds = list(range(settings.members))
+    x = np.random.default_rng(0).normal(size=(rows, WIDTH)).astype(np.float32)
+    start = initialise(settings, WIDTH, seeds, x)
+    with joined(TIMEOUT) as ranks:
+        runner = make_engine(engine, "auto", x, None, start, settings, ranks)
+        progress = Progress(runner, settings, seeds)
+        dropout = [streams(seed)[2] for seed in seeds]
+        wall, processor = [], []
+        for number in range(rounds + 1):
+            (piece,) = MemoryFeed(rows, batch, ranks).pieces(progress)
+            ranks.sum(np.zeros(1))  # all begin together
+            started, spent = time.perf_counter(), time.process_time()
+            runner.run(piece.order, 1e-4, dropout, piece.part)
+            spent = float(ranks.sum(np.array([time.process_time() - spent]))[0])
+            if number:  # the first one is for warming up
+                wall.append(1e3 * (time.perf_counter() - started) / STEPS)
+                processor.append(1e3 * spent / STEPS)
+        if ranks.first:
+            record = {
+                "ranks": ranks.size,
+                "engine": type(runner).__name__,
+                "preset": preset,
+                "members": settings.members,
+                "batch": batch,
+                "ms_per_step": min(wall),
+                "processor_ms_per_step": min(processor),
+            }
+            print(json.dumps(record), flush=True)
+
+
+def main() -> None:
+    """Print a JSON document a line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--preset", default="recommended")
+    parser.add_argument("--batch", type=int, default=1024)
+    parser.add_argument("--engine", default="auto", choices=("auto", "numpy", "torch"))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.worker:
+        worker(given.preset, given.batch, given.engine, given.rounds)
+        return
+    for ranks in given.ranks:
+        found = measure(ranks, given.preset, given.batch, given.engine, given.rounds)
+        print(json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""Training streamed from Parquet against training in memory: what it detects, and what it holds.
+
+    python benchmarks/streaming.py quality --folder FOLDER --seeds 3
+    python benchmarks/streaming.py memory --folder FOLDER --rows 1000000 4000000
+
+Both read KDDCUP (DAGMM_DATA_DIR). ``quality`` trains on the normal rows of the pipeline's split, in
+the file's order, which is one attack after the other: in memory, and through windows of several
+sizes. ``memory`` resamples the table to as many rows and fits all of them in a process of its own,
+once for each size; it gives the process' largest resident set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dagmm_model.estimator import DAGMM
+from dagmm_model.evaluation import paper_metrics
+from dagmm_model.protocols import deployment_split
+from dagmm_model.streamed_fit import fit_streamed
+from data_checks.contract import load_contract
+from data_checks.sources import ingest
+from flows import training_rows
+from flows.features import as_frame, encoder_for, labels_of, read_rows
+from flows.records import SplitRecord, ValidateRecord
+from flows.settings import Settings
+from flows.stages.split import _as_table
+
+CONTRACT = load_contract("kddcup")
+TEST_ROWS = 50_000
+WINDOWS = (131_072, 32_768, 8_192)
+
+
+def kddcup(folder: Path) -> Path:
+    """The table as the pipeline reads it."""
+    path = folder / "kddcup.parquet"
+    if not path.exists():
+        ingest(CONTRACT, path, data=None, data_dir=Settings().data_dir)
+    return path
+
+
+def written(table: Path, folder: Path, train: np.ndarray, seed: int) -> Path:
+    """Folder with the streamed form of these rows of a table."""
+    folder.mkdir(parents=True, exist_ok=True)
+    nothing = np.empty(0, dtype=np.int64)
+    parts = type("Parts", (), {})()
+    parts.train, parts.validation, parts.test, parts.set_aside = train, nothing, nothing, nothing
+    pq.write_table(_as_table(parts), folder / "parts.parquet")
+    split = SplitRecord.model_construct(parts=str(folder / "parts.parquet"), seed=seed)
+    training_rows.write(folder, ValidateRecord.model_construct(path=str(table)), CONTRACT, split)
+    return folder
+
+
+def quality(folder: Path, seeds: int, settings: dict[str, object]) -> list[dict[str, object]]:
+    """Loss of the last epoch and F1 by the paper's threshold, for each seed and way."""
+    table = kddcup(folder)
+    everything = read_rows(table, CONTRACT)
+    labels = labels_of(everything)
+    found = []
+    for seed in range(seeds):
+        split = deployment_split(labels, seed)
+        test = np.sort(np.random.default_rng(seed).choice(split.test, TEST_ROWS, replace=False))
+        train = everything.take(pa.array(split.train))
+        encoder = encoder_for(CONTRACT, train)
+        x, held = (encoder.encode(as_frame(t)) for t in (train, everything.take(pa.array(test))))
+
+        def measured(way: str, detector: DAGMM, seconds: float, seed=seed, held=held, test=test):
+            metrics = paper_metrics(labels[test], detector.energy(held))
+            last = detector.history_[-1] if detector.history_ else None
+            row = {
+                "seed": seed,
+                "way": way,
+                "loss": last and last.total,
+                "energy": last and last.energy,
+                "f1": metrics.f1,
+                "roc_auc": metrics.roc_auc,
+                "processor_seconds": seconds,
+            }
+            print(json.dumps(row), flush=True)
+            found.append(row)
+
+        started = time.process_time()
+        detector = DAGMM(random_state=seed, **settings).fit(x)
+        measured("memory", detector, time.process_time() - started)
+        untrained = DAGMM(random_state=seed, **settings | {"epochs": 0}).fit(x)
+        measured("untrained", untrained, 0.0)
+        place = written(table, folder / f"seed{seed}", split.train, seed)
+        for window in WINDOWS:
+            started = time.process_time()
+            _, groups = training_rows.read(place, CONTRACT)
+            detector = DAGMM(random_state=seed, **settings)
+            fit_streamed(detector, groups, buffer_rows=window)
+            measured(f"windows of {window}", detector, time.process_time() - started)
+    return found
+
+
+def resampled(folder: Path, rows: int) -> Path:
+    """Rows of KDDCUP drawn at random, with replacement, row group by row group."""
+    path = folder / f"resampled-{rows}.parquet"
+    if not path.exists():
+        table = pq.read_table(kddcup(folder))
+        rng = np.random.default_rng(0)
+        with pq.ParquetWriter(path, table.schema) as writer:
+            for start in range(0, rows, 131_072):
+                some = rng.integers(0, table.num_rows, min(131_072, rows - start))
+                writer.write_table(table.take(pa.array(some)))
+    return path
+
+
+def fit_all(folder: Path, rows: int, way: str) -> dict[str, object]:
+    """Fit every row of a resampled table in this process."""
+    table = folder / f"resampled-{rows}.parquet"
+    started = time.perf_counter()
+    if way == "memory":
+        whole = read_rows(table, CONTRACT)
+        x = encoder_for(CONTRACT, whole).encode(as_frame(whole))
+        del whole
+        detector = DAGMM(random_state=0).fit(x)
+    else:
+        place = written(table, folder / f"rows{rows}", np.arange(rows), 0)
+        _, groups = training_rows.read(place, CONTRACT)
+        detector = fit_streamed(DAGMM(random_state=0), groups)
+    return {
+        "rows": rows,
+        "way": way,
+        "seconds": time.perf_counter() - started,
+        "processor_seconds": time.process_time(),
+        "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "loss": detector.history_[-1].total,
+    }
+
+
+def main() -> None:
+    """Print a JSON document a line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("what", choices=("quality", "memory", "fit"))
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 4_000_000])
+    parser.add_argument("--way", default="streamed", choices=("streamed", "memory"))
+    parser.add_argument("--set", action="append", default=[], help="key=JSON value of DAGMM")
+    given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
+    settings = {k: json.loads(v) for k, v in (pair.split("=", 1) for pair in given.set)}
+    if given.what == "quality":
+        quality(given.folder, given.seeds, settings)
+    elif given.what == "fit":
+        print(json.dumps(fit_all(given.folder, given.rows[0], given.way)), flush=True)
+    else:
+        for rows in given.rows:
+            resampled(given.folder, rows)
+            command = [sys.executable, __file__, "fit", "--folder", str(given.folder)]
+            subprocess.run([*command, "--rows", str(rows), "--way", given.way], check=True)
+
+
+if __name__ == "__main__":
+    main()
