@@ -203,3 +203,26 @@ def test_a_rank_that_never_comes_is_told(dagmm, monkeypatch, home):
     lost = dagmm("train", "wdbc")
     assert lost.code == 3
     assert "another rank" in lost.err
+
+
+@pytest.mark.slow
+def test_sparks_distributor_starts_the_ranks(
+    home, prefect_server, registry, alone, tmp_path, monkeypatch
+):
+    pytest.importorskip("pyspark")
+    from pyspark.ml.torch.distributor import TorchDistributor
+
+    from data_checks.spark.session import spark_session
+    from flows.ranks import dagmm as command
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    with spark_session({"spark.master": "local[2]"}, (), log=tmp_path / "spark.log"):
+        distributor = TorchDistributor(num_processes=2, local_mode=True, use_gpu=False)
+        distributor.run(command, *(a for a in TRAIN if a != "--json"))
+    assert len(versions(registry)) == 1
+    (run,) = tracked_runs(registry)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["dagmm.ranks"] == "2"
+    (found,) = home.glob("workspace/runs/*/test_energies.parquet")
+    ours = pq.read_table(found).column("energy").to_numpy()
+    np.testing.assert_allclose(ours, alone, rtol=0, atol=SAME)
