@@ -12,6 +12,7 @@ anomalies in the tail for normal.
 from __future__ import annotations
 
 from functools import reduce
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from dagmm_model.mixture import Mixture, Moments
 from dagmm_model.processors import blas_threads
 
 Float = NDArray[np.float64]
+T = TypeVar("T", bound=np.generic)
 
 ROWS = 20_000
 """The choice is made on this many evenly spaced rows; its last step then takes all."""
@@ -54,14 +56,18 @@ def select(
     Returns:
         A mixture of K components, those not needed being empty (phi 0).
     """
-    n = len(z)
-    picked = np.unique(np.linspace(0, n - 1, min(n, ROWS)).round().astype(np.int64))
-    weight = None if sample_weight is None else sample_weight[picked]
+    weight = None if sample_weight is None else evenly(sample_weight, ROWS)
     with blas_threads().limit(limits=1):  # small products: threads cost more than they bring
-        best = choose(z[picked], gamma[picked], steps, jitter, weight)
-        if len(picked) < n:
+        best = choose(evenly(z, ROWS), evenly(gamma, ROWS), steps, jitter, weight)
+        if len(z) > ROWS:
             best = _maximise(z, None, jitter, sample_weight, best)
     return padded(best, gamma.shape[1])
+
+
+def evenly(rows: NDArray[T], most: int) -> NDArray[T]:
+    """So many evenly spaced rows, or all."""
+    n = len(rows)
+    return rows[np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))]
 
 
 def choose(

@@ -26,8 +26,9 @@ from dagmm_model.inference import Scorer
 from dagmm_model.mixture import LATENT_VARIANCE_FLOOR, Mixture, Moments
 from dagmm_model.network import Parameters, initialise, latent_width
 from dagmm_model.presets import Settings
+from dagmm_model.rows import canonical_order
 from dagmm_model.scaling import QUARTILES, Scaler, centre_and_scale, rotated
-from dagmm_model.selection import PRIOR_ROWS, ROWS, choose, padded
+from dagmm_model.selection import PRIOR_ROWS, ROWS, choose, evenly, padded
 from dagmm_model.settings import SettingsError
 from dagmm_model.streaming import BUFFER_ROWS, RowGroups, WindowFeed, moments_of
 from dagmm_model.training import make_engine, run_identity, run_training, selects
@@ -72,7 +73,9 @@ def fit_streamed(
     settings = detector.settings_for(n, width)
     _check(settings)
     seeds = detector._seeds(settings, n)
-    groups = groups.map(_finite)
+    # In an order of their own: rows taken evenly from the sample are then of every kind.
+    sample = groups.sample[canonical_order(groups.sample)]
+    groups = replace(groups, sample=sample).map(_finite)
     rows = {"groups": list(groups.sizes), "buffer_rows": buffer_rows}
     scaler, statistics = _prepared(settings, groups, checkpoint, rows, ranks)
     start = initialise(settings, width, seeds, statistics=statistics)
@@ -266,7 +269,7 @@ def _mixtures(
             return [Moments.of(*pair) for pair in zip(z, memberships(z), strict=True)]
 
         return tuple(m.mixture(jitter) for m in moments_of(groups, ranks, by_network))
-    z = scorer.latent(groups.sample[:ROWS])
+    z = scorer.latent(evenly(groups.sample, ROWS))
     chosen = [
         choose(rows, gamma, settings.refinement, jitter)
         for rows, gamma in zip(z, memberships(z), strict=True)

@@ -40,7 +40,9 @@ def held_back() -> Iterator[Callable[[], bool]]:
     try:
         yield lambda: bool(waiting)
     except TrainingStopped:
-        signal.raise_signal(waiting[0])
+        restore()
+        # Another rank may have been told: this one ends as if it had been, too.
+        signal.raise_signal(waiting[0] if waiting else signal.SIGTERM)
         raise
     finally:
         restore()

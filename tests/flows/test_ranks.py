@@ -140,6 +140,20 @@ def test_a_rank_killed_in_an_epoch_ends_all_and_any_number_goes_on(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("told", [0, 1])
+def test_sigterm_to_any_rank_stops_all_with_a_checkpoint(ranks, home, registry, told):
+    both = ranks(2)
+    checkpoint_of(home)
+    both[told].terminate()
+    for rank in both:
+        rank.join(120)
+    assert [rank.exitcode for rank in both] == [143, 143]
+    assert versions(registry) == []
+    (run,) = tracked_runs(registry)
+    assert run.info.status == "KILLED"
+
+
+@pytest.mark.slow
 def test_torchrun_ends_all_ranks_with_one_and_the_same_command_goes_on(
     home, prefect_server, registry, alone
 ):
