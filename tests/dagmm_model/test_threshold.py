@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagmm_model.threshold import CalibrationError, calibrate, p_values
+from dagmm_model.threshold import SAME, CalibrationError, calibrate, p_values
 
 ENERGIES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=300)
 
@@ -54,5 +54,11 @@ def test_unusable_input_is_refused(energies, rate, message):
 def test_p_values_count_the_calibration_rows_at_least_as_energetic(energies, calibration):
     ordered = np.sort(calibration)
     got = p_values(energies, ordered)
-    expected = [(1 + (ordered >= e).sum()) / (len(ordered) + 1) for e in energies]
+    same = [SAME * max(1.0, abs(e)) for e in energies]
+    counts = [(ordered >= e - s).sum() for e, s in zip(energies, same, strict=True)]
+    expected = [(1 + count) / (len(ordered) + 1) for count in counts]
     assert np.allclose(got, expected)
+
+
+def test_energies_that_differ_in_the_last_digits_only_are_equal():
+    assert np.array_equal(p_values([0.0, 1e-6], [-2.9e-10]), [1.0, 0.5])
