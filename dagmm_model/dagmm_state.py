@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from dagmm_model.detector import Arrays, Epoch, State
 from dagmm_model.inference import Scorer
@@ -28,8 +29,9 @@ def state_of(detector: DAGMM) -> State:
         sklearn.exceptions.NotFittedError: the detector is not fitted.
         ValueError: ``random_state`` is a generator, which JSON does not hold.
     """
-    mixtures = detector.mixtures_
+    check_is_fitted(detector)
     scorer, scaler = detector._scorer, detector._scaler
+    mixtures = scorer.mixtures
     params = detector.get_params(deep=False)
     if not isinstance(params["random_state"], (int, np.integer, type(None))):
         raise ValueError("random_state is a generator; set it to an integer or None to save")

@@ -21,11 +21,13 @@ from dagmm_model.explanation import Explanation
 from dagmm_model.fused import FusedScorer
 from dagmm_model.inference import Scorer, chunks, each_chunk, fit_scorer
 from dagmm_model.mixture import Mixture, MixtureHealth
+from dagmm_model.network import Parameters, initialise
 from dagmm_model.presets import PRESETS, Settings, resolve
 from dagmm_model.pretraining import train_in_phases
 from dagmm_model.rows import canonical_order, counts
 from dagmm_model.scaling import Scaler
 from dagmm_model.settings import refuse, replaced, unknown
+from dagmm_model.wide import joined, own, own_mixtures
 
 Float = NDArray[np.float64]
 
@@ -41,6 +43,7 @@ OVERRIDES = (
     "reconstruction_features",
     "latent_scaling",
     "members",
+    "wide_code",
     "lambda_reconstruction",
     "lambda_energy",
     "lambda_penalty",
@@ -57,6 +60,7 @@ OVERRIDES = (
     "evaluate_every",
     "linear_path",
     "refinement",
+    "overlap_weight",
     "mixture_term",
     "layer_epochs",
     "autoencoder_epochs",
@@ -90,10 +94,11 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         estimation_widths: units of the estimation network's hidden layers.
         n_components: mixture components K.
         dropout: rate in the estimation network.
-        scaling: none, minmax, standard, robust or whitened.
+        scaling: none, minmax, standard, robust, whitened or tempered.
         reconstruction_features: paper, log_error or log_error_cosine.
         latent_scaling: none or standardised.
         members: independently seeded networks whose energies are averaged.
+        wide_code: code of one more, untrained member; 0 for none.
         lambda_reconstruction: weight of the reconstruction loss.
         lambda_energy: weight of the energy (lambda_1 of the paper's equation 8).
         lambda_penalty: weight of the singularity penalty (lambda_2).
@@ -111,6 +116,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         evaluate_every: epochs between two validation energies.
         linear_path: none or pca: a fixed linear autoencoder beside the trained one.
         refinement: steps of expectation-maximisation of the final mixture.
+        overlap_weight: how much overlapping components are held against their number.
         mixture_term: energy or variational.
         layer_epochs: epochs in which each layer is trained by itself first.
         autoencoder_epochs: epochs in which the autoencoder is then trained by itself.
@@ -125,7 +131,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
 
     Attributes:
         settings_: the resolved `Settings`.
-        mixtures_: one `Mixture` for each member.
+        mixtures_: one `Mixture` for each member, that of the wide code last.
         health_: `MixtureHealth` of the first member; None where the score uses no mixture.
         history_: an `EpochRecord` for each epoch; an `Epoch` for one before the objective's.
         n_iter_: number of epochs trained.
@@ -170,6 +176,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         reconstruction_features: str | None = None,
         latent_scaling: str | None = None,
         members: int | None = None,
+        wide_code: int | None = None,
         lambda_reconstruction: float | None = None,
         lambda_energy: float | None = None,
         lambda_penalty: float | None = None,
@@ -186,6 +193,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         evaluate_every: int | None = None,
         linear_path: str | None = None,
         refinement: int | None = None,
+        overlap_weight: float | None = None,
         mixture_term: str | None = None,
         layer_epochs: int | None = None,
         autoencoder_epochs: int | None = None,
@@ -206,6 +214,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         self.reconstruction_features = reconstruction_features
         self.latent_scaling = latent_scaling
         self.members = members
+        self.wide_code = wide_code
         self.lambda_reconstruction = lambda_reconstruction
         self.lambda_energy = lambda_energy
         self.lambda_penalty = lambda_penalty
@@ -222,6 +231,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         self.evaluate_every = evaluate_every
         self.linear_path = linear_path
         self.refinement = refinement
+        self.overlap_weight = overlap_weight
         self.mixture_term = mixture_term
         self.layer_epochs = layer_epochs
         self.autoencoder_epochs = autoencoder_epochs
@@ -270,7 +280,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         given = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         X, weight = _training_rows(given, sample_weight)
         settings = self.settings_for(*X.shape)
-        seeds = self._seeds(settings, len(X))
+        seeds, last = self._seeds(settings, len(X))
         selecting = settings.keep_best or settings.early_stopping is not None
         held = None
         if validation is not None:
@@ -278,8 +288,9 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         elif selecting:
             X, weight, held = _hold_out(X, weight, settings, seeds[0])
         scaler = Scaler.fit(settings.scaling, X)
+        scaled = scaled32(scaler, X)
         trained = train_in_phases(
-            scaled32(scaler, X),
+            scaled,
             settings,
             seeds,
             sample_weight=weight,
@@ -293,15 +304,15 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         if not ranks.first:
             return self
         self.settings_ = settings
-        scorer = fit_scorer(
-            trained.parameters,
-            settings,
-            trained.jitter,
-            lambda part: scaler.transform(X[part]),
-            len(X),
-            weight,
-            seeds,
-        )
+
+        def score(parameters: Parameters, of: Settings, jitter: float, seeds: list[int]) -> Scorer:
+            rows, n = (lambda part: scaler.transform(X[part])), len(X)
+            return fit_scorer(parameters, of, jitter, rows, n, weight, seeds)
+
+        scorer, wide = score(trained.parameters, settings, trained.jitter, seeds), settings.wide()
+        if wide is not None:
+            beside = initialise(wide, X.shape[1], last, scaled)
+            scorer = joined(scorer, score(beside, wide, wide.jitter, last))
         self._score_by(scaler, scorer)
         self.history_ = trained.history
         self.kept_ = trained.kept
@@ -320,15 +331,17 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
                 f"contamination={self.contamination!r} cannot be used; give a share in (0, 0.5]"
             )
 
-    def _seeds(self, settings: Settings, n: int) -> list[int]:
-        """One for each member, of a training on n rows."""
+    def _seeds(self, settings: Settings, n: int) -> tuple[list[int], list[int]]:
+        """One for each member, of a training on n rows; and those of the wide code's."""
         if n < max(2, settings.n_components):
             raise ValueError(
                 f"n_samples={n} rows cannot carry {settings.n_components} mixture components; "
                 "give at least as many rows, or lower n_components"
             )
-        drawn = check_random_state(self.random_state).randint(2**31 - 1, size=settings.members)
-        return [int(seed) for seed in drawn]
+        count = settings.members + (settings.wide() is not None)
+        drawn = check_random_state(self.random_state).randint(2**31 - 1, size=count)
+        seeds = [int(seed) for seed in drawn]
+        return seeds[: settings.members], seeds[settings.members :]
 
     @classmethod
     def configure(cls, preset: str, seed: int, settings: Mapping[str, Any]) -> Self:
@@ -366,7 +379,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
     def mixtures_(self) -> tuple[Mixture, ...]:
         """The mixture of each member; none where the score uses none."""
         check_is_fitted(self)
-        return self._scorer.mixtures
+        return own_mixtures(self._scorer)
 
     @property
     def health_(self) -> MixtureHealth | None:
@@ -434,7 +447,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         rows = self._rows(X)
         return np.concatenate(
             [
-                self._scorer.latent(self._scaler.transform(rows[part]))[0]
+                self._scorer.latent(self._scaler.transform(rows[part]))[0][:, own(self._scorer)]
                 for part in chunks(len(rows))
             ]
         )
@@ -442,7 +455,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
     def reconstruction_error(self, X: ArrayLike) -> Float:
         """Squared error of the scaled rows' reconstruction, mean over the members: ``(n,)``.
 
-        What the network detects without its mixture.
+        What the network detects without its mixture; the wide code has no part in it.
         """
         rows = self._rows(X)
         out = np.empty(len(rows))
@@ -450,13 +463,17 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         def one(part: slice) -> None:
             x = np.asarray(self._scaler.transform(rows[part], part.start), dtype=np.float64)
             error = self._scorer.compress(x)[1] - x
-            out[part] = np.vecdot(error, error).mean(axis=0)
+            errors = np.vecdot(error, error)
+            out[part] = errors[: self._scorer.reconstructing].mean(axis=0)
 
         each_chunk(one, len(rows))
         return out
 
     def explain(self, X: ArrayLike) -> Explanation:
-        """Shares of the columns in the reconstruction error, and the responsible component."""
+        """Shares of the columns in the reconstruction error, and the responsible component.
+
+        Of the members but that of the wide code.
+        """
         rows = self._rows(X)
         return self._fused.score(Encoded.of(rows), -np.inf).explanation
 

@@ -179,7 +179,7 @@ class FusedScorer:
         places: NDArray[np.intp],
         work: Workspace,
     ) -> Float:
-        """Share of each column ``(j, D)`` in the squared error, mean over the members.
+        """Share of each column ``(j, D)`` in the squared error, mean over reconstructing members.
 
         Of the rows at these places of the part, in columns scaled by themselves.
         """
@@ -189,7 +189,9 @@ class FusedScorer:
         scaled[:, self._linear.numbers] = numbers[places]
         some = work("some of u", len(u), j, u.shape[2])
         np.take(u, places, axis=1, out=some, mode="clip")
-        error = np.matmul(some, self._back, out=work("error", len(u), j, width))
+        u = u[: self._scorer.reconstructing]
+        some = some[: len(u)]
+        error = np.matmul(some, self._back[: len(u)], out=work("error", len(u), j, width))
         error -= scaled
         total = np.vecdot(error, error)
         error *= error

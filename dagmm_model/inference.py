@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dagmm_model.compression import compress
 from dagmm_model.em import mixture_by_em
 from dagmm_model.estimation import membership, membership_logits
-from dagmm_model.mixture import LATENT_VARIANCE_FLOOR, Mixture, Moments
+from dagmm_model.mixture import Mixture, Moments, latent_scale
 from dagmm_model.network import Parameters, latent_width
 from dagmm_model.presets import Settings
 from dagmm_model.processors import in_threads
@@ -70,6 +70,14 @@ class Scorer:
     def double(self) -> dict[str, Float]:
         """The parameters in double precision."""
         return {name: value.astype(np.float64) for name, value in self.parameters.items()}
+
+    @property
+    def reconstructing(self) -> int:
+        """Number of members, the first ones, whose reconstruction says something about a row.
+
+        A wide code leaves little or nothing to reconstruct.
+        """
+        return len(self.latent_mean) - (self.settings.wide() is not None)
 
     def latent(self, x: Rows) -> Float:
         """Latent rows ``(S, n, L)`` as the mixture sees them, of scaled rows ``(n, D)``."""
@@ -125,7 +133,9 @@ class Scorer:
 def raw_latent(parameters: dict[str, Float], settings: Settings, x: Rows) -> Float:
     """Latent rows ``(S, n, L)`` before any standardisation, of scaled rows ``(n, D)``."""
     members = len(next(iter(parameters.values())))
-    out = np.empty((members, len(x), latent_width(settings)))
+    width = latent_width(settings) - settings.encoder_widths[-1]
+    width += parameters["decoder.0.weight"].shape[2]  # with narrow members filled up, see `wide`
+    out = np.empty((members, len(x), width))
 
     def one(part: slice) -> None:
         rows = np.asarray(x[part], dtype=np.float64)[None]
@@ -172,7 +182,7 @@ def fit_scorer(
     if settings.latent_scaling == "standardised":
         mean = np.average(z, axis=1, weights=sample_weight)
         variance = np.average((z - mean[:, None]) ** 2, axis=1, weights=sample_weight)
-        scale = np.sqrt(variance + LATENT_VARIANCE_FLOOR)
+        scale = latent_scale(variance)
         z = (z - mean[:, None]) / scale[:, None]
     mixtures: tuple[Mixture, ...] = ()
     energies = errors
@@ -202,17 +212,18 @@ def _mixtures_by_memberships(
     for part in chunks(z.shape[1]):
         gamma[:, part] = membership(np, membership_logits(np, parameters, z[:, part]))
     return tuple(
-        _final_mixture(rows, members, settings.refinement, jitter, sample_weight)
+        _final_mixture(rows, members, settings, jitter, sample_weight)
         for rows, members in zip(z, gamma, strict=True)
     )
 
 
 def _final_mixture(
-    z: Float, gamma: Float, refinement: int, jitter: float, sample_weight: Float | None
+    z: Float, gamma: Float, settings: Settings, jitter: float, sample_weight: Float | None
 ) -> Mixture:
     """The paper's mixture of all rows, or the one that the refinement selects."""
-    if refinement > 0:
-        return select(z, gamma, refinement, jitter, sample_weight)
+    if settings.refinement > 0:
+        steps, overlap = settings.refinement, settings.overlap_weight
+        return select(z, gamma, steps, jitter, sample_weight, overlap)
     parts = [
         Moments.of(z[part], gamma[part], None if sample_weight is None else sample_weight[part])
         for part in chunks(len(z))

@@ -21,6 +21,9 @@ VARIANCE_FLOOR = 1e-6
 LATENT_VARIANCE_FLOOR = 1e-12
 """Added to the variance where the latent is standardised: a constant coordinate becomes 0."""
 
+CONSTANT_VARIANCE = 1e-10
+"""A latent coordinate of a smaller variance is only centred: what varies are rounding errors."""
+
 WEIGHT_FLOOR = 1e-10
 """In training, the smallest share a component's statistics are divided by."""
 
@@ -40,6 +43,12 @@ class JitterWarning(UserWarning):
 
 class MixtureError(ValueError):
     """No usable mixture can be made of these rows."""
+
+
+def latent_scale(variance: Float) -> Float:
+    """What coordinates of these variances are divided by to be standardised."""
+    constant = variance < CONSTANT_VARIANCE
+    return np.where(constant, 1.0, np.sqrt(variance + LATENT_VARIANCE_FLOOR))
 
 
 @dataclass(frozen=True)

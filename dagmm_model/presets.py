@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import isqrt
 from typing import Any
 
 from dagmm_model.settings import is_count, refuse, replaced, unknown
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "scaling": ("none", "minmax", "standard", "robust", "whitened"),
+    "scaling": ("none", "minmax", "standard", "robust", "whitened", "tempered"),
     "reconstruction_features": ("paper", "log_error", "log_error_cosine"),
     "latent_scaling": ("none", "standardised"),
     "reconstruction_reduction": ("sum", "mean"),
@@ -32,10 +33,15 @@ class Settings:
         n_components: number of mixture components K.
         dropout: rate of the estimation network's hidden layers, in [0, 1).
         scaling: of the input columns: none, minmax, standard, robust (median, IQR, arcsinh) or
-            whitened (arcsinh, then principal axes of equal variance).
+            whitened (arcsinh, then principal axes of equal variance) or tempered (the same, with
+            columns that are mostly one value counting half).
         reconstruction_features: paper (relative distance, cosine), log_error or log_error_cosine.
         latent_scaling: none, or standardised (every coordinate of z to mean 0 and variance 1).
         members: independently seeded networks, trained as one; their energies are averaged.
+        wide_code: code of one more member, which is left as it starts and whose mixture has the
+            number of components of the best Bayesian information criterion; 0 for no such member.
+            Where it is no wider than the others', or the reconstruction is the criterion, there is
+            none.
         lambda_reconstruction: weight of the reconstruction loss (1 in the paper's equation 8).
         lambda_energy: weight of the mean sample energy (paper: 0.1).
         lambda_penalty: weight of the singularity penalty (paper: 0.005).
@@ -57,6 +63,7 @@ class Settings:
         refinement: steps of expectation-maximisation that the final mixture is refined by, from
             the estimation network's memberships on, while its number of components is chosen (see
             `dagmm_model.selection`); 0 for the paper's mixture.
+        overlap_weight: how much it is held against a number of components that they overlap.
         mixture_term: energy, or variational: its upper bound with the memberships as approximate
             posterior (paper, equation 10).
         layer_epochs: epochs in which each layer of encoder and decoder is trained by itself to
@@ -78,6 +85,7 @@ class Settings:
     reconstruction_features: str = "paper"
     latent_scaling: str = "none"
     members: int = 1
+    wide_code: int = 0
     lambda_reconstruction: float = 1.0
     lambda_energy: float = 0.1
     lambda_penalty: float = 0.005
@@ -94,6 +102,7 @@ class Settings:
     evaluate_every: int = 1
     linear_path: str = "none"
     refinement: int = 0
+    overlap_weight: float = 3.0
     mixture_term: str = "energy"
     layer_epochs: int = 0
     autoencoder_epochs: int = 0
@@ -116,7 +125,7 @@ class Settings:
                 refuse(name, getattr(self, name), "a positive integer")
         if self.epochs != 0 and not is_count(self.epochs):
             refuse("epochs", self.epochs, "a positive integer, or 0 for random weights")
-        for name in ("refinement", "layer_epochs", "autoencoder_epochs"):
+        for name in ("refinement", "layer_epochs", "autoencoder_epochs", "wide_code"):
             if getattr(self, name) != 0 and not is_count(getattr(self, name)):
                 refuse(name, getattr(self, name), "an integer of at least 0")
         if self.layer_epochs and self.linear_path != "none":
@@ -129,7 +138,12 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 refuse(name, value, "a positive number")
-        for name in ("lambda_reconstruction", "lambda_energy", "lambda_penalty"):
+        for name in (
+            "lambda_reconstruction",
+            "lambda_energy",
+            "lambda_penalty",
+            "overlap_weight",
+        ):
             if not 0 <= getattr(self, name) < float("inf"):
                 refuse(name, getattr(self, name), "a number of at least 0")
         if not 0 <= self.jitter <= 1e-2:
@@ -143,6 +157,18 @@ class Settings:
     def mixes(self) -> bool:
         """Whether the objective has a mixture; without one it is a plain autoencoder's."""
         return self.lambda_energy > 0 or self.lambda_penalty > 0
+
+    def wide(self) -> Settings | None:
+        """The settings of the member with the wide code, if there is one."""
+        if self.wide_code <= self.encoder_widths[-1] or self.criterion != "energy":
+            return None
+        return replace(
+            self,
+            encoder_widths=(*self.encoder_widths[:-1], self.wide_code),
+            members=1,
+            wide_code=0,
+            overlap_weight=0.0,
+        )
 
 
 PAPER: dict[str, Settings] = {
@@ -181,6 +207,9 @@ choices, and what is not reached.
 STEPS = 1_500
 """Most steps of a recommended training: longer ones did not detect more (docs/results.md)."""
 
+WIDEST = 12
+"""Largest wide code: beyond it, the mixture's covariances cost more than they detect."""
+
 PRESETS: tuple[str, ...] = ("recommended", "paper", *PAPER)
 
 
@@ -200,21 +229,26 @@ def _recommended(n_features: int, n_rows: int) -> Settings:
 
     Columns are softly clipped and whitened; the code starts as their leading principal axes, about
     the square root of their number and no more than 20 rows can carry each; training goes on from
-    there for at most `STEPS` steps. Sixteen components (a tenth of the rows at most) are trained,
-    and as many kept as stand apart. Four members are averaged.
+    there for at most `STEPS` steps. Sixteen components, from 10,000 rows on 32 (a tenth of the rows
+    at most), are trained, and as many kept as stand apart. Four members are averaged. Where the
+    rows carry a code wider by half, of all columns or `WIDEST` at most, one of the four has it.
     """
     code = max(1, min(round(n_features**0.5), n_rows // 20, n_features - 1))
-    batch = 128 if n_rows < 10_000 else 1024
+    wide = min(n_features, WIDEST, isqrt(n_rows // 5))  # ten rows for each of its covariances
+    wide = wide if wide >= 1.5 * code else 0
+    large = n_rows >= 10_000
+    batch = 1024 if large else 128
     return Settings(
         preset="recommended",
         encoder_widths=(32, code),
         estimation_widths=(16,),
-        n_components=max(1, min(16, n_rows // 10)),
+        n_components=max(1, min(32 if large else 16, n_rows // 10)),
         dropout=0.0,
-        scaling="whitened",
+        scaling="tempered",
         reconstruction_features="log_error",
         latent_scaling="standardised",
-        members=4,
+        members=3 if wide else 4,
+        wide_code=wide,
         epochs=max(1, min(30, STEPS // -(-n_rows // batch))),
         batch_size=batch,
         learning_rate=1e-4,

@@ -26,8 +26,13 @@ WHITEN_FLOOR = 1e-4
 """Share of the mean variance that is added to the variance of each principal axis; to it comes
 twice the cube of columns per row: with fewer rows than columns the whitening fades out."""
 
+RARE_WEIGHT = 0.5
+"""Weight of a column with equal quartiles in tempered scaling: a value that half of the rows do not
+share is many deviations away in it, however little that says."""
+
 QUARTILES = [25.0, 50.0, 75.0]
-SOFT = ("robust", "whitened")
+WHITENING = ("whitened", "tempered")
+SOFT = ("robust", *WHITENING)
 """Kinds that take quartiles and an arcsinh."""
 
 BLOCK = 4096
@@ -39,7 +44,7 @@ class Scaler:
     """``(x - centre) / scale`` for each column, and what the kind adds to it.
 
     Attributes:
-        kind: none, minmax, standard, robust or whitened.
+        kind: none, minmax, standard, robust, whitened or tempered.
         centre: ``(D,)``.
         scale: ``(D,)``, 1 for a constant column.
         mean: ``(D,)`` taken off before the rotation; None where there is none.
@@ -63,14 +68,18 @@ class Scaler:
         coincide is divided by its standard deviation; a constant column is only centred.
         ``whitened`` is `SOFTNESS` times the arcsinh of the robust deviations over it, then a
         rotation to the principal axes, each divided by the root of its variance plus a floor: the
-        mean variance times `WHITEN_FLOOR` and twice the cube of columns per row.
+        mean variance times `WHITEN_FLOOR` and twice the cube of columns per row. ``tempered`` is
+        the same, with columns whose quartiles coincide multiplied by `RARE_WEIGHT` before it.
         """
         width = x.shape[1]
         if kind == "none":
             return cls(kind, np.zeros(width), np.ones(width))
         columns = [_centre_and_scale(kind, x[:, d].astype(np.float64)) for d in range(width)]
         plain = cls(kind, np.array([c[0] for c in columns]), np.array([c[1] for c in columns]))
-        return _whitened(plain, x) if kind == "whitened" else plain
+        if kind not in WHITENING:
+            return plain
+        statistics = covariance_of(lambda part: plain.transform(x[part]), *x.shape)
+        return rotated(plain, len(x), *statistics, np.array([c[2] for c in columns]))
 
     def transform(self, x: Rows, first: int = 0) -> Float:
         """Scaled rows ``(n, D)`` in float64.
@@ -111,7 +120,7 @@ class Scaler:
                 f"row {first + row}, column {place}: value {x[row, column]:g} is beyond "
                 f"{LARGEST:g} after {self.kind} scaling; remove or clip it, or use scaling='robust'"
             )
-        if self.kind == "whitened":
+        if self.kind in WHITENING:
             scaled *= SOFTNESS
         if self.mean is not None:
             scaled -= self.mean[some]
@@ -122,11 +131,11 @@ class Scaler:
         return difference if self.back is None else difference @ self.back
 
 
-def _centre_and_scale(kind: str, column: Float) -> tuple[float, float]:
-    """Centre and scale of one column, which is overwritten."""
+def _centre_and_scale(kind: str, column: Float) -> tuple[float, float, bool]:
+    """Centre and scale of one column, which is overwritten, and whether its quartiles coincide."""
     low, high = float(column.min()), float(column.max())
     if low == high:
-        return low, 1.0
+        return low, 1.0, True
     # Brought near 1 first, so that no square of a huge value overflows.
     unit = max(abs(low), abs(high))
     column /= unit
@@ -134,7 +143,7 @@ def _centre_and_scale(kind: str, column: Float) -> tuple[float, float]:
     centre, scale = centre_and_scale(
         kind, low / unit, high / unit, float(column.mean()), float(column.std()), quartiles
     )
-    return unit * centre, unit * scale if scale > 1e-12 else 1.0
+    return unit * centre, unit * scale if scale > 1e-12 else 1.0, bool(quartiles[0] == quartiles[2])
 
 
 def centre_and_scale(
@@ -147,23 +156,29 @@ def centre_and_scale(
         return mean, deviation
     lower, centre, upper = (float(q) for q in quartiles)
     scale = upper - lower
-    if kind == "whitened":
+    if kind in WHITENING:
         return centre, SOFTNESS * (scale / NORMAL_IQR if scale > 0 else deviation)
     return centre, scale if scale > 0 else deviation
 
 
-def _whitened(plain: Scaler, x: Rows) -> Scaler:
-    n, width = x.shape
-    return rotated(plain, n, *covariance_of(lambda part: plain.transform(x[part]), n, width))
+def rotated(
+    plain: Scaler, n: int, mean: Float, covariance: Float, rare: NDArray[np.bool_]
+) -> Scaler:
+    """A whitening scaler.
 
-
-def rotated(plain: Scaler, n: int, mean: Float, covariance: Float) -> Scaler:
-    """A whitened scaler, of n rows of that mean and covariance before the rotation."""
+    Args:
+        plain: what it does before the rotation.
+        n: number of rows.
+        mean: ``(D,)`` and
+        covariance: ``(D, D)`` of the rows before the rotation.
+        rare: ``(D,)``, whether a column's quartiles coincide.
+    """
     width = len(mean)
-    variances, axes = principal_axes(covariance)
+    weight = np.where(rare & (plain.kind == "tempered"), RARE_WEIGHT, 1.0)
+    variances, axes = principal_axes(covariance * np.outer(weight, weight))
     floor = variances.mean() * (WHITEN_FLOOR + 2.0 * (width / n) ** 3)
     deviations = np.sqrt(variances + floor) if floor > 0 else np.ones(width)
-    rotation, back = axes / deviations, (axes * deviations).T
+    rotation, back = weight[:, None] * axes / deviations, (axes * deviations).T / weight
     return Scaler(plain.kind, plain.centre, plain.scale, mean, rotation, back)
 
 

@@ -31,8 +31,9 @@ PRIOR_ROWS = 1.0
 10 of them clusters of a hundred rows are blurred, and anomalies between them missed."""
 
 OVERLAP_WEIGHT = 3.0
-"""Weight of the memberships' entropy in the criterion; 1 is the published one. Measured: with 1
-and 2 a heavy tail still split on some random splits, clusters were found with all three."""
+"""Default weight of the memberships' entropy in the criterion; 1 is the published one, 0 gives the
+Bayesian information criterion. Measured: with 1 and 2 a heavy tail still split on some random
+splits, clusters were found with all three."""
 
 CHUNK = 4096
 
@@ -43,6 +44,7 @@ def select(
     steps: int,
     jitter: float,
     sample_weight: Float | None = None,
+    overlap_weight: float = OVERLAP_WEIGHT,
 ) -> Mixture:
     """The mixture with the lowest criterion.
 
@@ -52,13 +54,14 @@ def select(
         steps: of expectation-maximisation for each number of components, at least 1.
         jitter: relative jitter, see `Mixture`.
         sample_weight: ``(n,)`` weights of the rows, or None.
+        overlap_weight: of the memberships' entropy, see `criterion`.
 
     Returns:
         A mixture of K components, those not needed being empty (phi 0).
     """
     weight = None if sample_weight is None else evenly(sample_weight, ROWS)
     with blas_threads().limit(limits=1):  # small products: threads cost more than they bring
-        best = choose(evenly(z, ROWS), evenly(gamma, ROWS), steps, jitter, weight)
+        best = choose(evenly(z, ROWS), evenly(gamma, ROWS), steps, jitter, weight, overlap_weight)
         if len(z) > ROWS:
             best = _maximise(z, None, jitter, sample_weight, best)
     return padded(best, gamma.shape[1])
@@ -71,7 +74,12 @@ def evenly(rows: NDArray[T], most: int) -> NDArray[T]:
 
 
 def choose(
-    rows: Float, gamma: Float, steps: int, jitter: float, weight: Float | None = None
+    rows: Float,
+    gamma: Float,
+    steps: int,
+    jitter: float,
+    weight: Float | None = None,
+    overlap_weight: float = OVERLAP_WEIGHT,
 ) -> Mixture:
     """The mixture with the lowest criterion on these rows, see `select`; of at most K components.
 
@@ -85,7 +93,7 @@ def choose(
         mixture = _maximise(rows, start, jitter, weight)
         for _ in range(steps if k > 1 else 0):
             mixture = _maximise(rows, mixture.posterior(rows), jitter, weight)
-        value = criterion(mixture, rows, weight)
+        value = criterion(mixture, rows, weight, overlap_weight)
         if value < lowest:
             best, lowest = mixture, value
     if best is None:
@@ -93,10 +101,15 @@ def choose(
     return best
 
 
-def criterion(mixture: Mixture, z: Float, sample_weight: Float | None = None) -> float:
+def criterion(
+    mixture: Mixture,
+    z: Float,
+    sample_weight: Float | None = None,
+    overlap_weight: float = OVERLAP_WEIGHT,
+) -> float:
     """Integrated completed likelihood of rows ``(n, L)``, in nats a row; lower is better.
 
-    Energy, plus half the number of free parameters times log n, plus `OVERLAP_WEIGHT` times the
+    Energy, plus half the number of free parameters times log n, plus ``overlap_weight`` times the
     entropy of the components' posterior, each over n.
     """
     energy, posterior = mixture.energy(z), mixture.posterior(z)
@@ -104,7 +117,7 @@ def criterion(mixture: Mixture, z: Float, sample_weight: Float | None = None) ->
     width = z.shape[1]
     live = int((mixture.phi * len(z) > 1.0).sum())
     free = live * (1 + width + width * (width + 1) / 2) - 1
-    fit = float(np.average(energy + OVERLAP_WEIGHT * entropy, weights=sample_weight))
+    fit = float(np.average(energy + overlap_weight * entropy, weights=sample_weight))
     return float(fit + 0.5 * free * np.log(len(z)) / len(z))
 
 

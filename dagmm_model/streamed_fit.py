@@ -23,15 +23,16 @@ from dagmm_model.encoded import Encoded
 from dagmm_model.estimation import membership, membership_logits
 from dagmm_model.estimator import DAGMM, scaled32
 from dagmm_model.inference import Scorer
-from dagmm_model.mixture import LATENT_VARIANCE_FLOOR, Mixture, Moments
+from dagmm_model.mixture import Mixture, Moments, latent_scale
 from dagmm_model.network import Parameters, initialise, latent_width
 from dagmm_model.presets import Settings
 from dagmm_model.rows import canonical_order
-from dagmm_model.scaling import QUARTILES, Scaler, centre_and_scale, rotated
+from dagmm_model.scaling import QUARTILES, WHITENING, Scaler, centre_and_scale, rotated
 from dagmm_model.selection import PRIOR_ROWS, ROWS, choose, evenly, padded
 from dagmm_model.settings import SettingsError
 from dagmm_model.streaming import BUFFER_ROWS, RowGroups, WindowFeed, moments_of
 from dagmm_model.training import make_engine, run_identity, run_training, selects
+from dagmm_model.wide import joined
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.floating]
@@ -72,7 +73,7 @@ def fit_streamed(
     n, width = groups.rows, groups.sample.shape[1]
     settings = detector.settings_for(n, width)
     _check(settings)
-    seeds = detector._seeds(settings, n)
+    seeds, last = detector._seeds(settings, n)
     # In an order of their own: rows taken evenly from the sample are then of every kind.
     sample = groups.sample[canonical_order(groups.sample)]
     groups = replace(groups, sample=sample).map(_finite)
@@ -88,9 +89,12 @@ def fit_streamed(
     scaled = groups.map(lambda rows: scaled32(scaler, rows))
     feed = WindowFeed(scaled, settings.batch_size, buffer_rows, seeds, ranks)
     trained = run_training(engine, feed, settings, seeds, store, observers)
-    scorer = fit_scorer(
-        trained.parameters, settings, trained.jitter, groups.map(scaler.transform), seeds, ranks
-    )
+    rescaled = groups.map(scaler.transform)
+    scorer = fit_scorer(trained.parameters, settings, trained.jitter, rescaled, seeds, ranks)
+    wide = settings.wide()
+    if wide is not None:
+        beside = initialise(wide, width, last, statistics=statistics)
+        scorer = joined(scorer, fit_scorer(beside, wide, wide.jitter, rescaled, last, ranks))
     if not ranks.first:
         return detector
     detector.n_features_in_ = width
@@ -166,9 +170,10 @@ def fit_scaler(settings: Settings, groups: RowGroups, ranks: Ranks) -> tuple[Sca
         scaler = _by_columns(kind, groups, ranks)
     (moments,) = moments_of(groups.map(scaler.transform), ranks, lambda rows: [whole(rows)])
     mean, covariance = moments.mean[0], moments.scatter[0] / groups.rows
-    if kind != "whitened":
+    if kind not in WHITENING:
         return scaler, (mean, covariance)
-    scaler = rotated(scaler, groups.rows, mean, covariance)
+    lower, _, upper = _quartiles(groups)
+    scaler = rotated(scaler, groups.rows, mean, covariance, lower == upper)
     assert scaler.rotation is not None
     return scaler, (np.zeros(width), scaler.rotation.T @ covariance @ scaler.rotation)
 
@@ -186,7 +191,7 @@ def _by_columns(kind: str, groups: RowGroups, ranks: Ranks) -> Scaler:
     low = np.min(ranks.gather(np.asarray(lows, np.float64)), axis=(0, 1))
     high = np.max(ranks.gather(np.asarray(highs, np.float64)), axis=(0, 1))
     deviation = np.sqrt(np.diagonal(moments.scatter[0]) / groups.rows)
-    quartiles = np.percentile(groups.sample.astype(np.float64), QUARTILES, axis=0)
+    quartiles = _quartiles(groups)
     centres, scales = low.copy(), np.ones(len(low))
     for d in np.flatnonzero(low < high):
         centres[d], scales[d] = centre_and_scale(
@@ -195,6 +200,11 @@ def _by_columns(kind: str, groups: RowGroups, ranks: Ranks) -> Scaler:
     # A spread within rounding of the values is none: the column is constant.
     unit = np.maximum(np.maximum(np.abs(low), np.abs(high)), np.finfo(float).tiny)
     return Scaler(kind, centres, np.where(scales / unit > 1e-12, scales, 1.0))
+
+
+def _quartiles(groups: RowGroups) -> Float:
+    quartiles: Float = np.percentile(groups.sample.astype(np.float64), QUARTILES, axis=0)
+    return quartiles
 
 
 def fit_scorer(
@@ -225,9 +235,10 @@ def fit_scorer(
     if settings.latent_scaling == "standardised":
         found = moments(scorer.latent)
         variance = np.stack([np.diagonal(m.scatter[0]) for m in found]) / groups.rows
-        scale = np.sqrt(variance + LATENT_VARIANCE_FLOOR)
         scorer = replace(
-            scorer, latent_mean=np.stack([m.mean[0] for m in found]), latent_scale=scale
+            scorer,
+            latent_mean=np.stack([m.mean[0] for m in found]),
+            latent_scale=latent_scale(variance),
         )
     if settings.criterion == "energy":
         mixtures = _mixtures(scorer, settings, jitter, groups, seeds, ranks)
@@ -271,7 +282,7 @@ def _mixtures(
         return tuple(m.mixture(jitter) for m in moments_of(groups, ranks, by_network))
     z = scorer.latent(evenly(groups.sample, ROWS))
     chosen = [
-        choose(rows, gamma, settings.refinement, jitter)
+        choose(rows, gamma, settings.refinement, jitter, overlap_weight=settings.overlap_weight)
         for rows, gamma in zip(z, memberships(z), strict=True)
     ]
 

@@ -21,6 +21,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 """The reference before any training; with a linear path it starts from the principal axes, so
 that only random weights show what the architecture alone does."""
+ADDED = {"wide_code": 0, "overlap_weight": 3.0}
+"""Settings that came later, with what they were before: cells measured then are still the same."""
 RECONSTRUCTION = "reconstruction error"
 """Variant that comes with its trained detector: the same network, scored without its mixture."""
 
@@ -56,6 +58,7 @@ class Row:
     def digest_on(self, data: Prepared) -> str:
         """sha256 of all that decides the detector on a data set, but the seed."""
         settings = {} if self.name == BEST_COLUMN else asdict(self.settings_on(data))
+        settings = {n: v for n, v in settings.items() if n not in ADDED or v != ADDED[n]}
         content = json.dumps({"name": self.name, "settings": settings}, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 

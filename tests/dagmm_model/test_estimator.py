@@ -6,7 +6,9 @@ import sys
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.datasets import make_moons
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -68,12 +70,47 @@ def test_same_seed_same_result_other_seed_other_result():
 
 def test_members_average_their_standardised_energies(fitted):
     x = rows_of(seed=1)
-    scaled = fitted._scaler.transform(x)
-    energies = fitted._scorer.member_energies(scaled)
-    training = fitted._scorer.member_energies(fitted._scaler.transform(rows_of()))
-    standardised = (energies - training.mean(1, keepdims=True)) / training.std(1, keepdims=True)
+    energies, known = (
+        fitted._scorer.member_energies(fitted._scaler.transform(rows)) for rows in (x, rows_of())
+    )
+    standardised = (energies - known.mean(1, keepdims=True)) / known.std(1, keepdims=True)
     np.testing.assert_allclose(fitted.energy(x), standardised.mean(axis=0), rtol=1e-9)
-    assert len(fitted.mixtures_) == 2
+    assert len(fitted.mixtures_) == len(energies) == 3
+
+
+def test_the_wide_code_sees_what_a_narrow_one_cannot():
+    """Two interleaved arcs in a plane: on one axis and its error they are one cloud."""
+    arcs, _ = make_moons(1000, noise=0.05, random_state=0)
+    between = np.random.default_rng(0).uniform([-1.0, -0.6], [2.0, 1.1], size=(500, 2))
+    far = np.linalg.norm(between[:, None] - arcs, axis=2).min(axis=1) > 0.25
+    rows, labels = np.concatenate([arcs, between[far]]), np.repeat([0, 1], [1000, far.sum()])
+    with_it = DAGMM(random_state=0).fit(arcs)
+    without = DAGMM(random_state=0, wide_code=0).fit(arcs)
+    assert with_it.settings_.wide_code == 2
+    assert max(mixture.health().max_condition for mixture in with_it.mixtures_) < 1e6
+    found = [roc_auc_score(labels, detector.energy(rows)) for detector in (with_it, without)]
+    assert found[0] > found[1] + 0.05
+
+
+def test_narrow_members_are_the_same_beside_a_wide_code():
+    x = rows_of(300, 6)
+    alone = DAGMM(epochs=3, random_state=0, members=2, wide_code=0).fit(x)
+    beside = DAGMM(epochs=3, random_state=0, members=2, wide_code=5).fit(x)
+    ours, theirs = (d._scorer.member_energies(d._scaler.transform(x)) for d in (alone, beside))
+    np.testing.assert_allclose(theirs[:2], ours, rtol=1e-9)
+    np.testing.assert_allclose(beside.latent(x), alone.latent(x), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(beside.reconstruction_error(x), alone.reconstruction_error(x))
+    np.testing.assert_allclose(beside.explain(x).shares, alone.explain(x).shares, atol=1e-9)
+    assert [m.mu.shape[1] for m in beside.mixtures_] == [3, 3, 6]
+
+
+def test_a_table_of_too_few_rows_has_no_wide_code():
+    assert DAGMM().settings_for(178, 30).wide_code == 0
+    assert DAGMM().settings_for(178, 30).members == 4
+    assert DAGMM(criterion="reconstruction").settings_for(998, 10).wide() is None
+    wide = DAGMM().settings_for(998, 10).wide()
+    assert wide is not None
+    assert (wide.encoder_widths[-1], wide.members, wide.overlap_weight) == (10, 1, 0.0)
 
 
 def test_contamination_sets_the_offset_and_nothing_else():
@@ -224,7 +261,7 @@ def test_odd_settings_work(options):
     assert np.isfinite(detector.energy(x)).all()
 
 
-@pytest.mark.parametrize("scaling", ["minmax", "standard", "robust", "whitened"])
+@pytest.mark.parametrize("scaling", ["minmax", "standard", "robust", "whitened", "tempered"])
 def test_huge_values_are_ordered_and_never_infinite(scaling):
     x = rows_of(100)
     x[0] = 1e30

@@ -82,7 +82,7 @@ def test_shares_are_those_of_the_reconstruction_written_out(detector):
     scorer, scaler = detector._scorer, detector._scaler
     x = scaler.transform(encoded.matrix())
     z, x_hat = scorer.compress(x)
-    error = scaler.by_column(x_hat - x) ** 2
+    error = scaler.by_column(x_hat - x)[: scorer.reconstructing] ** 2
     expected = (error / error.sum(axis=2, keepdims=True)).mean(axis=0)
     fast = detector.for_layout(ENCODER.layout)
     all_rows = fast.score(encoded, -np.inf)

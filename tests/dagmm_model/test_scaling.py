@@ -37,20 +37,39 @@ def test_robust_divides_a_rare_indicator_by_its_deviation():
     assert scaler.scale[5] == pytest.approx(indicator.std())
 
 
-def test_whitened_has_uncorrelated_columns_and_leads_back():
+@pytest.mark.parametrize("kind", ["whitened", "tempered"])
+def test_whitened_has_uncorrelated_columns_and_leads_back(kind):
     x = rows_of()
-    scaler = Scaler.fit("whitened", x)
+    scaler = Scaler.fit(kind, x)
     scaled = scaler.transform(x)
     covariance = np.cov(scaled.T, bias=True)
     assert np.abs(covariance - np.diag(np.diag(covariance))).max() < 1e-6
     assert np.diag(covariance).max() <= 1.0
-    column_wise = Scaler("whitened", scaler.centre, scaler.scale).transform(x)
+    column_wise = Scaler(kind, scaler.centre, scaler.scale).transform(x)
     np.testing.assert_allclose(
         scaler.by_column(scaled[0] - scaled[1]), column_wise[0] - column_wise[1], atol=1e-8
     )
 
 
-@pytest.mark.parametrize("kind", ["minmax", "standard", "robust", "whitened"])
+def test_tempered_weighs_a_rare_value_less_where_whitening_fades_out():
+    """With as many columns as rows the axes keep their variance, and a rare value its weight."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=(60, 60)), rng.random((60, 1)) < 0.05], axis=1)
+    row = np.median(x, axis=0)
+    usual, rare, large = row.copy(), row.copy(), row.copy()
+    rare[-1], large[0] = 1.0, 3.0
+    whitened, tempered = (
+        [
+            np.linalg.norm(np.diff(scaler.transform(np.stack([usual, other])), axis=0))
+            for other in (rare, large)
+        ]
+        for scaler in (Scaler.fit(kind, x) for kind in ("whitened", "tempered"))
+    )
+    assert tempered[0] < 0.8 * whitened[0]
+    assert tempered[1] == pytest.approx(whitened[1], rel=0.1)
+
+
+@pytest.mark.parametrize("kind", ["minmax", "standard", "robust", "whitened", "tempered"])
 def test_a_constant_column_becomes_0_and_huge_values_stay_finite(kind):
     x = rows_of()
     x[0, 1] = 1e30

@@ -36,6 +36,14 @@ def test_one_component_for_a_normal_and_for_a_heavy_tailed_cloud(seed: int) -> N
         np.testing.assert_allclose(mixture.mu[mixture.phi > 0][0], 0.0, atol=1e-9)
 
 
+def test_overlap_costs_nothing_where_it_has_no_weight() -> None:
+    z = standardised(np.random.default_rng(0).standard_t(3, size=(1500, 3)))
+    gamma = memberships(z, 8)
+    tail, one = select(z, gamma, 20, JITTER, overlap_weight=0.0), select(z, gamma, 20, JITTER)
+    assert (tail.phi > 0).sum() > (one.phi > 0).sum() == 1
+    assert criterion(tail, z, overlap_weight=0.0) < criterion(one, z, overlap_weight=0.0)
+
+
 def test_separate_clusters_get_components_and_the_space_between_them_high_energy() -> None:
     z = clusters(400)
     mixture = select(z, memberships(z, 16), 20, JITTER)
