@@ -9,6 +9,7 @@ import numpy as np
 import psutil
 import pytest
 
+from dagmm_model.detectors import CATALOGUE
 from flows.benchmarking.cells import read_cells
 from flows.benchmarking.report import write_report
 from tests.flows.conftest import Outcome
@@ -216,3 +217,12 @@ def test_the_committed_tables_are_those_of_the_committed_cells(tmp_path):
     write_report(tmp_path)
     assert (tmp_path / "table.md").read_text() == (docs / "table.md").read_text()
     assert json.loads((docs / "cells.jsonl").read_text().splitlines()[0])["dataset"]
+
+
+def test_the_readme_shows_rows_of_the_committed_table():
+    root = Path(__file__).parents[2]
+    shown = (root / "README.md").read_text().split("<!-- table", 1)[1].split("<!-- end -->")[0]
+    rows = [line for line in shown.splitlines() if line.startswith("|")]
+    table = (root / "docs" / "results" / "table.md").read_text().splitlines()
+    assert {row.split("|")[1].strip() for row in rows[2:]} == set(CATALOGUE)
+    assert set(rows) <= set(table)
