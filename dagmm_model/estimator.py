@@ -27,6 +27,7 @@ from dagmm_model.pretraining import train_in_phases
 from dagmm_model.rows import canonical_order, counts
 from dagmm_model.scaling import Scaler
 from dagmm_model.settings import refuse, replaced, unknown
+from dagmm_model.training import selects
 from dagmm_model.wide import joined, own, own_mixtures
 
 Float = NDArray[np.float64]
@@ -281,11 +282,10 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         X, weight = _training_rows(given, sample_weight)
         settings = self.settings_for(*X.shape)
         seeds, last = self._seeds(settings, len(X))
-        selecting = settings.keep_best or settings.early_stopping is not None
         held = None
         if validation is not None:
             held = validate_data(self, validation, dtype=[np.float64, np.float32], reset=False)
-        elif selecting:
+        elif selects(settings):
             X, weight, held = _hold_out(X, weight, settings, seeds[0])
         scaler = Scaler.fit(settings.scaling, X)
         scaled = scaled32(scaler, X)

@@ -187,10 +187,9 @@ class FusedScorer:
         scaled = work("scaled", j, width)
         np.take(tables.scaled, tables.which[part][places], axis=0, out=scaled, mode="clip")
         scaled[:, self._linear.numbers] = numbers[places]
+        u = u[: self._scorer.reconstructing]
         some = work("some of u", len(u), j, u.shape[2])
         np.take(u, places, axis=1, out=some, mode="clip")
-        u = u[: self._scorer.reconstructing]
-        some = some[: len(u)]
         error = np.matmul(some, self._back[: len(u)], out=work("error", len(u), j, width))
         error -= scaled
         total = np.vecdot(error, error)

@@ -166,19 +166,19 @@ def fit_scaler(settings: Settings, groups: RowGroups, ranks: Ranks) -> tuple[Sca
     """The scaler, and mean and covariance of the scaled rows."""
     kind, width = settings.scaling, groups.sample.shape[1]
     scaler = Scaler(kind, np.zeros(width), np.ones(width))
+    quartiles: Float = np.percentile(groups.sample.astype(np.float64), QUARTILES, axis=0)
     if kind != "none":
-        scaler = _by_columns(kind, groups, ranks)
+        scaler = _by_columns(kind, groups, quartiles, ranks)
     (moments,) = moments_of(groups.map(scaler.transform), ranks, lambda rows: [whole(rows)])
     mean, covariance = moments.mean[0], moments.scatter[0] / groups.rows
     if kind not in WHITENING:
         return scaler, (mean, covariance)
-    lower, _, upper = _quartiles(groups)
-    scaler = rotated(scaler, groups.rows, mean, covariance, lower == upper)
+    scaler = rotated(scaler, groups.rows, mean, covariance, quartiles[0] == quartiles[2])
     assert scaler.rotation is not None
     return scaler, (np.zeros(width), scaler.rotation.T @ covariance @ scaler.rotation)
 
 
-def _by_columns(kind: str, groups: RowGroups, ranks: Ranks) -> Scaler:
+def _by_columns(kind: str, groups: RowGroups, quartiles: Float, ranks: Ranks) -> Scaler:
     lows, highs = [groups.sample.min(axis=0)], [groups.sample.max(axis=0)]
 
     def noted(rows: Rows) -> list[Moments]:
@@ -191,7 +191,6 @@ def _by_columns(kind: str, groups: RowGroups, ranks: Ranks) -> Scaler:
     low = np.min(ranks.gather(np.asarray(lows, np.float64)), axis=(0, 1))
     high = np.max(ranks.gather(np.asarray(highs, np.float64)), axis=(0, 1))
     deviation = np.sqrt(np.diagonal(moments.scatter[0]) / groups.rows)
-    quartiles = _quartiles(groups)
     centres, scales = low.copy(), np.ones(len(low))
     for d in np.flatnonzero(low < high):
         centres[d], scales[d] = centre_and_scale(
@@ -200,11 +199,6 @@ def _by_columns(kind: str, groups: RowGroups, ranks: Ranks) -> Scaler:
     # A spread within rounding of the values is none: the column is constant.
     unit = np.maximum(np.maximum(np.abs(low), np.abs(high)), np.finfo(float).tiny)
     return Scaler(kind, centres, np.where(scales / unit > 1e-12, scales, 1.0))
-
-
-def _quartiles(groups: RowGroups) -> Float:
-    quartiles: Float = np.percentile(groups.sample.astype(np.float64), QUARTILES, axis=0)
-    return quartiles
 
 
 def fit_scorer(
@@ -261,10 +255,9 @@ def _mixtures(
     ranks: Ranks,
 ) -> tuple[Mixture, ...]:
     """The final mixture of each member: chosen on the sample, its last step over all rows."""
-    double = {name: value.astype(np.float64) for name, value in scorer.parameters.items()}
 
     def memberships(z: Float) -> Float:
-        gamma: Float = membership(np, membership_logits(np, double, z))
+        gamma: Float = membership(np, membership_logits(np, scorer.double, z))
         return gamma
 
     if settings.final_mixture == "em":

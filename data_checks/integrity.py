@@ -74,6 +74,14 @@ def file_state(location: str) -> tuple[int, int, int] | None:
     return (state.st_ino, state.st_size, state.st_mtime_ns)
 
 
+def changed(location: str) -> SourceError:
+    """The error of a source that was written to meanwhile."""
+    return SourceError(
+        f"{shown(location)}: the file changed while it was being read; try again when nobody "
+        "writes to it."
+    )
+
+
 def shown(location: str) -> str:
     """A location as messages and records show it: without credentials."""
     return safe_name(location) if is_url(location) else location

@@ -21,7 +21,7 @@ from data_checks.columns import Frozen
 from data_checks.contract import ANOMALY_COLUMN, ROW_ID, UNPARSED_COLUMN, Contract
 from data_checks.downloads import download
 from data_checks.errors import SourceError
-from data_checks.integrity import file_state, sha256_of, shown, verified_sha256
+from data_checks.integrity import changed, file_state, sha256_of, shown, verified_sha256
 from data_checks.locations import inside, missing
 from data_checks.readers import bundled, matlab, parquet, sql, text
 from data_checks.readers.opening import is_url
@@ -87,10 +87,7 @@ def ingest(
         if rows == 0:
             raise SourceError(f"{shown(location)}: the table has no rows.")
         if file_state(location) != before:
-            raise SourceError(
-                f"{shown(location)}: the file changed while it was being read; try again when "
-                "nobody writes to it."
-            )
+            raise changed(location)
         if contract.sample is not None:
             rows = _sample(part, contract)
     return IngestRecord(
@@ -174,6 +171,20 @@ def read_batches(
     if not with_label:
         expected = _names_without_label(contract, location, settings, wanted)
     return text.read_csv(location, settings, expected, wanted, extra=extra)
+
+
+def numbered_slices(
+    batch: pa.RecordBatch, first: int, size: int
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """A batch in slices of at most `size` rows, with the table's row number of the first of each.
+
+    Args:
+        batch: rows in the order of the table.
+        first: number of the first of them.
+        size: most rows of a slice.
+    """
+    for start in range(0, batch.num_rows, size):
+        yield first + start, batch.slice(start, size)
 
 
 def columns_read(

@@ -54,9 +54,6 @@ def joined(config: TrainConfig, settings: Settings) -> Iterator[Ranks]:
             _ours = ALONE
 
 
-"""One group for each process, as in torch.distributed."""
-
-
 def follow(ranks: Ranks, fit: Callable[[str, Ranks], None]) -> None:
     """What every rank but the first does: wait for the fit, help with it, wait for the end.
 

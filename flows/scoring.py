@@ -1,41 +1,32 @@
 """Batch scoring: raw rows of any source to energies, verdicts and reasons, in bounded memory.
 
 Neither Prefect nor Great Expectations is imported: their start-up would cost more than the work.
-Slices of rows are judged in threads, a few at a time, and come out in the order of the source.
+Who judges the rows, threads of this process or Spark's executors, is `flows.scored.local` or
+`flows.scored.spark`.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from dagmm_model.bundle import Explained, ScoringBundle, load_bundle
-from dagmm_model.processors import blas_threads, processors
 from data_checks.contract import Contract, load_contract
-from data_checks.errors import SourceError
-from data_checks.integrity import file_state, shown
+from data_checks.integrity import changed, file_state, shown
 from flows import progress
 from flows.errors import UsageError
 from flows.scored.output import output_for
 from flows.scored.parts import Parts, SourceMoved, open_parts
-from flows.scored.rows import REJECTED, SCORED, Judge, Judged
+from flows.scored.rows import REJECTED, SCORED, Judge
 from flows.settings import NO_SETTINGS, Engine, Settings
 
 if TYPE_CHECKING:
     from flows.registry import ModelVersion
 
-SLICE_CELLS = 4_000_000
-"""Cells of the encoded matrix of one slice: what a thread holds at a time."""
-PART_ROWS = 1_000_000
-"""Most rows of a part, which are held until it is written."""
 TOP = 3
 PACKAGES = ("dagmm_model", "data_checks", "flows")
 """What Spark's executors run of ours."""
@@ -158,10 +149,7 @@ def score(
                 elsewhere = fill(parts, judge, source)
         if state is not None and file_state(source) != state:
             parts.clear()
-            raise SourceError(
-                f"{where}: the file changed while it was being read; try again when nobody writes "
-                "to it."
-            )
+            raise changed(where)
         progress.note("writing the result")
         rejects = target.publish(parts, SCORED, REJECTED)
         total = parts.total
@@ -262,73 +250,12 @@ def _filler(
 ) -> Iterator[Callable[[Parts, Judge, str], float]]:
     """What scores the rows that are not finished yet; gives processor seconds of others."""
     if engine == "local":
-        yield lambda parts, judge, source: _fill(parts, judge, source, settings)
+        from flows.scored import local
+
+        yield lambda parts, judge, source: local.fill(parts, judge, source, settings)
         return
     from data_checks.spark.session import spark_session
     from flows.scored.spark import fill
 
     with spark_session(settings.spark(spark), PACKAGES, log=settings.spark_log) as session:
-        yield lambda parts, judge, source: fill(
-            session, parts, judge, bundle, source, settings, slice_rows(judge)
-        )
-
-
-def slice_rows(judge: Judge) -> int:
-    """Most rows of a slice."""
-    return max(512, SLICE_CELLS // len(judge.bundle.encoder.feature_names))
-
-
-def _fill(
-    parts: Parts,
-    judge: Judge,
-    source: str,
-    settings: Settings,
-) -> float:
-    """Score what is not finished yet, part by part."""
-    from data_checks.sources import count_rows, locate
-
-    contract = judge.contract
-    location = locate(contract, source, settings.data_dir)
-    slices = parts.skip_finished(_slices(contract, location, slice_rows(judge)))
-    before = parts.total.rows
-    total, started = count_rows(contract, location), time.perf_counter()
-    with progress.bar("rows") as show:
-        part: list[Judged] = []
-        begun, rows = started, before
-        for judged in _in_order(judge, slices):
-            part.append(judged)
-            rows += judged.counts.rows
-            now = time.perf_counter()
-            held = sum(each.counts.rows for each in part)
-            if now - begun >= settings.checkpoint_seconds or held >= PART_ROWS:
-                parts.add(part)
-                part, begun = [], now
-            show(rows, total, f"{(rows - before) / (now - started):,.0f} rows/s")
-        if part:
-            parts.add(part)
-    return 0.0
-
-
-def _slices(contract: Contract, location: str, size: int) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Raw rows, at most `size` at a time, with the number of the first."""
-    from data_checks.sources import read_batches
-
-    first = 0
-    for batch in read_batches(contract, location, with_label=False):
-        for start in range(0, batch.num_rows, size):
-            piece = batch.slice(start, size)
-            yield first, piece
-            first += piece.num_rows
-
-
-def _in_order(judge: Judge, slices: Iterable[tuple[int, pa.RecordBatch]]) -> Iterator[Judged]:
-    """Judge slices in threads, each with one processor, no more ahead than there are threads."""
-    workers = processors()
-    waiting: deque[Future[Judged]] = deque()
-    with blas_threads().limit(limits=1), ThreadPoolExecutor(workers) as pool:
-        for first, raw in slices:
-            waiting.append(pool.submit(judge, first, raw))
-            if len(waiting) > workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        yield lambda parts, judge, source: fill(session, parts, judge, bundle, source, settings)

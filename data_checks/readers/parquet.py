@@ -36,13 +36,8 @@ def read_parquet(
     Raises:
         SourceError: naming the file, and the column where one is concerned.
     """
-    first: pa.Schema | None = None
-    for name in _files(location):
-        with _parquet(name) as file:
-            schema = file.schema_arrow
-            _check_schema(name, schema, expected, wanted, extra, first)
-            first = first or schema
-            yield from file.iter_batches(BATCH_ROWS, columns=list(wanted))
+    for _, file in _checked_files(location, expected, wanted, extra):
+        yield from file.iter_batches(BATCH_ROWS, columns=list(wanted))
 
 
 @dataclass(frozen=True)
@@ -72,16 +67,25 @@ def parquet_parts(
     Raises:
         SourceError: as `read_parquet`.
     """
-    first: pa.Schema | None = None
     parts = []
+    for name, file in _checked_files(location, expected, wanted, extra):
+        footer = file.metadata
+        groups = (footer.row_group(i).num_rows for i in range(footer.num_row_groups))
+        parts.append(ParquetPart(name, tuple(groups)))
+    return parts
+
+
+def _checked_files(
+    location: str, expected: Sequence[str], wanted: Sequence[str], extra: str
+) -> Iterator[tuple[str, pq.ParquetFile]]:
+    """The files of a table, each open until the next one is asked for."""
+    first: pa.Schema | None = None
     for name in _files(location):
         with _parquet(name) as file:
-            schema, footer = file.schema_arrow, file.metadata
+            schema = file.schema_arrow
             _check_schema(name, schema, expected, wanted, extra, first)
             first = first or schema
-            groups = (footer.row_group(i).num_rows for i in range(footer.num_row_groups))
-            parts.append(ParquetPart(name, tuple(groups)))
-    return parts
+            yield name, file
 
 
 def read_parquet_rows(

@@ -15,10 +15,10 @@ import pyarrow as pa
 
 from data_checks.contract import Contract
 from data_checks.errors import EngineError, SourceError
-from data_checks.integrity import file_state, shown
+from data_checks.integrity import changed, file_state, shown
 from data_checks.readers.opening import is_url, store_errors, url_filesystem
 from data_checks.readers.parquet import ParquetPart, parquet_parts, read_parquet_rows
-from data_checks.sources import columns_read, format_of
+from data_checks.sources import columns_read, format_of, numbered_slices
 
 TASK_ROWS = 1_000_000
 """Most rows of a task; its results are held until it is done."""
@@ -70,10 +70,7 @@ class Plan:
         """
         for name, before in self.states:
             if _state(name) != before:
-                raise SourceError(
-                    f"{shown(name)}: the file changed while it was being read; try again when "
-                    "nobody writes to it."
-                )
+                raise changed(name)
 
 
 def plan_tasks(contract: Contract, location: str, cores: int, *, with_label: bool = True) -> Plan:
@@ -119,10 +116,8 @@ def read_task(
     for span in task:
         first = span.first
         for batch in read_parquet_rows(span.file, span.start, span.stop, columns):
-            for start in range(0, batch.num_rows, size):
-                piece = batch.slice(start, size)
-                yield first, piece
-                first += piece.num_rows
+            yield from numbered_slices(batch, first, size)
+            first += batch.num_rows
         if first != span.first + span.stop - span.start:
             raise SourceError(f"{shown(span.file)}: rows are missing; the file has changed.")
 

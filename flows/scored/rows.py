@@ -14,6 +14,9 @@ from data_checks.rows import check_rows
 from flows.features import as_columns
 from flows.scored.parts import Counts, checksum
 
+SLICE_CELLS = 4_000_000
+"""Cells of the encoded matrix of one slice: what a thread holds at a time."""
+
 SCORED = pa.schema(
     {
         ROW_ID: pa.int64(),
@@ -62,6 +65,11 @@ class Judge:
     explain: Explained
     top: int
     checksums: bool
+
+    @property
+    def slice_rows(self) -> int:
+        """Most rows to judge at a time."""
+        return max(512, SLICE_CELLS // len(self.bundle.encoder.feature_names))
 
     def __call__(self, first: int, raw: pa.RecordBatch) -> Judged:
         """Judge raw rows.

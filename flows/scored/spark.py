@@ -57,7 +57,6 @@ class ScoreTask:
         explain: which rows get reasons.
         top: how many columns a reason names.
         columns: to read.
-        size: most rows of a slice.
         folder: of the parts.
         suffix: format of the parts.
         plan: digest of the plan that the parts are of.
@@ -70,7 +69,6 @@ class ScoreTask:
     explain: Explained
     top: int
     columns: tuple[str, ...]
-    size: int
     folder: Path
     suffix: str
     plan: str
@@ -81,7 +79,7 @@ class ScoreTask:
         self._check_folder()
         judge = _judge(self)
         with blas_threads().limit(limits=1):
-            slices = [judge(*raw) for raw in read_task(task.spans, self.columns, self.size)]
+            slices = [judge(*raw) for raw in read_task(task.spans, self.columns, judge.slice_rows)]
         self._check_folder()
         write_part(self.folder, task.number, self.suffix, slices)
         return {"seconds": time.process_time() - started}
@@ -119,7 +117,6 @@ def fill(
     bundle: Path,
     source: str,
     settings: Settings,
-    size: int,
 ) -> float:
     """Score on Spark what is not finished yet.
 
@@ -130,7 +127,6 @@ def fill(
         bundle: The model's folder, whose content is sent to the executors.
         source: File, folder, glob or URL with raw rows, in Parquet.
         settings: Data folder.
-        size: Most rows of a slice.
 
     Returns:
         Processor seconds of the tasks' Python processes.
@@ -161,7 +157,6 @@ def fill(
         explain=judge.explain,
         top=judge.top,
         columns=plan.columns,
-        size=size,
         folder=parts.folder.resolve(),
         suffix=parts.suffix,
         plan=plan.digest,

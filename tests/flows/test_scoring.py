@@ -20,6 +20,7 @@ from dagmm_model.bundle import Reasons
 from data_checks.errors import SourceError
 from flows import scoring
 from flows.errors import UsageError
+from flows.scored import local
 from flows.scored import output as scored_output
 from flows.scored.parts import Counts
 from flows.scored.rows import reasons_text
@@ -188,13 +189,13 @@ def test_a_file_that_changes_while_it_is_read_gives_no_result(
 ):
     source = tmp_path / "rows.parquet"
     rows.to_parquet(source)
-    real = scoring._fill
+    real = local.fill
 
     def fill(*arguments):
         real(*arguments)
         os.utime(source, ns=(1, 1))
 
-    monkeypatch.setattr(scoring, "_fill", fill)
+    monkeypatch.setattr(local, "fill", fill)
     with pytest.raises(SourceError, match="changed while"):
         scoring.score(str(source), str(tmp_path / "out.parquet"), MODEL, settings)
     assert [p.name for p in tmp_path.glob("*out*")] == []
