@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from numbers import Real
 from typing import Any, ClassVar, Self
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from dagmm_model.checkpoint import Checkpointing
 from dagmm_model.dagmm_state import restore, state_of
@@ -24,7 +25,7 @@ from dagmm_model.mixture import Mixture, MixtureHealth
 from dagmm_model.network import Parameters, initialise
 from dagmm_model.presets import PRESETS, Settings, resolve
 from dagmm_model.pretraining import train_in_phases
-from dagmm_model.rows import canonical_order, counts
+from dagmm_model.rows import hold_out, quantile, scaled32, training_rows
 from dagmm_model.scaling import Scaler
 from dagmm_model.settings import refuse, replaced, unknown
 from dagmm_model.training import selects
@@ -32,43 +33,7 @@ from dagmm_model.wide import joined, own, own_mixtures
 
 Float = NDArray[np.float64]
 
-LARGEST_TRAINED = 1e15
-"""Scaled training values beyond this are refused: their squares overflow float32."""
-
-OVERRIDES = (
-    "encoder_widths",
-    "estimation_widths",
-    "n_components",
-    "dropout",
-    "scaling",
-    "reconstruction_features",
-    "latent_scaling",
-    "members",
-    "wide_code",
-    "lambda_reconstruction",
-    "lambda_energy",
-    "lambda_penalty",
-    "reconstruction_reduction",
-    "epochs",
-    "batch_size",
-    "learning_rate",
-    "learning_rate_schedule",
-    "gradient_clip",
-    "jitter",
-    "early_stopping",
-    "keep_best",
-    "validation_fraction",
-    "evaluate_every",
-    "linear_path",
-    "refinement",
-    "overlap_weight",
-    "mixture_term",
-    "layer_epochs",
-    "autoencoder_epochs",
-    "freeze_compression",
-    "final_mixture",
-    "criterion",
-)
+OVERRIDES = tuple(field.name for field in fields(Settings) if field.name != "preset")
 """Parameters that replace a setting of the preset unless None."""
 
 RUNTIME = ("contamination", "engine", "device")
@@ -279,14 +244,16 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         self._check_contamination()
         given: NDArray[np.floating]
         given = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
-        X, weight = _training_rows(given, sample_weight)
+        X, weight = training_rows(given, sample_weight)
         settings = self.settings_for(*X.shape)
         seeds, last = self._seeds(settings, len(X))
         held = None
         if validation is not None:
             held = validate_data(self, validation, dtype=[np.float64, np.float32], reset=False)
         elif selects(settings):
-            X, weight, held = _hold_out(X, weight, settings, seeds[0])
+            X, weight, held = hold_out(
+                X, weight, settings.validation_fraction, least_rows(settings), seeds[0]
+            )
         scaler = Scaler.fit(settings.scaling, X)
         scaled = scaled32(scaler, X)
         trained = train_in_phases(
@@ -318,7 +285,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         self.kept_ = trained.kept
         self.n_iter_ = len(trained.history)
         scores = -self._fused.energy(Encoded.of(given))
-        self.offset_ = _quantile(scores, self.contamination, sample_weight)
+        self.offset_ = quantile(scores, self.contamination, sample_weight)
         return self
 
     def _check_contamination(self) -> None:
@@ -333,7 +300,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
 
     def _seeds(self, settings: Settings, n: int) -> tuple[list[int], list[int]]:
         """One for each member, of a training on n rows; and those of the wide code's."""
-        if n < max(2, settings.n_components):
+        if n < least_rows(settings):
             raise ValueError(
                 f"n_samples={n} rows cannot carry {settings.n_components} mixture components; "
                 "give at least as many rows, or lower n_components"
@@ -478,58 +445,6 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         return self._fused.score(Encoded.of(rows), -np.inf).explanation
 
 
-def _training_rows(
-    X: NDArray[np.floating], sample_weight: ArrayLike | None
-) -> tuple[NDArray[np.floating], Float | None]:
-    """Rows in their canonical order, and their weights unless these were counts."""
-    if sample_weight is None:
-        return X[canonical_order(X)], None
-    weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    X, weight = X[weight > 0], weight[weight > 0]
-    order = canonical_order(X)
-    X, weight = X[order], weight[order]
-    repeats = counts(weight)
-    if repeats is not None:
-        return np.repeat(X, repeats, axis=0), None
-    return X, weight / weight.mean()
-
-
-def _hold_out(
-    X: NDArray[np.floating], weight: Float | None, settings: Settings, seed: int
-) -> tuple[NDArray[np.floating], Float | None, NDArray[np.floating]]:
-    """Training rows, their weights, and the rows held out to choose an epoch."""
-    held = max(1, round(settings.validation_fraction * len(X)))
-    if len(X) - held < max(2, settings.n_components):
-        raise ValueError(
-            f"n_samples={len(X)} rows are too few to hold {held} out; give validation=, or switch "
-            "keep_best and early_stopping off"
-        )
-    shuffled = np.random.default_rng([seed, 1]).permutation(len(X))
-    kept = np.sort(shuffled[held:])
-    return X[kept], None if weight is None else weight[kept], X[shuffled[:held]]
-
-
-def scaled32(scaler: Scaler, X: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Scaled rows in the type that the engines compute in."""
-    out = np.empty(X.shape, np.float32)
-    for part in chunks(len(X)):
-        scaled = scaler.transform(X[part])
-        if scaled.size and np.abs(scaled).max() > LARGEST_TRAINED:
-            row, column = np.argwhere(np.abs(scaled) > LARGEST_TRAINED)[0]
-            raise ValueError(
-                f"column {column}: value {X[part][row, column]:g} is too large to train on with "
-                f"scaling={scaler.kind!r}; use scaling='robust' or remove it"
-            )
-        out[part] = scaled
-    return out
-
-
-def _quantile(scores: Float, share: float, sample_weight: ArrayLike | None) -> float:
-    """The score below which that share of the (weighted) training rows lies."""
-    if sample_weight is None:
-        return float(np.percentile(scores, 100.0 * share))
-    weight = np.asarray(sample_weight, dtype=np.float64)
-    repeats = counts(weight[weight > 0])
-    if repeats is not None:
-        return float(np.percentile(np.repeat(scores[weight > 0], repeats), 100.0 * share))
-    return float(np.percentile(scores, 100.0 * share, weights=weight, method="inverted_cdf"))
+def least_rows(settings: Settings) -> int:
+    """Fewest rows that carry the mixture's components."""
+    return max(2, settings.n_components)

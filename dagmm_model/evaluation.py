@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from dagmm_model.threshold import exceeds
+
 Vector = NDArray[np.float64]
 
 BOOTSTRAP_RUNS = 10_000
@@ -128,11 +130,11 @@ def deployment_metrics(
             len(scores),
             None,
             None,
-            float((scores > threshold).mean()),
+            float(exceeds(scores, threshold).mean()),
             not_reported="no labels: only the alert rate can be reported",
         )
     labels, scores = _checked(anomalous, energies)
-    flagged = scores > threshold
+    flagged = exceeds(scores, threshold)
     anomalies = int(labels.sum())
     normals = len(labels) - anomalies
     counted = DeploymentMetrics(
@@ -175,7 +177,7 @@ def slice_metrics(
 ) -> tuple[SliceMetrics, ...]:
     """Share of flagged rows for each slice value, with exact intervals; largest slice first."""
     labels, scores = _checked(anomalous, energies)
-    flagged = scores > threshold
+    flagged = exceeds(scores, threshold)
     names, which = np.unique(np.asarray(slices).astype(str), return_inverse=True)
     found = []
     for i, name in enumerate(names):
@@ -214,7 +216,7 @@ class _Ranked:
         order = np.argsort(-scores, kind="stable")
         ordered = scores[order]
         ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
-        above = int((scores > threshold).sum())
+        above = int(exceeds(scores, threshold).sum())
         if runs is not None and len(ends) > runs:
             kept = np.linspace(0, len(ends) - 1, runs).astype(np.int64)
             ends = np.union1d(ends[kept], [above - 1] if above else [])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 from safetensors import SafetensorError
@@ -34,7 +34,7 @@ def save_detector(detector: Detector, folder: Path) -> None:
     text = json.dumps(description, indent=1, default=_plain)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{ARRAYS}.{os.getpid()}.tmp"
+    temporary = folder / f".{ARRAYS}.{uuid4().hex[:8]}.tmp"
     save_file({k: np.asarray(v, order="C") for k, v in arrays.items()}, temporary)
     temporary.replace(folder / ARRAYS)
     write_atomically(folder / DESCRIPTION, text.encode())

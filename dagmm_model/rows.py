@@ -7,15 +7,23 @@ only their values decide before anything random happens to them.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import _check_sample_weight
+
+from dagmm_model.inference import chunks
+from dagmm_model.scaling import Scaler
 
 Float = NDArray[np.float64]
+Rows = NDArray[np.floating]
 
 MOST_REPEATS = 4
 """Integer weights are expanded to repeated rows up to this many times the rows given."""
 
+LARGEST_TRAINED = 1e15
+"""Scaled training values beyond this are refused: their squares overflow float32."""
 
-def canonical_order(x: NDArray[np.floating]) -> NDArray[np.int64]:
+
+def canonical_order(x: Rows) -> NDArray[np.int64]:
     """Indices that sort the rows of ``(n, D)`` by a fixed projection of their values.
 
     Rows with equal values are interchangeable, so their order among themselves does not matter.
@@ -42,3 +50,62 @@ def counts(sample_weight: Float) -> NDArray[np.int64] | None:
     whole = sample_weight.astype(np.int64)
     whole = whole // np.gcd.reduce(whole)
     return whole if whole.sum() <= MOST_REPEATS * len(whole) else None
+
+
+def training_rows(X: Rows, sample_weight: ArrayLike | None) -> tuple[Rows, Float | None]:
+    """Rows in their canonical order, and their weights unless these were counts."""
+    if sample_weight is None:
+        return X[canonical_order(X)], None
+    weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    X, weight = X[weight > 0], weight[weight > 0]
+    order = canonical_order(X)
+    X, weight = X[order], weight[order]
+    repeats = counts(weight)
+    if repeats is not None:
+        return np.repeat(X, repeats, axis=0), None
+    return X, weight / weight.mean()
+
+
+def hold_out(
+    X: Rows, weight: Float | None, share: float, least: int, seed: int
+) -> tuple[Rows, Float | None, Rows]:
+    """Training rows, their weights, and the rows held out to choose an epoch.
+
+    Raises:
+        ValueError: fewer than ``least`` rows would be left to train on.
+    """
+    held = max(1, round(share * len(X)))
+    if len(X) - held < least:
+        raise ValueError(
+            f"n_samples={len(X)} rows are too few to hold {held} out; give validation=, or switch "
+            "keep_best and early_stopping off"
+        )
+    shuffled = np.random.default_rng([seed, 1]).permutation(len(X))
+    kept = np.sort(shuffled[held:])
+    return X[kept], None if weight is None else weight[kept], X[shuffled[:held]]
+
+
+def scaled32(scaler: Scaler, X: Rows) -> NDArray[np.float32]:
+    """Scaled rows in the type that the engines compute in."""
+    out = np.empty(X.shape, np.float32)
+    for part in chunks(len(X)):
+        scaled = scaler.transform(X[part])
+        if scaled.size and np.abs(scaled).max() > LARGEST_TRAINED:
+            row, column = np.argwhere(np.abs(scaled) > LARGEST_TRAINED)[0]
+            raise ValueError(
+                f"column {column}: value {X[part][row, column]:g} is too large to train on with "
+                f"scaling={scaler.kind!r}; use scaling='robust' or remove it"
+            )
+        out[part] = scaled
+    return out
+
+
+def quantile(scores: Float, share: float, sample_weight: ArrayLike | None) -> float:
+    """The score below which that share of the (weighted) training rows lies."""
+    if sample_weight is None:
+        return float(np.percentile(scores, 100.0 * share))
+    weight = np.asarray(sample_weight, dtype=np.float64)
+    repeats = counts(weight[weight > 0])
+    if repeats is not None:
+        return float(np.percentile(np.repeat(scores[weight > 0], repeats), 100.0 * share))
+    return float(np.percentile(scores, 100.0 * share, weights=weight, method="inverted_cdf"))

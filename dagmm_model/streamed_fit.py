@@ -21,12 +21,12 @@ from dagmm_model.distributed import ALONE, Ranks
 from dagmm_model.em import mixture_by_em
 from dagmm_model.encoded import Encoded
 from dagmm_model.estimation import membership, membership_logits
-from dagmm_model.estimator import DAGMM, scaled32
+from dagmm_model.estimator import DAGMM
 from dagmm_model.inference import Scorer
 from dagmm_model.mixture import Mixture, Moments, latent_scale
 from dagmm_model.network import Parameters, initialise, latent_width
 from dagmm_model.presets import Settings
-from dagmm_model.rows import canonical_order
+from dagmm_model.rows import canonical_order, scaled32
 from dagmm_model.scaling import QUARTILES, WHITENING, Scaler, centre_and_scale, rotated
 from dagmm_model.selection import PRIOR_ROWS, ROWS, choose, evenly, padded
 from dagmm_model.settings import SettingsError

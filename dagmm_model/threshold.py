@@ -51,7 +51,22 @@ class Threshold:
     @property
     def bound(self) -> float:
         """What an energy must exceed: `value`, and no row equal to the one it is the energy of."""
-        return self.value + SAME * max(1.0, abs(self.value))
+        return self.value + _tolerance(self.value)
+
+
+def _tolerance(value: float) -> float:
+    """Largest difference from an energy at which another one counts as equal to it."""
+    return SAME * max(1.0, abs(value))
+
+
+def exceeds(energies: ArrayLike, threshold: float) -> NDArray[np.bool_]:
+    """Which energies lie above a threshold, as `Threshold.bound` has it."""
+    return np.asarray(energies, dtype=np.float64) > threshold + _tolerance(threshold)
+
+
+def just_below(energy: float) -> float:
+    """A threshold that rows of this energy, or of a larger one, exceed."""
+    return energy - 2.0 * _tolerance(energy)
 
 
 def calibrate(energies: ArrayLike, target_rate: float = 0.05) -> Threshold:

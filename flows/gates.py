@@ -15,7 +15,7 @@ import numpy as np
 
 from dagmm_model.comparison import Difference, paired_difference
 from dagmm_model.evaluation import DeploymentMetrics, deployment_metrics
-from dagmm_model.threshold import alarms_expected
+from dagmm_model.threshold import alarms_expected, exceeds
 from flows.policy import PromotionPolicy
 from flows.records import GateResult
 from flows.score_drift import compare_scores
@@ -219,13 +219,13 @@ def _floors(case: Case) -> Iterator[GateResult]:
 def _false_alarm_rate(case: Case) -> Iterator[GateResult]:
     name = "false-alarm rate"
     if case.labels is None or case.labels.all():
-        alerts = float((case.candidate > case.threshold).mean())
+        alerts = float(exceeds(case.candidate, case.threshold).mean())
         yield result(
             name, True, f"not measured without labels; alert rate {alerts:.3f}", measured=False
         )
         return
     normal = case.candidate[~case.labels]
-    alarms, rows = int((normal > case.threshold).sum()), len(normal)
+    alarms, rows = int(exceeds(normal, case.threshold).sum()), len(normal)
     expected = alarms_expected(rows, case.calibration, case.threshold)
     low, high = int(expected.ppf(ODDS_OF_CHANCE / 2)), int(expected.isf(ODDS_OF_CHANCE / 2))
     yield result(

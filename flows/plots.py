@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from dagmm_model.threshold import exceeds
+
 if TYPE_CHECKING:
     from dagmm_model.detector import EpochLike
 
@@ -95,7 +97,7 @@ def roc_and_precision_recall(labels: np.ndarray, energies: np.ndarray, threshold
     roc_axis, pr_axis = figure.subplots(1, 2)
     false_alarms, recall, _ = roc_curve(labels, energies)
     precision, pr_recall, _ = precision_recall_curve(labels, energies)
-    flagged = energies > threshold
+    flagged = exceeds(energies, threshold)
     hit = float(flagged[labels].mean())
     alarm = float(flagged[~labels].mean())
     exact = float(labels[flagged].mean()) if flagged.any() else 1.0

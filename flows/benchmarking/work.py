@@ -13,7 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from dagmm_model.evaluation import paper_metrics
-from dagmm_model.threshold import calibrate
+from dagmm_model.threshold import calibrate, exceeds
 from flows.benchmarking.cells import Cell
 from flows.benchmarking.data import Prepared
 from flows.benchmarking.rows import BEST_COLUMN, RECONSTRUCTION, REFERENCE, Row
@@ -121,7 +121,7 @@ def figures(
     ranked = {"roc_auc": known.roc_auc, "ap": known.average_precision}
     if held is None:
         return ranked | {"f1": known.f1}
-    flagged = energies > calibrate(held, TARGET_RATE).value
+    flagged = exceeds(energies, calibrate(held, TARGET_RATE).value)
     hits, anomalies = int((flagged & labels).sum()), int(labels.sum())
     return ranked | {
         "f1": 2 * hits / (int(flagged.sum()) + anomalies),

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dagmm_model.bundle import ScoringBundle
 from dagmm_model.evaluation import binomial_interval
-from dagmm_model.threshold import alarms_expected
+from dagmm_model.threshold import alarms_expected, exceeds
 from data_checks.contract import Contract
 from data_checks.drift import (
     LEVEL,
@@ -151,7 +151,7 @@ def judge_window(
         return DriftReport(model, window.source, now, worst, (note, *findings), (), figures)
     # The exact p-value of large samples takes minutes and is the same.
     distance = ks_2samp(window.energies, bundle.calibration, method="asymp")
-    alerts = int((window.energies > bundle.threshold.value).sum())
+    alerts = int(exceeds(window.energies, bundle.threshold.value).sum())
     interval = binomial_interval(alerts, rows, 1 - policy.level)
     expected = bundle.threshold.guaranteed_rate
     alarm_p = alert_p_value(alerts, rows, bundle.calibration, bundle.threshold.value)

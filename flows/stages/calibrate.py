@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from dagmm_model.evaluation import paper_metrics
-from dagmm_model.threshold import Threshold
+from dagmm_model.threshold import Threshold, just_below
 from dagmm_model.threshold import calibrate as conformal
 from data_checks.contract import Contract
 from flows.config import TrainConfig
@@ -69,7 +69,7 @@ def _known_ratio(labels: np.ndarray, energies: np.ndarray) -> Threshold:
     rate = float((energies[~labels] >= metrics.threshold).mean())
     # A row is an anomaly when its energy is above the threshold; the paper counts the boundary.
     return Threshold(
-        value=float(np.nextafter(metrics.threshold, -np.inf)),
+        value=just_below(metrics.threshold),
         method="known anomaly ratio of the labelled test rows (paper, section 4.3)",
         target_rate=rate,
         guaranteed_rate=1.0,

@@ -3,7 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagmm_model.threshold import SAME, CalibrationError, calibrate, p_values
+from dagmm_model.evaluation import deployment_metrics, slice_metrics
+from dagmm_model.threshold import (
+    SAME,
+    CalibrationError,
+    calibrate,
+    exceeds,
+    just_below,
+    p_values,
+)
 
 ENERGIES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=300)
 
@@ -62,3 +70,18 @@ def test_p_values_count_the_calibration_rows_at_least_as_energetic(energies, cal
 
 def test_energies_that_differ_in_the_last_digits_only_are_equal():
     assert np.array_equal(p_values([0.0, 1e-6], [-2.9e-10]), [1.0, 0.5])
+
+
+@given(st.floats(-1e12, 1e12))
+def test_a_verdict_does_not_turn_on_the_last_digits(value):
+    same = np.array([value, np.nextafter(value, np.inf), value * (1 + 1e-13)])
+    higher = value + 1e-6 * max(1.0, abs(value))
+    assert not exceeds(same, value).any()
+    assert exceeds(same, just_below(value)).all()
+    assert exceeds(higher, value)
+    labels, energies = [False] * 3 + [True], [*same, higher]
+    measured = deployment_metrics(labels, energies, value)
+    assert measured.false_alarm_rate.value == 0
+    assert measured.recall.value == 1
+    (whole,) = slice_metrics(["all"] * 4, labels, energies, value)
+    assert whole.flagged == 1

@@ -9,10 +9,12 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -62,15 +64,16 @@ def empty_store(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def home(tmp_path, empty_store, monkeypatch) -> Path:
-    """`DAGMM_HOME` of one test."""
+def home(tmp_path, empty_store, monkeypatch) -> Iterator[Path]:
+    """`DAGMM_HOME` of one test; what a command adds to the environment goes with it."""
     folder = tmp_path / "mlruns"
     folder.mkdir()
     shutil.copy(empty_store, folder / "mlflow.db")
     monkeypatch.setenv("DAGMM_HOME", str(folder))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
-    return folder
+    with mock.patch.dict(os.environ):
+        yield folder
 
 
 @pytest.fixture(scope="session")
