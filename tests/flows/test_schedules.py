@@ -11,7 +11,6 @@ import yaml
 from flows import servers
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-POOL = "schedules"
 
 
 def _deployment(name: str, epochs: int, schedules: list[dict]) -> dict:
@@ -29,7 +28,6 @@ def _deployment(name: str, epochs: int, schedules: list[dict]) -> dict:
         },
         "schedules": schedules,
         "concurrency_limit": {"limit": 1, "collision_strategy": "ENQUEUE"},
-        "work_pool": {"name": POOL},
     }
 
 
@@ -45,12 +43,20 @@ def ask(prefect_server):
 
 
 @pytest.fixture
-def deploy(dagmm, tmp_path):
+def pool(request) -> str:
+    """A work pool of the test's own: its worker does not take runs that another test left."""
+    return request.node.name
+
+
+@pytest.fixture
+def deploy(dagmm, pool, tmp_path):
     """Applies one deployment; its file is that of a user."""
 
     def apply(deployment: dict) -> None:
         file = tmp_path / "prefect.yaml"
-        file.write_text(yaml.safe_dump({"deployments": [deployment]}))
+        file.write_text(
+            yaml.safe_dump({"deployments": [deployment | {"work_pool": {"name": pool}}]})
+        )
         outcome = dagmm("deploy", "--file", file, "--json")
         assert outcome.code == 0, outcome.err
 
@@ -58,11 +64,11 @@ def deploy(dagmm, tmp_path):
 
 
 @pytest.fixture
-def worker(home, prefect_server, tmp_path):
+def worker(home, prefect_server, pool, tmp_path):
     """A worker as `dagmm services` starts one."""
     environment = {"DAGMM_HOME": str(home), "PREFECT_WORKER_QUERY_SECONDS": "2"}
     log = tmp_path / "worker.log"
-    arguments = ("worker", "start", "--pool", POOL, "--type", "process")
+    arguments = ("worker", "start", "--pool", pool, "--type", "process")
     process = servers.start("prefect", *arguments, environment=environment, log=log)
     yield process
     servers.stop(process)
