@@ -60,7 +60,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         estimation_widths: units of the estimation network's hidden layers.
         n_components: mixture components K.
         dropout: rate in the estimation network.
-        scaling: none, minmax, standard, robust, whitened or tempered.
+        scaling: none, minmax, standard, numeric, robust, whitened or tempered.
         reconstruction_features: paper, log_error or log_error_cosine.
         latent_scaling: none or standardised.
         members: independently seeded networks whose energies are averaged.

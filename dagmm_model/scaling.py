@@ -30,6 +30,9 @@ RARE_WEIGHT = 0.5
 """Weight of a column with equal quartiles in tempered scaling: a value that half of the rows do not
 share is many deviations away in it, however little that says."""
 
+TWO_VALUES = 1e-12
+"""Rounding of a variance, in squares of the range."""
+
 QUARTILES = [25.0, 50.0, 75.0]
 WHITENING = ("whitened", "tempered")
 SOFT = ("robust", *WHITENING)
@@ -44,7 +47,7 @@ class Scaler:
     """``(x - centre) / scale`` for each column, and what the kind adds to it.
 
     Attributes:
-        kind: none, minmax, standard, robust, whitened or tempered.
+        kind: none, minmax, standard, numeric, robust, whitened or tempered.
         centre: ``(D,)``.
         scale: ``(D,)``, 1 for a constant column.
         mean: ``(D,)`` taken off before the rotation; None where there is none.
@@ -64,6 +67,7 @@ class Scaler:
         """Fit on the rows ``(n, D)``.
 
         ``minmax`` maps the training range to [0, 1]; ``standard`` to mean 0 and variance 1;
+        ``numeric`` is the same, but maps a column of two values, such as an indicator, to 0 and 1;
         ``robust`` to median 0 and interquartile range 1, then arcsinh; a column whose quartiles
         coincide is divided by its standard deviation; a constant column is only centred.
         ``whitened`` is `SOFTNESS` times the arcsinh of the robust deviations over it, then a
@@ -150,15 +154,24 @@ def centre_and_scale(
     kind: str, low: float, high: float, mean: float, deviation: float, quartiles: Float
 ) -> tuple[float, float]:
     """The rule of `Scaler.fit` for a column with these extremes, moments and quartiles ``(3,)``."""
-    if kind == "minmax":
+    if kind == "minmax" or (kind == "numeric" and _two_values(low, high, mean, deviation)):
         return low, high - low
-    if kind == "standard":
+    if kind in ("standard", "numeric"):
         return mean, deviation
     lower, centre, upper = (float(q) for q in quartiles)
     scale = upper - lower
     if kind in WHITENING:
         return centre, SOFTNESS * (scale / NORMAL_IQR if scale > 0 else deviation)
     return centre, scale if scale > 0 else deviation
+
+
+def _two_values(low: float, high: float, mean: float, deviation: float) -> bool:
+    """Whether all values are at the extremes: then, and only then, the variance is the largest.
+
+    The inequality of Bhatia and Davis (2000), up to rounding.
+    """
+    largest = (mean - low) * (high - mean)
+    return abs(deviation**2 - largest) <= TWO_VALUES * (high - low) ** 2
 
 
 def rotated(

@@ -261,7 +261,9 @@ def test_odd_settings_work(options):
     assert np.isfinite(detector.energy(x)).all()
 
 
-@pytest.mark.parametrize("scaling", ["minmax", "standard", "robust", "whitened", "tempered"])
+@pytest.mark.parametrize(
+    "scaling", ["minmax", "standard", "numeric", "robust", "whitened", "tempered"]
+)
 def test_huge_values_are_ordered_and_never_infinite(scaling):
     x = rows_of(100)
     x[0] = 1e30

@@ -24,6 +24,19 @@ def test_standard_has_mean_0_and_variance_1():
     np.testing.assert_allclose(scaled.std(axis=0)[[0, 1, 2, 3, 5]], 1.0)
 
 
+def test_numeric_leaves_indicators_alone():
+    x = np.column_stack([rows_of(), np.where(rows_of()[:, 5], 1e9, 3.0)])
+    almost = x[:, 5].copy()
+    almost[0] = 0.999  # a third value
+    x = np.column_stack([x, almost])
+    scaler = Scaler.fit("numeric", x)
+    scaled = scaler.transform(x)
+    np.testing.assert_array_equal(scaled[:, 5], x[:, 5])
+    np.testing.assert_allclose(scaled[:, 6], x[:, 5], atol=1e-12)
+    standard = Scaler.fit("standard", x).transform(x)
+    np.testing.assert_array_equal(np.delete(scaled, [5, 6], 1), np.delete(standard, [5, 6], 1))
+
+
 def test_robust_has_median_0_and_quartiles_one_apart_before_arcsinh():
     scaled = np.sinh(Scaler.fit("robust", rows_of()).transform(rows_of()))
     low, middle, high = np.percentile(scaled[:, :4], [25, 50, 75], axis=0)
@@ -69,7 +82,9 @@ def test_tempered_weighs_a_rare_value_less_where_whitening_fades_out():
     assert tempered[1] == pytest.approx(whitened[1], rel=0.1)
 
 
-@pytest.mark.parametrize("kind", ["minmax", "standard", "robust", "whitened", "tempered"])
+@pytest.mark.parametrize(
+    "kind", ["minmax", "standard", "numeric", "robust", "whitened", "tempered"]
+)
 def test_a_constant_column_becomes_0_and_huge_values_stay_finite(kind):
     x = rows_of()
     x[0, 1] = 1e30

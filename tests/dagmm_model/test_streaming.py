@@ -79,7 +79,7 @@ class Alone(Ranks):
         return moments
 
 
-@pytest.mark.parametrize("kind", ["none", "minmax", "standard", "robust", "whitened"])
+@pytest.mark.parametrize("kind", ["none", "minmax", "standard", "numeric", "robust", "whitened"])
 def test_the_scaler_is_that_of_all_rows_in_memory(kind):
     x = table()
     wanted = Scaler.fit(kind, x)
