@@ -61,6 +61,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         n_components: mixture components K.
         dropout: rate in the estimation network.
         scaling: none, minmax, standard, numeric, robust, whitened or tempered.
+        initial_weights: glorot or fan_in.
         reconstruction_features: paper, log_error or log_error_cosine.
         latent_scaling: none or standardised.
         members: independently seeded networks whose energies are averaged.
@@ -139,6 +140,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         n_components: int | None = None,
         dropout: float | None = None,
         scaling: str | None = None,
+        initial_weights: str | None = None,
         reconstruction_features: str | None = None,
         latent_scaling: str | None = None,
         members: int | None = None,
@@ -177,6 +179,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         self.n_components = n_components
         self.dropout = dropout
         self.scaling = scaling
+        self.initial_weights = initial_weights
         self.reconstruction_features = reconstruction_features
         self.latent_scaling = latent_scaling
         self.members = members

@@ -52,9 +52,9 @@ def initialise(
 ) -> Parameters:
     """Starting parameters, float32, with a leading axis of one member for each seed.
 
-    Weights are uniform after Glorot and Bengio (2010), biases 0. A member's values depend on its
-    own seed alone, not on the other members. With a linear path the last layers of encoder and
-    decoder start at 0, so that the compression network starts as the principal components.
+    A member's values depend on its own seed alone, not on the other members. With a linear path the
+    last layers of encoder and decoder start at 0, so that the compression network starts as the
+    principal components.
 
     Args:
         settings: of the networks.
@@ -63,18 +63,7 @@ def initialise(
         x: ``(n, D)`` scaled training rows, needed for the linear path.
         statistics: or their mean ``(D,)`` and covariance ``(D, D)``.
     """
-    table = shapes(settings, n_features)
-    members: list[Parameters] = []
-    for seed in seeds:
-        generator = streams(seed)[0]
-        values: Parameters = {}
-        for name, shape in table.items():
-            if len(shape) == 2:
-                limit = np.sqrt(6.0 / sum(shape))
-                values[name] = generator.uniform(-limit, limit, shape).astype(np.float32)
-            else:
-                values[name] = np.zeros(shape, np.float32)
-        members.append(values)
+    members = [_drawn(settings, n_features, streams(seed)[0]) for seed in seeds]
     if settings.linear_path == "pca":
         if statistics is None and x is not None:
             statistics = covariance_of(x.__getitem__, *x.shape)
@@ -84,6 +73,19 @@ def initialise(
         for member in members:
             member.update(path)
     return {name: np.stack([member[name] for member in members]) for name in members[0]}
+
+
+def _drawn(settings: Settings, n_features: int, generator: np.random.Generator) -> Parameters:
+    """Starting values of one member, by the rule of the settings."""
+    values: Parameters = {}
+    fan_in, limit = settings.initial_weights == "fan_in", 0.0
+    for name, shape in shapes(settings, n_features).items():
+        weight = len(shape) == 2
+        if weight:  # its bias comes next
+            limit = shape[1] ** -0.5 if fan_in else np.sqrt(6.0 / sum(shape))
+        drawn = generator.uniform(-limit, limit, shape) if weight or fan_in else np.zeros(shape)
+        values[name] = drawn.astype(np.float32)
+    return values
 
 
 def _principal_path(settings: Settings, mean: Float, covariance: Float) -> Parameters:

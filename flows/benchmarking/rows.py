@@ -21,7 +21,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 """The reference before any training; with a linear path it starts from the principal axes, so
 that only random weights show what the architecture alone does."""
-ADDED = {"wide_code": 0, "overlap_weight": 3.0}
+ADDED = {"wide_code": 0, "overlap_weight": 3.0, "initial_weights": "glorot"}
 """Settings that came later, with what they were before: cells measured then are still the same."""
 RECONSTRUCTION = "reconstruction error"
 """Variant that comes with its trained detector: the same network, scored without its mixture."""
