@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
@@ -103,14 +104,20 @@ class CheckpointStore:
         place: folder and interval.
         identity: what makes the run this run: settings, seeds, digests, engine. JSON-able.
         ranks: that train together.
+        defaults: of settings; a checkpoint from before there was a setting was written with these.
     """
 
     def __init__(
-        self, place: Checkpointing, identity: Mapping[str, Any], ranks: Ranks = ALONE
+        self,
+        place: Checkpointing,
+        identity: Mapping[str, Any],
+        ranks: Ranks = ALONE,
+        defaults: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self._path = Path(place.folder) / FILE
         self._every = place.every_seconds
         self._stop, self._ranks = place.stop, ranks
+        self._defaults = json.loads(json.dumps(dict(defaults)))
         self._identity = json.loads(json.dumps({**identity, "data_digest": place.data_digest}))
         self._written = time.monotonic()
         self._stopping = False
@@ -159,6 +166,8 @@ class CheckpointStore:
         return None if arrays is None or values is None else (load(arrays), json.loads(values))
 
     def _found(self) -> tuple[Arrays, dict[str, Any]] | None:
+        for torn in self._path.parent.glob(f".{FILE}.*.tmp"):  # left by a kill within a write
+            torn.unlink(missing_ok=True)
         if not self._path.exists():
             return None
         try:
@@ -171,6 +180,8 @@ class CheckpointStore:
                     f"{FORMAT!r}; remove the file to train from the start"
                 )
             identity, values = json.loads(header["identity"]), json.loads(header["values"])
+            if self._defaults:
+                identity["settings"] = {**self._defaults, **identity["settings"]}
         except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
             raise CheckpointMismatch(
                 f"{self._path} cannot be read ({error}); remove it to train from the start"
@@ -185,9 +196,12 @@ class CheckpointStore:
 
 
 def _difference(name: str, there: Any, here: Any) -> str:
-    """The first difference between two JSON values, in words; empty when equal."""
+    """The first difference between two JSON values, in words; empty when equal.
+
+    First in the order of ``here``: a setting comes before the digests that follow from it.
+    """
     if isinstance(there, dict) and isinstance(here, dict):
-        for key in sorted({*there, *here}):
+        for key in (*here, *(key for key in there if key not in here)):
             found = _difference(f"{name}.{key}".lstrip("."), there.get(key), here.get(key))
             if found:
                 return found

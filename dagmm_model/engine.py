@@ -7,6 +7,7 @@ default on a CPU; `engine_cuda.CudaEngine` replays a captured step and is the de
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.distributed import Part
+from dagmm_model.mixture import MAX_JITTER, JitterWarning
 from dagmm_model.network import Parameters
 
 TERMS = ("total", "reconstruction", "energy", "penalty")
@@ -25,8 +27,9 @@ class Engine(Protocol):
 
     kind: str
     """Engines of one kind continue each other's states."""
-    jitter: float
-    """Relative jitter in use; raised when a covariance was not positive definite."""
+    jitter: NDArray[np.float64]
+    """``(S,)`` relative jitter in use; a member's is raised when a covariance of its mixture was
+    not positive definite."""
 
     def run(
         self,
@@ -54,6 +57,9 @@ class Engine(Protocol):
     def parameters(self) -> Parameters:
         """A copy of the parameters, each ``(S, ...)``."""
 
+    def finite(self) -> bool:
+        """Whether all parameters are finite."""
+
     def state(self) -> dict[str, NDArray[np.generic]]:
         """A copy of everything that changes in training, for `load`."""
 
@@ -65,6 +71,28 @@ class Engine(Protocol):
 
         None where the objective has no mixture.
         """
+
+
+def singular(covariance: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """``(S,)``, which members have a covariance that is not positive definite."""
+    bad = np.zeros(len(covariance), bool)
+    for s, of_member in enumerate(covariance):
+        try:
+            np.linalg.cholesky(of_member)
+        except np.linalg.LinAlgError:
+            bad[s] = True
+    return bad
+
+
+def raised_jitter(jitter: NDArray[np.float64], bad: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Jitter ``(S,)``, tenfold for the members that need it, with a warning."""
+    raised = np.where(bad, np.maximum(jitter * 10.0, 1e-12), jitter)
+    s = int(np.argmax(bad))
+    if raised.max() <= MAX_JITTER:
+        warnings.warn(
+            f"jitter raised from {jitter[s]:g} to {raised[s]:g} in training", JitterWarning, 5
+        )
+    return raised
 
 
 def dropout_masks(

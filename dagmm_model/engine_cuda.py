@@ -4,9 +4,9 @@ At DAGMM's layer widths a step on a GPU is launches, not arithmetic; a CUDA grap
 them with one call. Everything a step needs lies on the device: the data, the rows of all steps of a
 piece, the learning rates, the counters. The host waits once, at the end of the piece.
 
-Not as on the CPU: dropout draws from one generator for all members (seeded from the first member's
-stream at every piece), and the jitter is not raised in the loop; a covariance that is not positive
-definite shows as a loss that is not finite.
+Not as on the CPU: dropout draws on the device, for each member from a generator that its own stream
+seeds at every piece; and a covariance that is not positive definite shows only at the end of a
+piece, as an energy that is not finite: the piece is then run again with more jitter.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dagmm_model.distributed import Part
+from dagmm_model.engine import TERMS, raised_jitter
 from dagmm_model.engine_torch import BETAS, EPSILON, TorchEngine
+from dagmm_model.mixture import MAX_JITTER
 from dagmm_model.network import Parameters
 from dagmm_model.objective import BatchMixture, objective
 from dagmm_model.presets import Settings
@@ -56,7 +58,8 @@ class CudaEngine(TorchEngine):
         super().__init__(x, sample_weight, parameters, settings, device, dtype)
         self._capture_steps = graph
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._generator = torch.Generator(device=self._device)
+        self._generators = [torch.Generator(device=self._device) for _ in self.jitter]
+        self._added = torch.empty((len(self.jitter), 1), dtype=torch.float64, device=self._device)
         self._count = torch.zeros((), dtype=torch.float64, device=self._device)
         self._order = torch.empty(0)
 
@@ -69,8 +72,6 @@ class CudaEngine(TorchEngine):
     ) -> Float:
         """See `dagmm_model.engine.Engine.run`."""
         members, steps, batch = order.shape
-        if self.settings.dropout > 0:
-            self._generator.manual_seed(int(dropout[0].integers(2**62)))
         if self._order.shape[0] != members or self._order.shape[2:] != (batch,):
             self._allocate(members, batch)
         if steps > len(self._rates):
@@ -79,10 +80,26 @@ class CudaEngine(TorchEngine):
         self._rates[:steps] = torch.as_tensor(
             np.broadcast_to(learning_rates, steps).copy(), dtype=torch.float64
         )
+        seeds = [int(g.integers(2**62)) for g in dropout] if self.settings.dropout > 0 else []
+        before = self.state()
+        while True:
+            losses = self._run(steps, seeds)
+            singular = _singular(losses[-1])
+            raised = raised_jitter(self.jitter, singular) if singular.any() else self.jitter
+            if not singular.any() or raised.max() > MAX_JITTER:
+                return losses
+            self.load(before)
+            self.jitter = raised
+
+    def _run(self, steps: int, seeds: Sequence[int]) -> Float:
+        """Losses of the steps that lie on the device, up to the first that are not finite."""
+        self._added[:, 0] = torch.as_tensor(self.jitter)
         self._count.fill_(self._steps)
         self._position.zero_()
         if self._capture_steps and self._graph is None:
             self._capture()
+        for generator, seed in zip(self._generators, seeds, strict=False):
+            generator.manual_seed(seed)
         for _ in range(steps):
             if self._graph is not None:
                 self._graph.replay()
@@ -119,7 +136,8 @@ class CudaEngine(TorchEngine):
                 self._step()
         torch.cuda.current_stream(self._device).wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        graph.register_generator_state(self._generator)
+        for generator in self._generators:
+            graph.register_generator_state(generator)
         with torch.cuda.graph(graph):
             self._step()
         self.load(before)
@@ -133,7 +151,7 @@ class CudaEngine(TorchEngine):
         rows = self._order.index_select(1, self._position)[:, 0]
         named = self._parameters | self._fixed
         losses, mixture = objective(
-            named, self._x[rows], self._weight[rows], self.settings, self.jitter, self._masks(rows)
+            named, self._x[rows], self._weight[rows], self.settings, self._added, self._masks(rows)
         )
         grads = torch.autograd.grad(losses.total.sum(), list(self._parameters.values()))
         with torch.no_grad():
@@ -150,12 +168,13 @@ class CudaEngine(TorchEngine):
         rate = self.settings.dropout
         if rate == 0:
             return None
-        shape = (rows.shape[0], rows.shape[1])
-        draws = [
-            torch.rand((*shape, width), generator=self._generator, device=self._device)
-            for width in self.settings.estimation_widths
+        widths = self.settings.estimation_widths
+        drawn = [
+            torch.rand((rows.shape[1], sum(widths)), generator=generator, device=self._device)
+            for generator in self._generators
         ]
-        return [(draw >= rate).to(self._x.dtype) / (1.0 - rate) for draw in draws]
+        masks = (torch.stack(drawn) >= rate).to(self._x.dtype) / (1.0 - rate)
+        return list(torch.split(masks, list(widths), dim=-1))
 
     def _clipped(self, grads: Sequence[Tensor]) -> Sequence[Tensor]:
         limit = self.settings.gradient_clip
@@ -182,3 +201,13 @@ class CudaEngine(TorchEngine):
         torch._foreach_mul_(step, first)
         torch._foreach_mul_(step, size.to(self._x.dtype))
         torch._foreach_sub_(parameters, step)
+
+
+def _singular(losses: Float) -> NDArray[np.bool_]:
+    """``(S,)``, members whose losses ``(S, 4)`` are those of a covariance without a root.
+
+    All other terms are finite then.
+    """
+    finite = dict(zip(TERMS, np.isfinite(losses).T, strict=True))
+    bad: NDArray[np.bool_] = finite["reconstruction"] & finite["penalty"] & ~finite["energy"]
+    return bad

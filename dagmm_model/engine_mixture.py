@@ -82,7 +82,7 @@ class MixtureTerm:
         z: Float,
         gamma: Float,
         share: Float,
-        jitter: float,
+        jitter: Float,
         variational: bool = False,
         centred: bool = False,
     ) -> tuple[Float, Float]:
@@ -94,7 +94,7 @@ class MixtureTerm:
             z: ``(S, L, n)``.
             gamma: ``(S, K, n)``.
             share: ``(S, 1, n)``, summing to one over the rows of all ranks.
-            jitter: relative jitter.
+            jitter: ``(S,)`` relative jitter.
             variational: the variational bound in place of the energy.
             centred: whether z has mean 0 over the batch already.
 
@@ -102,7 +102,7 @@ class MixtureTerm:
             numpy.linalg.LinAlgError: a covariance is not positive definite.
         """
         k, d = self._components, self._diagonal
-        self._share, self._jitter = share, jitter
+        self._share, self._jitter = share, jitter[:, None]
         centre = 0.0 if centred else self._total(np.matmul(z, share.swapaxes(1, 2)))
         np.subtract(z, centre, out=self._one[:, :-1])
         np.take(self._one, self._i, axis=1, out=self._f, mode="clip")
@@ -118,7 +118,8 @@ class MixtureTerm:
         self._sigma -= mu[..., :, None] * mu[..., None, :]
         self._spread = full.sum(axis=1)[:, d, d]
         self.covariance = covariance = self._sigma.copy()
-        covariance[:, :, d, d] += jitter * np.maximum(self._spread, VARIANCE_FLOOR)[:, None]
+        added = self._jitter * np.maximum(self._spread, VARIANCE_FLOOR)
+        covariance[:, :, d, d] += added[:, None]
         factor = np.linalg.cholesky(covariance)
         inverse = np.linalg.inv(factor)
         self._precision = precision = np.matmul(inverse.swapaxes(2, 3), inverse)

@@ -12,7 +12,6 @@ the objective of the whole batch, and these parts add up.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -22,11 +21,11 @@ from numpy.typing import NDArray
 
 from dagmm_model.compression import SQUARE_FLOOR
 from dagmm_model.distributed import ALONE, Part, Ranks
-from dagmm_model.engine import dropout_masks
+from dagmm_model.engine import dropout_masks, raised_jitter, singular
 from dagmm_model.engine_compression import CompressionShard
 from dagmm_model.engine_dense import DenseStack
 from dagmm_model.engine_mixture import MixtureTerm
-from dagmm_model.mixture import LATENT_VARIANCE_FLOOR, MAX_JITTER, JitterWarning
+from dagmm_model.mixture import LATENT_VARIANCE_FLOOR, MAX_JITTER
 from dagmm_model.network import Parameters, latent_width, shapes
 from dagmm_model.presets import Settings
 from dagmm_model.processors import blas_threads, processors
@@ -69,7 +68,7 @@ class NumpyEngine:
         threads: int | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
-        self.settings, self.jitter = settings, settings.jitter
+        self.settings = settings
         self._dtype, self._ranks = dtype, ranks
         self._width = width = x.shape[1]
         self._rows = -1
@@ -80,6 +79,7 @@ class NumpyEngine:
             self._path = parameters["path.down"].astype(dtype), parameters["path.up"].astype(dtype)
         self._shapes = shapes(settings, width)
         self._members = len(next(iter(parameters.values())))
+        self.jitter = np.full(self._members, settings.jitter)
         size = sum(int(np.prod(shape)) for shape in self._shapes.values())
         self._flat = np.empty((self._members, size), dtype)
         self._grad = np.zeros_like(self._flat)
@@ -295,7 +295,7 @@ class NumpyEngine:
         return energy, penalty
 
     def _energy(self, z: Float, gamma: Float, share: Float) -> tuple[Float, Float]:
-        """Energy and penalty; the jitter is raised until the covariances are positive definite."""
+        """Energy and penalty; jitter is raised until the covariances are positive definite."""
         while True:
             try:
                 return self._mixture.forward(
@@ -307,15 +307,11 @@ class NumpyEngine:
                     centred=self.settings.latent_scaling == "standardised",
                 )
             except np.linalg.LinAlgError:
-                raised = max(self.jitter * 10.0, 1e-12)
-                if raised > MAX_JITTER or not np.isfinite(self._mixture.covariance).all():
+                covariance = self._mixture.covariance
+                raised = raised_jitter(self.jitter, singular(covariance))
+                if raised.max() > MAX_JITTER or not np.isfinite(covariance).all():
                     nothing = np.full(self._members, np.nan)
                     return nothing, nothing  # reported as divergence by the caller
-                warnings.warn(
-                    f"jitter raised from {self.jitter:g} to {raised:g} in training",
-                    JitterWarning,
-                    stacklevel=4,
-                )
                 self.jitter = raised
 
     def _clip(self) -> None:
@@ -356,14 +352,19 @@ class NumpyEngine:
         """Gradients that the last step left, under the parameters' names."""
         return self._read(self._grad)
 
+    def finite(self) -> bool:
+        """See `dagmm_model.engine.Engine.finite`."""
+        return bool(np.isfinite(self._flat).all())
+
     def state(self) -> dict[str, NDArray[np.generic]]:
         """See `dagmm_model.engine.Engine.state`."""
         tables: dict[str, NDArray[np.generic]] = {n: t.copy() for n, t in self._tables().items()}
-        return tables | {"steps": np.array(self._steps), "jitter": np.array(self.jitter)}
+        return tables | {"steps": np.array(self._steps), "jitter": self.jitter.copy()}
 
     def load(self, state: dict[str, NDArray[np.generic]]) -> None:
         """See `dagmm_model.engine.Engine.load`."""
-        self._steps, self.jitter = int(state["steps"]), float(state["jitter"])
+        self._steps = int(state["steps"])
+        self.jitter[:] = state["jitter"]
         for name, table in self._tables().items():
             table[...] = state[name]
 

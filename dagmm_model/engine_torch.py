@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dagmm_model.distributed import ALONE, Part, Ranks, watched
-from dagmm_model.engine import dropout_masks
-from dagmm_model.mixture import MAX_JITTER, JitterWarning
+from dagmm_model.engine import dropout_masks, raised_jitter
+from dagmm_model.mixture import MAX_JITTER
 from dagmm_model.network import Parameters, trained
 from dagmm_model.objective import BatchMixture, Losses, objective
 from dagmm_model.presets import Settings
@@ -50,7 +49,7 @@ class TorchEngine:
         ranks: Ranks = ALONE,
     ) -> None:
         self.settings = settings
-        self.jitter = settings.jitter
+        self.jitter = np.full(len(next(iter(parameters.values()))), settings.jitter)
         self._device, self._dtype, self._ranks = torch.device(device), dtype, ranks
         self.take(x)
         if sample_weight is not None:
@@ -142,7 +141,7 @@ class TorchEngine:
                 x,
                 weight,
                 self.settings,
-                self.jitter,
+                torch.as_tensor(self.jitter)[:, None].to(self._device),
                 masks,
                 self._ranks,
             )
@@ -157,15 +156,12 @@ class TorchEngine:
 
     def _positive_definite(self, covariance: Tensor) -> bool:
         """Whether to go on; otherwise the jitter was raised and the step is computed again."""
-        info = torch.linalg.cholesky_ex(covariance).info
-        if not bool(info.any()) or not bool(torch.isfinite(covariance).all()):
+        bad = torch.linalg.cholesky_ex(covariance).info.any(dim=1)
+        if not bool(bad.any()) or not bool(torch.isfinite(covariance).all()):
             return True
-        raised = max(self.jitter * 10.0, 1e-12)
-        if raised > MAX_JITTER:
+        raised = raised_jitter(self.jitter, bad.cpu().numpy())
+        if raised.max() > MAX_JITTER:
             return True  # the energy is then not finite, and reported as such
-        warnings.warn(
-            f"jitter raised from {self.jitter:g} to {raised:g} in training", JitterWarning, 3
-        )
         self.jitter = raised
         return False
 
@@ -206,11 +202,15 @@ class TorchEngine:
             if p.grad is not None
         }
 
+    def finite(self) -> bool:
+        """See `dagmm_model.engine.Engine.finite`."""
+        return all(bool(torch.isfinite(p).all()) for p in self._parameters.values())
+
     def state(self) -> dict[str, NDArray[np.generic]]:
         """See `dagmm_model.engine.Engine.state`."""
         state: dict[str, NDArray[np.generic]] = {
             "steps": np.array(self._steps),
-            "jitter": np.array(self.jitter),
+            "jitter": self.jitter.copy(),
         }
         for name, parameter in self._parameters.items():
             state[f"parameter.{name}"] = parameter.detach().cpu().numpy().copy()
@@ -220,7 +220,8 @@ class TorchEngine:
 
     def load(self, state: dict[str, NDArray[np.generic]]) -> None:
         """See `dagmm_model.engine.Engine.load`."""
-        self._steps, self.jitter = int(state["steps"]), float(state["jitter"])
+        self._steps = int(state["steps"])
+        self.jitter[:] = state["jitter"]
         with torch.no_grad():
             for name, parameter in self._parameters.items():
                 parameter.copy_(torch.as_tensor(state[f"parameter.{name}"]))

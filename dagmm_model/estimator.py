@@ -49,7 +49,9 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
     training rows, says how anomalous it is: higher = more anomalous.
 
     Rows must be numeric, with categories already one-hot encoded; scaling is part of the
-    estimator. The result does not depend on the order of the rows.
+    estimator. The result does not depend on the order of the rows, nor, on a CPU, on the number of
+    processors: equal rows, settings and ``random_state`` give equal bits. On a GPU they do as far
+    as its libraries' sums do.
 
     Every parameter that is None is taken from the preset; `Settings` describes them.
 
@@ -114,6 +116,8 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         >>> detector = DAGMM(epochs=20, members=1, random_state=0).fit(rows)
         >>> detector.energy([[0.0, 0.0, 0.0, 0.0]]) < detector.energy([[9.0, -9.0, 9.0, 9.0]])
         array([ True])
+
+    The methods' examples go on with these.
     """
 
     name: ClassVar[str] = "dagmm"
@@ -231,7 +235,9 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         Args:
             X: ``(n, D)`` numeric rows, finite.
             y: ignored.
-            sample_weight: ``(n,)`` non-negative weights; see `dagmm_model.rows.counts`.
+            sample_weight: ``(n,)`` non-negative weights; integers repeat a row (see
+                `dagmm_model.rows.counts`), others weigh its loss, its memberships and its place
+                in ``offset_``, but not in the scaling and the principal axes.
             validation: ``(m, D)`` rows whose energy chooses the epoch (with ``early_stopping`` or
                 ``keep_best``) or is only recorded.
             observers: called with the `EpochRecord` of each epoch.
@@ -243,6 +249,14 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
             TrainingDiverged: a loss became infinite or NaN.
             CheckpointMismatch: the checkpoint is of another run.
             RanksLost: another rank has died.
+
+        Example:
+            >>> seen = []
+            >>> one = DAGMM(preset="paper", epochs=3, random_state=0)
+            >>> one.fit(rows, observers=[lambda record: seen.append(record.epoch)]).n_iter_
+            3
+            >>> seen
+            [1, 2, 3]
         """
         self._check_contamination()
         given: NDArray[np.floating]
@@ -275,14 +289,14 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
             return self
         self.settings_ = settings
 
-        def score(parameters: Parameters, of: Settings, jitter: float, seeds: list[int]) -> Scorer:
-            rows, n = (lambda part: scaler.transform(X[part])), len(X)
+        def score(parameters: Parameters, of: Settings, jitter: Float, seeds: list[int]) -> Scorer:
+            rows, n = (lambda part: scaler.transform(X[part], None)), len(X)
             return fit_scorer(parameters, of, jitter, rows, n, weight, seeds)
 
         scorer, wide = score(trained.parameters, settings, trained.jitter, seeds), settings.wide()
         if wide is not None:
             beside = initialise(wide, X.shape[1], last, scaled)
-            scorer = joined(scorer, score(beside, wide, wide.jitter, last))
+            scorer = joined(scorer, score(beside, wide, np.array([wide.jitter]), last))
         self._score_by(scaler, scorer)
         self.history_ = trained.history
         self.kept_ = trained.kept
@@ -334,9 +348,6 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
             SettingsError: unknown preset, or a value that cannot be used.
         """
         overrides = {name: getattr(self, name) for name in OVERRIDES}
-        for name in ("encoder_widths", "estimation_widths"):
-            if overrides[name] is not None:
-                overrides[name] = tuple(int(width) for width in overrides[name])
         given = {name: value for name, value in overrides.items() if value is not None}
         preset, changes = self.variant()
         return resolve(preset, n_columns, n_rows, {**changes, **given, **self.fixed})
@@ -353,7 +364,12 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
 
     @property
     def health_(self) -> MixtureHealth | None:
-        """Health of the first member's mixture, if there is one."""
+        """Health of the first member's mixture, if there is one.
+
+        Example:
+            >>> 1.0 <= detector.health_.effective_components <= 16.0
+            True
+        """
         return self.mixtures_[0].health() if self.mixtures_ else None
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -384,21 +400,46 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
 
         Returns:
             ``(n,)`` float64.
+
+        Raises:
+            NotFittedError: `fit` has not ended.
+            ValueError: another number of columns, or a value that cannot be scored; its row and
+                column are named. So in all methods that take rows.
+
+        Example:
+            >>> far = rows[:3] + [[0.0], [5.0], [50.0]]
+            >>> bool((np.diff(detector.energy(far)) > 0).all())
+            True
         """
         rows = self._rows(X)
         return self._fused.energy(Encoded.of(rows))
 
     def score_samples(self, X: ArrayLike) -> Float:
-        """``-energy(X)``, the log-likelihood: higher = more normal, ``(n,)``."""
+        """``-energy(X)``, the log-likelihood: higher = more normal, ``(n,)``.
+
+        Example:
+            >>> bool((detector.score_samples(rows) == -detector.energy(rows)).all())
+            True
+        """
         return -self.energy(X)
 
     def decision_function(self, X: ArrayLike) -> Float:
-        """``score_samples(X) - offset_``: negative for anomalies, ``(n,)``."""
+        """``score_samples(X) - offset_``: negative for anomalies, ``(n,)``.
+
+        Example:
+            >>> float((detector.decision_function(rows) < 0).mean()) == detector.contamination
+            True
+        """
         result: Float = self.score_samples(X) - self.offset_
         return result
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
-        """+1 for normal rows, -1 for anomalies, ``(n,)``."""
+        """+1 for normal rows, -1 for anomalies, ``(n,)``.
+
+        Example:
+            >>> detector.predict([[0.0, 0.0, 0.0, 0.0], [9.0, -9.0, 9.0, 9.0]])
+            array([ 1, -1])
+        """
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def state(self) -> State:
@@ -413,7 +454,14 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         return detector
 
     def latent(self, X: ArrayLike) -> Float:
-        """Latent rows z ``(n, L)`` of the first member: the code, then the error's features."""
+        """Latent rows z ``(n, L)`` of the first member (paper, equations 1 to 3).
+
+        The code, then the error's features.
+
+        Example:
+            >>> detector.latent(rows).shape  # a code of two coordinates, the error's logarithm
+            (200, 3)
+        """
         rows = self._rows(X)
         return np.concatenate(
             [
@@ -426,6 +474,10 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         """Squared error of the scaled rows' reconstruction, mean over the members: ``(n,)``.
 
         What the network detects without its mixture; the wide code has no part in it.
+
+        Example:
+            >>> bool(detector.reconstruction_error(rows + 9.0).min() > 1.0)
+            True
         """
         rows = self._rows(X)
         out = np.empty(len(rows))
@@ -443,6 +495,11 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         """Shares of the columns in the reconstruction error, and the responsible component.
 
         Of the members but that of the wide code.
+
+        Example:
+            >>> reasons = detector.explain([[0.0, 0.0, 30.0, 0.0]])
+            >>> int(reasons.shares[0].argmax())
+            2
         """
         rows = self._rows(X)
         return self._fused.score(Encoded.of(rows), -np.inf).explanation

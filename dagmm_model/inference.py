@@ -148,7 +148,7 @@ def raw_latent(parameters: dict[str, Float], settings: Settings, x: Rows) -> Flo
 def fit_scorer(
     parameters: Parameters,
     settings: Settings,
-    jitter: float,
+    jitter: Float,
     x: Callable[[slice], Rows],
     n: int,
     sample_weight: Float | None = None,
@@ -161,7 +161,7 @@ def fit_scorer(
     Args:
         parameters: of the trained members.
         settings: of the detector.
-        jitter: relative jitter, the one used in training.
+        jitter: ``(S,)`` relative jitter, the one used in training.
         x: gives the scaled rows of a slice.
         n: number of training rows.
         sample_weight: ``(n,)`` or None.
@@ -189,8 +189,8 @@ def fit_scorer(
     if settings.criterion == "energy":
         if settings.final_mixture == "em":
             mixtures = tuple(
-                mixture_by_em(rows, settings.n_components, jitter, seed, sample_weight)
-                for rows, seed in zip(z, seeds, strict=True)
+                mixture_by_em(rows, settings.n_components, one, seed, sample_weight)
+                for rows, one, seed in zip(z, jitter, seeds, strict=True)
             )
         else:
             mixtures = _mixtures_by_memberships(double, z, settings, jitter, sample_weight)
@@ -205,15 +205,15 @@ def _mixtures_by_memberships(
     parameters: dict[str, Float],
     z: Float,
     settings: Settings,
-    jitter: float,
+    jitter: Float,
     sample_weight: Float | None,
 ) -> tuple[Mixture, ...]:
     gamma = np.empty((*z.shape[:2], settings.n_components))
     for part in chunks(z.shape[1]):
         gamma[:, part] = membership(np, membership_logits(np, parameters, z[:, part]))
     return tuple(
-        _final_mixture(rows, members, settings, jitter, sample_weight)
-        for rows, members in zip(z, gamma, strict=True)
+        _final_mixture(rows, members, settings, one, sample_weight)
+        for rows, members, one in zip(z, gamma, jitter, strict=True)
     )
 
 

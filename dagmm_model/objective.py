@@ -64,7 +64,7 @@ def standardise(z: Tensor, share: Tensor, ranks: Ranks = ALONE) -> Tensor:
 
 
 def batch_mixture(
-    z: Tensor, gamma: Tensor, share: Tensor, jitter: float, ranks: Ranks = ALONE
+    z: Tensor, gamma: Tensor, share: Tensor, jitter: float | Tensor, ranks: Ranks = ALONE
 ) -> BatchMixture:
     """phi, mu and jittered sigma of a batch (paper, equation 5).
 
@@ -72,7 +72,8 @@ def batch_mixture(
         z: ``(S, n, L)`` float64.
         gamma: ``(S, n, K)`` float64 memberships.
         share: ``(S, n)`` float64 shares of the rows in the weight of the batch.
-        jitter: relative jitter: times the variance of each coordinate over the batch.
+        jitter: relative jitter, ``(S, 1)`` or one for all members: times the variance of each
+            coordinate over the batch.
         ranks: that share the batch.
     """
     weighted = gamma * share[..., None]
@@ -109,15 +110,18 @@ def variational_bounds(z: Tensor, gamma: Tensor, mixture: BatchMixture) -> Tenso
 def log_joint(z: Tensor, mixture: BatchMixture) -> Tensor:
     """Log of share times density of each component at each row, ``(S, K, n)``."""
     centred = (z[:, None] - mixture.mu[:, :, None]).transpose(-1, -2)
-    if z.is_cuda:
-        white, log_det = whiten_elementwise(mixture.covariance, centred)
-    else:
-        factor, _ = torch.linalg.cholesky_ex(mixture.covariance)
-        white = torch.linalg.solve_triangular(factor, centred, upper=False)
-        log_det = torch.log(torch.diagonal(factor, dim1=-2, dim2=-1)).sum(-1)
+    whiten = whiten_elementwise if z.is_cuda else whiten_by_library
+    white, log_det = whiten(mixture.covariance, centred)
     log_phi = torch.log(torch.clip(mixture.phi, SMALLEST, None))
     constant = log_phi - log_det - 0.5 * z.shape[-1] * LOG_2PI
     return constant[..., None] - 0.5 * (white**2).sum(-2)
+
+
+def whiten_by_library(covariance: Tensor, centred: Tensor) -> tuple[Tensor, Tensor]:
+    """Whitened rows and half the log-determinants, as `whiten_elementwise`."""
+    factor, _ = torch.linalg.cholesky_ex(covariance)
+    white = torch.linalg.solve_triangular(factor, centred, upper=False)
+    return white, torch.log(torch.diagonal(factor, dim1=-2, dim2=-1)).sum(-1)
 
 
 def whiten_elementwise(covariance: Tensor, centred: Tensor) -> tuple[Tensor, Tensor]:
@@ -156,7 +160,7 @@ def objective(
     x: Tensor,
     weight: Tensor,
     settings: Settings,
-    jitter: float,
+    jitter: float | Tensor,
     masks: list[Tensor] | None = None,
     ranks: Ranks = ALONE,
 ) -> tuple[Losses, BatchMixture | None]:
@@ -171,7 +175,7 @@ def objective(
         x: ``(S or 1, n, D)`` scaled rows.
         weight: ``(S, n)`` float64 sample weights.
         settings: which features, latent scaling, reduction and lambdas.
-        jitter: relative jitter of the covariances.
+        jitter: relative jitter of the covariances, ``(S, 1)`` or one for all members.
         masks: dropout factors, see `membership_logits`.
         ranks: that share the batch; the losses are then this one's share.
     """

@@ -40,6 +40,8 @@ class Settings:
         initial_weights: glorot (uniform after Glorot and Bengio, biases 0), or fan_in (weights and
             biases uniform within 1 / sqrt(inputs), PyTorch's rule).
         reconstruction_features: paper (relative distance, cosine), log_error or log_error_cosine.
+            The paper's are bounded: rows far away from all others, a thousand deviations or a
+            million, get about the same energy. The logarithm of the error keeps their order.
         latent_scaling: none, or standardised (every coordinate of z to mean 0 and variance 1).
         members: independently seeded networks, trained as one; their energies are averaged.
         wide_code: code of one more member, which is left as it starts and whose mixture has the
@@ -133,6 +135,9 @@ class Settings:
         for name in ("refinement", "layer_epochs", "autoencoder_epochs", "wide_code"):
             if getattr(self, name) != 0 and not is_count(getattr(self, name)):
                 refuse(name, getattr(self, name), "an integer of at least 0")
+        for name in ("keep_best", "freeze_compression"):
+            if not isinstance(getattr(self, name), bool):
+                refuse(name, getattr(self, name), "True or False")
         if self.layer_epochs and self.linear_path != "none":
             refuse("layer_epochs", self.layer_epochs, "0, or linear_path='none'")
         if self.freeze_compression and not self.mixes:

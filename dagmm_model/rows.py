@@ -23,10 +23,12 @@ LARGEST_TRAINED = 1e15
 """Scaled training values beyond this are refused: their squares overflow float32."""
 
 
-def canonical_order(x: Rows) -> NDArray[np.int64]:
+def canonical_order(x: Rows, weight: Float | None = None) -> NDArray[np.int64]:
     """Indices that sort the rows of ``(n, D)`` by a fixed projection of their values.
 
-    Rows with equal values are interchangeable, so their order among themselves does not matter.
+    Rows with equal values and weights are interchangeable, so their order among themselves does not
+    matter. Where others share a projection, such as in a column beside whose largest value the
+    small ones vanish, all columns and the weights decide.
     """
     largest = np.abs(x).max(axis=0).astype(np.float64)
     direction = np.cos(np.arange(1.0, x.shape[1] + 1.0)) / np.where(largest > 0, largest, 1.0)
@@ -34,7 +36,13 @@ def canonical_order(x: Rows) -> NDArray[np.int64]:
     for d in range(x.shape[1]):  # a sum in fixed order: equal rows get equal keys to the last bit
         key += x[:, d] * direction[d]
     order: NDArray[np.int64] = np.argsort(key, kind="stable")
-    return order
+    tied = np.flatnonzero(np.diff(key[order]) == 0)
+    before, after = order[tied], order[tied + 1]
+    equal = [bool((x[before, d] == x[after, d]).all()) for d in range(x.shape[1])]
+    if all(equal) and (weight is None or bool((weight[before] == weight[after]).all())):
+        return order
+    last = [] if weight is None else [weight]
+    return np.lexsort((*last, *x.T[::-1], key))
 
 
 def counts(sample_weight: Float) -> NDArray[np.int64] | None:
@@ -58,11 +66,12 @@ def training_rows(X: Rows, sample_weight: ArrayLike | None) -> tuple[Rows, Float
         return X[canonical_order(X)], None
     weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     X, weight = X[weight > 0], weight[weight > 0]
-    order = canonical_order(X)
+    order = canonical_order(X, weight)
     X, weight = X[order], weight[order]
     repeats = counts(weight)
     if repeats is not None:
         return np.repeat(X, repeats, axis=0), None
+    weight /= weight.max()  # no sum of huge weights overflows
     return X, weight / weight.mean()
 
 
@@ -89,12 +98,12 @@ def scaled32(scaler: Scaler, X: Rows) -> NDArray[np.float32]:
     """Scaled rows in the type that the engines compute in."""
     out = np.empty(X.shape, np.float32)
     for part in chunks(len(X)):
-        scaled = scaler.transform(X[part])
+        scaled = scaler.transform(X[part], None)
         if scaled.size and np.abs(scaled).max() > LARGEST_TRAINED:
             row, column = np.argwhere(np.abs(scaled) > LARGEST_TRAINED)[0]
             raise ValueError(
                 f"column {column}: value {X[part][row, column]:g} is too large to train on with "
-                f"scaling={scaler.kind!r}; use scaling='robust' or remove it"
+                f"scaling={scaler.kind!r}; remove it or use scaling='robust'"
             )
         out[part] = scaled
     return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +31,6 @@ RARE_WEIGHT = 0.5
 """Weight of a column with equal quartiles in tempered scaling: a value that half of the rows do not
 share is many deviations away in it, however little that says."""
 
-TWO_VALUES = 1e-12
-"""Rounding of a variance, in squares of the range."""
-
 QUARTILES = [25.0, 50.0, 75.0]
 WHITENING = ("whitened", "tempered")
 SOFT = ("robust", *WHITENING)
@@ -40,6 +38,34 @@ SOFT = ("robust", *WHITENING)
 
 BLOCK = 4096
 """Rows of a block where the whole table is read."""
+
+
+class Values(NamedTuple):
+    """Extremes of some rows' columns, mergeable.
+
+    Attributes:
+        low: ``(D,)`` smallest values.
+        high: ``(D,)`` largest values.
+        two: ``(D,)``, whether a column has no value between.
+    """
+
+    low: Float
+    high: Float
+    two: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, x: Rows) -> Values:
+        """Those of rows ``(n, D)``, at least one."""
+        low, high = x.min(axis=0), x.max(axis=0)
+        return cls(low, high, ((x == low) | (x == high)).all(axis=0))
+
+    def merge(self, other: Values) -> Values:
+        """Those of both parts' rows."""
+        low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
+        two = self.two & other.two
+        for value in (self.low, self.high, other.low, other.high):
+            two &= (value == low) | (value == high)
+        return Values(low, high, two)
 
 
 @dataclass(frozen=True)
@@ -82,15 +108,16 @@ class Scaler:
         plain = cls(kind, np.array([c[0] for c in columns]), np.array([c[1] for c in columns]))
         if kind not in WHITENING:
             return plain
-        statistics = covariance_of(lambda part: plain.transform(x[part]), *x.shape)
+        statistics = covariance_of(lambda part: plain.transform(x[part], None), *x.shape)
         return rotated(plain, len(x), *statistics, np.array([c[2] for c in columns]))
 
-    def transform(self, x: Rows, first: int = 0) -> Float:
+    def transform(self, x: Rows, first: int | None = 0) -> Float:
         """Scaled rows ``(n, D)`` in float64.
 
         Args:
             x: ``(n, D)`` rows.
-            first: number of the first row in the caller's table, for the message.
+            first: number of the first row in the caller's table, for the message; None where the
+                caller would not find the row by it.
 
         Raises:
             ValueError: a scaled value is beyond `LARGEST`.
@@ -99,13 +126,13 @@ class Scaler:
         return scaled if self.rotation is None else scaled @ self.rotation
 
     def by_itself(
-        self, x: Rows, first: int = 0, columns: NDArray[np.integer] | None = None
+        self, x: Rows, first: int | None = 0, columns: NDArray[np.integer] | None = None
     ) -> Float:
         """Each column scaled by itself, and centred where a rotation follows.
 
         Args:
             x: ``(n, D)`` rows, or some of their columns.
-            first: number of the first row in the caller's table, for the message.
+            first: as in `transform`.
             columns: which columns these are; all unless given.
 
         Raises:
@@ -119,10 +146,12 @@ class Scaler:
             np.arcsinh(scaled, out=scaled)
         if scaled.size and not max(scaled.max(), -scaled.min()) <= LARGEST:
             row, column = np.argwhere(~(np.abs(scaled) <= LARGEST))[0]
-            place = column if columns is None else columns[column]
+            place = f"column {column if columns is None else columns[column]}"
+            if first is not None:
+                place = f"row {first + row}, {place}"
             raise ValueError(
-                f"row {first + row}, column {place}: value {x[row, column]:g} is beyond "
-                f"{LARGEST:g} after {self.kind} scaling; remove or clip it, or use scaling='robust'"
+                f"{place}: value {x[row, column]:g} is beyond {LARGEST:g} after {self.kind} "
+                "scaling; remove or clip it, or use scaling='robust'"
             )
         if self.kind in WHITENING:
             scaled *= SOFTNESS
@@ -140,21 +169,34 @@ def _centre_and_scale(kind: str, column: Float) -> tuple[float, float, bool]:
     low, high = float(column.min()), float(column.max())
     if low == high:
         return low, 1.0, True
-    # Brought near 1 first, so that no square of a huge value overflows.
     unit = max(abs(low), abs(high))
+    two = bool(((column == low) | (column == high)).all())
+    if kind == "numeric" and two and high - low > 1e-12 * unit:
+        return low, high - low, False
+    # Brought near 1 first, so that no square of a huge value overflows.
     column /= unit
     quartiles = np.percentile(column, QUARTILES) if kind in SOFT else np.zeros(3)
     centre, scale = centre_and_scale(
-        kind, low / unit, high / unit, float(column.mean()), float(column.std()), quartiles
+        kind, low / unit, high / unit, two, float(column.mean()), float(column.std()), quartiles
     )
     return unit * centre, unit * scale if scale > 1e-12 else 1.0, bool(quartiles[0] == quartiles[2])
 
 
 def centre_and_scale(
-    kind: str, low: float, high: float, mean: float, deviation: float, quartiles: Float
+    kind: str, low: float, high: float, two: bool, mean: float, deviation: float, quartiles: Float
 ) -> tuple[float, float]:
-    """The rule of `Scaler.fit` for a column with these extremes, moments and quartiles ``(3,)``."""
-    if kind == "minmax" or (kind == "numeric" and _two_values(low, high, mean, deviation)):
+    """The rule of `Scaler.fit` for a column.
+
+    Args:
+        kind: of the scaling.
+        low: smallest value.
+        high: largest value.
+        two: whether there are no others.
+        mean: of the values.
+        deviation: their standard deviation.
+        quartiles: ``(3,)``.
+    """
+    if kind == "minmax" or (kind == "numeric" and two):
         return low, high - low
     if kind in ("standard", "numeric"):
         return mean, deviation
@@ -163,15 +205,6 @@ def centre_and_scale(
     if kind in WHITENING:
         return centre, SOFTNESS * (scale / NORMAL_IQR if scale > 0 else deviation)
     return centre, scale if scale > 0 else deviation
-
-
-def _two_values(low: float, high: float, mean: float, deviation: float) -> bool:
-    """Whether all values are at the extremes: then, and only then, the variance is the largest.
-
-    The inequality of Bhatia and Davis (2000), up to rounding.
-    """
-    largest = (mean - low) * (high - mean)
-    return abs(deviation**2 - largest) <= TWO_VALUES * (high - low) ** 2
 
 
 def rotated(

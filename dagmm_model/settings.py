@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 from typing import Any, NoReturn, TypeVar
 
+import numpy as np
+
 S = TypeVar("S")
 
 
@@ -28,19 +30,20 @@ def is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-def unknown(what: str, name: str, known: Collection[str]) -> SettingsError:
+def unknown(what: str, name: object, known: Collection[str]) -> SettingsError:
     """The error for a name that does not exist, with the nearest one that does."""
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(str(name), known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return SettingsError(f"unknown {what} {name!r}; {hint}known: {', '.join(sorted(known))}")
 
 
 def replaced(settings: S, values: Mapping[str, Any]) -> S:
-    """Settings with some values replaced; lists (as JSON and YAML give them) become tuples.
+    """Settings with some values replaced.
 
     Args:
         settings: a frozen dataclass that checks its values when it is made.
-        values: by name; None leaves the setting as it is.
+        values: by name; None leaves the setting as it is. Lists (as JSON and YAML give them) and
+            arrays become tuples, NumPy's scalars (as ``np.arange`` gives them) Python's.
 
     Raises:
         SettingsError: unknown name (the nearest is named), or a value that cannot be used.
@@ -49,11 +52,7 @@ def replaced(settings: S, values: Mapping[str, Any]) -> S:
     for name in values:
         if name not in known:
             raise unknown("setting", name, known)
-    given = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in values.items()
-        if value is not None
-    }
+    given = {name: plain(value) for name, value in values.items() if value is not None}
     try:
         return replace(settings, **given)  # type: ignore[type-var]
     except TypeError:
@@ -63,6 +62,13 @@ def replaced(settings: S, values: Mapping[str, Any]) -> S:
             except TypeError:
                 raise SettingsError(f"setting {name}={value!r} has the wrong type") from None
         raise
+
+
+def plain(value: Any) -> Any:
+    """A value of Python, tuples in place of lists and arrays, all the way down."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    return tuple(plain(part) for part in value) if isinstance(value, list | tuple) else value
 
 
 def from_json(settings_type: type[S], values: Mapping[str, Any]) -> S:

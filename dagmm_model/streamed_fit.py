@@ -9,7 +9,8 @@ mixture's components, and ``offset_``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from dagmm_model.mixture import Mixture, Moments, latent_scale
 from dagmm_model.network import Parameters, initialise, latent_width
 from dagmm_model.presets import Settings
 from dagmm_model.rows import canonical_order, scaled32
-from dagmm_model.scaling import QUARTILES, WHITENING, Scaler, centre_and_scale, rotated
+from dagmm_model.scaling import QUARTILES, WHITENING, Scaler, Values, centre_and_scale, rotated
 from dagmm_model.selection import PRIOR_ROWS, ROWS, choose, evenly, padded
 from dagmm_model.settings import SettingsError
 from dagmm_model.streaming import BUFFER_ROWS, RowGroups, WindowFeed, moments_of
@@ -75,8 +76,10 @@ def fit_streamed(
     _check(settings)
     seeds, last = detector._seeds(settings, n)
     # In an order of their own: rows taken evenly from the sample are then of every kind.
-    sample = groups.sample[canonical_order(groups.sample)]
-    groups = replace(groups, sample=sample).map(_finite)
+    sample, read = _floating(groups.sample), groups.read
+    with np.errstate(invalid="ignore"):  # what is not finite is named when its group is read
+        sample = sample[canonical_order(sample)]
+    groups = replace(groups, sample=sample, read=lambda number: _finite(read(number), number))
     rows = {"groups": list(groups.sizes), "buffer_rows": buffer_rows}
     scaler, statistics = _prepared(settings, groups, checkpoint, rows, ranks)
     start = initialise(settings, width, seeds, statistics=statistics)
@@ -85,16 +88,18 @@ def fit_streamed(
     store = None
     if checkpoint is not None:
         identity = run_identity(engine, settings, seeds, rows, start)
-        store = CheckpointStore(checkpoint, identity, ranks)
+        store = CheckpointStore(checkpoint, identity, ranks, asdict(Settings()))
     scaled = groups.map(lambda rows: scaled32(scaler, rows))
     feed = WindowFeed(scaled, settings.batch_size, buffer_rows, seeds, ranks)
     trained = run_training(engine, feed, settings, seeds, store, observers)
-    rescaled = groups.map(scaler.transform)
+    rescaled = groups.map(lambda rows: scaler.transform(rows, None))
     scorer = fit_scorer(trained.parameters, settings, trained.jitter, rescaled, seeds, ranks)
     wide = settings.wide()
     if wide is not None:
         beside = initialise(wide, width, last, statistics=statistics)
-        scorer = joined(scorer, fit_scorer(beside, wide, wide.jitter, rescaled, last, ranks))
+        scorer = joined(
+            scorer, fit_scorer(beside, wide, np.array([wide.jitter]), rescaled, last, ranks)
+        )
     if not ranks.first:
         return detector
     detector.n_features_in_ = width
@@ -148,11 +153,16 @@ def _prepared(
     return Scaler(settings.scaling, **arrays), statistics
 
 
-def _finite(rows: Rows) -> Rows:
+def _floating(rows: Rows) -> Rows:
+    return rows if rows.dtype.kind == "f" else rows.astype(np.float64)
+
+
+def _finite(rows: Rows, group: int) -> Rows:
+    rows = _floating(rows)
     if not np.isfinite(rows).all():
         row, column = np.argwhere(~np.isfinite(rows))[0]
         raise ValueError(
-            f"row {row} of its group, column {column} is not finite; remove or impute it"
+            f"row {row} of group {group}, column {column} is not finite; remove or impute it"
         )
     return rows
 
@@ -169,7 +179,8 @@ def fit_scaler(settings: Settings, groups: RowGroups, ranks: Ranks) -> tuple[Sca
     quartiles: Float = np.percentile(groups.sample.astype(np.float64), QUARTILES, axis=0)
     if kind != "none":
         scaler = _by_columns(kind, groups, quartiles, ranks)
-    (moments,) = moments_of(groups.map(scaler.transform), ranks, lambda rows: [whole(rows)])
+    scaled = groups.map(lambda rows: scaler.transform(rows, None))
+    (moments,) = moments_of(scaled, ranks, lambda rows: [whole(rows)])
     mean, covariance = moments.mean[0], moments.scatter[0] / groups.rows
     if kind not in WHITENING:
         return scaler, (mean, covariance)
@@ -179,22 +190,21 @@ def fit_scaler(settings: Settings, groups: RowGroups, ranks: Ranks) -> tuple[Sca
 
 
 def _by_columns(kind: str, groups: RowGroups, quartiles: Float, ranks: Ranks) -> Scaler:
-    lows, highs = [groups.sample.min(axis=0)], [groups.sample.max(axis=0)]
+    seen = [Values.of(groups.sample)]
 
     def noted(rows: Rows) -> list[Moments]:
         if len(rows):
-            lows[0] = np.minimum(lows[0], rows.min(axis=0))
-            highs[0] = np.maximum(highs[0], rows.max(axis=0))
+            seen[0] = seen[0].merge(Values.of(rows))
         return [whole(rows)]
 
     (moments,) = moments_of(groups, ranks, noted)
-    low = np.min(ranks.gather(np.asarray(lows, np.float64)), axis=(0, 1))
-    high = np.max(ranks.gather(np.asarray(highs, np.float64)), axis=(0, 1))
+    of_ranks = ranks.gather(np.array(seen[0], np.float64))
+    low, high, two = reduce(Values.merge, (Values(a, b, c > 0) for a, b, c in of_ranks))
     deviation = np.sqrt(np.diagonal(moments.scatter[0]) / groups.rows)
     centres, scales = low.copy(), np.ones(len(low))
     for d in np.flatnonzero(low < high):
         centres[d], scales[d] = centre_and_scale(
-            kind, low[d], high[d], moments.mean[0, d], deviation[d], quartiles[:, d]
+            kind, low[d], high[d], two[d], moments.mean[0, d], deviation[d], quartiles[:, d]
         )
     # A spread within rounding of the values is none: the column is constant.
     unit = np.maximum(np.maximum(np.abs(low), np.abs(high)), np.finfo(float).tiny)
@@ -204,7 +214,7 @@ def _by_columns(kind: str, groups: RowGroups, quartiles: Float, ranks: Ranks) ->
 def fit_scorer(
     parameters: Parameters,
     settings: Settings,
-    jitter: float,
+    jitter: Float,
     groups: RowGroups,
     seeds: Sequence[int],
     ranks: Ranks,
@@ -214,7 +224,7 @@ def fit_scorer(
     Args:
         parameters: of the trained members.
         settings: of the detector.
-        jitter: relative jitter, the one used in training.
+        jitter: ``(S,)`` relative jitter, the one used in training.
         groups: of scaled float64 rows.
         seeds: one for each member, where the mixture begins anew.
         ranks: that share the groups.
@@ -249,7 +259,7 @@ def fit_scorer(
 def _mixtures(
     scorer: Scorer,
     settings: Settings,
-    jitter: float,
+    jitter: Float,
     groups: RowGroups,
     seeds: Sequence[int],
     ranks: Ranks,
@@ -263,8 +273,8 @@ def _mixtures(
     if settings.final_mixture == "em":
         z = scorer.latent(groups.sample)
         return tuple(
-            mixture_by_em(rows, settings.n_components, jitter, seed)
-            for rows, seed in zip(z, seeds, strict=True)
+            mixture_by_em(rows, settings.n_components, one, seed)
+            for rows, one, seed in zip(z, jitter, seeds, strict=True)
         )
     if settings.refinement == 0:
 
@@ -272,11 +282,12 @@ def _mixtures(
             z = scorer.latent(rows)
             return [Moments.of(*pair) for pair in zip(z, memberships(z), strict=True)]
 
-        return tuple(m.mixture(jitter) for m in moments_of(groups, ranks, by_network))
+        found = moments_of(groups, ranks, by_network)
+        return tuple(m.mixture(one) for m, one in zip(found, jitter, strict=True))
     z = scorer.latent(evenly(groups.sample, ROWS))
     chosen = [
-        choose(rows, gamma, settings.refinement, jitter, overlap_weight=settings.overlap_weight)
-        for rows, gamma in zip(z, memberships(z), strict=True)
+        choose(rows, gamma, settings.refinement, one, overlap_weight=settings.overlap_weight)
+        for rows, gamma, one in zip(z, memberships(z), jitter, strict=True)
     ]
 
     def by_posterior(rows: Rows) -> list[Moments]:
@@ -285,5 +296,5 @@ def _mixtures(
 
     if groups.rows > ROWS:
         found = moments_of(groups, ranks, by_posterior)
-        chosen = [m.mixture(jitter, PRIOR_ROWS) for m in found]
+        chosen = [m.mixture(one, PRIOR_ROWS) for m, one in zip(found, jitter, strict=True)]
     return tuple(padded(mixture, settings.n_components) for mixture in chosen)

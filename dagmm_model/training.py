@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +21,7 @@ from dagmm_model.network import Parameters, initialise
 from dagmm_model.presets import Settings
 from dagmm_model.progress import EpochRecord as EpochRecord
 from dagmm_model.progress import Observer, Progress
+from dagmm_model.settings import refuse
 
 Float = NDArray[np.float64]
 
@@ -27,12 +29,15 @@ ENGINES = ("auto", "numpy", "torch")
 
 
 class TrainingDiverged(ValueError):
-    """A loss became infinite or NaN; the last good state is attached.
+    """A loss, or a parameter, became infinite or NaN; the last good state is attached.
+
+    Of several members one is enough.
 
     Attributes:
         epoch: 1-based epoch.
         batch: 1-based batch of the epoch.
-        term: reconstruction, energy, penalty or total.
+        term: reconstruction, energy, penalty or total; update where the last step of a piece left
+            parameters that are not finite.
         remedy: what to change.
         parameters: the last good ones.
     """
@@ -63,13 +68,13 @@ class Trained:
     Attributes:
         parameters: of the kept epoch, each ``(S, ...)``.
         history: a record for each epoch.
-        jitter: relative jitter in use at the end.
+        jitter: ``(S,)`` relative jitter in use at the end.
         kept: 1-based epoch kept for each member.
     """
 
     parameters: Parameters
     history: tuple[EpochLike, ...]
-    jitter: float
+    jitter: Float
     kept: tuple[int, ...]
 
 
@@ -89,14 +94,25 @@ def learning_rates(settings: Settings, epoch: int, steps: int) -> Float:
 
 
 def choose_device(device: str) -> str:
-    """``auto`` is a GPU where there is one; torch is imported only if the system has a device."""
-    if device != "auto":
-        return device
-    if not any(Path(node).exists() for node in ("/dev/nvidia0", "/dev/dxg")):
+    """``auto`` is a GPU where there is one; torch is imported only if the system has a device.
+
+    Raises:
+        SettingsError: no such device, or none here.
+    """
+    if device == "cpu" or (
+        device == "auto" and not any(Path(node).exists() for node in ("/dev/nvidia0", "/dev/dxg"))
+    ):
         return "cpu"
+    if device != "auto" and not re.fullmatch(r"cuda(:\d+)?", str(device)):
+        refuse("device", device, "auto, cpu, cuda or cuda:N")
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    here = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        return "cuda" if here else "cpu"
+    if int(device.removeprefix("cuda").removeprefix(":") or 0) >= here:
+        refuse("device", device, f"auto or cpu: PyTorch finds {here or 'no'} GPU here")
+    return device
 
 
 def make_engine(
@@ -114,13 +130,14 @@ def make_engine(
     autograd engine on either. Ranks on GPUs have the autograd engine, each on a GPU of its own.
 
     Raises:
-        ValueError: unknown engine, the NumPy engine asked for on a GPU, or more ranks than GPUs.
+        ValueError: unknown engine or device, the NumPy engine asked for on a GPU, or more ranks
+            than GPUs.
     """
     if name not in ENGINES:
         raise ValueError(f"engine {name!r} is unknown; give one of {', '.join(ENGINES)}")
-    device = choose_device(device)
-    if name == "numpy" and device != "cpu":
+    if name == "numpy" and device not in ("auto", "cpu"):
         raise ValueError(f"engine 'numpy' runs on the CPU only, not on {device!r}; use 'torch'")
+    device = "cpu" if name == "numpy" else choose_device(device)
     if name == "numpy" or (name == "auto" and device == "cpu"):
         from dagmm_model.engine_numpy import NumpyEngine
 
@@ -182,7 +199,7 @@ def train(
     if checkpoint is not None:
         rows = digest(x, sample_weight, validation) if ranks.first else ""
         identity = run_identity(runner, settings, seeds, rows, start)
-        store = CheckpointStore(checkpoint, identity, ranks)
+        store = CheckpointStore(checkpoint, identity, ranks, asdict(Settings()))
     judged = _judged(settings)
 
     def validate() -> tuple[Parameters, Float]:
@@ -291,12 +308,13 @@ def _run_epoch(
         good = progress.engine.state()
         steps = slice(progress.done, progress.done + piece.order.shape[1])
         losses = progress.engine.run(piece.order, rates[steps], progress.dropout, piece.part)
-        if not np.isfinite(losses[-1]).all():
+        finite = np.isfinite(losses[-1]).all()
+        if not (finite and progress.engine.finite()):
             progress.engine.load(good)
             raise TrainingDiverged(
                 progress.epoch + 1,
                 progress.done + len(losses),
-                _culprit(losses[-1]),
+                "update" if finite else _culprit(losses[-1]),
                 progress.engine.parameters(),
             )
         progress.losses = np.concatenate([progress.losses, losses])

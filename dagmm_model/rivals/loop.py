@@ -135,7 +135,7 @@ def train(
                 "seed": seed,
                 "rows": digest(x),
             }
-            store = CheckpointStore(checkpoint, identity)
+            store = CheckpointStore(checkpoint, identity, defaults=asdict(type(settings)()))
             if (found := store.read()) is not None:
                 run.restore(*found)
         while run.epoch < epochs:

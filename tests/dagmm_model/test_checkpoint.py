@@ -1,5 +1,6 @@
 """Killed anywhere and started again, a run ends with the same bits; another run is refused."""
 
+import json
 import pickle
 import signal
 import subprocess
@@ -8,8 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
-from dagmm_model import Checkpointing, CheckpointMismatch, TrainingDiverged, feed
+from dagmm_model import DAGMM, Checkpointing, CheckpointMismatch, TrainingDiverged, feed
 from dagmm_model.checkpoint import FILE
 from dagmm_model.presets import Settings
 from dagmm_model.training import train
@@ -113,6 +116,35 @@ def test_the_checkpoint_of_another_run_is_refused(tmp_path, change, named):
     assert named in str(raised.value)
 
 
+def test_a_changed_setting_is_named_before_the_rows_that_it_changes(tmp_path):
+    options = {"preset": "paper", "epochs": 2, "random_state": 0}
+    DAGMM(**options).fit(ROWS, checkpoint=Checkpointing(tmp_path))
+    with pytest.raises(CheckpointMismatch, match=r"settings\.scaling is 'minmax' there"):
+        DAGMM(scaling="numeric", **options).fit(ROWS, checkpoint=Checkpointing(tmp_path))
+
+
+def test_a_checkpoint_from_before_there_was_a_setting_is_one_of_its_default(tmp_path):
+    settings, place = replace(SETTINGS, keep_best=False), Checkpointing(tmp_path)
+    train(ROWS, settings, [1], checkpoint=place)
+    with safe_open(tmp_path / FILE, framework="numpy") as file:
+        header, arrays = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    identity = json.loads(header["identity"])
+    del identity["settings"]["initial_weights"]
+    arrays["engine.jitter"] = np.array(arrays["engine.jitter"][0])  # it was one for all members
+    save_file(arrays, tmp_path / FILE, header | {"identity": json.dumps(identity)})
+    seen = []
+    train(ROWS, settings, [1], checkpoint=place, observers=[seen.append])
+    assert seen == []
+    with pytest.raises(CheckpointMismatch, match="initial_weights is 'glorot' there"):
+        train(ROWS, replace(settings, initial_weights="fan_in"), [1], checkpoint=place)
+
+
+def test_what_a_kill_within_a_write_left_is_removed(tmp_path):
+    (tmp_path / f".{FILE}.0a1b2c3d.tmp").write_bytes(b"torn")
+    train(ROWS, replace(SETTINGS, keep_best=False), [1], checkpoint=Checkpointing(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
 def test_a_damaged_checkpoint_is_refused(tmp_path):
     place = Checkpointing(tmp_path)
     train(ROWS, SETTINGS, [1], validation=HELD, checkpoint=place)
@@ -137,6 +169,18 @@ def test_divergence_names_epoch_batch_term_and_remedy(engine):
     assert all(np.isfinite(value).all() for value in error.parameters.values())
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.remedy) == (str(error), error.remedy)
+
+
+def test_parameters_that_the_last_step_broke_are_not_kept(tmp_path):
+    settings = Settings(
+        encoder_widths=(4, 2), epochs=1, batch_size=1000, learning_rate=1e39, dropout=0.0
+    )
+    place = Checkpointing(tmp_path, every_seconds=0.0)
+    with pytest.raises(TrainingDiverged, match="the update is not finite; lower") as raised:
+        train(ROWS, settings, [1], checkpoint=place)
+    assert (raised.value.epoch, raised.value.batch) == (1, 1)
+    assert all(np.isfinite(value).all() for value in raised.value.parameters.values())
+    assert not (tmp_path / FILE).exists()
 
 
 def test_batches_are_equal_and_none_is_larger_than_asked_for():

@@ -16,6 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
 
 from dagmm_model import DAGMM
+from dagmm_model.presets import PAPER
 from dagmm_model.settings import SettingsError
 
 QUICK = {"epochs": 15, "members": 1, "random_state": 0}
@@ -149,7 +150,7 @@ def test_works_in_a_pipeline_and_a_grid_search():
     assert pipeline.predict(x).shape == (200,)
     search = GridSearchCV(
         DAGMM(**QUICK),
-        {"n_components": [1, 3]},
+        {"n_components": np.array([1, 3]), "encoder_widths": [np.array([4, 2]), [3, 1]]},
         scoring=lambda detector, rows: detector.score_samples(rows).mean(),
         cv=2,
     ).fit(x)
@@ -274,10 +275,22 @@ def test_huge_values_are_ordered_and_never_infinite(scaling):
     assert np.isfinite(detector.energy(x)).all()
 
 
+FAR = np.geomspace(1e2, 1e6, 40)[:, None] * np.array([1.0, -1.0, 1.0, 1.0])
+
+
 def test_rows_a_million_deviations_away_keep_their_order(fitted):
-    steps = np.geomspace(1e2, 1e6, 40)[:, None]
-    energy = fitted.energy(steps * np.array([1.0, -1.0, 1.0, 1.0]))
-    assert (np.diff(energy) > 0).all()
+    assert (np.diff(fitted.energy(FAR)) > 0).all()
+
+
+@pytest.mark.parametrize("features", ["log_error", "log_error_cosine"])
+@pytest.mark.parametrize("preset", PAPER)
+def test_with_the_error_s_logarithm_they_do_in_the_papers_presets_too(preset, features):
+    """The paper's own features are bounded, and the energies of such rows with them."""
+    options = {"preset": preset, "scaling": "standard"} | QUICK
+    log = DAGMM(reconstruction_features=features, **options).fit(rows_of())
+    assert (np.diff(log.energy(FAR)) > 0).all()
+    bounded = DAGMM(**options).fit(rows_of()).energy(FAR)
+    assert np.ptp(bounded[-10:]) < 1e-2 * np.ptp(log.energy(FAR)[-10:])
 
 
 @pytest.mark.parametrize(
@@ -319,6 +332,12 @@ def test_huge_values_without_scaling_are_refused_with_the_remedy():
         ({"dropout": 1.0}, "dropout=1.0"),
         ({"learning_rate": -1.0}, "learning_rate=-1.0"),
         ({"jitter": 0.5}, "jitter=0.5"),
+        ({"encoder_widths": 5}, "encoder_widths=5"),
+        ({"encoder_widths": [8, 2.7]}, "encoder_widths"),
+        ({"preset": None}, "unknown preset None"),
+        ({"keep_best": "no"}, "keep_best='no'"),
+        ({"device": "gpu"}, "device='gpu'"),
+        ({"device": "cuda:99"}, "device='cuda:99'"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(options, message):

@@ -60,6 +60,13 @@ def test_feature_names_are_kept(tmp_path):
     assert list(load_detector(tmp_path).feature_names_in_) == list("abcd")
 
 
+def test_parameters_of_numpy_are_kept(tmp_path):
+    options = {"n_components": np.int64(2), "encoder_widths": np.array([3, 1])}
+    saved = DAGMM(epochs=2, members=1, random_state=np.int32(0), **options).fit(ROWS)
+    save_detector(saved, tmp_path)
+    np.testing.assert_array_equal(load_detector(tmp_path).energy(ROWS), saved.energy(ROWS))
+
+
 def test_no_detector_is_refused(tmp_path):
     with pytest.raises(DetectorFileError, match="holds no readable detector"):
         load_detector(tmp_path)
@@ -90,6 +97,7 @@ def test_the_first_format_is_still_read(folder, tmp_path):
     description = json.loads((tmp_path / "detector.json").read_text())
     description |= {"format": 1, "name": "DAGMM"}
     newer = ("mixture_term", "layer_epochs", "autoencoder_epochs", "freeze_compression")
+    newer += ("initial_weights", "wide_code")
     for name in (*newer, "lambda_reconstruction", "final_mixture", "criterion"):
         del description["settings"][name], description["params"][name]
     (tmp_path / "detector.json").write_text(json.dumps(description))

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dagmm_model.scaling import Scaler
+from dagmm_model.scaling import Scaler, Values
 
 
 def rows_of(n=3000):
@@ -35,6 +37,22 @@ def test_numeric_leaves_indicators_alone():
     np.testing.assert_allclose(scaled[:, 6], x[:, 5], atol=1e-12)
     standard = Scaler.fit("standard", x).transform(x)
     np.testing.assert_array_equal(np.delete(scaled, [5, 6], 1), np.delete(standard, [5, 6], 1))
+
+
+@pytest.mark.parametrize(
+    ("low", "step"), [(0.1, 1e-6), (65535.0, 1.0), (1e8, 1.0), (1.6e9, 86400.0), (-1e9, 0.5)]
+)
+def test_two_values_are_recognised_wherever_they_lie(low, step):
+    of_high = np.arange(60) % 4 == 0
+    x = np.where(of_high, low + step, low)[:, None]
+    np.testing.assert_array_equal(Scaler.fit("numeric", x).transform(x)[:, 0], of_high)
+
+
+@given(st.lists(st.integers(0, 2), min_size=1), st.lists(st.integers(0, 3), min_size=1))
+def test_what_is_said_of_two_parts_is_what_is_said_of_all_rows(first, second):
+    first, second = (np.array(part, float)[:, None] for part in (first, second))
+    merged = Values.of(first).merge(Values.of(second))
+    np.testing.assert_array_equal(merged, Values.of(np.concatenate([first, second])))
 
 
 def test_robust_has_median_0_and_quartiles_one_apart_before_arcsinh():

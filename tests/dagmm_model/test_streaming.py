@@ -106,7 +106,7 @@ def test_the_scorer_is_that_of_all_rows_in_memory(options):
     x = Scaler.fit("whitened", table()).transform(table())
     chosen = replace(resolve("recommended", WIDTH, ROWS), n_components=3, **options)
     parameters = initialise(chosen, WIDTH, [1, 2], x)
-    arguments = parameters, chosen, 1e-3
+    arguments = parameters, chosen, np.full(2, 1e-3)
     with threadpool_limits(1):
         wanted = fit_in_memory(*arguments, x.__getitem__, ROWS, None, [1, 2])
         found = fit_scorer(*arguments, grouped(x), [1, 2], ALONE)
@@ -254,8 +254,27 @@ def test_what_needs_all_rows_is_refused(options):
         fitted(ALONE, **options)
 
 
-def test_a_value_that_is_not_finite_is_named():
+@pytest.mark.parametrize("sampled", [False, True])
+def test_a_value_that_is_not_finite_is_named(sampled):
     x = table()
     x[240, 3] = np.inf
-    with pytest.raises(ValueError, match="row 9 of its group, column 3 is not finite"):
-        fit_streamed(DAGMM(), grouped(x, sample=table()))
+    groups = grouped(x, sample=x if sampled else table())
+    with pytest.raises(ValueError, match="row 9 of group 3, column 3 is not finite"):
+        fit_streamed(DAGMM(), groups)
+
+
+def test_rows_of_objects_are_numbers():
+    x = table()
+    plain, objects = (
+        fit_streamed(DAGMM(epochs=1, members=1, random_state=0), grouped(rows))
+        for rows in (x, x.astype(object))
+    )
+    np.testing.assert_array_equal(plain.energy(x), objects.energy(x))
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, ROWS])
+def test_two_values_far_from_0_are_recognised_in_any_groups(size):
+    x = np.where(np.random.default_rng(0).random((ROWS, 1)) < 0.3, 65536.0, 65535.0)
+    chosen = replace(resolve("recommended", 1, ROWS), scaling="numeric")
+    found, _ = fit_scaler(chosen, grouped(x, range(size, ROWS, size)), ALONE)
+    np.testing.assert_array_equal(found.transform(x), x - 65535.0)
