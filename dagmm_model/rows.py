@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import _check_sample_weight
 
 from dagmm_model.inference import chunks
-from dagmm_model.scaling import Scaler
+from dagmm_model.scaling import BLOCK, Scaler
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.floating]
@@ -36,13 +36,23 @@ def canonical_order(x: Rows, weight: Float | None = None) -> NDArray[np.int64]:
     for d in range(x.shape[1]):  # a sum in fixed order: equal rows get equal keys to the last bit
         key += x[:, d] * direction[d]
     order: NDArray[np.int64] = np.argsort(key, kind="stable")
-    tied = np.flatnonzero(np.diff(key[order]) == 0)
-    before, after = order[tied], order[tied + 1]
-    equal = [bool((x[before, d] == x[after, d]).all()) for d in range(x.shape[1])]
-    if all(equal) and (weight is None or bool((weight[before] == weight[after]).all())):
-        return order
-    last = [] if weight is None else [weight]
-    return np.lexsort((*last, *x.T[::-1], key))
+    if not _told_apart(x, weight, key, order):
+        last = [] if weight is None else [weight]
+        order = np.lexsort((*last, *x.T[::-1], key))
+    return order
+
+
+def _told_apart(x: Rows, weight: Float | None, key: Float, order: NDArray[np.int64]) -> bool:
+    """Whether the key tells all rows apart that are not equal, or not of equal weight."""
+    for start in range(0, len(x) - 1, BLOCK):
+        part = order[start : start + BLOCK + 1]
+        rows = x[part]
+        differ = (rows[1:] != rows[:-1]).any(axis=1)
+        if weight is not None:
+            differ |= weight[part[1:]] != weight[part[:-1]]
+        if (differ & (key[part[1:]] == key[part[:-1]])).any():
+            return False
+    return True
 
 
 def counts(sample_weight: Float) -> NDArray[np.int64] | None:
