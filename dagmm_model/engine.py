@@ -84,14 +84,20 @@ def singular(covariance: NDArray[np.float64]) -> NDArray[np.bool_]:
     return bad
 
 
-def raised_jitter(jitter: NDArray[np.float64], bad: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Jitter ``(S,)``, tenfold for the members that need it, with a warning."""
+def raised_jitter(
+    jitter: NDArray[np.float64], bad: NDArray[np.bool_]
+) -> NDArray[np.float64] | None:
+    """Jitter ``(S,)``, tenfold for the members that need it, with a warning.
+
+    None where that would be more than `MAX_JITTER`: what fails then is reported as not finite.
+    """
     raised = np.where(bad, np.maximum(jitter * 10.0, 1e-12), jitter)
+    if raised.max() > MAX_JITTER:
+        return None
     s = int(np.argmax(bad))
-    if raised.max() <= MAX_JITTER:
-        warnings.warn(
-            f"jitter raised from {jitter[s]:g} to {raised[s]:g} in training", JitterWarning, 5
-        )
+    warnings.warn(
+        f"jitter raised from {jitter[s]:g} to {raised[s]:g} in training", JitterWarning, 5
+    )
     return raised
 
 

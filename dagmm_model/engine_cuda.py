@@ -21,7 +21,6 @@ from torch import Tensor
 from dagmm_model.distributed import Part
 from dagmm_model.engine import TERMS, raised_jitter
 from dagmm_model.engine_torch import BETAS, EPSILON, TorchEngine
-from dagmm_model.mixture import MAX_JITTER
 from dagmm_model.network import Parameters
 from dagmm_model.objective import BatchMixture, objective
 from dagmm_model.presets import Settings
@@ -85,8 +84,8 @@ class CudaEngine(TorchEngine):
         while True:
             losses = self._run(steps, seeds)
             singular = _singular(losses[-1])
-            raised = raised_jitter(self.jitter, singular) if singular.any() else self.jitter
-            if not singular.any() or raised.max() > MAX_JITTER:
+            raised = raised_jitter(self.jitter, singular) if singular.any() else None
+            if raised is None:
                 return losses
             self.load(before)
             self.jitter = raised

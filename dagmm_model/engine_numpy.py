@@ -25,7 +25,7 @@ from dagmm_model.engine import dropout_masks, raised_jitter, singular
 from dagmm_model.engine_compression import CompressionShard
 from dagmm_model.engine_dense import DenseStack
 from dagmm_model.engine_mixture import MixtureTerm
-from dagmm_model.mixture import LATENT_VARIANCE_FLOOR, MAX_JITTER
+from dagmm_model.mixture import LATENT_VARIANCE_FLOOR
 from dagmm_model.network import Parameters, latent_width, shapes
 from dagmm_model.presets import Settings
 from dagmm_model.processors import blas_threads, processors
@@ -308,8 +308,10 @@ class NumpyEngine:
                 )
             except np.linalg.LinAlgError:
                 covariance = self._mixture.covariance
-                raised = raised_jitter(self.jitter, singular(covariance))
-                if raised.max() > MAX_JITTER or not np.isfinite(covariance).all():
+                raised = None
+                if np.isfinite(covariance).all():
+                    raised = raised_jitter(self.jitter, singular(covariance))
+                if raised is None:
                     nothing = np.full(self._members, np.nan)
                     return nothing, nothing  # reported as divergence by the caller
                 self.jitter = raised

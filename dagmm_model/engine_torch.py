@@ -12,7 +12,6 @@ from torch import Tensor
 
 from dagmm_model.distributed import ALONE, Part, Ranks, watched
 from dagmm_model.engine import dropout_masks, raised_jitter
-from dagmm_model.mixture import MAX_JITTER
 from dagmm_model.network import Parameters, trained
 from dagmm_model.objective import BatchMixture, Losses, objective
 from dagmm_model.presets import Settings
@@ -160,7 +159,7 @@ class TorchEngine:
         if not bool(bad.any()) or not bool(torch.isfinite(covariance).all()):
             return True
         raised = raised_jitter(self.jitter, bad.cpu().numpy())
-        if raised.max() > MAX_JITTER:
+        if raised is None:
             return True  # the energy is then not finite, and reported as such
         self.jitter = raised
         return False

@@ -55,7 +55,7 @@ class Values(NamedTuple):
 
     @classmethod
     def of(cls, x: Rows) -> Values:
-        """Those of rows ``(n, D)``, at least one."""
+        """Those of rows ``(n, D)``, at least one, or of one column ``(n,)``."""
         low, high = x.min(axis=0), x.max(axis=0)
         return cls(low, high, ((x == low) | (x == high)).all(axis=0))
 
@@ -166,11 +166,11 @@ class Scaler:
 
 def _centre_and_scale(kind: str, column: Float) -> tuple[float, float, bool]:
     """Centre and scale of one column, which is overwritten, and whether its quartiles coincide."""
-    low, high = float(column.min()), float(column.max())
+    seen = Values.of(column)
+    low, high, two = float(seen.low), float(seen.high), bool(seen.two)
     if low == high:
         return low, 1.0, True
     unit = max(abs(low), abs(high))
-    two = bool(((column == low) | (column == high)).all())
     if kind == "numeric" and two and high - low > 1e-12 * unit:
         return low, high - low, False
     # Brought near 1 first, so that no square of a huge value overflows.
