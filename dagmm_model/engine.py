@@ -21,6 +21,12 @@ from dagmm_model.network import Parameters
 TERMS = ("total", "reconstruction", "energy", "penalty")
 """Order of the terms on the last axis of the losses."""
 
+BETAS = (0.9, 0.999)
+"""Decay of Adam's moments."""
+
+EPSILON = 1e-8
+"""What Adam adds to the root of the second moment."""
+
 
 class Engine(Protocol):
     """A training engine for S members."""

@@ -11,28 +11,26 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.compression import FEATURES, LOG_FLOOR, SQUARE_FLOOR
 from dagmm_model.engine_dense import DenseStack
-from dagmm_model.presets import Settings
+from dagmm_model.engine_features import ReconstructionFeatures
 
 Array = NDArray[np.floating]
 Float = NDArray[np.float64]
 
 
 class CompressionShard:
-    """Encoder, decoder and reconstruction features of ``rows`` rows of each member.
+    """Encoder and decoder, for a slice of a batch's rows of each member.
 
     Args:
         x: ``(n, D + 1 or more)`` training rows, a column of ones, padding.
         width: columns D of the data.
-        square: ``(n,)`` float64 squared norms of the rows, 1 for a row of zeros.
         encoder: weights ``(S, out, in + 1)``.
         decoder: weights.
         encoder_gradients: where gradients go.
         decoder_gradients: where gradients go.
-        settings: features and reduction.
-        rows: of the shard.
-        z: ``(S, L, rows)`` float64 view that `forward` writes the latent rows to.
+        part: the shard's rows in the batch.
+        features: of the batch; `forward` fills in what they need of these rows.
+        z: ``(S, L, batch)`` float64, `forward` writes the codes of these rows to it.
         path: the fixed linear path down ``(S, C, D)`` and up ``(S, D, C)``, or None.
     """
 
@@ -40,22 +38,18 @@ class CompressionShard:
         self,
         x: Array,
         width: int,
-        square: Float,
         encoder: Sequence[Array],
         decoder: Sequence[Array],
         encoder_gradients: Sequence[Array],
         decoder_gradients: Sequence[Array],
-        settings: Settings,
-        rows: int,
+        part: slice,
+        features: ReconstructionFeatures,
         z: Float,
         path: tuple[Array, Array] | None = None,
     ) -> None:
         members, dtype = encoder[0].shape[0], encoder[0].dtype
-        code = settings.encoder_widths[-1]
-        self._data, self._square_of = x, square
-        self._names = FEATURES[settings.reconstruction_features]
-        self._per_column = 1.0 / width if settings.reconstruction_reduction == "mean" else 1.0
-        self._weight = settings.lambda_reconstruction * self._per_column
+        rows, code = part.stop - part.start, encoder[-1].shape[1]
+        self._data = x
         self._encoder = DenseStack(encoder, encoder_gradients, rows)
         self._decoder = DenseStack(decoder, decoder_gradients, rows)
         self._taken = np.empty((members, rows, x.shape[1]), dtype)
@@ -65,21 +59,15 @@ class CompressionShard:
         self._d_code = np.empty((members, code, rows), dtype)
         self._x_hat = np.empty((members, rows, width), dtype)
         self._difference = np.empty((members, rows, width), dtype)
-        self._z, self._width, self._n_code = z, width, code
+        self._z = z[:, :code, part]
         self._path = path
         self._code_scratch = np.empty_like(self._d_code)
-        self._cosine = "cosine" in self._names
+        self._error = features.error[:, part]
+        self._cosine = features.cosine
+        self._square_hat, self._dot = features.square_hat[:, part], features.dot[:, part]
 
-    def forward(self, rows: NDArray[np.int64], share: Float) -> Float:
-        """Latent rows of the given training rows, and their reconstruction loss.
-
-        Args:
-            rows: ``(S, rows)`` indices.
-            share: ``(S, rows)`` weight of each row in the loss.
-
-        Returns:
-            ``(S,)`` sum of share times squared error.
-        """
+    def forward(self, rows: NDArray[np.int64]) -> None:
+        """Codes of the given training rows ``(S, rows)``, and what their features need."""
         np.take(self._data, rows, axis=0, out=self._taken, mode="clip")
         self._encoder.forward(self._x_and_one, self._code[:, :-1])
         code = self._code[:, :-1]
@@ -93,43 +81,20 @@ class CompressionShard:
             self._x_hat += linear
         x = self._x
         np.subtract(self._x_hat, x, out=self._difference)
-        self._share = share
-        self._error = np.vecdot(self._difference, self._difference).astype(np.float64)
-        self._z[:, : self._n_code] = self._code[:, :-1]
-        square = self._square_of[rows]
+        np.vecdot(self._difference, self._difference, out=self._error)
+        self._z[...] = code
         if self._cosine:
-            self._square_hat = np.vecdot(self._x_hat, self._x_hat).astype(np.float64)
-            self._norms = np.sqrt(square) * np.sqrt(np.maximum(self._square_hat, SQUARE_FLOOR))
-            self._cosines = np.vecdot(x, self._x_hat) / self._norms
-        for i, name in enumerate(self._names, start=self._n_code):
-            if name == "relative":
-                self._relative = np.sqrt(np.maximum(self._error, SQUARE_FLOOR) / square)
-                self._relative_scale = square
-                self._z[:, i] = self._relative
-            elif name == "cosine":
-                self._z[:, i] = self._cosines
-            else:
-                self._z[:, i] = np.log(self._error + LOG_FLOOR * self._width)
-        loss: Float = (share * self._error).sum(axis=1) * self._per_column
-        return loss
+            np.vecdot(self._x_hat, self._x_hat, out=self._square_hat)
+            np.vecdot(x, self._x_hat, out=self._dot)
 
-    def backward(self, d_z: Float) -> None:
-        """Gradients of the weighted reconstruction loss plus what d_z ``(S, L, rows)`` brings."""
-        # dJ/dx_hat = alpha (x_hat - x) + beta x, row by row
-        alpha = 2.0 * self._weight * self._share
-        beta = None
-        for i, name in enumerate(self._names, start=self._n_code):
-            if name == "relative":
-                slope = 1.0 / (self._relative * self._relative_scale)
-                alpha = alpha + d_z[:, i] * np.where(self._error > SQUARE_FLOOR, slope, 0.0)
-            elif name == "cosine":
-                live = self._square_hat > SQUARE_FLOOR
-                safe = np.where(live, self._square_hat, 1.0)
-                gamma = np.where(live, -d_z[:, i] * self._cosines / safe, 0.0)
-                alpha = alpha + gamma
-                beta = gamma + d_z[:, i] / self._norms
-            else:
-                alpha = alpha + 2.0 * d_z[:, i] / (self._error + LOG_FLOOR * self._width)
+    def backward(self, d_code: Float, alpha: Float, beta: Float | None) -> None:
+        """Gradients of the parameters.
+
+        Args:
+            d_code: ``(S, C, rows)`` gradient by the code.
+            alpha: ``(S, rows)``, the gradient by x_hat is alpha (x_hat - x) + beta x.
+            beta: ``(S, rows)``, or None for 0.
+        """
         dtype = self._x.dtype
         delta = self._difference
         delta *= alpha.astype(dtype)[..., None]
@@ -137,7 +102,7 @@ class CompressionShard:
             np.multiply(self._x, beta.astype(dtype)[..., None], out=self._x_hat)
             delta += self._x_hat
         self._decoder.backward(delta.swapaxes(1, 2), self._d_code)
-        self._d_code += d_z[:, : self._n_code]
+        self._d_code += d_code
         if self._path is not None:
             up = self._path[1].swapaxes(1, 2)
             self._d_code += np.matmul(up, delta.swapaxes(1, 2), out=self._code_scratch)

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dagmm_model.distributed import Part
-from dagmm_model.engine import TERMS, raised_jitter
-from dagmm_model.engine_torch import BETAS, EPSILON, TorchEngine
+from dagmm_model.engine import BETAS, EPSILON, TERMS, raised_jitter
+from dagmm_model.engine_torch import TorchEngine
 from dagmm_model.network import Parameters
 from dagmm_model.objective import BatchMixture, objective
 from dagmm_model.presets import Settings

@@ -55,20 +55,20 @@ class MixtureTerm:
         total: Callable[[Float], Float] = ALONE.sum,
     ) -> None:
         self._total = total
-        self._i, self._j = np.triu_indices(width + 1)
-        pairs = len(self._i)
-        # Where the pair (i, j) is among the rows of F, and how often it occurs in a quadratic form.
+        i, j = np.triu_indices(width + 1)
+        pairs = len(i)
+        # Where the pair (i, j) is among the rows of F and in a flat matrix, and how often it occurs
+        # in a quadratic form.
         self._pair = np.empty((width + 1, width + 1), dtype=np.int64)
-        self._pair[self._i, self._j] = self._pair[self._j, self._i] = np.arange(pairs)
-        self._times = np.where(self._i == self._j, 1.0, 2.0)
+        self._pair[i, j] = self._pair[j, i] = np.arange(pairs)
+        self._flat = i * (width + 1) + j
+        self._times = np.where(i == j, 1.0, 2.0)
         self._width, self._components = width, components
         self._one = np.ones((members, width + 1, rows))
         self._f = np.empty((members, pairs, rows))
-        self._f_scratch = np.empty((members, pairs, rows))
         # Posterior weights, memberships and shares, together for one matrix product.
         self._weights = np.empty((members, 2 * components + 1, rows))
         self._pull = np.empty((members, width * (width + 1), rows))
-        self._diagonal = np.arange(width)
         self.d_z = np.zeros((members, width, rows))
         """``(S, L, n)`` gradient by z, after `backward`."""
         self.d_gamma = np.empty((members, components, rows))
@@ -101,33 +101,35 @@ class MixtureTerm:
         Raises:
             numpy.linalg.LinAlgError: a covariance is not positive definite.
         """
-        k, d = self._components, self._diagonal
+        k = self._components
         self._share, self._jitter = share, jitter[:, None]
         centre = 0.0 if centred else self._total(np.matmul(z, share.swapaxes(1, 2)))
         np.subtract(z, centre, out=self._one[:, :-1])
-        np.take(self._one, self._i, axis=1, out=self._f, mode="clip")
-        np.take(self._one, self._j, axis=1, out=self._f_scratch, mode="clip")
-        self._f *= self._f_scratch
+        start = 0
+        for i in range(self._width + 1):
+            stop = start + self._width + 1 - i
+            np.multiply(self._one[:, i : i + 1], self._one[:, i:], out=self._f[:, start:stop])
+            start = stop
         g = np.multiply(gamma, share, out=self._weights[:, k : 2 * k])
         moments = self._total(np.matmul(g, self._f.swapaxes(1, 2)))
-        full = moments[:, :, self._pair]
+        full = np.take(moments, self._pair, axis=2)
         self.phi = phi = full[:, :, -1, -1].copy()
         self._safe = safe = np.maximum(phi, WEIGHT_FLOOR)
         self._mu = mu = full[:, :, :-1, -1] / safe[..., None]
         self._sigma = full[:, :, :-1, :-1] / safe[..., None, None]
         self._sigma -= mu[..., :, None] * mu[..., None, :]
-        self._spread = full.sum(axis=1)[:, d, d]
+        self._spread = diagonals(full)[:, :, :-1].sum(axis=1)
         self.covariance = covariance = self._sigma.copy()
         added = self._jitter * np.maximum(self._spread, VARIANCE_FLOOR)
-        covariance[:, :, d, d] += added[:, None]
+        diagonals(covariance)[...] += added[:, None]
         factor = np.linalg.cholesky(covariance)
         inverse = np.linalg.inv(factor)
         self._precision = precision = np.matmul(inverse.swapaxes(2, 3), inverse)
         self._towards = towards = np.matmul(precision, mu[..., None])[..., 0]
         self._distance = self._form(precision, -towards, (mu * towards).sum(axis=2))
-        log_det = np.log(factor[:, :, d, d]).sum(axis=2)
-        constant = np.log(np.maximum(phi, SMALLEST)) - log_det - 0.5 * len(d) * LOG_2PI
-        penalty = (1.0 / covariance[:, :, d, d]).sum(axis=(1, 2))
+        log_det = np.log(diagonals(factor)).sum(axis=2)
+        constant = np.log(np.maximum(phi, SMALLEST)) - log_det - 0.5 * self._width * LOG_2PI
+        penalty = (1.0 / diagonals(covariance)).sum(axis=(1, 2))
         posterior = np.matmul(self._distance, self._f, out=self._weights[:, :k])
         posterior *= -0.5
         posterior += constant[..., None]
@@ -149,10 +151,11 @@ class MixtureTerm:
 
     def backward(self, lambda_energy: float, lambda_penalty: float) -> None:
         """Gradients of ``lambda_energy * energy + lambda_penalty * penalty`` of `forward`."""
-        k, d, mu, precision = self._components, self._diagonal, self._mu, self._precision
+        k, mu, precision = self._components, self._mu, self._precision
         w = self._weights[:, :k]
         w *= lambda_energy * self._share
-        full = self._total(np.matmul(w, self._f.swapaxes(1, 2)))[:, :, self._pair]
+        sums = self._total(np.matmul(w, self._f.swapaxes(1, 2)))
+        full = np.take(sums, self._pair, axis=2)
         w_sum, first = full[:, :, -1, -1], full[:, :, :-1, -1]
         centred = first - w_sum[..., None] * mu
         cross = mu[..., :, None] * first[..., None, :]
@@ -162,7 +165,8 @@ class MixtureTerm:
         d_sigma = 0.5 * (
             w_sum[..., None, None] * precision - np.matmul(np.matmul(precision, second), precision)
         )
-        d_sigma[:, :, d, d] -= lambda_penalty / self.covariance[:, :, d, d] ** 2
+        by_variance = diagonals(d_sigma)
+        by_variance -= lambda_penalty / diagonals(self.covariance) ** 2
         # by the moments: sigma = T / phi - mu mu', mu = T / phi
         pulled = np.matmul(d_sigma, mu[..., None])[..., 0]
         constant = (mu * (pulled - d_mu)).sum(axis=2) - w_sum
@@ -176,9 +180,9 @@ class MixtureTerm:
             self.d_gamma += self._excess
         self.d_gamma *= self._share
         # by z: through the distances, the moments and the jitter
-        through = np.where(self._spread > VARIANCE_FLOOR, d_sigma[:, :, d, d].sum(axis=1), 0.0)
-        by_spread = np.zeros((len(mu), 1, len(self._i)))
-        by_spread[:, 0, self._pair[d, d]] = self._jitter * through
+        through = np.where(self._spread > VARIANCE_FLOOR, by_variance.sum(axis=1), 0.0)
+        by_spread = np.zeros((len(mu), 1, len(self._times)))
+        by_spread[:, 0, np.diagonal(self._pair)[:-1]] = self._jitter * through
         by_f = np.concatenate([0.5 * self._distance, by_moments, by_spread], axis=1)
         by_f *= 2.0 / self._times  # a square's derivative is twice its root
         self._weights[:, 2 * k :] = self._share
@@ -195,5 +199,12 @@ class MixtureTerm:
         full[:, :, :-1, :-1] = square
         full[:, :, :-1, -1] = full[:, :, -1, :-1] = linear
         full[:, :, -1, -1] = constant
-        result: Float = full[:, :, self._i, self._j] * self._times
+        result: Float = np.take(full.reshape(*full.shape[:2], -1), self._flat, axis=2)
+        result *= self._times
         return result
+
+
+def diagonals(matrices: NDArray[np.floating]) -> Float:
+    """Writable view ``(S, K, L)`` of the diagonals of ``(S, K, L, L)``."""
+    view: Float = np.einsum("skii->ski", matrices)
+    return view

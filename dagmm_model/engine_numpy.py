@@ -24,14 +24,13 @@ from dagmm_model.distributed import ALONE, Part, Ranks
 from dagmm_model.engine import dropout_masks, raised_jitter, singular
 from dagmm_model.engine_compression import CompressionShard
 from dagmm_model.engine_dense import DenseStack
+from dagmm_model.engine_features import ReconstructionFeatures
+from dagmm_model.engine_flat import FlatParameters
 from dagmm_model.engine_mixture import MixtureTerm
 from dagmm_model.mixture import LATENT_VARIANCE_FLOOR
 from dagmm_model.network import Parameters, latent_width, shapes
 from dagmm_model.presets import Settings
 from dagmm_model.processors import blas_threads, processors
-
-BETAS = (0.9, 0.999)
-EPSILON = 1e-8
 
 SHARD_WORK = 10_000_000
 """Multiplications of a step's forward pass from which on the batch is split in two shards."""
@@ -77,17 +76,10 @@ class NumpyEngine:
         self._path: tuple[Array, Array] | None = None
         if "path.down" in parameters:
             self._path = parameters["path.down"].astype(dtype), parameters["path.up"].astype(dtype)
-        self._shapes = shapes(settings, width)
-        self._members = len(next(iter(parameters.values())))
+        self._flat = FlatParameters(shapes(settings, width), parameters, dtype)
+        self._members = len(self._flat.values)
         self.jitter = np.full(self._members, settings.jitter)
-        size = sum(int(np.prod(shape)) for shape in self._shapes.values())
-        self._flat = np.empty((self._members, size), dtype)
-        self._grad = np.zeros_like(self._flat)
-        self._first, self._second = np.zeros_like(self._flat), np.zeros_like(self._flat)
-        self._scratch = np.empty_like(self._flat)
-        self._steps = 0
-        self._write(self._flat, parameters)
-        self._weights = self._views(self._flat)
+        self._weights = self._flat.layers(self._flat.values)
         self._pool: ThreadPoolExecutor | None = None
         self._threads = min(threads or processors(), processors())
 
@@ -102,68 +94,39 @@ class NumpyEngine:
         self._square = np.where(square > SQUARE_FLOOR, square, 1.0)
         self._rows = -1  # the buffers of a step refer to the rows before
 
-    def _views(self, flat: Array) -> dict[str, list[Array]]:
-        """``(S, out, in + 1)`` views of each network's layers in a flat array."""
-        views: dict[str, list[Array]] = {"encoder": [], "decoder": [], "estimation": []}
-        start = 0
-        for name, shape in self._shapes.items():
-            if len(shape) == 2:
-                out, inner = shape[0], shape[1] + 1
-                part = flat[:, start : start + out * inner]
-                views[name.split(".")[0]].append(part.reshape(self._members, out, inner))
-                start += out * inner
-        return views
-
-    def _write(self, flat: Array, parameters: Parameters) -> None:
-        views = self._views(flat)
-        for name in self._shapes:
-            network, layer, kind = name.split(".")
-            target = views[network][int(layer)]
-            if kind == "weight":
-                target[:, :, :-1] = parameters[name]
-            else:
-                target[:, :, -1] = parameters[name]
-
-    def _read(self, flat: Array) -> Parameters:
-        views, result = self._views(flat), {}
-        for name in self._shapes:
-            network, layer, kind = name.split(".")
-            source = views[network][int(layer)]
-            result[name] = (source[:, :, :-1] if kind == "weight" else source[:, :, -1]).copy()
-        return result
-
     def _allocate(self, rows: int) -> None:
         """Buffers for batches of that many rows."""
         settings, members = self.settings, self._members
         width = latent_width(settings)
         self._rows = rows
         self._equal_share = np.empty((members, rows))
+        self._features = ReconstructionFeatures(members, rows, self._width, settings)
         self._z = np.empty((members, width, rows))
         self._estimation_input = np.ones((members, width + 1, rows), self._dtype)
         self._d_estimation_input = np.empty((members, width, rows), self._dtype)
         self._logits = np.empty((members, settings.n_components, rows), self._dtype)
         self._gamma = np.empty(self._logits.shape)
         self._mixture = MixtureTerm(members, settings.n_components, width, rows, self._ranks.sum)
+        gradients = self._flat.gradients
         self._estimation = DenseStack(
-            self._weights["estimation"], self._views(self._grad)["estimation"], rows
+            self._weights["estimation"], self._flat.layers(gradients)["estimation"], rows
         )
-        work = rows * self._flat.size
+        work = rows * self._flat.values.size
         parts = 2 if work >= SHARD_WORK and rows >= 2 else 1
         bounds = [rows * i // parts for i in range(parts + 1)]
         self._slices = [slice(a, b) for a, b in pairwise(bounds)]
-        self._shard_grads = [self._grad] + [np.zeros_like(self._grad) for _ in range(parts - 1)]
+        self._shard_grads = [gradients] + [np.zeros_like(gradients) for _ in range(parts - 1)]
         self._shards = [
             CompressionShard(
                 self._x,
                 self._width,
-                self._square,
                 self._weights["encoder"],
                 self._weights["decoder"],
-                self._views(grad)["encoder"],
-                self._views(grad)["decoder"],
-                settings,
-                part.stop - part.start,
-                self._z[:, :, part],
+                self._flat.layers(grad)["encoder"],
+                self._flat.layers(grad)["decoder"],
+                part,
+                self._features,
+                self._z,
                 self._path,
             )
             for grad, part in zip(self._shard_grads, self._slices, strict=True)
@@ -194,17 +157,22 @@ class NumpyEngine:
                 if not np.isfinite(losses[step]).all():
                     losses = losses[: step + 1]
                     break
-                self._clip()
-                self._adam(float(rates[step]))
+                if self.settings.gradient_clip is not None:
+                    self._flat.clip(self.settings.gradient_clip)
+                self._flat.adam(float(rates[step]))
             self._pool = None
         return losses
 
-    def _each_shard(self, work: Callable[[int], Float | None]) -> list[Float | None]:
+    def _each_shard(self, work: Callable[[int], None]) -> None:
         """Run work(i) for every shard, the last one in a thread where there are processors."""
-        if self._pool is None:
-            return [work(i) for i in range(len(self._shards))]
-        other = self._pool.submit(work, len(self._shards) - 1)
-        return [*(work(i) for i in range(len(self._shards) - 1)), other.result()]
+        *here, last = range(len(self._shards))
+        other = self._pool.submit(work, last) if self._pool is not None else None
+        for i in here:
+            work(i)
+        if other is None:
+            work(last)
+        else:
+            other.result()
 
     def gradients(
         self,
@@ -224,18 +192,24 @@ class NumpyEngine:
             share = self._weight[rows]
             share /= self._ranks.sum(share.sum(axis=1, keepdims=True))
         parts = self._slices
-        losses = self._each_shard(
-            lambda i: self._shards[i].forward(rows[:, parts[i]], share[:, parts[i]])
-        )
+        self._each_shard(lambda i: self._shards[i].forward(rows[:, parts[i]]))
+        code = settings.encoder_widths[-1]
         result = np.zeros((self._members, 4))
-        result[:, 1] = sum(loss for loss in losses if loss is not None)
+        result[:, 1] = self._features.forward(self._square[rows], share, self._z[:, code:])
         if settings.mixes:
             result[:, 2], result[:, 3] = self._mixture_term(share, dropout, part)
         d_z = self._mixture.d_z  # zeros where there is no mixture
         if not settings.freeze_compression:
-            self._each_shard(lambda i: self._shards[i].backward(d_z[:, :, parts[i]]))
+            alpha, beta = self._features.backward(d_z[:, code:])
+            self._each_shard(
+                lambda i: self._shards[i].backward(
+                    d_z[:, :code, parts[i]],
+                    alpha[:, parts[i]],
+                    None if beta is None else beta[:, parts[i]],
+                )
+            )
             for grad in self._shard_grads[1:]:
-                self._grad += grad
+                self._flat.gradients += grad
         if not self._ranks.alone:
             self._add_up(result)
         lambdas = settings.lambda_reconstruction, settings.lambda_energy, settings.lambda_penalty
@@ -244,9 +218,9 @@ class NumpyEngine:
 
     def _add_up(self, losses: Float) -> None:
         """Gradients, and the losses that are sums over rows, of all ranks, in one message."""
-        message = np.concatenate([self._grad, losses[:, 1:3]], axis=1, dtype=np.float64)
+        message = np.concatenate([self._flat.gradients, losses[:, 1:3]], axis=1, dtype=np.float64)
         self._ranks.sum(message)
-        self._grad[...] = message[:, :-2]
+        self._flat.gradients[...] = message[:, :-2]
         losses[:, 1:3] = message[:, -2:]
 
     def _mixture_term(
@@ -316,62 +290,34 @@ class NumpyEngine:
                     return nothing, nothing  # reported as divergence by the caller
                 self.jitter = raised
 
-    def _clip(self) -> None:
-        limit = self.settings.gradient_clip
-        if limit is not None:
-            norm = np.sqrt(np.vecdot(self._grad.astype(np.float64), self._grad))
-            factor = np.minimum(limit / (norm + 1e-12), 1.0).astype(self._dtype)
-            self._grad *= factor[:, None]
-
-    def _adam(self, learning_rate: float) -> None:
-        """Adam (Kingma and Ba, 2015), bias-corrected, over all parameters at once."""
-        self._steps += 1
-        size = learning_rate / (1.0 - BETAS[0] ** self._steps)
-        root = (1.0 - BETAS[1] ** self._steps) ** 0.5
-        grad, scratch = self._grad, self._scratch
-        self._first *= BETAS[0]
-        np.multiply(grad, 1.0 - BETAS[0], out=scratch)
-        self._first += scratch
-        self._second *= BETAS[1]
-        np.multiply(grad, grad, out=scratch)
-        scratch *= 1.0 - BETAS[1]
-        self._second += scratch
-        np.sqrt(self._second, out=scratch)
-        scratch *= 1.0 / root
-        scratch += EPSILON
-        np.divide(self._first, scratch, out=scratch)
-        scratch *= size
-        self._flat -= scratch
-
     def parameters(self) -> Parameters:
         """See `dagmm_model.engine.Engine.parameters`."""
-        result = self._read(self._flat)
+        result = self._flat.read(self._flat.values)
         if self._path is not None:
             result["path.down"], result["path.up"] = (part.copy() for part in self._path)
         return result
 
     def parameter_gradients(self) -> Parameters:
         """Gradients that the last step left, under the parameters' names."""
-        return self._read(self._grad)
+        return self._flat.read(self._flat.gradients)
 
     def finite(self) -> bool:
         """See `dagmm_model.engine.Engine.finite`."""
-        return bool(np.isfinite(self._flat).all())
+        return bool(np.isfinite(self._flat.values).all())
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """See `dagmm_model.engine.Engine.state`."""
-        tables: dict[str, NDArray[np.generic]] = {n: t.copy() for n, t in self._tables().items()}
-        return tables | {"steps": np.array(self._steps), "jitter": self.jitter.copy()}
+        tables: dict[str, NDArray[np.generic]] = {
+            name: table.copy() for name, table in self._flat.tables().items()
+        }
+        return tables | {"steps": np.array(self._flat.steps), "jitter": self.jitter.copy()}
 
     def load(self, state: dict[str, NDArray[np.generic]]) -> None:
         """See `dagmm_model.engine.Engine.load`."""
-        self._steps = int(state["steps"])
+        self._flat.steps = int(state["steps"])
         self.jitter[:] = state["jitter"]
-        for name, table in self._tables().items():
+        for name, table in self._flat.tables().items():
             table[...] = state[name]
-
-    def _tables(self) -> dict[str, Array]:
-        return {"parameters": self._flat, "first": self._first, "second": self._second}
 
     def mixture(self) -> tuple[Float, Float] | None:
         """See `dagmm_model.engine.Engine.mixture`."""

@@ -11,15 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dagmm_model.distributed import ALONE, Part, Ranks, watched
-from dagmm_model.engine import dropout_masks, raised_jitter
+from dagmm_model.engine import BETAS, EPSILON, dropout_masks, raised_jitter
 from dagmm_model.network import Parameters, trained
 from dagmm_model.objective import BatchMixture, Losses, objective
 from dagmm_model.presets import Settings
 
 Float = NDArray[np.float64]
-
-BETAS = (0.9, 0.999)
-EPSILON = 1e-8
 
 
 class TorchEngine:

@@ -1,0 +1,97 @@
+"""All parameters of all members in one array, and Adam over it.
+
+Weights and bias of a layer lie together, the bias in the last column, as `engine_dense` takes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dagmm_model.engine import BETAS, EPSILON
+from dagmm_model.network import Parameters
+
+Array = NDArray[np.floating]
+
+
+class FlatParameters:
+    """Parameters, gradients and Adam's moments, each ``(S, size)``.
+
+    Args:
+        shapes: of one member's parameters, ``{network}.{layer}.weight`` or ``.bias``.
+        start: values ``(S, ...)`` to start from; what has no shape is ignored.
+        dtype: of all arrays.
+    """
+
+    def __init__(
+        self, shapes: Mapping[str, tuple[int, ...]], start: Parameters, dtype: type[np.floating]
+    ) -> None:
+        self._shapes = shapes
+        members = len(next(iter(start.values())))
+        size = sum(int(np.prod(shape)) for shape in shapes.values())
+        self.values = np.empty((members, size), dtype)
+        self.gradients = np.zeros_like(self.values)
+        self.first, self.second = np.zeros_like(self.values), np.zeros_like(self.values)
+        self._scratch = np.empty_like(self.values)
+        self.steps = 0
+        views = self.layers(self.values)
+        for name in shapes:
+            network, layer, kind = name.split(".")
+            target = views[network][int(layer)]
+            if kind == "weight":
+                target[:, :, :-1] = start[name]
+            else:
+                target[:, :, -1] = start[name]
+
+    def layers(self, flat: Array) -> dict[str, list[Array]]:
+        """``(S, out, in + 1)`` views of each network's layers in an array like `values`."""
+        views: dict[str, list[Array]] = {"encoder": [], "decoder": [], "estimation": []}
+        start = 0
+        for name, shape in self._shapes.items():
+            if len(shape) == 2:
+                out, inner = shape[0], shape[1] + 1
+                part = flat[:, start : start + out * inner]
+                views[name.split(".")[0]].append(part.reshape(len(flat), out, inner))
+                start += out * inner
+        return views
+
+    def read(self, flat: Array) -> Parameters:
+        """A copy of an array like `values` under the parameters' names."""
+        views, result = self.layers(flat), {}
+        for name in self._shapes:
+            network, layer, kind = name.split(".")
+            source = views[network][int(layer)]
+            result[name] = (source[:, :, :-1] if kind == "weight" else source[:, :, -1]).copy()
+        return result
+
+    def clip(self, limit: float) -> None:
+        """Scale each member's gradient to a norm of ``limit`` at most."""
+        norm = np.sqrt(np.vecdot(self.gradients.astype(np.float64), self.gradients))
+        factor = np.minimum(limit / (norm + 1e-12), 1.0).astype(self.gradients.dtype)
+        self.gradients *= factor[:, None]
+
+    def adam(self, learning_rate: float) -> None:
+        """A step of Adam (Kingma and Ba, 2015), bias-corrected, in place."""
+        self.steps += 1
+        size = learning_rate / (1.0 - BETAS[0] ** self.steps)
+        root = (1.0 - BETAS[1] ** self.steps) ** 0.5
+        grad, scratch = self.gradients, self._scratch
+        self.first *= BETAS[0]
+        np.multiply(grad, 1.0 - BETAS[0], out=scratch)
+        self.first += scratch
+        self.second *= BETAS[1]
+        np.multiply(grad, grad, out=scratch)
+        scratch *= 1.0 - BETAS[1]
+        self.second += scratch
+        np.sqrt(self.second, out=scratch)
+        scratch *= 1.0 / root
+        scratch += EPSILON
+        np.divide(self.first, scratch, out=scratch)
+        scratch *= size
+        self.values -= scratch
+
+    def tables(self) -> dict[str, Array]:
+        """The arrays that training changes, beside `steps`."""
+        return {"parameters": self.values, "first": self.first, "second": self.second}
