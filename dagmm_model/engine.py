@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from dagmm_model.distributed import Part
 from dagmm_model.mixture import MAX_JITTER, JitterWarning
 from dagmm_model.network import Parameters
+
+Scale = TypeVar("Scale", float, NDArray[np.float64])
 
 TERMS = ("total", "reconstruction", "energy", "penalty")
 """Order of the terms on the last axis of the losses."""
@@ -77,6 +79,11 @@ class Engine(Protocol):
 
         None where the objective has no mixture.
         """
+
+
+def adam_scale(learning_rate: Scale, step: Scale) -> tuple[Scale, Scale]:
+    """Adam's bias corrections at a step (1, 2, ...): of the step's size, of the root below it."""
+    return learning_rate / (1.0 - BETAS[0] ** step), (1.0 - BETAS[1] ** step) ** 0.5
 
 
 def singular(covariance: NDArray[np.float64]) -> NDArray[np.bool_]:

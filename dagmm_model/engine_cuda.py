@@ -2,7 +2,7 @@
 
 At DAGMM's layer widths a step on a GPU is launches, not arithmetic; a CUDA graph replays all of
 them with one call. Everything a step needs lies on the device: the data, the rows of all steps of a
-piece, the learning rates, the counters. The host waits once, at the end of the piece.
+piece, Adam's scales, the counter. The host waits once, at the end of the piece.
 
 Not as on the CPU: dropout draws on the device, for each member from a generator that its own stream
 seeds at every piece; and a covariance that is not positive definite shows only at the end of a
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dagmm_model.distributed import Part
-from dagmm_model.engine import BETAS, EPSILON, TERMS, raised_jitter
+from dagmm_model.engine import BETAS, EPSILON, TERMS, adam_scale, raised_jitter
+from dagmm_model.engine_cuda_mixture import mixture_term
 from dagmm_model.engine_torch import TorchEngine
 from dagmm_model.network import Parameters
 from dagmm_model.objective import BatchMixture, objective
@@ -59,7 +60,6 @@ class CudaEngine(TorchEngine):
         self._graph: torch.cuda.CUDAGraph | None = None
         self._generators = [torch.Generator(device=self._device) for _ in self.jitter]
         self._added = torch.empty((len(self.jitter), 1), dtype=torch.float64, device=self._device)
-        self._count = torch.zeros((), dtype=torch.float64, device=self._device)
         self._order = torch.empty(0)
 
     def run(
@@ -73,12 +73,14 @@ class CudaEngine(TorchEngine):
         members, steps, batch = order.shape
         if self._order.shape[0] != members or self._order.shape[2:] != (batch,):
             self._allocate(members, batch)
-        if steps > len(self._rates):
-            raise ValueError(f"at most {len(self._rates)} steps can be run at a time, not {steps}")
+        if steps > self._scales.shape[1]:
+            raise ValueError(
+                f"at most {self._scales.shape[1]} steps can be run at a time, not {steps}"
+            )
         self._order[:, :steps] = torch.as_tensor(order)
-        self._rates[:steps] = torch.as_tensor(
-            np.broadcast_to(learning_rates, steps).copy(), dtype=torch.float64
-        )
+        at = np.arange(self._steps, self._steps + steps) + 1.0
+        scales = adam_scale(np.broadcast_to(learning_rates, steps), at)
+        self._scales[:, :steps] = torch.as_tensor(np.stack(scales))
         seeds = [int(g.integers(2**62)) for g in dropout] if self.settings.dropout > 0 else []
         before = self.state()
         while True:
@@ -93,7 +95,6 @@ class CudaEngine(TorchEngine):
     def _run(self, steps: int, seeds: Sequence[int]) -> Float:
         """Losses of the steps that lie on the device, up to the first that are not finite."""
         self._added[:, 0] = torch.as_tensor(self.jitter)
-        self._count.fill_(self._steps)
         self._position.zero_()
         if self._capture_steps and self._graph is None:
             self._capture()
@@ -120,7 +121,7 @@ class CudaEngine(TorchEngine):
 
         self._graph = None
         self._order = torch.zeros((members, PIECE, batch), dtype=torch.int64, device=self._device)
-        self._rates = torch.zeros(PIECE, dtype=torch.float64, device=self._device)
+        self._scales = torch.zeros((2, PIECE), dtype=self._dtype, device=self._device)
         self._losses = torch.zeros((PIECE, members, 4), dtype=torch.float64, device=self._device)
         self._position = torch.zeros(1, dtype=torch.int64, device=self._device)
 
@@ -141,7 +142,6 @@ class CudaEngine(TorchEngine):
             self._step()
         self.load(before)
         self._order.copy_(order)
-        self._count.fill_(self._steps)
         self._position.zero_()
         self._graph = graph
 
@@ -150,7 +150,13 @@ class CudaEngine(TorchEngine):
         rows = self._order.index_select(1, self._position)[:, 0]
         named = self._parameters | self._fixed
         losses, mixture = objective(
-            named, self._x[rows], self._weight[rows], self.settings, self._added, self._masks(rows)
+            named,
+            self._x[rows],
+            self._weight[rows],
+            self.settings,
+            self._added,
+            self._masks(rows),
+            term=mixture_term,
         )
         grads = torch.autograd.grad(losses.total.sum(), list(self._parameters.values()))
         with torch.no_grad():
@@ -158,9 +164,8 @@ class CudaEngine(TorchEngine):
             self._losses.index_copy_(0, self._position, row[None])
             if mixture is not None:
                 self._last = BatchMixture(*(part.detach() for part in mixture))
-            self._count += 1.0
-            rate = self._rates.index_select(0, self._position)[0]
-            self._update(self._clipped(grads), rate)
+            size, root = self._scales.index_select(1, self._position)[:, 0]
+            self._update(self._clipped(grads), size, root)
             self._position += 1
 
     def _masks(self, rows: Tensor) -> list[Tensor] | None:
@@ -183,22 +188,18 @@ class CudaEngine(TorchEngine):
         factor = torch.clip(limit / (torch.sqrt(squares) + 1e-12), None, 1.0).to(grads[0].dtype)
         return [grad * factor.reshape(-1, *[1] * (grad.ndim - 1)) for grad in grads]
 
-    def _update(self, grads: Sequence[Tensor], rate: Tensor) -> None:
-        """Adam with its counter on the device, over all parameters at once."""
-        parameters = list(self._parameters.values())
+    def _update(self, grads: Sequence[Tensor], size: Tensor, root: Tensor) -> None:
+        """Adam, over all parameters at once."""
+        parameters, grads = list(self._parameters.values()), list(grads)
         first, second = list(self._first.values()), list(self._second.values())
-        size = rate / (1.0 - BETAS[0] ** self._count)
-        root = torch.sqrt(1.0 - BETAS[1] ** self._count)
-        grads = list(grads)
         torch._foreach_lerp_(first, grads, 1.0 - BETAS[0])
         torch._foreach_mul_(second, BETAS[1])
         torch._foreach_addcmul_(second, grads, grads, 1.0 - BETAS[1])
-        step = torch._foreach_sqrt(second)
-        torch._foreach_div_(step, root.to(self._x.dtype))
-        torch._foreach_add_(step, EPSILON)
-        torch._foreach_reciprocal_(step)
-        torch._foreach_mul_(step, first)
-        torch._foreach_mul_(step, size.to(self._x.dtype))
+        below = torch._foreach_sqrt(second)
+        torch._foreach_div_(below, root)
+        torch._foreach_add_(below, EPSILON)
+        step = torch._foreach_div(first, below)
+        torch._foreach_mul_(step, size)
         torch._foreach_sub_(parameters, step)
 
 

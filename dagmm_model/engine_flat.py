@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.engine import BETAS, EPSILON
+from dagmm_model.engine import BETAS, EPSILON, adam_scale
 from dagmm_model.network import Parameters
 
 Array = NDArray[np.floating]
@@ -75,8 +75,7 @@ class FlatParameters:
     def adam(self, learning_rate: float) -> None:
         """A step of Adam (Kingma and Ba, 2015), bias-corrected, in place."""
         self.steps += 1
-        size = learning_rate / (1.0 - BETAS[0] ** self.steps)
-        root = (1.0 - BETAS[1] ** self.steps) ** 0.5
+        size, root = adam_scale(learning_rate, float(self.steps))
         grad, scratch = self.gradients, self._scratch
         self.first *= BETAS[0]
         np.multiply(grad, 1.0 - BETAS[0], out=scratch)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dagmm_model.distributed import ALONE, Part, Ranks, watched
-from dagmm_model.engine import BETAS, EPSILON, dropout_masks, raised_jitter
+from dagmm_model.engine import BETAS, EPSILON, adam_scale, dropout_masks, raised_jitter
 from dagmm_model.network import Parameters, trained
 from dagmm_model.objective import BatchMixture, Losses, objective
 from dagmm_model.presets import Settings
@@ -174,8 +174,7 @@ class TorchEngine:
     def _adam(self, learning_rate: float) -> None:
         """Adam (Kingma and Ba, 2015), bias-corrected."""
         self._steps += 1
-        size = learning_rate / (1.0 - BETAS[0] ** self._steps)
-        root = (1.0 - BETAS[1] ** self._steps) ** 0.5
+        size, root = adam_scale(learning_rate, float(self._steps))
         with torch.no_grad():
             for name, parameter in self._parameters.items():
                 grad = parameter.grad

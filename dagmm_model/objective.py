@@ -10,8 +10,9 @@ and the gradients that the ranks have after the backward pass, add up to those o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -47,6 +48,10 @@ class BatchMixture(NamedTuple):
     phi: Tensor
     mu: Tensor
     covariance: Tensor
+
+
+MixtureTerm = Callable[[Tensor, Tensor, Tensor, Any, bool], tuple[Tensor, Tensor, BatchMixture]]
+"""From z, gamma, share, jitter, whether the bound takes the energy's place: see `mixture_term`."""
 
 
 def standardise(z: Tensor, share: Tensor, ranks: Ranks = ALONE) -> Tensor:
@@ -110,49 +115,32 @@ def variational_bounds(z: Tensor, gamma: Tensor, mixture: BatchMixture) -> Tenso
 def log_joint(z: Tensor, mixture: BatchMixture) -> Tensor:
     """Log of share times density of each component at each row, ``(S, K, n)``."""
     centred = (z[:, None] - mixture.mu[:, :, None]).transpose(-1, -2)
-    whiten = whiten_elementwise if z.is_cuda else whiten_by_library
-    white, log_det = whiten(mixture.covariance, centred)
+    factor, _ = torch.linalg.cholesky_ex(mixture.covariance)
+    white = torch.linalg.solve_triangular(factor, centred, upper=False)
+    log_det = torch.log(torch.diagonal(factor, dim1=-2, dim2=-1)).sum(-1)
     log_phi = torch.log(torch.clip(mixture.phi, SMALLEST, None))
     constant = log_phi - log_det - 0.5 * z.shape[-1] * LOG_2PI
-    return constant[..., None] - 0.5 * (white**2).sum(-2)
+    joint: Tensor = constant[..., None] - 0.5 * (white**2).sum(-2)
+    return joint
 
 
-def whiten_by_library(covariance: Tensor, centred: Tensor) -> tuple[Tensor, Tensor]:
-    """Whitened rows and half the log-determinants, as `whiten_elementwise`."""
-    factor, _ = torch.linalg.cholesky_ex(covariance)
-    white = torch.linalg.solve_triangular(factor, centred, upper=False)
-    return white, torch.log(torch.diagonal(factor, dim1=-2, dim2=-1)).sum(-1)
+def mixture_term(
+    z: Tensor,
+    gamma: Tensor,
+    share: Tensor,
+    jitter: float | Tensor,
+    variational: bool,
+    ranks: Ranks = ALONE,
+) -> tuple[Tensor, Tensor, BatchMixture]:
+    """Mean energy ``(S,)`` (or its bound), penalty ``(S,)`` and mixture; see `batch_mixture`.
 
-
-def whiten_elementwise(covariance: Tensor, centred: Tensor) -> tuple[Tensor, Tensor]:
-    """Cholesky factorisation and forward substitution written out, without a library call.
-
-    The libraries' batched routines wait for the device, which a CUDA graph cannot hold; L is small.
-
-    Args:
-        covariance: ``(S, K, L, L)``.
-        centred: ``(S, K, L, n)``.
-
-    Returns:
-        The whitened rows ``(S, K, L, n)``, and half the log-determinants ``(S, K)``.
+    Both are this rank's share.
     """
-    width = covariance.shape[-1]
-    factor: list[list[Tensor]] = []
-    white: list[Tensor] = []
-    for i in range(width):
-        row: list[Tensor] = []
-        for j in range(i + 1):
-            rest = covariance[..., i, j]
-            for m in range(j):
-                rest = rest - row[m] * factor[j][m] if j < i else rest - row[m] * row[m]
-            row.append(torch.sqrt(rest) if i == j else rest / factor[j][j])
-        factor.append(row)
-        value = centred[:, :, i]
-        for m in range(i):
-            value = value - row[m][..., None] * white[m]
-        white.append(value / row[i][..., None])
-    log_det = torch.log(torch.stack([factor[i][i] for i in range(width)], -1)).sum(-1)
-    return torch.stack(white, 2), log_det
+    mixture = batch_mixture(z, gamma, share, jitter, ranks)
+    of_rows = variational_bounds(z, gamma, mixture) if variational else energies(z, mixture)
+    # The penalty is no sum over rows: every rank has all of it, and answers for its part.
+    penalty = (1.0 / torch.diagonal(mixture.covariance, dim1=-2, dim2=-1)).sum((1, 2)) / ranks.size
+    return (share * of_rows).sum(1), penalty, mixture
 
 
 def objective(
@@ -163,6 +151,7 @@ def objective(
     jitter: float | Tensor,
     masks: list[Tensor] | None = None,
     ranks: Ranks = ALONE,
+    term: MixtureTerm | None = None,
 ) -> tuple[Losses, BatchMixture | None]:
     """The training objective of a batch, for every member (paper, equation 8).
 
@@ -178,6 +167,7 @@ def objective(
         jitter: relative jitter of the covariances, ``(S, 1)`` or one for all members.
         masks: dropout factors, see `membership_logits`.
         ranks: that share the batch; the losses are then this one's share.
+        term: what computes energy and penalty; `mixture_term` unless given.
     """
     z, x_hat = compress(torch, parameters, x, settings.reconstruction_features)
     (total_weight,) = ranks.total(weight.sum(1, keepdim=True))
@@ -196,14 +186,9 @@ def objective(
         latent = standardise(latent, share, ranks)
     logits = membership_logits(torch, parameters, latent.to(z.dtype), masks)
     gamma = membership(torch, logits.double())
-    mixture = batch_mixture(latent, gamma, share, jitter, ranks)
-    if settings.mixture_term == "variational":
-        of_rows = variational_bounds(latent, gamma, mixture)
-    else:
-        of_rows = energies(latent, mixture)
-    energy = (share * of_rows).sum(1)
-    # The penalty is no sum over rows: every rank has all of it, and answers for its part.
-    penalty = (1.0 / torch.diagonal(mixture.covariance, dim1=-2, dim2=-1)).sum((1, 2)) / ranks.size
+    variational = settings.mixture_term == "variational"
+    term = term or partial(mixture_term, ranks=ranks)
+    energy, penalty, mixture = term(latent, gamma, share, jitter, variational)
     total = (
         settings.lambda_reconstruction * reconstruction
         + settings.lambda_energy * energy

@@ -15,7 +15,6 @@ from dagmm_model.objective import (
     objective,
     standardise,
     variational_bounds,
-    whiten_elementwise,
 )
 from dagmm_model.presets import Settings
 
@@ -174,16 +173,3 @@ def test_standardised_latent_has_unit_moments_and_a_constant_coordinate_is_zero(
 def test_latent_width_is_code_plus_features():
     assert latent_width(settings_of("paper")) == 4
     assert latent_width(settings_of("log_error")) == 3
-
-
-@pytest.mark.parametrize("width", [1, 3, 6])
-def test_elementwise_whitening_is_the_librarys(width):
-    generator = torch.Generator().manual_seed(width)
-    root = torch.randn(2, 3, width, width, generator=generator, dtype=torch.float64)
-    covariance = root @ root.transpose(-1, -2) + torch.eye(width, dtype=torch.float64)
-    rows = torch.randn(2, 3, width, 7, generator=generator, dtype=torch.float64)
-    white, log_det = whiten_elementwise(covariance, rows)
-    factor = torch.linalg.cholesky(covariance)
-    expected = torch.linalg.solve_triangular(factor, rows, upper=False)
-    assert torch.allclose(white, expected, rtol=1e-10)
-    assert torch.allclose(log_det, 0.5 * torch.logdet(covariance), rtol=1e-10)
