@@ -4,8 +4,8 @@ At DAGMM's layer widths a step on a GPU is launches, not arithmetic; a CUDA grap
 them with one call. Everything a step needs lies on the device: the data, the rows of all steps of a
 piece, Adam's scales, the counter. The host waits once, at the end of the piece.
 
-Not as on the CPU: dropout draws on the device, for each member from a generator that its own stream
-seeds at every piece; and a covariance that is not positive definite shows only at the end of a
+Not as on the CPU: dropout is drawn on the device, a piece at a time, from a generator that each
+member's own stream seeds; and a covariance that is not positive definite shows only at the end of a
 piece, as an energy that is not finite: the piece is then run again with more jitter.
 """
 
@@ -58,7 +58,7 @@ class CudaEngine(TorchEngine):
         super().__init__(x, sample_weight, parameters, settings, device, dtype)
         self._capture_steps = graph
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._generators = [torch.Generator(device=self._device) for _ in self.jitter]
+        self._generator = torch.Generator(device=self._device)
         self._added = torch.empty((len(self.jitter), 1), dtype=torch.float64, device=self._device)
         self._order = torch.empty(0)
 
@@ -81,10 +81,11 @@ class CudaEngine(TorchEngine):
         at = np.arange(self._steps, self._steps + steps) + 1.0
         scales = adam_scale(np.broadcast_to(learning_rates, steps), at)
         self._scales[:, :steps] = torch.as_tensor(np.stack(scales))
-        seeds = [int(g.integers(2**62)) for g in dropout] if self.settings.dropout > 0 else []
+        if self.settings.dropout > 0:
+            self._draw(steps, dropout)
         before = self.state()
         while True:
-            losses = self._run(steps, seeds)
+            losses = self._run(steps)
             singular = _singular(losses[-1])
             raised = raised_jitter(self.jitter, singular) if singular.any() else None
             if raised is None:
@@ -92,14 +93,19 @@ class CudaEngine(TorchEngine):
             self.load(before)
             self.jitter = raised
 
-    def _run(self, steps: int, seeds: Sequence[int]) -> Float:
+    def _draw(self, steps: int, dropout: Sequence[np.random.Generator]) -> None:
+        """Which hidden units are kept in each step of a piece, from each member's own stream."""
+        for stream, kept in zip(dropout, self._kept, strict=True):
+            self._generator.manual_seed(int(stream.integers(2**62)))
+            drawn = torch.rand(kept[:steps].shape, generator=self._generator, device=self._device)
+            torch.ge(drawn, self.settings.dropout, out=kept[:steps])
+
+    def _run(self, steps: int) -> Float:
         """Losses of the steps that lie on the device, up to the first that are not finite."""
         self._added[:, 0] = torch.as_tensor(self.jitter)
         self._position.zero_()
         if self._capture_steps and self._graph is None:
             self._capture()
-        for generator, seed in zip(self._generators, seeds, strict=False):
-            generator.manual_seed(seed)
         for _ in range(steps):
             if self._graph is not None:
                 self._graph.replay()
@@ -124,6 +130,10 @@ class CudaEngine(TorchEngine):
         self._scales = torch.zeros((2, PIECE), dtype=self._dtype, device=self._device)
         self._losses = torch.zeros((PIECE, members, 4), dtype=torch.float64, device=self._device)
         self._position = torch.zeros(1, dtype=torch.int64, device=self._device)
+        units = sum(self.settings.estimation_widths) if self.settings.dropout > 0 else 0
+        self._kept = torch.zeros(
+            (members, PIECE, batch, units), dtype=torch.bool, device=self._device
+        )
 
     def _capture(self) -> None:
         """Record one step; parameters and counters are afterwards as before."""
@@ -136,9 +146,7 @@ class CudaEngine(TorchEngine):
                 self._step()
         torch.cuda.current_stream(self._device).wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        for generator in self._generators:
-            graph.register_generator_state(generator)
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, stream=stream):  # its own would be on the first GPU
             self._step()
         self.load(before)
         self._order.copy_(order)
@@ -155,7 +163,7 @@ class CudaEngine(TorchEngine):
             self._weight[rows],
             self.settings,
             self._added,
-            self._masks(rows),
+            self._masks(),
             term=mixture_term,
         )
         grads = torch.autograd.grad(losses.total.sum(), list(self._parameters.values()))
@@ -168,17 +176,13 @@ class CudaEngine(TorchEngine):
             self._update(self._clipped(grads), size, root)
             self._position += 1
 
-    def _masks(self, rows: Tensor) -> list[Tensor] | None:
+    def _masks(self) -> list[Tensor] | None:
         rate = self.settings.dropout
         if rate == 0:
             return None
-        widths = self.settings.estimation_widths
-        drawn = [
-            torch.rand((rows.shape[1], sum(widths)), generator=generator, device=self._device)
-            for generator in self._generators
-        ]
-        masks = (torch.stack(drawn) >= rate).to(self._x.dtype) / (1.0 - rate)
-        return list(torch.split(masks, list(widths), dim=-1))
+        kept = self._kept.index_select(1, self._position)[:, 0]
+        masks = kept.to(self._x.dtype) / (1.0 - rate)
+        return list(torch.split(masks, list(self.settings.estimation_widths), dim=-1))
 
     def _clipped(self, grads: Sequence[Tensor]) -> Sequence[Tensor]:
         limit = self.settings.gradient_clip

@@ -144,7 +144,7 @@ class _MixtureTerm(torch.autograd.Function):
         if ctx.variational:
             d_gamma = d_gamma + by_energy * (excess + 1.0)
         # By z: through the distances, the moments and the jitter.
-        through = torch.where(spread > VARIANCE_FLOOR, by_variance.sum(1), 0.0)
+        through = by_variance.sum(1) * (spread > VARIANCE_FLOOR)
         by_spread = torch.diag_embed(pad(jitter * through, (0, 1))).flatten(1)
         forms = torch.cat([0.5 * form, by_moments, by_spread[:, None]], 1)
         weights = torch.cat([w, g, share[..., None]], 2)

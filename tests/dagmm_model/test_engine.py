@@ -355,6 +355,18 @@ def test_the_replayed_graph_is_the_step_without_a_graph():
         np.testing.assert_allclose(results[1][name], value, atol=1e-8)
 
 
+def test_a_gpu_keeps_hidden_units_as_often_as_the_rate_leaves():
+    settings = settings_of(dropout=0.2)
+    engine = CudaEngine(rows_of(), None, start_of(settings, [1, 2]), settings, "cpu", graph=False)
+    engine.run(order_of(2, 40), 1e-3, dropout_of((1, 2)))
+    kept = engine._kept[:, :40].double()
+    assert kept.mean((1, 2, 3)).numpy() == pytest.approx([0.8, 0.8], abs=0.01)
+    assert (kept[0] != kept[1]).double().mean() == pytest.approx(0.32, abs=0.02)
+    engine._position.zero_()
+    (mask,) = engine._masks()
+    assert mask.unique().tolist() == pytest.approx([0.0, 1.25])
+
+
 class Launches(TorchDispatchMode):
     """Counts operations that are not views: on a GPU each is a launch, or a few."""
 
