@@ -134,11 +134,11 @@ class _MixtureTerm(torch.autograd.Function):
         by_variance -= by_penalty[:, None, None] / diagonal**2
         # By the moments, as a form in (z, 1): sigma = T / phi - mu mu', mu = T / phi.
         by_moments = h.transpose(2, 3) @ (d_sigma @ h)
-        by_moments[..., :-1, -1:] += 0.5 * d_mu
-        by_moments[..., -1, :-1] += 0.5 * d_mu[..., 0]
-        by_moments[..., -1, -1] -= (
-            count + (mu * d_mu[..., 0]).sum(-1) + (d_sigma * sigma).sum((-2, -1))
-        )
+        border = 0.5 * d_mu
+        by_moments[..., :-1, -1:].add_(border)
+        by_moments[..., -1:, :-1].add_(border.transpose(2, 3))
+        corner = count + (mu * d_mu[..., 0]).sum(-1) + (d_sigma * sigma).sum((-2, -1))
+        by_moments[..., -1, -1].sub_(corner)
         by_moments = (by_moments / safe[..., None, None]).flatten(2)
         d_gamma = (products @ by_moments.transpose(1, 2)) * share[..., None]
         if ctx.variational:
