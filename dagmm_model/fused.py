@@ -126,7 +126,7 @@ class FusedScorer:
         z = work("z", self._members, code + len(self._names), m)
         x = self._each_member(outputs[:, self._first])
         for i, (weight, bias) in enumerate(self._encoder[1:]):
-            hidden = np.tanh(x, out=work(f"encoder {i}", self._members, m, x.shape[2]))
+            hidden = tanh(x, work(f"encoder {i}", self._members, m, x.shape[2]))
             x = work(f"encoded {i}", self._members, m, len(bias[0]))
             np.matmul(hidden, weight.swapaxes(1, 2), out=x)
             x += bias[:, None]
@@ -144,7 +144,7 @@ class FusedScorer:
                         else u[..., :width]), x  # fmt: skip
             np.matmul(given, weight.swapaxes(1, 2), out=x)
             x += bias[:, None]
-            np.tanh(x, out=x)
+            tanh(x, x)
         if len(self._decoder) == 1:
             u[..., :width] = x
         return z, u, self._features(z, u, outputs, square, work)
@@ -234,6 +234,21 @@ class _Head:
     def nearest(self, weights: Float) -> tuple[NDArray[np.int64], Float]:
         """The most responsible component of each row ``(m,)``, and its posterior probability."""
         return self._live[weights.argmax(axis=0)], weights.max(axis=0) / weights.sum(axis=0)
+
+
+def tanh(x: Float, out: Float) -> Float:
+    """Tanh of x, written to out, which may be x: to 4e-16, not to the last digit of a small value.
+
+    As 1 - 2 / (exp(2 x) + 1): half the time of NumPy's on processors without AVX-512. From 20 on it
+    is 1.
+    """
+    np.minimum(x, 20.0, out=out)
+    out += out
+    np.exp(out, out=out)
+    out += 1.0
+    np.divide(-2.0, out, out=out)
+    out += 1.0
+    return out
 
 
 def _layers(parameters: dict[str, Float], network: str) -> list[tuple[Float, Float]]:
