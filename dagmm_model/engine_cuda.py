@@ -136,8 +136,8 @@ class CudaEngine(TorchEngine):
         )
 
     def _capture(self) -> None:
-        """Record one step; parameters and counters are afterwards as before."""
-        before, order = self.state(), self._order.clone()
+        """Record one step; parameters and the counter are afterwards as before."""
+        before = self.state()
         stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(stream):
@@ -149,7 +149,6 @@ class CudaEngine(TorchEngine):
         with torch.cuda.graph(graph, stream=stream):  # its own would be on the first GPU
             self._step()
         self.load(before)
-        self._order.copy_(order)
         self._position.zero_()
         self._graph = graph
 
@@ -173,7 +172,8 @@ class CudaEngine(TorchEngine):
             if mixture is not None:
                 self._last = BatchMixture(*(part.detach() for part in mixture))
             size, root = self._scales.index_select(1, self._position)[:, 0]
-            self._update(self._clipped(grads), size, root)
+            self._clip(grads)
+            self._update(grads, size, root)
             self._position += 1
 
     def _masks(self) -> list[Tensor] | None:
@@ -183,14 +183,6 @@ class CudaEngine(TorchEngine):
         kept = self._kept.index_select(1, self._position)[:, 0]
         masks = kept.to(self._x.dtype) / (1.0 - rate)
         return list(torch.split(masks, list(self.settings.estimation_widths), dim=-1))
-
-    def _clipped(self, grads: Sequence[Tensor]) -> Sequence[Tensor]:
-        limit = self.settings.gradient_clip
-        if limit is None:
-            return grads
-        squares = torch.stack([g.flatten(1).double().square().sum(1) for g in grads]).sum(0)
-        factor = torch.clip(limit / (torch.sqrt(squares) + 1e-12), None, 1.0).to(grads[0].dtype)
-        return [grad * factor.reshape(-1, *[1] * (grad.ndim - 1)) for grad in grads]
 
     def _update(self, grads: Sequence[Tensor], size: Tensor, root: Tensor) -> None:
         """Adam, over all parameters at once."""

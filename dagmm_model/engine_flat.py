@@ -36,14 +36,8 @@ class FlatParameters:
         self.first, self.second = np.zeros_like(self.values), np.zeros_like(self.values)
         self._scratch = np.empty_like(self.values)
         self.steps = 0
-        views = self.layers(self.values)
-        for name in shapes:
-            network, layer, kind = name.split(".")
-            target = views[network][int(layer)]
-            if kind == "weight":
-                target[:, :, :-1] = start[name]
-            else:
-                target[:, :, -1] = start[name]
+        for name, view in self._named(self.values).items():
+            view[...] = start[name]
 
     def layers(self, flat: Array) -> dict[str, list[Array]]:
         """``(S, out, in + 1)`` views of each network's layers in an array like `values`."""
@@ -57,14 +51,18 @@ class FlatParameters:
                 start += out * inner
         return views
 
-    def read(self, flat: Array) -> Parameters:
-        """A copy of an array like `values` under the parameters' names."""
-        views, result = self.layers(flat), {}
+    def _named(self, flat: Array) -> dict[str, Array]:
+        """Views of an array like `values` under the parameters' names."""
+        layers, views = self.layers(flat), {}
         for name in self._shapes:
             network, layer, kind = name.split(".")
-            source = views[network][int(layer)]
-            result[name] = (source[:, :, :-1] if kind == "weight" else source[:, :, -1]).copy()
-        return result
+            both = layers[network][int(layer)]
+            views[name] = both[:, :, :-1] if kind == "weight" else both[:, :, -1]
+        return views
+
+    def read(self, flat: Array) -> Parameters:
+        """A copy of an array like `values` under the parameters' names."""
+        return {name: view.copy() for name, view in self._named(flat).items()}
 
     def clip(self, limit: float) -> None:
         """Scale each member's gradient to a norm of ``limit`` at most."""

@@ -79,7 +79,6 @@ class NumpyEngine:
         self._flat = FlatParameters(shapes(settings, width), parameters, dtype)
         self._members = len(self._flat.values)
         self.jitter = np.full(self._members, settings.jitter)
-        self._weights = self._flat.layers(self._flat.values)
         self._pool: ThreadPoolExecutor | None = None
         self._threads = min(threads or processors(), processors())
 
@@ -107,9 +106,9 @@ class NumpyEngine:
         self._logits = np.empty((members, settings.n_components, rows), self._dtype)
         self._gamma = np.empty(self._logits.shape)
         self._mixture = MixtureTerm(members, settings.n_components, width, rows, self._ranks.sum)
-        gradients = self._flat.gradients
+        weights, gradients = self._flat.layers(self._flat.values), self._flat.gradients
         self._estimation = DenseStack(
-            self._weights["estimation"], self._flat.layers(gradients)["estimation"], rows
+            weights["estimation"], self._flat.layers(gradients)["estimation"], rows
         )
         work = rows * self._flat.values.size
         parts = 2 if work >= SHARD_WORK and rows >= 2 else 1
@@ -120,8 +119,8 @@ class NumpyEngine:
             CompressionShard(
                 self._x,
                 self._width,
-                self._weights["encoder"],
-                self._weights["decoder"],
+                weights["encoder"],
+                weights["decoder"],
                 self._flat.layers(grad)["encoder"],
                 self._flat.layers(grad)["decoder"],
                 part,

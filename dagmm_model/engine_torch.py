@@ -87,7 +87,7 @@ class TorchEngine:
             losses.append(row)
             if not bool(torch.isfinite(row).all()):
                 break
-            self._clip()
+            self._clip([p.grad for p in self._parameters.values() if p.grad is not None])
             self._adam(float(rates[step]))
         return torch.stack(losses).cpu().numpy()
 
@@ -161,11 +161,11 @@ class TorchEngine:
         self.jitter = raised
         return False
 
-    def _clip(self) -> None:
+    def _clip(self, grads: Sequence[Tensor]) -> None:
+        """Scale each member's gradient, in place, to the norm that the settings allow."""
         limit = self.settings.gradient_clip
         if limit is None:
             return
-        grads = [p.grad for p in self._parameters.values() if p.grad is not None]
         squares = torch.stack([g.flatten(1).double().square().sum(1) for g in grads]).sum(0)
         factor = torch.clip(limit / (torch.sqrt(squares) + 1e-12), None, 1.0).to(grads[0].dtype)
         for grad in grads:

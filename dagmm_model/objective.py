@@ -50,7 +50,7 @@ class BatchMixture(NamedTuple):
     covariance: Tensor
 
 
-MixtureTerm = Callable[[Tensor, Tensor, Tensor, Any, bool], tuple[Tensor, Tensor, BatchMixture]]
+Term = Callable[[Tensor, Tensor, Tensor, Any, bool], tuple[Tensor, Tensor, BatchMixture]]
 """From z, gamma, share, jitter, whether the bound takes the energy's place: see `mixture_term`."""
 
 
@@ -151,7 +151,7 @@ def objective(
     jitter: float | Tensor,
     masks: list[Tensor] | None = None,
     ranks: Ranks = ALONE,
-    term: MixtureTerm | None = None,
+    term: Term | None = None,
 ) -> tuple[Losses, BatchMixture | None]:
     """The training objective of a batch, for every member (paper, equation 8).
 
