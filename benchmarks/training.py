@@ -32,6 +32,8 @@ from dagmm_model.presets import PAPER
 BATCH, WIDTH, ROWS = 1024, 120, 40 * 1024
 MEMBERS = 20
 SETTINGS = PAPER["paper-kddcup"]
+PAUSE = 0.25
+"""Seconds after which the libraries' threads of the variant before no longer spin."""
 
 
 def floor() -> Callable[[], None]:
@@ -95,6 +97,7 @@ def measure(threads: int, rounds: int, steps: int) -> dict[str, dict[str, float]
     worked: dict[str, list[float]] = {name: [] for name in variants}
     for i in range(rounds + 1):
         for name, run in variants.items():
+            time.sleep(PAUSE)
             started, worked_before = time.perf_counter(), time.process_time()
             run()
             if i:  # the first round warms up

@@ -86,17 +86,6 @@ def adam_scale(learning_rate: Scale, step: Scale) -> tuple[Scale, Scale]:
     return learning_rate / (1.0 - BETAS[0] ** step), (1.0 - BETAS[1] ** step) ** 0.5
 
 
-def singular(covariance: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """``(S,)``, which members have a covariance that is not positive definite."""
-    bad = np.zeros(len(covariance), bool)
-    for s, of_member in enumerate(covariance):
-        try:
-            np.linalg.cholesky(of_member)
-        except np.linalg.LinAlgError:
-            bad[s] = True
-    return bad
-
-
 def raised_jitter(
     jitter: NDArray[np.float64], bad: NDArray[np.bool_]
 ) -> NDArray[np.float64] | None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model import kernels_step
 from dagmm_model.engine_dense import DenseStack
 from dagmm_model.engine_features import ReconstructionFeatures
 
@@ -58,13 +59,11 @@ class CompressionShard:
         self._code = np.ones((members, code + 1, rows), dtype)
         self._d_code = np.empty((members, code, rows), dtype)
         self._x_hat = np.empty((members, rows, width), dtype)
-        self._difference = np.empty((members, rows, width), dtype)
+        self._linear = None if path is None else np.empty_like(self._x_hat)
         self._z = z[:, :code, part]
         self._path = path
         self._code_scratch = np.empty_like(self._d_code)
-        self._error = features.error[:, part]
-        self._cosine = features.cosine
-        self._square_hat, self._dot = features.square_hat[:, part], features.dot[:, part]
+        self._features, self._start = features, part.start
 
     def forward(self, rows: NDArray[np.int64]) -> None:
         """Codes of the given training rows ``(S, rows)``, and what their features need."""
@@ -75,32 +74,24 @@ class CompressionShard:
             code += np.matmul(self._path[0], self._x.swapaxes(1, 2), out=self._code_scratch)
         self._decoder.forward(self._code, self._x_hat.swapaxes(1, 2))
         if self._path is not None:
-            linear = np.matmul(
-                code.swapaxes(1, 2), self._path[1].swapaxes(1, 2), out=self._difference
-            )
+            linear = np.matmul(code.swapaxes(1, 2), self._path[1].swapaxes(1, 2), out=self._linear)
             self._x_hat += linear
-        x = self._x
-        np.subtract(self._x_hat, x, out=self._difference)
-        np.vecdot(self._difference, self._difference, out=self._error)
         self._z[...] = code
-        if self._cosine:
-            np.vecdot(self._x_hat, self._x_hat, out=self._square_hat)
-            np.vecdot(x, self._x_hat, out=self._dot)
+        features = self._features
+        kernels_step.compare(
+            self._taken, self._x_hat, self._start, features.error, features.square_hat, features.dot
+        )
 
-    def backward(self, d_code: Float, alpha: Float, beta: Float | None) -> None:
+    def backward(self, d_code: Float, alpha: Float, beta: Float) -> None:
         """Gradients of the parameters.
 
         Args:
             d_code: ``(S, C, rows)`` gradient by the code.
-            alpha: ``(S, rows)``, the gradient by x_hat is alpha (x_hat - x) + beta x.
-            beta: ``(S, rows)``, or None for 0.
+            alpha: ``(S, batch)``, the gradient by x_hat is alpha (x_hat - x) + beta x.
+            beta: ``(S, batch)``.
         """
-        dtype = self._x.dtype
-        delta = self._difference
-        delta *= alpha.astype(dtype)[..., None]
-        if beta is not None:
-            np.multiply(self._x, beta.astype(dtype)[..., None], out=self._x_hat)
-            delta += self._x_hat
+        delta = self._x_hat
+        kernels_step.pull_back(self._taken, delta, self._start, alpha, beta)
         self._decoder.backward(delta.swapaxes(1, 2), self._d_code)
         self._d_code += d_code
         if self._path is not None:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model import kernels, kernels_step
+
 Array = NDArray[np.floating]
 
 
@@ -28,12 +30,12 @@ class DenseStack:
         self.weights, self.gradients = list(weights), list(gradients)
         members, dtype = weights[0].shape[0], weights[0].dtype
         self._hidden = []
-        self._scratch = []
+        self._slope = []
         self._delta = []
         for weight in self.weights[:-1]:
             width = weight.shape[1]
             self._hidden.append(np.ones((members, width + 1, rows), dtype))
-            self._scratch.append(np.empty((members, width, rows), dtype))
+            self._slope.append(np.empty((members, width, rows), dtype))
             self._delta.append(np.empty((members, width, rows), dtype))
         self._masks: Sequence[Array] | None = None
         self._input = self._hidden[0] if self._hidden else np.empty(0, dtype)
@@ -48,13 +50,11 @@ class DenseStack:
         """
         self._input, self._masks = x, masks
         for i, hidden in enumerate(self._hidden):
-            inner = hidden[:, :-1]
-            np.matmul(self.weights[i], x, out=inner)
-            np.tanh(inner, out=inner)
-            if masks is not None:
-                # The derivative (1 - t^2) * mask needs t, which the mask is about to overwrite.
-                np.multiply(inner, inner, out=self._scratch[i])
-                np.multiply(inner, masks[i], out=inner)
+            np.matmul(self.weights[i], x, out=hidden[:, :-1])
+            if masks is None:
+                kernels.tanh_rows(hidden)
+            else:
+                kernels.tanh_dropout_rows(hidden, masks[i], self._slope[i])
             x = hidden
         np.matmul(self.weights[-1], x, out=out)
 
@@ -74,11 +74,8 @@ class DenseStack:
             assert target is not None
             np.matmul(self.weights[i][:, :, :-1].swapaxes(1, 2), delta, out=target)
             if i:
-                slope = self._scratch[i - 1]
                 if self._masks is None:
-                    np.multiply(x[:, :-1], x[:, :-1], out=slope)
-                np.subtract(1.0, slope, out=slope)
-                np.multiply(target, slope, out=target)
-                if self._masks is not None:
-                    np.multiply(target, self._masks[i - 1], out=target)
+                    kernels_step.through_tanh(target, x)
+                else:
+                    target *= self._slope[i - 1]
             delta = target

@@ -66,17 +66,14 @@ class ReconstructionFeatures:
         loss: Float = np.vecdot(share, self.error) * self._per_column
         return loss
 
-    def backward(self, d_features: Float) -> tuple[Float, Float | None]:
+    def backward(self, d_features: Float) -> tuple[Float, Float]:
         """Alpha and beta ``(S, rows)`` of the weighted loss and what d_features brings.
 
         Args:
             d_features: ``(S, features, rows)`` gradient by the features.
-
-        Returns:
-            Beta is None where no feature needs it.
         """
         alpha = 2.0 * self._weight * self._share
-        beta = None
+        beta = np.zeros_like(alpha)
         for i, name in enumerate(self._names):
             d = d_features[:, i]
             if name == "relative":

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model import kernels_step
 from dagmm_model.engine import BETAS, EPSILON, adam_scale
 from dagmm_model.network import Parameters
 
@@ -34,7 +35,6 @@ class FlatParameters:
         self.values = np.empty((members, size), dtype)
         self.gradients = np.zeros_like(self.values)
         self.first, self.second = np.zeros_like(self.values), np.zeros_like(self.values)
-        self._scratch = np.empty_like(self.values)
         self.steps = 0
         for name, view in self._named(self.values).items():
             view[...] = start[name]
@@ -74,20 +74,9 @@ class FlatParameters:
         """A step of Adam (Kingma and Ba, 2015), bias-corrected, in place."""
         self.steps += 1
         size, root = adam_scale(learning_rate, float(self.steps))
-        grad, scratch = self.gradients, self._scratch
-        self.first *= BETAS[0]
-        np.multiply(grad, 1.0 - BETAS[0], out=scratch)
-        self.first += scratch
-        self.second *= BETAS[1]
-        np.multiply(grad, grad, out=scratch)
-        scratch *= 1.0 - BETAS[1]
-        self.second += scratch
-        np.sqrt(self.second, out=scratch)
-        scratch *= 1.0 / root
-        scratch += EPSILON
-        np.divide(self.first, scratch, out=scratch)
-        scratch *= size
-        self.values -= scratch
+        kernels_step.adam(
+            self.values, self.gradients, self.first, self.second, BETAS, size, root, EPSILON
+        )
 
     def tables(self) -> dict[str, Array]:
         """The arrays that training changes, beside `steps`."""

@@ -19,9 +19,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model import kernels, kernels_step
 from dagmm_model.compression import SQUARE_FLOOR
 from dagmm_model.distributed import ALONE, Part, Ranks
-from dagmm_model.engine import dropout_masks, raised_jitter, singular
+from dagmm_model.engine import dropout_masks, raised_jitter
 from dagmm_model.engine_compression import CompressionShard
 from dagmm_model.engine_dense import DenseStack
 from dagmm_model.engine_features import ReconstructionFeatures
@@ -203,8 +204,8 @@ class NumpyEngine:
             self._each_shard(
                 lambda i: self._shards[i].backward(
                     d_z[:, :code, parts[i]],
-                    alpha[:, parts[i]],
-                    None if beta is None else beta[:, parts[i]],
+                    alpha,
+                    beta,
                 )
             )
             for grad in self._shard_grads[1:]:
@@ -246,16 +247,11 @@ class NumpyEngine:
             )
         self._estimation.forward(self._estimation_input, self._logits, masks)
         gamma = self._gamma
-        np.subtract(self._logits, self._logits.max(axis=1, keepdims=True), out=gamma)
-        np.exp(gamma, out=gamma)
-        gamma /= gamma.sum(axis=1, keepdims=True)
+        kernels.softmax(self._logits, gamma)
         energy, penalty = self._energy(z, gamma, share)
         self._mixture.backward(settings.lambda_energy, settings.lambda_penalty)
         # softmax, estimation network
-        d_gamma = self._mixture.d_gamma
-        d_gamma -= (d_gamma * gamma).sum(axis=1, keepdims=True)
-        d_gamma *= gamma
-        np.copyto(self._logits, d_gamma, casting="same_kind")
+        kernels_step.through_softmax(self._mixture.d_gamma, gamma, self._logits)
         self._estimation.backward(self._logits, self._d_estimation_input)
         d_z = self._mixture.d_z
         d_z += self._d_estimation_input
@@ -283,7 +279,7 @@ class NumpyEngine:
                 covariance = self._mixture.covariance
                 raised = None
                 if np.isfinite(covariance).all():
-                    raised = raised_jitter(self.jitter, singular(covariance))
+                    raised = raised_jitter(self.jitter, self._mixture.singular)
                 if raised is None:
                     nothing = np.full(self._members, np.nan)
                     return nothing, nothing  # reported as divergence by the caller

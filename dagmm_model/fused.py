@@ -15,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model import kernels, kernels_scoring
 from dagmm_model.compression import FEATURES, LOG_FLOOR, SQUARE_FLOOR
 from dagmm_model.encoded import Encoded, Layout, width_of
 from dagmm_model.explanation import Explanation, Found
@@ -29,7 +30,7 @@ Float = NDArray[np.float64]
 BLOCK = 8192
 """Rows that a thread takes at a time; their combinations of levels share a table."""
 
-CHUNK = 512
+CHUNK = 1024
 """Rows computed at a time: their activations stay in the processor's cache."""
 
 
@@ -44,7 +45,9 @@ class FusedScorer:
 
     def __init__(self, scaler: Scaler, scorer: Scorer, layout: Layout) -> None:
         self._scorer, self._width = scorer, width_of(layout)
-        self._names = FEATURES[scorer.settings.reconstruction_features]
+        names = FEATURES[scorer.settings.reconstruction_features]
+        self._kinds = np.array([kernels_scoring.KINDS[name] for name in names])
+        self._floors = SQUARE_FLOOR, LOG_FLOOR * self._width
         self._encoder = _layers(scorer.double, "encoder")
         self._decoder = _layers(scorer.double, "decoder")
         first, bias = self._encoder[0]
@@ -123,13 +126,19 @@ class FusedScorer:
     def _latent(self, outputs: Float, square: Float, work: Workspace) -> tuple[Float, Float, Float]:
         """Latent rows ``(S, L, m)``, u ``(S, m, k)`` and squared errors ``(S, m)``."""
         m, code = len(outputs), self._code
-        z = work("z", self._members, code + len(self._names), m)
+        z = work("z", self._members, code + len(self._kinds), m)
         x = self._each_member(outputs[:, self._first])
-        for i, (weight, bias) in enumerate(self._encoder[1:]):
-            hidden = tanh(x, work(f"encoder {i}", self._members, m, x.shape[2]))
-            x = work(f"encoded {i}", self._members, m, len(bias[0]))
-            np.matmul(hidden, weight.swapaxes(1, 2), out=x)
-            x += bias[:, None]
+        if len(self._encoder) > 1:
+            x = work("encoder", *x.shape)
+            kernels.tanh_first(outputs, self._first.start, x)
+        for i, (weight, bias) in enumerate(self._encoder[1:], start=2):
+            x = np.matmul(
+                x, weight.swapaxes(1, 2), out=work(f"encoder {i}", *x.shape[:2], len(bias[0]))
+            )
+            if i < len(self._encoder):
+                kernels.tanh_biased(x, bias)
+            else:
+                x += bias[:, None]
         z[:, :code] = x.swapaxes(1, 2)
         if outputs[:, self._path].size:
             z[:, :code] += outputs[:, self._path].reshape(m, -1, code).transpose(1, 2, 0)
@@ -143,32 +152,15 @@ class FusedScorer:
             x, given = (work(f"decoder {i}", self._members, m, len(bias[0])) if inner
                         else u[..., :width]), x  # fmt: skip
             np.matmul(given, weight.swapaxes(1, 2), out=x)
-            x += bias[:, None]
-            tanh(x, x)
+            kernels.tanh_biased(x if inner else u, bias)
         if len(self._decoder) == 1:
             u[..., :width] = x
-        return z, u, self._features(z, u, outputs, square, work)
-
-    def _features(
-        self, z: Float, u: Float, outputs: Float, square: Float, work: Workspace
-    ) -> Float:
-        """Write the reconstruction's features to z; the squared errors ``(S, m)``."""
-        basis = self._each_member(outputs[:, self._coordinates])
-        x_hat = np.matmul(u, self._triangle, out=work("x_hat", *basis.shape))
-        if "cosine" in self._names:
-            dot, square_hat = np.vecdot(basis, x_hat), np.vecdot(x_hat, x_hat)
-        x_hat -= basis
-        error: Float = np.vecdot(x_hat, x_hat)
-        error += np.maximum(square - np.vecdot(basis, basis), 0.0)
-        safe = np.where(square > SQUARE_FLOOR, square, 1.0)
-        for i, name in enumerate(self._names, start=self._code):
-            if name == "relative":
-                z[:, i] = np.sqrt(np.maximum(error, SQUARE_FLOOR) / safe)
-            elif name == "cosine":
-                z[:, i] = dot / (np.sqrt(safe) * np.sqrt(np.maximum(square_hat, SQUARE_FLOOR)))
-            else:
-                z[:, i] = np.log(error + LOG_FLOOR * self._width)
-        return error
+        reached = work("x_hat", self._members, m, self._triangle.shape[2])
+        x_hat, error = np.matmul(u, self._triangle, out=reached), work("error", self._members, m)
+        kernels_scoring.reconstruction(
+            x_hat, outputs, self._coordinates.start, square, self._kinds, self._floors, z, error
+        )
+        return z, u, error
 
     def _shares(
         self,
@@ -190,7 +182,7 @@ class FusedScorer:
         u = u[: self._scorer.reconstructing]
         some = work("some of u", len(u), j, u.shape[2])
         np.take(u, places, axis=1, out=some, mode="clip")
-        error = np.matmul(some, self._back[: len(u)], out=work("error", len(u), j, width))
+        error = np.matmul(some, self._back[: len(u)], out=work("differences", len(u), j, width))
         error -= scaled
         total = np.vecdot(error, error)
         error *= error
@@ -210,45 +202,23 @@ class _Head:
         centre, self._live, factors, offsets = mixture.projection
         self._shift = (mean + scale * centre)[:, None]
         self._factors = np.concatenate([(factors / scale[:, None]).T, -offsets[:, None]], axis=1)
-        self._constant = mixture.normaliser[self._live, None]
+        self._constant = mixture.normaliser[self._live]
 
     def energy(self, z: Float, out: Float, work: Workspace) -> Float:
-        """Write the energies ``(m,)`` of z ``(L, m)``; weights of live components ``(k, m)``."""
+        """Write energies ``(m,)`` of z ``(L, m)``; what each live component is responsible for."""
         m, live = z.shape[1], len(self._live)
         centred = work("centred", len(z) + 1, m)
         np.subtract(z, self._shift, out=centred[:-1])
         centred[-1] = 1.0
         white = np.matmul(self._factors, centred, out=work("white", len(self._factors), m))
-        white *= white
-        weights = np.add.reduce(white.reshape(live, -1, m), axis=1, out=work("weights", live, m))
-        weights *= -0.5
-        weights += self._constant
-        top = weights.max(axis=0)
-        weights -= top
-        np.exp(weights, out=weights)
-        np.log(weights.sum(axis=0), out=out)
-        out += top
+        weights = work("weights", live, m)
+        kernels.evidence(white, self._constant, weights, out)
         np.negative(out, out=out)
         return weights
 
     def nearest(self, weights: Float) -> tuple[NDArray[np.int64], Float]:
         """The most responsible component of each row ``(m,)``, and its posterior probability."""
-        return self._live[weights.argmax(axis=0)], weights.max(axis=0) / weights.sum(axis=0)
-
-
-def tanh(x: Float, out: Float) -> Float:
-    """Tanh of x, written to out, which may be x: to 4e-16, not to the last digit of a small value.
-
-    As 1 - 2 / (exp(2 x) + 1): half the time of NumPy's on processors without AVX-512. From 20 on it
-    is 1.
-    """
-    np.minimum(x, 20.0, out=out)
-    out += out
-    np.exp(out, out=out)
-    out += 1.0
-    np.divide(-2.0, out, out=out)
-    out += 1.0
-    return out
+        return self._live[weights.argmax(axis=0)], weights.max(axis=0)
 
 
 def _layers(parameters: dict[str, Float], network: str) -> list[tuple[Float, Float]]:

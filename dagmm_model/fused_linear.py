@@ -6,11 +6,13 @@ matrix product of their own width; its combination of levels gives one row of a 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model import kernels_scoring
 from dagmm_model.encoded import Encoded, Layout, places, width_of
 from dagmm_model.scaling import Scaler
 
@@ -25,7 +27,7 @@ class Workspace:
 
     def __call__(self, name: str, *shape: int) -> Float:
         """An array of that shape, its contents undefined."""
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         array = self._arrays.get(name)
         if array is None or array.size < size:
             array = self._arrays[name] = np.empty(size)
@@ -114,13 +116,10 @@ class LinearPart:
         scaled = self._scaler.by_itself(x, first + part.start, self.numbers)
         out = work("outputs", len(x), self._of_numbers.shape[1])
         np.matmul(scaled, self._of_numbers, out=out)
-        which = tables.which[part]
-        if len(tables.outputs) == 1:
-            out += tables.outputs
-        else:
-            added = work("added", *out.shape)
-            out += np.take(tables.outputs, which, axis=0, out=added, mode="clip")
-        by_number = scaled if self._rotation is None else out[:, self._outputs :]
-        square = np.vecdot(by_number, by_number)
-        square += tables.square[which]
-        return out[:, : self._outputs], square, scaled
+        square = work("square", len(x))
+        # Where rows are rotated, the last outputs are what the numbers reach.
+        reached = out.shape[1] if self._rotation is None else self._outputs
+        kernels_scoring.add_levels(
+            out, tables.outputs, tables.square, tables.which[part], scaled, reached, square
+        )
+        return out, square, scaled

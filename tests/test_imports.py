@@ -13,7 +13,7 @@ def _loaded_after(statement: str) -> set[str]:
 
 
 def test_the_model_package_is_light():
-    heavy = {"prefect", "mlflow", "great_expectations", "pandas", "torch", "sklearn"}
+    heavy = {"prefect", "mlflow", "great_expectations", "pandas", "torch", "sklearn", "numba"}
     assert not _loaded_after("import dagmm_model") & heavy
 
 
@@ -34,5 +34,5 @@ def test_reading_a_contract_needs_no_great_expectations():
 
 @pytest.mark.parametrize("module", ["flows.cli", "flows.config"])
 def test_the_command_line_starts_light(module):
-    heavy = {"prefect", "mlflow", "great_expectations", "pandas", "torch", "sklearn"}
+    heavy = {"prefect", "mlflow", "great_expectations", "pandas", "torch", "sklearn", "numba"}
     assert not _loaded_after(f"import {module}") & heavy

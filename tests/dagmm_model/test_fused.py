@@ -7,7 +7,6 @@ from dagmm_model import DAGMM
 from dagmm_model.bundle import ScoringBundle
 from dagmm_model.detectors import make_detector
 from dagmm_model.encoded import Encoded
-from dagmm_model.fused import tanh
 from dagmm_model.preprocessing import Column, Encoder
 from dagmm_model.threshold import calibrate
 
@@ -134,14 +133,3 @@ def test_combinations_are_told_apart_however_many_there_could_be():
     found, which = encoded.combinations()
     assert found.shape == (12, 200)
     np.testing.assert_array_equal(found[:, which], codes)
-
-
-def test_tanh_is_numpys_everywhere():
-    x = np.concatenate(
-        [-np.geomspace(1e300, 1e-300, 4001), [0.0], np.geomspace(1e-300, 1e300, 4001)]
-    )
-    with np.errstate(all="raise", under="ignore"):
-        np.testing.assert_allclose(tanh(x, np.empty_like(x)), np.tanh(x), rtol=0, atol=4e-16)
-    assert np.isnan(tanh(np.array([np.nan]), np.empty(1)))
-    assert tanh(x, x) is x
-    np.testing.assert_array_equal(x[[0, -1]], [-1.0, 1.0])

@@ -1,0 +1,299 @@
+"""Compiled loops of a training step that need neither tanh nor exp; see `kernels`."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dagmm_model.kernels import compiled, inlined
+
+Array = NDArray[np.floating]
+Float = NDArray[np.float64]
+
+
+@compiled
+def through_tanh(delta: Array, hidden: Array) -> None:
+    """Gradient by a layer's product, in place of that by its tanh: ``(S, w, n)``."""
+    members, width, n = delta.shape
+    for s in range(members):
+        for i in range(width):
+            row, t = delta[s, i], hidden[s, i]
+            for j in range(n):
+                row[j] *= row.dtype.type(1.0) - t[j] * t[j]
+
+
+@compiled
+def adam(
+    values: Array, gradients: Array, first: Array, second: Array, betas: tuple[float, float],
+    size: float, root: float, epsilon: float,
+) -> None:  # fmt: skip
+    """A step of Adam (Kingma and Ba, 2015), in place; size and root from `engine.adam_scale`."""
+    kind = values.dtype.type
+    keep, keep_second = kind(betas[0]), kind(betas[1])
+    take, take_second = kind(1.0 - betas[0]), kind(1.0 - betas[1])
+    step, by_root, floor = kind(size), kind(1.0 / root), kind(epsilon)
+    for s in range(len(values)):
+        value, g, m, v = values[s], gradients[s], first[s], second[s]
+        for i in range(len(value)):
+            m[i] = keep * m[i] + take * g[i]
+            v[i] = keep_second * v[i] + take_second * g[i] * g[i]
+            value[i] -= step * m[i] / (math.sqrt(v[i]) * by_root + floor)
+
+
+@compiled
+def compare(
+    x: Array, x_hat: Array, start: int, error: Float, square_hat: Float, dot: Float
+) -> None:
+    """Squared norms of x_hat - x and x_hat, and their product, of rows from ``start`` on.
+
+    Args:
+        x: ``(S, n, D or more)``.
+        x_hat: ``(S, n, D)``.
+        start: where these rows are in the others.
+        error: ``(S, batch)``.
+        square_hat: ``(S, batch)``.
+        dot: ``(S, batch)``.
+    """
+    members, n, width = x_hat.shape
+    zero = x_hat.dtype.type(0.0)
+    for s in range(members):
+        for j in range(n):
+            row, row_hat = x[s, j], x_hat[s, j]
+            squares, squares_hat, products = zero, zero, zero
+            for d in range(width):
+                a, b = row[d], row_hat[d]
+                squares += (b - a) * (b - a)
+                squares_hat += b * b
+                products += a * b
+            error[s, start + j] = squares
+            square_hat[s, start + j] = squares_hat
+            dot[s, start + j] = products
+
+
+@compiled
+def pull_back(x: Array, x_hat: Array, start: int, alpha: Float, beta: Float) -> None:
+    """Alpha (x_hat - x) + beta x in place of x_hat; alpha and beta ``(S, batch)``."""
+    members, n, width = x_hat.shape
+    kind = x_hat.dtype.type
+    for s in range(members):
+        for j in range(n):
+            row, row_hat = x[s, j], x_hat[s, j]
+            by_difference, by_row = kind(alpha[s, start + j]), kind(beta[s, start + j])
+            for d in range(width):
+                row_hat[d] = by_difference * (row_hat[d] - row[d]) + by_row * row[d]
+
+
+@compiled
+def through_softmax(d_gamma: Float, gamma: Float, d_logits: Array) -> None:
+    """Gradient by the logits of that by the memberships, each ``(S, K, n)``."""
+    members, components, n = gamma.shape
+    for s in range(members):
+        mean = np.zeros(n)
+        for k in range(components):
+            for j in range(n):
+                mean[j] += d_gamma[s, k, j] * gamma[s, k, j]
+        for k in range(components):
+            for j in range(n):
+                d_logits[s, k, j] = (d_gamma[s, k, j] - mean[j]) * gamma[s, k, j]
+
+
+@compiled
+def products(centred: Float, pairs: Float) -> None:
+    """Products of all pairs of the rows of (z, 1) ``(S, L + 1, n)``."""
+    members, rows, n = centred.shape
+    for s in range(members):
+        p = 0
+        for i in range(rows):
+            for k in range(i, rows):
+                for j in range(n):
+                    pairs[s, p, j] = centred[s, i, j] * centred[s, k, j]
+                p += 1
+
+
+@inlined
+def invert(matrix: Float, inverse: Float) -> float:
+    """Write the inverse of a covariance ``(L, L)``; half its log determinant, NaN if singular."""
+    width = len(matrix)
+    factor, root = np.zeros((width, width)), np.zeros((width, width))
+    half = 0.0
+    for i in range(width):
+        for k in range(i + 1):
+            left = matrix[i, k]
+            for m in range(k):
+                left -= factor[i, m] * factor[k, m]
+            if k < i:
+                factor[i, k] = left / factor[k, k]
+            elif left > 0.0:
+                factor[i, i] = math.sqrt(left)
+                half += math.log(factor[i, i])
+            else:
+                return math.nan
+    for k in range(width):
+        root[k, k] = 1.0 / factor[k, k]
+        for i in range(k + 1, width):
+            left = 0.0
+            for m in range(k, i):
+                left -= factor[i, m] * root[m, k]
+            root[i, k] = left / factor[i, i]
+    for i in range(width):
+        for k in range(i + 1):
+            total = 0.0
+            for m in range(i, width):
+                total += root[m, i] * root[m, k]
+            inverse[i, k] = inverse[k, i] = total
+    return half
+
+
+@compiled
+def components(
+    moments: Float, jitter: Float, pair: NDArray[np.int64], floors: tuple[float, float, float],
+    phi: Float, mu: Float, sigma: Float, covariance: Float, precision: Float, spread: Float,
+    distance: Float, constant: Float, penalty: Float, singular: NDArray[np.bool_],
+) -> None:  # fmt: skip
+    """Mixtures from their moments, and what gives a row's energy; see `engine_mixture`.
+
+    Args:
+        moments: ``(S, K, P)`` sums over the rows, by pairs of the coordinates of (z, 1).
+        jitter: ``(S,)``.
+        pair: ``(L + 1, L + 1)`` where a pair is.
+        floors: least weight, weight in a logarithm, and variance.
+        phi: ``(S, K)``; like all that follow, written.
+        mu: ``(S, K, L)``.
+        sigma: ``(S, K, L, L)`` without jitter.
+        covariance: ``(S, K, L, L)`` with it.
+        precision: ``(S, K, L, L)`` inverse.
+        spread: ``(S, L)`` variance over all rows.
+        distance: ``(S, K, P)`` coefficients of the squared distance.
+        constant: ``(S, K)`` logarithm of the density at distance 0, weight included.
+        penalty: ``(S,)``.
+        singular: ``(S,)`` whether a covariance has no inverse; nothing else of that member counts.
+    """
+    members, count, width = mu.shape
+    half_turn = 0.5 * width * math.log(2.0 * math.pi)
+    for s in range(members):
+        singular[s], penalty[s] = False, 0.0
+        for d in range(width):
+            spread[s, d] = moments[s, :, pair[d, d]].sum()
+        for k in range(count):
+            weight = phi[s, k] = moments[s, k, pair[width, width]]
+            by_weight = 1.0 / max(weight, floors[0])
+            for d in range(width):
+                mu[s, k, d] = moments[s, k, pair[d, width]] * by_weight
+            for a in range(width):
+                for b in range(width):
+                    value = moments[s, k, pair[a, b]] * by_weight - mu[s, k, a] * mu[s, k, b]
+                    sigma[s, k, a, b] = covariance[s, k, a, b] = value
+                covariance[s, k, a, a] += jitter[s] * max(spread[s, a], floors[2])
+                penalty[s] += 1.0 / covariance[s, k, a, a]
+            half = invert(covariance[s, k], precision[s, k])
+            singular[s] |= math.isnan(half)
+            constant[s, k] = math.log(max(weight, floors[1])) - half - half_turn
+            at_zero = 0.0
+            for a in range(width):
+                towards = 0.0
+                for b in range(width):
+                    towards += precision[s, k, a, b] * mu[s, k, b]
+                    if b >= a:
+                        twice = 1.0 if a == b else 2.0
+                        distance[s, k, pair[a, b]] = twice * precision[s, k, a, b]
+                distance[s, k, pair[a, width]] = -2.0 * towards
+                at_zero += towards * mu[s, k, a]
+            distance[s, k, pair[width, width]] = at_zero
+
+
+@compiled
+def through_components(
+    sums: Float, jitter: Float, pair: NDArray[np.int64], floors: tuple[float, float, float],
+    mixture: tuple[Float, Float, Float, Float, Float, Float], distance: Float,
+    lambda_penalty: float, by_moments: Float, pull: Float,
+) -> None:  # fmt: skip
+    """Gradients by the moments, and of a row's coordinates; see `engine_mixture`.
+
+    Args:
+        sums: ``(S, K, P)`` sums over the posterior, like the moments.
+        jitter: ``(S,)``.
+        pair: ``(L + 1, L + 1)``.
+        floors: as for `components`.
+        mixture: phi, mu, sigma, covariance, precision and spread.
+        distance: ``(S, K, P)``.
+        lambda_penalty: weight of the penalty.
+        by_moments: ``(S, K, P)``, written.
+        pull: ``(S, L (L + 1), 2 K + 1)``, written: what each posterior weight, membership and the
+            row's share bring to the gradient by a coordinate, times another coordinate.
+    """
+    phi, mu, sigma, covariance, precision, spread = mixture
+    members, count, width = mu.shape
+    half = np.empty((width, width))
+    d_sigma, second = np.empty((width, width)), np.empty((width, width))
+    centred, d_mu = np.empty(width), np.empty(width)
+    for s in range(members):
+        through = np.zeros(width)
+        for k in range(count):
+            inverse, m = precision[s, k], mu[s, k]
+            weight = sums[s, k, pair[width, width]]
+            for a in range(width):
+                centred[a] = sums[s, k, pair[a, width]] - weight * m[a]
+            for a in range(width):
+                d_mu[a] = 0.0
+                for b in range(width):
+                    d_mu[a] -= inverse[a, b] * centred[b]
+                    second[a, b] = (
+                        sums[s, k, pair[a, b]] - m[a] * sums[s, k, pair[b, width]]
+                        - centred[a] * m[b]
+                    )  # fmt: skip
+            for a in range(width):
+                for b in range(width):
+                    total = 0.0
+                    for c in range(width):
+                        total += inverse[a, c] * second[c, b]
+                    half[a, b] = total
+            constant = -weight
+            for a in range(width):
+                for b in range(width):
+                    total = weight * inverse[a, b]
+                    for c in range(width):
+                        total -= half[a, c] * inverse[c, b]
+                    d_sigma[a, b] = 0.5 * total
+                d_sigma[a, a] -= lambda_penalty / covariance[s, k, a, a] ** 2
+                through[a] += d_sigma[a, a]
+            # By the moments: sigma = T / phi - mu mu', mu = T / phi.
+            by_weight = 1.0 / max(phi[s, k], floors[0])
+            for a in range(width):
+                pulled = 0.0
+                for b in range(width):
+                    pulled += d_sigma[a, b] * m[b]
+                    constant -= d_sigma[a, b] * sigma[s, k, a, b]
+                    if b >= a:
+                        twice = 1.0 if a == b else 2.0
+                        by_moments[s, k, pair[a, b]] = twice * d_sigma[a, b] * by_weight
+                constant += m[a] * (pulled - d_mu[a])
+                by_moments[s, k, pair[a, width]] = (d_mu[a] - 2.0 * pulled) * by_weight
+            by_moments[s, k, pair[width, width]] = constant * by_weight
+            for a in range(width):
+                for b in range(width + 1):
+                    twice = 2.0 if a == b else 1.0  # the derivative of a square
+                    at = a * (width + 1) + b
+                    pull[s, at, k] = 0.5 * twice * distance[s, k, pair[a, b]]
+                    pull[s, at, count + k] = twice * by_moments[s, k, pair[a, b]]
+        for a in range(width):
+            for b in range(width + 1):
+                pull[s, a * (width + 1) + b, 2 * count] = 0.0
+            if spread[s, a] > floors[2]:
+                pull[s, a * (width + 1) + a, 2 * count] = 2.0 * jitter[s] * through[a]
+
+
+@compiled
+def pulled(pull: Float, centred: Float, d_z: Float) -> None:
+    """Gradient by z ``(S, L, n)``: pulls ``(S, L (L + 1), n)`` times the rows of (z, 1)."""
+    members, width, n = d_z.shape
+    for s in range(members):
+        for a in range(width):
+            out = d_z[s, a]
+            for j in range(n):
+                out[j] = 0.0
+            for b in range(width + 1):
+                by, row = pull[s, a * (width + 1) + b], centred[s, b]
+                for j in range(n):
+                    out[j] += by[j] * row[j]
