@@ -157,28 +157,37 @@ def tanh_dropout_rows(hidden: Array, masks: Array, slope: Array) -> None:
 def normalise(joint: Float, evidence: Float) -> None:
     """Log weights ``(K, n)`` to weights that sum to 1; log of their sum to evidence ``(n,)``."""
     components, n = joint.shape
-    top, total = joint[0].copy(), np.zeros(n)
+    top, total = np.empty(n), np.empty(n)
+    for j in range(n):
+        top[j], total[j] = joint[0, j], 0.0
     for k in range(1, components):
+        row = joint[k]
         for j in range(n):
-            top[j] = joint[k, j] if joint[k, j] > top[j] else top[j]
+            top[j] = row[j] if row[j] > top[j] else top[j]
     for k in range(components):
+        row = joint[k]
         for j in range(n):
-            joint[k, j] = exp(joint[k, j] - top[j])
-            total[j] += joint[k, j]
+            row[j] = exp(row[j] - top[j])
+            total[j] += row[j]
     for j in range(n):
         evidence[j] = top[j] + math.log(total[j])
         total[j] = 1.0 / total[j]
     for k in range(components):
+        row = joint[k]
         for j in range(n):
-            joint[k, j] *= total[j]
+            row[j] *= total[j]
 
 
 @compiled
 def softmax(logits: Array, gamma: Float) -> None:
     """Memberships ``(S, K, n)``."""
-    gamma[:] = logits
-    evidence = np.empty(gamma.shape[2])
-    for s in range(len(gamma)):
+    members, components, n = logits.shape
+    evidence = np.empty(n)
+    for s in range(members):
+        for k in range(components):
+            row, out = logits[s, k], gamma[s, k]
+            for j in range(n):
+                out[j] = row[j]
         normalise(gamma[s], evidence)
 
 
@@ -197,10 +206,14 @@ def posterior(distance: Float, constant: Float, weights: Float, share: Float) ->
     for s in range(members):
         joint = weights[s, :components]
         for k in range(components):
+            row, square = joint[k], distance[s, k]
             for j in range(n):
-                joint[k, j] = constant[s, k] - 0.5 * distance[s, k, j]
+                row[j] = constant[s, k] - 0.5 * square[j]
         normalise(joint, evidence)
-        energy[s] = -(share[s, 0] * evidence).sum()
+        mean, weight = 0.0, share[s, 0]
+        for j in range(n):
+            mean += weight[j] * evidence[j]
+        energy[s] = -mean
     return energy
 
 
@@ -242,7 +255,8 @@ def evidence(white: Float, constant: Float, weights: Float, out: Float) -> None:
     width = len(white) // components
     for k in range(components):
         joint = weights[k]
-        joint[:] = constant[k]
+        for j in range(n):
+            joint[j] = constant[k]
         for i in range(width):
             row = white[k * width + i]
             for j in range(n):

@@ -175,7 +175,9 @@ def components(
     for s in range(members):
         singular[s], penalty[s] = False, 0.0
         for d in range(width):
-            spread[s, d] = moments[s, :, pair[d, d]].sum()
+            spread[s, d] = 0.0
+            for k in range(count):
+                spread[s, d] += moments[s, k, pair[d, d]]
         for k in range(count):
             weight = phi[s, k] = moments[s, k, pair[width, width]]
             by_weight = 1.0 / max(weight, floors[0])

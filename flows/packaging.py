@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow.models.model import ModelInfo
 
-REQUIREMENTS = ("mlflow", "numpy", "pandas", "safetensors", "scikit-learn", "scipy")
+REQUIREMENTS = ("mlflow", "numba", "numpy", "pandas", "safetensors", "scikit-learn", "scipy")
 INPUT_TYPES = {
     "numeric": DataType.double,
     "categorical": DataType.string,
