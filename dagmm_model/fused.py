@@ -199,10 +199,9 @@ class _Head:
     """A member's mixture over its latent rows as the network gives them."""
 
     def __init__(self, mixture: Mixture, mean: Float, scale: Float) -> None:
-        centre, self._live, factors, offsets = mixture.projection
+        centre, self._live, factors, self._constant = mixture.terms
         self._shift = (mean + scale * centre)[:, None]
-        self._factors = np.concatenate([(factors / scale[:, None]).T, -offsets[:, None]], axis=1)
-        self._constant = mixture.normaliser[self._live]
+        self._factors = factors / np.append(scale, 1.0)
 
     def energy(self, z: Float, out: Float, work: Workspace) -> Float:
         """Write energies ``(m,)`` of z ``(L, m)``; what each live component is responsible for."""

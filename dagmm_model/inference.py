@@ -211,10 +211,11 @@ def _mixtures_by_memberships(
     gamma = np.empty((*z.shape[:2], settings.n_components))
     for part in chunks(z.shape[1]):
         gamma[:, part] = membership(np, membership_logits(np, parameters, z[:, part]))
-    return tuple(
-        _final_mixture(rows, members, settings, one, sample_weight)
-        for rows, members, one in zip(z, gamma, jitter, strict=True)
-    )
+
+    def of_member(s: int) -> Mixture:
+        return _final_mixture(z[s], gamma[s], settings, jitter[s], sample_weight)
+
+    return tuple(in_threads(of_member, range(len(z))))
 
 
 def _final_mixture(

@@ -153,14 +153,17 @@ def tanh_dropout_rows(hidden: Array, masks: Array, slope: Array) -> None:
                 out[j] = (row.dtype.type(1.0) - t * t) * mask[j]
 
 
+LOWEST = -np.finfo(np.float64).max
+
+
 @inlined
 def normalise(joint: Float, evidence: Float) -> None:
     """Log weights ``(K, n)`` to weights that sum to 1; log of their sum to evidence ``(n,)``."""
     components, n = joint.shape
     top, total = np.empty(n), np.empty(n)
     for j in range(n):
-        top[j], total[j] = joint[0, j], 0.0
-    for k in range(1, components):
+        top[j], total[j] = LOWEST, 0.0  # finite: a row infinitely far away has evidence -inf
+    for k in range(components):
         row = joint[k]
         for j in range(n):
             top[j] = row[j] if row[j] > top[j] else top[j]

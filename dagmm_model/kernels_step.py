@@ -1,4 +1,4 @@
-"""Compiled loops of a training step that need neither tanh nor exp; see `kernels`."""
+"""Compiled loops of training that need neither tanh nor exp; see `kernels`."""
 
 from __future__ import annotations
 
@@ -299,3 +299,45 @@ def pulled(pull: Float, centred: Float, d_z: Float) -> None:
                 by, row = pull[s, a * (width + 1) + b], centred[s, b]
                 for j in range(n):
                     out[j] += by[j] * row[j]
+
+
+BLOCK = 256
+"""Rows whose coordinates stay in a processor's nearest cache."""
+
+
+@compiled
+def scatters(z: Float, gamma: Float, mean: Float, scatter: Float) -> None:
+    """Sums of membership times centred outer products, to scatter ``(K, L, L)``.
+
+    Args:
+        z: ``(L, n)``.
+        gamma: ``(K, n)``.
+        mean: ``(K, L)``.
+        scatter: written.
+    """
+    count, width = mean.shape
+    n = z.shape[1]
+    centred, weighted = np.empty((width, BLOCK)), np.empty(BLOCK)
+    for k in range(count):
+        for a in range(width):
+            for b in range(width):
+                scatter[k, a, b] = 0.0
+        for start in range(0, n, BLOCK):
+            size = min(BLOCK, n - start)
+            share = gamma[k, start : start + size]
+            for a in range(width):
+                row, out = z[a, start : start + size], centred[a]
+                for j in range(size):
+                    out[j] = row[j] - mean[k, a]
+            for a in range(width):
+                row = centred[a]
+                for j in range(size):
+                    weighted[j] = share[j] * row[j]
+                for b in range(a + 1):
+                    other, total = centred[b], 0.0
+                    for j in range(size):
+                        total += weighted[j] * other[j]
+                    scatter[k, a, b] += total
+        for a in range(width):
+            for b in range(a):
+                scatter[k, b, a] = scatter[k, a, b]

@@ -7,11 +7,14 @@ computed in chunks, in any order and on any partition of the rows, equals the on
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dagmm_model import kernels, kernels_step
 
 Float = NDArray[np.float64]
 
@@ -32,6 +35,9 @@ SMALLEST = 1e-300
 
 EMPTY_SHARE = 1e-10
 """A component with a smaller share of the rows is empty: it takes no part in the energy."""
+
+BLOCK = 512
+"""Rows whose distances are computed at a time."""
 
 MAX_JITTER = 1e-2
 LOG_2PI = float(np.log(2.0 * np.pi))
@@ -94,9 +100,9 @@ class Moments:
         mean = gamma.T @ (z - origin) / safe[:, None] + origin
         mean[weight <= 0] = 0.0
         scatter = np.empty((gamma.shape[1], z.shape[1], z.shape[1]))
-        for k in range(gamma.shape[1]):
-            centred = z - mean[k]
-            scatter[k] = (gamma[:, k, None] * centred).T @ centred
+        kernels_step.scatters(
+            np.ascontiguousarray(z.T), np.ascontiguousarray(gamma.T), mean, scatter
+        )
         return cls(weight, mean, scatter)
 
     def merge(self, other: Moments) -> Moments:
@@ -243,33 +249,33 @@ class Mixture:
             log_phi = np.log(self.phi)
         return inverse, log_phi - log_det - 0.5 * self.mu.shape[1] * LOG_2PI
 
-    @property
-    def normaliser(self) -> Float:
-        """Log of share and density's constant of each component ``(K,)``; -inf for an empty one."""
-        return self._whitening[1]
-
     @cached_property
-    def projection(self) -> tuple[Float, NDArray[np.intp], Float, Float]:
-        """Centre ``(L,)``, live components ``(k,)``, their whitening ``(L, k L)``, their means."""
-        inverse, _ = self._whitening
-        live = np.flatnonzero(self.phi > 0)
-        centre = self.phi @ self.mu
-        factors = np.concatenate([inverse[k].T for k in live], axis=1)
-        offsets = np.concatenate([(self.mu[k] - centre) @ inverse[k].T for k in live])
-        return centre, live, factors, offsets
+    def terms(self) -> tuple[Float, NDArray[np.intp], Float, Float]:
+        """What gives a row's distances from the components that are not empty.
 
-    def log_joint(self, z: Float) -> Float:
-        """``(n, K)`` log of share times density of each component at each row of z ``(n, L)``."""
-        centre, live, factors, offsets = self.projection
-        # One product for all components; about the mixture's centre, which keeps the digits.
-        white = (np.asarray(z, dtype=np.float64) - centre) @ factors
-        white -= offsets
-        white = white.reshape(len(z), len(live), self.mu.shape[1])
-        out = np.zeros((len(z), len(self.phi)))  # an empty component's constant is -inf
-        out[:, live] = np.einsum("nkl,nkl->nk", white, white)
-        out *= -0.5
-        out += self.normaliser
-        return out
+        Returns:
+            Centre of the mixture ``(L,)``; the k components; ``(k L, L + 1)``, which takes
+            (z - centre, 1) to the whitened differences from the means; log of share and density's
+            constant ``(k,)``.
+        """
+        inverse, normaliser = self._whitening
+        live, centre = np.flatnonzero(self.phi > 0), self.phi @ self.mu
+        offset = np.matmul(inverse, (self.mu - centre)[..., None])
+        factors = np.concatenate([inverse, -offset], axis=2)[live]
+        return centre, live, factors.reshape(-1, self.mu.shape[1] + 1), normaliser[live]
+
+    def _blocks(self, z: Float) -> Iterator[tuple[slice, Float, Float]]:
+        """Some rows at a time: their log density, and what each live component has of it."""
+        z = np.asarray(z, dtype=np.float64)
+        centre, live, factors, constant = self.terms
+        for start in range(0, len(z), BLOCK):
+            part = slice(start, min(start + BLOCK, len(z)))
+            # About the mixture's centre, which keeps the digits.
+            centred = np.ones((len(centre) + 1, part.stop - start))
+            np.subtract(z[part].T, centre[:, None], out=centred[:-1])
+            weights, evidence = np.empty((len(live), part.stop - start)), np.empty(len(z[part]))
+            kernels.evidence(factors @ centred, constant, weights, evidence)
+            yield part, evidence, weights
 
     def energy(self, z: Float) -> Float:
         """Sample energy, ``-log sum_k phi_k N(z | mu_k, sigma_k)`` (paper, equation 6).
@@ -281,18 +287,22 @@ class Mixture:
             ``(n,)`` float64, higher = more anomalous. Negative where the density exceeds 1.
             There is no ceiling: the logarithm is taken of no sum that can underflow.
         """
-        log_joint = self.log_joint(z)
-        top = log_joint.max(axis=1, keepdims=True)
-        top = np.where(np.isfinite(top), top, 0.0)
-        result: Float = -(np.log(np.exp(log_joint - top).sum(axis=1)) + top[:, 0])
-        return result
+        energy = np.empty(len(z))
+        for part, evidence, _ in self._blocks(z):
+            energy[part] = -evidence
+        return energy
+
+    def energy_and_posterior(self, z: Float) -> tuple[Float, Float]:
+        """`energy`, and the probability ``(n, K)`` of each component given the row."""
+        energy, posterior = np.empty(len(z)), np.zeros((len(self.phi), len(z)))
+        for part, evidence, weights in self._blocks(z):
+            energy[part] = -evidence
+            posterior[self.terms[1], part] = weights
+        return energy, posterior.T
 
     def posterior(self, z: Float) -> Float:
         """``(n, K)`` probability of each component given the row."""
-        log_joint = self.log_joint(z)
-        weight = np.exp(log_joint - log_joint.max(axis=1, keepdims=True))
-        result: Float = weight / weight.sum(axis=1, keepdims=True)
-        return result
+        return self.energy_and_posterior(z)[1]
 
     def health(self) -> MixtureHealth:
         """Smallest share, condition numbers, effective number of components."""

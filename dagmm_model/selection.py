@@ -112,7 +112,7 @@ def criterion(
     Energy, plus half the number of free parameters times log n, plus ``overlap_weight`` times the
     entropy of the components' posterior, each over n.
     """
-    energy, posterior = mixture.energy(z), mixture.posterior(z)
+    energy, posterior = mixture.energy_and_posterior(z)
     entropy = -(posterior * np.log(np.maximum(posterior, 1e-300))).sum(axis=1)
     width = z.shape[1]
     live = int((mixture.phi * len(z) > 1.0).sum())

@@ -27,6 +27,7 @@ from dagmm_model.inference import Scorer
 from dagmm_model.mixture import Mixture, Moments, latent_scale
 from dagmm_model.network import Parameters, initialise, latent_width
 from dagmm_model.presets import Settings
+from dagmm_model.processors import in_threads
 from dagmm_model.rows import canonical_order, scaled32
 from dagmm_model.scaling import QUARTILES, WHITENING, Scaler, Values, centre_and_scale, rotated
 from dagmm_model.selection import PRIOR_ROWS, ROWS, choose, evenly, padded
@@ -285,10 +286,13 @@ def _mixtures(
         found = moments_of(groups, ranks, by_network)
         return tuple(m.mixture(one) for m, one in zip(found, jitter, strict=True))
     z = scorer.latent(evenly(groups.sample, ROWS))
-    chosen = [
-        choose(rows, gamma, settings.refinement, one, overlap_weight=settings.overlap_weight)
-        for rows, gamma, one in zip(z, memberships(z), jitter, strict=True)
-    ]
+    gamma = memberships(z)
+
+    def of_member(s: int) -> Mixture:
+        steps, overlap = settings.refinement, settings.overlap_weight
+        return choose(z[s], gamma[s], steps, jitter[s], overlap_weight=overlap)
+
+    chosen = in_threads(of_member, range(len(z)))
 
     def by_posterior(rows: Rows) -> list[Moments]:
         z = scorer.latent(rows)
