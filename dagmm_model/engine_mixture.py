@@ -72,8 +72,8 @@ class MixtureTerm:
         self._sigma, self.covariance, self._precision = np.empty((3, *by_row, width, width))
         self._spread, self._constant = np.empty((members, width)), np.empty(by_row)
         self._distance, self._by_moments = np.empty((2, *by_row, len(i)))
-        self._pull = np.empty((members, width * (width + 1), 2 * components + 1))
-        self._pulls = np.empty((members, width * (width + 1), rows))
+        self._pull = np.empty((members, len(i) - 1, 2 * components + 1))
+        self._pulls = np.empty((members, len(i) - 1, rows))
         self._excess: Float | None = None
         self.singular = np.zeros(members, np.bool_)
         """``(S,)``, which members have a covariance that is not positive definite."""
@@ -151,4 +151,4 @@ class MixtureTerm:
         self.d_gamma *= self._share
         self._weights[:, 2 * k :] = self._share
         np.matmul(self._pull, self._weights, out=self._pulls)
-        kernels_step.pulled(self._pulls, self._one, self.d_z)
+        kernels_step.pulled(self._pulls, self._one, self._pair, self.d_z)

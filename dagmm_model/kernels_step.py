@@ -222,8 +222,8 @@ def through_components(
         distance: ``(S, K, P)``.
         lambda_penalty: weight of the penalty.
         by_moments: ``(S, K, P)``, written.
-        pull: ``(S, L (L + 1), 2 K + 1)``, written: what each posterior weight, membership and the
-            row's share bring to the gradient by a coordinate, times another coordinate.
+        pull: ``(S, P - 1, 2 K + 1)``, written: the derivative by each pair of a row's coordinates,
+            as a sum over its posterior weights, memberships and share.
     """
     phi, mu, sigma, covariance, precision, spread = mixture
     members, count, width = mu.shape
@@ -273,22 +273,19 @@ def through_components(
                 constant += m[a] * (pulled - d_mu[a])
                 by_moments[s, k, pair[a, width]] = (d_mu[a] - 2.0 * pulled) * by_weight
             by_moments[s, k, pair[width, width]] = constant * by_weight
-            for a in range(width):
-                for b in range(width + 1):
-                    twice = 2.0 if a == b else 1.0  # the derivative of a square
-                    at = a * (width + 1) + b
-                    pull[s, at, k] = 0.5 * twice * distance[s, k, pair[a, b]]
-                    pull[s, at, count + k] = twice * by_moments[s, k, pair[a, b]]
+            for p in range(pull.shape[1]):
+                pull[s, p, k] = 0.5 * distance[s, k, p]
+                pull[s, p, count + k] = by_moments[s, k, p]
+        for p in range(pull.shape[1]):
+            pull[s, p, 2 * count] = 0.0
         for a in range(width):
-            for b in range(width + 1):
-                pull[s, a * (width + 1) + b, 2 * count] = 0.0
             if spread[s, a] > floors[2]:
-                pull[s, a * (width + 1) + a, 2 * count] = 2.0 * jitter[s] * through[a]
+                pull[s, pair[a, a], 2 * count] = jitter[s] * through[a]
 
 
 @compiled
-def pulled(pull: Float, centred: Float, d_z: Float) -> None:
-    """Gradient by z ``(S, L, n)``: pulls ``(S, L (L + 1), n)`` times the rows of (z, 1)."""
+def pulled(pull: Float, centred: Float, pair: NDArray[np.int64], d_z: Float) -> None:
+    """Gradient by z ``(S, L, n)`` of that by the pairs ``(S, P - 1, n)`` of (z, 1)."""
     members, width, n = d_z.shape
     for s in range(members):
         for a in range(width):
@@ -296,9 +293,10 @@ def pulled(pull: Float, centred: Float, d_z: Float) -> None:
             for j in range(n):
                 out[j] = 0.0
             for b in range(width + 1):
-                by, row = pull[s, a * (width + 1) + b], centred[s, b]
+                by, row = pull[s, pair[a, b]], centred[s, b]
+                twice = 2.0 if a == b else 1.0
                 for j in range(n):
-                    out[j] += by[j] * row[j]
+                    out[j] += twice * by[j] * row[j]
 
 
 BLOCK = 256
