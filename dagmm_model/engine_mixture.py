@@ -29,7 +29,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model import kernels, kernels_step
+from dagmm_model import kernels, kernels_mixture
 from dagmm_model.distributed import ALONE
 from dagmm_model.mixture import SMALLEST, VARIANCE_FLOOR, WEIGHT_FLOOR
 
@@ -110,11 +110,11 @@ class MixtureTerm:
         self._share, self._jitter = share, jitter
         centre = 0.0 if centred else self._total(np.matmul(z, share.swapaxes(1, 2)))
         np.subtract(z, centre, out=self._one[:, :-1])
-        kernels_step.products(self._one, self._f)
+        kernels_mixture.products(self._one, self._f)
         g = np.multiply(gamma, share, out=self._weights[:, k : 2 * k])
         moments = self._total(np.matmul(g, self._f.swapaxes(1, 2)))
         penalty = np.empty(len(z))
-        kernels_step.components(
+        kernels_mixture.components(
             moments, jitter, self._pair, FLOORS, self.phi, self._mu, self._sigma, self.covariance,
             self._precision, self._spread, self._distance, self._constant, penalty, self.singular,
         )  # fmt: skip
@@ -139,7 +139,7 @@ class MixtureTerm:
         mixture = (
             self.phi, self._mu, self._sigma, self.covariance, self._precision, self._spread
         )  # fmt: skip
-        kernels_step.through_components(
+        kernels_mixture.through_components(
             sums, self._jitter, self._pair, FLOORS, mixture, self._distance, lambda_penalty,
             self._by_moments, self._pull,
         )  # fmt: skip
@@ -151,4 +151,4 @@ class MixtureTerm:
         self.d_gamma *= self._share
         self._weights[:, 2 * k :] = self._share
         np.matmul(self._pull, self._weights, out=self._pulls)
-        kernels_step.pulled(self._pulls, self._one, self._pair, self.d_z)
+        kernels_mixture.pulled(self._pulls, self._one, self._pair, self.d_z)

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model import kernels, kernels_step
+from dagmm_model import kernels, kernels_mixture
 
 Float = NDArray[np.float64]
 
@@ -100,7 +100,7 @@ class Moments:
         mean = gamma.T @ (z - origin) / safe[:, None] + origin
         mean[weight <= 0] = 0.0
         scatter = np.empty((gamma.shape[1], z.shape[1], z.shape[1]))
-        kernels_step.scatters(
+        kernels_mixture.scatters(
             np.ascontiguousarray(z.T), np.ascontiguousarray(gamma.T), mean, scatter
         )
         return cls(weight, mean, scatter)
