@@ -14,8 +14,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model import kernels, kernels_mixture
-
 Float = NDArray[np.float64]
 
 VARIANCE_FLOOR = 1e-6
@@ -100,6 +98,10 @@ class Moments:
         mean = gamma.T @ (z - origin) / safe[:, None] + origin
         mean[weight <= 0] = 0.0
         scatter = np.empty((gamma.shape[1], z.shape[1], z.shape[1]))
+        from dagmm_model import (
+            kernels_mixture,  # half a second that reading settings can do without
+        )
+
         kernels_mixture.scatters(
             np.ascontiguousarray(z.T), np.ascontiguousarray(gamma.T), mean, scatter
         )
@@ -266,6 +268,8 @@ class Mixture:
 
     def _blocks(self, z: Float) -> Iterator[tuple[slice, Float, Float]]:
         """Some rows at a time: their log density, and what each live component has of it."""
+        from dagmm_model import kernels
+
         z = np.asarray(z, dtype=np.float64)
         centre, live, factors, constant = self.terms
         for start in range(0, len(z), BLOCK):
