@@ -1,6 +1,7 @@
 """The Gaussian mixture over the latent space: statistics, energy, health (paper 3.3-3.4).
 
-Everything here is float64 NumPy. Statistics are kept as mergeable moments, so that a mixture
+Everything here is float64. The compiled loops are loaded where something is computed: whoever only
+reads settings need not wait for Numba. Statistics are kept as mergeable moments, so that a mixture
 computed in chunks, in any order and on any partition of the rows, equals the one computed at once.
 """
 
@@ -87,6 +88,8 @@ class Moments:
         Returns:
             The moments; a component without weight has mean 0 and scatter 0.
         """
+        from dagmm_model import kernels_mixture
+
         z = np.asarray(z, dtype=np.float64)
         gamma = np.asarray(gamma, dtype=np.float64)
         if sample_weight is not None:
@@ -98,10 +101,6 @@ class Moments:
         mean = gamma.T @ (z - origin) / safe[:, None] + origin
         mean[weight <= 0] = 0.0
         scatter = np.empty((gamma.shape[1], z.shape[1], z.shape[1]))
-        from dagmm_model import (
-            kernels_mixture,  # half a second that reading settings can do without
-        )
-
         kernels_mixture.scatters(
             np.ascontiguousarray(z.T), np.ascontiguousarray(gamma.T), mean, scatter
         )
