@@ -21,7 +21,7 @@ from dagmm_model.network import Parameters, initialise
 from dagmm_model.presets import Settings
 from dagmm_model.progress import EpochRecord as EpochRecord
 from dagmm_model.progress import Observer, Progress
-from dagmm_model.settings import refuse
+from dagmm_model.settings import SettingsError, refuse
 
 Float = NDArray[np.float64]
 
@@ -113,6 +113,18 @@ def choose_device(device: str) -> str:
     if int(device.removeprefix("cuda").removeprefix(":") or 0) >= here:
         refuse("device", device, f"auto or cpu: PyTorch finds {here or 'no'} GPU here")
     return device
+
+
+def scoring_device(trained_on: str) -> str:
+    """The device that a saved model was trained on where it is here, else as ``auto``.
+
+    A model trained on one machine's GPU must be able to score on another that has none; in float64
+    the energies are the same but for the last digits.
+    """
+    try:
+        return choose_device(trained_on)
+    except SettingsError:
+        return choose_device("auto")
 
 
 def make_engine(

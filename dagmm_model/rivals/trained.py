@@ -15,7 +15,7 @@ from dagmm_model.detector import Arrays, Float, Observer
 from dagmm_model.feed import batch_plan
 from dagmm_model.rivals.base import ArrayDetector
 from dagmm_model.rivals.loop import TrainingSettings, Work, reproducible, train
-from dagmm_model.training import choose_device
+from dagmm_model.training import scoring_device
 
 T = TypeVar("T", bound=TrainingSettings)
 
@@ -82,7 +82,7 @@ class TrainedDetector(ArrayDetector[T]):
         weights = {n: torch.as_tensor(a) for n, a in self._arrays.items() if n[:7] != "scaler."}
         networks.load_state_dict(weights)
         self._ready = networks.to(self.scoring_dtype).eval().requires_grad_(False)
-        self._device = choose_device(self.settings_.device)
+        self._device = scoring_device(self.settings_.device)
         self._ready.to(self._device)
 
     def _score(self, x: Float) -> Float:

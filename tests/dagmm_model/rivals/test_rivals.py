@@ -57,6 +57,17 @@ def test_a_loaded_one_gives_the_same_energies(name, tmp_path):
     np.testing.assert_array_equal(again.energy(rows), detector.energy(rows))
 
 
+@pytest.mark.parametrize("name", TRAINED)
+def test_one_trained_on_a_gpu_that_is_not_here_scores_all_the_same(name):
+    detector, (_, rows, _) = fitted(name)
+    values, arrays = detector.state()
+    values["settings"]["device"] = "cuda:99"
+    again = type(detector).from_state(values, arrays)
+    np.testing.assert_allclose(again.energy(rows), detector.energy(rows), rtol=1e-9)
+    with pytest.raises(SettingsError, match="GPU here"):
+        make_detector(name, **quick(name, device="cuda:99")).fit(plane()[0])
+
+
 @pytest.mark.parametrize("name", CLASSIC + TRAINED)
 def test_the_seed_decides_and_the_order_of_the_rows_does_not(name):
     train, rows, _ = plane()
