@@ -65,9 +65,12 @@ def fit(work: FitWork, observers: Iterable[Any] = (), ranks: Ranks = ALONE) -> F
         training_rows.write(work.run, work.validated, work.contract, work.parts)
     ranks.tell(FIT, work.model_dump_json())
     with progress.bar("epochs") as show:
+        show(0, None, "preparing")  # scales; a first training compiles its loops
 
         def on_epoch(epoch: Any) -> None:
-            show(epoch.epoch, epoch.epochs, f"loss {next(iter(epoch.terms.values())):.4g}")
+            after = ", finishing" if epoch.epoch == epoch.epochs else ""  # the mixture takes long
+            loss = next(iter(epoch.terms.values()))
+            show(epoch.epoch, epoch.epochs, f"loss {loss:.4g}{after}")
 
         encoder, detector = _fitted(work, (on_epoch, *observers), ranks)
     folder = work.run / "detector"
