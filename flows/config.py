@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dagmm_model.detectors import CATALOGUE, entry, make_detector
-from flows.assignments import first_problem, parse_assignment
+from flows.assignments import dotted_keys, first_problem, parse_assignment
 from flows.errors import UsageError
 from flows.policy import PromotionPolicy
 
@@ -168,11 +168,19 @@ def build_config(
     try:
         return TrainConfig.model_validate(values)
     except ValidationError as error:
-        where, said, got = first_problem(error)
+        where, said, got = first_problem(error, _keys(values))
         raise UsageError(
             f"configuration key {where!r}: {said} (got {got!r})"
             + (f"; file {file}" if file else "")
         ) from None
+
+
+def _keys(values: dict[str, Any]) -> list[str]:
+    """Every dotted key of a configuration with these values, settings of its detector included."""
+    chosen = values.get("detector")
+    name = chosen.get("name", "dagmm") if isinstance(chosen, dict) else "dagmm"
+    settings = vars(make_detector(name).settings_for(1_000, 10)) if name in CATALOGUE else {}
+    return [*dotted_keys(TrainConfig), *(f"detector.settings.{setting}" for setting in settings)]
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:

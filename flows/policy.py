@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from flows.assignments import first_problem
+from flows.assignments import dotted_keys, first_problem
 from flows.errors import UsageError
 
 
@@ -113,7 +113,7 @@ def contract_policy(
     try:
         return PromotionPolicy.model_validate({**stated, **given})
     except ValidationError as error:
-        where, said, got = first_problem(error)
+        where, said, got = first_problem(error, dotted_keys(PromotionPolicy))
         raise UsageError(
             f"contract {name!r}, key promotion.{where}: {said} (got {got!r})"
         ) from None

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from flows.assignments import first_problem
+from flows.assignments import dotted_keys, first_problem
 from flows.benchmarking.data import Prepared
 from flows.benchmarking.rows import BEST_COLUMN, Row, default_rows, rows_named, sanity_rows
 from flows.benchmarking.summary import DATASETS
@@ -72,7 +72,7 @@ def build_benchmark(**values: Any) -> BenchmarkConfig:
     try:
         return BenchmarkConfig(**{name: v for name, v in values.items() if v is not None})
     except ValidationError as error:
-        where, said, got = first_problem(error)
+        where, said, got = first_problem(error, dotted_keys(BenchmarkConfig))
         option = "--" + where.partition(".")[0].replace("_", "-")
         raise UsageError(f"{option}: {said} (got {got!r})") from None
 

@@ -27,7 +27,7 @@ from data_checks.drift import (
     population_stability,
     severity,
 )
-from flows.assignments import first_problem, parse_assignment
+from flows.assignments import dotted_keys, first_problem, parse_assignment
 from flows.drift.window import Window
 from flows.errors import UsageError
 from flows.score_drift import energy_bins
@@ -63,9 +63,8 @@ def policy_from(assignments: Sequence[str]) -> MonitorPolicy:
             dict(parse_assignment(assignment, "level=0.001") for assignment in assignments)
         )
     except ValidationError as error:
-        where, said, _ = first_problem(error)
-        known = ", ".join(MonitorPolicy.model_fields)
-        raise UsageError(f"--set {where}: {said}; keys: {known}") from None
+        where, said, _ = first_problem(error, dotted_keys(MonitorPolicy))
+        raise UsageError(f"--set {where}: {said}") from None
 
 
 @dataclass(frozen=True)

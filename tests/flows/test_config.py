@@ -41,6 +41,13 @@ def test_the_digest_changes_with_any_parameter():
         (["detector.name=pca", "detector.settings.epochs=3"], "unknown setting 'epochs'"),
         (["detector.name=pca", "detector.preset=paper"], "unknown preset of pca"),
         (["a: b=1"], "a: b"),
+        (["epochs=3"], "did you mean 'detector.settings.epochs'"),
+        (["detector.epoch=3"], "did you mean 'detector.settings.epochs'"),
+        (["detector.name=pca", "component=3"], "did you mean 'detector.settings.components'"),
+        (["calibration.rate=0.1"], "known: target_rate"),
+        (["sed=1"], "did you mean 'seed'"),
+        (["zzz=1"], "'zzz': unknown key; known: dataset, data, seed, detector,"),
+        (["split.zzz=1"], "'split.zzz': unknown key; known: protocol, fractions, group_duplicates"),
     ],
 )
 def test_what_is_refused_is_named(assignments, named):
