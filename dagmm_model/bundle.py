@@ -108,6 +108,13 @@ class ScoringBundle:
         anomalous = energy > limit
         return Scores(energy, p_values(energy, self.calibration), anomalous, reasons)
 
+    def warm_up(self) -> None:
+        """Build what scores and compile its loops, seconds that no request should wait for."""
+        layout = self.encoder.layout
+        numbers = np.zeros((layout.count(None), 1))
+        codes = np.zeros((len(layout) - len(numbers), 1), np.int64)
+        self._scorer.score(Encoded(layout, numbers, codes), np.inf)
+
     @cached_property
     def _scorer(self) -> RowScorer:
         return row_scorer(self.encoder, self.detector)

@@ -16,8 +16,9 @@ class EnergyModel(mlflow.pyfunc.PythonModel):
     """Scores raw rows with the bundle among the model's artifacts."""
 
     def load_context(self, context: mlflow.pyfunc.PythonModelContext) -> None:
-        """Load the bundle once."""
+        """Load the bundle once, ready for the first request."""
         self.bundle = load_bundle(Path(context.artifacts["bundle"]))
+        self.bundle.warm_up()
 
     def predict(
         self,

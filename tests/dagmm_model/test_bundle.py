@@ -1,10 +1,13 @@
 """Raw rows to verdicts and reasons."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from dagmm_model import DAGMM
-from dagmm_model.bundle import ScoringBundle
+from dagmm_model.bundle import ScoringBundle, save_bundle
 from dagmm_model.detectors import make_detector
 from dagmm_model.preprocessing import Column, Encoder
 from dagmm_model.threshold import calibrate
@@ -83,3 +86,32 @@ def test_a_detector_without_reasons_still_scores():
     assert not bundle.explains
     assert scores.reasons is None
     assert np.isfinite(scores.energy).all()
+
+
+WARM = """
+import sys
+from pathlib import Path
+import numpy as np
+from numba.core.registry import CPUDispatcher
+from dagmm_model.bundle import load_bundle
+
+def compiled():
+    from dagmm_model import kernels, kernels_scoring
+    found = [*vars(kernels).values(), *vars(kernels_scoring).values()]
+    return sum(len(f.signatures) for f in found if isinstance(f, CPUDispatcher))
+
+bundle, before = load_bundle(Path(sys.argv[1])), compiled()
+bundle.warm_up()
+warm = compiled()
+row = {"x": [0.1], "kind": ["b"], "constant": ["only"], "y": [np.int64(2)], "z": [3.0]}
+bundle.score(row)
+print(before, warm, compiled())
+"""
+
+
+def test_the_first_rows_after_warming_up_compile_nothing(bundle, tmp_path):
+    save_bundle(bundle, tmp_path / "bundle")
+    command = [sys.executable, "-c", WARM, str(tmp_path / "bundle")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    before, warm, after = map(int, done.stdout.split())
+    assert before < warm == after
