@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from dagmm_model.distributed import joined
+from dagmm_model.engine_choice import make_engine
 from dagmm_model.feed import MemoryFeed
 from dagmm_model.network import initialise, streams
 from dagmm_model.presets import resolve
 from dagmm_model.progress import Progress
-from dagmm_model.training import make_engine
 
 WIDTH, STEPS = 120, 40
 TIMEOUT = 300.0

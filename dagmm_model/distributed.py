@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.mixture import Moments
+from dagmm_model.moments import Moments
 from dagmm_model.settings import SettingsError
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from dagmm_model.compression import compress
 from dagmm_model.em import mixture_by_em
 from dagmm_model.estimation import membership, membership_logits
-from dagmm_model.mixture import Mixture, Moments, latent_scale
+from dagmm_model.mixture import Mixture, latent_scale
+from dagmm_model.moments import Moments
 from dagmm_model.network import Parameters, latent_width
 from dagmm_model.presets import Settings
 from dagmm_model.processors import in_threads

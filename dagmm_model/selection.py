@@ -17,7 +17,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.mixture import Mixture, Moments
+from dagmm_model.mixture import Mixture
+from dagmm_model.moments import Moments
 from dagmm_model.processors import blas_threads
 
 Float = NDArray[np.float64]

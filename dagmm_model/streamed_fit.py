@@ -21,10 +21,12 @@ from dagmm_model.detector import Observer
 from dagmm_model.distributed import ALONE, Ranks
 from dagmm_model.em import mixture_by_em
 from dagmm_model.encoded import Encoded
+from dagmm_model.engine_choice import make_engine
 from dagmm_model.estimation import membership, membership_logits
 from dagmm_model.estimator import DAGMM
 from dagmm_model.inference import Scorer
-from dagmm_model.mixture import Mixture, Moments, latent_scale
+from dagmm_model.mixture import Mixture, latent_scale
+from dagmm_model.moments import Moments
 from dagmm_model.network import Parameters, initialise, latent_width
 from dagmm_model.presets import Settings
 from dagmm_model.processors import in_threads
@@ -33,7 +35,7 @@ from dagmm_model.scaling import QUARTILES, WHITENING, Scaler, Values, centre_and
 from dagmm_model.selection import PRIOR_ROWS, ROWS, choose, evenly, padded
 from dagmm_model.settings import SettingsError
 from dagmm_model.streaming import BUFFER_ROWS, RowGroups, WindowFeed, moments_of
-from dagmm_model.training import make_engine, run_identity, run_training, selects
+from dagmm_model.training import run_identity, run_training, selects
 from dagmm_model.wide import joined
 
 Float = NDArray[np.float64]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dagmm_model.distributed import Part, Ranks
 from dagmm_model.feed import PIECE, Piece
-from dagmm_model.mixture import Moments
+from dagmm_model.moments import Moments
 from dagmm_model.progress import Progress
 
 Float = NDArray[np.float64]

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from dagmm_model.checkpoint import Checkpointing
 from dagmm_model.detector import Arrays, Float, Observer
+from dagmm_model.engine_choice import scoring_device
 from dagmm_model.feed import batch_plan
 from dagmm_model.rivals.base import ArrayDetector
 from dagmm_model.rivals.loop import TrainingSettings, Work, reproducible, train
-from dagmm_model.training import scoring_device
 
 T = TypeVar("T", bound=TrainingSettings)
 

@@ -58,8 +58,8 @@ def fit(work: FitWork, observers: Iterable[Any] = (), ranks: Ranks = ALONE) -> F
         observers: Called with one record for each epoch.
         ranks: That fit together; this one is the first.
     """
+    from dagmm_model.engine_choice import choose_device
     from dagmm_model.persistence import save_detector
-    from dagmm_model.training import choose_device
 
     if work.config.fit.streaming:
         training_rows.write(work.run, work.validated, work.contract, work.parts)

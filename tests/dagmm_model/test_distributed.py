@@ -15,7 +15,7 @@ from dagmm_model.checkpoint import TrainingStopped
 from dagmm_model.distributed import ALONE, Part, Ranks, RanksLost, joined
 from dagmm_model.engine_numpy import NumpyEngine
 from dagmm_model.engine_torch import TorchEngine
-from dagmm_model.mixture import Moments
+from dagmm_model.moments import Moments
 from dagmm_model.network import initialise, streams
 from dagmm_model.presets import Settings
 from dagmm_model.settings import SettingsError

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dagmm_model.mixture import Moments
+from dagmm_model.moments import Moments
 from dagmm_model.selection import PRIOR_ROWS, ROWS, criterion, select
 
 JITTER = 1e-3
