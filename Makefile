@@ -2,6 +2,8 @@
 DATASET ?= wdbc
 PYTHON ?= python3.11
 ARGS ?=
+# Processes of the quick tests; each starts servers of its own.
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 export DO_NOT_TRACK ?= 1
@@ -32,10 +34,10 @@ train: install
 	@$(BIN)/dagmm train $(DATASET) $(ARGS)
 
 test: install-dev
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(ARGS)
 
-test-all: install-dev
-	$(BIN)/python -m pytest $(ARGS)
+test-all: test
+	$(BIN)/python -m pytest -m slow
 
 lint: install-dev
 	$(BIN)/ruff check .

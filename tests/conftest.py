@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.postgres import postgres  # noqa: F401  a fixture for every folder
@@ -14,6 +15,9 @@ os.environ.update(
     MLFLOW_DISABLE_TELEMETRY="true",
     PREFECT_LOGGING_TO_API_ENABLED="false",
 )
+# How long an example takes says something of the machine, not of the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

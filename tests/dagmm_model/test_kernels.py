@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import logsumexp, softmax
 
@@ -55,7 +55,6 @@ def test_what_is_not_a_number_stays_visible(dtype):
     assert np.isfinite(gamma[0, :, 1]).all()
 
 
-@settings(deadline=None)  # compiling takes its time
 @given(
     logs=st.lists(st.lists(st.floats(-1e9, 1e9), min_size=3, max_size=3), min_size=1, max_size=6),
     shift=st.floats(-1e6, 1e6),

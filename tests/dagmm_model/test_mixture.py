@@ -28,7 +28,7 @@ def close(first, second, rtol=1e-12):
         np.testing.assert_allclose(a, b, rtol=0, atol=rtol * np.abs(b).max())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(0, 10_000),
     st.lists(st.integers(0, 200), max_size=6),
@@ -44,7 +44,7 @@ def test_any_partition_of_the_rows_gives_the_same_mixture(seed, cuts, scale):
     close(merged.mixture(1e-6), Moments.of(z, gamma, weight).mixture(1e-6))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000))
 def test_energy_does_not_depend_on_row_order_or_component_labels(seed):
     z, gamma, weight = sample(seed)

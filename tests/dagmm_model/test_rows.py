@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from dagmm_model.rows import canonical_order, counts, training_rows
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10_000), st.integers(1, 60), st.integers(1, 6), st.booleans())
 def test_any_order_of_the_rows_comes_out_the_same(seed, n, width, coarse):
     rng = np.random.default_rng(seed)

@@ -139,9 +139,7 @@ odd = st.lists(
 )  # fmt: skip
 
 
-@settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(columns=st.lists(odd, min_size=1, max_size=4))
 def test_whatever_the_table_its_draft_can_be_loaded_and_holds(
     tmp_path: Path, columns: list

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from data_checks.drift import (
@@ -36,7 +36,6 @@ def compared(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, ColumnDrift
 counts = st.lists(st.integers(0, 50), min_size=2, max_size=8)
 
 
-@settings(deadline=None)  # the first call imports scipy
 @given(p=counts, q=counts)
 def test_psi_and_the_test_are_symmetric_and_in_range(p: list[int], q: list[int]) -> None:
     size = min(len(p), len(q))

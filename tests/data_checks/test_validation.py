@@ -171,9 +171,7 @@ spoiled_cells = st.lists(
 )
 
 
-@settings(
-    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cells=spoiled_cells, batch_rows=st.integers(4, 20))
 def test_verdicts_of_batches_add_up_to_those_of_one_pass(
     tmp_path: Path, cells: list, batch_rows: int

@@ -64,6 +64,7 @@ PAE = (
 )
 
 
+@pytest.mark.slow
 def test_an_autoencoder_challenges_the_champion_on_the_same_rows(dagmm, registry):
     champion = dagmm("train", "wdbc", *FAST, "--json")
     assert champion.code == 0, champion.err

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer
 
@@ -199,7 +198,6 @@ def test_the_alert_test_keeps_its_level_with_few_calibration_rows():
     assert np.mean(np.array(p_values) <= 0.2) > 0.1
 
 
-@hypothesis_settings(deadline=None)
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=30), st.lists(st.floats(-9, 9), min_size=1))
 def test_every_energy_has_a_bin(calibration, energies):
     before, now = energy_bins(np.array(calibration), np.array(energies))

@@ -63,9 +63,7 @@ def test_two_versions_then_back_is_what_the_history_says(store, new, promote):
     record = promote(second)
     assert (record.decision, record.previous) == ("promoted", first)
     assert registry.version_behind(client, NAME, "previous") == first
-    started = time.perf_counter()
     back = stage.roll_back(client, settings, NAME, None, by="tester", reason="alerts")
-    seconds = time.perf_counter() - started
     assert back.decision == "rolled back"
     assert production(client) == first
     decisions = audit.history(client, NAME)
@@ -76,7 +74,6 @@ def test_two_versions_then_back_is_what_the_history_says(store, new, promote):
     ]
     assert all(d.complete for d in decisions)
     assert audit.moved_outside(client, NAME, decisions) == ""
-    assert seconds < 5
 
 
 def model_file(client, version: int, name: str) -> Path:

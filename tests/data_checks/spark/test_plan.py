@@ -32,7 +32,7 @@ def read(plan, size=5):
     return rows, pa.Table.from_batches([raw for _, raw in pieces])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     sizes=st.lists(st.integers(0, 40), min_size=1, max_size=4).filter(any),
     group=st.integers(1, 50),

@@ -62,6 +62,7 @@ def assert_same(local, other) -> None:
         assert pq.read_table(local.quarantine_path).equals(pq.read_table(other.quarantine_path))
 
 
+@pytest.mark.slow
 def test_every_rule_is_judged_alike(spark, tmp_path, monkeypatch):
     contract = small_contract(max_quarantine_share=0.5)
     local, other = both(spark, contract, faulty(), tmp_path, monkeypatch)
