@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeGuard
 
@@ -31,18 +31,20 @@ def parse_assignment(assignment: str, example: str) -> tuple[str, Any]:
         raise UsageError(f"--set {assignment!r}: the value is not valid YAML") from None
 
 
-def first_problem(error: ValidationError, known: Sequence[str]) -> tuple[str, str, Any]:
+def first_problem(
+    error: ValidationError, known: Callable[[], Sequence[str]]
+) -> tuple[str, str, Any]:
     """Dotted key, what is wrong, and the value, of the first thing that pydantic refused.
 
     Args:
         error: Of the validation.
-        known: Dotted keys that there are, for an unknown one's hint.
+        known: Gives the dotted keys that there are, asked only for an unknown one's hint.
     """
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     said = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        said = f"unknown key; {_hint(where, known)}"
+        said = f"unknown key; {_hint(where, known())}"
     return where, said, first["input"]
 
 

@@ -168,7 +168,7 @@ def build_config(
     try:
         return TrainConfig.model_validate(values)
     except ValidationError as error:
-        where, said, got = first_problem(error, _keys(values))
+        where, said, got = first_problem(error, lambda: _keys(values))
         raise UsageError(
             f"configuration key {where!r}: {said} (got {got!r})"
             + (f"; file {file}" if file else "")
@@ -179,7 +179,8 @@ def _keys(values: dict[str, Any]) -> list[str]:
     """Every dotted key of a configuration with these values, settings of its detector included."""
     chosen = values.get("detector")
     name = chosen.get("name", "dagmm") if isinstance(chosen, dict) else "dagmm"
-    settings = vars(make_detector(name).settings_for(1_000, 10)) if name in CATALOGUE else {}
+    known = isinstance(name, str) and name in CATALOGUE
+    settings = vars(make_detector(name).settings_for(1_000, 10)) if known else {}
     return [*dotted_keys(TrainConfig), *(f"detector.settings.{setting}" for setting in settings)]
 
 

@@ -113,7 +113,7 @@ def contract_policy(
     try:
         return PromotionPolicy.model_validate({**stated, **given})
     except ValidationError as error:
-        where, said, got = first_problem(error, dotted_keys(PromotionPolicy))
+        where, said, got = first_problem(error, lambda: dotted_keys(PromotionPolicy))
         raise UsageError(
             f"contract {name!r}, key promotion.{where}: {said} (got {got!r})"
         ) from None

@@ -72,7 +72,7 @@ def build_benchmark(**values: Any) -> BenchmarkConfig:
     try:
         return BenchmarkConfig(**{name: v for name, v in values.items() if v is not None})
     except ValidationError as error:
-        where, said, got = first_problem(error, dotted_keys(BenchmarkConfig))
+        where, said, got = first_problem(error, lambda: dotted_keys(BenchmarkConfig))
         option = "--" + where.partition(".")[0].replace("_", "-")
         raise UsageError(f"{option}: {said} (got {got!r})") from None
 

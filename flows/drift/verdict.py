@@ -63,7 +63,7 @@ def policy_from(assignments: Sequence[str]) -> MonitorPolicy:
             dict(parse_assignment(assignment, "level=0.001") for assignment in assignments)
         )
     except ValidationError as error:
-        where, said, _ = first_problem(error, dotted_keys(MonitorPolicy))
+        where, said, _ = first_problem(error, lambda: dotted_keys(MonitorPolicy))
         raise UsageError(f"--set {where}: {said}") from None
 
 

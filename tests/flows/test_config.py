@@ -41,6 +41,7 @@ def test_the_digest_changes_with_any_parameter():
         (["detector.name=pca", "detector.settings.epochs=3"], "unknown setting 'epochs'"),
         (["detector.name=pca", "detector.preset=paper"], "unknown preset of pca"),
         (["a: b=1"], "a: b"),
+        (["detector.name=[1]", "sed=1"], "detector.name"),
         (["epochs=3"], "did you mean 'detector.settings.epochs'"),
         (["detector.epoch=3"], "did you mean 'detector.settings.epochs'"),
         (["detector.name=pca", "component=3"], "did you mean 'detector.settings.components'"),
