@@ -110,7 +110,7 @@ class Clock:
 def fit(rows: int, columns: int, preset: str, **options: Any) -> Point:
     """Train on rows in memory, then score them: processor time of an epoch and of a scored row."""
     from dagmm_model import DAGMM
-    from dagmm_model.distributed import joined
+    from dagmm_model.base.distributed import joined
     from dagmm_model.encoded import Encoded
 
     rng = np.random.default_rng(1)

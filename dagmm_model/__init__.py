@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dagmm_model.checkpoint import Checkpointing, CheckpointMismatch
+    from dagmm_model.base.checkpoint import Checkpointing, CheckpointMismatch
     from dagmm_model.estimator import DAGMM
     from dagmm_model.mixture import Mixture, MixtureHealth
     from dagmm_model.persistence import load_detector, save_detector
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "DAGMM": "estimator",
-    "CheckpointMismatch": "checkpoint",
-    "Checkpointing": "checkpoint",
+    "CheckpointMismatch": "base.checkpoint",
+    "Checkpointing": "base.checkpoint",
     "EpochRecord": "progress",
     "Mixture": "mixture",
     "MixtureHealth": "mixture",

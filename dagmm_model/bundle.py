@@ -145,7 +145,7 @@ class _ByMatrix:
     detector: Detector
 
     def score(self, rows: Encoded, explain_above: float) -> Found:
-        """See `dagmm_model.detector.RowScorer.score`; no explanation where there is none."""
+        """See `RowScorer.score`; no explanation where there is none."""
         matrix = rows.matrix("F")
         energy = self.detector.energy(matrix)
         chosen = np.flatnonzero(energy > explain_above)

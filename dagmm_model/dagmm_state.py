@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from dagmm_model.base.settings import from_json
 from dagmm_model.detector import Arrays, Epoch, State
 from dagmm_model.inference import Scorer
 from dagmm_model.mixture import Mixture
 from dagmm_model.presets import Settings
 from dagmm_model.progress import record_from
 from dagmm_model.scaling import Scaler
-from dagmm_model.settings import from_json
 
 if TYPE_CHECKING:
     from dagmm_model.estimator import DAGMM

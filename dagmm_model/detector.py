@@ -14,11 +14,11 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, runtime_chec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dagmm_model.checkpoint import Checkpointing
+from dagmm_model.base.checkpoint import Checkpointing
+from dagmm_model.base.settings import from_json, replaced, unknown
 from dagmm_model.encoded import Encoded, Layout
 from dagmm_model.explanation import Explanation, Found
 from dagmm_model.mixture import Mixture, MixtureHealth
-from dagmm_model.settings import from_json, replaced, unknown
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.floating]

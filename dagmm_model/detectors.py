@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from dagmm_model.base.settings import unknown
 from dagmm_model.detector import Detector
-from dagmm_model.settings import unknown
 
 
 @dataclass(frozen=True)

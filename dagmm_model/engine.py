@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.distributed import Part
+from dagmm_model.base.distributed import Part
 from dagmm_model.mixture import MAX_JITTER, JitterWarning
 from dagmm_model.network import Parameters
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.distributed import ALONE, Ranks
+from dagmm_model.base.distributed import ALONE, Ranks
+from dagmm_model.base.settings import SettingsError, refuse
 from dagmm_model.engine import Engine
 from dagmm_model.network import Parameters
 from dagmm_model.presets import Settings
-from dagmm_model.settings import SettingsError, refuse
 
 Float = NDArray[np.float64]
 

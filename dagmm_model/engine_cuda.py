@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dagmm_model.distributed import Part
+from dagmm_model.base.distributed import Part
 from dagmm_model.engine import BETAS, EPSILON, TERMS, adam_scale, raised_jitter
 from dagmm_model.engine_cuda_mixture import mixture_term
 from dagmm_model.engine_torch import TorchEngine

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model import kernels, kernels_mixture
-from dagmm_model.distributed import ALONE
+from dagmm_model.base.distributed import ALONE
 from dagmm_model.mixture import SMALLEST, VARIANCE_FLOOR, WEIGHT_FLOOR
 
 Float = NDArray[np.float64]

@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model import kernels, kernels_step
+from dagmm_model.base.distributed import ALONE, Part, Ranks
+from dagmm_model.base.processors import blas_threads, processors
 from dagmm_model.compression import SQUARE_FLOOR
-from dagmm_model.distributed import ALONE, Part, Ranks
 from dagmm_model.engine import dropout_masks, raised_jitter
 from dagmm_model.engine_compression import CompressionShard
 from dagmm_model.engine_dense import DenseStack
@@ -31,7 +32,6 @@ from dagmm_model.engine_mixture import MixtureTerm
 from dagmm_model.mixture import LATENT_VARIANCE_FLOOR
 from dagmm_model.network import Parameters, latent_width, shapes
 from dagmm_model.presets import Settings
-from dagmm_model.processors import blas_threads, processors
 
 SHARD_WORK = 10_000_000
 """Multiplications of a step's forward pass from which on the batch is split in two shards."""

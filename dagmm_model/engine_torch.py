@@ -10,7 +10,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dagmm_model.distributed import ALONE, Part, Ranks, watched
+from dagmm_model.base.distributed import ALONE, Part, Ranks, watched
 from dagmm_model.engine import BETAS, EPSILON, adam_scale, dropout_masks, raised_jitter
 from dagmm_model.network import Parameters, trained
 from dagmm_model.objective import BatchMixture, Losses, objective
@@ -20,7 +20,7 @@ Float = NDArray[np.float64]
 
 
 class TorchEngine:
-    """Adam on the objective of `dagmm_model.objective`, the data in one tensor on the device.
+    """Adam on the objective (`networks.objective`), the data in one tensor on the device.
 
     Args:
         x: ``(n, D)`` scaled training rows.

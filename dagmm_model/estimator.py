@@ -13,10 +13,11 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from dagmm_model.checkpoint import Checkpointing
+from dagmm_model.base.checkpoint import Checkpointing
+from dagmm_model.base.distributed import ALONE, Ranks
+from dagmm_model.base.settings import refuse, replaced, unknown
 from dagmm_model.dagmm_state import restore, state_of
 from dagmm_model.detector import Arrays, EpochLike, Observer, State
-from dagmm_model.distributed import ALONE, Ranks
 from dagmm_model.encoded import Encoded, Layout
 from dagmm_model.explanation import Explanation
 from dagmm_model.fused import FusedScorer
@@ -27,7 +28,6 @@ from dagmm_model.presets import PRESETS, Settings, resolve
 from dagmm_model.pretraining import train_in_phases
 from dagmm_model.rows import hold_out, quantile, scaled32, training_rows
 from dagmm_model.scaling import Scaler
-from dagmm_model.settings import refuse, replaced, unknown
 from dagmm_model.training import selects
 from dagmm_model.wide import joined, own, own_mixtures
 
@@ -236,13 +236,13 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
             X: ``(n, D)`` numeric rows, finite.
             y: ignored.
             sample_weight: ``(n,)`` non-negative weights; integers repeat a row (see
-                `dagmm_model.rows.counts`), others weigh its loss, its memberships and its place
+                `tables.rows.counts`), others weigh its loss, its memberships and its place
                 in ``offset_``, but not in the scaling and the principal axes.
             validation: ``(m, D)`` rows whose energy chooses the epoch (with ``early_stopping`` or
                 ``keep_best``) or is only recorded.
             observers: called with the `EpochRecord` of each epoch.
             checkpoint: where to write checkpoints and resume from.
-            ranks: that train together, see `dagmm_model.distributed.joined`.
+            ranks: that train together, see `dagmm_model.base.distributed.joined`.
 
         Raises:
             ValueError: rows or settings that cannot be used.

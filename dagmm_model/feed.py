@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.distributed import ALONE, Part, Ranks
+from dagmm_model.base.distributed import ALONE, Part, Ranks
 from dagmm_model.progress import Progress
 
 PIECE = 256

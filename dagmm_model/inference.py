@@ -13,6 +13,7 @@ from functools import cached_property, reduce
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.processors import in_threads
 from dagmm_model.compression import compress
 from dagmm_model.em import mixture_by_em
 from dagmm_model.estimation import membership, membership_logits
@@ -20,7 +21,6 @@ from dagmm_model.mixture import Mixture, latent_scale
 from dagmm_model.moments import Moments
 from dagmm_model.network import Parameters, latent_width
 from dagmm_model.presets import Settings
-from dagmm_model.processors import in_threads
 from dagmm_model.selection import select
 
 Float = NDArray[np.float64]

@@ -1,7 +1,7 @@
 """Statistics of a mixture that can be merged (paper, equation 5).
 
 A mixture computed in chunks, in any order and on any partition of the rows, equals the one computed
-at once. The compiled loops are loaded where something is computed, see `dagmm_model.mixture`.
+at once. The compiled loops are loaded where something is computed, see `mixture`.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.settings import SettingsError
 from dagmm_model.compression import FEATURES
 from dagmm_model.presets import Settings
 from dagmm_model.scaling import covariance_of, principal_axes
-from dagmm_model.settings import SettingsError
 
 Parameters = dict[str, NDArray[np.floating]]
 Float = NDArray[np.float64]

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.compression import compress
-from dagmm_model.distributed import ALONE, Ranks
 from dagmm_model.estimation import membership, membership_logits
 from dagmm_model.mixture import (
     LATENT_VARIANCE_FLOOR,

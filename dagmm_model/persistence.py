@@ -10,7 +10,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from dagmm_model.checkpoint import write_atomically
+from dagmm_model.base.checkpoint import write_atomically
 from dagmm_model.detector import Detector
 from dagmm_model.detectors import CATALOGUE, entry
 

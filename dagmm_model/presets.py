@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import isqrt
 from typing import Any
 
-from dagmm_model.settings import is_count, refuse, replaced, unknown
+from dagmm_model.base.settings import is_count, refuse, replaced, unknown
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "scaling": ("none", "minmax", "standard", "numeric", "robust", "whitened", "tempered"),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.checkpoint import Arrays
+from dagmm_model.base.checkpoint import Arrays
 from dagmm_model.engine import Engine
 from dagmm_model.mixture import mixture_health
 from dagmm_model.network import Parameters, streams
@@ -57,7 +57,7 @@ class EpochRecord:
 
     @property
     def terms(self) -> dict[str, float]:
-        """Every figure by its name, the objective first; see `dagmm_model.detector.EpochLike`."""
+        """Every figure by its name, the objective first; see `EpochLike`."""
         values = {name: getattr(self, name) for name in LOSSES} | {
             f"mixture/{name}": getattr(self, name) for name in MIXTURE
         }

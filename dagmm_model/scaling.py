@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.processors import blas_threads
+from dagmm_model.base.processors import blas_threads
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.floating]

@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.checkpoint import Checkpointing, CheckpointStore
+from dagmm_model.base.checkpoint import Checkpointing, CheckpointStore
+from dagmm_model.base.distributed import ALONE, Ranks
+from dagmm_model.base.processors import in_threads
+from dagmm_model.base.settings import SettingsError
 from dagmm_model.detector import Observer
-from dagmm_model.distributed import ALONE, Ranks
 from dagmm_model.em import mixture_by_em
 from dagmm_model.encoded import Encoded
 from dagmm_model.engine_choice import make_engine
@@ -29,11 +31,9 @@ from dagmm_model.mixture import Mixture, latent_scale
 from dagmm_model.moments import Moments
 from dagmm_model.network import Parameters, initialise, latent_width
 from dagmm_model.presets import Settings
-from dagmm_model.processors import in_threads
 from dagmm_model.rows import canonical_order, scaled32
 from dagmm_model.scaling import QUARTILES, WHITENING, Scaler, Values, centre_and_scale, rotated
 from dagmm_model.selection import PRIOR_ROWS, ROWS, choose, evenly, padded
-from dagmm_model.settings import SettingsError
 from dagmm_model.streaming import BUFFER_ROWS, RowGroups, WindowFeed, moments_of
 from dagmm_model.training import run_identity, run_training, selects
 from dagmm_model.wide import joined

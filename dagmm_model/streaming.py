@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.distributed import Part, Ranks
+from dagmm_model.base.distributed import Part, Ranks
 from dagmm_model.feed import PIECE, Piece
 from dagmm_model.moments import Moments
 from dagmm_model.progress import Progress
@@ -130,7 +130,7 @@ class WindowFeed:
             done = until
 
     def pieces(self, progress: Progress) -> Iterator[Piece]:
-        """See `dagmm_model.feed.Feed.pieces`; a window that was in work is shuffled as before."""
+        """See `Feed.pieces`; a window that was in work is shuffled as before."""
         left, passed = [], 0
         for number, (window, steps) in enumerate(self.windows(progress.epoch)):
             if steps and passed + steps > progress.done:

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.checkpoint import Checkpointing, CheckpointStore, digest
+from dagmm_model.base.checkpoint import Checkpointing, CheckpointStore, digest
+from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.detector import EpochLike
-from dagmm_model.distributed import ALONE, Ranks
 from dagmm_model.engine import TERMS, Engine
 from dagmm_model.engine_choice import make_engine
 from dagmm_model.feed import Feed, MemoryFeed

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from dagmm_model import distributed
-from dagmm_model.distributed import ALONE, Ranks
+from dagmm_model.base import distributed
+from dagmm_model.base.distributed import ALONE, Ranks
 from flows.config import TrainConfig, is_dagmm
 from flows.errors import UsageError
 from flows.settings import Settings

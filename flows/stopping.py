@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from dagmm_model.checkpoint import TrainingStopped
+from dagmm_model.base.checkpoint import TrainingStopped
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
-from dagmm_model.checkpoint import write_atomically
+from dagmm_model.base.checkpoint import write_atomically
 from flows import progress
 from flows.errors import is_full
 from flows.records import StageRecord

@@ -12,12 +12,12 @@ from typing import Any, ClassVar, TypeVar, get_type_hints
 
 import numpy as np
 
-from dagmm_model.checkpoint import Checkpointing
+from dagmm_model.base.checkpoint import Checkpointing
+from dagmm_model.base.settings import refuse
 from dagmm_model.detector import Arrays, BaseDetector, Float, Observer, Rows, State
 from dagmm_model.presets import CHOICES
 from dagmm_model.rows import canonical_order
 from dagmm_model.scaling import Scaler
-from dagmm_model.settings import refuse
 
 SCALER = ("centre", "scale", "mean", "rotation", "back")
 

@@ -16,7 +16,7 @@ import torch
 from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
-from dagmm_model.checkpoint import Checkpointing
+from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detector import Arrays, Float, NotEnoughRowsError, Observer
 from dagmm_model.rivals.loop import TrainingSettings, Work, seed_of
 from dagmm_model.rivals.networks import adam, descend, mlp

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dagmm_model.checkpoint import Checkpointing
+from dagmm_model.base.checkpoint import Checkpointing
+from dagmm_model.base.settings import refuse
 from dagmm_model.detector import Arrays, Float, Observer
 from dagmm_model.rivals.base import ArrayDetector, RivalSettings
-from dagmm_model.settings import refuse
 
 
 @dataclass(frozen=True)

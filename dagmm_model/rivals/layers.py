@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dagmm_model.checkpoint import Checkpointing
+from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detector import Epoch, Observer
 from dagmm_model.network import Parameters
 from dagmm_model.presets import Settings

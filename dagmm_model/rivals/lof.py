@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from dagmm_model.checkpoint import Checkpointing
+from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detector import Arrays, Float, NotEnoughRowsError, Observer
 from dagmm_model.rivals.base import ArrayDetector, RivalSettings, sample
 

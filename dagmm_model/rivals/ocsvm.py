@@ -18,10 +18,10 @@ from sklearn.linear_model import SGDOneClassSVM
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import OneClassSVM
 
-from dagmm_model.checkpoint import Checkpointing
+from dagmm_model.base.checkpoint import Checkpointing
+from dagmm_model.base.settings import refuse
 from dagmm_model.detector import Arrays, Float, Observer, TooLarge
 from dagmm_model.rivals.base import ArrayDetector, RivalSettings
-from dagmm_model.settings import refuse
 
 KERNELS = ("auto", "exact", "nystroem")
 MOST_ROWS = 50_000

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from sklearn.neighbors import NearestNeighbors as SklearnNearestNeighbors
 
-from dagmm_model.checkpoint import Checkpointing
+from dagmm_model.base.checkpoint import Checkpointing
+from dagmm_model.base.settings import is_count, refuse
 from dagmm_model.detector import (
     CHUNK,
     Arrays,
@@ -26,7 +27,6 @@ from dagmm_model.detector import (
 )
 from dagmm_model.explanation import Explanation
 from dagmm_model.scaling import Scaler
-from dagmm_model.settings import is_count, refuse
 
 SIMPLE = ("pca", "mahalanobis", "isolation-forest", "knn")
 """Their names in the catalogue."""

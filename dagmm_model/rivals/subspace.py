@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import eigh
 from sklearn.metrics.pairwise import rbf_kernel
 
-from dagmm_model.checkpoint import Checkpointing
+from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detector import Arrays, Float, Observer, TooLarge
 from dagmm_model.rivals.base import ArrayDetector, RivalSettings, sample
 

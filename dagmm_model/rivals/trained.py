@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dagmm_model.checkpoint import Checkpointing
+from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detector import Arrays, Float, Observer
 from dagmm_model.engine_choice import scoring_device
 from dagmm_model.feed import batch_plan

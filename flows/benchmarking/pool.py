@@ -15,7 +15,7 @@ from statistics import median
 
 import psutil
 
-from dagmm_model.processors import processors
+from dagmm_model.base.processors import processors
 from flows.benchmarking.cells import Cell
 from flows.benchmarking.work import Job, measure
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from dagmm_model.base.settings import unknown
 from dagmm_model.detectors import CATALOGUE, entry, make_detector
-from dagmm_model.settings import unknown
 from flows.benchmarking.data import Prepared
 
 REFERENCE = "dagmm"

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pyarrow as pa
 
-from dagmm_model.processors import blas_threads, processors
+from dagmm_model.base.processors import blas_threads, processors
 from data_checks.contract import Contract
 from data_checks.sources import count_rows, locate, numbered_slices, read_batches
 from flows import progress

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from dagmm_model.distributed import ALONE, Ranks
+from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.preprocessing import Encoder
 from data_checks.contract import Contract
 from flows import progress, training_rows
@@ -97,7 +97,7 @@ def assist(text: str, ranks: Ranks) -> None:
 
 def _fitted(work: FitWork, observers: Sequence[Any], ranks: Ranks) -> tuple[Encoder, Detector]:
     """The encoder and, on the first rank, the fitted detector."""
-    from dagmm_model.checkpoint import Checkpointing
+    from dagmm_model.base.checkpoint import Checkpointing
 
     detector = make_detector(work.config)
     with held_back() as stop:

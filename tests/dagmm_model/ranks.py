@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from dagmm_model.distributed import joined
+from dagmm_model.base.distributed import joined
 
 TIMEOUT = 60.0
 

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from dagmm_model import DAGMM, Checkpointing, CheckpointMismatch, TrainingDiverged, feed
-from dagmm_model.checkpoint import FILE
+from dagmm_model.base.checkpoint import FILE
 from dagmm_model.presets import Settings
 from dagmm_model.training import train
 

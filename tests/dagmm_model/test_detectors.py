@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from dagmm_model.base.settings import SettingsError
 from dagmm_model.detectors import CATALOGUE, make_detector
-from dagmm_model.settings import SettingsError
 
 
 @pytest.mark.parametrize("name", CATALOGUE)

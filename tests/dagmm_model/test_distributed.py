@@ -11,14 +11,14 @@ import torch
 from ranks import Team
 
 from dagmm_model import DAGMM, Checkpointing
-from dagmm_model.checkpoint import TrainingStopped
-from dagmm_model.distributed import ALONE, Part, Ranks, RanksLost, joined
+from dagmm_model.base.checkpoint import TrainingStopped
+from dagmm_model.base.distributed import ALONE, Part, Ranks, RanksLost, joined
+from dagmm_model.base.settings import SettingsError
 from dagmm_model.engine_numpy import NumpyEngine
 from dagmm_model.engine_torch import TorchEngine
 from dagmm_model.moments import Moments
 from dagmm_model.network import initialise, streams
 from dagmm_model.presets import Settings
-from dagmm_model.settings import SettingsError
 
 N, WIDTH, SEEDS = 200, 9, (1, 2)
 TORCH = {np.float32: torch.float32, np.float64: torch.float64}

@@ -16,8 +16,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
 
 from dagmm_model import DAGMM
+from dagmm_model.base.settings import SettingsError
 from dagmm_model.presets import PAPER
-from dagmm_model.settings import SettingsError
 
 QUICK = {"epochs": 15, "members": 1, "random_state": 0}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dagmm_model.checkpoint import Checkpointing, CheckpointMismatch
+from dagmm_model.base.checkpoint import Checkpointing, CheckpointMismatch
 from dagmm_model.detectors import make_detector
 from dagmm_model.rivals.loop import TrainingSettings, Work, train
 from dagmm_model.rivals.networks import adam, dense, descend

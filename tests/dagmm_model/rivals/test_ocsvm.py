@@ -7,10 +7,10 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.svm import OneClassSVM
 
+from dagmm_model.base.settings import SettingsError
 from dagmm_model.detector import TooLarge
 from dagmm_model.detectors import make_detector
 from dagmm_model.persistence import load_detector, save_detector
-from dagmm_model.settings import SettingsError
 
 
 @pytest.fixture(scope="module")

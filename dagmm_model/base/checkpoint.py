@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
-from dagmm_model.distributed import ALONE, Ranks
+from dagmm_model.base.distributed import ALONE, Ranks
 
 FILE = "checkpoint.safetensors"
 FORMAT = "1"

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.settings import SettingsError
 from dagmm_model.moments import Moments
-from dagmm_model.settings import SettingsError
 
 if TYPE_CHECKING:
     from torch import Tensor

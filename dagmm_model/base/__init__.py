@@ -1,0 +1,1 @@
+"""What every room stands on: settings that check themselves, processors, ranks, checkpoints."""
