@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from scipy.stats import binomtest
 
 from dagmm_model import DAGMM
-from dagmm_model.bundle import ScoringBundle
+from dagmm_model.detectors.bundle import ScoringBundle
 from dagmm_model.threshold import calibrate
 from data_checks.contract import ANOMALY_COLUMN, Contract, load_contract
 from data_checks.drift import DriftReference, bin_counts, drift_reference

@@ -23,10 +23,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dagmm_model.estimator import DAGMM
+from dagmm_model.detectors.dagmm import DAGMM
+from dagmm_model.detectors.streamed import fit_streamed
 from dagmm_model.evaluation import paper_metrics
 from dagmm_model.protocols import deployment_split
-from dagmm_model.streamed_fit import fit_streamed
 from data_checks.contract import load_contract
 from data_checks.sources import ingest
 from flows import training_rows

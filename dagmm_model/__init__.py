@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dagmm_model.base.checkpoint import Checkpointing, CheckpointMismatch
-    from dagmm_model.estimator import DAGMM
+    from dagmm_model.detectors.dagmm import DAGMM
+    from dagmm_model.detectors.persistence import load_detector, save_detector
     from dagmm_model.mixture import Mixture, MixtureHealth
-    from dagmm_model.persistence import load_detector, save_detector
     from dagmm_model.progress import EpochRecord
     from dagmm_model.training import TrainingDiverged
 
 _HOME = {
-    "DAGMM": "estimator",
+    "DAGMM": "detectors.dagmm",
     "CheckpointMismatch": "base.checkpoint",
     "Checkpointing": "base.checkpoint",
     "EpochRecord": "progress",
     "Mixture": "mixture",
     "MixtureHealth": "mixture",
     "TrainingDiverged": "training",
-    "load_detector": "persistence",
-    "save_detector": "persistence",
+    "load_detector": "detectors.persistence",
+    "save_detector": "detectors.persistence",
 }
 
 __all__ = [

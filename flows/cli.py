@@ -375,7 +375,7 @@ def monitor(
 @app.command()
 def detectors(as_json: Json = False, debug: Debug = False, quiet: Quiet = False) -> None:
     """Every detector that `dagmm train --detector` takes: what it is, from where, its limits."""
-    from dagmm_model.detectors import CATALOGUE
+    from dagmm_model.detectors.catalogue import CATALOGUE
 
     if as_json:
         print_json({name: dataclasses.asdict(entry) for name, entry in CATALOGUE.items()})

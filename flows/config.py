@@ -10,7 +10,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from dagmm_model.detectors import CATALOGUE, entry, make_detector
+from dagmm_model.detectors.catalogue import CATALOGUE, entry, make_detector
 from flows.assignments import dotted_keys, first_problem, parse_assignment
 from flows.errors import UsageError
 from flows.policy import PromotionPolicy
@@ -125,7 +125,7 @@ class TrainConfig(_Frozen):
 
 def is_dagmm(name: str) -> bool:
     """Whether a detector is a DAGMM, which ranks can share and rows can be streamed to."""
-    from dagmm_model.estimator import DAGMM
+    from dagmm_model.detectors.dagmm import DAGMM
 
     return issubclass(entry(name).load(), DAGMM)
 

@@ -111,7 +111,7 @@ def check_light(client: MlflowClient, version: ModelVersion) -> tuple[str, ...]:
 
 def read_case(dossier: Dossier, policy: PromotionPolicy) -> Case:
     """Score the candidate on its evaluation rows and gather what the gates judge."""
-    from dagmm_model.bundle import load_bundle
+    from dagmm_model.detectors.bundle import load_bundle
 
     contract = load_contract(dossier.files / bound.CONTRACT)
     table = pq.read_table(dossier.files / bound.ROWS)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from dagmm_model.threshold import exceeds
 
 if TYPE_CHECKING:
-    from dagmm_model.detector import EpochLike
+    from dagmm_model.detectors.interface import EpochLike
 
 NORMAL, ANOMALY, ACCENT = "#3b6ea5", "#c8553d", "#444444"
 MAX_POINTS = 5000

@@ -9,7 +9,7 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 
-from dagmm_model.bundle import load_bundle
+from dagmm_model.detectors.bundle import load_bundle
 
 
 class EnergyModel(mlflow.pyfunc.PythonModel):

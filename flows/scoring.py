@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dagmm_model.bundle import Explained, ScoringBundle, load_bundle
+from dagmm_model.detectors.bundle import Explained, ScoringBundle, load_bundle
 from data_checks.contract import Contract, load_contract
 from data_checks.integrity import changed, file_state, shown
 from flows import progress

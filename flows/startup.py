@@ -10,7 +10,7 @@ from typing import Self
 
 from flows.settings import Settings
 
-HEAVY_IMPORTS = ("mlflow", "dagmm_model.estimator", "sklearn.metrics", "great_expectations")
+HEAVY_IMPORTS = ("mlflow", "dagmm_model.detectors.dagmm", "sklearn.metrics", "great_expectations")
 
 
 class Startup:

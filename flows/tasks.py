@@ -146,7 +146,7 @@ def fit(
     parts: SplitRecord,
 ) -> FitRecord:
     """Train the detector on normal rows."""
-    from dagmm_model.persistence import load_detector
+    from dagmm_model.detectors.persistence import load_detector
     from flows.stages.fit import FitWork
     from flows.stages.fit import fit as work
 

@@ -19,7 +19,7 @@ def test_the_model_package_is_light():
 
 def test_training_and_scoring_on_a_cpu_need_no_torch_and_no_orchestration():
     # scikit-learn itself imports pandas where it is installed; import-linter keeps it out of ours.
-    loaded = _loaded_after("import dagmm_model.estimator, dagmm_model.bundle")
+    loaded = _loaded_after("import dagmm_model.detectors.dagmm, dagmm_model.detectors.bundle")
     assert not loaded & {"prefect", "mlflow", "great_expectations", "torch"}
 
 

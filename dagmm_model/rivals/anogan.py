@@ -16,7 +16,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from dagmm_model.detector import Float
+from dagmm_model.detectors.interface import Float
 from dagmm_model.protocols import duplicate_groups
 from dagmm_model.rivals.gan import (
     BETAS,

@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from dagmm_model.base.checkpoint import Checkpointing
-from dagmm_model.detector import Arrays, Float, NotEnoughRowsError, Observer
+from dagmm_model.detectors.interface import Arrays, Float, NotEnoughRowsError, Observer
 from dagmm_model.rivals.base import ArrayDetector, RivalSettings, sample
 
 TINY = 1e-10

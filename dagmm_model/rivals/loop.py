@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dagmm_model.base.checkpoint import Arrays, Checkpointing, CheckpointStore, digest
-from dagmm_model.detector import Epoch, Float, Observer
+from dagmm_model.detectors.interface import Epoch, Float, Observer
 from dagmm_model.engine_choice import choose_device
 from dagmm_model.feed import batch_plan
 from dagmm_model.rivals.base import RivalSettings

@@ -20,7 +20,7 @@ from sklearn.svm import OneClassSVM
 
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.settings import refuse
-from dagmm_model.detector import Arrays, Float, Observer, TooLarge
+from dagmm_model.detectors.interface import Arrays, Float, Observer, TooLarge
 from dagmm_model.rivals.base import ArrayDetector, RivalSettings
 
 KERNELS = ("auto", "exact", "nystroem")
@@ -75,7 +75,7 @@ class OneClassSvm(ArrayDetector[OcSvmSettings]):
     }
 
     def settings_for(self, n_rows: int, n_columns: int) -> OcSvmSettings:
-        """See `dagmm_model.detector.Detector.settings_for`."""
+        """See `dagmm_model.detectors.interface.Detector.settings_for`."""
         settings = self.settings_
         if settings.kernel == "auto":
             exact = n_rows <= settings.limit

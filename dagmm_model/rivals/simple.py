@@ -15,7 +15,7 @@ from sklearn.neighbors import NearestNeighbors as SklearnNearestNeighbors
 
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.settings import is_count, refuse
-from dagmm_model.detector import (
+from dagmm_model.detectors.interface import (
     CHUNK,
     Arrays,
     BaseDetector,

@@ -11,7 +11,7 @@ from scipy.linalg import eigh
 from sklearn.metrics.pairwise import rbf_kernel
 
 from dagmm_model.base.checkpoint import Checkpointing
-from dagmm_model.detector import Arrays, Float, Observer, TooLarge
+from dagmm_model.detectors.interface import Arrays, Float, Observer, TooLarge
 from dagmm_model.rivals.base import ArrayDetector, RivalSettings, sample
 
 MOST_ROWS = 10_000

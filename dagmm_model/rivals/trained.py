@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dagmm_model.base.checkpoint import Checkpointing
-from dagmm_model.detector import Arrays, Float, Observer
+from dagmm_model.detectors.interface import Arrays, Float, Observer
 from dagmm_model.engine_choice import scoring_device
 from dagmm_model.feed import batch_plan
 from dagmm_model.rivals.base import ArrayDetector

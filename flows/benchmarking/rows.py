@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dagmm_model.base.settings import unknown
-from dagmm_model.detectors import CATALOGUE, entry, make_detector
+from dagmm_model.detectors.catalogue import CATALOGUE, entry, make_detector
 from flows.benchmarking.data import Prepared
 
 REFERENCE = "dagmm"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from dagmm_model.detectors import CATALOGUE
+from dagmm_model.detectors.catalogue import CATALOGUE
 from dagmm_model.published import PUBLISHED
 from flows.benchmarking.rows import REFERENCE
 from flows.benchmarking.summary import LEVEL, Block, Line

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from dagmm_model.bundle import ScoringBundle
+from dagmm_model.detectors.bundle import ScoringBundle
 from data_checks.contract import Drift
 from data_checks.drift import ColumnDrift, ColumnReference, DriftReference
 from flows.plots import ACCENT, ANOMALY, NORMAL

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from dagmm_model.bundle import ScoringBundle
+from dagmm_model.detectors.bundle import ScoringBundle
 from dagmm_model.evaluation import binomial_interval
 from dagmm_model.threshold import alarms_expected, exceeds
 from data_checks.contract import Contract

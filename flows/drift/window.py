@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from dagmm_model.bundle import ScoringBundle
+from dagmm_model.detectors.bundle import ScoringBundle
 from data_checks.casting import cast_column, plain
 from data_checks.contract import Contract
 from data_checks.drift import DriftReference, bin_counts

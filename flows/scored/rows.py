@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dagmm_model.bundle import Explained, Reasons, ScoringBundle
+from dagmm_model.detectors.bundle import Explained, Reasons, ScoringBundle
 from data_checks.contract import ROW_ID, Contract
 from data_checks.rows import check_rows
 from flows.features import as_columns

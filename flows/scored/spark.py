@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dagmm_model.base.processors import blas_threads
-from dagmm_model.bundle import Explained, load_bundle
+from dagmm_model.detectors.bundle import Explained, load_bundle
 from data_checks.contract import load_contract
 from data_checks.errors import SourceError
 from data_checks.sources import locate

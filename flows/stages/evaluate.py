@@ -35,7 +35,7 @@ def evaluate(
     calibrated: CalibrateRecord,
 ) -> EvaluateRecord:
     """Score the test rows with the bundle as it will be served, and measure."""
-    from dagmm_model.bundle import load_bundle
+    from dagmm_model.detectors.bundle import load_bundle
 
     bundle = load_bundle(Path(calibrated.bundle))
     table = read_rows(validated.path, contract, positions(parts, "test"))

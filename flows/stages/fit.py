@@ -25,7 +25,7 @@ from flows.stopping import held_back
 from flows.workspace import RunFolder, sha256_of, write_atomic
 
 if TYPE_CHECKING:
-    from dagmm_model.detector import Detector
+    from dagmm_model.detectors.interface import Detector
 
 
 class FitWork(BaseModel):
@@ -58,8 +58,8 @@ def fit(work: FitWork, observers: Iterable[Any] = (), ranks: Ranks = ALONE) -> F
         observers: Called with one record for each epoch.
         ranks: That fit together; this one is the first.
     """
+    from dagmm_model.detectors.persistence import save_detector
     from dagmm_model.engine_choice import choose_device
-    from dagmm_model.persistence import save_detector
 
     if work.config.fit.streaming:
         training_rows.write(work.run, work.validated, work.contract, work.parts)
@@ -108,7 +108,7 @@ def _fitted(work: FitWork, observers: Sequence[Any], ranks: Ranks) -> tuple[Enco
         if not ranks.alone:  # which only a DAGMM takes; `flows.ranks.joined` refuses all others
             common["ranks"] = ranks
         if work.config.fit.streaming:
-            from dagmm_model.streamed_fit import fit_streamed
+            from dagmm_model.detectors.streamed import fit_streamed
 
             encoder, groups = training_rows.read(work.run, work.contract)
             fit_streamed(detector, groups, buffer_rows=work.config.fit.buffer_rows, **common)
@@ -124,7 +124,7 @@ def _fitted(work: FitWork, observers: Sequence[Any], ranks: Ranks) -> tuple[Enco
 
 def make_detector(config: TrainConfig, **overrides: Any) -> Detector:
     """The unfitted detector of a configuration; `overrides` win over its settings."""
-    from dagmm_model import detectors
+    from dagmm_model.detectors import catalogue as detectors
 
     chosen = config.detector
     return detectors.make_detector(

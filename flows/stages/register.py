@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from mlflow.tracking import MlflowClient
 
-from dagmm_model.detectors import entry
+from dagmm_model.detectors.catalogue import entry
 from data_checks.contract import Contract
 from data_checks.drift import drift_reference
 from flows import evidence as bound

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from mlflow.tracking import MlflowClient
 
-from dagmm_model.bundle import load_bundle
-from dagmm_model.detector import Latent, Mixed
+from dagmm_model.detectors.bundle import load_bundle
+from dagmm_model.detectors.interface import Latent, Mixed
 from data_checks.contract import Contract
 from flows import plots, tracking
 from flows.features import as_frame, labels_of, read_rows

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from dagmm_model import DAGMM
-from dagmm_model.bundle import ScoringBundle, save_bundle
-from dagmm_model.detectors import make_detector
+from dagmm_model.detectors.bundle import ScoringBundle, save_bundle
+from dagmm_model.detectors.catalogue import make_detector
 from dagmm_model.preprocessing import Column, Encoder
 from dagmm_model.threshold import calibrate
 
@@ -93,7 +93,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from numba.core.registry import CPUDispatcher
-from dagmm_model.bundle import load_bundle
+from dagmm_model.detectors.bundle import load_bundle
 
 def compiled():
     from dagmm_model import kernels, kernels_scoring

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dagmm_model.base.settings import SettingsError
-from dagmm_model.detectors import CATALOGUE, make_detector
+from dagmm_model.detectors.catalogue import CATALOGUE, make_detector
 
 
 @pytest.mark.parametrize("name", CATALOGUE)

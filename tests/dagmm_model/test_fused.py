@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from dagmm_model import DAGMM
-from dagmm_model.bundle import ScoringBundle
-from dagmm_model.detectors import make_detector
+from dagmm_model.detectors.bundle import ScoringBundle
+from dagmm_model.detectors.catalogue import make_detector
 from dagmm_model.encoded import Encoded
 from dagmm_model.preprocessing import Column, Encoder
 from dagmm_model.threshold import calibrate

@@ -10,7 +10,7 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 from dagmm_model import DAGMM, Mixture, load_detector, save_detector
-from dagmm_model.persistence import DetectorFileError
+from dagmm_model.detectors.persistence import DetectorFileError
 
 ROWS = np.random.default_rng(0).normal(size=(120, 4))
 

@@ -18,7 +18,12 @@ from pathlib import Path
 
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(
-    ["tests.flows.promotion_store", "flows.training", "dagmm_model.estimator", "mlflow.pyfunc"]
+    [
+        "tests.flows.promotion_store",
+        "flows.training",
+        "dagmm_model.detectors.dagmm",
+        "mlflow.pyfunc",
+    ]
     + ["great_expectations", "sklearn.metrics", "pandas", "matplotlib.pyplot"]
 )
 

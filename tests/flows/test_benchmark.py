@@ -9,7 +9,7 @@ import numpy as np
 import psutil
 import pytest
 
-from dagmm_model.detectors import CATALOGUE
+from dagmm_model.detectors.catalogue import CATALOGUE
 from flows.benchmarking.cells import read_cells
 from flows.benchmarking.report import write_report
 from tests.flows.conftest import Outcome

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from dagmm_model.detectors import CATALOGUE
+from dagmm_model.detectors.catalogue import CATALOGUE
 from tests.flows.conftest import FAST, production
 
 QUICK = ("--set", "promotion.serving_check=false")

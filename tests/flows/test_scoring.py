@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer
 
-from dagmm_model.bundle import Reasons
+from dagmm_model.detectors.bundle import Reasons
 from data_checks.errors import SourceError
 from flows import scoring
 from flows.errors import UsageError

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dagmm_model.detectors import CATALOGUE
+from dagmm_model.detectors.catalogue import CATALOGUE
 
 TRAINED = ("dsebm-r", "dsebm-e", "dcn", "anogan", "f-anogan", "egbad", "alad", "ganomaly")
 CLASSIC = ("kernel-pca", "robust-pca", "gmm", "kmeans", "isolation-forest", "lof", "ecod")

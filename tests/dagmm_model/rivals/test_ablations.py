@@ -8,10 +8,10 @@ from sklearn.mixture import GaussianMixture
 
 from dagmm_model import Checkpointing
 from dagmm_model.base.settings import SettingsError
-from dagmm_model.detector import Explaining
-from dagmm_model.detectors import make_detector
+from dagmm_model.detectors.catalogue import make_detector
+from dagmm_model.detectors.interface import Explaining
+from dagmm_model.detectors.persistence import load_detector, save_detector
 from dagmm_model.em import mixture_by_em
-from dagmm_model.persistence import load_detector, save_detector
 
 ABLATIONS = ("gmm-en", "pae", "e2e-ae", "pae-gmm-em", "pae-gmm", "dagmm-p", "dagmm-nvi")
 PRETRAINED = ("pae", "pae-gmm-em", "pae-gmm", "dagmm-p")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dagmm_model.base.checkpoint import Checkpointing, CheckpointMismatch
-from dagmm_model.detectors import make_detector
+from dagmm_model.detectors.catalogue import make_detector
 from dagmm_model.rivals.loop import TrainingSettings, Work, train
 from dagmm_model.rivals.networks import adam, dense, descend
 from dagmm_model.training import TrainingDiverged

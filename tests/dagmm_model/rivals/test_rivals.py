@@ -6,9 +6,9 @@ from sklearn.metrics import roc_auc_score
 
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.settings import SettingsError
-from dagmm_model.detector import NotEnoughRowsError, TooLarge
-from dagmm_model.detectors import CATALOGUE, make_detector
-from dagmm_model.persistence import load_detector, save_detector
+from dagmm_model.detectors.catalogue import CATALOGUE, make_detector
+from dagmm_model.detectors.interface import NotEnoughRowsError, TooLarge
+from dagmm_model.detectors.persistence import load_detector, save_detector
 from tests.dagmm_model.rivals.tables import CLASSIC, TRAINED, islands, plane, quick
 
 ON_ISLANDS = ("kmeans", "isolation-forest", "ecod", "dcn")

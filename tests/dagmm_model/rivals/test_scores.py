@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from dagmm_model.detectors import make_detector
+from dagmm_model.detectors.catalogue import make_detector
 from tests.dagmm_model.rivals.tables import plane, quick
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from dagmm_model.detector import Explaining, NotEnoughRowsError
-from dagmm_model.detectors import make_detector
-from dagmm_model.persistence import load_detector, save_detector
+from dagmm_model.detectors.catalogue import make_detector
+from dagmm_model.detectors.interface import Explaining, NotEnoughRowsError
+from dagmm_model.detectors.persistence import load_detector, save_detector
 from dagmm_model.rivals.simple import SIMPLE
 
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from dagmm_model.detectors import make_detector
+from dagmm_model.detectors.catalogue import make_detector
 from dagmm_model.protocols import duplicate_groups
 from flows.benchmarking.data import Prepared
 from flows.benchmarking.pool import in_order, processes_for, work_off

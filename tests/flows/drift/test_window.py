@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dagmm_model.bundle import ScoringBundle
-from dagmm_model.detectors import make_detector
+from dagmm_model.detectors.bundle import ScoringBundle
+from dagmm_model.detectors.catalogue import make_detector
 from dagmm_model.threshold import calibrate
 from data_checks.casting import cast_batch
 from data_checks.drift import drift_reference

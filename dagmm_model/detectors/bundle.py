@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from dagmm_model.detector import Detector, Explaining, ForLayout, RowScorer
+from dagmm_model.detectors.interface import Detector, Explaining, ForLayout, RowScorer
+from dagmm_model.detectors.persistence import load_detector, save_detector
 from dagmm_model.encoded import Encoded
 from dagmm_model.explanation import Explanation, Found
-from dagmm_model.persistence import load_detector, save_detector
 from dagmm_model.preprocessing import Encoder
 from dagmm_model.threshold import Threshold, p_values
 

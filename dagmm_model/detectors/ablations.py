@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from dagmm_model.estimator import DAGMM
+from dagmm_model.detectors.dagmm import DAGMM
 from dagmm_model.presets import PRESETS
 
 Changes = Mapping[str, Any]

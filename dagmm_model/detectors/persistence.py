@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from dagmm_model.base.checkpoint import write_atomically
-from dagmm_model.detector import Detector
-from dagmm_model.detectors import CATALOGUE, entry
+from dagmm_model.detectors.catalogue import CATALOGUE, entry
+from dagmm_model.detectors.interface import Detector
 
 FORMAT = 2
 DESCRIPTION = "detector.json"

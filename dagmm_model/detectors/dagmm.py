@@ -16,8 +16,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.base.settings import refuse, replaced, unknown
-from dagmm_model.dagmm_state import restore, state_of
-from dagmm_model.detector import Arrays, EpochLike, Observer, State
+from dagmm_model.detectors.dagmm_state import restore, state_of
+from dagmm_model.detectors.interface import Arrays, EpochLike, Observer, State
 from dagmm_model.encoded import Encoded, Layout
 from dagmm_model.explanation import Explanation
 from dagmm_model.fused import FusedScorer
@@ -329,7 +329,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
 
     @classmethod
     def configure(cls, preset: str, seed: int, settings: Mapping[str, Any]) -> Self:
-        """An unfitted detector, see `dagmm_model.detector.Detector.configure`."""
+        """An unfitted detector, see `dagmm_model.detectors.interface.Detector.configure`."""
         if preset not in cls.presets:
             raise unknown(f"preset of {cls.name}", preset, cls.presets)
         free = [name for name in (*OVERRIDES, *RUNTIME) if name not in cls.fixed]
@@ -389,7 +389,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         self._fused = self.for_layout((None,) * len(scaler.centre))
 
     def for_layout(self, layout: Layout) -> FusedScorer:
-        """A scorer of encoded rows, see `dagmm_model.detector.ForLayout`."""
+        """A scorer of encoded rows, see `dagmm_model.detectors.interface.ForLayout`."""
         return FusedScorer(self._scaler, self._scorer, layout)
 
     def energy(self, X: ArrayLike) -> Float:
@@ -443,7 +443,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def state(self) -> State:
-        """Values and arrays for disk, see `dagmm_model.detector.Detector.state`."""
+        """Values and arrays for disk, see `dagmm_model.detectors.interface.Detector.state`."""
         return state_of(self)
 
     @classmethod

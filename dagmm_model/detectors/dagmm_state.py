@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from dagmm_model.base.settings import from_json
-from dagmm_model.detector import Arrays, Epoch, State
+from dagmm_model.detectors.interface import Arrays, Epoch, State
 from dagmm_model.inference import Scorer
 from dagmm_model.mixture import Mixture
 from dagmm_model.presets import Settings
@@ -17,7 +17,7 @@ from dagmm_model.progress import record_from
 from dagmm_model.scaling import Scaler
 
 if TYPE_CHECKING:
-    from dagmm_model.estimator import DAGMM
+    from dagmm_model.detectors.dagmm import DAGMM
 
 MIXTURE = ("phi", "mu", "sigma")
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from dagmm_model.base.settings import unknown
-from dagmm_model.detector import Detector
+from dagmm_model.detectors.interface import Detector
 
 
 @dataclass(frozen=True)
@@ -39,42 +39,42 @@ PAPER = "Zong et al., ICLR 2018, section 4.2"
 
 CATALOGUE: dict[str, Entry] = {
     "dagmm": Entry(
-        "estimator:DAGMM",
+        "detectors.dagmm:DAGMM",
         "Deep autoencoding Gaussian mixture model, trained end to end",
         "Zong et al., ICLR 2018",
     ),
     "gmm-en": Entry(
-        "rivals.ablations:GmmEn",
+        "detectors.ablations:GmmEn",
         "DAGMM without the reconstruction error in its objective",
         PAPER,
     ),
     "pae": Entry(
-        "rivals.ablations:PretrainedAutoencoder",
+        "detectors.ablations:PretrainedAutoencoder",
         "Deep autoencoder, pre-trained layer by layer; reconstruction error",
         PAPER,
     ),
     "e2e-ae": Entry(
-        "rivals.ablations:EndToEndAutoencoder",
+        "detectors.ablations:EndToEndAutoencoder",
         "Deep autoencoder, trained end to end; reconstruction error",
         PAPER,
     ),
     "pae-gmm-em": Entry(
-        "rivals.ablations:PretrainedGmmEm",
+        "detectors.ablations:PretrainedGmmEm",
         "Pre-trained autoencoder, then a mixture of its latent rows by EM",
         PAPER,
     ),
     "pae-gmm": Entry(
-        "rivals.ablations:PretrainedGmm",
+        "detectors.ablations:PretrainedGmm",
         "Pre-trained and frozen autoencoder, then the estimation network",
         PAPER,
     ),
     "dagmm-p": Entry(
-        "rivals.ablations:PretrainedDagmm",
+        "detectors.ablations:PretrainedDagmm",
         "DAGMM, fine-tuned end to end from a pre-trained autoencoder",
         PAPER,
     ),
     "dagmm-nvi": Entry(
-        "rivals.ablations:VariationalDagmm",
+        "detectors.ablations:VariationalDagmm",
         "DAGMM with the bound of neural variational inference for its energy",
         PAPER,
     ),

@@ -20,12 +20,12 @@ from dagmm_model.base.checkpoint import Checkpointing, CheckpointStore
 from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.base.processors import in_threads
 from dagmm_model.base.settings import SettingsError
-from dagmm_model.detector import Observer
+from dagmm_model.detectors.dagmm import DAGMM
+from dagmm_model.detectors.interface import Observer
 from dagmm_model.em import mixture_by_em
 from dagmm_model.encoded import Encoded
 from dagmm_model.engine_choice import make_engine
 from dagmm_model.estimation import membership, membership_logits
-from dagmm_model.estimator import DAGMM
 from dagmm_model.inference import Scorer
 from dagmm_model.mixture import Mixture, latent_scale
 from dagmm_model.moments import Moments

@@ -1,0 +1,1 @@
+"""Detectors: their interface and catalogue, DAGMM and its ablations, bundles and files."""
