@@ -126,9 +126,9 @@ def write_rivals(
         seed: Of the detectors that draw.
         path: Parquet to write: position among the evaluation rows, and a column a detector.
     """
+    from dagmm_model.detectors.baselines.simple import SIMPLE
     from dagmm_model.detectors.catalogue import make_detector
     from dagmm_model.detectors.interface import NotEnoughRowsError
-    from dagmm_model.rivals.simple import SIMPLE
 
     positions = _sample(labels, seed)
     matrix = encoder.encode(train)

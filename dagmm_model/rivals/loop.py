@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dagmm_model.base.checkpoint import Arrays, Checkpointing, CheckpointStore, digest
+from dagmm_model.detectors.baselines.base import RivalSettings
 from dagmm_model.detectors.interface import Epoch, Float, Observer
 from dagmm_model.engine_choice import choose_device
 from dagmm_model.feed import batch_plan
-from dagmm_model.rivals.base import RivalSettings
 from dagmm_model.training import TrainingDiverged
 
 ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")

@@ -8,8 +8,8 @@ from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import LocalOutlierFactor
 
+from dagmm_model.detectors.baselines.subspace import pursue
 from dagmm_model.detectors.catalogue import make_detector
-from dagmm_model.rivals.subspace import pursue
 from dagmm_model.rows import canonical_order
 from tests.dagmm_model.rivals.tables import plane
 

@@ -14,8 +14,8 @@ from sklearn.ensemble import IsolationForest as SklearnForest
 from sklearn.tree._tree import Tree
 
 from dagmm_model.base.checkpoint import Checkpointing
+from dagmm_model.detectors.baselines.base import ArrayDetector, RivalSettings
 from dagmm_model.detectors.interface import Arrays, Float, Observer
-from dagmm_model.rivals.base import ArrayDetector, RivalSettings
 
 
 @dataclass(frozen=True)

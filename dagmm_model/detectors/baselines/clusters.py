@@ -13,9 +13,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from dagmm_model.base.checkpoint import Checkpointing
+from dagmm_model.detectors.baselines.base import ArrayDetector, RivalSettings
 from dagmm_model.detectors.interface import Arrays, Float, NotEnoughRowsError, Observer
 from dagmm_model.mixture import Mixture
-from dagmm_model.rivals.base import ArrayDetector, RivalSettings
 
 
 @dataclass(frozen=True)

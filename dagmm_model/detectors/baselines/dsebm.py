@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
+from dagmm_model.detectors.baselines.trained import TrainedDetector
 from dagmm_model.rivals.loop import TrainingSettings, Work
 from dagmm_model.rivals.networks import adam, dense, descend
-from dagmm_model.rivals.trained import TrainedDetector
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
+from dagmm_model.detectors.baselines.trained import TrainedDetector
 from dagmm_model.rivals.loop import TrainingSettings
 from dagmm_model.rivals.networks import mlp
-from dagmm_model.rivals.trained import TrainedDetector
 
 BETAS = (0.5, 0.999)
 

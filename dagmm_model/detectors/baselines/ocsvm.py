@@ -20,8 +20,8 @@ from sklearn.svm import OneClassSVM
 
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.settings import refuse
+from dagmm_model.detectors.baselines.base import ArrayDetector, RivalSettings
 from dagmm_model.detectors.interface import Arrays, Float, Observer, TooLarge
-from dagmm_model.rivals.base import ArrayDetector, RivalSettings
 
 KERNELS = ("auto", "exact", "nystroem")
 MOST_ROWS = 50_000

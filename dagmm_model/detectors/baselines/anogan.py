@@ -16,9 +16,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from dagmm_model.detectors.interface import Float
-from dagmm_model.protocols import duplicate_groups
-from dagmm_model.rivals.gan import (
+from dagmm_model.detectors.baselines.gan import (
     BETAS,
     GanDetector,
     GanSettings,
@@ -29,6 +27,8 @@ from dagmm_model.rivals.gan import (
     latent_width,
     presets,
 )
+from dagmm_model.detectors.interface import Float
+from dagmm_model.protocols import duplicate_groups
 from dagmm_model.rivals.loop import Work
 from dagmm_model.rivals.networks import Critic, adam, descend, discrimination, real
 

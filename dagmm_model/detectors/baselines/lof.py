@@ -14,8 +14,8 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from dagmm_model.base.checkpoint import Checkpointing
+from dagmm_model.detectors.baselines.base import ArrayDetector, RivalSettings, sample
 from dagmm_model.detectors.interface import Arrays, Float, NotEnoughRowsError, Observer
-from dagmm_model.rivals.base import ArrayDetector, RivalSettings, sample
 
 TINY = 1e-10
 """Added to the mean reachability distance, as in scikit-learn."""

@@ -11,8 +11,8 @@ from scipy.linalg import eigh
 from sklearn.metrics.pairwise import rbf_kernel
 
 from dagmm_model.base.checkpoint import Checkpointing
+from dagmm_model.detectors.baselines.base import ArrayDetector, RivalSettings, sample
 from dagmm_model.detectors.interface import Arrays, Float, Observer, TooLarge
-from dagmm_model.rivals.base import ArrayDetector, RivalSettings, sample
 
 MOST_ROWS = 10_000
 """Rows of the largest kernel matrix that is decomposed; its time grows with their cube."""

@@ -1,0 +1,1 @@
+"""The baselines, one module a family, all with ``fit`` and ``energy``."""
