@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from dagmm_model.base.distributed import joined
-from dagmm_model.engine_choice import make_engine
+from dagmm_model.engines.choice import make_engine
 from dagmm_model.feed import MemoryFeed
 from dagmm_model.network import initialise, streams
 from dagmm_model.presets import resolve

@@ -25,7 +25,7 @@ from textbook import TextbookLoop
 from threadpoolctl import ThreadpoolController
 
 from dagmm_model.engine_numpy import NumpyEngine
-from dagmm_model.engine_torch import TorchEngine
+from dagmm_model.engines.torch import TorchEngine
 from dagmm_model.network import initialise, streams
 from dagmm_model.presets import PAPER
 
@@ -120,7 +120,7 @@ def measure(threads: int, rounds: int, steps: int) -> dict[str, dict[str, float]
 
 def measure_gpu(rounds: int) -> dict[str, dict[str, float]]:
     """Milliseconds of a step on a GPU, of all members, median over the rounds."""
-    from dagmm_model.engine_cuda import CudaEngine
+    from dagmm_model.engines.cuda import CudaEngine
     from dagmm_model.feed import PIECE
 
     x = np.random.default_rng(0).random((ROWS, WIDTH), dtype=np.float32)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model import kernels_step
-from dagmm_model.engine import BETAS, EPSILON, adam_scale
+from dagmm_model.engines.interface import BETAS, EPSILON, adam_scale
 from dagmm_model.network import Parameters
 
 Array = NDArray[np.floating]

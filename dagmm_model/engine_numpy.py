@@ -23,12 +23,12 @@ from dagmm_model import kernels, kernels_step
 from dagmm_model.base.distributed import ALONE, Part, Ranks
 from dagmm_model.base.processors import blas_threads, processors
 from dagmm_model.compression import SQUARE_FLOOR
-from dagmm_model.engine import dropout_masks, raised_jitter
 from dagmm_model.engine_compression import CompressionShard
 from dagmm_model.engine_dense import DenseStack
 from dagmm_model.engine_features import ReconstructionFeatures
 from dagmm_model.engine_flat import FlatParameters
 from dagmm_model.engine_mixture import MixtureTerm
+from dagmm_model.engines.interface import dropout_masks, raised_jitter
 from dagmm_model.mixture import LATENT_VARIANCE_FLOOR
 from dagmm_model.network import Parameters, latent_width, shapes
 from dagmm_model.presets import Settings
@@ -84,7 +84,7 @@ class NumpyEngine:
         self._threads = min(threads or processors(), processors())
 
     def take(self, x: Array) -> None:
-        """See `dagmm_model.engine.Engine.take`."""
+        """See `dagmm_model.engines.interface.Engine.take`."""
         width = self._width
         # Rows padded to whole cache lines, a column of ones after the data.
         self._x = np.ones((len(x), -(-(width + 1) // ALIGNMENT) * ALIGNMENT), self._dtype)
@@ -139,7 +139,7 @@ class NumpyEngine:
         dropout: Sequence[np.random.Generator],
         part: Part | None = None,
     ) -> Float:
-        """See `dagmm_model.engine.Engine.run`."""
+        """See `dagmm_model.engines.interface.Engine.run`."""
         if order.shape[2] != self._rows:
             self._allocate(order.shape[2])
         losses = np.empty((order.shape[1], self._members, 4))
@@ -286,7 +286,7 @@ class NumpyEngine:
                 self.jitter = raised
 
     def parameters(self) -> Parameters:
-        """See `dagmm_model.engine.Engine.parameters`."""
+        """See `dagmm_model.engines.interface.Engine.parameters`."""
         result = self._flat.read(self._flat.values)
         if self._path is not None:
             result["path.down"], result["path.up"] = (part.copy() for part in self._path)
@@ -297,25 +297,25 @@ class NumpyEngine:
         return self._flat.read(self._flat.gradients)
 
     def finite(self) -> bool:
-        """See `dagmm_model.engine.Engine.finite`."""
+        """See `dagmm_model.engines.interface.Engine.finite`."""
         return bool(np.isfinite(self._flat.values).all())
 
     def state(self) -> dict[str, NDArray[np.generic]]:
-        """See `dagmm_model.engine.Engine.state`."""
+        """See `dagmm_model.engines.interface.Engine.state`."""
         tables: dict[str, NDArray[np.generic]] = {
             name: table.copy() for name, table in self._flat.tables().items()
         }
         return tables | {"steps": np.array(self._flat.steps), "jitter": self.jitter.copy()}
 
     def load(self, state: dict[str, NDArray[np.generic]]) -> None:
-        """See `dagmm_model.engine.Engine.load`."""
+        """See `dagmm_model.engines.interface.Engine.load`."""
         self._flat.steps = int(state["steps"])
         self.jitter[:] = state["jitter"]
         for name, table in self._flat.tables().items():
             table[...] = state[name]
 
     def mixture(self) -> tuple[Float, Float] | None:
-        """See `dagmm_model.engine.Engine.mixture`."""
+        """See `dagmm_model.engines.interface.Engine.mixture`."""
         if not self.settings.mixes:
             return None
         return self._mixture.phi.copy(), self._mixture.covariance.copy()

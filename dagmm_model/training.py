@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from dagmm_model.base.checkpoint import Checkpointing, CheckpointStore, digest
 from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.detectors.interface import EpochLike
-from dagmm_model.engine import TERMS, Engine
-from dagmm_model.engine_choice import make_engine
+from dagmm_model.engines.choice import make_engine
+from dagmm_model.engines.interface import TERMS, Engine
 from dagmm_model.feed import Feed, MemoryFeed
 from dagmm_model.inference import fit_scorer
 from dagmm_model.network import Parameters, initialise

@@ -24,7 +24,7 @@ from dagmm_model.detectors.dagmm import DAGMM
 from dagmm_model.detectors.interface import Observer
 from dagmm_model.em import mixture_by_em
 from dagmm_model.encoded import Encoded
-from dagmm_model.engine_choice import make_engine
+from dagmm_model.engines.choice import make_engine
 from dagmm_model.estimation import membership, membership_logits
 from dagmm_model.inference import Scorer
 from dagmm_model.mixture import Mixture, latent_scale

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from dagmm_model.base.checkpoint import Arrays, Checkpointing, CheckpointStore, digest
 from dagmm_model.detectors.baselines.base import RivalSettings
 from dagmm_model.detectors.interface import Epoch, Float, Observer
-from dagmm_model.engine_choice import choose_device
+from dagmm_model.engines.choice import choose_device
 from dagmm_model.feed import batch_plan
 from dagmm_model.training import TrainingDiverged
 

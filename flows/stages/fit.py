@@ -59,7 +59,7 @@ def fit(work: FitWork, observers: Iterable[Any] = (), ranks: Ranks = ALONE) -> F
         ranks: That fit together; this one is the first.
     """
     from dagmm_model.detectors.persistence import save_detector
-    from dagmm_model.engine_choice import choose_device
+    from dagmm_model.engines.choice import choose_device
 
     if work.config.fit.streaming:
         training_rows.write(work.run, work.validated, work.contract, work.parts)

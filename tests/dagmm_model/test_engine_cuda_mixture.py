@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dagmm_model import objective
-from dagmm_model.engine_cuda_mixture import inverse, mixture_term
+from dagmm_model.engines.cuda_mixture import inverse, mixture_term
 
 
 def batch(members, rows, width, components, scale=1.0):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.baselines.base import ArrayDetector
 from dagmm_model.detectors.interface import Arrays, Float, Observer
-from dagmm_model.engine_choice import scoring_device
+from dagmm_model.engines.choice import scoring_device
 from dagmm_model.feed import batch_plan
 from dagmm_model.rivals.loop import TrainingSettings, Work, reproducible, train
 

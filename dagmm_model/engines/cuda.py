@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dagmm_model.base.distributed import Part
-from dagmm_model.engine import BETAS, EPSILON, TERMS, adam_scale, raised_jitter
-from dagmm_model.engine_cuda_mixture import mixture_term
-from dagmm_model.engine_torch import TorchEngine
+from dagmm_model.engines.cuda_mixture import mixture_term
+from dagmm_model.engines.interface import BETAS, EPSILON, TERMS, adam_scale, raised_jitter
+from dagmm_model.engines.torch import TorchEngine
 from dagmm_model.network import Parameters
 from dagmm_model.objective import BatchMixture, objective
 from dagmm_model.presets import Settings
@@ -69,7 +69,7 @@ class CudaEngine(TorchEngine):
         dropout: Sequence[np.random.Generator],
         part: Part | None = None,
     ) -> Float:
-        """See `dagmm_model.engine.Engine.run`."""
+        """See `dagmm_model.engines.interface.Engine.run`."""
         members, steps, batch = order.shape
         if self._order.shape[0] != members or self._order.shape[2:] != (batch,):
             self._allocate(members, batch)
@@ -117,7 +117,7 @@ class CudaEngine(TorchEngine):
         return losses[: bad[0] + 1] if len(bad) else losses
 
     def take(self, x: NDArray[np.floating]) -> None:
-        """See `dagmm_model.engine.Engine.take`; the step is captured anew."""
+        """See `dagmm_model.engines.interface.Engine.take`; the step is captured anew."""
         super().take(x)
         self._graph = None
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.base.settings import SettingsError, refuse
-from dagmm_model.engine import Engine
+from dagmm_model.engines.interface import Engine
 from dagmm_model.network import Parameters
 from dagmm_model.presets import Settings
 
@@ -81,10 +81,10 @@ def make_engine(
 
         return NumpyEngine(x, sample_weight, parameters, settings, ranks=ranks)
     if name == "auto" and ranks.alone:
-        from dagmm_model.engine_cuda import CudaEngine
+        from dagmm_model.engines.cuda import CudaEngine
 
         return CudaEngine(x, sample_weight, parameters, settings, device)
-    from dagmm_model.engine_torch import TorchEngine
+    from dagmm_model.engines.torch import TorchEngine
 
     if device == "cuda" and not ranks.alone:
         device = ranks.gpu()

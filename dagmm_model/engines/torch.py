@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dagmm_model.base.distributed import ALONE, Part, Ranks, watched
-from dagmm_model.engine import BETAS, EPSILON, adam_scale, dropout_masks, raised_jitter
+from dagmm_model.engines.interface import BETAS, EPSILON, adam_scale, dropout_masks, raised_jitter
 from dagmm_model.network import Parameters, trained
 from dagmm_model.objective import BatchMixture, Losses, objective
 from dagmm_model.presets import Settings
@@ -66,7 +66,7 @@ class TorchEngine:
         self._last: BatchMixture | None = None
 
     def take(self, x: NDArray[np.floating]) -> None:
-        """See `dagmm_model.engine.Engine.take`."""
+        """See `dagmm_model.engines.interface.Engine.take`."""
         self._x = torch.as_tensor(x).to(self._device, self._dtype)
         self._weight = torch.ones(len(x), device=self._device, dtype=torch.float64)
 
@@ -77,7 +77,7 @@ class TorchEngine:
         dropout: Sequence[np.random.Generator],
         part: Part | None = None,
     ) -> NDArray[np.float64]:
-        """See `dagmm_model.engine.Engine.run`."""
+        """See `dagmm_model.engines.interface.Engine.run`."""
         losses = []
         rates = np.broadcast_to(learning_rates, order.shape[1])
         for step in range(order.shape[1]):
@@ -185,7 +185,7 @@ class TorchEngine:
                 parameter.addcdiv_(first, second.sqrt().div_(root).add_(EPSILON), value=-size)
 
     def parameters(self) -> Parameters:
-        """See `dagmm_model.engine.Engine.parameters`."""
+        """See `dagmm_model.engines.interface.Engine.parameters`."""
         everything = self._parameters | self._fixed
         return {name: p.detach().cpu().numpy().copy() for name, p in everything.items()}
 
@@ -198,11 +198,11 @@ class TorchEngine:
         }
 
     def finite(self) -> bool:
-        """See `dagmm_model.engine.Engine.finite`."""
+        """See `dagmm_model.engines.interface.Engine.finite`."""
         return all(bool(torch.isfinite(p).all()) for p in self._parameters.values())
 
     def state(self) -> dict[str, NDArray[np.generic]]:
-        """See `dagmm_model.engine.Engine.state`."""
+        """See `dagmm_model.engines.interface.Engine.state`."""
         state: dict[str, NDArray[np.generic]] = {
             "steps": np.array(self._steps),
             "jitter": self.jitter.copy(),
@@ -214,7 +214,7 @@ class TorchEngine:
         return state
 
     def load(self, state: dict[str, NDArray[np.generic]]) -> None:
-        """See `dagmm_model.engine.Engine.load`."""
+        """See `dagmm_model.engines.interface.Engine.load`."""
         self._steps = int(state["steps"])
         self.jitter[:] = state["jitter"]
         with torch.no_grad():
@@ -224,7 +224,7 @@ class TorchEngine:
                 self._second[name].copy_(torch.as_tensor(state[f"second.{name}"]))
 
     def mixture(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """See `dagmm_model.engine.Engine.mixture`."""
+        """See `dagmm_model.engines.interface.Engine.mixture`."""
         if self._last is None:
             return None
         return self._last.phi.cpu().numpy(), self._last.covariance.cpu().numpy()

@@ -1,0 +1,1 @@
+"""Engines: one training step of the objective, computed by NumPy or by torch."""
