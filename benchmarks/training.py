@@ -24,7 +24,7 @@ import torch
 from textbook import TextbookLoop
 from threadpoolctl import ThreadpoolController
 
-from dagmm_model.engine_numpy import NumpyEngine
+from dagmm_model.engines.numpy.engine import NumpyEngine
 from dagmm_model.engines.torch import TorchEngine
 from dagmm_model.network import initialise, streams
 from dagmm_model.presets import PAPER

@@ -77,7 +77,7 @@ def make_engine(
         raise ValueError(f"engine 'numpy' runs on the CPU only, not on {device!r}; use 'torch'")
     device = "cpu" if name == "numpy" else choose_device(device)
     if name == "numpy" or (name == "auto" and device == "cpu"):
-        from dagmm_model.engine_numpy import NumpyEngine
+        from dagmm_model.engines.numpy.engine import NumpyEngine
 
         return NumpyEngine(x, sample_weight, parameters, settings, ranks=ranks)
     if name == "auto" and ranks.alone:

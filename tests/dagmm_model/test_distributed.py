@@ -14,7 +14,7 @@ from dagmm_model import DAGMM, Checkpointing
 from dagmm_model.base.checkpoint import TrainingStopped
 from dagmm_model.base.distributed import ALONE, Part, Ranks, RanksLost, joined
 from dagmm_model.base.settings import SettingsError
-from dagmm_model.engine_numpy import NumpyEngine
+from dagmm_model.engines.numpy.engine import NumpyEngine
 from dagmm_model.engines.torch import TorchEngine
 from dagmm_model.moments import Moments
 from dagmm_model.network import initialise, streams

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dagmm_model import engine_numpy
 from dagmm_model.compression import compress
-from dagmm_model.engine_numpy import NumpyEngine
 from dagmm_model.engines.cuda import CudaEngine
+from dagmm_model.engines.numpy import engine as engine_numpy
+from dagmm_model.engines.numpy.engine import NumpyEngine
 from dagmm_model.engines.torch import TorchEngine
 from dagmm_model.mixture import JitterWarning
 from dagmm_model.network import initialise, streams

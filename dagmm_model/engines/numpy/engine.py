@@ -23,12 +23,12 @@ from dagmm_model import kernels, kernels_step
 from dagmm_model.base.distributed import ALONE, Part, Ranks
 from dagmm_model.base.processors import blas_threads, processors
 from dagmm_model.compression import SQUARE_FLOOR
-from dagmm_model.engine_compression import CompressionShard
-from dagmm_model.engine_dense import DenseStack
-from dagmm_model.engine_features import ReconstructionFeatures
-from dagmm_model.engine_flat import FlatParameters
-from dagmm_model.engine_mixture import MixtureTerm
 from dagmm_model.engines.interface import dropout_masks, raised_jitter
+from dagmm_model.engines.numpy.compression import CompressionShard
+from dagmm_model.engines.numpy.dense import DenseStack
+from dagmm_model.engines.numpy.features import ReconstructionFeatures
+from dagmm_model.engines.numpy.flat import FlatParameters
+from dagmm_model.engines.numpy.mixture import MixtureTerm
 from dagmm_model.mixture import LATENT_VARIANCE_FLOOR
 from dagmm_model.network import Parameters, latent_width, shapes
 from dagmm_model.presets import Settings

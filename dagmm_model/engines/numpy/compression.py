@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model import kernels_step
-from dagmm_model.engine_dense import DenseStack
-from dagmm_model.engine_features import ReconstructionFeatures
+from dagmm_model.engines.numpy.dense import DenseStack
+from dagmm_model.engines.numpy.features import ReconstructionFeatures
 
 Array = NDArray[np.floating]
 Float = NDArray[np.float64]

@@ -1,0 +1,1 @@
+"""The NumPy engine: forward and backward pass written out, without autograd."""
