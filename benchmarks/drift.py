@@ -27,7 +27,7 @@ from scipy.stats import binomtest
 
 from dagmm_model import DAGMM
 from dagmm_model.detectors.bundle import ScoringBundle
-from dagmm_model.threshold import calibrate
+from dagmm_model.evaluation.threshold import calibrate
 from data_checks.contract import ANOMALY_COLUMN, Contract, load_contract
 from data_checks.drift import DriftReference, bin_counts, drift_reference
 from data_checks.locations import default_data_dir

@@ -13,7 +13,7 @@ import json
 
 import numpy as np
 
-from dagmm_model.comparison import paired_difference
+from dagmm_model.evaluation.comparison import paired_difference
 from flows.policy import PromotionPolicy
 
 MARGIN = PromotionPolicy().margin

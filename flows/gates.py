@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from dagmm_model.comparison import Difference, paired_difference
-from dagmm_model.evaluation import DeploymentMetrics, deployment_metrics
-from dagmm_model.threshold import alarms_expected, exceeds
+from dagmm_model.evaluation.comparison import Difference, paired_difference
+from dagmm_model.evaluation.metrics import DeploymentMetrics, deployment_metrics
+from dagmm_model.evaluation.threshold import alarms_expected, exceeds
 from flows.policy import PromotionPolicy
 from flows.records import GateResult
 from flows.score_drift import compare_scores

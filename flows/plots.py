@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from dagmm_model.threshold import exceeds
+from dagmm_model.evaluation.threshold import exceeds
 
 if TYPE_CHECKING:
     from dagmm_model.detectors.interface import EpochLike

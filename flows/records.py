@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from dagmm_model.evaluation import DeploymentMetrics, PaperMetrics, SliceMetrics
-from dagmm_model.threshold import Threshold
+from dagmm_model.evaluation.metrics import DeploymentMetrics, PaperMetrics, SliceMetrics
+from dagmm_model.evaluation.threshold import Threshold
 
 
 class StageRecord(BaseModel):

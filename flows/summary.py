@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dagmm_model.evaluation import Interval
+from dagmm_model.evaluation.metrics import Interval
 from data_checks.contract import Contract
 from flows.config import TrainConfig
 from flows.records import (

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from dagmm_model.significance import average_ranks, cliques, critical_difference
+from dagmm_model.evaluation.significance import average_ranks, cliques, critical_difference
 from flows.benchmarking.rows import REFERENCE, is_sanity
 from flows.benchmarking.summary import LEVEL, Block, Line
 from flows.benchmarking.tables import NAMES, prefix_of

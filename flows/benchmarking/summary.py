@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from dagmm_model.published import Published, published
-from dagmm_model.significance import holm, signed_rank_p
+from dagmm_model.evaluation.published import Published, published
+from dagmm_model.evaluation.significance import holm, signed_rank_p
 from flows.benchmarking.cells import FIGURES, Cell, current
 from flows.benchmarking.rows import REFERENCE, is_sanity
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dagmm_model.detectors.catalogue import CATALOGUE
-from dagmm_model.published import PUBLISHED
+from dagmm_model.evaluation.published import PUBLISHED
 from flows.benchmarking.rows import REFERENCE
 from flows.benchmarking.summary import LEVEL, Block, Line
 

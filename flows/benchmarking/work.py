@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from dagmm_model.evaluation import paper_metrics
-from dagmm_model.threshold import calibrate, exceeds
+from dagmm_model.evaluation.metrics import paper_metrics
+from dagmm_model.evaluation.threshold import calibrate, exceeds
 from flows.benchmarking.cells import Cell
 from flows.benchmarking.data import Prepared
 from flows.benchmarking.rows import BEST_COLUMN, RECONSTRUCTION, REFERENCE, Row

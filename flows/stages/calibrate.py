@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dagmm_model.evaluation import paper_metrics
-from dagmm_model.threshold import Threshold, just_below
-from dagmm_model.threshold import calibrate as conformal
+from dagmm_model.evaluation.metrics import paper_metrics
+from dagmm_model.evaluation.threshold import Threshold, just_below
+from dagmm_model.evaluation.threshold import calibrate as conformal
 from data_checks.contract import Contract
 from flows.config import TrainConfig
 from flows.errors import UsageError

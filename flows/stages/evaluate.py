@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dagmm_model.evaluation import deployment_metrics, paper_metrics, slice_metrics
+from dagmm_model.evaluation.metrics import deployment_metrics, paper_metrics, slice_metrics
 from data_checks.contract import ROW_ID, Contract
 from flows import training_rows
 from flows.config import TrainConfig

@@ -9,8 +9,8 @@ import pytest
 from dagmm_model import DAGMM
 from dagmm_model.detectors.bundle import ScoringBundle, save_bundle
 from dagmm_model.detectors.catalogue import make_detector
+from dagmm_model.evaluation.threshold import calibrate
 from dagmm_model.preprocessing import Column, Encoder
-from dagmm_model.threshold import calibrate
 
 LEVELS = ("a", "b", "c")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from dagmm_model.comparison import paired_difference
+from dagmm_model.evaluation.comparison import paired_difference
 
 
 def problem(rows: int, shift: float, noise: float, seed: int):

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from dagmm_model.evaluation import (
+from dagmm_model.evaluation.metrics import (
     binomial_interval,
     deployment_metrics,
     paper_metrics,
@@ -50,7 +50,7 @@ def test_bootstrap_interval_covers_the_true_auc_about_95_times_in_100():
 
 
 def test_pooling_neighbours_for_the_bootstrap_keeps_figures_and_hardly_moves_intervals(monkeypatch):
-    from dagmm_model import evaluation
+    from dagmm_model.evaluation import metrics as evaluation
 
     rng = np.random.default_rng(2)
     labels = np.arange(20_000) < 4_000

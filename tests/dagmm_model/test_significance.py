@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from dagmm_model.significance import (
+from dagmm_model.evaluation.significance import (
     average_ranks,
     cliques,
     critical_difference,

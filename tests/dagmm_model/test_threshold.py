@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagmm_model.evaluation import deployment_metrics, slice_metrics
-from dagmm_model.threshold import (
+from dagmm_model.evaluation.metrics import deployment_metrics, slice_metrics
+from dagmm_model.evaluation.threshold import (
     SAME,
     CalibrationError,
     calibrate,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dagmm_model.published import PUBLISHED
+from dagmm_model.evaluation.published import PUBLISHED
 from flows.benchmarking.cells import Cell
 from flows.benchmarking.summary import blocks
 from flows.benchmarking.tables import beside_published, details, failures, overview

@@ -6,7 +6,7 @@ import pytest
 
 from dagmm_model.detectors.bundle import ScoringBundle
 from dagmm_model.detectors.catalogue import make_detector
-from dagmm_model.threshold import calibrate
+from dagmm_model.evaluation.threshold import calibrate
 from data_checks.casting import cast_batch
 from data_checks.drift import drift_reference
 from data_checks.errors import SourceError

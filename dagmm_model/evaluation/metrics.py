@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from dagmm_model.threshold import exceeds
+from dagmm_model.evaluation.threshold import exceeds
 
 Vector = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dagmm_model.evaluation import Interval
+from dagmm_model.evaluation.metrics import Interval
 
 Vector = NDArray[np.float64]
 RESAMPLED_ROWS = 20_000_000

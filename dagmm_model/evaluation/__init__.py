@@ -1,0 +1,1 @@
+"""Metrics with intervals, comparison of detectors, thresholds, published figures."""
