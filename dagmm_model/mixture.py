@@ -163,7 +163,7 @@ class Mixture:
 
     def _blocks(self, z: Float) -> Iterator[tuple[slice, Float, Float]]:
         """Some rows at a time: their log density, and what each live component has of it."""
-        from dagmm_model import kernels
+        from dagmm_model.kernels import arithmetic as kernels
 
         z = np.asarray(z, dtype=np.float64)
         centre, live, factors, constant = self.terms

@@ -51,7 +51,7 @@ class Moments:
         Returns:
             The moments; a component without weight has mean 0 and scatter 0.
         """
-        from dagmm_model import kernels_mixture
+        from dagmm_model.kernels import mixture as kernels_mixture
 
         z = np.asarray(z, dtype=np.float64)
         gamma = np.asarray(gamma, dtype=np.float64)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import logsumexp, softmax
 
-from dagmm_model import kernels
+from dagmm_model.kernels import arithmetic as kernels
 
 ALL = np.concatenate(
     [-np.geomspace(1e300, 1e-300, 4001), [0.0, -0.0], np.geomspace(1e-300, 1e300, 4001)]
@@ -76,7 +76,7 @@ def test_without_a_place_to_keep_them_kernels_are_compiled_with_a_warning(tmp_pa
     # A file in no folder: Numba finds no place beside it, and none elsewhere.
     code = (
         "import sys, types\n"
-        "import dagmm_model.kernels as k\n"
+        "import dagmm_model.kernels.arithmetic as k\n"
         "source = 'def f(x):\\n    return x + 1.0\\n'\n"
         "space = {}\n"
         "exec(compile(source, '/nowhere/at/all.py', 'exec'), space)\n"

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model import kernels, kernels_step
+from dagmm_model.kernels import arithmetic as kernels
+from dagmm_model.kernels import step as kernels_step
 
 Array = NDArray[np.floating]
 

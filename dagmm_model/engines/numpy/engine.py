@@ -19,7 +19,6 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model import kernels, kernels_step
 from dagmm_model.base.distributed import ALONE, Part, Ranks
 from dagmm_model.base.processors import blas_threads, processors
 from dagmm_model.compression import SQUARE_FLOOR
@@ -29,6 +28,8 @@ from dagmm_model.engines.numpy.dense import DenseStack
 from dagmm_model.engines.numpy.features import ReconstructionFeatures
 from dagmm_model.engines.numpy.flat import FlatParameters
 from dagmm_model.engines.numpy.mixture import MixtureTerm
+from dagmm_model.kernels import arithmetic as kernels
+from dagmm_model.kernels import step as kernels_step
 from dagmm_model.mixture import LATENT_VARIANCE_FLOOR
 from dagmm_model.network import Parameters, latent_width, shapes
 from dagmm_model.presets import Settings

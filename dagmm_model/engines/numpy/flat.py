@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model import kernels_step
 from dagmm_model.engines.interface import BETAS, EPSILON, adam_scale
+from dagmm_model.kernels import step as kernels_step
 from dagmm_model.network import Parameters
 
 Array = NDArray[np.floating]

@@ -29,8 +29,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model import kernels, kernels_mixture
 from dagmm_model.base.distributed import ALONE
+from dagmm_model.kernels import arithmetic as kernels
+from dagmm_model.kernels import mixture as kernels_mixture
 from dagmm_model.mixture import SMALLEST, VARIANCE_FLOOR, WEIGHT_FLOOR
 
 Float = NDArray[np.float64]

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.kernels import compiled, inlined
+from dagmm_model.kernels.arithmetic import compiled, inlined
 
 Float = NDArray[np.float64]
 

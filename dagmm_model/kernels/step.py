@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.kernels import compiled
+from dagmm_model.kernels.arithmetic import compiled
 
 Array = NDArray[np.floating]
 Float = NDArray[np.float64]

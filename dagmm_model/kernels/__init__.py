@@ -1,0 +1,1 @@
+"""Compiled loops (Numba) of training steps, mixtures and scoring."""
