@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dagmm_model.base.checkpoint import Checkpointing, CheckpointMismatch
     from dagmm_model.detectors.dagmm import DAGMM
     from dagmm_model.detectors.persistence import load_detector, save_detector
-    from dagmm_model.mixture import Mixture, MixtureHealth
+    from dagmm_model.mixture.mixture import Mixture, MixtureHealth
     from dagmm_model.progress import EpochRecord
     from dagmm_model.training import TrainingDiverged
 
@@ -24,8 +24,8 @@ _HOME = {
     "CheckpointMismatch": "base.checkpoint",
     "Checkpointing": "base.checkpoint",
     "EpochRecord": "progress",
-    "Mixture": "mixture",
-    "MixtureHealth": "mixture",
+    "Mixture": "mixture.mixture",
+    "MixtureHealth": "mixture.mixture",
     "TrainingDiverged": "training",
     "load_detector": "detectors.persistence",
     "save_detector": "detectors.persistence",

@@ -23,7 +23,7 @@ from dagmm_model.fused_linear import LinearPart, Tables, Workspace
 from dagmm_model.inference import Scorer
 from dagmm_model.kernels import arithmetic as kernels
 from dagmm_model.kernels import scoring as kernels_scoring
-from dagmm_model.mixture import Mixture
+from dagmm_model.mixture.mixture import Mixture
 from dagmm_model.scaling import Scaler
 
 Float = NDArray[np.float64]

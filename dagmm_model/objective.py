@@ -20,7 +20,7 @@ from torch import Tensor
 from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.compression import compress
 from dagmm_model.estimation import membership, membership_logits
-from dagmm_model.mixture import (
+from dagmm_model.mixture.mixture import (
     LATENT_VARIANCE_FLOOR,
     LOG_2PI,
     SMALLEST,

@@ -58,7 +58,7 @@ class Settings:
         learning_rate_schedule: constant, cosine (from the learning rate down to 0) or
             warmup_cosine (the same after 20 steps of growing rate).
         gradient_clip: largest norm of a member's gradient, or None.
-        jitter: relative jitter of the covariances, see `dagmm_model.mixture.Mixture`.
+        jitter: relative jitter of the covariances, see `dagmm_model.mixture.mixture.Mixture`.
         early_stopping: evaluations without a better validation energy before training stops,
             or None for no early stopping.
         keep_best: keep the epoch with the lowest validation energy instead of the last.
@@ -68,7 +68,7 @@ class Settings:
             axes, beside the trained ones.
         refinement: steps of expectation-maximisation that the final mixture is refined by, from
             the estimation network's memberships on, while its number of components is chosen (see
-            `dagmm_model.selection`); 0 for the paper's mixture.
+            `dagmm_model.mixture.selection`); 0 for the paper's mixture.
         overlap_weight: how much it is held against a number of components that they overlap.
         mixture_term: energy, or variational: its upper bound with the memberships as approximate
             posterior (paper, equation 10).

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dagmm_model.base.distributed import Part, Ranks
 from dagmm_model.feed import PIECE, Piece
-from dagmm_model.moments import Moments
+from dagmm_model.mixture.moments import Moments
 from dagmm_model.progress import Progress
 
 Float = NDArray[np.float64]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.inference import Scorer
-from dagmm_model.mixture import VARIANCE_FLOOR, Mixture
+from dagmm_model.mixture.mixture import VARIANCE_FLOOR, Mixture
 
 Float = NDArray[np.float64]
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.base.settings import SettingsError
-from dagmm_model.moments import Moments
+from dagmm_model.mixture.moments import Moments
 
 if TYPE_CHECKING:
     from torch import Tensor

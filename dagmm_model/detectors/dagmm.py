@@ -22,7 +22,7 @@ from dagmm_model.encoded import Encoded, Layout
 from dagmm_model.explanation import Explanation
 from dagmm_model.fused import FusedScorer
 from dagmm_model.inference import Scorer, chunks, each_chunk, fit_scorer
-from dagmm_model.mixture import Mixture, MixtureHealth
+from dagmm_model.mixture.mixture import Mixture, MixtureHealth
 from dagmm_model.network import Parameters, initialise
 from dagmm_model.presets import PRESETS, Settings, resolve
 from dagmm_model.pretraining import train_in_phases

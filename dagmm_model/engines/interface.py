@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.base.distributed import Part
-from dagmm_model.mixture import MAX_JITTER, JitterWarning
+from dagmm_model.mixture.mixture import MAX_JITTER, JitterWarning
 from dagmm_model.network import Parameters
 
 Scale = TypeVar("Scale", float, NDArray[np.float64])

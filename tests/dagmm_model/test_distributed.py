@@ -16,7 +16,7 @@ from dagmm_model.base.distributed import ALONE, Part, Ranks, RanksLost, joined
 from dagmm_model.base.settings import SettingsError
 from dagmm_model.engines.numpy.engine import NumpyEngine
 from dagmm_model.engines.torch import TorchEngine
-from dagmm_model.moments import Moments
+from dagmm_model.mixture.moments import Moments
 from dagmm_model.network import initialise, streams
 from dagmm_model.presets import Settings
 

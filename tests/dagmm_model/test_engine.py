@@ -14,7 +14,7 @@ from dagmm_model.engines.cuda import CudaEngine
 from dagmm_model.engines.numpy import engine as engine_numpy
 from dagmm_model.engines.numpy.engine import NumpyEngine
 from dagmm_model.engines.torch import TorchEngine
-from dagmm_model.mixture import JitterWarning
+from dagmm_model.mixture.mixture import JitterWarning
 from dagmm_model.network import initialise, streams
 from dagmm_model.presets import Settings
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from dagmm_model.mixture import JitterWarning, Mixture, MixtureError
-from dagmm_model.moments import Moments
+from dagmm_model.mixture.mixture import JitterWarning, Mixture, MixtureError
+from dagmm_model.mixture.moments import Moments
 
 
 def sample(seed, n=200, width=3, components=3, scale=1.0):

@@ -5,7 +5,7 @@ from functools import reduce
 import numpy as np
 import pandas as pd
 
-from dagmm_model.moments import Moments
+from dagmm_model.mixture.moments import Moments
 
 K, L = 4, 3
 

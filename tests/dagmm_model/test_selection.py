@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dagmm_model.moments import Moments
-from dagmm_model.selection import PRIOR_ROWS, ROWS, criterion, select
+from dagmm_model.mixture.moments import Moments
+from dagmm_model.mixture.selection import PRIOR_ROWS, ROWS, criterion, select
 
 JITTER = 1e-3
 

@@ -15,7 +15,7 @@ from sklearn.mixture import GaussianMixture
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.baselines.base import ArrayDetector, RivalSettings
 from dagmm_model.detectors.interface import Arrays, Float, NotEnoughRowsError, Observer
-from dagmm_model.mixture import Mixture
+from dagmm_model.mixture.mixture import Mixture
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from dagmm_model.engines.numpy.flat import FlatParameters
 from dagmm_model.engines.numpy.mixture import MixtureTerm
 from dagmm_model.kernels import arithmetic as kernels
 from dagmm_model.kernels import step as kernels_step
-from dagmm_model.mixture import LATENT_VARIANCE_FLOOR
+from dagmm_model.mixture.mixture import LATENT_VARIANCE_FLOOR
 from dagmm_model.network import Parameters, latent_width, shapes
 from dagmm_model.presets import Settings
 

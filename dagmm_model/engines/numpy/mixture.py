@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from dagmm_model.base.distributed import ALONE
 from dagmm_model.kernels import arithmetic as kernels
 from dagmm_model.kernels import mixture as kernels_mixture
-from dagmm_model.mixture import SMALLEST, VARIANCE_FLOOR, WEIGHT_FLOOR
+from dagmm_model.mixture.mixture import SMALLEST, VARIANCE_FLOOR, WEIGHT_FLOOR
 
 Float = NDArray[np.float64]
 

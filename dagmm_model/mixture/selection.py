@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.base.processors import blas_threads
-from dagmm_model.mixture import Mixture
-from dagmm_model.moments import Moments
+from dagmm_model.mixture.mixture import Mixture
+from dagmm_model.mixture.moments import Moments
 
 Float = NDArray[np.float64]
 T = TypeVar("T", bound=np.generic)

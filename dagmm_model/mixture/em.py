@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.base.settings import SettingsError
-from dagmm_model.mixture import LATENT_VARIANCE_FLOOR, Mixture
+from dagmm_model.mixture.mixture import LATENT_VARIANCE_FLOOR, Mixture
 
 Float = NDArray[np.float64]
 

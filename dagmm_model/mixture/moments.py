@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.mixture import Mixture, MixtureError
+from dagmm_model.mixture.mixture import Mixture, MixtureError
 
 Float = NDArray[np.float64]
 

@@ -1,0 +1,1 @@
+"""The Gaussian mixture: energy, moments, expectation-maximisation, number of components."""
