@@ -22,8 +22,8 @@ import numpy as np
 from dagmm_model.base.distributed import joined
 from dagmm_model.engines.choice import make_engine
 from dagmm_model.feed import MemoryFeed
-from dagmm_model.network import initialise, streams
-from dagmm_model.presets import resolve
+from dagmm_model.networks.network import initialise, streams
+from dagmm_model.networks.presets import resolve
 from dagmm_model.progress import Progress
 
 WIDTH, STEPS = 120, 40

@@ -26,8 +26,8 @@ from threadpoolctl import ThreadpoolController
 
 from dagmm_model.engines.numpy.engine import NumpyEngine
 from dagmm_model.engines.torch import TorchEngine
-from dagmm_model.network import initialise, streams
-from dagmm_model.presets import PAPER
+from dagmm_model.networks.network import initialise, streams
+from dagmm_model.networks.presets import PAPER
 
 BATCH, WIDTH, ROWS = 1024, 120, 40 * 1024
 MEMBERS = 20

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.base.processors import in_threads
-from dagmm_model.compression import compress
-from dagmm_model.estimation import membership, membership_logits
 from dagmm_model.mixture.em import mixture_by_em
 from dagmm_model.mixture.mixture import Mixture, latent_scale
 from dagmm_model.mixture.moments import Moments
 from dagmm_model.mixture.selection import select
-from dagmm_model.network import Parameters, latent_width
-from dagmm_model.presets import Settings
+from dagmm_model.networks.compression import compress
+from dagmm_model.networks.estimation import membership, membership_logits
+from dagmm_model.networks.network import Parameters, latent_width
+from dagmm_model.networks.presets import Settings
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.floating]

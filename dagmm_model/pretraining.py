@@ -18,8 +18,8 @@ from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.base.settings import refuse
 from dagmm_model.detectors.interface import Epoch, EpochLike, Observer
-from dagmm_model.network import initialise
-from dagmm_model.presets import Settings
+from dagmm_model.networks.network import initialise
+from dagmm_model.networks.presets import Settings
 from dagmm_model.training import Float, Trained, train
 
 Convert = Callable[[Any], EpochLike]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from dagmm_model.base.checkpoint import Arrays
 from dagmm_model.engines.interface import Engine
 from dagmm_model.mixture.mixture import mixture_health
-from dagmm_model.network import Parameters, streams
-from dagmm_model.presets import Settings
+from dagmm_model.networks.network import Parameters, streams
+from dagmm_model.networks.presets import Settings
 
 Float = NDArray[np.float64]
 

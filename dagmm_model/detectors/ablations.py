@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from dagmm_model.detectors.dagmm import DAGMM
-from dagmm_model.presets import PRESETS
+from dagmm_model.networks.presets import PRESETS
 
 Changes = Mapping[str, Any]
 

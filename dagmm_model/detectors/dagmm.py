@@ -23,8 +23,8 @@ from dagmm_model.explanation import Explanation
 from dagmm_model.fused import FusedScorer
 from dagmm_model.inference import Scorer, chunks, each_chunk, fit_scorer
 from dagmm_model.mixture.mixture import Mixture, MixtureHealth
-from dagmm_model.network import Parameters, initialise
-from dagmm_model.presets import PRESETS, Settings, resolve
+from dagmm_model.networks.network import Parameters, initialise
+from dagmm_model.networks.presets import PRESETS, Settings, resolve
 from dagmm_model.pretraining import train_in_phases
 from dagmm_model.rows import hold_out, quantile, scaled32, training_rows
 from dagmm_model.scaling import Scaler

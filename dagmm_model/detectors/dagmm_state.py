@@ -12,7 +12,7 @@ from dagmm_model.base.settings import from_json
 from dagmm_model.detectors.interface import Arrays, Epoch, State
 from dagmm_model.inference import Scorer
 from dagmm_model.mixture.mixture import Mixture
-from dagmm_model.presets import Settings
+from dagmm_model.networks.presets import Settings
 from dagmm_model.progress import record_from
 from dagmm_model.scaling import Scaler
 

@@ -24,14 +24,14 @@ from dagmm_model.detectors.dagmm import DAGMM
 from dagmm_model.detectors.interface import Observer
 from dagmm_model.encoded import Encoded
 from dagmm_model.engines.choice import make_engine
-from dagmm_model.estimation import membership, membership_logits
 from dagmm_model.inference import Scorer
 from dagmm_model.mixture.em import mixture_by_em
 from dagmm_model.mixture.mixture import Mixture, latent_scale
 from dagmm_model.mixture.moments import Moments
 from dagmm_model.mixture.selection import PRIOR_ROWS, ROWS, choose, evenly, padded
-from dagmm_model.network import Parameters, initialise, latent_width
-from dagmm_model.presets import Settings
+from dagmm_model.networks.estimation import membership, membership_logits
+from dagmm_model.networks.network import Parameters, initialise, latent_width
+from dagmm_model.networks.presets import Settings
 from dagmm_model.rows import canonical_order, scaled32
 from dagmm_model.scaling import QUARTILES, WHITENING, Scaler, Values, centre_and_scale, rotated
 from dagmm_model.streaming import BUFFER_ROWS, RowGroups, WindowFeed, moments_of

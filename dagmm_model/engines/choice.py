@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.base.settings import SettingsError, refuse
 from dagmm_model.engines.interface import Engine
-from dagmm_model.network import Parameters
-from dagmm_model.presets import Settings
+from dagmm_model.networks.network import Parameters
+from dagmm_model.networks.presets import Settings
 
 Float = NDArray[np.float64]
 

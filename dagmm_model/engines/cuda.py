@@ -22,9 +22,9 @@ from dagmm_model.base.distributed import Part
 from dagmm_model.engines.cuda_mixture import mixture_term
 from dagmm_model.engines.interface import BETAS, EPSILON, TERMS, adam_scale, raised_jitter
 from dagmm_model.engines.torch import TorchEngine
-from dagmm_model.network import Parameters
-from dagmm_model.objective import BatchMixture, objective
-from dagmm_model.presets import Settings
+from dagmm_model.networks.network import Parameters
+from dagmm_model.networks.objective import BatchMixture, objective
+from dagmm_model.networks.presets import Settings
 
 Float = NDArray[np.float64]
 

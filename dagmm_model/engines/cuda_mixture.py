@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
 from dagmm_model.mixture.mixture import LOG_2PI, SMALLEST, VARIANCE_FLOOR, WEIGHT_FLOOR
-from dagmm_model.objective import BatchMixture
+from dagmm_model.networks.objective import BatchMixture
 
 
 def mixture_term(

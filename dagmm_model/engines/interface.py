@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dagmm_model.base.distributed import Part
 from dagmm_model.mixture.mixture import MAX_JITTER, JitterWarning
-from dagmm_model.network import Parameters
+from dagmm_model.networks.network import Parameters
 
 Scale = TypeVar("Scale", float, NDArray[np.float64])
 

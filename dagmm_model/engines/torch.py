@@ -12,9 +12,9 @@ from torch import Tensor
 
 from dagmm_model.base.distributed import ALONE, Part, Ranks, watched
 from dagmm_model.engines.interface import BETAS, EPSILON, adam_scale, dropout_masks, raised_jitter
-from dagmm_model.network import Parameters, trained
-from dagmm_model.objective import BatchMixture, Losses, objective
-from dagmm_model.presets import Settings
+from dagmm_model.networks.network import Parameters, trained
+from dagmm_model.networks.objective import BatchMixture, Losses, objective
+from dagmm_model.networks.presets import Settings
 
 Float = NDArray[np.float64]
 

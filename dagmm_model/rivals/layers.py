@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.interface import Epoch, Observer
-from dagmm_model.network import Parameters
-from dagmm_model.presets import Settings
+from dagmm_model.networks.network import Parameters
+from dagmm_model.networks.presets import Settings
 from dagmm_model.rivals.loop import TrainingSettings, Work, seed_of, train
 from dagmm_model.rivals.networks import adam, descend
 

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from dagmm_model import DAGMM, Checkpointing, CheckpointMismatch, TrainingDiverged, feed
 from dagmm_model.base.checkpoint import FILE
-from dagmm_model.presets import Settings
+from dagmm_model.networks.presets import Settings
 from dagmm_model.training import train
 
 ROWS = np.random.default_rng(0).normal(size=(230, 5)).astype(np.float32)
@@ -28,7 +28,7 @@ import os, signal, sys
 import numpy as np
 from pathlib import Path
 from dagmm_model import Checkpointing, checkpoint, feed, training
-from dagmm_model.presets import Settings
+from dagmm_model.networks.presets import Settings
 
 folder, kill_at = Path(sys.argv[1]), int(sys.argv[2])
 rows = np.random.default_rng(0).normal(size=(230, 5)).astype(np.float32)
@@ -197,7 +197,7 @@ def test_choosing_an_epoch_without_validation_rows_is_refused():
 
 
 def test_no_epochs_give_the_untrained_network():
-    from dagmm_model.network import initialise
+    from dagmm_model.networks.network import initialise
 
     trained = train(ROWS, replace(SETTINGS, epochs=0), [1], validation=HELD)
     assert trained.history == ()

@@ -5,9 +5,9 @@ import paper_reference
 import pytest
 import torch
 
-from dagmm_model.compression import FEATURES, compress, reconstruction_features
-from dagmm_model.network import initialise
-from dagmm_model.presets import Settings
+from dagmm_model.networks.compression import FEATURES, compress, reconstruction_features
+from dagmm_model.networks.network import initialise
+from dagmm_model.networks.presets import Settings
 
 
 @pytest.mark.parametrize("kind", FEATURES)

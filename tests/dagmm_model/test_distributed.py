@@ -17,8 +17,8 @@ from dagmm_model.base.settings import SettingsError
 from dagmm_model.engines.numpy.engine import NumpyEngine
 from dagmm_model.engines.torch import TorchEngine
 from dagmm_model.mixture.moments import Moments
-from dagmm_model.network import initialise, streams
-from dagmm_model.presets import Settings
+from dagmm_model.networks.network import initialise, streams
+from dagmm_model.networks.presets import Settings
 
 N, WIDTH, SEEDS = 200, 9, (1, 2)
 TORCH = {np.float32: torch.float32, np.float64: torch.float64}

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dagmm_model.compression import compress
 from dagmm_model.engines.cuda import CudaEngine
 from dagmm_model.engines.numpy import engine as engine_numpy
 from dagmm_model.engines.numpy.engine import NumpyEngine
 from dagmm_model.engines.torch import TorchEngine
 from dagmm_model.mixture.mixture import JitterWarning
-from dagmm_model.network import initialise, streams
-from dagmm_model.presets import Settings
+from dagmm_model.networks.compression import compress
+from dagmm_model.networks.network import initialise, streams
+from dagmm_model.networks.presets import Settings
 
 torch.set_num_threads(1)  # threads of torch spin: on a busy machine they cost minutes
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from dagmm_model import objective
 from dagmm_model.engines.cuda_mixture import inverse, mixture_term
+from dagmm_model.networks import objective
 
 
 def batch(members, rows, width, components, scale=1.0):

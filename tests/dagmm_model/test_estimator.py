@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from dagmm_model import DAGMM
 from dagmm_model.base.settings import SettingsError
-from dagmm_model.presets import PAPER
+from dagmm_model.networks.presets import PAPER
 
 QUICK = {"epochs": 15, "members": 1, "random_state": 0}
 

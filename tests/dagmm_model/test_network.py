@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dagmm_model.network import initialise
-from dagmm_model.presets import Settings
+from dagmm_model.networks.network import initialise
+from dagmm_model.networks.presets import Settings
 
 WIDTH = 50
 

@@ -7,8 +7,8 @@ import paper_reference
 import pytest
 import torch
 
-from dagmm_model.network import initialise, latent_width
-from dagmm_model.objective import (
+from dagmm_model.networks.network import initialise, latent_width
+from dagmm_model.networks.objective import (
     batch_mixture,
     energies,
     log_joint,
@@ -16,7 +16,7 @@ from dagmm_model.objective import (
     standardise,
     variational_bounds,
 )
-from dagmm_model.presets import Settings
+from dagmm_model.networks.presets import Settings
 
 torch.set_num_threads(1)  # threads of torch spin: on a busy machine they cost minutes
 

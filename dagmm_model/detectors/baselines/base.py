@@ -15,7 +15,7 @@ import numpy as np
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.settings import refuse
 from dagmm_model.detectors.interface import Arrays, BaseDetector, Float, Observer, Rows, State
-from dagmm_model.presets import CHOICES
+from dagmm_model.networks.presets import CHOICES
 from dagmm_model.rows import canonical_order
 from dagmm_model.scaling import Scaler
 

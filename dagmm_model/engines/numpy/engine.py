@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from dagmm_model.base.distributed import ALONE, Part, Ranks
 from dagmm_model.base.processors import blas_threads, processors
-from dagmm_model.compression import SQUARE_FLOOR
 from dagmm_model.engines.interface import dropout_masks, raised_jitter
 from dagmm_model.engines.numpy.compression import CompressionShard
 from dagmm_model.engines.numpy.dense import DenseStack
@@ -31,8 +30,9 @@ from dagmm_model.engines.numpy.mixture import MixtureTerm
 from dagmm_model.kernels import arithmetic as kernels
 from dagmm_model.kernels import step as kernels_step
 from dagmm_model.mixture.mixture import LATENT_VARIANCE_FLOOR
-from dagmm_model.network import Parameters, latent_width, shapes
-from dagmm_model.presets import Settings
+from dagmm_model.networks.compression import SQUARE_FLOOR
+from dagmm_model.networks.network import Parameters, latent_width, shapes
+from dagmm_model.networks.presets import Settings
 
 SHARD_WORK = 10_000_000
 """Multiplications of a step's forward pass from which on the batch is split in two shards."""
@@ -45,7 +45,7 @@ Float = NDArray[np.float64]
 
 
 class NumpyEngine:
-    """Adam on the DAGMM objective; see `dagmm_model.objective` for what is computed.
+    """Adam on the DAGMM objective; see `dagmm_model.networks.objective` for what is computed.
 
     Args:
         x: ``(n, D)`` scaled training rows.

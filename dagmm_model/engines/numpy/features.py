@@ -13,8 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.compression import FEATURES, LOG_FLOOR, SQUARE_FLOOR
-from dagmm_model.presets import Settings
+from dagmm_model.networks.compression import FEATURES, LOG_FLOOR, SQUARE_FLOOR
+from dagmm_model.networks.presets import Settings
 
 Float = NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dagmm_model.engines.interface import BETAS, EPSILON, adam_scale
 from dagmm_model.kernels import step as kernels_step
-from dagmm_model.network import Parameters
+from dagmm_model.networks.network import Parameters
 
 Array = NDArray[np.floating]
 

@@ -18,8 +18,6 @@ import torch
 from torch import Tensor
 
 from dagmm_model.base.distributed import ALONE, Ranks
-from dagmm_model.compression import compress
-from dagmm_model.estimation import membership, membership_logits
 from dagmm_model.mixture.mixture import (
     LATENT_VARIANCE_FLOOR,
     LOG_2PI,
@@ -27,7 +25,9 @@ from dagmm_model.mixture.mixture import (
     VARIANCE_FLOOR,
     WEIGHT_FLOOR,
 )
-from dagmm_model.presets import Settings
+from dagmm_model.networks.compression import compress
+from dagmm_model.networks.estimation import membership, membership_logits
+from dagmm_model.networks.presets import Settings
 
 
 class Losses(NamedTuple):

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.base.settings import SettingsError
-from dagmm_model.compression import FEATURES
-from dagmm_model.presets import Settings
+from dagmm_model.networks.compression import FEATURES
+from dagmm_model.networks.presets import Settings
 from dagmm_model.scaling import covariance_of, principal_axes
 
 Parameters = dict[str, NDArray[np.floating]]
