@@ -18,9 +18,9 @@ import numpy as np
 from scipy.io import loadmat
 from sklearn.metrics import roc_auc_score
 
-from dagmm_model.inference import fit_scorer
 from dagmm_model.networks.presets import PAPER, Settings
 from dagmm_model.scaling import Scaler
+from dagmm_model.scoring.inference import fit_scorer
 from dagmm_model.training import train
 
 VARIANTS: dict[str, dict[str, object]] = {

@@ -15,11 +15,11 @@ from dagmm_model.detectors.interface import EpochLike
 from dagmm_model.engines.choice import make_engine
 from dagmm_model.engines.interface import TERMS, Engine
 from dagmm_model.feed import Feed, MemoryFeed
-from dagmm_model.inference import fit_scorer
 from dagmm_model.networks.network import Parameters, initialise
 from dagmm_model.networks.presets import Settings
 from dagmm_model.progress import EpochRecord as EpochRecord
 from dagmm_model.progress import Observer, Progress
+from dagmm_model.scoring.inference import fit_scorer
 
 Float = NDArray[np.float64]
 

@@ -10,11 +10,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from dagmm_model.base.settings import from_json
 from dagmm_model.detectors.interface import Arrays, Epoch, State
-from dagmm_model.inference import Scorer
 from dagmm_model.mixture.mixture import Mixture
 from dagmm_model.networks.presets import Settings
 from dagmm_model.progress import record_from
 from dagmm_model.scaling import Scaler
+from dagmm_model.scoring.inference import Scorer
 
 if TYPE_CHECKING:
     from dagmm_model.detectors.dagmm import DAGMM

@@ -24,7 +24,6 @@ from dagmm_model.detectors.dagmm import DAGMM
 from dagmm_model.detectors.interface import Observer
 from dagmm_model.encoded import Encoded
 from dagmm_model.engines.choice import make_engine
-from dagmm_model.inference import Scorer
 from dagmm_model.mixture.em import mixture_by_em
 from dagmm_model.mixture.mixture import Mixture, latent_scale
 from dagmm_model.mixture.moments import Moments
@@ -34,9 +33,10 @@ from dagmm_model.networks.network import Parameters, initialise, latent_width
 from dagmm_model.networks.presets import Settings
 from dagmm_model.rows import canonical_order, scaled32
 from dagmm_model.scaling import QUARTILES, WHITENING, Scaler, Values, centre_and_scale, rotated
+from dagmm_model.scoring.inference import Scorer
+from dagmm_model.scoring.wide import joined
 from dagmm_model.streaming import BUFFER_ROWS, RowGroups, WindowFeed, moments_of
 from dagmm_model.training import run_identity, run_training, selects
-from dagmm_model.wide import joined
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.floating]
@@ -222,7 +222,7 @@ def fit_scorer(
     seeds: Sequence[int],
     ranks: Ranks,
 ) -> Scorer:
-    """As `dagmm_model.inference.fit_scorer`, in a pass over the groups for each statistic.
+    """As `dagmm_model.scoring.inference.fit_scorer`, in a pass over the groups for each statistic.
 
     Args:
         parameters: of the trained members.

@@ -13,8 +13,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.inference import Scorer
 from dagmm_model.mixture.mixture import VARIANCE_FLOOR, Mixture
+from dagmm_model.scoring.inference import Scorer
 
 Float = NDArray[np.float64]
 

@@ -1,0 +1,1 @@
+"""Energies and reasons of rows by a fitted detector."""
