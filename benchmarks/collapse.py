@@ -19,8 +19,8 @@ from scipy.io import loadmat
 from sklearn.metrics import roc_auc_score
 
 from dagmm_model.networks.presets import PAPER, Settings
-from dagmm_model.scaling import Scaler
 from dagmm_model.scoring.inference import fit_scorer
+from dagmm_model.tables.scaling import Scaler
 from dagmm_model.training import train
 
 VARIANTS: dict[str, dict[str, object]] = {

@@ -111,7 +111,7 @@ def fit(rows: int, columns: int, preset: str, **options: Any) -> Point:
     """Train on rows in memory, then score them: processor time of an epoch and of a scored row."""
     from dagmm_model import DAGMM
     from dagmm_model.base.distributed import joined
-    from dagmm_model.encoded import Encoded
+    from dagmm_model.tables.encoded import Encoded
 
     rng = np.random.default_rng(1)
     x = matrix_of(raw_rows(rows, 0))

@@ -36,8 +36,8 @@ import pyarrow.parquet as pq
 from threadpoolctl import ThreadpoolController
 
 from dagmm_model import DAGMM
-from dagmm_model.preprocessing import Column, Encoder
 from dagmm_model.scoring.fused import FusedScorer
+from dagmm_model.tables.preprocessing import Column, Encoder
 from data_checks.contract import load_contract
 
 SYMBOLIC = (1, 2, 3, 6, 11, 20, 21)

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from dagmm_model.detectors.dagmm import DAGMM
 from dagmm_model.detectors.streamed import fit_streamed
 from dagmm_model.evaluation.metrics import paper_metrics
-from dagmm_model.protocols import deployment_split
+from dagmm_model.tables.protocols import deployment_split
 from data_checks.contract import load_contract
 from data_checks.sources import ingest
 from flows import training_rows

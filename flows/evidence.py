@@ -27,7 +27,7 @@ from flows.workspace import sha256_of
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dagmm_model.preprocessing import Encoder
+    from dagmm_model.tables.preprocessing import Encoder
     from flows.registry import ModelVersion
 
 EVIDENCE, EVALUATION = "evidence.json", "evaluation"

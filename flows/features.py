@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dagmm_model.preprocessing import Column, Encoder, Levels
+from dagmm_model.tables.preprocessing import Column, Encoder, Levels
 from data_checks.contract import ANOMALY_COLUMN, ROW_ID, Contract
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from safetensors.numpy import load_file, save_file
 
 from dagmm_model.detectors.interface import Detector, Explaining, ForLayout, RowScorer
 from dagmm_model.detectors.persistence import load_detector, save_detector
-from dagmm_model.encoded import Encoded
 from dagmm_model.evaluation.threshold import Threshold, p_values
-from dagmm_model.preprocessing import Encoder
 from dagmm_model.scoring.explanation import Explanation, Found
+from dagmm_model.tables.encoded import Encoded
+from dagmm_model.tables.preprocessing import Encoder
 
 Vector = NDArray[np.float64]
 BUNDLE_FORMAT = 1

@@ -18,17 +18,17 @@ from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.base.settings import refuse, replaced, unknown
 from dagmm_model.detectors.dagmm_state import restore, state_of
 from dagmm_model.detectors.interface import Arrays, EpochLike, Observer, State
-from dagmm_model.encoded import Encoded, Layout
 from dagmm_model.mixture.mixture import Mixture, MixtureHealth
 from dagmm_model.networks.network import Parameters, initialise
 from dagmm_model.networks.presets import PRESETS, Settings, resolve
 from dagmm_model.pretraining import train_in_phases
-from dagmm_model.rows import hold_out, quantile, scaled32, training_rows
-from dagmm_model.scaling import Scaler
 from dagmm_model.scoring.explanation import Explanation
 from dagmm_model.scoring.fused import FusedScorer
 from dagmm_model.scoring.inference import Scorer, chunks, each_chunk, fit_scorer
 from dagmm_model.scoring.wide import joined, own, own_mixtures
+from dagmm_model.tables.encoded import Encoded, Layout
+from dagmm_model.tables.rows import hold_out, quantile, scaled32, training_rows
+from dagmm_model.tables.scaling import Scaler
 from dagmm_model.training import selects
 
 Float = NDArray[np.float64]

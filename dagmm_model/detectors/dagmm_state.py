@@ -13,8 +13,8 @@ from dagmm_model.detectors.interface import Arrays, Epoch, State
 from dagmm_model.mixture.mixture import Mixture
 from dagmm_model.networks.presets import Settings
 from dagmm_model.progress import record_from
-from dagmm_model.scaling import Scaler
 from dagmm_model.scoring.inference import Scorer
+from dagmm_model.tables.scaling import Scaler
 
 if TYPE_CHECKING:
     from dagmm_model.detectors.dagmm import DAGMM

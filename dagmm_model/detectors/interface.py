@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.settings import from_json, replaced, unknown
-from dagmm_model.encoded import Encoded, Layout
 from dagmm_model.mixture.mixture import Mixture, MixtureHealth
 from dagmm_model.scoring.explanation import Explanation, Found
+from dagmm_model.tables.encoded import Encoded, Layout
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.floating]

@@ -22,7 +22,6 @@ from dagmm_model.base.processors import in_threads
 from dagmm_model.base.settings import SettingsError
 from dagmm_model.detectors.dagmm import DAGMM
 from dagmm_model.detectors.interface import Observer
-from dagmm_model.encoded import Encoded
 from dagmm_model.engines.choice import make_engine
 from dagmm_model.mixture.em import mixture_by_em
 from dagmm_model.mixture.mixture import Mixture, latent_scale
@@ -31,11 +30,19 @@ from dagmm_model.mixture.selection import PRIOR_ROWS, ROWS, choose, evenly, padd
 from dagmm_model.networks.estimation import membership, membership_logits
 from dagmm_model.networks.network import Parameters, initialise, latent_width
 from dagmm_model.networks.presets import Settings
-from dagmm_model.rows import canonical_order, scaled32
-from dagmm_model.scaling import QUARTILES, WHITENING, Scaler, Values, centre_and_scale, rotated
 from dagmm_model.scoring.inference import Scorer
 from dagmm_model.scoring.wide import joined
 from dagmm_model.streaming import BUFFER_ROWS, RowGroups, WindowFeed, moments_of
+from dagmm_model.tables.encoded import Encoded
+from dagmm_model.tables.rows import canonical_order, scaled32
+from dagmm_model.tables.scaling import (
+    QUARTILES,
+    WHITENING,
+    Scaler,
+    Values,
+    centre_and_scale,
+    rotated,
+)
 from dagmm_model.training import run_identity, run_training, selects
 
 Float = NDArray[np.float64]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dagmm_model.base.settings import SettingsError
 from dagmm_model.networks.compression import FEATURES
 from dagmm_model.networks.presets import Settings
-from dagmm_model.scaling import covariance_of, principal_axes
+from dagmm_model.tables.scaling import covariance_of, principal_axes
 
 Parameters = dict[str, NDArray[np.floating]]
 Float = NDArray[np.float64]

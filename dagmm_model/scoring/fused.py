@@ -16,15 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.base.processors import in_threads
-from dagmm_model.encoded import Encoded, Layout, width_of
 from dagmm_model.kernels import arithmetic as kernels
 from dagmm_model.kernels import scoring as kernels_scoring
 from dagmm_model.mixture.mixture import Mixture
 from dagmm_model.networks.compression import FEATURES, LOG_FLOOR, SQUARE_FLOOR
-from dagmm_model.scaling import Scaler
 from dagmm_model.scoring.explanation import Explanation, Found
 from dagmm_model.scoring.fused_linear import LinearPart, Tables, Workspace
 from dagmm_model.scoring.inference import Scorer
+from dagmm_model.tables.encoded import Encoded, Layout, width_of
+from dagmm_model.tables.scaling import Scaler
 
 Float = NDArray[np.float64]
 

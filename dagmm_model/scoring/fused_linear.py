@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.encoded import Encoded, Layout, places, width_of
 from dagmm_model.kernels import scoring as kernels_scoring
-from dagmm_model.scaling import Scaler
+from dagmm_model.tables.encoded import Encoded, Layout, places, width_of
+from dagmm_model.tables.scaling import Scaler
 
 Float = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from filelock import FileLock
 
-from dagmm_model.protocols import Split, deployment_split, duplicate_groups, paper_split
+from dagmm_model.tables.protocols import Split, deployment_split, duplicate_groups, paper_split
 from data_checks.contract import Contract, load_contract
 from flows.errors import UsageError, Verdict
 from flows.features import as_frame, encoder_for, labels_of, read_rows

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from dagmm_model.base.distributed import ALONE, Ranks
-from dagmm_model.preprocessing import Encoder
+from dagmm_model.tables.preprocessing import Encoder
 from data_checks.contract import Contract
 from flows import progress, training_rows
 from flows.config import TrainConfig

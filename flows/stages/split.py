@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dagmm_model.protocols import (
+from dagmm_model.tables.protocols import (
     Fractions,
     Split,
     deployment_split,

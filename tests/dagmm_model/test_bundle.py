@@ -10,7 +10,7 @@ from dagmm_model import DAGMM
 from dagmm_model.detectors.bundle import ScoringBundle, save_bundle
 from dagmm_model.detectors.catalogue import make_detector
 from dagmm_model.evaluation.threshold import calibrate
-from dagmm_model.preprocessing import Column, Encoder
+from dagmm_model.tables.preprocessing import Column, Encoder
 
 LEVELS = ("a", "b", "c")
 

@@ -6,9 +6,9 @@ import pytest
 from dagmm_model import DAGMM
 from dagmm_model.detectors.bundle import ScoringBundle
 from dagmm_model.detectors.catalogue import make_detector
-from dagmm_model.encoded import Encoded
 from dagmm_model.evaluation.threshold import calibrate
-from dagmm_model.preprocessing import Column, Encoder
+from dagmm_model.tables.encoded import Encoded
+from dagmm_model.tables.preprocessing import Column, Encoder
 
 LEVELS = ("a", "b", "c", "never seen")
 ENCODER = Encoder(

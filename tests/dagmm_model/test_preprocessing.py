@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagmm_model.preprocessing import Column, Encoder, EncodingError
+from dagmm_model.tables.preprocessing import Column, Encoder, EncodingError
 
 MIXED = Encoder(
     (

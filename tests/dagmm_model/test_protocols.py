@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagmm_model.protocols import (
+from dagmm_model.tables.protocols import (
     SplitError,
     deployment_split,
     duplicate_groups,

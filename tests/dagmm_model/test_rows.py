@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dagmm_model.rows import canonical_order, counts, training_rows
+from dagmm_model.tables.rows import canonical_order, counts, training_rows
 
 
 @settings(max_examples=50)

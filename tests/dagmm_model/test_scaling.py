@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagmm_model.scaling import Scaler, Values
+from dagmm_model.tables.scaling import Scaler, Values
 
 
 def rows_of(n=3000):

@@ -16,8 +16,8 @@ from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.settings import refuse
 from dagmm_model.detectors.interface import Arrays, BaseDetector, Float, Observer, Rows, State
 from dagmm_model.networks.presets import CHOICES
-from dagmm_model.rows import canonical_order
-from dagmm_model.scaling import Scaler
+from dagmm_model.tables.rows import canonical_order
+from dagmm_model.tables.scaling import Scaler
 
 SCALER = ("centre", "scale", "mean", "rotation", "back")
 
@@ -27,7 +27,7 @@ class RivalSettings:
     """Settings of a rival, checked by their types when they are made.
 
     Attributes:
-        scaling: of the input columns, see `dagmm_model.scaling.Scaler`.
+        scaling: of the input columns, see `dagmm_model.tables.scaling.Scaler`.
     """
 
     scaling: str = "standard"

@@ -25,8 +25,8 @@ from dagmm_model.detectors.interface import (
     Rows,
     State,
 )
-from dagmm_model.scaling import Scaler
 from dagmm_model.scoring.explanation import Explanation
+from dagmm_model.tables.scaling import Scaler
 
 SIMPLE = ("pca", "mahalanobis", "isolation-forest", "knn")
 """Their names in the catalogue."""

@@ -10,7 +10,7 @@ from sklearn.neighbors import LocalOutlierFactor
 
 from dagmm_model.detectors.baselines.subspace import pursue
 from dagmm_model.detectors.catalogue import make_detector
-from dagmm_model.rows import canonical_order
+from dagmm_model.tables.rows import canonical_order
 from tests.dagmm_model.rivals.tables import plane
 
 

@@ -12,7 +12,7 @@ import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from dagmm_model.detectors.catalogue import make_detector
-from dagmm_model.protocols import duplicate_groups
+from dagmm_model.tables.protocols import duplicate_groups
 from flows.benchmarking.data import Prepared
 from flows.benchmarking.pool import in_order, processes_for, work_off
 from flows.benchmarking.rows import Row, rows_named, sanity_rows

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import _check_sample_weight
 
-from dagmm_model.scaling import BLOCK, Scaler
 from dagmm_model.scoring.inference import chunks
+from dagmm_model.tables.scaling import BLOCK, Scaler
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.floating]

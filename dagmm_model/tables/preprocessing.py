@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.encoded import Encoded, Layout
+from dagmm_model.tables.encoded import Encoded, Layout
 
 Kind = Literal["numeric", "categorical", "boolean"]
 UnseenPolicy = Literal["reject", "other"]

@@ -1,0 +1,1 @@
+"""Rows of mixed types to scaled matrices, and splits of them."""
