@@ -21,7 +21,7 @@ from sklearn.metrics import roc_auc_score
 from dagmm_model.networks.presets import PAPER, Settings
 from dagmm_model.scoring.inference import fit_scorer
 from dagmm_model.tables.scaling import Scaler
-from dagmm_model.training import train
+from dagmm_model.training.loop import train
 
 VARIANTS: dict[str, dict[str, object]] = {
     "paper": {},

@@ -21,10 +21,10 @@ import numpy as np
 
 from dagmm_model.base.distributed import joined
 from dagmm_model.engines.choice import make_engine
-from dagmm_model.feed import MemoryFeed
 from dagmm_model.networks.network import initialise, streams
 from dagmm_model.networks.presets import resolve
-from dagmm_model.progress import Progress
+from dagmm_model.training.feed import MemoryFeed
+from dagmm_model.training.records import Progress
 
 WIDTH, STEPS = 120, 40
 TIMEOUT = 300.0

@@ -134,7 +134,7 @@ def fit_streamed(rows: int) -> Point:
     """Train on rows of a Parquet file that is read group by group."""
     from dagmm_model import DAGMM
     from dagmm_model.detectors.streamed import fit_streamed as streamed
-    from dagmm_model.streaming import RowGroups
+    from dagmm_model.training.streaming import RowGroups
 
     file = pq.ParquetFile(file_of(rows))
     groups = range(file.num_row_groups)

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from dagmm_model.detectors.dagmm import DAGMM
     from dagmm_model.detectors.persistence import load_detector, save_detector
     from dagmm_model.mixture.mixture import Mixture, MixtureHealth
-    from dagmm_model.progress import EpochRecord
-    from dagmm_model.training import TrainingDiverged
+    from dagmm_model.training.loop import TrainingDiverged
+    from dagmm_model.training.records import EpochRecord
 
 _HOME = {
     "DAGMM": "detectors.dagmm",
     "CheckpointMismatch": "base.checkpoint",
     "Checkpointing": "base.checkpoint",
-    "EpochRecord": "progress",
+    "EpochRecord": "training.records",
     "Mixture": "mixture.mixture",
     "MixtureHealth": "mixture.mixture",
-    "TrainingDiverged": "training",
+    "TrainingDiverged": "training.loop",
     "load_detector": "detectors.persistence",
     "save_detector": "detectors.persistence",
 }

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from dagmm_model.streaming import RowGroups
 from dagmm_model.tables.preprocessing import Encoder
+from dagmm_model.training.streaming import RowGroups
 from data_checks.contract import Contract
 from flows.features import as_frame, encoder_for, read_rows
 from flows.records import SplitRecord, ValidateRecord

@@ -21,7 +21,6 @@ from dagmm_model.detectors.interface import Arrays, EpochLike, Observer, State
 from dagmm_model.mixture.mixture import Mixture, MixtureHealth
 from dagmm_model.networks.network import Parameters, initialise
 from dagmm_model.networks.presets import PRESETS, Settings, resolve
-from dagmm_model.pretraining import train_in_phases
 from dagmm_model.scoring.explanation import Explanation
 from dagmm_model.scoring.fused import FusedScorer
 from dagmm_model.scoring.inference import Scorer, chunks, each_chunk, fit_scorer
@@ -29,7 +28,8 @@ from dagmm_model.scoring.wide import joined, own, own_mixtures
 from dagmm_model.tables.encoded import Encoded, Layout
 from dagmm_model.tables.rows import hold_out, quantile, scaled32, training_rows
 from dagmm_model.tables.scaling import Scaler
-from dagmm_model.training import selects
+from dagmm_model.training.loop import selects
+from dagmm_model.training.phases import train_in_phases
 
 Float = NDArray[np.float64]
 

@@ -12,9 +12,9 @@ from dagmm_model.base.settings import from_json
 from dagmm_model.detectors.interface import Arrays, Epoch, State
 from dagmm_model.mixture.mixture import Mixture
 from dagmm_model.networks.presets import Settings
-from dagmm_model.progress import record_from
 from dagmm_model.scoring.inference import Scorer
 from dagmm_model.tables.scaling import Scaler
+from dagmm_model.training.records import record_from
 
 if TYPE_CHECKING:
     from dagmm_model.detectors.dagmm import DAGMM

@@ -32,7 +32,6 @@ from dagmm_model.networks.network import Parameters, initialise, latent_width
 from dagmm_model.networks.presets import Settings
 from dagmm_model.scoring.inference import Scorer
 from dagmm_model.scoring.wide import joined
-from dagmm_model.streaming import BUFFER_ROWS, RowGroups, WindowFeed, moments_of
 from dagmm_model.tables.encoded import Encoded
 from dagmm_model.tables.rows import canonical_order, scaled32
 from dagmm_model.tables.scaling import (
@@ -43,7 +42,8 @@ from dagmm_model.tables.scaling import (
     centre_and_scale,
     rotated,
 )
-from dagmm_model.training import run_identity, run_training, selects
+from dagmm_model.training.loop import run_identity, run_training, selects
+from dagmm_model.training.streaming import BUFFER_ROWS, RowGroups, WindowFeed, moments_of
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.floating]

@@ -123,7 +123,7 @@ class CudaEngine(TorchEngine):
 
     def _allocate(self, members: int, batch: int) -> None:
         """Buffers that the captured step reads and writes, for pieces of up to `PIECE` steps."""
-        from dagmm_model.feed import PIECE
+        from dagmm_model.training.feed import PIECE
 
         self._graph = None
         self._order = torch.zeros((members, PIECE, batch), dtype=torch.int64, device=self._device)

@@ -12,10 +12,11 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from dagmm_model import DAGMM, Checkpointing, CheckpointMismatch, TrainingDiverged, feed
+from dagmm_model import DAGMM, Checkpointing, CheckpointMismatch, TrainingDiverged
 from dagmm_model.base.checkpoint import FILE
 from dagmm_model.networks.presets import Settings
-from dagmm_model.training import train
+from dagmm_model.training import feed
+from dagmm_model.training.loop import train
 
 ROWS = np.random.default_rng(0).normal(size=(230, 5)).astype(np.float32)
 HELD = np.random.default_rng(1).normal(size=(40, 5)).astype(np.float32)

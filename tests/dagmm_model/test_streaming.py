@@ -21,8 +21,8 @@ from dagmm_model.detectors.streamed import fit_scaler, fit_scorer, fit_streamed,
 from dagmm_model.networks.network import initialise
 from dagmm_model.networks.presets import resolve
 from dagmm_model.scoring.inference import fit_scorer as fit_in_memory
-from dagmm_model.streaming import RowGroups, WindowFeed, moments_of, prefetched
 from dagmm_model.tables.scaling import Scaler, covariance_of
+from dagmm_model.training.streaming import RowGroups, WindowFeed, moments_of, prefetched
 
 ROWS, WIDTH = 900, 5
 

@@ -7,7 +7,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from dagmm_model.detectors.interface import Epoch
-from dagmm_model.training import EpochRecord
+from dagmm_model.training.loop import EpochRecord
 from flows import epochs
 from flows.epochs import MAX_LOGGED_EPOCHS, EpochLogger
 

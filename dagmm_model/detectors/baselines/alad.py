@@ -26,8 +26,8 @@ from dagmm_model.detectors.baselines.gan import (
     latent_width,
     presets,
 )
-from dagmm_model.rivals.loop import Work
-from dagmm_model.rivals.networks import Critic, JointCritic, adam, descend, discrimination, real
+from dagmm_model.training.baseline_loop import Work
+from dagmm_model.training.blocks import Critic, JointCritic, adam, descend, discrimination, real
 
 
 @dataclass(frozen=True)

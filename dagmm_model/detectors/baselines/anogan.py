@@ -28,9 +28,9 @@ from dagmm_model.detectors.baselines.gan import (
     presets,
 )
 from dagmm_model.detectors.interface import Float
-from dagmm_model.rivals.loop import Work
-from dagmm_model.rivals.networks import Critic, adam, descend, discrimination, real
 from dagmm_model.tables.protocols import duplicate_groups
+from dagmm_model.training.baseline_loop import Work
+from dagmm_model.training.blocks import Critic, adam, descend, discrimination, real
 
 
 @dataclass(frozen=True)

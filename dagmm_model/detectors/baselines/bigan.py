@@ -24,8 +24,8 @@ from dagmm_model.detectors.baselines.gan import (
     latent_width,
     presets,
 )
-from dagmm_model.rivals.loop import Work
-from dagmm_model.rivals.networks import JointCritic, adam, descend, discrimination
+from dagmm_model.training.baseline_loop import Work
+from dagmm_model.training.blocks import JointCritic, adam, descend, discrimination
 
 
 @dataclass(frozen=True)

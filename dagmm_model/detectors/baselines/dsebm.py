@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
 from dagmm_model.detectors.baselines.trained import TrainedDetector
-from dagmm_model.rivals.loop import TrainingSettings, Work
-from dagmm_model.rivals.networks import adam, dense, descend
+from dagmm_model.training.baseline_loop import TrainingSettings, Work
+from dagmm_model.training.blocks import adam, dense, descend
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from dagmm_model.detectors.baselines.gan import (
     latent_rows,
     presets,
 )
-from dagmm_model.rivals.loop import Work
-from dagmm_model.rivals.networks import Critic, adam, descend
+from dagmm_model.training.baseline_loop import Work
+from dagmm_model.training.blocks import Critic, adam, descend
 
 BETAS = (0.0, 0.9)
 """Of Adam for the Wasserstein GAN (Gulrajani et al., 2017)."""

@@ -22,8 +22,8 @@ from dagmm_model.detectors.baselines.gan import (
     generator,
     presets,
 )
-from dagmm_model.rivals.loop import Work
-from dagmm_model.rivals.networks import Critic, adam, descend, discrimination
+from dagmm_model.training.baseline_loop import Work
+from dagmm_model.training.blocks import Critic, adam, descend, discrimination
 
 
 @dataclass(frozen=True)

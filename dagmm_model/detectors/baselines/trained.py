@@ -14,8 +14,8 @@ from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.baselines.base import ArrayDetector
 from dagmm_model.detectors.interface import Arrays, Float, Observer
 from dagmm_model.engines.choice import scoring_device
-from dagmm_model.feed import batch_plan
-from dagmm_model.rivals.loop import TrainingSettings, Work, reproducible, train
+from dagmm_model.training.baseline_loop import TrainingSettings, Work, reproducible, train
+from dagmm_model.training.feed import batch_plan
 
 T = TypeVar("T", bound=TrainingSettings)
 

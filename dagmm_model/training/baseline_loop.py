@@ -22,8 +22,8 @@ from dagmm_model.base.checkpoint import Arrays, Checkpointing, CheckpointStore, 
 from dagmm_model.detectors.baselines.base import RivalSettings
 from dagmm_model.detectors.interface import Epoch, Float, Observer
 from dagmm_model.engines.choice import choose_device
-from dagmm_model.feed import batch_plan
-from dagmm_model.training import TrainingDiverged
+from dagmm_model.training.feed import batch_plan
+from dagmm_model.training.loop import TrainingDiverged
 
 ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
 

@@ -18,8 +18,8 @@ from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.interface import Epoch, Observer
 from dagmm_model.networks.network import Parameters
 from dagmm_model.networks.presets import Settings
-from dagmm_model.rivals.loop import TrainingSettings, Work, seed_of, train
-from dagmm_model.rivals.networks import adam, descend
+from dagmm_model.training.baseline_loop import TrainingSettings, Work, seed_of, train
+from dagmm_model.training.blocks import adam, descend
 
 KINDS = ("weight", "bias")
 

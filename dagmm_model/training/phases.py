@@ -20,7 +20,7 @@ from dagmm_model.base.settings import refuse
 from dagmm_model.detectors.interface import Epoch, EpochLike, Observer
 from dagmm_model.networks.network import initialise
 from dagmm_model.networks.presets import Settings
-from dagmm_model.training import Float, Trained, train
+from dagmm_model.training.loop import Float, Trained, train
 
 Convert = Callable[[Any], EpochLike]
 
@@ -38,7 +38,7 @@ def train_in_phases(
     device: str = "auto",
     ranks: Ranks = ALONE,
 ) -> Trained:
-    """As `dagmm_model.training.train`, with the phases that the settings ask for before it.
+    """As `dagmm_model.training.loop.train`, with the phases that the settings ask for before it.
 
     Epochs are counted through all phases. Records of the early ones are `Epoch`, with the one term
     ``layer_1``, ``layer_2``, ... or ``autoencoder``. Layers are trained without sample weights.
@@ -74,7 +74,7 @@ def train_in_phases(
         return [partial(_told, observer, convert) for observer in observers]
 
     if settings.layer_epochs:
-        from dagmm_model.rivals.layers import train_layer
+        from dagmm_model.training.layers import train_layer
 
         for s, seed in enumerate(seeds):
             member = {name: value[s] for name, value in parameters.items()}

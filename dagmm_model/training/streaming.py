@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.base.distributed import Part, Ranks
-from dagmm_model.feed import PIECE, Piece
 from dagmm_model.mixture.moments import Moments
-from dagmm_model.progress import Progress
+from dagmm_model.training.feed import PIECE, Piece
+from dagmm_model.training.records import Progress
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.floating]
@@ -91,7 +91,7 @@ def _merged(first: list[Moments], second: list[Moments]) -> list[Moments]:
 
 
 class WindowFeed:
-    """Steps from windows of shuffled groups, see the module; `dagmm_model.feed.Feed`.
+    """Steps from windows of shuffled groups, see the module; `dagmm_model.training.feed.Feed`.
 
     The windows of an epoch, and the steps of each, follow from the seed and do not depend on the
     number of ranks; which rows of a window make a batch does. All members see the same windows,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.base.distributed import ALONE, Part, Ranks
-from dagmm_model.progress import Progress
+from dagmm_model.training.records import Progress
 
 PIECE = 256
 """Steps between two looks at the clock and two copies of the last good state."""

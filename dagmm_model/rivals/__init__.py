@@ -1,1 +1,0 @@
-"""The other detectors, one module a family, all with ``fit`` and ``energy``."""

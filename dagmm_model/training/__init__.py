@@ -1,0 +1,1 @@
+"""Training: the loop, what feeds it, its phases and its records."""
