@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
+from flows.cli.options import Debug, Json
 from flows.errors import EXIT_UNREACHABLE
-from flows.terminal import Debug, Json
 
 app = typer.Typer(
     help="The team set-up: PostgreSQL, MLflow, Prefect and a worker as plain processes.",

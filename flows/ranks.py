@@ -76,7 +76,7 @@ def dagmm(*arguments: str) -> None:
     Raises:
         SystemExit: The command ended with another exit code than 0.
     """
-    from flows import cli
+    from flows.cli import commands as cli
 
     sys.argv = ["dagmm", *arguments]
     try:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.terminal import Debug, Download, Json, Quiet, prepare, print_json
+from flows.cli.options import Debug, Download, Json, Quiet, prepare, print_json
 
 
 def benchmark(
@@ -71,7 +71,7 @@ def benchmark(
     )
     for dataset in config.datasets:
         find_source(dataset, None, settings.data_dir, download=download)
-    from flows.startup import Startup
+    from flows.cli.startup import Startup
 
     with Startup(settings):
         from flows.benchmark import benchmark as flow

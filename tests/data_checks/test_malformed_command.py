@@ -26,7 +26,7 @@ def clean_environment() -> Iterator[None]:
 def test_dagmm_check(
     tmp_path: Path, case: Case, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from flows.cli import main
+    from flows.cli.commands import main
 
     folder, home = tmp_path / "data", tmp_path / "home"
     folder.mkdir()

@@ -83,7 +83,7 @@ def two_trainings(prefect_server, empty_store, tmp_path_factory) -> tuple[Path, 
 
     Made once: whoever only looks at a training looks at these.
     """
-    from flows import cli
+    from flows.cli import commands as cli
 
     home = tmp_path_factory.mktemp("two") / "mlruns"
     home.mkdir()
@@ -145,7 +145,7 @@ class Outcome:
 @pytest.fixture
 def dagmm(home, prefect_server, monkeypatch, capfd):
     """Run the public command in this process."""
-    from flows import cli
+    from flows.cli import commands as cli
 
     def run(*arguments: str) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["dagmm", *map(str, arguments)])

@@ -53,7 +53,7 @@ def _command(
     os.dup2(file, 1)
     from prefect.context import refresh_global_settings_context
 
-    from flows import cli
+    from flows.cli import commands as cli
 
     refresh_global_settings_context()  # read when Prefect was imported, in another environment
     sys.argv = ["dagmm", *arguments]

@@ -16,17 +16,7 @@ import typer
 
 from flows import operations
 from flows.benchmarking import command as benchmark_command
-from flows.errors import (
-    EXIT_DEFECT,
-    EXIT_INTERRUPTED,
-    EXIT_NO,
-    EXIT_TERMINATED,
-    UsageError,
-    Verdict,
-    exit_code,
-    remedy,
-)
-from flows.terminal import (
+from flows.cli.options import (
     Debug,
     Download,
     EngineName,
@@ -38,6 +28,16 @@ from flows.terminal import (
     prepare,
     print_json,
     terminable,
+)
+from flows.errors import (
+    EXIT_DEFECT,
+    EXIT_INTERRUPTED,
+    EXIT_NO,
+    EXIT_TERMINATED,
+    UsageError,
+    Verdict,
+    exit_code,
+    remedy,
 )
 
 app = typer.Typer(
@@ -104,7 +104,7 @@ def train(
 
             follow(ranks, assist)
             return
-        from flows.startup import Startup
+        from flows.cli.startup import Startup
 
         with Startup(settings) as startup:
             from flows.training import train as flow
@@ -143,7 +143,7 @@ def check(
     """Validate a table against its contract and write Data Docs; trains nothing."""
     chosen, spark_settings = engine_of(engine, spark)
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
-    from flows.checking import check as work
+    from flows.cli.checking import check as work
     from flows.stages.ingest import find_source
 
     find_source(dataset, data, settings.data_dir, download=download)
@@ -178,7 +178,7 @@ def contract(
 ) -> None:
     """Draft a contract from a table: types, ranges, vocabularies, suspicious columns."""
     prepare(as_json=as_json, debug=debug, quiet=quiet)
-    from flows.checking import draft
+    from flows.cli.checking import draft
 
     if schema:
         from data_checks.contract import contract_json_schema
