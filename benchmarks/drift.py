@@ -32,9 +32,9 @@ from data_checks.contract import ANOMALY_COLUMN, Contract, load_contract
 from data_checks.drift import DriftReference, bin_counts, drift_reference
 from data_checks.locations import default_data_dir
 from data_checks.sources import ingest
+from flows.common.features import as_frame, encoder_for
 from flows.drift.verdict import MonitorPolicy, judge_window
 from flows.drift.window import Window
-from flows.features import as_frame, encoder_for
 
 WINDOW = {"wdbc": 60, "thyroid": 250, "kddcup": 1000}
 SIZES = (0.1, 0.25, 0.5, 1.0)

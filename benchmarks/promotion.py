@@ -14,7 +14,7 @@ import json
 import numpy as np
 
 from dagmm_model.evaluation.comparison import paired_difference
-from flows.policy import PromotionPolicy
+from flows.common.policy import PromotionPolicy
 
 MARGIN = PromotionPolicy().margin
 SIZES = ((113, 42), (400, 40), (2000, 200))

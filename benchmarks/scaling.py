@@ -77,7 +77,7 @@ def file_of(rows: int) -> Path:
 
 def matrix_of(table: pa.Table) -> np.ndarray:
     """The encoded rows, ``(n, 120)``."""
-    from flows.features import as_columns, encoder_for
+    from flows.common.features import as_columns, encoder_for
 
     return encoder_for(load_contract("kddcup"), table).encode(as_columns(table), order="F")
 

@@ -14,10 +14,10 @@ from typing import Any
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
+from flows.common.policy import PromotionPolicy
+from flows.common.records import GateResult
 from flows.evidence import EVIDENCE_TAG
 from flows.gates import result
-from flows.policy import PromotionPolicy
-from flows.records import GateResult
 
 GATE = "approval"
 STATE_TAG, PREFIX = "dagmm.approval", "dagmm.approval."

@@ -15,10 +15,10 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from flows import registry
-from flows.errors import UsageError
+from flows.common.errors import UsageError
+from flows.common.records import NOT_MEASURED, PASSED, PromoteRecord
+from flows.common.settings import Settings
 from flows.ledger import PROMOTIONS
-from flows.records import NOT_MEASURED, PASSED, PromoteRecord
-from flows.settings import Settings
 from flows.tracking import experiment_id
 
 SWITCHES = {"promoted", "rolled back"}

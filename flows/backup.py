@@ -11,7 +11,7 @@ import shutil
 import time
 from pathlib import Path
 
-from flows.errors import UsageError
+from flows.common.errors import UsageError
 from flows.services import alone
 from flows.team import DATABASES, MLFLOW, TeamSettings, read_secrets
 

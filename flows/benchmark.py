@@ -19,7 +19,7 @@ from prefect.artifacts import (
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict
 
-from flows import progress, tracking
+from flows import tracking
 from flows.benchmarking.cells import append_cells, done, read_cells
 from flows.benchmarking.config import BenchmarkConfig, planned
 from flows.benchmarking.data import Prepared, prepare
@@ -37,8 +37,9 @@ from flows.benchmarking.tables import missing as missing_table
 from flows.benchmarking.tables import overviews
 from flows.benchmarking.tracking import BenchmarkRuns
 from flows.benchmarking.work import Job
-from flows.errors import UsageError
-from flows.settings import Settings
+from flows.common import progress
+from flows.common.errors import UsageError
+from flows.common.settings import Settings
 
 
 class BenchmarkResult(BaseModel):

@@ -11,9 +11,9 @@ from typing import Any
 import typer
 import yaml
 
-from flows.errors import ServiceUnreachable, UsageError
+from flows.common.errors import ServiceUnreachable, UsageError
+from flows.common.settings import Settings
 from flows.servers import start_prefect, stop, wait_for
-from flows.settings import Settings
 
 DEFINITIONS = Path(__file__).with_name("prefect.yaml")
 PROJECT = DEFINITIONS.parent.parent

@@ -19,10 +19,10 @@ from mlflow.tracking import MlflowClient
 from data_checks.contract import load_contract
 from flows import evidence as bound
 from flows import registry
-from flows.errors import UsageError
-from flows.features import labels_of, model_input
+from flows.common.errors import UsageError
+from flows.common.features import labels_of, model_input
+from flows.common.policy import PromotionPolicy
 from flows.gates import SAME_ENERGY, Case, Health, largest_difference
-from flows.policy import PromotionPolicy
 
 CANARY_PATH = f"{bound.EVALUATION}/{bound.CANARY}"
 

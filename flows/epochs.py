@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mlflow.entities import Metric
 from mlflow.tracking import MlflowClient
 
-from flows.errors import is_transient
+from flows.common.errors import is_transient
 
 if TYPE_CHECKING:
     from dagmm_model.detectors.interface import EpochLike

@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flows.workspace import sha256_of
+from flows.common.workspace import sha256_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,8 +16,8 @@ import numpy as np
 from dagmm_model.evaluation.comparison import Difference, paired_difference
 from dagmm_model.evaluation.metrics import DeploymentMetrics, deployment_metrics
 from dagmm_model.evaluation.threshold import alarms_expected, exceeds
-from flows.policy import PromotionPolicy
-from flows.records import GateResult
+from flows.common.policy import PromotionPolicy
+from flows.common.records import GateResult
 from flows.score_drift import compare_scores
 
 SAME_ENERGY = 1e-6

@@ -28,8 +28,8 @@ import psutil
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from flows.errors import ServiceUnreachable
-from flows.settings import Settings
+from flows.common.errors import ServiceUnreachable
+from flows.common.settings import Settings
 from flows.tracking import experiment_id
 
 PROMOTIONS = "promotions"

@@ -11,12 +11,12 @@ from prefect.events import emit_event
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows import tracking
-from flows.config import TrainConfig
+from flows.common.config import TrainConfig
+from flows.common.records import TrainResult
+from flows.common.settings import Settings
 from flows.drift import record as drift_record
 from flows.drift.verdict import MonitorPolicy
 from flows.ledger import turn
-from flows.records import TrainResult
-from flows.settings import Settings
 
 RETRAINED_TAG = "dagmm.retrained"
 DRIFT, CALM = "dagmm.drift.found", "dagmm.drift.none"

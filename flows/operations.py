@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.options import Debug, Json
-from flows.errors import EXIT_UNREACHABLE
+from flows.common.errors import EXIT_UNREACHABLE
 
 app = typer.Typer(
     help="The team set-up: PostgreSQL, MLflow, Prefect and a worker as plain processes.",

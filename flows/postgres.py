@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flows.errors import ServiceUnreachable, UsageError
+from flows.common.errors import ServiceUnreachable, UsageError
 from flows.servers import log_tail
 
 HOST = "127.0.0.1"

@@ -11,9 +11,9 @@ from prefect.input import RunInput
 from pydantic import Field
 
 from flows import summary, tracking
-from flows.policy import PromotionPolicy
-from flows.records import PromoteRecord
-from flows.settings import Settings
+from flows.common.policy import PromotionPolicy
+from flows.common.records import PromoteRecord
+from flows.common.settings import Settings
 
 
 class Approval(RunInput):

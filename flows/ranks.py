@@ -16,9 +16,9 @@ import numpy as np
 
 from dagmm_model.base import distributed
 from dagmm_model.base.distributed import ALONE, Ranks
-from flows.config import TrainConfig, is_dagmm
-from flows.errors import UsageError
-from flows.settings import Settings
+from flows.common.config import TrainConfig, is_dagmm
+from flows.common.errors import UsageError
+from flows.common.settings import Settings
 
 FIT, END = "fit", "end"
 

@@ -6,7 +6,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from flows.errors import UsageError
+from flows.common.errors import UsageError
 
 PRODUCTION, CHALLENGER, PREVIOUS = "production", "challenger", "previous"
 ABOUT = """Anomaly detector made by `dagmm train`; the page of a version is its model card.

@@ -7,9 +7,9 @@ from typing import Any
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
+from flows.common.settings import Engine, Settings
 from flows.scoring import ScoreReport
 from flows.scoring import score as work
-from flows.settings import Engine, Settings
 
 
 @flow(name="score")

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 from dagmm_model.detectors.bundle import Explained, ScoringBundle, load_bundle
 from data_checks.contract import Contract, load_contract
 from data_checks.integrity import changed, file_state, shown
-from flows import progress
-from flows.errors import UsageError
+from flows.common import progress
+from flows.common.errors import UsageError
+from flows.common.settings import NO_SETTINGS, Engine, Settings
 from flows.scored.output import output_for
 from flows.scored.parts import Parts, SourceMoved, open_parts
 from flows.scored.rows import REJECTED, SCORED, Judge
-from flows.settings import NO_SETTINGS, Engine, Settings
 
 if TYPE_CHECKING:
     from flows.registry import ModelVersion

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import typer
 
-from flows.errors import ServiceUnreachable
-from flows.settings import Settings
+from flows.common.errors import ServiceUnreachable
+from flows.common.settings import Settings
 
 STOP_SECONDS = 10
 START_SECONDS = 120

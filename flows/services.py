@@ -20,8 +20,8 @@ import typer
 from filelock import FileLock, Timeout
 
 from flows import servers
-from flows.errors import ServiceUnreachable, UsageError
-from flows.settings import Settings
+from flows.common.errors import ServiceUnreachable, UsageError
+from flows.common.settings import Settings
 from flows.team import DATABASES, MLFLOW, MLFLOW_AUTH, PREFECT, TeamSettings, read_secrets
 
 WATCH_SECONDS = 1.0

@@ -21,9 +21,9 @@ import numpy as np
 import psutil
 
 from flows import servers
+from flows.common.policy import PromotionPolicy
+from flows.common.records import GateResult
 from flows.gates import SAME_ENERGY, largest_difference, result
-from flows.policy import PromotionPolicy
-from flows.records import GateResult
 
 GATE = "served in a fresh process"
 REQUESTS = 40

@@ -11,10 +11,10 @@ import mlflow
 from mlflow.tracking import MlflowClient
 
 from flows import evidence, registry
+from flows.common.policy import PromotionPolicy, loosened
+from flows.common.records import GateResult
 from flows.dossier import Dossier
 from flows.gates import result
-from flows.policy import PromotionPolicy, loosened
-from flows.records import GateResult
 
 GATE = "policy not loosened"
 

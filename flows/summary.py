@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from dagmm_model.evaluation.metrics import Interval
 from data_checks.contract import Contract
-from flows.config import TrainConfig
-from flows.records import (
+from flows.common.config import TrainConfig
+from flows.common.records import (
     NOT_MEASURED,
     PASSED,
     EvaluateRecord,

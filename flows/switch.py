@@ -12,10 +12,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from flows import audit, registry
+from flows.common.records import PromoteRecord
+from flows.common.settings import Settings
 from flows.ledger import LostTurn, Turn, turn
-from flows.records import PromoteRecord
 from flows.registry import CHALLENGER, PREVIOUS, PRODUCTION
-from flows.settings import Settings
 
 STEPS = (
     "turn won",

@@ -15,10 +15,9 @@ from prefect.cache_policies import NO_CACHE
 
 from data_checks.contract import Contract
 from flows import ranks, summary, tracking
-from flows.config import TrainConfig
-from flows.epochs import EpochLogger
-from flows.errors import Verdict, is_transient
-from flows.records import (
+from flows.common.config import TrainConfig
+from flows.common.errors import Verdict, is_transient
+from flows.common.records import (
     CalibrateRecord,
     EvaluateRecord,
     Evidence,
@@ -29,8 +28,9 @@ from flows.records import (
     SplitRecord,
     ValidateRecord,
 )
-from flows.settings import Settings
-from flows.workspace import R, RunFolder, run_stage
+from flows.common.settings import Settings
+from flows.common.workspace import R, RunFolder, run_stage
+from flows.epochs import EpochLogger
 
 
 def _worth_retrying(_task: Any, _run: Any, state: Any) -> bool:

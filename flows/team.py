@@ -14,9 +14,9 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from flows.errors import UsageError
+from flows.common.errors import UsageError
+from flows.common.settings import Settings
 from flows.postgres import Postgres
-from flows.settings import Settings
 
 SECRETS = {
     "POSTGRES_PASSWORD": "{}",

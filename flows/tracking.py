@@ -20,9 +20,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from flows import pages
-from flows.errors import ServiceUnreachable
-from flows.settings import Settings
-from flows.workspace import RunFolder, sha256_of
+from flows.common.errors import ServiceUnreachable
+from flows.common.settings import Settings
+from flows.common.workspace import RunFolder, sha256_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mlflow.data.dataset import Dataset
 
     from data_checks.contract import Contract
-    from flows.config import TrainConfig
+    from flows.common.config import TrainConfig
 
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 """Makes the MLflow pages open on runs and charts instead of on chat traces."""

@@ -9,13 +9,14 @@ from prefect.runtime import flow_run
 
 from data_checks.contract import Contract, load_contract
 from flows import tracking
-from flows.config import TrainConfig
-from flows.policy import contract_policy
-from flows.records import (
+from flows.common.config import TrainConfig
+from flows.common.policy import contract_policy
+from flows.common.records import (
     Evidence,
     TrainResult,
 )
-from flows.settings import Settings
+from flows.common.settings import Settings
+from flows.common.workspace import open_run, write_atomic
 from flows.tasks import (
     calibrate,
     evaluate,
@@ -27,7 +28,6 @@ from flows.tasks import (
     start_tracking,
     validate,
 )
-from flows.workspace import open_run, write_atomic
 
 
 def _run_name() -> str:

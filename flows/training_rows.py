@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from dagmm_model.tables.preprocessing import Encoder
 from dagmm_model.training.streaming import RowGroups
 from data_checks.contract import Contract
-from flows.features import as_frame, encoder_for, read_rows
-from flows.records import SplitRecord, ValidateRecord
+from flows.common.features import as_frame, encoder_for, read_rows
+from flows.common.records import SplitRecord, ValidateRecord
 from flows.stages.split import positions
 
 TRAIN, SAMPLE = "train.parquet", "train_sample.parquet"

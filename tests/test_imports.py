@@ -32,7 +32,7 @@ def test_reading_a_contract_needs_no_great_expectations():
     assert "great_expectations" not in _loaded_after("import data_checks.contract")
 
 
-@pytest.mark.parametrize("module", ["flows.cli", "flows.config"])
+@pytest.mark.parametrize("module", ["flows.cli", "flows.common.config"])
 def test_the_command_line_starts_light(module):
     heavy = {"prefect", "mlflow", "great_expectations", "pandas", "torch", "sklearn", "numba"}
     assert not _loaded_after(f"import {module}") & heavy

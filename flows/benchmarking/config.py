@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from flows.assignments import dotted_keys, first_problem
 from flows.benchmarking.data import Prepared
 from flows.benchmarking.rows import BEST_COLUMN, Row, default_rows, rows_named, sanity_rows
 from flows.benchmarking.summary import DATASETS
 from flows.benchmarking.work import Job
-from flows.errors import UsageError
+from flows.common.assignments import dotted_keys, first_problem
+from flows.common.errors import UsageError
 
 Protocol = Literal["paper", "deployment"]
 

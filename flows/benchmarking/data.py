@@ -13,11 +13,11 @@ from filelock import FileLock
 
 from dagmm_model.tables.protocols import Split, deployment_split, duplicate_groups, paper_split
 from data_checks.contract import Contract, load_contract
-from flows.errors import UsageError, Verdict
-from flows.features import as_frame, encoder_for, labels_of, read_rows
+from flows.common.errors import UsageError, Verdict
+from flows.common.features import as_frame, encoder_for, labels_of, read_rows
+from flows.common.workspace import sha256_of
 from flows.stages.ingest import ingest
 from flows.stages.validate import validate
-from flows.workspace import sha256_of
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from flows.benchmarking.page import page
 from flows.benchmarking.plots import plots
 from flows.benchmarking.summary import Block, blocks
 from flows.benchmarking.tables import Table, markdown
-from flows.workspace import write_atomic
+from flows.common.workspace import write_atomic
 
 CELLS, RUNS, TABLE, PAGE, PLOTS = "cells.jsonl", "runs.jsonl", "table.md", "report.html", "plots"
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")

@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 from flows import tracking
 from flows.benchmarking.cells import FIGURES, Cell
 from flows.benchmarking.report import CELLS, PAGE, PLOTS, RUNS, TABLE, Attempt
-from flows.settings import Settings
+from flows.common.settings import Settings
 
 EXPERIMENT = "dagmm-benchmark"
 FOLDER_TAG, CELL_TAG = "dagmm.benchmark_folder", "dagmm.cell"

@@ -9,14 +9,14 @@ from pathlib import Path
 from data_checks.contract import load_contract
 from data_checks.integrity import verified_sha256
 from data_checks.sources import locate
-from flows import progress
-from flows.errors import UsageError
-from flows.policy import PromotionPolicy, contract_policy
-from flows.records import ValidateRecord
-from flows.settings import NO_SETTINGS, Engine, Settings
+from flows.common import progress
+from flows.common.errors import UsageError
+from flows.common.policy import PromotionPolicy, contract_policy
+from flows.common.records import ValidateRecord
+from flows.common.settings import NO_SETTINGS, Engine, Settings
+from flows.common.workspace import write_atomic
 from flows.stages.ingest import ingest
 from flows.stages.validate import record_of, validate
-from flows.workspace import write_atomic
 
 
 def check(

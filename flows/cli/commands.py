@@ -29,7 +29,7 @@ from flows.cli.options import (
     print_json,
     terminable,
 )
-from flows.errors import (
+from flows.common.errors import (
     EXIT_DEFECT,
     EXIT_INTERRUPTED,
     EXIT_NO,
@@ -87,7 +87,7 @@ def train(
 
     Under torchrun (`torchrun --nproc-per-node 2 -m flows.cli train ...`) the ranks fit together.
     """
-    from flows.config import build_config
+    from flows.common.config import build_config
 
     started = time.perf_counter()
     parameters = build_config(dataset, data, config, assignments or [], detector)

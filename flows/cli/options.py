@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 if TYPE_CHECKING:
-    from flows.settings import Engine
+    from flows.common.settings import Engine
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and all log lines.")]
@@ -50,7 +50,7 @@ class ManyValues(TyperCommand):
 
 def prepare(*, as_json: bool, debug: bool, quiet: bool) -> Any:
     """Settings, and an environment in which libraries speak only when they have to."""
-    from flows.settings import Settings, embed_services
+    from flows.common.settings import Settings, embed_services
 
     if quiet or as_json:
         os.environ["DAGMM_PROGRESS"] = "off"
@@ -70,7 +70,7 @@ def engine_of(name: str, assignments: list[str] | None) -> tuple[Engine, dict[st
     Raises:
         UsageError: There is no such engine, or it takes no such settings.
     """
-    from flows.errors import UsageError
+    from flows.common.errors import UsageError
 
     engine: Engine
     if name == "local":

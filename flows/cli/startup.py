@@ -8,7 +8,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from flows.settings import Settings
+from flows.common.settings import Settings
 
 HEAVY_IMPORTS = ("mlflow", "dagmm_model.detectors.dagmm", "sklearn.metrics", "great_expectations")
 

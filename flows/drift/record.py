@@ -18,12 +18,12 @@ from mlflow.tracking import MlflowClient
 from data_checks.drift import DriftReference
 from flows import evidence as bound
 from flows import registry, tracking
+from flows.common.errors import UsageError
+from flows.common.settings import Settings
 from flows.drift.page import History, render_page
 from flows.drift.verdict import DriftReport, MonitorPolicy, judge_window
 from flows.drift.window import read_scored, read_window
-from flows.errors import UsageError
 from flows.scoring import read_version
-from flows.settings import Settings
 
 EXPERIMENT = "monitoring"
 RUN_TAG = "dagmm.monitored"

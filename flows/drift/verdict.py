@@ -27,9 +27,9 @@ from data_checks.drift import (
     population_stability,
     severity,
 )
-from flows.assignments import dotted_keys, first_problem, parse_assignment
+from flows.common.assignments import dotted_keys, first_problem, parse_assignment
+from flows.common.errors import UsageError
 from flows.drift.window import Window
-from flows.errors import UsageError
 from flows.score_drift import energy_bins
 
 

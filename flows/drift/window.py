@@ -21,8 +21,8 @@ from data_checks.integrity import shown
 from data_checks.rows import check_rows
 from data_checks.source_settings import MISSING_MARKERS
 from data_checks.sources import locate, read_batches
-from flows.errors import UsageError
-from flows.features import as_frame
+from flows.common.errors import UsageError
+from flows.common.features import as_frame
 from flows.scored.output import rejects_beside
 
 

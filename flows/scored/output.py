@@ -18,9 +18,9 @@ from data_checks.atomic import replacing, replacing_folder
 from data_checks.readers.opening import is_url
 from data_checks.readers.sql import database_errors, safe_name
 from data_checks.source_settings import has_credentials
-from flows.errors import UsageError
+from flows.common.errors import UsageError
+from flows.common.settings import Settings
 from flows.scored.parts import TEXTS, Parts, as_text
-from flows.settings import Settings
 
 FORMATS = (".parquet", ".csv")
 FOLDER_FILES = "part-*.parquet"

@@ -25,9 +25,9 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from data_checks.atomic import explaining_write_errors, replacing
-from flows import progress
-from flows.errors import UsageError
-from flows.workspace import write_atomic
+from flows.common import progress
+from flows.common.errors import UsageError
+from flows.common.workspace import write_atomic
 
 HEADER = "run.json"
 TEXTS = ("model", "reasons", "remarks", "threshold")

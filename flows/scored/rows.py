@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from dagmm_model.detectors.bundle import Explained, Reasons, ScoringBundle
 from data_checks.contract import ROW_ID, Contract
 from data_checks.rows import check_rows
-from flows.features import as_columns
+from flows.common.features import as_columns
 from flows.scored.parts import Counts, checksum
 
 SLICE_CELLS = 4_000_000

@@ -23,15 +23,15 @@ from data_checks.errors import SourceError
 from data_checks.sources import locate
 from data_checks.spark.plan import Span, plan_tasks, read_task, rows_of
 from data_checks.spark.tasks import run_tasks
-from flows import progress
+from flows.common import progress
+from flows.common.workspace import write_atomic
 from flows.scored.parts import Parts, SourceMoved, write_part
 from flows.scored.rows import Judge
-from flows.workspace import write_atomic
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from flows.settings import Settings
+    from flows.common.settings import Settings
 
 PLAN = "plan.json"
 """Beside the parts: which tasks they are of."""

@@ -11,13 +11,13 @@ from dagmm_model.evaluation.metrics import paper_metrics
 from dagmm_model.evaluation.threshold import Threshold, just_below
 from dagmm_model.evaluation.threshold import calibrate as conformal
 from data_checks.contract import Contract
-from flows.config import TrainConfig
-from flows.errors import UsageError
-from flows.features import as_frame, labels_of, read_rows
-from flows.records import CalibrateRecord, FitRecord, SplitRecord, ValidateRecord
+from flows.common.config import TrainConfig
+from flows.common.errors import UsageError
+from flows.common.features import as_frame, labels_of, read_rows
+from flows.common.records import CalibrateRecord, FitRecord, SplitRecord, ValidateRecord
+from flows.common.workspace import RunFolder, sha256_of
 from flows.stages.fit import load_encoder
 from flows.stages.split import positions
-from flows.workspace import RunFolder, sha256_of
 
 
 def calibrate(

@@ -12,18 +12,18 @@ import pyarrow.parquet as pq
 from dagmm_model.evaluation.metrics import deployment_metrics, paper_metrics, slice_metrics
 from data_checks.contract import ROW_ID, Contract
 from flows import training_rows
-from flows.config import TrainConfig
-from flows.features import as_frame, labels_of, read_rows
-from flows.records import (
+from flows.common.config import TrainConfig
+from flows.common.features import as_frame, labels_of, read_rows
+from flows.common.records import (
     CalibrateRecord,
     EvaluateRecord,
     SanityRow,
     SplitRecord,
     ValidateRecord,
 )
+from flows.common.workspace import RunFolder, sha256_of
 from flows.stages.fit import make_detector
 from flows.stages.split import positions
-from flows.workspace import RunFolder, sha256_of
 
 
 def evaluate(

@@ -15,14 +15,15 @@ from pydantic import BaseModel, ConfigDict
 from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.tables.preprocessing import Encoder
 from data_checks.contract import Contract
-from flows import progress, training_rows
-from flows.config import TrainConfig
-from flows.features import as_frame, encoder_for, read_rows
+from flows import training_rows
+from flows.common import progress
+from flows.common.config import TrainConfig
+from flows.common.features import as_frame, encoder_for, read_rows
+from flows.common.records import FitRecord, SplitRecord, ValidateRecord
+from flows.common.signals import held_back
+from flows.common.workspace import RunFolder, sha256_of, write_atomic
 from flows.ranks import FIT
-from flows.records import FitRecord, SplitRecord, ValidateRecord
 from flows.stages.split import positions
-from flows.stopping import held_back
-from flows.workspace import RunFolder, sha256_of, write_atomic
 
 if TYPE_CHECKING:
     from dagmm_model.detectors.interface import Detector

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from data_checks.contract import Contract, load_contract
-from flows.errors import UsageError
-from flows.records import IngestRecord
+from flows.common.errors import UsageError
+from flows.common.records import IngestRecord
 
 
 def ingest(folder: Path, contract: Contract, data: str | None, data_dir: Path) -> IngestRecord:

@@ -10,13 +10,13 @@ from pathlib import Path
 from mlflow.tracking import MlflowClient
 
 from flows import approval, audit, registry, serving_check, standing_policy, switch
+from flows.common.errors import UsageError, Verdict
+from flows.common.policy import PromotionPolicy
+from flows.common.records import Decision, GateResult, PromoteRecord
+from flows.common.settings import Settings
 from flows.dossier import Dossier, answers, check_light, fetch_dossier, read_case, score
-from flows.errors import UsageError, Verdict
 from flows.gates import Case, compare, judge, result
 from flows.ledger import turn
-from flows.policy import PromotionPolicy
-from flows.records import Decision, GateResult, PromoteRecord
-from flows.settings import Settings
 
 FINAL_GATES = ("evidence", approval.GATE)
 """No override: without them nobody knows what is promoted, or who wanted it."""

@@ -17,13 +17,13 @@ from data_checks.contract import Contract
 from data_checks.drift import drift_reference
 from flows import evidence as bound
 from flows import packaging, registry, tracking, training_rows
-from flows.config import TrainConfig
-from flows.features import as_frame, labels_of, model_input, read_rows
-from flows.records import Evidence, RegisterRecord
+from flows.common.config import TrainConfig
+from flows.common.features import as_frame, labels_of, model_input, read_rows
+from flows.common.records import Evidence, RegisterRecord
+from flows.common.workspace import RunFolder
 from flows.stages.fit import load_encoder
 from flows.stages.split import positions
 from flows.summary import metric_values, model_card
-from flows.workspace import RunFolder
 
 EXAMPLE_ROWS = 5
 

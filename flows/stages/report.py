@@ -12,8 +12,8 @@ from dagmm_model.detectors.bundle import load_bundle
 from dagmm_model.detectors.interface import Latent, Mixed
 from data_checks.contract import Contract
 from flows import plots, tracking
-from flows.features import as_frame, labels_of, read_rows
-from flows.records import (
+from flows.common.features import as_frame, labels_of, read_rows
+from flows.common.records import (
     CalibrateRecord,
     EvaluateRecord,
     FitRecord,

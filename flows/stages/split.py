@@ -16,10 +16,10 @@ from dagmm_model.tables.protocols import (
     paper_split,
 )
 from data_checks.contract import ANOMALY_COLUMN, Contract
-from flows.config import TrainConfig
-from flows.features import as_frame, encoder_for, labels_of, read_rows
-from flows.records import SplitRecord, ValidateRecord
-from flows.workspace import RunFolder
+from flows.common.config import TrainConfig
+from flows.common.features import as_frame, encoder_for, labels_of, read_rows
+from flows.common.records import SplitRecord, ValidateRecord
+from flows.common.workspace import RunFolder
 
 HELD_OUT_ROWS = 100_000
 """Most validation and most test rows of a streamed training."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_checks.contract import Contract
-from flows.records import IngestRecord, RuleFailure, ValidateRecord
+from flows.common.records import IngestRecord, RuleFailure, ValidateRecord
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -71,7 +71,8 @@ def die_in(stage: str, point: str, seconds: float) -> None:
             `end`, when all was done and only its record is missing; `recorded`, right after that.
         seconds: How long the stage takes.
     """
-    from flows import tasks, workspace
+    from flows import tasks
+    from flows.common import workspace
 
     real_stage, real_write = tasks.run_stage, workspace.write_atomic
 

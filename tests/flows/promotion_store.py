@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from mlflow.tracking import MlflowClient
 
 from flows import evidence, registry, switch, tracking
-from flows.policy import PromotionPolicy
-from flows.settings import Settings
+from flows.common.policy import PromotionPolicy
+from flows.common.settings import Settings
 from flows.stages.promote import promote, roll_back
 
 NAME = "dagmm-wdbc"

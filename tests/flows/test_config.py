@@ -2,8 +2,8 @@
 
 import pytest
 
-from flows.config import TrainConfig, build_config
-from flows.errors import UsageError
+from flows.common.config import TrainConfig, build_config
+from flows.common.errors import UsageError
 
 
 def test_assignments_win_over_the_file_and_the_dataset_argument_over_both(tmp_path):

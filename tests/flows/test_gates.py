@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from flows.common.policy import PromotionPolicy
 from flows.gates import Case, Health, _false_alarm_rate, compare, judge
-from flows.policy import PromotionPolicy
 
 ROWS, ANOMALIES = 400, 80
 

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer
 
 from flows import evidence
+from flows.common.errors import UsageError
+from flows.common.settings import Settings
 from flows.drift import record as drift_record
 from flows.drift.verdict import (
     MonitorPolicy,
@@ -22,10 +24,8 @@ from flows.drift.verdict import (
     policy_from,
 )
 from flows.drift.window import Window
-from flows.errors import UsageError
 from flows.score_drift import compare_scores, energy_bins
 from flows.scoring import read_bundle, score, version_folder
-from flows.settings import Settings
 
 NAME = "dagmm-wdbc"
 
@@ -227,7 +227,7 @@ def test_the_flow_leaves_an_artifact_and_an_event_and_retrains_no_more_than_allo
     settings, moved, prefect_server, registry
 ):
     from flows import monitoring
-    from flows.config import TrainConfig
+    from flows.common.config import TrainConfig
 
     retraining = monitoring.Retraining(config=TrainConfig(), min_hours=1)
     first = monitoring.monitor(NAME, data=str(moved))
@@ -258,7 +258,7 @@ def test_of_claims_at_once_one_wins(settings, calm, prefect_server):
 @pytest.mark.slow
 def test_a_drift_starts_a_training_whose_gates_decide(settings, moved, tmp_path, registry):
     from flows import monitoring
-    from flows.config import TrainConfig
+    from flows.common.config import TrainConfig
 
     config = TrainConfig.model_validate(
         {

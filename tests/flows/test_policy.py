@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.errors import UsageError
-from flows.policy import (
+from flows.common.errors import UsageError
+from flows.common.policy import (
     STRICTER_WHEN_HIGHER,
     STRICTER_WHEN_LOWER,
     PromotionPolicy,

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from flows import audit, evidence, ledger, registry, standing_policy, switch, tracking
-from flows.errors import ServiceUnreachable
-from flows.settings import Settings
+from flows.common.errors import ServiceUnreachable
+from flows.common.settings import Settings
 from flows.stages import promote as stage
 from tests.flows import promotion_store as made
 from tests.flows.conftest import production

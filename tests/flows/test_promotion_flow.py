@@ -7,7 +7,7 @@ import time
 import pytest
 
 from flows import tracking
-from flows.settings import Settings
+from flows.common.settings import Settings
 from tests.flows import promotion_store as made
 from tests.flows.conftest import production
 

@@ -5,7 +5,7 @@ import statistics
 import pytest
 
 from flows import audit, registry, tracking
-from flows.settings import Settings
+from flows.common.settings import Settings
 from tests.flows import promotion_store as made
 from tests.flows.conftest import production
 from tests.flows.forked import processes

@@ -19,12 +19,12 @@ from sklearn.datasets import load_breast_cancer
 from dagmm_model.detectors.bundle import Reasons
 from data_checks.errors import SourceError
 from flows import scoring
-from flows.errors import UsageError
+from flows.common.errors import UsageError
+from flows.common.settings import Settings
 from flows.scored import local
 from flows.scored import output as scored_output
 from flows.scored.parts import Counts
 from flows.scored.rows import reasons_text
-from flows.settings import Settings
 from tests.postgres import PASSWORD
 
 MODEL = "models:/dagmm-wdbc@production"

@@ -5,8 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows import training_rows
-from flows.config import TrainConfig
-from flows.records import SplitRecord
+from flows.common.config import TrainConfig
+from flows.common.records import SplitRecord
 from flows.stages import split as split_stage
 from flows.stages.split import positions
 from tests.flows.conftest import FAST

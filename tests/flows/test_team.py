@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.errors import UsageError
+from flows.common.errors import UsageError
 from flows.team import SECRETS, TeamSettings, read_secrets
 
 GOOD = {

@@ -6,8 +6,8 @@ from flows import tracking
 
 
 def test_a_password_in_the_address_is_never_shown(home, monkeypatch):
-    from flows.errors import ServiceUnreachable
-    from flows.settings import Settings
+    from flows.common.errors import ServiceUnreachable
+    from flows.common.settings import Settings
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")

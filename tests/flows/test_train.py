@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from flows import pages, tracking
-from flows.settings import Settings
+from flows.common.settings import Settings
 from tests.flows.conftest import FAST, production
 
 

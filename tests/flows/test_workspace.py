@@ -4,8 +4,8 @@ import multiprocessing
 
 import pytest
 
-from flows.records import StageRecord
-from flows.workspace import KEEP_FINISHED, open_run, run_stage, sha256_of, write_atomic
+from flows.common.records import StageRecord
+from flows.common.workspace import KEEP_FINISHED, open_run, run_stage, sha256_of, write_atomic
 
 KEY = {"config": "a"}
 

@@ -10,8 +10,8 @@ from dagmm_model.evaluation.threshold import calibrate
 from data_checks.casting import cast_batch
 from data_checks.drift import drift_reference
 from data_checks.errors import SourceError
+from flows.common.features import as_frame, encoder_for
 from flows.drift.window import read_window
-from flows.features import as_frame, encoder_for
 from tests.data_checks.conftest import small_contract, small_frame
 
 CONTRACT = small_contract()

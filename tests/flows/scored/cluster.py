@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from flows import scoring
+from flows.common.settings import Settings
 from flows.scored import spark as spark_scoring
-from flows.settings import Settings
 
 HANGS_SECONDS = 900
 ATTEMPTS = "attempts"

@@ -15,11 +15,11 @@ from data_checks.errors import EngineError, SourceError
 from data_checks.spark import plan as planning
 from data_checks.spark import session
 from flows import scoring
+from flows.common.settings import Settings
 from flows.scored import spark as spark_scoring
 from flows.scored.output import FileOutput
 from flows.scored.parts import Counts, Parts, write_part
 from flows.scored.rows import REJECTED, SCORED, Judged
-from flows.settings import Settings
 
 MODEL = "models:/dagmm-wdbc@production"
 ROWS = 3 * 569

@@ -16,7 +16,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from flows import scoring
-from flows.settings import Settings
+from flows.common.settings import Settings
 from tests.flows.scored import cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from flows.errors import UsageError
+from flows.common.errors import UsageError
 
 
 def parse_assignment(assignment: str, example: str) -> tuple[str, Any]:

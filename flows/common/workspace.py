@@ -21,9 +21,9 @@ from typing import TypeVar
 from filelock import FileLock, Timeout
 
 from dagmm_model.base.checkpoint import write_atomically
-from flows import progress
-from flows.errors import is_full
-from flows.records import StageRecord
+from flows.common import progress
+from flows.common.errors import is_full
+from flows.common.records import StageRecord
 
 R = TypeVar("R", bound=StageRecord)
 KEEP_FINISHED = 5

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from flows.assignments import dotted_keys, first_problem
-from flows.errors import UsageError
+from flows.common.assignments import dotted_keys, first_problem
+from flows.common.errors import UsageError
 
 
 class PromotionPolicy(BaseModel):

@@ -11,9 +11,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dagmm_model.detectors.catalogue import CATALOGUE, entry, make_detector
-from flows.assignments import dotted_keys, first_problem, parse_assignment
-from flows.errors import UsageError
-from flows.policy import PromotionPolicy
+from flows.common.assignments import dotted_keys, first_problem, parse_assignment
+from flows.common.errors import UsageError
+from flows.common.policy import PromotionPolicy
 
 Setting = bool | int | float | str | list[int] | None
 

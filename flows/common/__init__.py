@@ -1,0 +1,1 @@
+"""What all rooms of the wiring share: settings, configuration, errors, records, progress."""
