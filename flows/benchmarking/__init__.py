@@ -1,1 +1,1 @@
-"""Cells, tables, plots and page of a benchmark; its flow is `flows.benchmark`."""
+"""Cells, tables, plots and page of a benchmark; its flow is `orchestration.benchmark_flow`."""

@@ -74,7 +74,7 @@ def benchmark(
     from flows.cli.startup import Startup
 
     with Startup(settings):
-        from flows.benchmark import benchmark as flow
+        from flows.orchestration.benchmark_flow import benchmark as flow
 
         result = flow(config)
     if as_json:

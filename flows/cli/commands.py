@@ -107,7 +107,7 @@ def train(
         from flows.cli.startup import Startup
 
         with Startup(settings) as startup:
-            from flows.training import train as flow
+            from flows.orchestration.train_flow import train as flow
 
             result = flow(parameters)
     seconds = startup.seconds | {name: stage.seconds for name, stage in result.stages().items()}
@@ -391,7 +391,7 @@ def deploy(
 ) -> None:
     """Create or update the scheduled deployments on the Prefect server."""
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
-    from flows.deployments import deploy as work
+    from flows.orchestration.deployments import deploy as work
 
     names = work(settings, file)
     if as_json:
@@ -405,7 +405,7 @@ def deploy(
 def serve(file: DeploymentFile = None, debug: Debug = False, quiet: Quiet = False) -> None:
     """Run the schedules here, in one process, until Ctrl-C."""
     settings = prepare(as_json=False, debug=debug, quiet=quiet)
-    from flows.deployments import serve as work
+    from flows.orchestration.deployments import serve as work
 
     work(settings, file)
 

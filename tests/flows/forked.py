@@ -20,7 +20,7 @@ processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(
     [
         "tests.flows.promotion_store",
-        "flows.training",
+        "flows.orchestration.train_flow",
         "dagmm_model.detectors.dagmm",
         "mlflow.pyfunc",
     ]
@@ -71,8 +71,8 @@ def die_in(stage: str, point: str, seconds: float) -> None:
             `end`, when all was done and only its record is missing; `recorded`, right after that.
         seconds: How long the stage takes.
     """
-    from flows import tasks
     from flows.common import workspace
+    from flows.orchestration import tasks
 
     real_stage, real_write = tasks.run_stage, workspace.write_atomic
 

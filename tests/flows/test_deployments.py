@@ -58,7 +58,7 @@ def test_a_served_schedule_fires_and_its_run_completes(dagmm_process, home, tmp_
                 "deployments": [
                     {
                         "name": "often",
-                        "entrypoint": "flows/training.py:train",
+                        "entrypoint": "flows/orchestration/train_flow.py:train",
                         "parameters": {
                             "config": {
                                 "dataset": "wdbc",

@@ -226,8 +226,8 @@ def test_policies_that_cannot_be_used(text):
 def test_the_flow_leaves_an_artifact_and_an_event_and_retrains_no_more_than_allowed(
     settings, moved, prefect_server, registry
 ):
-    from flows import monitoring
     from flows.common.config import TrainConfig
+    from flows.orchestration import monitor_flow as monitoring
 
     retraining = monitoring.Retraining(config=TrainConfig(), min_hours=1)
     first = monitoring.monitor(NAME, data=str(moved))
@@ -247,7 +247,7 @@ def test_the_flow_leaves_an_artifact_and_an_event_and_retrains_no_more_than_allo
 
 
 def test_of_claims_at_once_one_wins(settings, calm, prefect_server):
-    from flows import monitoring
+    from flows.orchestration import monitor_flow as monitoring
 
     run_id = drift_record.monitor(NAME, settings, data=str(calm)).run_id
     with ThreadPoolExecutor(4) as pool:
@@ -257,8 +257,8 @@ def test_of_claims_at_once_one_wins(settings, calm, prefect_server):
 
 @pytest.mark.slow
 def test_a_drift_starts_a_training_whose_gates_decide(settings, moved, tmp_path, registry):
-    from flows import monitoring
     from flows.common.config import TrainConfig
+    from flows.orchestration import monitor_flow as monitoring
 
     config = TrainConfig.model_validate(
         {

@@ -16,7 +16,7 @@ from tests.flows.conftest import production
 def test_the_flow_pauses_until_somebody_answers(
     home, prefect_server, parts, tmp_path, monkeypatch, approved
 ):
-    from flows.promotion import promote
+    from flows.orchestration.promote_flow import promote
 
     monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     client = tracking.connect(Settings())

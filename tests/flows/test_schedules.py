@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 def _deployment(name: str, epochs: int, schedules: list[dict]) -> dict:
     return {
         "name": name,
-        "entrypoint": "flows/training.py:train",
+        "entrypoint": "flows/orchestration/train_flow.py:train",
         "description": "For a test.",
         "tags": ["dagmm", "test"],
         "parameters": {

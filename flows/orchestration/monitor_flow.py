@@ -76,7 +76,7 @@ def monitor(
         return result
     if why_not := claim(name, checked.run_id, retraining.min_hours):
         return result.model_copy(update={"not_retrained": why_not})
-    from flows.training import train
+    from flows.orchestration.train_flow import train
 
     return result.model_copy(update={"retrained": train(retraining.config)})
 

@@ -53,14 +53,14 @@ def score(
 
 def deployable(entrypoint: str) -> Any:
     """The flow behind an entry point of `prefect.yaml`."""
-    from flows.benchmark import benchmark
-    from flows.monitoring import monitor
-    from flows.training import train
+    from flows.orchestration.benchmark_flow import benchmark
+    from flows.orchestration.monitor_flow import monitor
+    from flows.orchestration.train_flow import train
 
     flows = {
-        "flows/training.py:train": train,
-        "flows/scheduled.py:score": score,
-        "flows/monitoring.py:monitor": monitor,
-        "flows/benchmark.py:benchmark": benchmark,
+        "flows/orchestration/train_flow.py:train": train,
+        "flows/orchestration/score_flow.py:score": score,
+        "flows/orchestration/monitor_flow.py:monitor": monitor,
+        "flows/orchestration/benchmark_flow.py:benchmark": benchmark,
     }
     return flows[entrypoint]

@@ -17,7 +17,7 @@ from flows.common.records import (
 )
 from flows.common.settings import Settings
 from flows.common.workspace import open_run, write_atomic
-from flows.tasks import (
+from flows.orchestration.tasks import (
     calibrate,
     evaluate,
     fit,

@@ -15,8 +15,8 @@ from flows.common.errors import ServiceUnreachable, UsageError
 from flows.common.settings import Settings
 from flows.servers import start_prefect, stop, wait_for
 
-DEFINITIONS = Path(__file__).with_name("prefect.yaml")
-PROJECT = DEFINITIONS.parent.parent
+DEFINITIONS = Path(__file__).parents[1] / "prefect.yaml"
+PROJECT = DEFINITIONS.parents[1]
 
 
 def read_deployments(file: Path | None) -> list[dict[str, Any]]:
@@ -69,7 +69,7 @@ def serve(settings: Settings, file: Path | None) -> None:
         from prefect import serve as run_forever
         from prefect.client.schemas.objects import ConcurrencyLimitConfig
 
-        from flows.scheduled import deployable
+        from flows.orchestration.score_flow import deployable
 
         runnable = [
             deployable(item["entrypoint"]).to_deployment(

@@ -1,0 +1,1 @@
+"""The Prefect flows, their tasks and their deployments."""
