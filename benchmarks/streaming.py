@@ -29,11 +29,11 @@ from dagmm_model.evaluation.metrics import paper_metrics
 from dagmm_model.tables.protocols import deployment_split
 from data_checks.contract import load_contract
 from data_checks.sources import ingest
-from flows import training_rows
 from flows.common.features import as_frame, encoder_for, labels_of, read_rows
 from flows.common.records import SplitRecord, ValidateRecord
 from flows.common.settings import Settings
-from flows.stages.split import _as_table
+from flows.pipeline import training_rows
+from flows.pipeline.split import _as_table
 
 CONTRACT = load_contract("kddcup")
 TEST_ROWS = 50_000

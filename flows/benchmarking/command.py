@@ -57,7 +57,7 @@ def benchmark(
             typer.echo(overviews(blocks))
         return
     from flows.benchmarking.config import build_benchmark
-    from flows.stages.ingest import find_source
+    from flows.pipeline.ingest import find_source
 
     config = build_benchmark(
         datasets=datasets,

@@ -16,8 +16,8 @@ from data_checks.contract import Contract, load_contract
 from flows.common.errors import UsageError, Verdict
 from flows.common.features import as_frame, encoder_for, labels_of, read_rows
 from flows.common.workspace import sha256_of
-from flows.stages.ingest import ingest
-from flows.stages.validate import validate
+from flows.pipeline.ingest import ingest
+from flows.pipeline.validate import validate
 
 
 @dataclass(frozen=True)

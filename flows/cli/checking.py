@@ -15,8 +15,8 @@ from flows.common.policy import PromotionPolicy, contract_policy
 from flows.common.records import ValidateRecord
 from flows.common.settings import NO_SETTINGS, Engine, Settings
 from flows.common.workspace import write_atomic
-from flows.stages.ingest import ingest
-from flows.stages.validate import record_of, validate
+from flows.pipeline.ingest import ingest
+from flows.pipeline.validate import record_of, validate
 
 
 def check(

@@ -92,15 +92,15 @@ def train(
     started = time.perf_counter()
     parameters = build_config(dataset, data, config, assignments or [], detector)
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
-    from flows.stages.ingest import find_source
+    from flows.pipeline.ingest import find_source
 
     # A missing file or a broken contract is said before anything is started.
     find_source(dataset, data, settings.data_dir, download=download)
-    from flows.ranks import follow, joined
+    from flows.pipeline.ranks import follow, joined
 
     with joined(parameters, settings) as ranks:
         if not ranks.first:
-            from flows.stages.fit import assist
+            from flows.pipeline.fit import assist
 
             follow(ranks, assist)
             return
@@ -144,7 +144,7 @@ def check(
     chosen, spark_settings = engine_of(engine, spark)
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows.cli.checking import check as work
-    from flows.stages.ingest import find_source
+    from flows.pipeline.ingest import find_source
 
     find_source(dataset, data, settings.data_dir, download=download)
     report = work(dataset, data, output, settings, engine=chosen, spark=spark_settings)

@@ -14,7 +14,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.cache_policies import NO_CACHE
 
 from data_checks.contract import Contract
-from flows import ranks, summary, tracking
+from flows import summary, tracking
 from flows.common.config import TrainConfig
 from flows.common.errors import Verdict, is_transient
 from flows.common.records import (
@@ -30,7 +30,8 @@ from flows.common.records import (
 )
 from flows.common.settings import Settings
 from flows.common.workspace import R, RunFolder, run_stage
-from flows.epochs import EpochLogger
+from flows.pipeline import ranks
+from flows.pipeline.epochs import EpochLogger
 
 
 def _worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
@@ -73,7 +74,7 @@ def ingest(
     run: RunFolder, contract: Contract, config: TrainConfig, settings: Settings
 ) -> IngestRecord:
     """Read the table."""
-    from flows.stages.ingest import ingest as work
+    from flows.pipeline.ingest import ingest as work
 
     return _stage(
         run,
@@ -106,8 +107,8 @@ def validate(
     run: RunFolder, contract: Contract, settings: Settings, run_id: str, ingested: IngestRecord
 ) -> ValidateRecord:
     """Check the rows against the contract; a critical failure ends the flow."""
-    from flows.stages.validate import log_validation
-    from flows.stages.validate import validate as work
+    from flows.pipeline.validate import log_validation
+    from flows.pipeline.validate import validate as work
 
     def logged() -> ValidateRecord:
         record = work(run.path, contract, ingested)
@@ -130,7 +131,7 @@ def split(
     run: RunFolder, contract: Contract, config: TrainConfig, validated: ValidateRecord
 ) -> SplitRecord:
     """Choose training, validation and test rows."""
-    from flows.stages.split import split as work
+    from flows.pipeline.split import split as work
 
     return _stage(run, "split", SplitRecord, lambda: work(run, contract, config, validated))
 
@@ -147,8 +148,8 @@ def fit(
 ) -> FitRecord:
     """Train the detector on normal rows."""
     from dagmm_model.detectors.persistence import load_detector
-    from flows.stages.fit import FitWork
-    from flows.stages.fit import fit as work
+    from flows.pipeline.fit import FitWork
+    from flows.pipeline.fit import fit as work
 
     todo = FitWork(
         run=run.path,
@@ -193,7 +194,7 @@ def calibrate(
     fitted: FitRecord,
 ) -> CalibrateRecord:
     """Set the threshold."""
-    from flows.stages.calibrate import calibrate as work
+    from flows.pipeline.calibrate import calibrate as work
 
     return _stage(
         run,
@@ -216,8 +217,8 @@ def evaluate(
     calibrated: CalibrateRecord,
 ) -> EvaluateRecord:
     """Measure on the test rows; figures, mixture and data sets go to the MLflow run."""
-    from flows.stages.evaluate import evaluate as work
-    from flows.stages.report import report
+    from flows.pipeline.evaluate import evaluate as work
+    from flows.pipeline.report import report
 
     def reported() -> EvaluateRecord:
         record = work(run, contract, config, validated, parts, calibrated)
@@ -238,7 +239,7 @@ def register(
     evidence: Evidence,
 ) -> RegisterRecord:
     """Log the model with its evidence and register it as a version."""
-    from flows.stages.register import register as work
+    from flows.pipeline.register import register as work
 
     card = summary.model_card(contract, config, evidence)
     create_markdown_artifact(

@@ -8,8 +8,8 @@ from mlflow.tracking import MlflowClient
 
 from dagmm_model.detectors.interface import Epoch
 from dagmm_model.training.loop import EpochRecord
-from flows import epochs
-from flows.epochs import MAX_LOGGED_EPOCHS, EpochLogger
+from flows.pipeline import epochs
+from flows.pipeline.epochs import MAX_LOGGED_EPOCHS, EpochLogger
 
 
 def _epoch(number: int, epochs: int) -> EpochRecord:

@@ -4,11 +4,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from flows import training_rows
 from flows.common.config import TrainConfig
 from flows.common.records import SplitRecord
-from flows.stages import split as split_stage
-from flows.stages.split import positions
+from flows.pipeline import split as split_stage
+from flows.pipeline import training_rows
+from flows.pipeline.split import positions
 from tests.flows.conftest import FAST
 
 STREAMED = (*FAST, "--set", "fit.streaming=true")

@@ -16,13 +16,14 @@ from dagmm_model.detectors.catalogue import entry
 from data_checks.contract import Contract
 from data_checks.drift import drift_reference
 from flows import evidence as bound
-from flows import packaging, registry, tracking, training_rows
+from flows import packaging, registry, tracking
 from flows.common.config import TrainConfig
 from flows.common.features import as_frame, labels_of, model_input, read_rows
 from flows.common.records import Evidence, RegisterRecord
 from flows.common.workspace import RunFolder
-from flows.stages.fit import load_encoder
-from flows.stages.split import positions
+from flows.pipeline import training_rows
+from flows.pipeline.fit import load_encoder
+from flows.pipeline.split import positions
 from flows.summary import metric_values, model_card
 
 EXAMPLE_ROWS = 5

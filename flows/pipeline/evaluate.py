@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 
 from dagmm_model.evaluation.metrics import deployment_metrics, paper_metrics, slice_metrics
 from data_checks.contract import ROW_ID, Contract
-from flows import training_rows
 from flows.common.config import TrainConfig
 from flows.common.features import as_frame, labels_of, read_rows
 from flows.common.records import (
@@ -22,8 +21,9 @@ from flows.common.records import (
     ValidateRecord,
 )
 from flows.common.workspace import RunFolder, sha256_of
-from flows.stages.fit import make_detector
-from flows.stages.split import positions
+from flows.pipeline import training_rows
+from flows.pipeline.fit import make_detector
+from flows.pipeline.split import positions
 
 
 def evaluate(

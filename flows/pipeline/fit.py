@@ -15,15 +15,15 @@ from pydantic import BaseModel, ConfigDict
 from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.tables.preprocessing import Encoder
 from data_checks.contract import Contract
-from flows import training_rows
 from flows.common import progress
 from flows.common.config import TrainConfig
 from flows.common.features import as_frame, encoder_for, read_rows
 from flows.common.records import FitRecord, SplitRecord, ValidateRecord
 from flows.common.signals import held_back
 from flows.common.workspace import RunFolder, sha256_of, write_atomic
-from flows.ranks import FIT
-from flows.stages.split import positions
+from flows.pipeline import training_rows
+from flows.pipeline.ranks import FIT
+from flows.pipeline.split import positions
 
 if TYPE_CHECKING:
     from dagmm_model.detectors.interface import Detector
@@ -106,7 +106,9 @@ def _fitted(work: FitWork, observers: Sequence[Any], ranks: Ranks) -> tuple[Enco
             work.run / "checkpoints", work.checkpoint_seconds, work.parts.train_sha256, stop
         )
         common: dict[str, Any] = {"observers": observers, "checkpoint": place}
-        if not ranks.alone:  # which only a DAGMM takes; `flows.ranks.joined` refuses all others
+        if (
+            not ranks.alone
+        ):  # which only a DAGMM takes; `flows.pipeline.ranks.joined` refuses all others
             common["ranks"] = ranks
         if work.config.fit.streaming:
             from dagmm_model.detectors.streamed import fit_streamed

@@ -20,7 +20,7 @@ from flows.common.records import (
     SplitRecord,
     ValidateRecord,
 )
-from flows.stages.split import positions
+from flows.pipeline.split import positions
 from flows.summary import metric_values
 
 

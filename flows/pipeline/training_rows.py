@@ -19,7 +19,7 @@ from dagmm_model.training.streaming import RowGroups
 from data_checks.contract import Contract
 from flows.common.features import as_frame, encoder_for, read_rows
 from flows.common.records import SplitRecord, ValidateRecord
-from flows.stages.split import positions
+from flows.pipeline.split import positions
 
 TRAIN, SAMPLE = "train.parquet", "train_sample.parquet"
 

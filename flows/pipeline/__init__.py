@@ -1,0 +1,1 @@
+"""The stages of a training, a plain function each, free of Prefect."""
