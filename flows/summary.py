@@ -21,7 +21,7 @@ from flows.common.records import (
 )
 
 if TYPE_CHECKING:
-    from flows.audit import Decision
+    from flows.promotion.audit import Decision
 
 LABEL_FIGURES = ("roc_auc", "average_precision", "precision", "recall", "f1", "false_alarm_rate")
 

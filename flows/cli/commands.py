@@ -276,8 +276,8 @@ def promote(
         raise UsageError("a rehearsal changes nothing: leave --approved-by and --rejected-by out")
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows import summary, tracking
-    from flows.stages.promote import approve
-    from flows.stages.promote import promote as work
+    from flows.promotion.promote import approve
+    from flows.promotion.promote import promote as work
 
     client = tracking.connect(settings)
     if who := approved_by or rejected_by:
@@ -308,7 +308,7 @@ def rollback(
     """Put the previous version back in production; needs no data and no training."""
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows import summary, tracking
-    from flows.stages.promote import roll_back
+    from flows.promotion.promote import roll_back
 
     record = roll_back(tracking.connect(settings), settings, name, to, by=_user(), reason=reason)
     if as_json:
@@ -323,7 +323,8 @@ def rollback(
 def history(name: Name, as_json: Json = False, debug: Debug = False, quiet: Quiet = False) -> None:
     """Every decision on a model: when, who, from, to, why."""
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
-    from flows import audit, tracking
+    from flows import tracking
+    from flows.promotion import audit
 
     client = tracking.connect(settings)
     decisions = audit.history(client, name)

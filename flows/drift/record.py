@@ -16,13 +16,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from data_checks.drift import DriftReference
-from flows import evidence as bound
 from flows import registry, tracking
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
 from flows.drift.page import History, render_page
 from flows.drift.verdict import DriftReport, MonitorPolicy, judge_window
 from flows.drift.window import read_scored, read_window
+from flows.promotion import evidence as bound
 from flows.scoring import read_version
 
 EXPERIMENT = "monitoring"

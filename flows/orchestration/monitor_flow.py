@@ -16,7 +16,7 @@ from flows.common.records import TrainResult
 from flows.common.settings import Settings
 from flows.drift import record as drift_record
 from flows.drift.verdict import MonitorPolicy
-from flows.ledger import turn
+from flows.promotion.ledger import turn
 
 RETRAINED_TAG = "dagmm.retrained"
 DRIFT, CALM = "dagmm.drift.found", "dagmm.drift.none"

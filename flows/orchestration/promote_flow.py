@@ -58,7 +58,7 @@ def promote(
 @task(name="judge and switch", cache_policy=NO_CACHE)
 def judge(name: str, version: int, policy: PromotionPolicy | None, rehearse: bool) -> PromoteRecord:
     """Judge every gate; switch when nothing holds the version back."""
-    from flows.stages.promote import promote as work
+    from flows.promotion.promote import promote as work
 
     settings = Settings()
     client = tracking.connect(settings)
@@ -76,7 +76,7 @@ def judge(name: str, version: int, policy: PromotionPolicy | None, rehearse: boo
 @task(name="write approval", cache_policy=NO_CACHE)
 def write_approval(name: str, version: int, answer: Approval) -> None:
     """Bind a person's answer to the version's evidence."""
-    from flows.stages.promote import approve
+    from flows.promotion.promote import approve
 
     client = tracking.connect(Settings())
     approve(client, name, version, answer.by, answer.reason, approved=answer.approved)

@@ -260,7 +260,7 @@ def register(
 @task(name="promote", **IO_STAGE)
 def promote(run: RunFolder, settings: Settings, registered: RegisterRecord) -> PromoteRecord:
     """Judge the version and, if it passes, put it in production."""
-    from flows.stages.promote import promote as work
+    from flows.promotion.promote import promote as work
 
     client = tracking.connect(settings)
     record = _stage(

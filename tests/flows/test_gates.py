@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flows.common.policy import PromotionPolicy
-from flows.gates import Case, Health, _false_alarm_rate, compare, judge
+from flows.promotion.gates import Case, Health, _false_alarm_rate, compare, judge
 
 ROWS, ANOMALIES = 400, 80
 

@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer
 
-from flows import evidence
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
 from flows.drift import record as drift_record
@@ -24,7 +23,8 @@ from flows.drift.verdict import (
     policy_from,
 )
 from flows.drift.window import Window
-from flows.score_drift import compare_scores, energy_bins
+from flows.promotion import evidence
+from flows.promotion.score_drift import compare_scores, energy_bins
 from flows.scoring import read_bundle, score, version_folder
 
 NAME = "dagmm-wdbc"

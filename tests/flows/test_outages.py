@@ -160,7 +160,7 @@ def test_twenty_trainings_at_once_lose_nothing(services, client, environment, tm
     assert len({r["registration"]["run_id"] for r in results}) == CROWD
     for result in results:
         _every_epoch_is_there(client, result, 20)
-    from flows import audit
+    from flows.promotion import audit
 
     decisions = audit.history(client, "crowd")
     assert sorted(d.version for d in decisions) == list(range(1, CROWD + 1))

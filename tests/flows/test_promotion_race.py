@@ -4,8 +4,9 @@ import statistics
 
 import pytest
 
-from flows import audit, registry, tracking
+from flows import registry, tracking
 from flows.common.settings import Settings
+from flows.promotion import audit
 from tests.flows import promotion_store as made
 from tests.flows.conftest import production
 from tests.flows.forked import processes

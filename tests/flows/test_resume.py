@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from flows import audit
+from flows.promotion import audit
 from tests.flows import forked
 from tests.flows.conftest import production
 

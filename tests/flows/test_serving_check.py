@@ -7,8 +7,8 @@ import numpy as np
 import psutil
 import pyarrow.parquet as pq
 
-from flows import evidence, serving_check
 from flows.common.policy import PromotionPolicy
+from flows.promotion import evidence, serving_check
 
 POLICY = PromotionPolicy(max_latency_ms=20_000, max_memory_mb=8_000)
 

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from flows import audit, registry
+from flows import registry
 from flows.common.records import PromoteRecord
 from flows.common.settings import Settings
-from flows.ledger import LostTurn, Turn, turn
+from flows.promotion import audit
+from flows.promotion.ledger import LostTurn, Turn, turn
 from flows.registry import CHALLENGER, PREVIOUS, PRODUCTION
 
 STEPS = (

@@ -16,8 +16,8 @@ from mlflow.tracking import MlflowClient
 
 from flows.common.policy import PromotionPolicy
 from flows.common.records import GateResult
-from flows.evidence import EVIDENCE_TAG
-from flows.gates import result
+from flows.promotion.evidence import EVIDENCE_TAG
+from flows.promotion.gates import result
 
 GATE = "approval"
 STATE_TAG, PREFIX = "dagmm.approval", "dagmm.approval."

@@ -18,7 +18,7 @@ from dagmm_model.evaluation.metrics import DeploymentMetrics, deployment_metrics
 from dagmm_model.evaluation.threshold import alarms_expected, exceeds
 from flows.common.policy import PromotionPolicy
 from flows.common.records import GateResult
-from flows.score_drift import compare_scores
+from flows.promotion.score_drift import compare_scores
 
 SAME_ENERGY = 1e-6
 """Relative difference up to which two energies of one row are the same."""

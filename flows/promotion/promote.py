@@ -9,14 +9,15 @@ from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
-from flows import approval, audit, registry, serving_check, standing_policy, switch
+from flows import registry
 from flows.common.errors import UsageError, Verdict
 from flows.common.policy import PromotionPolicy
 from flows.common.records import Decision, GateResult, PromoteRecord
 from flows.common.settings import Settings
-from flows.dossier import Dossier, answers, check_light, fetch_dossier, read_case, score
-from flows.gates import Case, compare, judge, result
-from flows.ledger import turn
+from flows.promotion import approval, audit, serving_check, standing_policy, switch
+from flows.promotion.dossier import Dossier, answers, check_light, fetch_dossier, read_case, score
+from flows.promotion.gates import Case, compare, judge, result
+from flows.promotion.ledger import turn
 
 FINAL_GATES = ("evidence", approval.GATE)
 """No override: without them nobody knows what is promoted, or who wanted it."""

@@ -18,7 +18,7 @@ from flows import registry
 from flows.common.errors import UsageError
 from flows.common.records import NOT_MEASURED, PASSED, PromoteRecord
 from flows.common.settings import Settings
-from flows.ledger import PROMOTIONS
+from flows.promotion.ledger import PROMOTIONS
 from flows.tracking import experiment_id
 
 SWITCHES = {"promoted", "rolled back"}

@@ -23,7 +23,7 @@ import psutil
 from flows import servers
 from flows.common.policy import PromotionPolicy
 from flows.common.records import GateResult
-from flows.gates import SAME_ENERGY, largest_difference, result
+from flows.promotion.gates import SAME_ENERGY, largest_difference, result
 
 GATE = "served in a fresh process"
 REQUESTS = 40

@@ -1,0 +1,1 @@
+"""Gates, evidence and the switch of what is in production."""

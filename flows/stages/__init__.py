@@ -1,1 +1,0 @@
-"""One plain function for each arrow of the pipeline; none knows of Prefect."""
