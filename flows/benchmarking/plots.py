@@ -12,7 +12,7 @@ from dagmm_model.evaluation.significance import average_ranks, cliques, critical
 from flows.benchmarking.rows import REFERENCE, is_sanity
 from flows.benchmarking.summary import LEVEL, Block, Line
 from flows.benchmarking.tables import NAMES, prefix_of
-from flows.plots import ACCENT, ANOMALY, NORMAL
+from flows.reporting.plots import ACCENT, ANOMALY, NORMAL
 
 LINE_HEIGHT = 0.24
 

@@ -115,7 +115,7 @@ def train(
     if as_json:
         print_json(result.model_dump(mode="json") | {"timings": seconds})
     else:
-        from flows.summary import render
+        from flows.reporting.summary import render
 
         typer.echo(render(result))
         if timings:
@@ -151,7 +151,7 @@ def check(
     if as_json:
         print_json(report.model_dump(mode="json"))
     else:
-        from flows.summary import render_check
+        from flows.reporting.summary import render_check
 
         typer.echo(render_check(report))
     if not report.passed:
@@ -275,9 +275,10 @@ def promote(
     if rehearse and (approved_by or rejected_by):
         raise UsageError("a rehearsal changes nothing: leave --approved-by and --rejected-by out")
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
-    from flows import summary, tracking
+    from flows import tracking
     from flows.promotion.promote import approve
     from flows.promotion.promote import promote as work
+    from flows.reporting import summary
 
     client = tracking.connect(settings)
     if who := approved_by or rejected_by:
@@ -307,8 +308,9 @@ def rollback(
 ) -> None:
     """Put the previous version back in production; needs no data and no training."""
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
-    from flows import summary, tracking
+    from flows import tracking
     from flows.promotion.promote import roll_back
+    from flows.reporting import summary
 
     record = roll_back(tracking.connect(settings), settings, name, to, by=_user(), reason=reason)
     if as_json:
@@ -334,7 +336,7 @@ def history(name: Name, as_json: Json = False, debug: Debug = False, quiet: Quie
             {"decisions": [dataclasses.asdict(d) for d in decisions], "moved_outside": moved}
         )
         return
-    from flows.summary import render_history
+    from flows.reporting.summary import render_history
 
     typer.echo(render_history(name, decisions, moved))
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from dagmm_model.detectors.bundle import ScoringBundle
 from data_checks.contract import Drift
 from data_checks.drift import ColumnDrift, ColumnReference, DriftReference
-from flows.plots import ACCENT, ANOMALY, NORMAL
+from flows.reporting.plots import ACCENT, ANOMALY, NORMAL
 
 if TYPE_CHECKING:
     from flows.drift.verdict import DriftReport

@@ -24,7 +24,7 @@ from flows.pipeline import training_rows
 from flows.pipeline.fit import load_encoder
 from flows.pipeline.split import positions
 from flows.promotion import evidence as bound
-from flows.summary import metric_values, model_card
+from flows.reporting.summary import metric_values, model_card
 
 EXAMPLE_ROWS = 5
 

@@ -11,7 +11,7 @@ from mlflow.tracking import MlflowClient
 from dagmm_model.detectors.bundle import load_bundle
 from dagmm_model.detectors.interface import Latent, Mixed
 from data_checks.contract import Contract
-from flows import plots, tracking
+from flows import tracking
 from flows.common.features import as_frame, labels_of, read_rows
 from flows.common.records import (
     CalibrateRecord,
@@ -21,7 +21,8 @@ from flows.common.records import (
     ValidateRecord,
 )
 from flows.pipeline.split import positions
-from flows.summary import metric_values
+from flows.reporting import plots
+from flows.reporting.summary import metric_values
 
 
 def report(
