@@ -228,7 +228,7 @@ def score(
     """Score raw rows: energy, p-value, verdict and reasons; a killed run goes on where it was."""
     chosen, spark_settings = engine_of(engine, spark)
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
-    from flows.scoring import score as work
+    from flows.scoring.run import score as work
 
     report = work(
         source,

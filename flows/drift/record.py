@@ -23,7 +23,7 @@ from flows.drift.page import History, render_page
 from flows.drift.verdict import DriftReport, MonitorPolicy, judge_window
 from flows.drift.window import read_scored, read_window
 from flows.promotion import evidence as bound
-from flows.scoring import read_version
+from flows.scoring.run import read_version
 
 EXPERIMENT = "monitoring"
 RUN_TAG = "dagmm.monitored"

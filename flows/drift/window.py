@@ -23,7 +23,7 @@ from data_checks.source_settings import MISSING_MARKERS
 from data_checks.sources import locate, read_batches
 from flows.common.errors import UsageError
 from flows.common.features import as_frame
-from flows.scored.output import rejects_beside
+from flows.scoring.output import rejects_beside
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Batch scoring as a flow; `flows.scoring` itself stays free of Prefect, to start quickly."""
+"""Batch scoring as a flow; `flows.scoring.run` itself stays free of Prefect, to start quickly."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from flows.common.settings import Engine, Settings
-from flows.scoring import ScoreReport
-from flows.scoring import score as work
+from flows.scoring.run import ScoreReport
+from flows.scoring.run import score as work
 
 
 @flow(name="score")

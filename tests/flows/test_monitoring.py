@@ -25,7 +25,7 @@ from flows.drift.verdict import (
 from flows.drift.window import Window
 from flows.promotion import evidence
 from flows.promotion.score_drift import compare_scores, energy_bins
-from flows.scoring import read_bundle, score, version_folder
+from flows.scoring.run import read_bundle, score, version_folder
 
 NAME = "dagmm-wdbc"
 

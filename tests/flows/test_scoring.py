@@ -18,13 +18,13 @@ from sklearn.datasets import load_breast_cancer
 
 from dagmm_model.detectors.bundle import Reasons
 from data_checks.errors import SourceError
-from flows import scoring
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
-from flows.scored import local
-from flows.scored import output as scored_output
-from flows.scored.parts import Counts
-from flows.scored.rows import reasons_text
+from flows.scoring import local
+from flows.scoring import output as scored_output
+from flows.scoring import run as scoring
+from flows.scoring.parts import Counts
+from flows.scoring.rows import reasons_text
 from tests.postgres import PASSWORD
 
 MODEL = "models:/dagmm-wdbc@production"

@@ -10,9 +10,9 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from flows import scoring
 from flows.common.settings import Settings
-from flows.scored import spark as spark_scoring
+from flows.scoring import run as scoring
+from flows.scoring import spark as spark_scoring
 
 HANGS_SECONDS = 900
 ATTEMPTS = "attempts"

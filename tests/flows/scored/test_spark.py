@@ -14,12 +14,12 @@ from sklearn.datasets import load_breast_cancer
 from data_checks.errors import EngineError, SourceError
 from data_checks.spark import plan as planning
 from data_checks.spark import session
-from flows import scoring
 from flows.common.settings import Settings
-from flows.scored import spark as spark_scoring
-from flows.scored.output import FileOutput
-from flows.scored.parts import Counts, Parts, write_part
-from flows.scored.rows import REJECTED, SCORED, Judged
+from flows.scoring import run as scoring
+from flows.scoring import spark as spark_scoring
+from flows.scoring.output import FileOutput
+from flows.scoring.parts import Counts, Parts, write_part
+from flows.scoring.rows import REJECTED, SCORED, Judged
 
 MODEL = "models:/dagmm-wdbc@production"
 ROWS = 3 * 569

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.datasets import load_breast_cancer
 
-from flows import scoring
 from flows.common.settings import Settings
+from flows.scoring import run as scoring
 from tests.flows.scored import cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

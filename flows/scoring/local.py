@@ -14,8 +14,8 @@ from data_checks.contract import Contract
 from data_checks.sources import count_rows, locate, numbered_slices, read_batches
 from flows.common import progress
 from flows.common.settings import Settings
-from flows.scored.parts import Parts
-from flows.scored.rows import Judge, Judged
+from flows.scoring.parts import Parts
+from flows.scoring.rows import Judge, Judged
 
 PART_ROWS = 1_000_000
 """Most rows of a part, which are held until it is written."""

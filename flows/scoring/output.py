@@ -20,7 +20,7 @@ from data_checks.readers.sql import database_errors, safe_name
 from data_checks.source_settings import has_credentials
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
-from flows.scored.parts import TEXTS, Parts, as_text
+from flows.scoring.parts import TEXTS, Parts, as_text
 
 FORMATS = (".parquet", ".csv")
 FOLDER_FILES = "part-*.parquet"

@@ -1,6 +1,6 @@
 """Scoring on Spark: each task judges some rows and writes them as one part of the result.
 
-Executors run what a local run's threads run (`flows.scored.rows.Judge`) on the same numbered rows,
+Executors run what a local run's threads run (`flows.scoring.rows.Judge`) on the same numbered rows,
 and write the same parts into the same folder; only who does it differs. Driver and executors must
 therefore see the input and the output's folder under the same name.
 """
@@ -25,8 +25,8 @@ from data_checks.spark.plan import Span, plan_tasks, read_task, rows_of
 from data_checks.spark.tasks import run_tasks
 from flows.common import progress
 from flows.common.workspace import write_atomic
-from flows.scored.parts import Parts, SourceMoved, write_part
-from flows.scored.rows import Judge
+from flows.scoring.parts import Parts, SourceMoved, write_part
+from flows.scoring.rows import Judge
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -1,8 +1,8 @@
 """Batch scoring: raw rows of any source to energies, verdicts and reasons, in bounded memory.
 
 Neither Prefect nor Great Expectations is imported: their start-up would cost more than the work.
-Who judges the rows, threads of this process or Spark's executors, is `flows.scored.local` or
-`flows.scored.spark`.
+Who judges the rows, threads of this process or Spark's executors, is `flows.scoring.local` or
+`flows.scoring.spark`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from data_checks.integrity import changed, file_state, shown
 from flows.common import progress
 from flows.common.errors import UsageError
 from flows.common.settings import NO_SETTINGS, Engine, Settings
-from flows.scored.output import output_for
-from flows.scored.parts import Parts, SourceMoved, open_parts
-from flows.scored.rows import REJECTED, SCORED, Judge
+from flows.scoring.output import output_for
+from flows.scoring.parts import Parts, SourceMoved, open_parts
+from flows.scoring.rows import REJECTED, SCORED, Judge
 
 if TYPE_CHECKING:
     from flows.registry import ModelVersion
@@ -250,12 +250,12 @@ def _filler(
 ) -> Iterator[Callable[[Parts, Judge, str], float]]:
     """What scores the rows that are not finished yet; gives processor seconds of others."""
     if engine == "local":
-        from flows.scored import local
+        from flows.scoring import local
 
         yield lambda parts, judge, source: local.fill(parts, judge, source, settings)
         return
     from data_checks.spark.session import spark_session
-    from flows.scored.spark import fill
+    from flows.scoring.spark import fill
 
     with spark_session(settings.spark(spark), PACKAGES, log=settings.spark_log) as session:
         yield lambda parts, judge, source: fill(session, parts, judge, bundle, source, settings)

@@ -12,7 +12,7 @@ from dagmm_model.detectors.bundle import Explained, Reasons, ScoringBundle
 from data_checks.contract import ROW_ID, Contract
 from data_checks.rows import check_rows
 from flows.common.features import as_columns
-from flows.scored.parts import Counts, checksum
+from flows.scoring.parts import Counts, checksum
 
 SLICE_CELLS = 4_000_000
 """Cells of the encoded matrix of one slice: what a thread holds at a time."""

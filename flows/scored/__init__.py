@@ -1,1 +1,0 @@
-"""Rows, parts and output of a scoring; its flow is `flows.scoring`."""

@@ -1,0 +1,1 @@
+"""Rows, parts and output of a scoring, here or on Spark."""
