@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.postgres import HOST, Postgres, find_programs
-from flows.servers import free_port
+from flows.services.postgres import HOST, Postgres, find_programs
+from flows.services.servers import free_port
 
 PASSWORD = "s3cret-Pa55"
 

@@ -13,7 +13,7 @@ import pytest
 
 from data_checks.errors import EngineError
 from data_checks.spark.session import require_spark, spark_session
-from flows.servers import free_port
+from flows.services.servers import free_port
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.team import DATABASES, SECRETS
+from flows.services.team import DATABASES, SECRETS
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 COMPOSE = DEPLOY / "compose.yaml"

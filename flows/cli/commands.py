@@ -14,7 +14,6 @@ from typing import Annotated
 
 import typer
 
-from flows import operations
 from flows.benchmarking import command as benchmark_command
 from flows.cli.options import (
     Debug,
@@ -39,6 +38,7 @@ from flows.common.errors import (
     exit_code,
     remedy,
 )
+from flows.services import operations
 
 app = typer.Typer(
     name="dagmm",
@@ -417,7 +417,7 @@ def serve(file: DeploymentFile = None, debug: Debug = False, quiet: Quiet = Fals
 def ui(debug: Debug = False, quiet: Quiet = False) -> None:
     """Serve the MLflow and Prefect pages on loopback until Ctrl-C."""
     settings = prepare(as_json=False, debug=debug, quiet=quiet)
-    from flows.servers import serve_pages
+    from flows.services.servers import serve_pages
 
     serve_pages(settings)
 

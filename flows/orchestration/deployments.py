@@ -13,7 +13,7 @@ import yaml
 
 from flows.common.errors import ServiceUnreachable, UsageError
 from flows.common.settings import Settings
-from flows.servers import start_prefect, stop, wait_for
+from flows.services.servers import start_prefect, stop, wait_for
 
 DEFINITIONS = Path(__file__).parents[1] / "prefect.yaml"
 PROJECT = DEFINITIONS.parents[1]

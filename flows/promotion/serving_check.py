@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import psutil
 
-from flows import servers
 from flows.common.policy import PromotionPolicy
 from flows.common.records import GateResult
 from flows.promotion.gates import SAME_ENERGY, largest_difference, result
+from flows.services import servers
 
 GATE = "served in a fresh process"
 REQUESTS = 40

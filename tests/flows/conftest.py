@@ -19,7 +19,7 @@ from unittest import mock
 
 import pytest
 
-from flows.servers import free_port, start_prefect, stop, wait_for
+from flows.services.servers import free_port, start_prefect, stop, wait_for
 
 BIN = Path(sys.executable).parent
 FAST = (

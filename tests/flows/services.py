@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flows.servers import free_port
+from flows.services.servers import free_port
 
 START_SECONDS = 240
 

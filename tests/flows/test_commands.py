@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer
 
-from flows.servers import free_port
+from flows.services.servers import free_port
 from tests.flows.conftest import BIN, FAST, production
 
 

@@ -7,7 +7,7 @@ import urllib.request
 import pytest
 import yaml
 
-from flows.servers import free_port
+from flows.services.servers import free_port
 
 
 def _api(url: str, path: str, body: dict) -> list:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows import servers
+from flows.services import servers
 from tests.flows import forked
 from tests.flows.conftest import BIN
 from tests.flows.services import Services

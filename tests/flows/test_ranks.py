@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from flows.servers import free_port
+from flows.services.servers import free_port
 from tests.flows import forked
 
 EPOCHS = 200

@@ -8,7 +8,7 @@ import psutil
 import pytest
 import yaml
 
-from flows import servers
+from flows.services import servers
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

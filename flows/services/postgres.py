@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows.common.errors import ServiceUnreachable, UsageError
-from flows.servers import log_tail
+from flows.services.servers import log_tail
 
 HOST = "127.0.0.1"
 ACCOUNTS = ("postgres", "nobody")

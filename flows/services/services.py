@@ -19,15 +19,15 @@ from pathlib import Path
 import typer
 from filelock import FileLock, Timeout
 
-from flows import servers
 from flows.common.errors import ServiceUnreachable, UsageError
 from flows.common.settings import Settings
-from flows.team import DATABASES, MLFLOW, MLFLOW_AUTH, PREFECT, TeamSettings, read_secrets
+from flows.services import servers
+from flows.services.team import DATABASES, MLFLOW, MLFLOW_AUTH, PREFECT, TeamSettings, read_secrets
 
 WATCH_SECONDS = 1.0
 ENDS_TOO_SOON = 60.0
 """A server that lives for less after a restart will not live longer after the next one."""
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)

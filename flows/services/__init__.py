@@ -1,0 +1,1 @@
+"""The servers of a team: start, stop, back up, upgrade."""
