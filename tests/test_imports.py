@@ -24,7 +24,8 @@ def test_training_and_scoring_on_a_cpu_need_no_torch_and_no_orchestration():
 
 
 def test_scoring_needs_neither_prefect_nor_great_expectations():
-    statement = "import flows.scoring.run, flows.tracking, flows.registry, data_checks.rows"
+    rooms = "flows.scoring.run, flows.tracking.tracking, flows.tracking.registry"
+    statement = f"import {rooms}, data_checks.rows"
     assert not _loaded_after(statement) & {"prefect", "great_expectations", "torch"}
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
 
-from flows import tracking
 from flows.benchmarking.cells import FIGURES, Cell
 from flows.benchmarking.report import CELLS, PAGE, PLOTS, RUNS, TABLE, Attempt
 from flows.common.settings import Settings
+from flows.tracking import tracking
 
 EXPERIMENT = "dagmm-benchmark"
 FOLDER_TAG, CELL_TAG = "dagmm.benchmark_folder", "dagmm.cell"

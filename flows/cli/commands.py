@@ -275,10 +275,10 @@ def promote(
     if rehearse and (approved_by or rejected_by):
         raise UsageError("a rehearsal changes nothing: leave --approved-by and --rejected-by out")
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
-    from flows import tracking
     from flows.promotion.promote import approve
     from flows.promotion.promote import promote as work
     from flows.reporting import summary
+    from flows.tracking import tracking
 
     client = tracking.connect(settings)
     if who := approved_by or rejected_by:
@@ -308,9 +308,9 @@ def rollback(
 ) -> None:
     """Put the previous version back in production; needs no data and no training."""
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
-    from flows import tracking
     from flows.promotion.promote import roll_back
     from flows.reporting import summary
+    from flows.tracking import tracking
 
     record = roll_back(tracking.connect(settings), settings, name, to, by=_user(), reason=reason)
     if as_json:
@@ -325,8 +325,8 @@ def rollback(
 def history(name: Name, as_json: Json = False, debug: Debug = False, quiet: Quiet = False) -> None:
     """Every decision on a model: when, who, from, to, why."""
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
-    from flows import tracking
     from flows.promotion import audit
+    from flows.tracking import tracking
 
     client = tracking.connect(settings)
     decisions = audit.history(client, name)

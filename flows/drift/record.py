@@ -16,7 +16,6 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from data_checks.drift import DriftReference
-from flows import registry, tracking
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
 from flows.drift.page import History, render_page
@@ -24,6 +23,7 @@ from flows.drift.verdict import DriftReport, MonitorPolicy, judge_window
 from flows.drift.window import read_scored, read_window
 from flows.promotion import evidence as bound
 from flows.scoring.run import read_version
+from flows.tracking import registry, tracking
 
 EXPERIMENT = "monitoring"
 RUN_TAG = "dagmm.monitored"

@@ -19,7 +19,6 @@ from prefect.artifacts import (
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict
 
-from flows import tracking
 from flows.benchmarking.cells import append_cells, done, read_cells
 from flows.benchmarking.config import BenchmarkConfig, planned
 from flows.benchmarking.data import Prepared, prepare
@@ -40,6 +39,7 @@ from flows.benchmarking.work import Job
 from flows.common import progress
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
+from flows.tracking import tracking
 
 
 class BenchmarkResult(BaseModel):

@@ -10,13 +10,13 @@ from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows import tracking
 from flows.common.config import TrainConfig
 from flows.common.records import TrainResult
 from flows.common.settings import Settings
 from flows.drift import record as drift_record
 from flows.drift.verdict import MonitorPolicy
 from flows.promotion.ledger import turn
+from flows.tracking import tracking
 
 RETRAINED_TAG = "dagmm.retrained"
 DRIFT, CALM = "dagmm.drift.found", "dagmm.drift.none"

@@ -10,11 +10,11 @@ from prefect.cache_policies import NO_CACHE
 from prefect.input import RunInput
 from pydantic import Field
 
-from flows import tracking
 from flows.common.policy import PromotionPolicy
 from flows.common.records import PromoteRecord
 from flows.common.settings import Settings
 from flows.reporting import summary
+from flows.tracking import tracking
 
 
 class Approval(RunInput):

@@ -14,7 +14,6 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.cache_policies import NO_CACHE
 
 from data_checks.contract import Contract
-from flows import tracking
 from flows.common.config import TrainConfig
 from flows.common.errors import Verdict, is_transient
 from flows.common.records import (
@@ -33,6 +32,7 @@ from flows.common.workspace import R, RunFolder, run_stage
 from flows.pipeline import ranks
 from flows.pipeline.epochs import EpochLogger
 from flows.reporting import summary
+from flows.tracking import tracking
 
 
 def _worth_retrying(_task: Any, _run: Any, state: Any) -> bool:

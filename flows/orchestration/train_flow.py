@@ -8,7 +8,6 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from data_checks.contract import Contract, load_contract
-from flows import tracking
 from flows.common.config import TrainConfig
 from flows.common.policy import contract_policy
 from flows.common.records import (
@@ -28,6 +27,7 @@ from flows.orchestration.tasks import (
     start_tracking,
     validate,
 )
+from flows.tracking import tracking
 
 
 def _run_name() -> str:

@@ -15,7 +15,6 @@ from mlflow.tracking import MlflowClient
 from dagmm_model.detectors.catalogue import entry
 from data_checks.contract import Contract
 from data_checks.drift import drift_reference
-from flows import packaging, registry, tracking
 from flows.common.config import TrainConfig
 from flows.common.features import as_frame, labels_of, model_input, read_rows
 from flows.common.records import Evidence, RegisterRecord
@@ -25,6 +24,7 @@ from flows.pipeline.fit import load_encoder
 from flows.pipeline.split import positions
 from flows.promotion import evidence as bound
 from flows.reporting.summary import metric_values, model_card
+from flows.tracking import packaging, registry, tracking
 
 EXAMPLE_ROWS = 5
 

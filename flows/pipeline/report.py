@@ -11,7 +11,6 @@ from mlflow.tracking import MlflowClient
 from dagmm_model.detectors.bundle import load_bundle
 from dagmm_model.detectors.interface import Latent, Mixed
 from data_checks.contract import Contract
-from flows import tracking
 from flows.common.features import as_frame, labels_of, read_rows
 from flows.common.records import (
     CalibrateRecord,
@@ -23,6 +22,7 @@ from flows.common.records import (
 from flows.pipeline.split import positions
 from flows.reporting import plots
 from flows.reporting.summary import metric_values
+from flows.tracking import tracking
 
 
 def report(

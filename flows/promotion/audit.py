@@ -14,12 +14,12 @@ from mlflow.entities import Metric, Run, RunTag
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
-from flows import registry
 from flows.common.errors import UsageError
 from flows.common.records import NOT_MEASURED, PASSED, PromoteRecord
 from flows.common.settings import Settings
 from flows.promotion.ledger import PROMOTIONS
-from flows.tracking import experiment_id
+from flows.tracking import registry
+from flows.tracking.tracking import experiment_id
 
 SWITCHES = {"promoted", "rolled back"}
 INTERRUPTED = "interrupted"

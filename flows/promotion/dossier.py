@@ -17,12 +17,12 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from data_checks.contract import load_contract
-from flows import registry
 from flows.common.errors import UsageError
 from flows.common.features import labels_of, model_input
 from flows.common.policy import PromotionPolicy
 from flows.promotion import evidence as bound
 from flows.promotion.gates import SAME_ENERGY, Case, Health, largest_difference
+from flows.tracking import registry
 
 CANARY_PATH = f"{bound.EVALUATION}/{bound.CANARY}"
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dagmm_model.tables.preprocessing import Encoder
-    from flows.registry import ModelVersion
+    from flows.tracking.registry import ModelVersion
 
 EVIDENCE, EVALUATION = "evidence.json", "evaluation"
 EVIDENCE_TAG = "dagmm.evidence_sha256"

@@ -30,7 +30,7 @@ from mlflow.tracking import MlflowClient
 
 from flows.common.errors import ServiceUnreachable
 from flows.common.settings import Settings
-from flows.tracking import experiment_id
+from flows.tracking.tracking import experiment_id
 
 PROMOTIONS = "promotions"
 LEDGER_TAG = "dagmm.ledger"

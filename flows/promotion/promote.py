@@ -9,7 +9,6 @@ from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
-from flows import registry
 from flows.common.errors import UsageError, Verdict
 from flows.common.policy import PromotionPolicy
 from flows.common.records import Decision, GateResult, PromoteRecord
@@ -18,6 +17,7 @@ from flows.promotion import approval, audit, serving_check, standing_policy, swi
 from flows.promotion.dossier import Dossier, answers, check_light, fetch_dossier, read_case, score
 from flows.promotion.gates import Case, compare, judge, result
 from flows.promotion.ledger import turn
+from flows.tracking import registry
 
 FINAL_GATES = ("evidence", approval.GATE)
 """No override: without them nobody knows what is promoted, or who wanted it."""

@@ -10,12 +10,12 @@ from pathlib import Path
 import mlflow
 from mlflow.tracking import MlflowClient
 
-from flows import registry
 from flows.common.policy import PromotionPolicy, loosened
 from flows.common.records import GateResult
 from flows.promotion import evidence
 from flows.promotion.dossier import Dossier
 from flows.promotion.gates import result
+from flows.tracking import registry
 
 GATE = "policy not loosened"
 

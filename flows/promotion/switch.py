@@ -11,12 +11,12 @@ from collections.abc import Callable
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from flows import registry
 from flows.common.records import PromoteRecord
 from flows.common.settings import Settings
 from flows.promotion import audit
 from flows.promotion.ledger import LostTurn, Turn, turn
-from flows.registry import CHALLENGER, PREVIOUS, PRODUCTION
+from flows.tracking import registry
+from flows.tracking.registry import CHALLENGER, PREVIOUS, PRODUCTION
 
 STEPS = (
     "turn won",

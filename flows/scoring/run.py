@@ -25,7 +25,7 @@ from flows.scoring.parts import Parts, SourceMoved, open_parts
 from flows.scoring.rows import REJECTED, SCORED, Judge
 
 if TYPE_CHECKING:
-    from flows.registry import ModelVersion
+    from flows.tracking.registry import ModelVersion
 
 TOP = 3
 PACKAGES = ("dagmm_model", "data_checks", "flows")
@@ -188,7 +188,7 @@ def resolve(model: str, settings: Settings) -> str:
     Raises:
         UsageError: The address is malformed, or there is no such model, alias or version.
     """
-    from flows import registry, tracking
+    from flows.tracking import registry, tracking
 
     client = tracking.connect(settings)
     name, alias, version = _parse(model)
@@ -221,7 +221,7 @@ def version_folder(resolved: str, settings: Settings) -> Path:
     Raises:
         UsageError: There is no such version any more.
     """
-    from flows import registry, tracking
+    from flows.tracking import registry, tracking
 
     client = tracking.connect(settings)
     name, _, version = _parse(resolved)

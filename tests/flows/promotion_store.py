@@ -13,11 +13,11 @@ from pathlib import Path
 import sqlalchemy as sa
 from mlflow.tracking import MlflowClient
 
-from flows import registry, tracking
 from flows.common.policy import PromotionPolicy
 from flows.common.settings import Settings
 from flows.promotion import evidence, switch
 from flows.promotion.promote import promote, roll_back
+from flows.tracking import registry, tracking
 
 NAME = "dagmm-wdbc"
 QUICK = PromotionPolicy(serving_check=False, margin=1.0, simple_margin=1.0)

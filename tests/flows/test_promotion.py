@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows import registry, tracking
 from flows.common.errors import ServiceUnreachable
 from flows.common.settings import Settings
 from flows.promotion import audit, evidence, ledger, standing_policy, switch
 from flows.promotion import promote as stage
+from flows.tracking import registry, tracking
 from tests.flows import promotion_store as made
 from tests.flows.conftest import production
 from tests.flows.forked import processes

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from flows import tracking
 from flows.common.settings import Settings
+from flows.tracking import tracking
 from tests.flows import promotion_store as made
 from tests.flows.conftest import production
 

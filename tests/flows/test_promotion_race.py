@@ -4,9 +4,9 @@ import statistics
 
 import pytest
 
-from flows import registry, tracking
 from flows.common.settings import Settings
 from flows.promotion import audit
+from flows.tracking import registry, tracking
 from tests.flows import promotion_store as made
 from tests.flows.conftest import production
 from tests.flows.forked import processes

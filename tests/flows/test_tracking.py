@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows import tracking
+from flows.tracking import tracking
 
 
 def test_a_password_in_the_address_is_never_shown(home, monkeypatch):

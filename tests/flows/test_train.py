@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows import pages, tracking
 from flows.common.settings import Settings
+from flows.tracking import pages, tracking
 from tests.flows.conftest import FAST, production
 
 

@@ -19,10 +19,10 @@ from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from flows import pages
 from flows.common.errors import ServiceUnreachable
 from flows.common.settings import Settings
 from flows.common.workspace import RunFolder, sha256_of
+from flows.tracking import pages
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,7 @@ MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 """Makes the MLflow pages open on runs and charts instead of on chat traces."""
 ERROR = "dagmm.error"
 """Tag of a run that ended with an error; removed when it is resumed."""
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 def connect(settings: Settings) -> MlflowClient:
