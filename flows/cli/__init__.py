@@ -1,8 +1,29 @@
-"""The public command `dagmm`, one module a family of commands."""
+"""The public command `dagmm`, one module a family of commands.
+
+What a command needs is loaded when it runs, so that importing this room is free.
+"""
+
+import sys
 
 
 def main() -> None:
-    """Run the command line; what it needs is loaded here, so that importing the room is free."""
+    """Run the command line of this process."""
     from flows.cli.commands import main as run
 
     run()
+
+
+def dagmm(*arguments: str) -> None:
+    """`dagmm ARGUMENTS` in this process, for launchers that call a function.
+
+    So does Spark: ``TorchDistributor(num_processes=2, use_gpu=False).run(dagmm, "train", "wdbc")``.
+
+    Raises:
+        SystemExit: The command ended with another exit code than 0.
+    """
+    sys.argv = ["dagmm", *arguments]
+    try:
+        main()
+    except SystemExit as leaving:
+        if leaving.code:
+            raise

@@ -455,7 +455,3 @@ def _user() -> str:
     import getpass
 
     return getpass.getuser()
-
-
-if __name__ == "__main__":
-    main()

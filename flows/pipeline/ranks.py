@@ -8,7 +8,6 @@ all with it: the launcher ends the rest, and so does the next sum over the ranks
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -66,21 +65,3 @@ def follow(ranks: Ranks, fit: Callable[[str, Ranks], None]) -> None:
     if key == FIT:
         fit(text, ranks)
         ranks.listen(END)
-
-
-def dagmm(*arguments: str) -> None:
-    """`dagmm ARGUMENTS` in this process, for launchers that call a function.
-
-    So does Spark: ``TorchDistributor(num_processes=2, use_gpu=False).run(dagmm, "train", "wdbc")``.
-
-    Raises:
-        SystemExit: The command ended with another exit code than 0.
-    """
-    from flows.cli import commands as cli
-
-    sys.argv = ["dagmm", *arguments]
-    try:
-        cli.main()
-    except SystemExit as leaving:
-        if leaving.code:
-            raise

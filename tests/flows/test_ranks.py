@@ -221,7 +221,7 @@ def test_sparks_distributor_starts_the_ranks(
     from pyspark.ml.torch.distributor import TorchDistributor
 
     from data_checks.spark.session import spark_session
-    from flows.pipeline.ranks import dagmm as command
+    from flows.cli import dagmm as command
 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     with spark_session({"spark.master": "local[2]"}, (), log=tmp_path / "spark.log"):
