@@ -17,7 +17,7 @@ from sklearn.datasets import load_breast_cancer
 
 from flows.common.settings import Settings
 from flows.scoring import run as scoring
-from tests.flows.scored import cluster
+from tests.flows.scoring import cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 MODEL = "models:/dagmm-wdbc@production"

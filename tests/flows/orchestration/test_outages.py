@@ -15,7 +15,7 @@ import pytest
 from flows.services import servers
 from tests.flows import forked
 from tests.flows.conftest import BIN
-from tests.flows.services import Services
+from tests.flows.running_services import Services
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 EPOCHS = 20_000  # about a minute

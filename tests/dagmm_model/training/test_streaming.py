@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ranks import Team
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
@@ -23,6 +22,7 @@ from dagmm_model.networks.presets import resolve
 from dagmm_model.scoring.inference import fit_scorer as fit_in_memory
 from dagmm_model.tables.scaling import Scaler, covariance_of
 from dagmm_model.training.streaming import RowGroups, WindowFeed, moments_of, prefetched
+from tests.dagmm_model.ranks import Team
 
 ROWS, WIDTH = 900, 5
 

@@ -4,7 +4,6 @@ import warnings
 from itertools import pairwise
 
 import numpy as np
-import paper_reference
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +12,7 @@ from scipy.stats import multivariate_normal
 
 from dagmm_model.mixture.mixture import JitterWarning, Mixture, MixtureError
 from dagmm_model.mixture.moments import Moments
+from tests.dagmm_model import paper_reference
 
 
 def sample(seed, n=200, width=3, components=3, scale=1.0):

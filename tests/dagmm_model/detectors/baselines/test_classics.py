@@ -11,7 +11,7 @@ from sklearn.neighbors import LocalOutlierFactor
 from dagmm_model.detectors.baselines.subspace import pursue
 from dagmm_model.detectors.catalogue import make_detector
 from dagmm_model.tables.rows import canonical_order
-from tests.dagmm_model.rivals.tables import plane
+from tests.dagmm_model.detectors.baselines.tables import plane
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from dagmm_model.detectors.catalogue import CATALOGUE
 from flows.benchmarking.cells import read_cells
 from flows.benchmarking.report import write_report
 from tests.flows.conftest import Outcome
-from tests.flows.test_deployments import _api
+from tests.flows.orchestration.test_deployments import _api
 
 SMALL = ("benchmark", "--datasets", "wdbc", "--detectors", "dagmm", "pca")
 
@@ -211,7 +211,7 @@ def test_killed_in_the_middle_only_the_missing_cells_are_measured(
 
 
 def test_the_committed_tables_are_those_of_the_committed_cells(tmp_path):
-    docs = Path(__file__).parents[2] / "docs" / "results"
+    docs = Path(__file__).parents[3] / "docs" / "results"
     for file in docs.glob("*.jsonl"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     write_report(tmp_path)
@@ -220,7 +220,7 @@ def test_the_committed_tables_are_those_of_the_committed_cells(tmp_path):
 
 
 def test_the_readme_shows_rows_of_the_committed_table():
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     shown = (root / "README.md").read_text().split("<!-- table", 1)[1].split("<!-- end -->")[0]
     rows = [line for line in shown.splitlines() if line.startswith("|")]
     table = (root / "docs" / "results" / "table.md").read_text().splitlines()

@@ -3,7 +3,6 @@
 from itertools import product
 
 import numpy as np
-import paper_reference
 import pytest
 import torch
 
@@ -17,6 +16,7 @@ from dagmm_model.networks.objective import (
     variational_bounds,
 )
 from dagmm_model.networks.presets import Settings
+from tests.dagmm_model import paper_reference
 
 torch.set_num_threads(1)  # threads of torch spin: on a busy machine they cost minutes
 

@@ -11,7 +11,7 @@ from dagmm_model.detectors.catalogue import make_detector
 from dagmm_model.training.baseline_loop import TrainingSettings, Work, train
 from dagmm_model.training.blocks import adam, dense, descend
 from dagmm_model.training.loop import TrainingDiverged
-from tests.dagmm_model.rivals.tables import plane, quick
+from tests.dagmm_model.detectors.baselines.tables import plane, quick
 
 ROWS = plane()[0].astype(np.float32)
 

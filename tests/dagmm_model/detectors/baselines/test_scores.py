@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dagmm_model.detectors.catalogue import make_detector
-from tests.dagmm_model.rivals.tables import plane, quick
+from tests.dagmm_model.detectors.baselines.tables import plane, quick
 
 
 def scored(name, **settings):

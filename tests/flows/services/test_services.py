@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.flows.conftest import BIN, FAST
-from tests.flows.services import Services
+from tests.flows.running_services import Services
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

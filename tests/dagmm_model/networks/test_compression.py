@@ -1,13 +1,13 @@
 """Reconstruction features: the paper's, in both libraries, with the degenerate rows decided."""
 
 import numpy as np
-import paper_reference
 import pytest
 import torch
 
 from dagmm_model.networks.compression import FEATURES, compress, reconstruction_features
 from dagmm_model.networks.network import initialise
 from dagmm_model.networks.presets import Settings
+from tests.dagmm_model import paper_reference
 
 
 @pytest.mark.parametrize("kind", FEATURES)

@@ -8,7 +8,6 @@ import time
 import numpy as np
 import pytest
 import torch
-from ranks import Team
 
 from dagmm_model import DAGMM, Checkpointing
 from dagmm_model.base.checkpoint import TrainingStopped
@@ -19,6 +18,7 @@ from dagmm_model.engines.torch import TorchEngine
 from dagmm_model.mixture.moments import Moments
 from dagmm_model.networks.network import initialise, streams
 from dagmm_model.networks.presets import Settings
+from tests.dagmm_model.ranks import Team
 
 N, WIDTH, SEEDS = 200, 9, (1, 2)
 TORCH = {np.float32: torch.float32, np.float64: torch.float64}

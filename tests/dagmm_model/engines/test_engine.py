@@ -4,7 +4,6 @@ from functools import partial
 from itertools import product
 
 import numpy as np
-import paper_reference
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -17,6 +16,7 @@ from dagmm_model.mixture.mixture import JitterWarning
 from dagmm_model.networks.compression import compress
 from dagmm_model.networks.network import initialise, streams
 from dagmm_model.networks.presets import Settings
+from tests.dagmm_model import paper_reference
 
 torch.set_num_threads(1)  # threads of torch spin: on a busy machine they cost minutes
 

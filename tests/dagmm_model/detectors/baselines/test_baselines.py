@@ -9,7 +9,7 @@ from dagmm_model.base.settings import SettingsError
 from dagmm_model.detectors.catalogue import CATALOGUE, make_detector
 from dagmm_model.detectors.interface import NotEnoughRowsError, TooLarge
 from dagmm_model.detectors.persistence import load_detector, save_detector
-from tests.dagmm_model.rivals.tables import CLASSIC, TRAINED, islands, plane, quick
+from tests.dagmm_model.detectors.baselines.tables import CLASSIC, TRAINED, islands, plane, quick
 
 ON_ISLANDS = ("kmeans", "isolation-forest", "ecod", "dcn")
 """What these see lies in the columns themselves, or in the distance to clusters."""
