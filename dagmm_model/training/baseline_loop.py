@@ -1,6 +1,6 @@
-"""The training loop of every rival that learns by gradients: one loop, any networks, any losses.
+"""The training loop of every baseline that learns by gradients: one loop, any networks, any losses.
 
-A rival hands over its networks, its optimisers and what one step does; the loop does the rest:
+A baseline hands over its networks, its optimisers and what one step does; the loop does the rest:
 equal batches in a seeded order, one record an epoch, checkpoints that a killed run goes on from to
 the same bits, an average of the weights, and an end with a clear error when a loss is not finite.
 """
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dagmm_model.base.checkpoint import Arrays, Checkpointing, CheckpointStore, digest
-from dagmm_model.detectors.baselines.base import RivalSettings
+from dagmm_model.detectors.baselines.base import BaselineSettings
 from dagmm_model.detectors.interface import Epoch, Float, Observer
 from dagmm_model.engines.choice import choose_device
 from dagmm_model.training.feed import batch_plan
@@ -29,7 +29,7 @@ ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
 
 
 @dataclass(frozen=True)
-class TrainingSettings(RivalSettings):
+class TrainingSettings(BaselineSettings):
     """Settings of the loop.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Building blocks of the rivals' networks, and the two things every step does with them."""
+"""Building blocks of the baselines' networks, and the two things every step does with them."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Row:
     def unfitted(self, dataset: str, seed: int) -> Any:
         """Its detector, with the preset's edition for the data set where there is one.
 
-        Without a preset that is one named like the data set: what a rival's paper used on it.
+        Without a preset that is one named like the data set: what a baseline's paper used on it.
         """
         slug = dataset.replace("_", "-")
         edition = f"{self.preset}-{slug}" if self.preset else slug

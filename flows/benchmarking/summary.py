@@ -193,7 +193,7 @@ def _line(cells: Sequence[Cell], main: str) -> Line:
 
 
 def _compared(lines: list[Line]) -> list[Line]:
-    """Lines with their p-values against the reference; the rows to judge by are no rivals."""
+    """Lines with their p-values against the reference; the rows to judge by are no baselines."""
     reference = next((line for line in lines if line.label == REFERENCE), None)
     if reference is None:
         return lines

@@ -15,7 +15,7 @@ from flows.common.records import TrainResult
 from flows.common.settings import Settings
 from flows.drift import record as drift_record
 from flows.drift.verdict import MonitorPolicy
-from flows.promotion.ledger import turn
+from flows.promotion.lease import turn
 from flows.tracking import tracking
 
 RETRAINED_TAG = "dagmm.retrained"

@@ -127,13 +127,13 @@ def _evaluation_files(
     (folder / bound.REFERENCE).write_text(profile, encoding="utf-8")
     labels = labels_of(test)
     if labels is not None and 0 < labels.sum() < len(labels):
-        bound.write_rivals(
+        bound.write_baselines(
             load_encoder(run),
             as_frame(train),
             as_frame(test),
             labels,
             config.seed,
-            folder / bound.RIVALS,
+            folder / bound.BASELINES,
         )
     return folder
 

@@ -17,7 +17,7 @@ from mlflow.tracking import MlflowClient
 from flows.common.errors import UsageError
 from flows.common.records import NOT_MEASURED, PASSED, PromoteRecord
 from flows.common.settings import Settings
-from flows.promotion.ledger import PROMOTIONS
+from flows.promotion.lease import PROMOTIONS
 from flows.tracking import registry
 from flows.tracking.tracking import experiment_id
 
@@ -39,7 +39,7 @@ class Decision:
         by: Who asked.
         reasons: Why, one line for each gate.
         complete: False while the decision is being carried out, or when the process died at it.
-        turn: Number of the turn in which `production` was moved; 0 where it was not.
+        lease: Number of the lease in which `production` was moved; 0 where it was not.
         run_id: The run that holds the record.
     """
 
@@ -51,12 +51,12 @@ class Decision:
     by: str
     reasons: str
     complete: bool
-    turn: int = 0
+    lease: int = 0
     run_id: str = ""
 
 
 def write(
-    client: MlflowClient, settings: Settings, record: PromoteRecord, by: str, turn: int = 0
+    client: MlflowClient, settings: Settings, record: PromoteRecord, by: str, lease: int = 0
 ) -> str:
     """Write a decision down, open; returns its run id."""
     experiment = experiment_id(client, settings, PROMOTIONS)
@@ -69,7 +69,7 @@ def write(
         "dagmm.by": by,
         "dagmm.reasons": "\n".join(record.reasons)[:5000],
         "dagmm.evidence_sha256": record.evidence_sha256,
-        "dagmm.turn": str(turn),
+        "dagmm.turn": str(lease),
         **({"dagmm.overridden": ", ".join(overridden)} if overridden else {}),
     }
     title = f"{record.name} v{record.version} {record.decision}"
@@ -136,7 +136,7 @@ def _decision(run: Run) -> Decision:
         by=tags["dagmm.by"],
         reasons=tags["dagmm.reasons"],
         complete=run.info.status != "RUNNING",
-        turn=int(tags.get("dagmm.turn", "0")),
+        lease=int(tags.get("dagmm.turn", "0")),
         run_id=run.info.run_id,
     )
 
@@ -144,7 +144,7 @@ def _decision(run: Run) -> Decision:
 def switches(decisions: tuple[Decision, ...]) -> list[Decision]:
     """Completed moves of `production` in the order in which they were made."""
     made = [d for d in decisions if d.decision in SWITCHES and d.complete]
-    return sorted(made, key=lambda d: (d.turn, d.time))
+    return sorted(made, key=lambda d: (d.lease, d.time))
 
 
 def moved_outside(client: MlflowClient, name: str, decisions: tuple[Decision, ...]) -> str:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 EVIDENCE, EVALUATION = "evidence.json", "evaluation"
 EVIDENCE_TAG = "dagmm.evidence_sha256"
-ROWS, ENERGIES, RIVALS, CONTRACT, CANARY, REFERENCE = (
+ROWS, ENERGIES, BASELINES, CONTRACT, CANARY, REFERENCE = (
     "test_rows.parquet",
     "test_energies.parquet",
     "rival_energies.parquet",
@@ -43,13 +43,13 @@ ROWS, ENERGIES, RIVALS, CONTRACT, CANARY, REFERENCE = (
 FILES = {
     ROWS: "the evaluation rows",
     ENERGIES: "the recorded energies",
-    RIVALS: "the energies of the simple detectors",
+    BASELINES: "the energies of the simple detectors",
     CONTRACT: "the contract",
     CANARY: "the canary batch",
     REFERENCE: "the training profile",
 }
 CANARY_ROWS = 20
-RIVAL_ROWS = 20_000
+BASELINE_ROWS = 20_000
 ADDED_BY_LOADING = {"registered_model_meta", "__pycache__"}
 """MLflow and Python write these into a model's folder when it is loaded; `fetch` drops them."""
 PACKAGES = ("mlflow", "numpy", "pandas", "prefect", "scikit-learn", "torch")
@@ -111,12 +111,12 @@ def write_canary(frame: pd.DataFrame, energies: np.ndarray, path: Path) -> None:
     path.write_text(json.dumps(document), encoding="utf-8")
 
 
-def write_rivals(
+def write_baselines(
     encoder: Encoder, train: Any, test: Any, labels: np.ndarray, seed: int, path: Path
 ) -> None:
     """Fit the simple detectors on the training rows and keep their energies of evaluation rows.
 
-    Of more than `RIVAL_ROWS` evaluation rows a sample is scored, with the share of anomalies kept.
+    Of more than `BASELINE_ROWS` evaluation rows a sample is scored, the share of anomalies kept.
 
     Args:
         encoder: The version's own encoder.
@@ -143,11 +143,11 @@ def write_rivals(
 
 
 def _sample(labels: np.ndarray, seed: int) -> np.ndarray:
-    if len(labels) <= RIVAL_ROWS:
+    if len(labels) <= BASELINE_ROWS:
         return np.arange(len(labels))
     rng = np.random.default_rng(seed)
     kept = [
-        rng.choice(rows, max(1, round(len(rows) * RIVAL_ROWS / len(labels))), replace=False)
+        rng.choice(rows, max(1, round(len(rows) * BASELINE_ROWS / len(labels))), replace=False)
         for rows in (np.flatnonzero(labels), np.flatnonzero(~labels))
         if len(rows)
     ]

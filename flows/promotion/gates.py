@@ -49,8 +49,8 @@ class Case:
         candidate: Energies of the candidate, scored now.
         production: Energies of the production model, scored now; None without one.
         production_error: Why the production model could not be scored, or an empty string.
-        rivals: Energies of the simple detectors by name.
-        rival_rows: Positions of the rows that the simple detectors scored, int64.
+        baselines: Energies of the simple detectors by name.
+        baseline_rows: Positions of the rows that the simple detectors scored, int64.
         threshold: The candidate's threshold.
         calibration: Ascending energies the threshold was calibrated on.
         health: State of the candidate's mixtures; None of a detector that has none.
@@ -65,8 +65,8 @@ class Case:
     candidate: np.ndarray
     production: np.ndarray | None
     production_error: str
-    rivals: Mapping[str, np.ndarray]
-    rival_rows: np.ndarray
+    baselines: Mapping[str, np.ndarray]
+    baseline_rows: np.ndarray
     threshold: float
     calibration: np.ndarray
     health: Health | None
@@ -297,18 +297,18 @@ def _simple_detectors(case: Case) -> Iterator[GateResult]:
     if not case.measurable:
         yield result(name, True, UNMEASURED, measured=False)
         return
-    if not case.rivals:
+    if not case.baselines:
         yield result(name, False, "the evidence carries no energies of simple detectors")
         return
     assert case.labels is not None
-    labels, ours = case.labels[case.rival_rows], case.candidate[case.rival_rows]
+    labels, ours = case.labels[case.baseline_rows], case.candidate[case.baseline_rows]
     beaten: dict[str, float] = {}
     said, mine, best = [], math.nan, 0.0
-    for rival, energies in case.rivals.items():
+    for baseline, energies in case.baselines.items():
         found = paired_difference(labels, ours, energies, level=0.95)
-        said.append(f"{rival} {found.second:.4f} ({_said(found)})")
+        said.append(f"{baseline} {found.second:.4f} ({_said(found)})")
         if found.interval.high < -margin:
-            beaten[rival] = found.second
+            beaten[baseline] = found.second
         mine, best = found.first, max(best, found.second)
     verdict = ""
     if beaten:

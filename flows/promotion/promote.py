@@ -14,9 +14,16 @@ from flows.common.policy import PromotionPolicy
 from flows.common.records import Decision, GateResult, PromoteRecord
 from flows.common.settings import Settings
 from flows.promotion import approval, audit, serving_check, standing_policy, switch
-from flows.promotion.dossier import Dossier, answers, check_light, fetch_dossier, read_case, score
 from flows.promotion.gates import Case, compare, judge, result
-from flows.promotion.ledger import turn
+from flows.promotion.lease import hold
+from flows.promotion.stored_version import (
+    StoredVersion,
+    answers,
+    check_light,
+    fetch_version,
+    read_case,
+    score,
+)
 from flows.tracking import registry
 
 FINAL_GATES = ("evidence", approval.GATE)
@@ -38,7 +45,7 @@ def promote(
     """Judge a version against the policy and against production, and carry out the decision.
 
     Candidate and production are scored now, on the evaluation rows kept with the candidate's run.
-    Judging holds nobody up; only the switch waits for its turn, and compares again when
+    Judging holds nobody up; only the switch waits for its lease, and compares again when
     `production` has moved since.
 
     Args:
@@ -58,15 +65,15 @@ def promote(
     candidate = registry.find_version(client, name, version)
     probe = answers(client, name)
     if not rehearse:
-        with turn(client, settings, name, f"look at version {version}") as held:
+        with hold(client, settings, name, f"look at version {version}") as held:
             switch.settle(client, name, held, probe)
     before = registry.version_behind(client, name, registry.PRODUCTION)
     if before == version:
         return _unchanged(client, name, version)
     with tempfile.TemporaryDirectory() as scratch:
-        dossier = fetch_dossier(client, candidate, Path(scratch))
-        policy = policy or dossier.policy
-        gates, case = _judged(client, dossier, policy, before, Path(scratch))
+        stored = fetch_version(client, candidate, Path(scratch))
+        policy = policy or stored.policy
+        gates, case = _judged(client, stored, policy, before, Path(scratch))
         gates = _overridden(gates, overrides or {}, by)
 
         def decide(judged: Sequence[GateResult], previous: int | None) -> PromoteRecord:
@@ -78,7 +85,7 @@ def promote(
                 previous=previous,
                 gates=tuple(judged),
                 reasons=sentences,
-                evidence_sha256=dossier.sha256,
+                evidence_sha256=stored.sha256,
                 rehearsal=rehearse,
             )
 
@@ -89,13 +96,13 @@ def promote(
         if record.decision != "promoted":
             return _write_down(client, settings, record, by)
         assert case is not None
-        with turn(client, settings, name, f"promote version {version}") as held:
+        with hold(client, settings, name, f"promote version {version}") as held:
             switch.settle(client, name, held, probe)
             now = registry.version_behind(client, name, registry.PRODUCTION)
             if now == version:
                 return _unchanged(client, name, version)
             if now != before:  # what was compared with is no longer in production
-                again = _relative(client, dossier, _against(case, name, now), now)
+                again = _relative(client, stored, _against(case, name, now), now)
                 kept = [g for g in gates if not g.gate.startswith(tuple(a.gate for a in again))]
                 record = decide(_overridden([*kept, *again], overrides or {}, by), now)
                 if record.decision != "promoted":
@@ -113,15 +120,15 @@ def approve(
 
 def _judged(
     client: MlflowClient,
-    dossier: Dossier,
+    stored: StoredVersion,
     policy: PromotionPolicy,
     before: int | None,
     scratch: Path,
 ) -> tuple[list[GateResult], Case | None]:
     """Every gate; the case is None when the bytes are not those of the evidence."""
-    name = dossier.version.name
-    approved = approval.judge(dossier.version, policy, dossier.evidence.get("requested_by", ""))
-    problems = dossier.problems(policy)
+    name = stored.version.name
+    approved = approval.judge(stored.version, policy, stored.evidence.get("requested_by", ""))
+    problems = stored.problems(policy)
     if problems:
         skipped = "not judged: files that are not those of the evidence are not opened"
         return [
@@ -129,24 +136,24 @@ def _judged(
             result("all other gates", False, skipped),
             approved,
         ], None
-    standing = standing_policy.judge(client, dossier, before)
-    whole = result("evidence", True, f"sha256 {dossier.sha256[:16]}… holds for every file")
+    standing = standing_policy.judge(client, stored, before)
+    whole = result("evidence", True, f"sha256 {stored.sha256[:16]}… holds for every file")
     if not policy.serving_check:
-        case = _against(read_case(dossier, policy), name, before)
+        case = _against(read_case(stored, policy), name, before)
         served = result(serving_check.GATE, True, "switched off by the policy", measured=False)
         return [whole, *judge(case), standing, served, approved], case
-    with serving_check.serving(dossier.model, scratch, policy.serving_seconds) as server:
-        case = _against(read_case(dossier, policy), name, before)
+    with serving_check.serving(stored.model, scratch, policy.serving_seconds) as server:
+        case = _against(read_case(stored, policy), name, before)
         gates = judge(case)  # while the server starts
-        served = serving_check.judge(server, dossier.canary, policy)
+        served = serving_check.judge(server, stored.canary, policy)
     return [whole, *gates, standing, served, approved], case
 
 
 def _relative(
-    client: MlflowClient, dossier: Dossier, case: Case, production: int | None
+    client: MlflowClient, stored: StoredVersion, case: Case, production: int | None
 ) -> tuple[GateResult, ...]:
     """The gates that depend on which version is in production."""
-    return (*compare(case), standing_policy.judge(client, dossier, production))
+    return (*compare(case), standing_policy.judge(client, stored, production))
 
 
 def _against(case: Case, name: str, production: int | None) -> Case:
@@ -248,7 +255,7 @@ def roll_back(
     """
     probe = answers(client, name)
     audit.history(client, name)  # says so when there is no such model
-    with turn(client, settings, name, "rollback") as held:
+    with hold(client, settings, name, "rollback") as held:
         switch.settle(client, name, held, probe)
         now = registry.version_behind(client, name, registry.PRODUCTION)
         target = to or registry.version_behind(client, name, registry.PREVIOUS)

@@ -13,14 +13,14 @@ from mlflow.tracking import MlflowClient
 from flows.common.policy import PromotionPolicy, loosened
 from flows.common.records import GateResult
 from flows.promotion import evidence
-from flows.promotion.dossier import Dossier
 from flows.promotion.gates import result
+from flows.promotion.stored_version import StoredVersion
 from flows.tracking import registry
 
 GATE = "policy not loosened"
 
 
-def judge(client: MlflowClient, dossier: Dossier, production: int | None) -> GateResult:
+def judge(client: MlflowClient, stored: StoredVersion, production: int | None) -> GateResult:
     """Whether the version was trained under a policy that asks for no less than production's.
 
     Without this gate whoever trains could lower the floors for their own candidate.
@@ -28,10 +28,10 @@ def judge(client: MlflowClient, dossier: Dossier, production: int | None) -> Gat
     if production is None:
         return result(GATE, True, "no production model yet", measured=False)
     try:
-        standing = _policy_of(client, dossier.version.name, production)
+        standing = _policy_of(client, stored.version.name, production)
     except (OSError, ValueError, KeyError, mlflow.MlflowException) as error:
         return result(GATE, False, f"that of version {production} cannot be read: {error}")
-    looser = "; ".join(loosened(dossier.policy, standing))
+    looser = "; ".join(loosened(stored.policy, standing))
     return result(
         GATE,
         not looser,

@@ -1,7 +1,7 @@
 """Moving `production`, in an order in which dying anywhere does no harm.
 
 The decision is written down first, then the aliases move, then the decision is closed. Whoever has
-the next turn on the model closes what a dead process left open, as what it had become.
+the next lease on the model closes what a dead process left open, as what it had become.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from mlflow.tracking import MlflowClient
 from flows.common.records import PromoteRecord
 from flows.common.settings import Settings
 from flows.promotion import audit
-from flows.promotion.ledger import LostTurn, Turn, turn
+from flows.promotion.lease import Lease, LostLease, hold
 from flows.tracking import registry
 from flows.tracking.registry import CHALLENGER, PREVIOUS, PRODUCTION
 
 STEPS = (
-    "turn won",
+    "lease taken",
     "decision written",
     "version tagged",
     "previous set",
@@ -44,22 +44,22 @@ def move(
     settings: Settings,
     record: PromoteRecord,
     by: str,
-    held: Turn,
+    held: Lease,
     probe: Probe,
     keep: int,
 ) -> PromoteRecord:
-    """Carry out a decision that moves `production`; the caller holds a turn and has settled.
+    """Carry out a decision that moves `production`; the caller holds a lease and has settled.
 
     Returns:
         The record; its decision is `returned` when the model did not answer as recorded and
         `production` was put back.
 
     Raises:
-        LostTurn: Another process took over, because this one had been suspended; what this one
+        LostLease: Another process took over, because this one had been suspended; what this one
             did has been undone.
     """
     name, version = record.name, record.version
-    reached("turn won")
+    reached("lease taken")
     older = registry.version_behind(client, name, PREVIOUS)
     run_id = audit.write(client, settings, record, by, held.number)
     reached("decision written")
@@ -72,7 +72,7 @@ def move(
     reached("production set")
     try:
         held.check()
-    except LostTurn:
+    except LostLease:
         undo_late_move(client, settings, name, version)
         raise
     wrong = _read_back(client, name, version) or probe(version)
@@ -93,14 +93,14 @@ def move(
     return record
 
 
-def settle(client: MlflowClient, name: str, held: Turn, probe: Probe) -> None:
-    """Close the decisions that dead processes left open; the caller holds a turn."""
+def settle(client: MlflowClient, name: str, held: Lease, probe: Probe) -> None:
+    """Close the decisions that dead processes left open; the caller holds a lease."""
     decisions = audit.history(client, name)
     for left in decisions:
         if left.complete:
             continue
         now = registry.version_behind(client, name, PRODUCTION)
-        overtaken = any(made.turn > left.turn for made in audit.switches(decisions))
+        overtaken = any(made.lease > left.lease for made in audit.switches(decisions))
         if left.decision not in audit.SWITCHES:
             audit.close_as(client, left.run_id, left.decision, "closed after an interruption")
         elif now != left.version or overtaken:
@@ -113,17 +113,17 @@ def settle(client: MlflowClient, name: str, held: Turn, probe: Probe) -> None:
             _repair_previous(client, name, now, decisions)
         elif wrong := probe(left.version):
             _point(client, name, PRODUCTION, left.previous)
-            audit.close_as(client, left.run_id, "returned", f"turn {held.number}: {wrong}")
+            audit.close_as(client, left.run_id, "returned", f"lease {held.number}: {wrong}")
             client.set_model_version_tag(name, str(left.version), "dagmm.decision", "returned")
         else:
-            audit.close_as(client, left.run_id, left.decision, f"completed in turn {held.number}")
+            audit.close_as(client, left.run_id, left.decision, f"completed in lease {held.number}")
             if registry.version_behind(client, name, CHALLENGER) == left.version:
                 _point(client, name, CHALLENGER, None)
 
 
 def undo_late_move(client: MlflowClient, settings: Settings, name: str, version: int) -> None:
-    """Put `production` where the audit says, after a process moved it without having the turn."""
-    with turn(client, settings, name, "undo of a late switch"):
+    """Put `production` where the audit says, after a process moved it without having the lease."""
+    with hold(client, settings, name, "undo of a late switch"):
         made = audit.switches(audit.history(client, name))
         if made and registry.version_behind(client, name, PRODUCTION) == version:
             _point(client, name, PRODUCTION, made[-1].version)

@@ -1,6 +1,6 @@
-"""What most rivals share: settings that check themselves, a scaler, arrays that are everything.
+"""What most baselines share: settings that check themselves, a scaler, arrays that are everything.
 
-A fitted rival is a handful of named arrays. Its energies are computed from them and its settings
+A fitted baseline is a handful of named arrays. Its energies are computed from them and its settings
 alone, so saving it is writing the arrays, and a loaded one gives the same energies to the last bit.
 """
 
@@ -23,8 +23,8 @@ SCALER = ("centre", "scale", "mean", "rotation", "back")
 
 
 @dataclass(frozen=True)
-class RivalSettings:
-    """Settings of a rival, checked by their types when they are made.
+class BaselineSettings:
+    """Settings of a baseline, checked by their types when they are made.
 
     Attributes:
         scaling: of the input columns, see `dagmm_model.tables.scaling.Scaler`.
@@ -68,7 +68,7 @@ def _within(value: object, kind: type, least: float, most: float = float("inf"))
     return least <= value <= most and value != float("inf")
 
 
-S = TypeVar("S", bound=RivalSettings)
+S = TypeVar("S", bound=BaselineSettings)
 
 
 class ArrayDetector(BaseDetector[S]):

@@ -13,13 +13,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from dagmm_model.base.checkpoint import Checkpointing
-from dagmm_model.detectors.baselines.base import ArrayDetector, RivalSettings
+from dagmm_model.detectors.baselines.base import ArrayDetector, BaselineSettings
 from dagmm_model.detectors.interface import Arrays, Float, NotEnoughRowsError, Observer
 from dagmm_model.mixture.mixture import Mixture
 
 
 @dataclass(frozen=True)
-class GmmSettings(RivalSettings):
+class GmmSettings(BaselineSettings):
     """Settings of `Gmm`.
 
     Attributes:
@@ -79,7 +79,7 @@ class Gmm(ArrayDetector[GmmSettings]):
 
 
 @dataclass(frozen=True)
-class KmeansSettings(RivalSettings):
+class KmeansSettings(BaselineSettings):
     """Settings of `Kmeans`.
 
     Attributes:

@@ -14,12 +14,12 @@ import numpy as np
 
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.settings import refuse
-from dagmm_model.detectors.baselines.base import ArrayDetector, RivalSettings
+from dagmm_model.detectors.baselines.base import ArrayDetector, BaselineSettings
 from dagmm_model.detectors.interface import Arrays, Float, Observer
 
 
 @dataclass(frozen=True)
-class EcodSettings(RivalSettings):
+class EcodSettings(BaselineSettings):
     """Settings of `Ecod`; its score is the same whatever the scale of a column.
 
     Attributes:

@@ -14,12 +14,12 @@ from sklearn.ensemble import IsolationForest as SklearnForest
 from sklearn.tree._tree import Tree
 
 from dagmm_model.base.checkpoint import Checkpointing
-from dagmm_model.detectors.baselines.base import ArrayDetector, RivalSettings
+from dagmm_model.detectors.baselines.base import ArrayDetector, BaselineSettings
 from dagmm_model.detectors.interface import Arrays, Float, Observer
 
 
 @dataclass(frozen=True)
-class IsolationForestSettings(RivalSettings):
+class IsolationForestSettings(BaselineSettings):
     """Settings of `IsolationForest`; the cuts are the same whatever the scale of a column.
 
     Attributes:

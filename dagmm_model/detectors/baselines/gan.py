@@ -1,4 +1,4 @@
-"""What the adversarial rivals share: settings, networks of their papers' tables, presets.
+"""What the adversarial baselines share: settings, networks of their papers' tables, presets.
 
 The published settings for tables are those of Zenati et al. (2018; 2018b) on KDDCUP and
 Arrhythmia: networks, latent width, Adam with beta1 = 0.5, averaged weights for scoring. They train
@@ -23,7 +23,7 @@ BETAS = (0.5, 0.999)
 
 @dataclass(frozen=True)
 class GanSettings(TrainingSettings):
-    """Settings of the adversarial rivals.
+    """Settings of the adversarial baselines.
 
     Attributes:
         latent: coordinates of the latent space, in which rows are standard normal; a quarter of

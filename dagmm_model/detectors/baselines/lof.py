@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from dagmm_model.base.checkpoint import Checkpointing
-from dagmm_model.detectors.baselines.base import ArrayDetector, RivalSettings, sample
+from dagmm_model.detectors.baselines.base import ArrayDetector, BaselineSettings, sample
 from dagmm_model.detectors.interface import Arrays, Float, NotEnoughRowsError, Observer
 
 TINY = 1e-10
@@ -22,7 +22,7 @@ TINY = 1e-10
 
 
 @dataclass(frozen=True)
-class LofSettings(RivalSettings):
+class LofSettings(BaselineSettings):
     """Settings of `LocalOutlierFactor`.
 
     Attributes:

@@ -20,7 +20,7 @@ from sklearn.svm import OneClassSVM
 
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.settings import refuse
-from dagmm_model.detectors.baselines.base import ArrayDetector, RivalSettings
+from dagmm_model.detectors.baselines.base import ArrayDetector, BaselineSettings
 from dagmm_model.detectors.interface import Arrays, Float, Observer, TooLarge
 
 KERNELS = ("auto", "exact", "nystroem")
@@ -33,7 +33,7 @@ CACHE = 500
 
 
 @dataclass(frozen=True)
-class OcSvmSettings(RivalSettings):
+class OcSvmSettings(BaselineSettings):
     """Settings of `OneClassSvm`.
 
     Attributes:

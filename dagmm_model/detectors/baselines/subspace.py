@@ -11,7 +11,7 @@ from scipy.linalg import eigh
 from sklearn.metrics.pairwise import rbf_kernel
 
 from dagmm_model.base.checkpoint import Checkpointing
-from dagmm_model.detectors.baselines.base import ArrayDetector, RivalSettings, sample
+from dagmm_model.detectors.baselines.base import ArrayDetector, BaselineSettings, sample
 from dagmm_model.detectors.interface import Arrays, Float, Observer, TooLarge
 
 MOST_ROWS = 10_000
@@ -19,7 +19,7 @@ MOST_ROWS = 10_000
 
 
 @dataclass(frozen=True)
-class KernelPcaSettings(RivalSettings):
+class KernelPcaSettings(BaselineSettings):
     """Settings of `KernelPca`.
 
     Attributes:
@@ -91,7 +91,7 @@ class KernelPca(ArrayDetector[KernelPcaSettings]):
 
 
 @dataclass(frozen=True)
-class RobustPcaSettings(RivalSettings):
+class RobustPcaSettings(BaselineSettings):
     """Settings of `RobustPca`.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""A rival that is networks trained by the loop and scored in double precision."""
+"""A baseline that is networks trained by the loop and scored in double precision."""
 
 from __future__ import annotations
 

@@ -28,7 +28,10 @@ SCRIPT = """
 import os, signal, sys
 import numpy as np
 from pathlib import Path
-from dagmm_model import Checkpointing, checkpoint, feed, training
+from dagmm_model import Checkpointing
+from dagmm_model.base import checkpoint
+from dagmm_model.training import feed
+from dagmm_model.training import loop as training
 from dagmm_model.networks.presets import Settings
 
 folder, kill_at = Path(sys.argv[1]), int(sys.argv[2])

@@ -176,10 +176,10 @@ def test_the_edition_of_a_preset_for_a_data_set_is_taken_where_there_is_one(data
     on = {name: row.settings_on(replace(data, dataset=name)) for name in ("kddcup_rev", "made")}
     assert on["kddcup_rev"].preset == "paper-kddcup-rev"
     assert on["made"].preset == "paper"
-    rival = Row("kernel-pca")
-    special = rival.unfitted("kddcup", 0).settings_
+    baseline = Row("kernel-pca")
+    special = baseline.unfitted("kddcup", 0).settings_
     assert special == make_detector("kernel-pca", "kddcup").settings_
-    assert special != rival.unfitted("made", 0).settings_
+    assert special != baseline.unfitted("made", 0).settings_
     digests = {row.digest_on(replace(data, dataset=name)) for name in ("kddcup_rev", "made")}
     assert len(digests) == 2
     assert row.digest_on(data) != Row("dagmm").digest_on(data)

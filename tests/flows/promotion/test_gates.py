@@ -33,8 +33,8 @@ def case(**changes) -> Case:
         candidate=energies,
         production=energies + 0.01 * rng.normal(size=ROWS),
         production_error="",
-        rivals={"pca": energies + rng.normal(size=ROWS)},
-        rival_rows=np.arange(ROWS),
+        baselines={"pca": energies + rng.normal(size=ROWS)},
+        baseline_rows=np.arange(ROWS),
         threshold=threshold,
         calibration=np.sort(rng.normal(size=300)),
         health=Health(0.1, 50.0, 3.0),
@@ -131,18 +131,18 @@ def test_the_first_version_has_nothing_to_be_compared_with():
 
 def test_a_simple_detector_beyond_doubt_better_blocks():
     base = case()
-    rival = base.labels * 6.0 + np.random.default_rng(1).normal(size=ROWS)
-    found = judge(dataclasses.replace(base, rivals={"knn": rival}))
+    baseline = base.labels * 6.0 + np.random.default_rng(1).normal(size=ROWS)
+    found = judge(dataclasses.replace(base, baselines={"knn": baseline}))
     assert failed(found) == ["not beaten by simple detectors"]
     assert "beaten by knn" in found[-1].message
 
 
 def test_labelled_rows_without_simple_detectors_fail():
-    assert "not beaten by simple detectors" in failed(judge(case(rivals={})))
+    assert "not beaten by simple detectors" in failed(judge(case(baselines={})))
 
 
 def test_without_labels_the_label_free_gates_decide_and_say_so():
-    found = {gate.gate: gate for gate in judge(case(labels=None, rivals={}))}
+    found = {gate.gate: gate for gate in judge(case(labels=None, baselines={}))}
     assert failed(found.values()) == []
     unmeasured = {name for name, gate in found.items() if not gate.measured}
     assert unmeasured == {

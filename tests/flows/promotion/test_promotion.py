@@ -10,7 +10,7 @@ import pytest
 
 from flows.common.errors import ServiceUnreachable
 from flows.common.settings import Settings
-from flows.promotion import audit, evidence, ledger, standing_policy, switch
+from flows.promotion import audit, evidence, lease, standing_policy, switch
 from flows.promotion import promote as stage
 from flows.tracking import registry, tracking
 from tests.flows import promotion_store as made
@@ -18,7 +18,7 @@ from tests.flows.conftest import production
 from tests.flows.forked import processes
 
 NAME = made.NAME
-QUICK_STEPS = ("turn won", "previous set", "production set", "decision closed")
+QUICK_STEPS = ("lease taken", "previous set", "production set", "decision closed")
 
 
 @pytest.fixture
@@ -286,11 +286,11 @@ def test_only_the_last_promoted_versions_are_marked_to_be_kept(store, new, promo
 
 def test_a_turn_that_does_not_come_may_be_tried_again(store, monkeypatch):
     settings, client = store
-    monkeypatch.setattr(ledger, "WAIT_SECONDS", 0.5)
+    monkeypatch.setattr(lease, "WAIT_SECONDS", 0.5)
     with (
-        ledger.turn(client, settings, NAME, "promote version 1"),
+        lease.hold(client, settings, NAME, "promote version 1"),
         pytest.raises(ServiceUnreachable, match="promote version 1"),
-        ledger.turn(client, settings, NAME, "promote version 2"),
+        lease.hold(client, settings, NAME, "promote version 2"),
     ):
         pass
 
@@ -348,11 +348,11 @@ def test_a_killed_rollback_completes_as_well(store, new, promote, step):
 
 
 def test_a_switch_that_comes_too_late_is_undone(store, new, promote, monkeypatch):
-    """The holder was suspended: its turn is taken, another version promoted, then it goes on."""
+    """The holder was suspended: its lease is taken, another version promoted, then it goes on."""
     client = store[1]
     first, late, other = new(), new(), new()
     promote(first)
-    monkeypatch.setattr(ledger, "STALE_SECONDS", 0.0)
+    monkeypatch.setattr(lease, "STALE_SECONDS", 0.0)
 
     def overtaken(step: str) -> None:
         if step == "production set":
@@ -363,7 +363,7 @@ def test_a_switch_that_comes_too_late_is_undone(store, new, promote, monkeypatch
             client.set_registered_model_alias(NAME, "production", str(late))
 
     monkeypatch.setattr(switch, "reached", overtaken)
-    with pytest.raises(ledger.LostTurn):
+    with pytest.raises(lease.LostLease):
         promote(late)
     assert production(client) == other
     assert [d.version for d in audit.switches(audit.history(client, NAME))] == [first, other]
@@ -372,11 +372,11 @@ def test_a_switch_that_comes_too_late_is_undone(store, new, promote, monkeypatch
 def test_a_turn_is_won_once(store, new, promote):
     settings, client = store
     new()
-    with ledger.turn(client, settings, NAME, "test") as held:
-        run = ledger._ledger(client, settings, NAME)
-        assert not ledger._claim(client, run, held.number, "{}")
-        assert ledger._claim(client, run, held.number + 1, "{}")
-        with pytest.raises(ledger.LostTurn):
+    with lease.hold(client, settings, NAME, "test") as held:
+        run = lease._lease_run(client, settings, NAME)
+        assert not lease._claim(client, run, held.number, "{}")
+        assert lease._claim(client, run, held.number + 1, "{}")
+        with pytest.raises(lease.LostLease):
             held.check()
 
 

@@ -80,8 +80,8 @@ def test_one_winner_at_a_time_and_the_audit_is_the_alias_history(
     assert len(moves) == sum(decision == "promoted" for _, decision, _ in found)
     assert production(client) == moves[-1]
     assert all(d.complete for d in decisions)
-    turns = [d.turn for d in audit.switches(decisions)]
-    assert len(set(turns)) == len(turns)
+    leases = [d.lease for d in audit.switches(decisions)]
+    assert len(set(leases)) == len(leases)
     previous = [d.previous for d in audit.switches(decisions)]
     assert previous == [None, *moves[:-1]]
     assert registry.version_behind(client, made.NAME, "previous") == previous[-1]

@@ -20,7 +20,7 @@ QUICK = {
 
 
 def quick(name: str, **settings: object) -> dict[str, object]:
-    """Settings for a quick fit of any rival."""
+    """Settings for a quick fit of any baseline."""
     found = dict(QUICK.get(name, {}))
     if name in TRAINED:
         found |= {"epochs": 30, "batch_size": 64, "learning_rate": 3e-3}

@@ -1,4 +1,4 @@
-"""Every rival learns, is reproducible, is kept without loss, and says what it cannot do."""
+"""Every baseline learns, is reproducible, is kept without loss, and says what it cannot do."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ RESULTS = {}
 
 
 def fitted(name: str):
-    """A quick fit on the table that suits the rival, made once; and that table."""
+    """A quick fit on the table that suits the baseline, made once; and that table."""
     if name not in RESULTS:
         table = islands() if name in ON_ISLANDS else plane()
         RESULTS[name] = make_detector(name, seed=1, **quick(name)).fit(table[0]), table

@@ -1,4 +1,4 @@
-"""The trained rivals' scores against their definitions, worked out in float64 NumPy."""
+"""The trained baselines' scores against their definitions, worked out in float64 NumPy."""
 
 import re
 

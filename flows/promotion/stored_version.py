@@ -28,7 +28,7 @@ CANARY_PATH = f"{bound.EVALUATION}/{bound.CANARY}"
 
 
 @dataclass(frozen=True)
-class Dossier:
+class StoredVersion:
     """A version as it lies in the stores now.
 
     Attributes:
@@ -70,7 +70,7 @@ class Dossier:
         )
 
 
-def fetch_dossier(client: MlflowClient, version: ModelVersion, folder: Path) -> Dossier:
+def fetch_version(client: MlflowClient, version: ModelVersion, folder: Path) -> StoredVersion:
     """Copy everything kept of a version into a folder.
 
     Raises:
@@ -87,11 +87,11 @@ def fetch_dossier(client: MlflowClient, version: ModelVersion, folder: Path) -> 
             f"version {version.version} of {version.name!r} carries no evidence ({error}); "
             "register it through `dagmm train`"
         ) from None
-    return Dossier(version, text.read_text(encoding="utf-8"), files, model)
+    return StoredVersion(version, text.read_text(encoding="utf-8"), files, model)
 
 
 def check_light(client: MlflowClient, version: ModelVersion) -> tuple[str, ...]:
-    """As `Dossier.problems`, without the evaluation rows: quick however large they are."""
+    """As `StoredVersion.problems`, without the evaluation rows: quick however large they are."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         try:
@@ -109,31 +109,31 @@ def check_light(client: MlflowClient, version: ModelVersion) -> tuple[str, ...]:
         )
 
 
-def read_case(dossier: Dossier, policy: PromotionPolicy) -> Case:
+def read_case(stored: StoredVersion, policy: PromotionPolicy) -> Case:
     """Score the candidate on its evaluation rows and gather what the gates judge."""
     from dagmm_model.detectors.bundle import load_bundle
 
-    contract = load_contract(dossier.files / bound.CONTRACT)
-    table = pq.read_table(dossier.files / bound.ROWS)
+    contract = load_contract(stored.files / bound.CONTRACT)
+    table = pq.read_table(stored.files / bound.ROWS)
     frame = model_input(table, contract)
-    recorded = pq.read_table(dossier.files / bound.ENERGIES, columns=["energy"])
-    bundle = load_bundle(dossier.model / "artifacts" / "bundle")
-    rivals, positions = _rivals(dossier.files / bound.RIVALS)
+    recorded = pq.read_table(stored.files / bound.ENERGIES, columns=["energy"])
+    bundle = load_bundle(stored.model / "artifacts" / "bundle")
+    baselines, positions = _baselines(stored.files / bound.BASELINES)
     slices = None
     if contract.slice_column in table.column_names:
         slices = np.array(table.column(contract.slice_column).to_pylist(), dtype=object)
     return Case(
         policy=policy,
-        evidence=dossier.evidence,
+        evidence=stored.evidence,
         frame=frame,
         labels=labels_of(table),
         slices=slices,
         recorded=recorded.column("energy").to_numpy(),
-        candidate=score(str(dossier.model), frame),
+        candidate=score(str(stored.model), frame),
         production=None,
         production_error="",
-        rivals=rivals,
-        rival_rows=positions,
+        baselines=baselines,
+        baseline_rows=positions,
         threshold=bundle.threshold.value,
         calibration=bundle.calibration,
         health=_health(bundle.detector),
@@ -152,7 +152,7 @@ def _health(detector: Any) -> Health | None:
     )
 
 
-def _rivals(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def _baselines(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
     if not path.exists():
         return {}, np.array([], dtype=np.int64)
     table = pq.read_table(path)

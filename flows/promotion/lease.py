@@ -1,13 +1,13 @@
-"""Whose turn it is to move `production`, among all processes that share a tracking store.
+"""Who holds the right to move `production`, among all processes that share a tracking store.
 
 MLflow's alias write has no compare-and-swap, but one of its writes can be won only once: the
 parameters of a run are write-once, by a primary key of the database. So every model has one run,
-its ledger, and turn n belongs to whoever wrote the parameter `turn/n` first. Nothing is ever
-deleted, so a turn can be neither won twice nor confused with an older one.
+its lease run, and lease n belongs to whoever wrote the parameter `turn/n` first. Nothing is ever
+deleted, so a lease can be neither won twice nor confused with an older one.
 
-A turn ends with the parameter `end/n`. The holder's heartbeat is a tag; a waiter that has seen no
+A lease ends with the parameter `end/n`. The holder's heartbeat is a tag; a waiter that has seen no
 new beat for `STALE_SECONDS` by its own clock (clocks of hosts are never compared) takes the next
-turn. On the same host a dead process is known at once.
+lease. On the same host a dead process is known at once.
 """
 
 from __future__ import annotations
@@ -33,99 +33,99 @@ from flows.common.settings import Settings
 from flows.tracking.tracking import experiment_id
 
 PROMOTIONS = "promotions"
-LEDGER_TAG = "dagmm.ledger"
+LEASE_RUN_TAG = "dagmm.ledger"  # the first version's name, kept for the stores that hold it
 BEAT_SECONDS, STALE_SECONDS, WAIT_SECONDS = 3.0, 30.0, 180.0
 POLL_SECONDS = 0.1
 
 
-class LostTurn(RuntimeError):
-    """Somebody else took the next turn, because this process had stopped for too long."""
+class LostLease(RuntimeError):
+    """Somebody else took the next lease, because this process had stopped for too long."""
 
 
 @dataclass(frozen=True)
-class Turn:
-    """A turn that was won; later turns have larger numbers."""
+class Lease:
+    """A lease that is held; later leases have larger numbers."""
 
     number: int
     check: Callable[[], None]
-    """Raises `LostTurn` when somebody else has taken the next one."""
+    """Raises `LostLease` when somebody else has taken the next one."""
 
 
 @contextmanager
-def turn(client: MlflowClient, settings: Settings, name: str, purpose: str) -> Iterator[Turn]:
-    """Wait for, hold and end a turn on a model.
+def hold(client: MlflowClient, settings: Settings, name: str, purpose: str) -> Iterator[Lease]:
+    """Wait for, hold and end a lease on a model.
 
     Args:
         client: Registry.
         settings: Where the embedded store keeps artifacts.
         name: Registered model.
-        purpose: What for; stored with the turn.
+        purpose: What for; stored with the lease.
 
     Raises:
-        ServiceUnreachable: One turn of others took longer than `WAIT_SECONDS`; try again.
+        ServiceUnreachable: One lease of others took longer than `WAIT_SECONDS`; try again.
     """
-    ledger = _ledger(client, settings, name)
-    number = _win(client, ledger, name, purpose)
+    run_id = _lease_run(client, settings, name)
+    number = _acquire(client, run_id, name, purpose)
     ended = threading.Event()
-    beating = threading.Thread(target=_beat, args=(client, ledger, number, ended), daemon=True)
+    beating = threading.Thread(target=_beat, args=(client, run_id, number, ended), daemon=True)
     beating.start()
 
     def check() -> None:
-        if _last(client, ledger)[0] != number:
-            raise LostTurn(f"another process took over turn {number + 1} of {name!r}")
+        if _last(client, run_id)[0] != number:
+            raise LostLease(f"another process took over lease {number + 1} of {name!r}")
 
     try:
-        yield Turn(number, check)
+        yield Lease(number, check)
     finally:
         ended.set()
         beating.join()
-        client.log_param(ledger, _key("end", number), str(time.time()))
+        client.log_param(run_id, _key("end", number), str(time.time()))
 
 
 def _key(kind: str, number: int) -> str:
     return f"{kind}/{number:06d}"
 
 
-def _ledger(client: MlflowClient, settings: Settings, name: str) -> str:
-    """Id of the model's ledger, a run that exists once because an experiment's name does."""
+def _lease_run(client: MlflowClient, settings: Settings, name: str) -> str:
+    """Id of the model's lease run, one that exists once because an experiment's name does."""
     anchor = f"{PROMOTIONS} of {name}"
     found = client.get_experiment_by_name(anchor)
     if found is None:
         decisions = experiment_id(client, settings, PROMOTIONS)
-        tags = {LEDGER_TAG: name, "mlflow.note.content": __doc__ or ""}
-        run_id = client.create_run(decisions, tags=tags, run_name=f"{name} ledger").info.run_id
+        tags = {LEASE_RUN_TAG: name, "mlflow.note.content": __doc__ or ""}
+        run_id = client.create_run(decisions, tags=tags, run_name=f"{name} leases").info.run_id
         client.set_terminated(run_id)
         try:
-            client.create_experiment(anchor, tags={LEDGER_TAG: run_id})
+            client.create_experiment(anchor, tags={LEASE_RUN_TAG: run_id})
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             client.delete_run(run_id)  # another process was first
         found = client.get_experiment_by_name(anchor)
-    return found.tags[LEDGER_TAG]
+    return found.tags[LEASE_RUN_TAG]
 
 
-def _last(client: MlflowClient, ledger: str) -> tuple[int, dict[str, str], bool, str]:
-    """Number, owner and end of the last turn, and its heartbeat."""
-    data = client.get_run(ledger).data
+def _last(client: MlflowClient, run_id: str) -> tuple[int, dict[str, str], bool, str]:
+    """Number, owner and end of the last lease, and its heartbeat."""
+    data = client.get_run(run_id).data
     number = max((int(k[5:]) for k in data.params if k.startswith("turn/")), default=0)
     owner = json.loads(data.params.get(_key("turn", number), "{}"))
     beat = data.tags.get("beat", "")
     return number, owner, number == 0 or _key("end", number) in data.params, beat
 
 
-def _win(client: MlflowClient, ledger: str, name: str, purpose: str) -> int:
+def _acquire(client: MlflowClient, run_id: str, name: str, purpose: str) -> int:
     deadline = time.monotonic() + WAIT_SECONDS
     me = json.dumps({**_identity(), "token": uuid.uuid4().hex, "purpose": purpose})
     seen, since = ("", 0), time.monotonic()
     while True:
-        number, owner, ended, beat = _last(client, ledger)
+        number, owner, ended, beat = _last(client, run_id)
         if number != seen[1]:  # however many are before us: each has its time
             deadline = time.monotonic() + WAIT_SECONDS
         if (beat, number) != seen:
             seen, since = (beat, number), time.monotonic()
         silent = time.monotonic() - since > STALE_SECONDS
-        if (ended or silent or _dead(owner)) and _claim(client, ledger, number + 1, me):
+        if (ended or silent or _dead(owner)) and _claim(client, run_id, number + 1, me):
             return number + 1
         if time.monotonic() > deadline:
             raise ServiceUnreachable(
@@ -136,22 +136,22 @@ def _win(client: MlflowClient, ledger: str, name: str, purpose: str) -> int:
         time.sleep(POLL_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
 
 
-def _claim(client: MlflowClient, ledger: str, number: int, me: str) -> bool:
-    """Write the turn's parameter; whoever is second finds another value there."""
+def _claim(client: MlflowClient, run_id: str, number: int, me: str) -> bool:
+    """Write the lease's parameter; whoever is second finds another value there."""
     try:
-        client.log_param(ledger, _key("turn", number), me, synchronous=True)
+        client.log_param(run_id, _key("turn", number), me, synchronous=True)
     except MlflowException:
-        if _key("turn", number) not in client.get_run(ledger).data.params:
+        if _key("turn", number) not in client.get_run(run_id).data.params:
             raise
-    return client.get_run(ledger).data.params[_key("turn", number)] == me
+    return client.get_run(run_id).data.params[_key("turn", number)] == me
 
 
-def _beat(client: MlflowClient, ledger: str, number: int, ended: threading.Event) -> None:
+def _beat(client: MlflowClient, run_id: str, number: int, ended: threading.Event) -> None:
     beats = 0
     while not ended.wait(BEAT_SECONDS):
         beats += 1
         try:
-            client.set_tag(ledger, "beat", f"{number}/{beats}")
+            client.set_tag(run_id, "beat", f"{number}/{beats}")
         except (MlflowException, OSError):
             continue  # missed beats are what the waiters watch for
 
