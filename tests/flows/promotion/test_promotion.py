@@ -107,7 +107,7 @@ def edit(path: Path, change) -> None:
             "the model's files are not those that were evaluated",
         ),
         (
-            lambda client, v: flip(model_file(client, v, "estimator.py")),
+            lambda client, v: flip(model_file(client, v, "dagmm.py")),
             "the model's files are not those that were evaluated",
         ),
         (
