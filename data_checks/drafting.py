@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from data_checks.column_lines import draft_column
 from data_checks.contract import Contract
 from data_checks.errors import SourceError
+from data_checks.locations import file_location, is_url
 from data_checks.profile import (
     ColumnProfile,
     TableProfile,
@@ -25,7 +26,6 @@ from data_checks.profile import (
     separation,
 )
 from data_checks.readers.matlab import describe_mat, read_mat
-from data_checks.readers.opening import is_url
 from data_checks.readers.parquet import parquet_schema, read_parquet
 from data_checks.readers.sniffing import sniff
 from data_checks.readers.text import header_names, read_csv
@@ -54,13 +54,15 @@ def draft_contract(location: Path | str, *, label: str | None = None) -> Draft:
     """Profile a table and write a contract that it satisfies.
 
     Args:
-        location: delimited text (also compressed), Parquet or `.mat`; path or fsspec URL.
+        location: delimited text (also compressed), Parquet or `.mat`; path or URL of an
+            object store.
         label: the column that holds the label; its most frequent value is proposed as normal.
 
     Raises:
         SourceError: the table cannot be read, has no rows, or has no such column.
     """
-    place = str(location) if is_url(str(location)) else str(Path(location).resolve())
+    place = file_location(str(location))
+    place = place if is_url(place) else str(Path(place).resolve())
     names, source, batches = _open(place, label)
     if label is not None and label not in names:
         raise SourceError(f"{place}: there is no column '{label}' to take as label.")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from data_checks.contract import Contract
 from data_checks.errors import ChecksumError, SourceError
-from data_checks.readers.opening import is_url, open_url
+from data_checks.locations import is_url
+from data_checks.readers.opening import open_url
 from data_checks.readers.sql import safe_name
 from data_checks.source_settings import FileSource
 

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from data_checks.columns import Frozen
+from data_checks.locations import file_location
 
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 MISSING_MARKERS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
 
 
+def _readable(file: str) -> str:
+    """Refuse an address that is not read with the line it stands on, not when it is used."""
+    file_location(file)
+    return file
+
+
 class FileSource(Frozen):
     """What all files have in common.
 
-    `file` is relative to the data folder and, while `confined`, may not leave it. It may be an
-    fsspec URL (`s3://...`). `url` is where the file can be downloaded; `sha256` pins its content.
+    `file` is relative to the data folder and, while `confined`, may not leave it. It may be the
+    URL of an object store (`s3://...`). `url` is where the file can be downloaded; `sha256` pins
+    its content.
     """
 
-    file: str | None = None
+    file: Annotated[str, AfterValidator(_readable)] | None = None
     publisher: str = ""
     licence: str = ""
     url: str | None = None

@@ -22,9 +22,8 @@ from data_checks.contract import ANOMALY_COLUMN, ROW_ID, UNPARSED_COLUMN, Contra
 from data_checks.downloads import download
 from data_checks.errors import SourceError
 from data_checks.integrity import changed, file_state, sha256_of, shown, verified_sha256
-from data_checks.locations import inside, missing
+from data_checks.locations import file_location, inside, is_url, missing, names_files
 from data_checks.readers import bundled, matlab, parquet, sql, text
-from data_checks.readers.opening import is_url
 from data_checks.source_settings import (
     CsvSource,
     FileSource,
@@ -67,8 +66,8 @@ def ingest(
     Args:
         contract: the contract.
         out: the Parquet file to write; replaced atomically.
-        data: another place to read from (file, folder, glob, fsspec URL, SQLAlchemy URL). The
-            contract's checksum is for its own file and does not apply to it.
+        data: another place to read from (file, folder, glob, URL of an object store or database).
+            The contract's checksum is for its own file and does not apply to it.
         data_dir: folder that the contract's file names are relative to.
         allow_download: whether a missing file may be fetched from the contract's `url`.
 
@@ -104,15 +103,18 @@ def ingest(
 def locate(
     contract: Contract, data: Path | str | None, data_dir: Path, *, allow_download: bool = False
 ) -> str:
-    """Where the rows are: a path, an fsspec URL, a SQLAlchemy URL, or `sklearn:NAME`.
+    """Where the rows are: a path, a URL of an object store or database, or `sklearn:NAME`.
 
     Raises:
         MissingDataError: the file is not there.
-        SourceError: the path leaves the data folder, or a URL holds a password.
+        SourceError: the path leaves the data folder, a URL holds a password, or is of a protocol
+            that is not read.
     """
     source = contract.source
-    if data is not None and not (isinstance(source, SqlSource) and is_url(str(data))):
-        return str(data)
+    if data is not None:
+        queried = isinstance(source, SqlSource) and is_url(str(data))
+        if not queried or names_files(str(data)):
+            return file_location(str(data))
     if isinstance(source, SqlSource):
         url = sql.database_url(source, None if data is None else str(data))
         if not is_url(url):
@@ -124,10 +126,14 @@ def locate(
         raise SourceError(
             f"{contract.name}: the contract names no file; give one with --data or set source.file."
         )
-    if is_url(source.file):
-        return source.file
-    path = inside(data_dir, source.file) if source.confined else data_dir / source.file
-    if path.exists() or any(mark in source.file for mark in "*?["):
+    file = file_location(source.file)
+    if is_url(file):
+        return file
+    path = inside(data_dir, file) if source.confined else data_dir / file
+    if path.exists() or any(mark in file for mark in "*?["):
+        if source.confined and not path.is_file():
+            for part in parquet.files_of(str(path)):  # a link in it may lead anywhere
+                inside(data_dir, part)
         return str(path)
     if allow_download and source.url and source.sha256:
         return str(download(source.url, path, source.sha256))

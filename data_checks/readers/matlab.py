@@ -43,7 +43,7 @@ def read_mat(
     """Read a format-5 MATLAB file.
 
     Args:
-        location: local path or fsspec URL.
+        location: local path or URL of an object store.
         source: names of the two variables in the file.
         features: names for the columns of the matrix, in order.
         label: name for the label column, or None when it is not wanted.

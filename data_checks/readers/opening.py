@@ -1,4 +1,4 @@
-"""Opening files, local or behind an fsspec URL, decompressed by their ending."""
+"""Opening files, local or in an object store, decompressed by their ending."""
 
 from __future__ import annotations
 
@@ -10,14 +10,9 @@ from typing import Any, Self
 import pyarrow as pa
 
 from data_checks.errors import MissingDataError, SourceError, UnreachableError
+from data_checks.locations import STORES, file_location, is_url, protocol_of
 
-_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 _COMPRESSION = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".zstd": "zstd", ".lz4": "lz4"}
-
-
-def is_url(location: str) -> bool:
-    """Whether a location is an fsspec URL rather than a local path."""
-    return "://" in location
 
 
 def open_stream(location: str) -> Any:
@@ -45,7 +40,7 @@ def _reason(location: str, error: OSError) -> str:
 
 
 def open_url(url: str) -> Any:
-    """Open an fsspec URL for reading bytes.
+    """Open the URL of an object store for reading bytes.
 
     Credentials come from the environment, as each file system's library reads them.
 
@@ -102,18 +97,19 @@ class _RemoteFile:
 
 
 def url_filesystem(url: str) -> tuple[Any, str]:
-    """The fsspec file system of a URL, and the path within it.
+    """The fsspec file system of a URL, and the path within it: the only way to any of them.
 
     Raises:
-        SourceError: the protocol is unknown or its package is not installed.
+        SourceError: the protocol is not one that is read, or its package is not installed.
     """
+    protocol = protocol_of(file_location(url))
     import fsspec
 
     try:
-        filesystem, path = fsspec.core.url_to_fs(url)
+        filesystem = fsspec.filesystem(protocol)
     except (ValueError, ImportError) as error:
-        scheme = url.partition("://")[0]
-        extra = _EXTRAS.get(scheme)
-        remedy = f"pip install 'dagmm-pipeline[{extra}]'" if extra else "install its fsspec package"
-        raise SourceError(f"{scheme}:// cannot be read here: {error}; {remedy}.") from error
-    return filesystem, path
+        extra = STORES[protocol]
+        raise SourceError(
+            f"{protocol}:// cannot be read here: {error}; pip install 'dagmm-pipeline[{extra}]'."
+        ) from error
+    return filesystem, filesystem._strip_protocol(url)

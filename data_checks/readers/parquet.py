@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_checks.errors import MissingDataError, SourceError
-from data_checks.readers.opening import is_url, open_url, store_errors, url_filesystem
+from data_checks.locations import is_url
+from data_checks.readers.opening import open_url, store_errors, url_filesystem
 from data_checks.readers.text import check_extra
 
 BATCH_ROWS = 131_072
@@ -28,7 +29,7 @@ def read_parquet(
     that a later file lacks with nulls, without a word.
 
     Args:
-        location: file, folder, glob, or fsspec URL of one of these.
+        location: file, folder, glob, or URL of one of these in an object store.
         expected: all column names of the contract.
         wanted: those to read.
         extra: "refuse" or "ignore" columns that are not expected.
@@ -59,7 +60,7 @@ def parquet_parts(
     """The files that `read_parquet` reads, in its order, from their footers.
 
     Args:
-        location: file, folder, glob, or fsspec URL of one of these.
+        location: file, folder, glob, or URL of one of these in an object store.
         expected: all column names of the contract.
         wanted: those to read.
         extra: "refuse" or "ignore" columns that are not expected.
@@ -80,7 +81,7 @@ def _checked_files(
 ) -> Iterator[tuple[str, pq.ParquetFile]]:
     """The files of a table, each open until the next one is asked for."""
     first: pa.Schema | None = None
-    for name in _files(location):
+    for name in files_of(location):
         with _parquet(name) as file:
             schema = file.schema_arrow
             _check_schema(name, schema, expected, wanted, extra, first)
@@ -118,7 +119,7 @@ def parquet_schema(location: str) -> pa.Schema:
     Raises:
         SourceError: there is no readable Parquet file.
     """
-    with _parquet(_files(location)[0]) as file:
+    with _parquet(files_of(location)[0]) as file:
         return file.schema_arrow
 
 
@@ -129,7 +130,7 @@ def parquet_rows(location: str) -> int:
         SourceError: there is no readable Parquet file.
     """
     rows = 0
-    for name in _files(location):
+    for name in files_of(location):
         with _parquet(name) as file:
             rows += file.metadata.num_rows
     return rows
@@ -151,8 +152,13 @@ def _parquet(name: str) -> Iterator[pq.ParquetFile]:
         raise SourceError(f"{name}: not a readable Parquet file: {said}.") from error
 
 
-def _files(location: str) -> list[str]:
-    """The files in order of their names; of a remote folder or glob, their URLs."""
+def files_of(location: str) -> list[str]:
+    """The files in order of their names; of a remote folder or glob, their URLs.
+
+    Raises:
+        MissingDataError: there is none.
+        SourceError: the store cannot be reached.
+    """
     if is_url(location):
         filesystem, path = url_filesystem(location)
         with store_errors(location):

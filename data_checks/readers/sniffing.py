@@ -16,7 +16,7 @@ def sniff(place: str) -> tuple[CsvSource, list[list[str]]]:
     """Guess encoding, delimiter and header of a delimited file.
 
     Args:
-        place: local path or fsspec URL.
+        place: local path or URL of an object store.
 
     Returns:
         The settings, and the first rows split accordingly.

@@ -57,6 +57,7 @@ def read_sql(
 
     place = safe_name(url)
     with database_errors(url):
+        _check_url(url)
         engine = sa.create_engine(url)
         try:
             with engine.connect() as connection, connection.begin() as transaction:
@@ -73,6 +74,15 @@ def read_sql(
                 transaction.rollback()
         finally:
             engine.dispose()
+
+
+def _check_url(url: str) -> None:
+    import sqlalchemy as sa
+
+    try:
+        sa.make_url(url)
+    except ValueError as error:  # SQLAlchemy's own for all but the port
+        raise sa.exc.ArgumentError("not a number for a port") from error
 
 
 @contextmanager

@@ -25,7 +25,7 @@ def read_csv(
     """Read a delimited file.
 
     Args:
-        location: local path or fsspec URL.
+        location: local path or URL of an object store.
         source: delimiter, quoting, encoding, whether there is a header.
         expected: all column names of the contract, in order.
         wanted: those to read.

@@ -16,7 +16,8 @@ import pyarrow as pa
 from data_checks.contract import Contract
 from data_checks.errors import EngineError, SourceError
 from data_checks.integrity import changed, file_state, shown
-from data_checks.readers.opening import is_url, store_errors, url_filesystem
+from data_checks.locations import is_url
+from data_checks.readers.opening import store_errors, url_filesystem
 from data_checks.readers.parquet import ParquetPart, parquet_parts, read_parquet_rows
 from data_checks.sources import columns_read, format_of, numbered_slices
 

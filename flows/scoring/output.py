@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_checks.atomic import replacing, replacing_folder
-from data_checks.readers.opening import is_url
+from data_checks.locations import is_url, names_files
 from data_checks.readers.sql import database_errors, safe_name
 from data_checks.source_settings import has_credentials
 from flows.common.errors import UsageError
@@ -58,6 +58,11 @@ def output_for(output: str, table: str | None, settings: Settings) -> Output:
             address holds a password.
     """
     if is_url(output):
+        if names_files(output):
+            raise UsageError(
+                f"output {safe_name(output)}: results are written to local files and folders and "
+                "to databases; name a path, and copy the file to the store"
+            )
         if table is None:
             raise UsageError(f"output {safe_name(output)}: name the table with --table")
         if has_credentials(output):

@@ -17,11 +17,12 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.io import savemat
 
+from data_checks import locations
 from data_checks.contract import load_contract
 from data_checks.downloads import download
 from data_checks.errors import ChecksumError, MissingDataError, SourceError, UnreachableError
 from data_checks.integrity import sha256_of
-from data_checks.sources import ingest, read_batches
+from data_checks.sources import ingest, locate, read_batches
 from tests.data_checks.conftest import small_contract, small_frame
 
 
@@ -136,7 +137,8 @@ def test_parquet_file_folder_and_glob_agree(tmp_path: Path) -> None:
         pd.testing.assert_frame_equal(table, tables[0])
 
 
-def test_fsspec_urls(tmp_path: Path) -> None:
+def test_files_of_an_object_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(locations.STORES, "memory", None)
     content = gzip.compress(small_frame().to_csv(index=False).encode())
     with fsspec.open("memory://bucket/small.csv.gz", "wb") as file:
         file.write(content)
@@ -156,8 +158,13 @@ def test_fsspec_urls(tmp_path: Path) -> None:
             data="memory://bucket/none.csv",
             data_dir=tmp_path,
         )
-    with pytest.raises(SourceError, match="nosuch://"):
-        ingest(small_contract(), tmp_path / "u.parquet", data="nosuch://x/y.csv", data_dir=tmp_path)
+
+
+def test_a_contract_may_name_its_file_by_an_address(tmp_path: Path, write_csv: Callable) -> None:
+    path = write_csv(small_frame(), "a b.csv")
+    for file in (f"file://{path}", path.as_uri(), f"FILE://localhost{path}"):
+        contract = small_contract(source={"kind": "csv", "file": file})
+        assert locate(contract, None, tmp_path) == str(path)
 
 
 def test_matlab_labels_become_levels(tmp_path: Path) -> None:
