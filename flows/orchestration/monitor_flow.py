@@ -15,7 +15,7 @@ from flows.common.records import TrainResult
 from flows.common.settings import Settings
 from flows.drift import record as drift_record
 from flows.drift.verdict import MonitorPolicy
-from flows.promotion.lease import turn
+from flows.promotion.lease import hold
 from flows.tracking import tracking
 
 RETRAINED_TAG = "dagmm.retrained"
@@ -119,7 +119,7 @@ def claim(name: str, run_id: str, min_hours: float) -> str:
     """
     settings = Settings()
     client = tracking.connect(settings)
-    with turn(client, settings, name, "claim a retraining") as held:
+    with hold(client, settings, name, "claim a retraining") as held:
         last = client.get_run(run_id).data.tags.get(RETRAINED_TAG)
         hours = (time.time() - float(last)) / 3600 if last else float("inf")
         if hours < min_hours:
