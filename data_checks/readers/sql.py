@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from data_checks.errors import SourceError, UnreachableError
+from data_checks.readers.read_only import check_query, forbid_writing, read_only_engine
 from data_checks.readers.text import check_extra
 from data_checks.source_settings import SqlSource, has_credentials
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 BATCH_ROWS = 50_000
 
@@ -40,7 +44,7 @@ def database_url(source: SqlSource, override: str | None) -> str:
 def read_sql(
     url: str, source: SqlSource, expected: Sequence[str], wanted: Sequence[str], *, extra: str
 ) -> Iterator[pa.RecordBatch]:
-    """Run the query and stream its rows; whatever the query did is rolled back.
+    """Run the query and stream its rows; a query that writes is refused.
 
     Args:
         url: SQLAlchemy URL; it appears in no message.
@@ -51,16 +55,18 @@ def read_sql(
 
     Raises:
         UnreachableError: the database did not answer.
-        SourceError: the query failed or lacks a column.
+        SourceError: the query failed, does not only read, or lacks a column.
     """
     import sqlalchemy as sa
 
     place = safe_name(url)
     with database_errors(url):
-        _check_url(url)
-        engine = sa.create_engine(url)
+        address = _parsed(url)
+        check_query(place, source.query, address)
+        engine = read_only_engine(address)
         try:
             with engine.connect() as connection, connection.begin() as transaction:
+                forbid_writing(connection)
                 streamed = connection.execution_options(
                     stream_results=True, max_row_buffer=BATCH_ROWS
                 )
@@ -76,11 +82,11 @@ def read_sql(
             engine.dispose()
 
 
-def _check_url(url: str) -> None:
+def _parsed(url: str) -> sa.URL:
     import sqlalchemy as sa
 
     try:
-        sa.make_url(url)
+        return sa.make_url(url)
     except ValueError as error:  # SQLAlchemy's own for all but the port
         raise sa.exc.ArgumentError("not a number for a port") from error
 

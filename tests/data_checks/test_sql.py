@@ -62,7 +62,8 @@ def test_a_query_cannot_leave_a_change_behind(tmp_path: Path, sqlite: str) -> No
     ("query", "words"),
     [
         ("SELECT * FROM nothing", "nothing"),
-        ("SELEC 1", "syntax"),
+        ("SELEC 1", "SELEC"),
+        ("SELECT FROM items WHERE", "syntax"),
         ("SELECT id, kind FROM items", "'amount'"),
         ("SELECT *, 1 AS more FROM items", "'more'"),
         ("SELECT *, id FROM items", "twice"),

@@ -1,0 +1,101 @@
+"""Queries that only read: refused before they run where they would not, and run where none can.
+
+A contract's query may come from somebody else, and some statements (SQLite's `VACUUM INTO`, any
+DDL of some databases) cannot be undone by a rollback.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from data_checks.errors import MissingDataError, SourceError
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+_READING = re.compile(r"[(\s]*(select|with|values|table|from)\b", re.IGNORECASE)
+_QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/""", re.DOTALL)
+_AMBIGUOUS = ("\\", "$", "#", "`", "[", "/*")
+"""What some databases quote or comment with and others do not: a `;` may hide behind it."""
+_WRITING = re.compile(
+    r"\b(insert|update|delete|merge|into|create|alter|drop|truncate|exec|execute|call|copy|attach"
+    r"|detach|install|load)\b",
+    re.IGNORECASE,
+)
+_GUARDED = ("sqlite", "postgresql")
+"""Databases that are told to refuse writing."""
+_DENIED = (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH, sqlite3.SQLITE_PRAGMA)
+
+
+def check_query(place: str, query: str, url: sa.URL) -> None:
+    """Refuse what is not one statement that reads.
+
+    Args:
+        place: name of the database, for messages.
+        query: the query.
+        url: of the database.
+
+    Raises:
+        SourceError: naming what is wrong with the query.
+    """
+    body = query.strip().rstrip(";").rstrip()
+    bare = _QUOTED.sub(" ", body)
+    if ";" in bare or (";" in body and any(mark in body for mark in _AMBIGUOUS)):
+        raise SourceError(
+            f"{place}: the query must be one SELECT; this one holds a ';', behind which another "
+            "statement may stand."
+        )
+    if not _READING.match(bare):
+        first = (bare.split() or ["nothing"])[0][:40]
+        raise SourceError(f"{place}: the query must be a SELECT; it begins with {first!r}.")
+    if url.get_backend_name() not in _GUARDED and (found := _WRITING.search(bare)):
+        raise SourceError(
+            f"{place}: the query must only read; {found[0]!r} may write. Put a column of that name "
+            "in quotes."
+        )
+
+
+def read_only_engine(url: sa.URL) -> sa.Engine:
+    """An engine whose connections read, where the database knows such a thing.
+
+    SQLite is opened read-only; a PostgreSQL transaction is READ ONLY.
+
+    Raises:
+        MissingDataError: a SQLite file is not there; it is not made.
+    """
+    import sqlalchemy as sa
+
+    if url.drivername not in ("sqlite", "sqlite+pysqlite") or url.database in (
+        None,
+        "",
+        ":memory:",
+    ):
+        engine = sa.create_engine(url)
+        reading = {"postgresql_readonly": True} if engine.name == "postgresql" else {}
+        return engine.execution_options(**reading)
+    database = str(url.database)
+    file = Path(unquote(urlsplit(database).path) if database.startswith("file:") else database)
+    if not file.is_file():
+        raise MissingDataError(f"sqlite:///{file}: no such file.")
+    address = f"{file.absolute().as_uri()}?mode=ro"
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(address, uri=True, check_same_thread=False)
+
+    return sa.create_engine("sqlite://", creator=connect, poolclass=sa.NullPool)
+
+
+def forbid_writing(connection: sa.Connection) -> None:
+    """Have SQLite refuse other files and settings, before the query of a contract runs."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA query_only = ON")
+        driver: Any = connection.connection.driver_connection
+        driver.set_authorizer(_judge)
+
+
+def _judge(action: int, *_: object) -> int:
+    return sqlite3.SQLITE_DENY if action in _DENIED else sqlite3.SQLITE_OK
