@@ -15,6 +15,13 @@ from typer.core import TyperCommand
 if TYPE_CHECKING:
     from flows.common.settings import Engine
 
+Data = Annotated[
+    str | None, typer.Option("--data", help="Table to read instead of the contract's source.")
+]
+Dataset = Annotated[
+    str, typer.Argument(help="Shipped contract (wdbc, thyroid, …) or contract file.")
+]
+Name = Annotated[str, typer.Argument(help="Registered model, e.g. dagmm-wdbc.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and all log lines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]

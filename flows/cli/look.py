@@ -1,0 +1,36 @@
+"""Commands that show what there is."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import typer
+
+from flows.cli.options import Debug, Json, Name, Quiet, prepare, print_json
+
+
+def history(name: Name, as_json: Json = False, debug: Debug = False, quiet: Quiet = False) -> None:
+    """Every decision on a model: when, who, from, to, why."""
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    from flows.promotion import audit
+    from flows.tracking import tracking
+
+    client = tracking.connect(settings)
+    decisions = audit.history(client, name)
+    moved = audit.moved_outside(client, name, decisions)
+    if as_json:
+        print_json(
+            {"decisions": [dataclasses.asdict(d) for d in decisions], "moved_outside": moved}
+        )
+        return
+    from flows.reporting.summary import render_history
+
+    typer.echo(render_history(name, decisions, moved))
+
+
+def ui(debug: Debug = False, quiet: Quiet = False) -> None:
+    """Serve the MLflow and Prefect pages on loopback until Ctrl-C."""
+    settings = prepare(as_json=False, debug=debug, quiet=quiet)
+    from flows.services.servers import serve_pages
+
+    serve_pages(settings)

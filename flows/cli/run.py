@@ -1,0 +1,128 @@
+"""Commands that put a version to work: score, watch, schedule."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.options import (
+    Debug,
+    EngineName,
+    Json,
+    Name,
+    Quiet,
+    SparkSettings,
+    engine_of,
+    prepare,
+    print_json,
+)
+from flows.common.errors import EXIT_NO
+
+DeploymentFile = Annotated[
+    Path | None, typer.Option("--file", help="A prefect.yaml instead of the shipped one.")
+]
+
+
+def score(
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="Raw rows to score.")],
+    output: Annotated[
+        str,
+        typer.Argument(help="Result: .parquet, .csv, FOLDER/, or a database's address (--table)."),
+    ],
+    model: Annotated[
+        str, typer.Option("--model", help="Model, e.g. models:/dagmm-wdbc@production.")
+    ] = "models:/dagmm-wdbc@production",
+    table: Annotated[
+        str | None, typer.Option("--table", help="Table of the database; its rows are replaced.")
+    ] = None,
+    reasons: Annotated[
+        str,
+        typer.Option(
+            "--reasons", help="Columns named for each anomaly; none, or all for all rows."
+        ),
+    ] = "3",
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin anew where a run was interrupted.")
+    ] = False,
+    engine: EngineName = "local",
+    spark: SparkSettings = None,
+    as_json: Json = False,
+    debug: Debug = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score raw rows: energy, p-value, verdict and reasons; a killed run goes on where it was."""
+    chosen, spark_settings = engine_of(engine, spark)
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    from flows.scoring.run import score as work
+
+    report = work(
+        source,
+        output,
+        model,
+        settings,
+        table=table,
+        reasons=reasons,
+        restart=restart,
+        engine=chosen,
+        spark=spark_settings,
+    )
+    if as_json:
+        print_json(dataclasses.asdict(report))
+    else:
+        typer.echo(report.text())
+
+
+def monitor(
+    name: Name = "dagmm-wdbc",
+    data: Annotated[
+        str | None, typer.Option("--data", help="Window of raw rows; they are scored now.")
+    ] = None,
+    scored: Annotated[
+        str | None, typer.Option("--scored", help="Or a result of `dagmm score`: energies only.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, e.g. level=0.001.")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare a window of rows with what the production model was trained on; exit 1 on drift."""
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    from flows.drift.record import monitor as work
+    from flows.drift.verdict import policy_from
+
+    policy = policy_from(assignments or [])
+    checked = work(name, settings, data=data, scored=scored, policy=policy)
+    if as_json:
+        print_json(checked.document())
+    else:
+        typer.echo(checked.text())
+    if checked.report.drifted:
+        raise typer.Exit(EXIT_NO)
+
+
+def deploy(
+    file: DeploymentFile = None, as_json: Json = False, debug: Debug = False, quiet: Quiet = False
+) -> None:
+    """Create or update the scheduled deployments on the Prefect server."""
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    from flows.orchestration.deployments import deploy as work
+
+    names = work(settings, file)
+    if as_json:
+        print_json({"deployments": names})
+    else:
+        typer.echo("\n".join(f"Deployed   {name}" for name in names))
+        typer.echo("Next       prefect worker start --pool dagmm")
+
+
+def serve(file: DeploymentFile = None, debug: Debug = False, quiet: Quiet = False) -> None:
+    """Run the schedules here, in one process, until Ctrl-C."""
+    settings = prepare(as_json=False, debug=debug, quiet=quiet)
+    from flows.orchestration.deployments import serve as work
+
+    work(settings, file)

@@ -1,0 +1,169 @@
+"""Commands that lead to a version: a contract, its check, detectors, training."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.options import (
+    Data,
+    Dataset,
+    Debug,
+    Download,
+    EngineName,
+    Json,
+    Quiet,
+    SparkSettings,
+    engine_of,
+    prepare,
+    print_json,
+)
+from flows.common.errors import EXIT_NO, UsageError, Verdict
+
+
+def train(
+    dataset: Dataset = "wdbc",
+    data: Data = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML file with flow parameters.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Dotted key=value, e.g. detector.settings.epochs=50."),
+    ] = None,
+    detector: Annotated[
+        str | None,
+        typer.Option("--detector", help="Detector to train; `dagmm detectors` lists them."),
+    ] = None,
+    download: Download = False,
+    timings: Annotated[bool, typer.Option("--timings", help="Print where the time went.")] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+    quiet: Quiet = False,
+) -> None:
+    """Ingest, validate, split, fit, calibrate, evaluate, register and promote.
+
+    Under torchrun (`torchrun --nproc-per-node 2 -m flows.cli train ...`) the ranks fit together.
+    """
+    from flows.common.config import build_config
+
+    started = time.perf_counter()
+    parameters = build_config(dataset, data, config, assignments or [], detector)
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    from flows.pipeline.ingest import find_source
+
+    # A missing file or a broken contract is said before anything is started.
+    find_source(dataset, data, settings.data_dir, download=download)
+    from flows.pipeline.ranks import follow, joined
+
+    with joined(parameters, settings) as ranks:
+        if not ranks.first:
+            from flows.pipeline.fit import assist
+
+            follow(ranks, assist)
+            return
+        from flows.cli.startup import Startup
+
+        with Startup(settings) as startup:
+            from flows.orchestration.train_flow import train as flow
+
+            result = flow(parameters)
+    seconds = startup.seconds | {name: stage.seconds for name, stage in result.stages().items()}
+    seconds["everything"] = time.perf_counter() - started
+    if as_json:
+        print_json(result.model_dump(mode="json") | {"timings": seconds})
+    else:
+        from flows.reporting.summary import render
+
+        typer.echo(render(result))
+        if timings:
+            typer.echo("")
+            for stage, spent in seconds.items():
+                typer.echo(f"  {stage:<28} {spent:6.1f} s")
+    if result.promotion.decision == "rejected":
+        raise typer.Exit(EXIT_NO)
+
+
+def check(
+    dataset: Dataset,
+    data: Data = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Keep valid rows, quarantine and report here.")
+    ] = None,
+    download: Download = False,
+    engine: EngineName = "local",
+    spark: SparkSettings = None,
+    as_json: Json = False,
+    debug: Debug = False,
+    quiet: Quiet = False,
+) -> None:
+    """Validate a table against its contract and write Data Docs; trains nothing."""
+    chosen, spark_settings = engine_of(engine, spark)
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    from flows.cli.checking import check as work
+    from flows.pipeline.ingest import find_source
+
+    find_source(dataset, data, settings.data_dir, download=download)
+    report = work(dataset, data, output, settings, engine=chosen, spark=spark_settings)
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+    else:
+        from flows.reporting.summary import render_check
+
+        typer.echo(render_check(report))
+    if not report.passed:
+        raise Verdict(report.message)
+
+
+def contract(
+    file: Annotated[
+        str | None, typer.Argument(metavar="FILE", help="Table to profile: CSV, Parquet or .mat.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", help="Column that says which rows are anomalous.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Contract file; beside the table by default.")
+    ] = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of contracts, for editors.")
+    ] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draft a contract from a table: types, ranges, vocabularies, suspicious columns."""
+    prepare(as_json=as_json, debug=debug, quiet=quiet)
+    from flows.cli.checking import draft
+
+    if schema:
+        from data_checks.contract import contract_json_schema
+
+        print_json(contract_json_schema())
+        return
+    if file is None:
+        raise UsageError("name a table to profile, or ask for --schema")
+    written, warnings = draft(file, label, output)
+    if as_json:
+        print_json({"contract": str(written), "warnings": warnings})
+        return
+    for warning in warnings:
+        typer.echo(f"Look at    {warning}")
+    typer.echo(f"Contract   {written}")
+    typer.echo(f"Next       edit it, then: dagmm check {written}")
+
+
+def detectors(as_json: Json = False, debug: Debug = False, quiet: Quiet = False) -> None:
+    """Every detector that `dagmm train --detector` takes: what it is, from where, its limits."""
+    from dagmm_model.detectors.catalogue import CATALOGUE
+
+    if as_json:
+        print_json({name: dataclasses.asdict(entry) for name, entry in CATALOGUE.items()})
+        return
+    for name, entry in CATALOGUE.items():
+        typer.echo(f"{name:<17} {entry.about}")
+        typer.echo(f"{'':<17} {entry.source}" + (f"; {entry.limits}" if entry.limits else ""))
