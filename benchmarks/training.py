@@ -121,7 +121,7 @@ def measure(threads: int, rounds: int, steps: int) -> dict[str, dict[str, float]
 def measure_gpu(rounds: int) -> dict[str, dict[str, float]]:
     """Milliseconds of a step on a GPU, of all members, median over the rounds."""
     from dagmm_model.engines.cuda import CudaEngine
-    from dagmm_model.training.feed import PIECE
+    from dagmm_model.engines.interface import PIECE
 
     x = np.random.default_rng(0).random((ROWS, WIDTH), dtype=np.float32)
     result = {}

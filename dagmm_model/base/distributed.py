@@ -11,21 +11,21 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from functools import reduce
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.base.settings import SettingsError
-from dagmm_model.mixture.moments import Moments
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Float = NDArray[np.float64]
+Mergeable = TypeVar("Mergeable", bound=Any)
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
@@ -144,11 +144,12 @@ class Ranks:
             dist.all_gather(parts, padded)
         return [part.numpy()[:n] for part, n in zip(parts, counts, strict=True)]
 
-    def merge(self, moments: Moments) -> Moments:
-        """Moments of the rows of all ranks, merged in the order of the ranks."""
-        weight, mean, scatter = moments.weight, moments.mean, moments.scatter
-        parts = zip(self.gather(weight), self.gather(mean), self.gather(scatter), strict=True)
-        return reduce(Moments.merge, (Moments(*part) for part in parts))
+    def merge(self, part: Mergeable) -> Mergeable:
+        """A mergeable dataclass of arrays, such as moments, over all ranks in their order."""
+        columns = (self.gather(getattr(part, field.name)) for field in fields(part))
+        parts = (type(part)(*arrays) for arrays in zip(*columns, strict=True))
+        merged: Mergeable = reduce(lambda one, other: one.merge(other), parts)
+        return merged
 
     def from_first(self, data: bytes | None) -> bytes | None:
         """The first rank's bytes, on every rank; None where it has none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from numbers import Real
 from typing import Any, ClassVar, Self
 
@@ -15,21 +15,23 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.distributed import ALONE, Ranks
-from dagmm_model.base.settings import refuse, replaced, unknown
-from dagmm_model.detectors.dagmm_state import restore, state_of
-from dagmm_model.detectors.interface import Arrays, EpochLike, Observer, State
+from dagmm_model.base.processors import chunks, each_chunk
+from dagmm_model.base.settings import from_json, refuse, replaced, unknown
+from dagmm_model.detectors.interface import Arrays, State
 from dagmm_model.mixture.mixture import Mixture, MixtureHealth
 from dagmm_model.networks.network import Parameters, initialise
 from dagmm_model.networks.presets import PRESETS, Settings, resolve
 from dagmm_model.scoring.explanation import Explanation
 from dagmm_model.scoring.fused import FusedScorer
-from dagmm_model.scoring.inference import Scorer, chunks, each_chunk, fit_scorer
+from dagmm_model.scoring.inference import Scorer, fit_scorer
 from dagmm_model.scoring.wide import joined, own, own_mixtures
 from dagmm_model.tables.encoded import Encoded, Layout
 from dagmm_model.tables.rows import hold_out, quantile, scaled32, training_rows
 from dagmm_model.tables.scaling import Scaler
 from dagmm_model.training.loop import selects
+from dagmm_model.training.observers import Epoch, EpochLike, Observer
 from dagmm_model.training.phases import train_in_phases
+from dagmm_model.training.records import record_from
 
 Float = NDArray[np.float64]
 
@@ -37,7 +39,7 @@ OVERRIDES = tuple(field.name for field in fields(Settings) if field.name != "pre
 """Parameters that replace a setting of the preset unless None."""
 
 RUNTIME = ("contamination", "engine", "device")
-"""Parameters that are no settings of the model."""
+"""Parameters that are not settings of the model."""
 
 
 class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -443,14 +445,49 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def state(self) -> State:
-        """Values and arrays for disk, see `dagmm_model.detectors.interface.Detector.state`."""
-        return state_of(self)
+        """Values and arrays for disk, see `dagmm_model.detectors.interface.Detector.state`.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: the detector is not fitted.
+            ValueError: ``random_state`` is a generator, which JSON does not hold.
+        """
+        check_is_fitted(self)
+        if not isinstance(self.random_state, (int, np.integer, type(None))):
+            raise ValueError("random_state is a generator; set it to an integer or None to save")
+        names = getattr(self, "feature_names_in_", None)
+        history: tuple[Any, ...] = self.history_
+        values = {
+            "params": self.get_params(deep=False),
+            "settings": asdict(self.settings_),
+            "scaler": self._scaler.kind,
+            "jitter": [mixture.jitter for mixture in self._scorer.mixtures],
+            "offset": self.offset_,
+            "kept": self.kept_,
+            "n_features_in": self.n_features_in_,
+            "feature_names_in": None if names is None else [str(name) for name in names],
+            "history": [asdict(record) for record in history],
+        }
+        return values, self._scorer.to_arrays() | self._scaler.to_arrays()
 
     @classmethod
     def from_state(cls, values: dict[str, Any], arrays: Arrays) -> Self:
         """The fitted detector of a `state`."""
         detector = cls(**values["params"])
-        restore(detector, values, arrays)
+        detector.settings_ = from_json(Settings, values["settings"])
+        detector._score_by(
+            Scaler.from_arrays(values["scaler"], arrays),
+            Scorer.from_arrays(detector.settings_, values["jitter"], arrays),
+        )
+        detector.history_ = tuple(
+            Epoch(**record) if "terms" in record else record_from(record)
+            for record in values["history"]
+        )
+        detector.kept_ = tuple(values["kept"])
+        detector.n_iter_ = len(detector.history_)
+        detector.n_features_in_ = values["n_features_in"]
+        if values["feature_names_in"] is not None:
+            detector.feature_names_in_ = np.array(values["feature_names_in"], dtype=object)
+        detector.offset_ = values["offset"]
         return detector
 
     def latent(self, X: ArrayLike) -> Float:

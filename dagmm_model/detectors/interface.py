@@ -7,8 +7,8 @@ a scikit-learn estimator, implements the interface itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
@@ -19,6 +19,7 @@ from dagmm_model.base.settings import from_json, replaced, unknown
 from dagmm_model.mixture.mixture import Mixture, MixtureHealth
 from dagmm_model.scoring.explanation import Explanation, Found
 from dagmm_model.tables.encoded import Encoded, Layout
+from dagmm_model.training.observers import Epoch, Observer
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.floating]
@@ -36,40 +37,6 @@ class NotEnoughRowsError(ValueError):
 
 class TooLarge(ValueError):
     """The data are beyond what the detector can hold; said before the work starts."""
-
-
-class EpochLike(Protocol):
-    """One epoch of training, as observers get it."""
-
-    @property
-    def epoch(self) -> int:
-        """1-based."""
-
-    @property
-    def epochs(self) -> int:
-        """Planned number."""
-
-    @property
-    def seconds(self) -> float:
-        """Time it took."""
-
-    @property
-    def terms(self) -> Mapping[str, float]:
-        """Figures by name; the first is the objective. ``validation_X`` belongs beside ``X``."""
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """An epoch of a detector with terms of its own, see `EpochLike`."""
-
-    epoch: int
-    epochs: int
-    terms: Mapping[str, float]
-    seconds: float
-
-
-Observer = Callable[[Any], None]
-"""Called with the `EpochLike` of each epoch."""
 
 
 class Detector(Protocol):

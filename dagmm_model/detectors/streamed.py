@@ -21,7 +21,6 @@ from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.base.processors import in_threads
 from dagmm_model.base.settings import SettingsError
 from dagmm_model.detectors.dagmm import DAGMM
-from dagmm_model.detectors.interface import Observer
 from dagmm_model.engines.choice import make_engine
 from dagmm_model.mixture.em import mixture_by_em
 from dagmm_model.mixture.mixture import Mixture, latent_scale
@@ -43,14 +42,13 @@ from dagmm_model.tables.scaling import (
     rotated,
 )
 from dagmm_model.training.loop import run_identity, run_training, selects
+from dagmm_model.training.observers import Observer
 from dagmm_model.training.streaming import BUFFER_ROWS, RowGroups, WindowFeed, moments_of
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.floating]
 Statistics = tuple[Float, Float]
 """Mean ``(D,)`` and covariance ``(D, D)``."""
-
-SCALER = ("centre", "scale", "mean", "rotation", "back")
 
 
 def fit_streamed(
@@ -152,15 +150,13 @@ def _prepared(
     place = replace(checkpoint, folder=checkpoint.folder / "preparation")
     store = CheckpointStore(place, {"scaling": settings.scaling, **rows}, ranks)
     found = store.read()
-    if found is None:
+    if found is None or "scaler.centre" not in found[0]:  # or written by an older version
         scaler, (mean, covariance) = fit_scaler(settings, groups, ranks)
-        fitted = {name: getattr(scaler, name) for name in SCALER}
-        arrays = {name: value for name, value in fitted.items() if value is not None}
-        store.write({**arrays, "rows.mean": mean, "rows.covariance": covariance}, {})
+        store.write({**scaler.to_arrays(), "rows.mean": mean, "rows.covariance": covariance}, {})
         return scaler, (mean, covariance)
     arrays = {name: value.astype(np.float64) for name, value in found[0].items()}
     statistics = arrays.pop("rows.mean"), arrays.pop("rows.covariance")
-    return Scaler(settings.scaling, **arrays), statistics
+    return Scaler.from_arrays(settings.scaling, arrays), statistics
 
 
 def _floating(rows: Rows) -> Rows:

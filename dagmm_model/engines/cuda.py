@@ -20,7 +20,7 @@ from torch import Tensor
 
 from dagmm_model.base.distributed import Part
 from dagmm_model.engines.cuda_mixture import mixture_term
-from dagmm_model.engines.interface import BETAS, EPSILON, TERMS, adam_scale, raised_jitter
+from dagmm_model.engines.interface import BETAS, EPSILON, PIECE, TERMS, adam_scale, raised_jitter
 from dagmm_model.engines.torch import TorchEngine
 from dagmm_model.networks.network import Parameters
 from dagmm_model.networks.objective import BatchMixture, objective
@@ -123,8 +123,6 @@ class CudaEngine(TorchEngine):
 
     def _allocate(self, members: int, batch: int) -> None:
         """Buffers that the captured step reads and writes, for pieces of up to `PIECE` steps."""
-        from dagmm_model.training.feed import PIECE
-
         self._graph = None
         self._order = torch.zeros((members, PIECE, batch), dtype=torch.int64, device=self._device)
         self._scales = torch.zeros((2, PIECE), dtype=self._dtype, device=self._device)

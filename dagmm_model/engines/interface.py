@@ -1,8 +1,8 @@
 """What an engine is: it owns parameters and optimiser, and runs steps over given rows.
 
-Three engines compute the same thing. `engine_numpy.NumpyEngine` is derived by hand and is the
-default on a CPU; `engine_cuda.CudaEngine` replays a captured step and is the default on a GPU;
-`engine_torch.TorchEngine` is the readable autograd reference and runs on either.
+Three engines compute the same thing. `numpy.engine.NumpyEngine` is derived by hand and is the
+default on a CPU; `cuda.CudaEngine` replays a captured step and is the default on a GPU;
+`torch.TorchEngine` is the readable autograd reference and runs on either.
 """
 
 from __future__ import annotations
@@ -28,6 +28,10 @@ BETAS = (0.9, 0.999)
 
 EPSILON = 1e-8
 """What Adam adds to the root of the second moment."""
+
+
+PIECE = 256
+"""Steps between two looks at the clock and two copies of the last good state."""
 
 
 class Engine(Protocol):

@@ -6,14 +6,15 @@ with beyond the last digits (relative 1e-10, whatever the condition of the covar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.base.processors import in_threads
+from dagmm_model.base.processors import chunks, each_chunk, in_threads
 from dagmm_model.mixture.em import mixture_by_em
 from dagmm_model.mixture.mixture import Mixture, latent_scale
 from dagmm_model.mixture.moments import Moments
@@ -26,23 +27,7 @@ from dagmm_model.networks.presets import Settings
 Float = NDArray[np.float64]
 Rows = NDArray[np.floating]
 
-CHUNK = 512
-"""Rows computed at a time: their activations stay in the processor's cache. With twice as many, a
-thread's allocator gives the memory back to the system after every layer, at half the speed."""
-
-
-def chunks(n: int) -> Iterator[slice]:
-    """Consecutive slices of at most `CHUNK` rows."""
-    for start in range(0, n, CHUNK):
-        yield slice(start, min(start + CHUNK, n))
-
-
-def each_chunk(work: Callable[[slice], None], n: int) -> None:
-    """Call work for every slice of n rows, in threads where there are processors and rows enough.
-
-    The slices are the same whatever the number of threads, and so is the result.
-    """
-    in_threads(work, list(chunks(n)))
+STATISTICS = ("latent_mean", "latent_scale", "energy_mean", "energy_scale")
 
 
 @dataclass(frozen=True)
@@ -66,6 +51,45 @@ class Scorer:
     mixtures: tuple[Mixture, ...]
     energy_mean: Float
     energy_scale: Float
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Its arrays for disk, as `from_arrays` takes them."""
+        arrays = {name: getattr(self, name) for name in STATISTICS}
+        for s, mixture in enumerate(self.mixtures):  # they may keep different numbers of components
+            arrays[f"mixture.{s}.phi"] = mixture.phi
+            arrays[f"mixture.{s}.mu"] = mixture.mu
+            arrays[f"mixture.{s}.sigma"] = mixture.sigma
+        return arrays | {f"parameter.{name}": value for name, value in self.parameters.items()}
+
+    @classmethod
+    def from_arrays(
+        cls, settings: Settings, jitter: Sequence[float], arrays: Mapping[str, NDArray[Any]]
+    ) -> Scorer:
+        """The scorer of what `to_arrays` gave, among other arrays.
+
+        Args:
+            settings: of the detector.
+            jitter: relative jitter of each mixture.
+            arrays: from disk.
+        """
+        parameters = {
+            name.removeprefix("parameter."): array
+            for name, array in arrays.items()
+            if name.startswith("parameter.")
+        }
+        mixtures = tuple(
+            Mixture(
+                arrays[f"mixture.{s}.phi"],
+                arrays[f"mixture.{s}.mu"],
+                arrays[f"mixture.{s}.sigma"],
+                one,
+            )
+            for s, one in enumerate(jitter)
+        )
+        latent_mean, latent_scale, energy_mean, energy_scale = (arrays[n] for n in STATISTICS)
+        return cls(
+            settings, parameters, latent_mean, latent_scale, mixtures, energy_mean, energy_scale
+        )
 
     @cached_property
     def double(self) -> dict[str, Float]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import _check_sample_weight
 
-from dagmm_model.scoring.inference import chunks
+from dagmm_model.base.processors import chunks
 from dagmm_model.tables.scaling import BLOCK, Scaler
 
 Float = NDArray[np.float64]

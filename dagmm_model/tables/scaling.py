@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,9 @@ QUARTILES = [25.0, 50.0, 75.0]
 WHITENING = ("whitened", "tempered")
 SOFT = ("robust", *WHITENING)
 """Kinds that take quartiles and an arcsinh."""
+
+ARRAYS = ("centre", "scale", "mean", "rotation", "back")
+"""What a scaler consists of beside its kind."""
 
 BLOCK = 4096
 """Rows of a block where the whole table is read."""
@@ -110,6 +113,19 @@ class Scaler:
             return plain
         statistics = covariance_of(lambda part: plain.transform(x[part], None), *x.shape)
         return rotated(plain, len(x), *statistics, np.array([c[2] for c in columns]))
+
+    def to_arrays(self) -> dict[str, Float]:
+        """Its arrays for disk, as `from_arrays` takes them."""
+        arrays = {f"scaler.{name}": getattr(self, name) for name in ARRAYS}
+        return {name: array for name, array in arrays.items() if array is not None}
+
+    @classmethod
+    def from_arrays(cls, kind: str, arrays: Mapping[str, NDArray[Any]]) -> Scaler:
+        """The scaler of a kind and of what `to_arrays` gave, among other arrays."""
+        centre, scale, *others = (arrays.get(f"scaler.{name}") for name in ARRAYS)
+        assert centre is not None
+        assert scale is not None
+        return cls(kind, centre, scale, *others)
 
     def transform(self, x: Rows, first: int | None = 0) -> Float:
         """Scaled rows ``(n, D)`` in float64.

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,38 +19,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dagmm_model.base.checkpoint import Arrays, Checkpointing, CheckpointStore, digest
-from dagmm_model.detectors.baselines.base import BaselineSettings
-from dagmm_model.detectors.interface import Epoch, Float, Observer
 from dagmm_model.engines.choice import choose_device
 from dagmm_model.training.feed import batch_plan
 from dagmm_model.training.loop import TrainingDiverged
+from dagmm_model.training.observers import Epoch, Observer
+from dagmm_model.training.settings import TrainingSettings
+
+Float = NDArray[np.float64]
 
 ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
-
-
-@dataclass(frozen=True)
-class TrainingSettings(BaselineSettings):
-    """Settings of the loop.
-
-    Attributes:
-        epochs: passes over the training rows; 0 leaves the random weights, as a baseline; None
-            for as many as the table's size suggests.
-        batch_size: largest number of rows of a step; batches of an epoch are of equal size. None
-            for 128, and 256 for a large table.
-        learning_rate: of Adam.
-        average: decay of the exponential moving average of the weights that rows are scored with;
-            0 for the last weights.
-        device: auto, cpu, cuda or cuda:N.
-    """
-
-    epochs: int | None = None
-    batch_size: int | None = None
-    learning_rate: float = 1e-3
-    average: float = 0.0
-    device: str = "auto"
-
-    least: ClassVar[dict[str, float]] = {"epochs": 0}
-    most: ClassVar[dict[str, float]] = {"average": 0.9999999}
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.base.distributed import ALONE, Part, Ranks
+from dagmm_model.engines.interface import PIECE
 from dagmm_model.training.records import Progress
-
-PIECE = 256
-"""Steps between two looks at the clock and two copies of the last good state."""
 
 
 def batch_plan(n: int, batch_size: int) -> tuple[int, int]:

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dagmm_model.base.checkpoint import Checkpointing
-from dagmm_model.detectors.interface import Epoch, Observer
 from dagmm_model.networks.network import Parameters
 from dagmm_model.networks.presets import Settings
-from dagmm_model.training.baseline_loop import TrainingSettings, Work, seed_of, train
+from dagmm_model.training.baseline_loop import Work, seed_of, train
 from dagmm_model.training.blocks import adam, descend
+from dagmm_model.training.observers import Epoch, Observer
+from dagmm_model.training.settings import TrainingSettings
 
 KINDS = ("weight", "bias")
 

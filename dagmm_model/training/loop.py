@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from dagmm_model.base.checkpoint import Checkpointing, CheckpointStore, digest
 from dagmm_model.base.distributed import ALONE, Ranks
-from dagmm_model.detectors.interface import EpochLike
 from dagmm_model.engines.choice import make_engine
 from dagmm_model.engines.interface import TERMS, Engine
 from dagmm_model.networks.network import Parameters, initialise
 from dagmm_model.networks.presets import Settings
 from dagmm_model.scoring.inference import fit_scorer
 from dagmm_model.training.feed import Feed, MemoryFeed
+from dagmm_model.training.observers import EpochLike
 from dagmm_model.training.records import EpochRecord as EpochRecord
 from dagmm_model.training.records import Observer, Progress
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.base.settings import refuse
-from dagmm_model.detectors.interface import Epoch, EpochLike, Observer
 from dagmm_model.networks.network import initialise
 from dagmm_model.networks.presets import Settings
 from dagmm_model.training.loop import Float, Trained, train
+from dagmm_model.training.observers import Epoch, EpochLike, Observer
 
 Convert = Callable[[Any], EpochLike]
 

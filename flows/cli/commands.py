@@ -13,8 +13,8 @@ from typing import Any
 
 import typer
 
-from flows.benchmarking.command import benchmark
-from flows.cli import judge, look, run, train
+from flows.cli import judge, look, run, services, train
+from flows.cli.benchmark import benchmark
 from flows.cli.options import ManyValues, terminable
 from flows.common.errors import (
     EXIT_DEFECT,
@@ -24,7 +24,6 @@ from flows.common.errors import (
     exit_code,
     remedy,
 )
-from flows.services import operations
 
 app = typer.Typer(
     name="dagmm",
@@ -46,7 +45,7 @@ for family, commands in FAMILIES.items():
     for command in commands:
         many = ManyValues if command is benchmark else None  # the only one without arguments
         app.command(cls=many, rich_help_panel=family)(command)
-app.add_typer(operations.app, name="services", rich_help_panel="Run")
+app.add_typer(services.app, name="services", rich_help_panel="Run")
 
 
 def main() -> None:

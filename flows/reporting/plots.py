@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from dagmm_model.evaluation.threshold import exceeds
 
 if TYPE_CHECKING:
-    from dagmm_model.detectors.interface import EpochLike
+    from dagmm_model.training.observers import EpochLike
 
 NORMAL, ANOMALY, ACCENT = "#3b6ea5", "#c8553d", "#444444"
 MAX_POINTS = 5000

@@ -7,66 +7,16 @@ alone, so saving it is writing the arrays, and a loaded one gives the same energ
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, TypeVar, get_type_hints
+from typing import Any, TypeVar
 
 import numpy as np
 
 from dagmm_model.base.checkpoint import Checkpointing
-from dagmm_model.base.settings import refuse
-from dagmm_model.detectors.interface import Arrays, BaseDetector, Float, Observer, Rows, State
-from dagmm_model.networks.presets import CHOICES
+from dagmm_model.detectors.interface import Arrays, BaseDetector, Float, Rows, State
 from dagmm_model.tables.rows import canonical_order
 from dagmm_model.tables.scaling import Scaler
-
-SCALER = ("centre", "scale", "mean", "rotation", "back")
-
-
-@dataclass(frozen=True)
-class BaselineSettings:
-    """Settings of a baseline, checked by their types when they are made.
-
-    Attributes:
-        scaling: of the input columns, see `dagmm_model.tables.scaling.Scaler`.
-    """
-
-    scaling: str = "standard"
-
-    least: ClassVar[dict[str, float]] = {}
-    """Smallest value of a number by setting; where not given, 1 for integers and 0 for others."""
-
-    most: ClassVar[dict[str, float]] = {}
-    """Largest value of a number by setting, where there is one."""
-
-    def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
-        for name, value in ((field.name, getattr(self, field.name)) for field in fields(self)):
-            kind = str(hints[name])
-            if name in CHOICES:
-                if value not in CHOICES[name]:
-                    refuse(name, value, f"one of {', '.join(CHOICES[name])}")
-            elif "tuple" in kind:
-                if not isinstance(value, tuple) or not all(_within(w, int, 1) for w in value):
-                    refuse(name, value, "a tuple of positive integers")
-            elif "bool" in kind:
-                if not isinstance(value, bool):
-                    refuse(name, value, "true or false")
-            elif ("int" in kind or "float" in kind) and not (value is None and "None" in kind):
-                whole = "int" in kind
-                least = self.least.get(name, 1.0 if whole else 0.0)
-                most = self.most.get(name, float("inf"))
-                if not _within(value, int if whole else float, least, most):
-                    what = "an integer" if whole else "a number"
-                    upper = f" and at most {most:g}" if name in self.most else ""
-                    refuse(name, value, f"{what} of at least {least:g}{upper}")
-
-
-def _within(value: object, kind: type, least: float, most: float = float("inf")) -> bool:
-    kinds = (int, float) if kind is float else (int,)
-    if not isinstance(value, kinds) or isinstance(value, bool):
-        return False
-    return least <= value <= most and value != float("inf")
-
+from dagmm_model.training.observers import Observer
+from dagmm_model.training.settings import BaselineSettings
 
 S = TypeVar("S", bound=BaselineSettings)
 
@@ -95,8 +45,7 @@ class ArrayDetector(BaseDetector[S]):
         rows = X[canonical_order(X)]
         scaler = Scaler.fit(self.settings_.scaling, rows)
         learned = self._learn(scaler.transform(rows), observers, checkpoint)
-        kept = {f"scaler.{name}": getattr(scaler, name) for name in SCALER}
-        self._restore({}, learned | {n: array for n, array in kept.items() if array is not None})
+        self._restore({}, learned | scaler.to_arrays())
 
     def _energy(self, X: Rows) -> Float:
         return self._score(self._scaler.transform(X))
@@ -106,8 +55,7 @@ class ArrayDetector(BaseDetector[S]):
 
     def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
         self._arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-        parts: list[Any] = [self._arrays.get(f"scaler.{name}") for name in SCALER]
-        self._scaler = Scaler(self.settings_.scaling, *parts)
+        self._scaler = Scaler.from_arrays(self.settings_.scaling, self._arrays)
 
     def _learn(
         self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None

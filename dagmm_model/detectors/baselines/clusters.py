@@ -13,9 +13,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from dagmm_model.base.checkpoint import Checkpointing
-from dagmm_model.detectors.baselines.base import ArrayDetector, BaselineSettings
-from dagmm_model.detectors.interface import Arrays, Float, NotEnoughRowsError, Observer
+from dagmm_model.detectors.baselines.base import ArrayDetector
+from dagmm_model.detectors.interface import Arrays, Float, NotEnoughRowsError
 from dagmm_model.mixture.mixture import Mixture
+from dagmm_model.training.observers import Observer
+from dagmm_model.training.settings import BaselineSettings
 
 
 @dataclass(frozen=True)

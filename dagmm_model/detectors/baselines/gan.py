@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from dagmm_model.detectors.baselines.trained import TrainedDetector
-from dagmm_model.training.baseline_loop import TrainingSettings
 from dagmm_model.training.blocks import mlp
+from dagmm_model.training.settings import TrainingSettings
 
 BETAS = (0.5, 0.999)
 

@@ -21,12 +21,12 @@ from dagmm_model.detectors.interface import (
     BaseDetector,
     Float,
     NotEnoughRowsError,
-    Observer,
     Rows,
     State,
 )
 from dagmm_model.scoring.explanation import Explanation
 from dagmm_model.tables.scaling import Scaler
+from dagmm_model.training.observers import Observer
 
 SIMPLE = ("pca", "mahalanobis", "isolation-forest", "knn")
 """Their names in the catalogue."""
@@ -79,10 +79,10 @@ class PrincipalComponents(BaseDetector[PrincipalComponentsSettings]):
         return Explanation(shares, np.full(len(X), -1), np.zeros(len(X)))
 
     def _fitted(self) -> State:
-        return {}, _of(self._scaler) | {"mean": self._mean, "axes": self._axes}
+        return {}, self._scaler.to_arrays() | {"mean": self._mean, "axes": self._axes}
 
     def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
-        self._scaler = _scaler("minmax", arrays)
+        self._scaler = Scaler.from_arrays("minmax", arrays)
         self._mean, self._axes = arrays["mean"], arrays["axes"]
 
 
@@ -110,10 +110,10 @@ class Mahalanobis(BaseDetector[NoSettings]):
         return result
 
     def _fitted(self) -> State:
-        return {}, _of(self._scaler) | {"mean": self._mean, "precision": self._precision}
+        return {}, self._scaler.to_arrays() | {"mean": self._mean, "precision": self._precision}
 
     def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
-        self._scaler = _scaler("standard", arrays)
+        self._scaler = Scaler.from_arrays("standard", arrays)
         self._mean, self._precision = arrays["mean"], arrays["precision"]
 
 
@@ -164,19 +164,11 @@ class NearestNeighbours(BaseDetector[NearestNeighboursSettings]):
         return result
 
     def _fitted(self) -> State:
-        return {}, _of(self._scaler) | {"kept": self._kept}
+        return {}, self._scaler.to_arrays() | {"kept": self._kept}
 
     def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
-        self._scaler = _scaler("standard", arrays)
+        self._scaler = Scaler.from_arrays("standard", arrays)
         self._index(arrays["kept"])
-
-
-def _of(scaler: Scaler) -> Arrays:
-    return {"scaler.centre": scaler.centre, "scaler.scale": scaler.scale}
-
-
-def _scaler(kind: str, arrays: Arrays) -> Scaler:
-    return Scaler(kind, arrays["scaler.centre"], arrays["scaler.scale"])
 
 
 def _moments(scaler: Scaler, X: Rows) -> tuple[Float, Float]:

@@ -11,8 +11,10 @@ from scipy.linalg import eigh
 from sklearn.metrics.pairwise import rbf_kernel
 
 from dagmm_model.base.checkpoint import Checkpointing
-from dagmm_model.detectors.baselines.base import ArrayDetector, BaselineSettings, sample
-from dagmm_model.detectors.interface import Arrays, Float, Observer, TooLarge
+from dagmm_model.detectors.baselines.base import ArrayDetector, sample
+from dagmm_model.detectors.interface import Arrays, Float, TooLarge
+from dagmm_model.training.observers import Observer
+from dagmm_model.training.settings import BaselineSettings
 
 MOST_ROWS = 10_000
 """Rows of the largest kernel matrix that is decomposed; its time grows with their cube."""

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.baselines.base import ArrayDetector
-from dagmm_model.detectors.interface import Arrays, Float, Observer
+from dagmm_model.detectors.interface import Arrays, Float
 from dagmm_model.engines.choice import scoring_device
-from dagmm_model.training.baseline_loop import TrainingSettings, Work, reproducible, train
+from dagmm_model.training.baseline_loop import Work, reproducible, train
 from dagmm_model.training.feed import batch_plan
+from dagmm_model.training.observers import Observer
+from dagmm_model.training.settings import TrainingSettings
 
 T = TypeVar("T", bound=TrainingSettings)
 

@@ -96,7 +96,7 @@ from numba.core.registry import CPUDispatcher
 from dagmm_model.detectors.bundle import load_bundle
 
 def compiled():
-    from dagmm_model import kernels, kernels_scoring
+    from dagmm_model.kernels import arithmetic as kernels, scoring as kernels_scoring
     found = [*vars(kernels).values(), *vars(kernels_scoring).values()]
     return sum(len(f.signatures) for f in found if isinstance(f, CPUDispatcher))
 

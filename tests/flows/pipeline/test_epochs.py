@@ -6,8 +6,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from dagmm_model.detectors.interface import Epoch
 from dagmm_model.training.loop import EpochRecord
+from dagmm_model.training.observers import Epoch
 from flows.pipeline import epochs
 from flows.pipeline.epochs import MAX_LOGGED_EPOCHS, EpochLogger
 
