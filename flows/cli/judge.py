@@ -76,7 +76,7 @@ def rollback(
 ) -> None:
     """Put the previous version back in production; needs no data and no training."""
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
-    from flows.promotion.promote import roll_back
+    from flows.promotion.rollback import roll_back
     from flows.reporting import summary
     from flows.tracking import tracking
 

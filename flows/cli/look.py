@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import typer
 
 from flows.cli.options import Debug, Json, Name, Quiet, prepare, print_json
@@ -19,9 +17,7 @@ def history(name: Name, as_json: Json = False, debug: Debug = False, quiet: Quie
     decisions = audit.history(client, name)
     moved = audit.moved_outside(client, name, decisions)
     if as_json:
-        print_json(
-            {"decisions": [dataclasses.asdict(d) for d in decisions], "moved_outside": moved}
-        )
+        print_json({"decisions": [d.document() for d in decisions], "moved_outside": moved})
         return
     from flows.reporting.summary import render_history
 

@@ -27,6 +27,9 @@ class PromotionPolicy(BaseModel):
     min_normals: int = Field(
         20, ge=1, description="Labelled normal test rows below which no floor is measured"
     )
+    max_alert_rate: float = Field(
+        0.5, gt=0, le=1, description="Largest share of unlabelled test rows that may be flagged"
+    )
     margin: float = Field(
         0.05,
         ge=0,
@@ -72,6 +75,7 @@ STRICTER_WHEN_HIGHER = ("min_roc_auc", "min_recall", "min_effective_components",
 STRICTER_WHEN_LOWER = (
     "min_anomalies",  # more of them needed means that fewer tables are measured at all
     "min_normals",
+    "max_alert_rate",
     "margin",
     "simple_margin",
     "max_condition",

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from dagmm_model.evaluation.metrics import DeploymentMetrics, PaperMetrics, SliceMetrics
 from dagmm_model.evaluation.threshold import Threshold
+from flows.common.verdicts import GateResult
 
 
 class StageRecord(BaseModel):
@@ -173,53 +174,25 @@ class RegisterRecord(StageRecord):
         return f"{self.name} version {self.version}"
 
 
-PASSED, NOT_MEASURED = "passed", "not measured"
-
-
-def has_verdict(sentence: str, verdict: str) -> bool:
-    """Whether a sentence of `GateResult.sentence` says `PASSED` or `NOT_MEASURED`."""
-    return f": {verdict} – " in sentence
-
-
-class GateResult(StageRecord):
-    """One condition of promotion; `measured` is False where there was nothing to measure.
-
-    A gate that failed stays failed when it is overridden; `overridden` then says by whom and why.
-    """
-
-    gate: str
-    passed: bool
-    measured: bool
-    message: str
-    overridden: str = ""
-
-    def sentence(self) -> str:
-        """The verdict in one line; `has_verdict` knows it again."""
-        verdict = PASSED if self.measured else NOT_MEASURED
-        if not self.passed:
-            verdict = f"FAILED, OVERRIDDEN by {self.overridden}" if self.overridden else "FAILED"
-        return f"{self.gate}: {verdict} – {self.message}"
-
-    @property
-    def holds_back(self) -> bool:
-        """Whether this gate alone forbids the promotion."""
-        return not self.passed and not self.overridden
-
-
 Decision = Literal[
     "promoted",
     "rejected",
     "pending approval",
     "returned",
     "unchanged",
+    "held",
     "registered only",
     "rolled back",
 ]
-"""`returned`: the switch was made, the model did not answer as recorded, and it was undone."""
+"""`returned`: the switch was made, the model did not answer as recorded, and it was undone.
+`held`: nothing but a person's hold on the model keeps the version back."""
 
 
 class PromoteRecord(StageRecord):
-    """The decision on a version, with every gate that led to it."""
+    """The decision on a version, with every gate that led to it.
+
+    `reasons` are sentences for people, a line each; `remark` is what no gate says.
+    """
 
     name: str
     version: int
@@ -227,6 +200,7 @@ class PromoteRecord(StageRecord):
     previous: int | None
     gates: tuple[GateResult, ...]
     reasons: tuple[str, ...]
+    remark: str = ""
     evidence_sha256: str = ""
     rehearsal: bool = False
 

@@ -30,7 +30,7 @@ from data_checks.drift import (
 from flows.common.assignments import dotted_keys, first_problem, parse_assignment
 from flows.common.errors import UsageError
 from flows.drift.window import Window
-from flows.promotion.score_drift import energy_bins
+from flows.promotion.gates.score_drift import energy_bins
 
 
 class MonitorPolicy(BaseModel):

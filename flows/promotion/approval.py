@@ -15,9 +15,9 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from flows.common.policy import PromotionPolicy
-from flows.common.records import GateResult
+from flows.common.verdicts import GateResult, figure
 from flows.promotion.evidence import EVIDENCE_TAG
-from flows.promotion.gates import result
+from flows.promotion.gates.gate import Finding, unmeasured
 
 GATE = "approval"
 STATE_TAG, PREFIX = "dagmm.approval", "dagmm.approval."
@@ -37,7 +37,7 @@ def record(
     client.set_model_version_tag(version.name, version.version, key, json.dumps(verdict))
 
 
-def judge(version: ModelVersion, policy: PromotionPolicy, requester: str) -> GateResult:
+def judge(version: ModelVersion, policy: PromotionPolicy, requester: str) -> Finding:
     """Whether enough people other than the requester approved the evidence as it is now.
 
     Args:
@@ -45,25 +45,29 @@ def judge(version: ModelVersion, policy: PromotionPolicy, requester: str) -> Gat
         policy: Says how many.
         requester: Who trained the version.
     """
-    found = dict(_verdicts(version))
-    void = [who for who, v in found.items() if v["evidence_sha256"] != _evidence(version)]
-    valid = {who: v for who, v in found.items() if who not in void}
+    given = dict(_verdicts(version))
+    void = [who for who, v in given.items() if v["evidence_sha256"] != _evidence(version)]
+    valid = {who: v for who, v in given.items() if who not in void}
     against = [who for who, v in valid.items() if v["verdict"] == "rejected"]
     if against:
         reasons = "; ".join(f"{who}: {valid[who]['reason']}" for who in against)
-        return result(GATE, False, f"rejected, which is final for this version ({reasons})")
+        return Finding(False, f"rejected, which is final for this version ({reasons})")
+    if not given and not policy.approvals:
+        return unmeasured("none asked for")
     names = [who for who in valid if who != requester]
-    if not found and not policy.approvals:
-        return result(GATE, True, "none asked for", measured=False)
     said = "; ".join(f"{who}: {valid[who]['reason']}" for who in names) or "nobody yet"
     notes = [f"approved by {said}"]
     if requester in valid:
         notes.append(f"{requester} asked for the version and cannot approve it")
     if void:
         notes.append(f"void, because the evidence changed: {', '.join(void)}")
-    notes.append(f"{policy.approvals} needed")
-    return result(
-        GATE, len(names) >= policy.approvals, "; ".join(notes), measured=policy.approvals > 0
+    enough = len(names) >= policy.approvals
+    return Finding(
+        enough,
+        "; ".join(notes),
+        (figure("approvals", len(names), at_least=policy.approvals),),
+        measured=policy.approvals > 0,
+        waits=not enough,
     )
 
 
@@ -71,7 +75,7 @@ def state(gate: GateResult) -> str:
     """pending, approved or rejected."""
     if gate.passed:
         return "approved"
-    return "rejected" if gate.message.startswith("rejected") else "pending"
+    return "pending" if gate.waits else "rejected"
 
 
 def _verdicts(version: ModelVersion) -> Iterator[tuple[str, dict[str, Any]]]:

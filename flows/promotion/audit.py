@@ -7,22 +7,27 @@ move it died on, and closes it as what it was.
 
 from __future__ import annotations
 
+import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from mlflow.entities import Metric, Run, RunTag
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from flows.common.errors import UsageError
-from flows.common.records import NOT_MEASURED, PASSED, PromoteRecord
+from flows.common.records import PromoteRecord
 from flows.common.settings import Settings
+from flows.common.verdicts import GateResult
 from flows.promotion.lease import PROMOTIONS
 from flows.tracking import registry
 from flows.tracking.tracking import experiment_id
 
 SWITCHES = {"promoted", "rolled back"}
 INTERRUPTED = "interrupted"
+TAG_LENGTH = 7500
+"""Of a run's tag; MLflow refuses one of more than 8,000 characters."""
 CARD_MARK = "## Last decision"
 
 
@@ -37,7 +42,10 @@ class Decision:
         decision: A decision of `PromoteRecord`, or interrupted.
         previous: Version that was in production before, if any.
         by: Who asked.
-        reasons: Why, one line for each gate.
+        reasons: Why, for people: one line for each gate.
+        gates: What each gate found, with its deciding figure; none in decisions without gates and
+            in those of the first version, which wrote sentences only.
+        remark: What no gate says.
         complete: False while the decision is being carried out, or when the process died at it.
         lease: Number of the lease in which `production` was moved; 0 where it was not.
         run_id: The run that holds the record.
@@ -53,6 +61,12 @@ class Decision:
     complete: bool
     lease: int = 0
     run_id: str = ""
+    gates: tuple[GateResult, ...] = ()
+    remark: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """JSON-able form."""
+        return {**asdict(self), "gates": [gate.model_dump(mode="json") for gate in self.gates]}
 
 
 def write(
@@ -60,14 +74,14 @@ def write(
 ) -> str:
     """Write a decision down, open; returns its run id."""
     experiment = experiment_id(client, settings, PROMOTIONS)
-    overridden = [gate.gate for gate in record.gates if gate.overridden]
+    overridden = [gate.title for gate in record.gates if gate.overridden]
     tags = {
         "dagmm.model": record.name,
         "dagmm.version": str(record.version),
         "dagmm.decision": record.decision,
         "dagmm.previous": "" if record.previous is None else str(record.previous),
         "dagmm.by": by,
-        "dagmm.reasons": "\n".join(record.reasons)[:5000],
+        **_found(record),
         "dagmm.evidence_sha256": record.evidence_sha256,
         "dagmm.turn": str(lease),
         **({"dagmm.overridden": ", ".join(overridden)} if overridden else {}),
@@ -81,15 +95,25 @@ def close(client: MlflowClient, run_id: str, record: PromoteRecord) -> None:
     now = int(time.time() * 1000)
     client.log_batch(
         run_id,
-        metrics=[Metric(f"gate/{g.gate}", float(g.passed), now, 0) for g in record.gates],
+        metrics=[Metric(f"gate/{g.title}", float(g.passed), now, 0) for g in record.gates],
         tags=[
             RunTag("mlflow.note.content", "\n".join(f"- {r}" for r in record.reasons)),
             RunTag("dagmm.decision", record.decision),
-            RunTag("dagmm.reasons", "\n".join(record.reasons)[:5000]),
+            *(RunTag(key, value) for key, value in _found(record).items()),
         ],
     )
     client.log_text(run_id, record.model_dump_json(indent=2), "decision.json")
     client.set_terminated(run_id)
+
+
+def _found(record: PromoteRecord) -> dict[str, str]:
+    """What led to a decision, as tags: sentences for people, and the same for programs."""
+    tags = {"dagmm.reasons": "\n".join(record.reasons)[:5000], "dagmm.remark": record.remark[:5000]}
+    for length in (300, 100, 0):
+        text = json.dumps([gate.compact(length) for gate in record.gates])
+        if len(text) <= TAG_LENGTH:
+            return {**tags, "dagmm.gates": text}
+    return tags
 
 
 def close_as(client: MlflowClient, run_id: str, decision: str, why: str) -> None:
@@ -138,6 +162,8 @@ def _decision(run: Run) -> Decision:
         complete=run.info.status != "RUNNING",
         lease=int(tags.get("dagmm.turn", "0")),
         run_id=run.info.run_id,
+        gates=tuple(map(GateResult.model_validate, json.loads(tags.get("dagmm.gates", "[]")))),
+        remark=tags.get("dagmm.remark", ""),
     )
 
 
@@ -163,7 +189,7 @@ def moved_outside(client: MlflowClient, name: str, decisions: tuple[Decision, ..
 
 def tag_version(client: MlflowClient, record: PromoteRecord) -> None:
     """Make the decision visible on the version's own page."""
-    overridden = "; ".join(f"{g.gate}: {g.overridden}" for g in record.gates if g.overridden)
+    overridden = "; ".join(f"{g.title}: {g.overridden}" for g in record.gates if g.overridden)
     for key, value in {
         "dagmm.decision": record.decision,
         "dagmm.reasons": "\n".join(record.reasons)[:5000],
@@ -184,11 +210,16 @@ def _decided(record: PromoteRecord) -> str:
         return "\n".join([*lines, *(f"- {reason}" for reason in record.reasons)])
     lines += ["| gate | verdict | why |", "|---|---|---|"]
     for gate in record.gates:
-        verdict = PASSED if gate.measured else NOT_MEASURED
-        if not gate.passed:
-            verdict = f"**overridden** by {gate.overridden}" if gate.overridden else "**FAILED**"
-        lines.append(f"| {gate.gate} | {verdict} | {gate.message.replace('|', '/')[:400]} |")
+        verdict = {"failed": "**FAILED**", "overridden": f"**overridden** by {gate.overridden}"}
+        lines.append(
+            f"| {_cell(gate.title)} | {_cell(verdict.get(gate.verdict, gate.verdict))} "
+            f"| {_cell(gate.message)[:400]} |"
+        )
     return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "/").replace("\n", " ")
 
 
 def mark_kept(client: MlflowClient, name: str, decisions: tuple[Decision, ...], keep: int) -> None:

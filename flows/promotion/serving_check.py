@@ -21,8 +21,9 @@ import numpy as np
 import psutil
 
 from flows.common.policy import PromotionPolicy
-from flows.common.records import GateResult
-from flows.promotion.gates import SAME_ENERGY, largest_difference, result
+from flows.common.verdicts import figure
+from flows.promotion.gates.case import SAME_ENERGY, largest_difference
+from flows.promotion.gates.gate import Finding, unmeasured
 from flows.services import servers
 
 GATE = "served in a fresh process"
@@ -95,20 +96,28 @@ def serving(model: Path, scratch: Path, seconds: float) -> Iterator[Server]:
         servers.stop(process)
 
 
-def judge(server: Server, canary: dict[str, Any], policy: PromotionPolicy) -> GateResult:
-    """Query a served model: the canary batch, a malformed request, latency and memory."""
+def judge(server: Server | None, canary: dict[str, Any], policy: PromotionPolicy) -> Finding:
+    """Query a served model: the canary batch, a malformed request, latency and memory.
+
+    Args:
+        server: None when the policy switched the check off.
+        canary: Columns, data and recorded energies of a few rows.
+        policy: Limits of latency and memory.
+    """
+    if server is None:
+        return unmeasured("switched off by the policy")
     try:
         server.wait()
         return _queried(server, canary, policy)
     except (_NotServed, OSError, ValueError, KeyError, TypeError, psutil.Error) as error:
-        return result(GATE, False, f"{type(error).__name__.strip('_')}: {error}")
+        return Finding(False, f"{type(error).__name__.strip('_')}: {error}")
 
 
-def _queried(server: Server, canary: dict[str, Any], policy: PromotionPolicy) -> GateResult:
+def _queried(server: Server, canary: dict[str, Any], policy: PromotionPolicy) -> Finding:
     columns, rows = canary["columns"], canary["data"]
     status, answer = server.post(_body(columns, rows))
     if status != 200:
-        return result(GATE, False, f"the canary batch was answered with status {status}")
+        return Finding(False, f"the canary batch was answered with status {status}")
     energies = np.array([row["energy"] for row in answer["predictions"]], dtype=np.float64)
     worst = largest_difference(energies, np.array(canary["energy"]))
     malformed = _body(columns[1:], [row[1:] for row in rows])
@@ -131,11 +140,17 @@ def _queried(server: Server, canary: dict[str, Any], policy: PromotionPolicy) ->
         )
         if failed
     ]
-    figures = (
-        f"{len(rows)} canary rows, largest difference {worst:.1e}; malformed request {refused}; "
-        f"p95 {latency:.0f} ms; {memory:.0f} MB"
+    return Finding(
+        not faults,
+        "; ".join(faults),
+        (
+            figure("largest difference from the recorded", worst, at_most=SAME_ENERGY),
+            figure("canary rows", len(rows)),
+            figure("status of a malformed request", refused),
+            figure("p95 in ms", round(latency), at_most=policy.max_latency_ms),
+            figure("memory in MB", round(memory), at_most=policy.max_memory_mb),
+        ),
     )
-    return result(GATE, not faults, "; ".join([*faults, figures]))
 
 
 def _body(columns: list[str], rows: list[list[Any]]) -> bytes:

@@ -11,34 +11,29 @@ import mlflow
 from mlflow.tracking import MlflowClient
 
 from flows.common.policy import PromotionPolicy, loosened
-from flows.common.records import GateResult
 from flows.promotion import evidence
-from flows.promotion.gates import result
+from flows.promotion.gates.gate import Finding, unmeasured
 from flows.promotion.stored_version import StoredVersion
 from flows.tracking import registry
 
 GATE = "policy not loosened"
 
 
-def judge(client: MlflowClient, stored: StoredVersion, production: int | None) -> GateResult:
+def judge(client: MlflowClient, stored: StoredVersion, production: int | None) -> Finding:
     """Whether the version was trained under a policy that asks for no less than production's.
 
     Without this gate whoever trains could lower the floors for their own candidate.
     """
     if production is None:
-        return result(GATE, True, "no production model yet", measured=False)
+        return unmeasured("no production model yet")
     try:
         standing = _policy_of(client, stored.version.name, production)
     except (OSError, ValueError, KeyError, mlflow.MlflowException) as error:
-        return result(GATE, False, f"that of version {production} cannot be read: {error}")
+        return Finding(False, f"that of version {production} cannot be read: {error}")
     looser = "; ".join(loosened(stored.policy, standing))
-    return result(
-        GATE,
-        not looser,
-        f"less is asked for than under version {production}: {looser}"
-        if looser
-        else f"asks for no less than that of version {production}",
-    )
+    if looser:
+        return Finding(False, f"less is asked for than under version {production}: {looser}")
+    return Finding(True, f"asks for no less than that of version {production}")
 
 
 def _policy_of(client: MlflowClient, name: str, version: int) -> PromotionPolicy:

@@ -21,7 +21,7 @@ from flows.common.errors import UsageError
 from flows.common.features import labels_of, model_input
 from flows.common.policy import PromotionPolicy
 from flows.promotion import evidence as bound
-from flows.promotion.gates import SAME_ENERGY, Case, Health, largest_difference
+from flows.promotion.gates.case import SAME_ENERGY, Case, Health, largest_difference
 from flows.tracking import registry
 
 CANARY_PATH = f"{bound.EVALUATION}/{bound.CANARY}"
@@ -57,6 +57,11 @@ class StoredVersion:
     def policy(self) -> PromotionPolicy:
         """Policy that the version was trained under."""
         return PromotionPolicy.model_validate(self.evidence["config"]["promotion"])
+
+    @property
+    def requested_by(self) -> str:
+        """Who trained the version."""
+        return str(self.evidence.get("requested_by", ""))
 
     @property
     def canary(self) -> dict[str, Any]:

@@ -80,8 +80,14 @@ def move(
     if wrong:
         _point(client, name, PRODUCTION, record.previous)
         _point(client, name, PREVIOUS, older)
-        reasons = (f"undone: {wrong}", *record.reasons)
-        record = record.model_copy(update={"decision": "returned", "reasons": reasons})
+        remark = f"undone: {wrong}"
+        record = record.model_copy(
+            update={
+                "decision": "returned",
+                "remark": remark,
+                "reasons": (remark, *record.reasons),
+            }
+        )
         audit.tag_version(client, record)
     elif registry.version_behind(client, name, CHALLENGER) == version:
         _point(client, name, CHALLENGER, None)

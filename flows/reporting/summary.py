@@ -10,19 +10,18 @@ from dagmm_model.evaluation.metrics import Interval
 from data_checks.contract import Contract
 from flows.common.config import TrainConfig
 from flows.common.records import (
-    NOT_MEASURED,
-    PASSED,
     EvaluateRecord,
     Evidence,
     PromoteRecord,
     TrainResult,
     ValidateRecord,
-    has_verdict,
 )
 
 if TYPE_CHECKING:
     from flows.promotion.audit import Decision
 
+TOLD_WHEN_PASSED = ("not worse than production", "approval")
+QUALITY_GATES = ("ROC AUC floor", "recall floor")
 LABEL_FIGURES = ("roc_auc", "average_precision", "precision", "recall", "f1", "false_alarm_rate")
 
 
@@ -96,9 +95,13 @@ def decision_card(record: PromoteRecord) -> str:
         lines += ["", f"In production {tense}: version {record.previous}."]
     if record.rehearsal:
         lines += ["", "Rehearsal: nothing was changed."]
-    elif record.gates and not any(gate.measured for gate in record.gates if "floor" in gate.gate):
+    elif record.gates and not _quality_measured(record):
         lines += ["", "Detection quality was not measured: only label-free gates decided."]
     return "\n".join(lines)
+
+
+def _quality_measured(record: PromoteRecord) -> bool:
+    return any(gate.measured for gate in record.gates if gate.gate in QUALITY_GATES)
 
 
 def render(result: TrainResult) -> str:
@@ -202,7 +205,7 @@ def render_history(name: str, decisions: Iterable[Decision], moved: str) -> str:
             f"{when:<20} {decision.by:<12} {decision.version:>7} "
             f"{decision.previous or '-':>7}  {decision.decision}{state}"
         )
-        lines += [f"{'':<51}{reason}" for reason in _telling(decision.reasons.splitlines())]
+        lines += [f"{'':<51}{reason}" for reason in _telling(decision)]
     if len(lines) == 1:
         lines = [f"no decision on {name} yet"]
     else:
@@ -212,11 +215,15 @@ def render_history(name: str, decisions: Iterable[Decision], moved: str) -> str:
     return "\n".join(lines)
 
 
-def _telling(reasons: list[str]) -> Iterable[str]:
+def _telling(decision: Decision) -> Iterable[str]:
     """What a reader of the history looks for; gates that merely passed are counted."""
-    passed = [reason for reason in reasons if has_verdict(reason, PASSED)]
-    silent = [reason for reason in reasons if has_verdict(reason, NOT_MEASURED)]
-    yield from (reason for reason in reasons if reason not in passed + silent)
-    yield from (r for r in passed if r.startswith(("not worse than production", "approval")))
-    if passed or silent:
-        yield f"{len(passed)} gates passed, {len(silent)} had nothing to measure"
+    if not decision.gates:
+        yield from decision.reasons.splitlines()
+        return
+    if decision.remark:
+        yield decision.remark
+    passed = [gate for gate in decision.gates if gate.verdict == "passed"]
+    silent = [gate for gate in decision.gates if gate.verdict == "not measured"]
+    yield from (g.sentence() for g in decision.gates if g.verdict in {"failed", "overridden"})
+    yield from (g.sentence() for g in passed if g.gate in TOLD_WHEN_PASSED)
+    yield f"{len(passed)} gates passed, {len(silent)} had nothing to measure"

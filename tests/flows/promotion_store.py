@@ -16,7 +16,8 @@ from mlflow.tracking import MlflowClient
 from flows.common.policy import PromotionPolicy
 from flows.common.settings import Settings
 from flows.promotion import evidence, switch
-from flows.promotion.promote import promote, roll_back
+from flows.promotion.promote import promote
+from flows.promotion.rollback import roll_back
 from flows.tracking import registry, tracking
 
 NAME = "dagmm-wdbc"

@@ -1,0 +1,70 @@
+"""A version's energies and figures, gathered for the gates that judge them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flows.common.policy import PromotionPolicy
+
+SAME_ENERGY = 1e-6
+"""Relative difference up to which two energies of one row are the same."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """State of the mixtures in the model's files, over all members of an ensemble."""
+
+    min_phi: float
+    max_condition: float
+    effective_components: float
+
+
+@dataclass(frozen=True)
+class Case:
+    """Everything that the gates judge; arrays are of the evaluation rows, ``(rows,)``.
+
+    Attributes:
+        policy: Floors and margins.
+        evidence: The sealed evidence.
+        frame: Raw feature columns.
+        labels: True for anomalous rows; None when the rows are unlabelled.
+        slices: Slice value of each row, or None.
+        recorded: Energies recorded at training.
+        candidate: Energies of the candidate, scored now.
+        production: Energies of the production model, scored now; None without one.
+        production_error: Why the production model could not be scored, or an empty string.
+        baselines: Energies of the simple detectors by name.
+        baseline_rows: Positions of the rows that the simple detectors scored, int64.
+        threshold: The candidate's threshold.
+        calibration: Ascending energies the threshold was calibrated on.
+        health: State of the candidate's mixtures; None of a detector that has none.
+    """
+
+    policy: PromotionPolicy
+    evidence: Mapping[str, Any]
+    frame: Any
+    labels: np.ndarray | None
+    slices: np.ndarray | None
+    recorded: np.ndarray
+    candidate: np.ndarray
+    production: np.ndarray | None
+    production_error: str
+    baselines: Mapping[str, np.ndarray]
+    baseline_rows: np.ndarray
+    threshold: float
+    calibration: np.ndarray
+    health: Health | None
+
+    @property
+    def measurable(self) -> bool:
+        """Whether both classes are labelled."""
+        return self.labels is not None and 0 < int(self.labels.sum()) < len(self.labels)
+
+
+def largest_difference(energies: np.ndarray, recorded: np.ndarray) -> float:
+    """Largest difference relative to the recorded energy (absolute below 1); NaN stays NaN."""
+    return float((np.abs(energies - recorded) / np.maximum(1.0, np.abs(recorded))).max())

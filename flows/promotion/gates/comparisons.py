@@ -1,0 +1,142 @@
+"""Is the version better than what there is? Production, simple detectors, no training at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from dagmm_model.evaluation.comparison import Difference, paired_difference
+from flows.common.verdicts import Figure, figure
+from flows.promotion.gates.case import Case
+from flows.promotion.gates.gate import Finding, unmeasured
+from flows.promotion.gates.score_drift import compare_scores
+
+UNMEASURED = "quality not measured: no labelled anomalies and normal rows to compare on"
+UNTRAINED = ("untrained", "random weights")
+"""The candidate's own network before training; nobody can train these instead."""
+
+
+def not_worse_than_production(case: Case) -> Iterator[Finding]:
+    """Average precision is within `promotion.margin` of production's, in required slices, too."""
+    policy = case.policy
+    if case.production_error:
+        yield Finding(False, f"production cannot be scored: {case.production_error}")
+        return
+    if case.production is None:
+        yield unmeasured("no production model yet")
+        return
+    if not case.measurable:
+        yield unmeasured(UNMEASURED)
+        return
+    yield non_inferior(case, case.production)
+    for value in policy.required_slices:
+        if case.slices is None:
+            yield Finding(False, "the evaluation rows have no slice column", part=value)
+            continue
+        assert case.labels is not None
+        rows = ~case.labels | (case.slices == value)
+        anomalies = figure(
+            "anomalies", int((case.labels & rows).sum()), at_least=policy.min_anomalies
+        )
+        if (anomalies.value or 0) < policy.min_anomalies:
+            yield Finding(False, "too few anomalies of that slice", (anomalies,), part=value)
+        else:
+            yield non_inferior(case, case.production, rows, part=value)
+
+
+def non_inferior(
+    case: Case, other: np.ndarray, rows: np.ndarray | None = None, part: str = "", note: str = ""
+) -> Finding:
+    """Whether the candidate's average precision is no lower than another's by the margin.
+
+    Args:
+        case: The candidate.
+        other: Energies of the other version, of all evaluation rows.
+        rows: Which rows to compare on, boolean; all when None.
+        part: What these rows are.
+        note: What else to say.
+    """
+    assert case.labels is not None
+    chosen = slice(None) if rows is None else rows
+    found = paired_difference(case.labels[chosen], case.candidate[chosen], other[chosen])
+    margin = case.policy.margin
+    return Finding(
+        found.interval.low >= -margin,
+        note or f"the {found.level:.0%} interval has to lie above {-margin:+.3f}",
+        (
+            _difference("difference", found, margin),
+            figure("average precision", found.first),
+            figure("against", found.second),
+            figure("rows", found.rows),
+        ),
+        part=part,
+    )
+
+
+def _difference(name: str, found: Difference, margin: float) -> Figure:
+    interval = found.interval
+    return figure(name, interval.value, interval=(interval.low, interval.high), at_least=-margin)
+
+
+def score_drift(case: Case) -> Finding:
+    """How differently the candidate and production see the same rows."""
+    if case.production is None:
+        return unmeasured("no production model to compare with")
+    found = compare_scores(case.candidate, case.production)
+    return Finding(
+        True,
+        figures=(
+            figure("energies PSI", found.psi),
+            figure("Kolmogorov-Smirnov distance", found.distance),
+            figure("rank correlation", found.ranks),
+        ),
+    )
+
+
+def simple_detectors(case: Case) -> Finding:
+    """No simple detector, nor the same network untrained, is better by `promotion.simple_margin`.
+
+    Beyond doubt: it blocks when the whole 95 % interval of the difference is past the margin.
+    """
+    margin = case.policy.simple_margin
+    if not case.measurable:
+        return unmeasured(UNMEASURED)
+    if not case.baselines:
+        return Finding(False, "the evidence carries no energies of simple detectors")
+    assert case.labels is not None
+    labels, ours = case.labels[case.baseline_rows], case.candidate[case.baseline_rows]
+    compared = {
+        name: paired_difference(labels, ours, energies, level=0.95)
+        for name, energies in case.baselines.items()
+    }
+    by_distance = sorted(compared, key=lambda name: compared[name].interval.value)
+    beaten = [name for name in by_distance if compared[name].interval.high < -margin]
+    within = [n for n in by_distance if n not in beaten and compared[n].interval.high < 0]
+    notes = []
+    if beaten:
+        notes.append(f"beaten by {', '.join(beaten)}{_instead(beaten)}")
+    if within:
+        tolerated = f"{margin:g}".removeprefix("0") if margin else "0"
+        notes.append(
+            f"beaten, within the tolerated margin of {tolerated} (`promotion.simple_margin`), by "
+            + ", ".join(within)
+        )
+    return Finding(
+        not beaten,
+        "; ".join(notes),
+        (
+            *(
+                _difference(f"difference from {name}", compared[name], margin)
+                for name in by_distance
+            ),
+            figure("average precision", next(iter(compared.values())).first),
+            *(figure(f"of {name}", compared[name].second) for name in by_distance),
+            figure("rows", len(labels)),
+        ),
+    )
+
+
+def _instead(beaten: list[str]) -> str:
+    trainable = [name for name in beaten if name not in UNTRAINED]
+    return f" (train it with --detector {trainable[0]})" if trainable else ": training did harm"

@@ -1,0 +1,78 @@
+"""A gate: a name, what it needs, whether it can be overridden, and whether it blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from flows.common.verdicts import Figure, GateResult
+
+if TYPE_CHECKING:
+    from flows.promotion.gates.material import Material
+
+Needs = Literal["registry", "energies", "served model"]
+"""What a gate looks at: only what the registry says; the candidate's files and energies, which are
+opened when they are those of the evidence; or the model being served."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a gate found out; its name is the gate's affair. See `GateResult` for the fields."""
+
+    passed: bool
+    note: str = ""
+    figures: tuple[Figure, ...] = ()
+    measured: bool = True
+    part: str = ""
+    waits: bool = False
+
+
+def unmeasured(note: str, *figures: Figure) -> Finding:
+    """There was nothing to measure."""
+    return Finding(True, note, figures, measured=False)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One condition of promotion.
+
+    Attributes:
+        name: Stable: in the registry, in the audit, and what `--override` takes.
+        about: What it asks for, in one line.
+        judge: Finds out; one finding, or one for each part.
+        needs: What it looks at.
+        overridable: Whether a person may promote although it failed.
+        blocks: Whether it can hold a version back; else it informs.
+        relative: Whether its answer depends on which version is in production.
+    """
+
+    name: str
+    about: str
+    judge: Callable[[Material], Finding | Iterable[Finding]]
+    needs: Needs = "energies"
+    overridable: bool = True
+    blocks: bool = True
+    relative: bool = False
+
+    def results(self, material: Material) -> tuple[GateResult, ...]:
+        """Judge; a gate that cannot be computed fails with the reason, under its own name."""
+        try:
+            found = self.judge(material)
+            findings = (found,) if isinstance(found, Finding) else tuple(found)
+        except Exception as error:  # whatever it is: the other gates are still judged
+            note = f"cannot be judged: {type(error).__name__}: {error}"
+            findings = (Finding(not self.blocks, note, measured=False),)
+        return tuple(
+            GateResult(
+                gate=self.name,
+                part=finding.part,
+                passed=finding.passed or not self.blocks,
+                measured=finding.measured,
+                informs=not self.blocks,
+                waits=finding.waits,
+                figures=finding.figures,
+                note=finding.note,
+            )
+            for finding in findings
+        )

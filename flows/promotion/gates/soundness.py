@@ -1,0 +1,110 @@
+"""Is the version what it should be in itself? Data, figures, threshold, mixture, energies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from flows.common.verdicts import figure
+from flows.promotion.gates.case import SAME_ENERGY, Case, largest_difference
+from flows.promotion.gates.gate import Finding, unmeasured
+
+
+def data_verdict(case: Case) -> Finding:
+    """Bad rows were quarantined; whether too many were is part of the verdict on the data."""
+    checked = case.evidence["validation"]
+    passed = checked["passed"] is True
+    return Finding(
+        passed,
+        "" if passed else f"checks failed: {checked['message']}",
+        (figure("valid rows", checked["rows_valid"]), figure("of rows", checked["rows_in"])),
+    )
+
+
+def recorded_figures(case: Case) -> Finding:
+    """Every figure written down at training is a finite number."""
+    bad = sorted(_not_finite(case.evidence["evaluate"]))
+    note = f"not a finite number: {', '.join(bad)}" if bad else "every recorded figure is finite"
+    return Finding(not bad, note)
+
+
+def _not_finite(value: Any, name: str = "") -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _not_finite(part, f"{name}.{key}".strip("."))
+    elif isinstance(value, list):
+        for number, part in enumerate(value):
+            yield from _not_finite(part, f"{name}[{number}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield name
+
+
+def deployable_threshold(case: Case) -> Finding:
+    """The threshold was set without test labels and lies among the validation energies."""
+    if not case.evidence["calibrate"]["deployable"]:
+        protocol = case.evidence["split"]["protocol"]
+        return Finding(
+            False,
+            f"the {protocol} protocol set the threshold with test labels; "
+            "train with split.protocol=deployment to get a model for production",
+        )
+    low, high = float(case.calibration[0]), float(case.calibration[-1])
+    return Finding(
+        low <= case.threshold <= high,  # False for NaN
+        figures=(figure("threshold", case.threshold, at_least=low, at_most=high),),
+    )
+
+
+def guaranteed_rate(case: Case) -> Finding:
+    """There are validation rows enough to guarantee the false-alarm rate that was asked for."""
+    if not case.evidence["calibrate"]["deployable"]:
+        return unmeasured("set with test labels: nothing is guaranteed")
+    threshold = case.evidence["calibrate"]["threshold"]
+    asked, rows = threshold["target_rate"], threshold["calibration_rows"]
+    found = figure("guaranteed rate", threshold["guaranteed_rate"], at_most=asked)
+    held = threshold["guaranteed_rate"] <= asked + 1e-12
+    if held:
+        return Finding(True, figures=(found, figure("validation rows", rows)))
+    needed = math.ceil(1 / asked) - 1
+    note = (
+        f"{rows} validation {'row' if rows == 1 else 'rows'} cannot guarantee a false-alarm rate "
+        f"of {asked:g}: train on more rows (validation needs {needed}) or ask for a higher rate, "
+        "calibration.target_rate"
+    )
+    return Finding(False, note, (found, figure("validation rows", rows)))
+
+
+def mixture_health(case: Case) -> Finding:
+    """No component of the mixture has collapsed."""
+    health, policy = case.health, case.policy
+    if health is None:
+        kind = case.evidence["config"]["detector"]["name"]
+        return unmeasured(f"not applicable: {kind} has no mixture")
+    return Finding(
+        0 <= health.min_phi <= 1
+        and health.max_condition <= policy.max_condition
+        and health.effective_components >= policy.min_effective_components - 1e-9,
+        figures=(
+            figure("largest condition number", health.max_condition, at_most=policy.max_condition),
+            figure(
+                "effective components",
+                health.effective_components,
+                at_least=policy.min_effective_components,
+            ),
+            figure("smallest phi", health.min_phi),
+        ),
+    )
+
+
+def reproduces_its_energies(case: Case) -> Finding:
+    """Scored now, the evaluation rows get the energies that were recorded at training."""
+    if not np.isfinite(case.candidate).all():
+        return Finding(False, "the candidate gives non-finite energies")
+    worst = largest_difference(case.candidate, case.recorded)
+    return Finding(
+        worst <= SAME_ENERGY,
+        figures=(figure("largest difference from the recorded", worst, at_most=SAME_ENERGY),),
+    )

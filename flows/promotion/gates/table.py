@@ -1,0 +1,169 @@
+"""Every gate, in the order in which it is judged and told. All are judged, all are reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from flows.common.errors import UsageError
+from flows.common.verdicts import GateResult
+from flows.promotion import approval, serving_check, standing_policy
+from flows.promotion.gates import comparisons, quality, soundness
+from flows.promotion.gates.case import Case
+from flows.promotion.gates.gate import Finding, Gate, Needs
+from flows.promotion.gates.material import Material
+
+
+def _of_case(judge: Callable[[Case], Finding | Iterable[Finding]]) -> Callable[..., object]:
+    """A judge of energies as a judge of the material."""
+
+    def judged(material: Material) -> Finding | Iterable[Finding]:
+        assert material.case is not None
+        return judge(material.case)
+
+    return judged
+
+
+def _sealed(material: Material) -> Finding:
+    problems = material.stored.problems(material.policy)
+    if problems:
+        untouched = "files that are not those of the evidence are not opened: no other gate that "
+        return Finding(False, "; ".join([*problems, f"{untouched}needs them is judged"]))
+    return Finding(True, f"sha256 {material.stored.sha256[:16]}… holds for every file")
+
+
+EVIDENCE = Gate(
+    "evidence",
+    "every file is the one that the evidence was sealed with",
+    _sealed,
+    needs="registry",
+    overridable=False,
+)
+APPROVAL = Gate(
+    approval.GATE,
+    "as many people as `promotion.approvals` asks for approved this evidence; nobody rejected it",
+    lambda m: approval.judge(m.stored.version, m.policy, m.stored.requested_by),
+    needs="registry",
+    overridable=False,
+)
+
+GATES: tuple[Gate, ...] = (
+    EVIDENCE,
+    Gate(
+        "data verdict",
+        "the rows passed the checks of their contract",
+        _of_case(soundness.data_verdict),
+    ),
+    Gate(
+        "recorded figures",
+        "every figure written down at training is a finite number",
+        _of_case(soundness.recorded_figures),
+    ),
+    Gate(
+        "deployable threshold",
+        "set without test labels, and among the energies of the validation rows",
+        _of_case(soundness.deployable_threshold),
+    ),
+    Gate(
+        "guaranteed false-alarm rate",
+        "validation rows enough to guarantee `calibration.target_rate`",
+        _of_case(soundness.guaranteed_rate),
+    ),
+    Gate(
+        "mixture health",
+        "no component of the mixture has collapsed",
+        _of_case(soundness.mixture_health),
+    ),
+    Gate(
+        "reproduces its energies",
+        "scored now, the test rows get the energies recorded at training",
+        _of_case(soundness.reproduces_its_energies),
+    ),
+    Gate(
+        "ROC AUC floor",
+        "at least `promotion.min_roc_auc` on the test rows",
+        _of_case(quality.roc_auc_floor),
+    ),
+    Gate(
+        "recall floor",
+        "at least `promotion.min_recall` at the calibrated threshold",
+        _of_case(quality.recall_floor),
+    ),
+    Gate(
+        "false-alarm rate",
+        "within the band that the calibration promises for the normal test rows",
+        _of_case(quality.false_alarm_rate),
+    ),
+    Gate(
+        "alert rate",
+        "of test rows without labels at most `promotion.max_alert_rate` are flagged",
+        _of_case(quality.alert_rate),
+    ),
+    Gate(
+        "not worse than production",
+        "average precision within `promotion.margin` of production's, both scored now, overall and "
+        "for `promotion.required_slices`",
+        _of_case(comparisons.not_worse_than_production),
+        relative=True,
+    ),
+    Gate(
+        "score drift",
+        "how differently the version and production see the same rows",
+        _of_case(comparisons.score_drift),
+        blocks=False,
+        relative=True,
+    ),
+    Gate(
+        "not beaten by simple detectors",
+        "no simple detector, nor the same network untrained, is better by "
+        "`promotion.simple_margin` beyond doubt",
+        _of_case(comparisons.simple_detectors),
+    ),
+    Gate(
+        standing_policy.GATE,
+        "its policy asks for no less than that of the version in production",
+        lambda m: standing_policy.judge(m.client, m.stored, m.production),
+        relative=True,
+    ),
+    Gate(
+        serving_check.GATE,
+        "MLflow serves it over HTTP, with the recorded energies, in time and in memory",
+        lambda m: serving_check.judge(m.server, m.stored.canary, m.policy),
+        needs="served model",
+    ),
+    APPROVAL,
+)
+"""Order matters to readers only: no gate depends on another one's result."""
+
+
+def judged(
+    material: Material, needs: Iterable[Needs], *, only_relative: bool = False
+) -> tuple[GateResult, ...]:
+    """Judge the gates that need nothing else than what is at hand, in the table's order."""
+    chosen = [
+        gate for gate in GATES if gate.needs in set(needs) and (gate.relative or not only_relative)
+    ]
+    return in_order(result for gate in chosen for result in gate.results(material))
+
+
+def in_order(results: Iterable[GateResult]) -> tuple[GateResult, ...]:
+    """Results in the table's order."""
+    places = {gate.name: place for place, gate in enumerate(GATES)}
+    return tuple(sorted(results, key=lambda result: places[result.gate]))
+
+
+def find_gate(name: str) -> Gate:
+    """The gate of a name, or of the title of one of its results, in any case and spelling of `-`.
+
+    Raises:
+        UsageError: There is none.
+    """
+    wanted = _plain(name)
+    for gate in GATES:
+        if wanted == _plain(gate.name) or wanted.startswith(_plain(gate.name) + ": "):
+            return gate
+    known = ", ".join(gate.name for gate in GATES)
+    raise UsageError(f"no gate {name!r}; gates: {known}")
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.lower().replace("-", " ").replace("_", " ").split())

@@ -1,0 +1,106 @@
+"""A stored version before the gates: scored now, beside production, and served meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+from mlflow.tracking import MlflowClient
+
+from flows.common.errors import UsageError
+from flows.common.policy import PromotionPolicy
+from flows.common.verdicts import GateResult
+from flows.promotion import serving_check
+from flows.promotion.gates.case import Case
+from flows.promotion.gates.material import Material
+from flows.promotion.gates.table import EVIDENCE, GATES, find_gate, in_order, judged
+from flows.promotion.stored_version import StoredVersion, read_case, score
+
+
+def judge(
+    client: MlflowClient,
+    stored: StoredVersion,
+    policy: PromotionPolicy,
+    production: int | None,
+    scratch: Path,
+) -> tuple[tuple[GateResult, ...], Material]:
+    """Judge every gate; only those of the registry when the files are not the evidence's.
+
+    Args:
+        client: Registry.
+        stored: The candidate.
+        policy: Floors and margins.
+        production: Version that is in production, or None.
+        scratch: Folder for the log of the served model.
+    """
+    material = Material(policy, client, stored, production)
+    known = judged(material, ("registry",))
+    if not next(result for result in known if result.gate == EVIDENCE.name).passed:
+        return known, material
+    serving = (
+        serving_check.serving(stored.model, scratch, policy.serving_seconds)
+        if policy.serving_check
+        else nullcontext()
+    )
+    with serving as server:
+        case = _against(read_case(stored, policy), stored.version.name, production)
+        material = replace(material, case=case)
+        energies = judged(material, ("energies",))  # while the server starts
+        served = judged(replace(material, server=server), ("served model",))
+    return in_order((*known, *energies, *served)), material
+
+
+def judge_again(
+    results: Sequence[GateResult], material: Material, production: int | None
+) -> tuple[GateResult, ...]:
+    """The results with those renewed that depend on which version is in production."""
+    assert material.case is not None
+    case = _against(material.case, material.stored.version.name, production)
+    material = replace(material, production=production, case=case)
+    relative = {gate.name for gate in GATES if gate.relative}
+    again = judged(material, ("registry", "energies"), only_relative=True)
+    return in_order((*(r for r in results if r.gate not in relative), *again))
+
+
+def _against(case: Case, name: str, production: int | None) -> Case:
+    """The case with the energies of the version that is in production."""
+    if production is None:
+        return replace(case, production=None, production_error="")
+    try:
+        energies = score(f"models:/{name}/{production}", case.frame)
+    except Exception as error:  # whatever an older model's code raises is a finding, not a defect
+        text = f"version {production}: {type(error).__name__}: {error}"
+        return replace(case, production=None, production_error=text)
+    return replace(case, production=energies, production_error="")
+
+
+def override(
+    results: Sequence[GateResult], overrides: Mapping[str, str], by: str
+) -> tuple[GateResult, ...]:
+    """Mark the failed gates that a person lets pass; they stay failed.
+
+    Args:
+        results: Of the gates.
+        overrides: Reason by gate.
+        by: Who overrides.
+
+    Raises:
+        UsageError: There is no such gate, it cannot be overridden, or the reason is missing.
+    """
+    reasons: dict[str, str] = {}
+    judged_gates = {result.gate for result in results}
+    for name, reason in overrides.items():
+        gate = find_gate(name)
+        if not gate.overridable or gate.name not in judged_gates:
+            raise UsageError(f"gate {gate.name!r} cannot be overridden")
+        if not reason:
+            raise UsageError(f"an override of {gate.name!r} needs --reason")
+        reasons[gate.name] = reason
+    return tuple(
+        result.model_copy(update={"overridden": f"{by}: {reasons[result.gate]}"})
+        if not result.passed and result.gate in reasons
+        else result
+        for result in results
+    )
