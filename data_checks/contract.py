@@ -29,6 +29,8 @@ ROW_ID = "row_id"
 UNPARSED_COLUMN = "__unparsed__"
 """Derived text column: the values of this row that could not be read as their declared type."""
 ANY = "*"
+_KEYS_ADDED = {"decimal": ".", "thousands": ""}
+"""Keys of `source` that came later: a contract without them keeps its digest."""
 
 
 class Label(Frozen):
@@ -60,7 +62,7 @@ class Label(Frozen):
         """All label values allowed, or None when "*" admits any."""
         if self.normal == ANY or self.anomalous == ANY:
             return None
-        return (*self.normal, *self.anomalous)
+        return tuple(level.strip() for level in (*self.normal, *self.anomalous))
 
 
 class RowCount(Frozen):
@@ -212,7 +214,11 @@ class Contract(Frozen):
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the contract's canonical JSON: equal contracts, equal digest."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, allow_nan=False)
+        content = self.model_dump(mode="json")
+        for name, default in _KEYS_ADDED.items():
+            if content["source"].get(name) == default:
+                del content["source"][name]
+        canonical = json.dumps(content, sort_keys=True, allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 

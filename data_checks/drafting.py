@@ -25,10 +25,11 @@ from data_checks.profile import (
     profile_batches,
     separation,
 )
+from data_checks.readers.head import header_names
 from data_checks.readers.matlab import describe_mat, read_mat
 from data_checks.readers.parquet import parquet_schema, read_parquet
 from data_checks.readers.sniffing import sniff
-from data_checks.readers.text import header_names, read_csv
+from data_checks.readers.text import read_csv
 from data_checks.source_settings import MatSource
 
 _LEAK = 0.995

@@ -16,9 +16,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_checks.casting import as_text, cast_column, is_present, plain
 from data_checks.columns import Column
-from data_checks.source_settings import MISSING_MARKERS
+from data_checks.notation import Notation
+from data_checks.values import as_text, cast_column, plain
 
 MAX_LEVELS = 200
 """A text column with more distinct values is not proposed as categorical."""
@@ -76,12 +76,10 @@ class ColumnProfile:
 
     def add(self, values: pa.Array) -> None:
         """Take in one block of raw values (n,)."""
-        gaps = pc.invert(is_present(values, MISSING_MARKERS))
+        present = as_text(values).drop_null()
         self.rows += len(values)
-        self.missing += int(pc.sum(gaps).as_py() or 0)
+        self.missing += len(values) - len(present)
         self._add_numbers(values)
-        texts = pc.if_else(gaps, pa.scalar(None, pa.string()), as_text(values, MISSING_MARKERS))
-        present = texts.drop_null()
         self._add_kinds(values, present)
         self._add_levels(present)
 
@@ -94,7 +92,7 @@ class ColumnProfile:
 
     def _add_numbers(self, values: pa.Array) -> None:
         try:
-            numbers = cast_column(values, _NUMBER, MISSING_MARKERS)
+            numbers = cast_column(values, _NUMBER)
         except (pa.ArrowTypeError, pa.ArrowNotImplementedError):
             self.whole = self.increasing = False
             return
@@ -116,12 +114,12 @@ class ColumnProfile:
     def _add_kinds(self, values: pa.Array, present: pa.Array) -> None:
         before = self.rows - len(values)
         if self.booleans == before - (self.missing - (len(values) - len(present))):
-            self.booleans += len(cast_column(present, _BOOLEAN, ()).drop_null())
+            self.booleans += len(cast_column(present, _BOOLEAN).drop_null())
         already = self.times == self.present - len(present)
         if already and self.numbers == 0:
             native = values if not pa.types.is_string(values.type) else present
             try:
-                self.times += len(cast_column(native, _TIME, MISSING_MARKERS).drop_null())
+                self.times += len(cast_column(native, _TIME).drop_null())
             except (pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError):
                 return
 
@@ -181,7 +179,7 @@ def profile_batches(batches: Iterator[pa.RecordBatch], names: Sequence[str]) -> 
             size = min(_SAMPLE_PER_BATCH if sampled else 10_000, batch.num_rows)
             rows = pa.array(np.sort(rng.choice(batch.num_rows, size, replace=False)))
             texts = {
-                name: as_text(values.take(rows), MISSING_MARKERS)
+                name: as_text(values.take(rows))
                 for name, values in zip(names, columns, strict=True)
             }
             sample.append(pa.table(texts))
@@ -201,7 +199,7 @@ def profile_batches(batches: Iterator[pa.RecordBatch], names: Sequence[str]) -> 
 def _row_hashes(columns: Sequence[pa.Array]) -> Any:
     import pandas as pd
 
-    texts = [as_text(values, ()) for values in columns]
+    texts = [as_text(values, Notation(missing=())) for values in columns]
     # The separator is a character that no table holds between two values of its own.
     rows = pc.binary_join_element_wise(*texts, "\x1f", null_handling="replace")
     return pd.util.hash_array(rows.to_numpy(zero_copy_only=False), categorize=False)
@@ -220,7 +218,7 @@ def separation(sample: pa.Table, column: str, anomalous: npt.NDArray[np.bool_]) 
         nothing, 1 separates perfectly.
     """
     texts = sample.column(column).combine_chunks()
-    numbers = cast_column(texts, _NUMBER, MISSING_MARKERS)
+    numbers = cast_column(texts, _NUMBER)
     if numbers.null_count < len(numbers) // 2:
         values: Any = numbers.to_numpy(zero_copy_only=False)
     else:

@@ -21,7 +21,6 @@ from data_checks.contract import ROW_ID, UNPARSED_COLUMN, Contract
 from data_checks.errors import SourceError
 from data_checks.expressions import names_in
 from data_checks.row_rules import RowRule, broken, row_rules, unparsed_values
-from data_checks.source_settings import missing_markers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,8 +87,7 @@ def check_rows(
             f"{where}: missing column {shown}; the input needs every feature column of the model."
         )
     light = _features_only(contract)
-    markers = missing_markers(contract.source)
-    typed = cast_batch(table, light, 0, missing=markers, where=where, with_label=False)
+    typed = cast_batch(table, light, 0, where=where, with_label=False)
     n = typed.num_rows
     unparsed = unparsed_values(typed)
     reasons, remarks = _Texts(n), _Texts(n)

@@ -44,6 +44,14 @@ class CsvSource(FileSource):
     quote: Annotated[str, StringConstraints(min_length=1, max_length=1)] = '"'
     encoding: str = "utf-8"
     missing: tuple[str, ...] = MISSING_MARKERS
+    decimal: Literal[".", ","] = "."
+    thousands: Literal["", ",", ".", " ", "'", "_"] = ""
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> CsvSource:
+        if self.thousands == self.decimal:
+            raise ValueError(f"{self.decimal!r} cannot be both decimal and thousands")
+        return self
 
 
 class ParquetSource(FileSource):
@@ -97,11 +105,6 @@ class SklearnSource(Frozen):
 Source = Annotated[
     CsvSource | ParquetSource | MatSource | SqlSource | SklearnSource, Field(discriminator="kind")
 ]
-
-
-def missing_markers(source: Source) -> tuple[str, ...]:
-    """The texts that mean "no value" in a source."""
-    return source.missing if isinstance(source, CsvSource) else MISSING_MARKERS
 
 
 def has_credentials(url: str) -> bool:

@@ -24,6 +24,8 @@ from data_checks.errors import SourceError
 from data_checks.integrity import changed, file_state, sha256_of, shown, verified_sha256
 from data_checks.locations import file_location, inside, is_url, missing, names_files
 from data_checks.readers import bundled, matlab, parquet, sql, text
+from data_checks.readers.head import read_head
+from data_checks.readers.parquet_files import files_of
 from data_checks.source_settings import (
     CsvSource,
     FileSource,
@@ -31,7 +33,6 @@ from data_checks.source_settings import (
     ParquetSource,
     SklearnSource,
     SqlSource,
-    missing_markers,
 )
 
 ROW_GROUP_ROWS = 131_072
@@ -132,7 +133,7 @@ def locate(
     path = inside(data_dir, file) if source.confined else data_dir / file
     if path.exists() or any(mark in file for mark in "*?["):
         if source.confined and not path.is_file():
-            for part in parquet.files_of(str(path)):  # a link in it may lead anywhere
+            for part in files_of(str(path)):  # a link in it may lead anywhere
                 inside(data_dir, part)
         return str(path)
     if allow_download and source.url and source.sha256:
@@ -243,15 +244,14 @@ def _names_without_label(
     # Without a header only the number of fields can tell whether the label is there.
     names = contract.source_names
     without = tuple(column.name for column in contract.columns)
-    return without if len(text.read_head(location, settings)[0]) == len(without) else names
+    return without if len(read_head(location, settings).rows[0]) == len(without) else names
 
 
 def _typed(contract: Contract, location: str) -> Iterator[pa.Table]:
-    markers = missing_markers(contract.source)
     first_row = 0
     delimited = format_of(contract, location) == "csv"
     for batch in read_batches(contract, location):
-        table = cast_batch(batch, contract, first_row, missing=markers, where=shown(location))
+        table = cast_batch(batch, contract, first_row, where=shown(location))
         if delimited:
             _refuse_line_breaks(table, location)
         yield table
@@ -265,8 +265,9 @@ def _refuse_line_breaks(table: pa.Table, location: str) -> None:
         if not pa.types.is_string(column.type):
             continue
         # Unreadable values are kept as JSON, where a line break is written as an escape.
-        mark = "\\n" if name == UNPARSED_COLUMN else "\n"
-        found = np.flatnonzero(pc.fill_null(pc.match_substring(column, mark), False).to_numpy())
+        marks = r"\\[nr]" if name == UNPARSED_COLUMN else "[\n\r]"
+        broken = pc.match_substring_regex(column, marks)
+        found = np.flatnonzero(pc.fill_null(broken, False).to_numpy())
         if len(found):
             row = table.column(ROW_ID)[int(found[0])].as_py()
             where = "a value" if name == UNPARSED_COLUMN else f"column '{name}'"

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import glob
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_checks.errors import MissingDataError, SourceError
+from data_checks.errors import SourceError
 from data_checks.locations import is_url
-from data_checks.readers.opening import open_url, store_errors, url_filesystem
-from data_checks.readers.text import check_extra
+from data_checks.readers.columns_found import check_extra, listed
+from data_checks.readers.opening import open_url
+from data_checks.readers.parquet_files import files_of, partition_columns, partition_value
 
 BATCH_ROWS = 131_072
 
@@ -26,7 +26,8 @@ def read_parquet(
     """Read Parquet in batches, files in order of their names.
 
     Every file must have the columns and types of the first: Arrow would otherwise fill a column
-    that a later file lacks with nulls, without a word.
+    that a later file lacks with nulls, without a word. A column that no file holds may be named by
+    the folders they lie in (`year=2026`).
 
     Args:
         location: file, folder, glob, or URL of one of these in an object store.
@@ -37,8 +38,10 @@ def read_parquet(
     Raises:
         SourceError: naming the file, and the column where one is concerned.
     """
-    for _, file in _checked_files(location, expected, wanted, extra):
-        yield from file.iter_batches(BATCH_ROWS, columns=list(wanted))
+    for name, file in _checked_files(location, expected, wanted, extra):
+        stored = _stored(file, wanted)
+        for batch in file.iter_batches(BATCH_ROWS, columns=stored):
+            yield _with_partitions(name, batch, wanted)
 
 
 @dataclass(frozen=True)
@@ -106,21 +109,48 @@ def read_parquet_rows(
                 first = row if first is None else first
             row += rows
         row = first or 0
-        for batch in file.iter_batches(BATCH_ROWS, row_groups=groups, columns=list(wanted)):
+        for batch in file.iter_batches(
+            BATCH_ROWS, row_groups=groups, columns=_stored(file, wanted)
+        ):
             low, high = max(start - row, 0), min(stop - row, batch.num_rows)
             row += batch.num_rows
             if low < high:
-                yield batch.slice(low, high - low)
+                yield _with_partitions(name, batch.slice(low, high - low), wanted)
+
+
+def _stored(file: pq.ParquetFile, wanted: Sequence[str]) -> list[str]:
+    names = set(file.schema_arrow.names)
+    return [column for column in wanted if column in names]
+
+
+def _with_partitions(name: str, batch: pa.RecordBatch, wanted: Sequence[str]) -> pa.RecordBatch:
+    """The wanted columns, those among them that only the names of folders hold, too."""
+    if batch.schema.names == list(wanted):
+        return batch
+    stored = set(batch.schema.names)
+    columns = []
+    for column in wanted:
+        if column in stored:
+            columns.append(batch.column(column))
+        else:
+            text = pa.scalar(partition_value(name, column)[1], pa.string())
+            columns.append(pa.repeat(text, batch.num_rows))
+    return pa.RecordBatch.from_arrays(columns, names=list(wanted))
 
 
 def parquet_schema(location: str) -> pa.Schema:
-    """The schema of a file, or of the first file of a folder or glob.
+    """The schema of a file, or of the first file of a folder or glob, and what its folders name.
 
     Raises:
         SourceError: there is no readable Parquet file.
     """
-    with _parquet(files_of(location)[0]) as file:
-        return file.schema_arrow
+    name = files_of(location)[0]
+    with _parquet(name) as file:
+        schema = file.schema_arrow
+    for column in partition_columns(location, name):
+        if column not in schema.names:
+            schema = schema.append(pa.field(column, pa.string()))
+    return schema
 
 
 def parquet_rows(location: str) -> int:
@@ -152,31 +182,6 @@ def _parquet(name: str) -> Iterator[pq.ParquetFile]:
         raise SourceError(f"{name}: not a readable Parquet file: {said}.") from error
 
 
-def files_of(location: str) -> list[str]:
-    """The files in order of their names; of a remote folder or glob, their URLs.
-
-    Raises:
-        MissingDataError: there is none.
-        SourceError: the store cannot be reached.
-    """
-    if is_url(location):
-        filesystem, path = url_filesystem(location)
-        with store_errors(location):
-            pattern = f"{path.rstrip('/')}/**/*.parquet" if filesystem.isdir(path) else path
-            found = [filesystem.unstrip_protocol(name) for name in sorted(filesystem.glob(pattern))]
-    else:
-        local = Path(location)
-        if local.is_dir():
-            found = sorted(str(file) for file in local.rglob("*.parquet"))
-        elif local.exists():
-            found = [str(local)]
-        else:
-            found = sorted(glob.glob(location, recursive=True))  # noqa: PTH207 (may be absolute)
-    if not found:
-        raise MissingDataError(f"{location}: no Parquet file there.")
-    return found
-
-
 def _opened(name: str) -> Any:
     return open_url(name) if is_url(name) else name
 
@@ -189,15 +194,19 @@ def _check_schema(
     extra: str,
     first: pa.Schema | None,
 ) -> None:
-    if twice := sorted({n for n in schema.names if schema.names.count(n) > 1}):
-        raise SourceError(f"{name}: column named twice: {', '.join(twice)}.")
-    if absent := [column for column in wanted if column not in schema.names]:
-        shown = ", ".join(f"'{column}'" for column in absent[:5])
-        raise SourceError(f"{name}: missing column {shown}.")
+    names = Counter(schema.names)
+    if twice := sorted(column for column, count in names.items() if count > 1):
+        raise SourceError(f"{name}: column named twice: {listed(twice)}.")
+    absent = [column for column in wanted if column not in names]
+    if absent := [column for column in absent if not partition_value(name, column)[0]]:
+        raise SourceError(f"{name}: missing column {listed(absent)}.")
     check_extra(name, schema.names, expected, extra)
     if first is None:
         return
+    stored = set(first.names) & names.keys()
     for column in wanted:
+        if column not in stored:
+            continue
         here, there = schema.field(column).type, first.field(column).type
         if here != there:
             raise SourceError(

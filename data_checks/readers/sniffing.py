@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 
 from data_checks.errors import SourceError
-from data_checks.readers.text import read_head
+from data_checks.readers.head import read_head
 from data_checks.source_settings import CsvSource
 
 _DELIMITERS = (",", ";", "\t", "|")
 _AGREEING = 0.8
 
 
-def sniff(place: str) -> tuple[CsvSource, list[list[str]]]:
+def sniff(place: str) -> tuple[CsvSource, tuple[tuple[str, ...], ...]]:
     """Guess encoding, delimiter and header of a delimited file.
 
     Args:
@@ -32,7 +32,7 @@ def sniff(place: str) -> tuple[CsvSource, list[list[str]]]:
             raise
         settings = settings.model_copy(update={"encoding": "latin-1"})
     heads = {
-        mark: read_head(place, settings.model_copy(update={"delimiter": mark}))
+        mark: read_head(place, settings.model_copy(update={"delimiter": mark})).rows
         for mark in _DELIMITERS
     }
     delimiter = max(_DELIMITERS, key=lambda mark: _fields(heads[mark]))
@@ -41,7 +41,7 @@ def sniff(place: str) -> tuple[CsvSource, list[list[str]]]:
     return settings.model_copy(update={"delimiter": delimiter, "header": header}), head
 
 
-def _fields(rows: list[list[str]]) -> int:
+def _fields(rows: tuple[tuple[str, ...], ...]) -> int:
     """Fields in a row, if most rows agree; a delimiter that splits rows unevenly is none."""
     widths = [len(row) for row in rows]
     most = max(set(widths), key=widths.count)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from data_checks.errors import SourceError, UnreachableError
+from data_checks.readers.columns_found import check_extra
 from data_checks.readers.read_only import check_query, forbid_writing, read_only_engine
-from data_checks.readers.text import check_extra
 from data_checks.source_settings import SqlSource, has_credentials
 
 if TYPE_CHECKING:

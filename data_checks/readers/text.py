@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
@@ -12,17 +11,17 @@ import pyarrow as pa
 import pyarrow.csv
 
 from data_checks.errors import SourceError
-from data_checks.readers.opening import open_stream
+from data_checks.readers.columns_found import check_extra, listed
+from data_checks.readers.head import Head, damage, header_names, not_text, open_text, read_head
 from data_checks.source_settings import CsvSource
 
 BLOCK_BYTES = 8 << 20
-_HEAD_BYTES = 1 << 20
 
 
 def read_csv(
     location: str, source: CsvSource, expected: Sequence[str], wanted: Sequence[str], *, extra: str
 ) -> Iterator[pa.RecordBatch]:
-    """Read a delimited file.
+    """Read a delimited file; blank lines are no rows.
 
     Args:
         location: local path or URL of an object store.
@@ -37,7 +36,9 @@ def read_csv(
     Raises:
         SourceError: with row and column where they are known.
     """
-    names, skip = _names(location, source, expected, extra)
+    head = read_head(location, source)
+    names = _names(location, source, head, expected, extra)
+    skipped = head.lines if source.header else head.lines - 1
     bad_rows: list[Any] = []
 
     def note(row: Any) -> str:
@@ -45,15 +46,12 @@ def read_csv(
         return "error"
 
     try:
-        with closing(open_stream(location)) as stream:
-            reader = pyarrow.csv.open_csv(
+        with closing(open_text(location, source.encoding)) as stream:
+            stream.read(head.after_first if source.header else head.start)
+            with pyarrow.csv.open_csv(
                 stream,
                 read_options=pyarrow.csv.ReadOptions(
-                    column_names=names,
-                    skip_rows=skip,
-                    block_size=BLOCK_BYTES,
-                    use_threads=False,
-                    encoding=source.encoding,
+                    column_names=names, block_size=BLOCK_BYTES, use_threads=False
                 ),
                 parse_options=pyarrow.csv.ParseOptions(
                     delimiter=source.delimiter,
@@ -66,103 +64,53 @@ def read_csv(
                     strings_can_be_null=False,
                     include_columns=list(wanted),
                 ),
-            )
-            yield from reader
+            ) as reader:
+                yield from reader
     except SourceError:
         raise
+    except UnicodeError as error:
+        raise SourceError(f"{location}: {not_text(source, error)}") from error
     except (pa.ArrowInvalid, OSError) as error:
-        raise SourceError(_explain(location, str(error), names, bad_rows)) from error
-
-
-def read_head(location: str, source: CsvSource) -> list[list[str]]:
-    """The first rows of the file, split into fields, at most those of the first megabyte.
-
-    Raises:
-        SourceError: the file is empty or not text in the stated encoding.
-    """
-    try:
-        with closing(open_stream(location)) as stream:
-            head = stream.read(_HEAD_BYTES)
-    except SourceError:
-        raise
-    except OSError as error:
-        raise SourceError(_explain(location, str(error), [], [])) from error
-    if not head.strip():
-        raise SourceError(f"{location}: the file is empty.")
-    encoding = "utf-8-sig" if source.encoding.lower() in ("utf-8", "utf8") else source.encoding
-    try:
-        text = head.decode(encoding, errors="ignore" if len(head) == _HEAD_BYTES else "strict")
-    except LookupError as error:
-        raise SourceError(
-            f"source.encoding {source.encoding!r} is not a known encoding."
-        ) from error
-    except UnicodeDecodeError as error:
-        line = head[: error.start].count(b"\n") + 1
-        raise SourceError(
-            f"{location}, line {line}: byte 0x{head[error.start]:02x} is not {source.encoding}; "
-            "set source.encoding in the contract (for example latin-1)."
-        ) from error
-    rows = csv.reader(io.StringIO(text), delimiter=source.delimiter, quotechar=source.quote)
-    try:
-        return [row for _, row in zip(range(50), rows, strict=False) if row]
-    except csv.Error as error:
-        hint = " Probably a quote is never closed." if "limit" in str(error) else ""
-        raise SourceError(f"{location}, line {rows.line_num}: {error}.{hint}") from error
-
-
-def header_names(fields: Sequence[str]) -> list[str]:
-    """Column names from a header: without surrounding spaces; `column_N` where there is none."""
-    return [field.strip() or f"column_{i}" for i, field in enumerate(fields, start=1)]
+        if "Empty CSV file" in str(error):
+            return  # a header, and no row
+        raise SourceError(_explain(location, str(error), names, bad_rows, skipped)) from error
 
 
 def _names(
-    location: str, source: CsvSource, expected: Sequence[str], extra: str
-) -> tuple[list[str], int]:
-    head = read_head(location, source)
-    first = head[0]
-    if source.header:
-        first = header_names(first)
+    location: str, source: CsvSource, head: Head, expected: Sequence[str], extra: str
+) -> list[str]:
     if not source.header:
-        if len(first) != len(expected):
-            raise SourceError(
-                f"{location}, line 1: {len(first)} fields, the contract names {len(expected)} "
-                f"columns.{_delimiter_hint(first, source)}"
-            )
-        if sum(a == b for a, b in zip(first, expected, strict=True)) > len(expected) / 2:
-            raise SourceError(
-                f"{location}, line 1 holds column names, but the contract says header: false."
-            )
-        return list(expected), 0
-    if twice := sorted({name for name in first if first.count(name) > 1}):
-        raise SourceError(f"{location}, line 1: column named twice: {_listed(twice)}.")
-    if absent := [name for name in expected if name not in first]:
+        _check_width(location, source, head.rows[0], expected)
+        return list(expected)
+    first = header_names(head.rows[0])
+    if twice := sorted(name for name, count in Counter(first).items() if count > 1):
+        raise SourceError(f"{location}, line {head.lines}: column named twice: {listed(twice)}.")
+    found = set(first)
+    if absent := [name for name in expected if name not in found]:
         raise SourceError(
-            f"{location}, line 1: missing column {_listed(absent)}."
+            f"{location}, line {head.lines}: missing column {listed(absent)}."
             f"{_header_hint(first, expected, source)}"
         )
     check_extra(location, first, expected, extra)
-    if len(head) > 1 and header_names(head[1]) == first:
-        raise SourceError(f"{location}, line 2: the header stands twice; remove one.")
-    return first, 1
-
-
-def check_extra(location: str, found: Sequence[str], expected: Sequence[str], extra: str) -> None:
-    """Refuse columns that the contract does not name, unless it ignores them.
-
-    Raises:
-        SourceError: naming them.
-    """
-    unknown = [name for name in found if name not in expected]
-    if unknown and extra == "refuse":
+    if len(head.rows) > 1 and header_names(head.rows[1]) == first:
         raise SourceError(
-            f"{location}: column {_listed(unknown)} is not in the contract; list it there with "
-            "type: ignored, or set extra_columns: ignore."
+            f"{location}, line {head.lines + 1}: the header stands twice; remove one."
         )
+    return first
 
 
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:5])
-    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
+def _check_width(
+    location: str, source: CsvSource, first: Sequence[str], expected: Sequence[str]
+) -> None:
+    if len(first) != len(expected):
+        raise SourceError(
+            f"{location}, line 1: {len(first)} fields, the contract names {len(expected)} "
+            f"columns.{_delimiter_hint(first, source)}"
+        )
+    if sum(a == b for a, b in zip(first, expected, strict=True)) > len(expected) / 2:
+        raise SourceError(
+            f"{location}, line 1 holds column names, but the contract says header: false."
+        )
 
 
 def _header_hint(first: Sequence[str], expected: Sequence[str], source: CsvSource) -> str:
@@ -170,7 +118,7 @@ def _header_hint(first: Sequence[str], expected: Sequence[str], source: CsvSourc
         return hint
     lower = {name.strip().lower() for name in first}
     if any(name.lower() in lower for name in expected):
-        return f" The file has {_listed(first)}."
+        return f" The file has {listed(first)}."
     return " The first line seems to hold values; if there is no header, set header: false."
 
 
@@ -183,29 +131,29 @@ def _delimiter_hint(first: Sequence[str], source: CsvSource) -> str:
     return ""
 
 
-def _explain(location: str, said: str, names: Sequence[str], bad_rows: Sequence[Any]) -> str:
+def _explain(
+    location: str, said: str, names: Sequence[str], bad_rows: Sequence[Any], skipped: int
+) -> str:
     if bad_rows:
         row = bad_rows[0]
-        place = "a row" if row.number is None else f"row {row.number} (counted from 1, header too)"
+        number = None if row.number is None else row.number + skipped
+        place = "a row" if number is None else f"row {number} (counted from 1, header too)"
         return (
             f"{location}, {place}: {row.actual_columns} fields instead of {row.expected_columns}: "
             f"{row.text[:80]!r}."
         )
-    if "Truncated compressed stream" in said:
-        return f"{location}: the compressed file is cut short; copy or download it again."
-    if "inflate failed" in said or "decompress" in said.lower():
-        return f"{location}: the compressed file is damaged ({said}); copy or download it again."
     if "straddl" in said:
         return (
-            f"{location}: a row longer than {BLOCK_BYTES >> 20} MiB: probably a quote "
-            f"{'that is never closed'}; check the quoting."
+            f"{location}: a row longer than {BLOCK_BYTES >> 20} MiB: probably a quote that is "
+            "never closed; check the quoting."
         )
     if "invalid UTF8" in said:
         column, _, rest = said.removeprefix("In CSV column #").partition(":")
         row_text = rest.strip().split(":")[0].removeprefix("Row #")
         name = names[int(column)] if column.isdigit() and int(column) < len(names) else "?"
+        number = int(row_text) + skipped if row_text.isdigit() else row_text
         return (
-            f"{location}, row {row_text}, column '{name}': bytes that are not UTF-8; set "
+            f"{location}, row {number}, column '{name}': bytes that are not UTF-8; set "
             "source.encoding in the contract (for example latin-1)."
         )
-    return f"{location}: {said}."
+    return f"{location}: {damage(said)}"

@@ -25,7 +25,6 @@ from data_checks.errors import EngineError, SourceError
 from data_checks.integrity import sha256_of, shown
 from data_checks.quarantine import RowSorter, quarantine_schema
 from data_checks.row_rules import RowRule, broken, row_rules
-from data_checks.source_settings import missing_markers
 from data_checks.spark.plan import Span, plan_tasks, read_task
 from data_checks.spark.tasks import run_tasks
 from data_checks.suites import derived_name
@@ -63,13 +62,7 @@ class TypeTask:
             pq.ParquetWriter(part, schema) as writer,
         ):
             for first, raw in read_task(spans, self.columns, SLICE_CELLS // len(schema)):
-                typed = cast_batch(
-                    raw,
-                    self.contract,
-                    first,
-                    missing=missing_markers(self.contract.source),
-                    where=shown(self.location),
-                )
+                typed = cast_batch(raw, self.contract, first, where=shown(self.location))
                 for rule in rules:
                     holds = pa.array(~broken(rule, typed, {}))
                     typed = typed.append_column(derived_name(rule), holds)

@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from dagmm_model.detectors.bundle import ScoringBundle
-from data_checks.casting import cast_column, plain
 from data_checks.contract import Contract
 from data_checks.drift import DriftReference, bin_counts
 from data_checks.integrity import shown
+from data_checks.notation import notation_of
 from data_checks.rows import check_rows
-from data_checks.source_settings import MISSING_MARKERS
 from data_checks.sources import locate, read_batches
+from data_checks.values import cast_column, plain
 from flows.common.errors import UsageError
 from flows.common.features import as_frame
 from flows.scoring.output import rejects_beside
@@ -91,7 +91,8 @@ def read_window(
 def _newest(batch: pa.RecordBatch, contract: Contract, names: list[str]) -> Iterator[float]:
     for column in contract.columns:
         if column.name in names:
-            values = cast_column(plain(batch.column(column.name)), column, MISSING_MARKERS)
+            raw = plain(batch.column(column.name))
+            values = cast_column(raw, column, notation_of(contract.source))
             latest = pc.max(values).as_py()
             if latest is not None:
                 yield latest.timestamp()

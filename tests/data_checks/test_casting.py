@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_checks.casting import anomaly_flags, cast_batch, cast_column, stored_schema
+from data_checks.casting import anomaly_flags, cast_batch, stored_schema
 from data_checks.columns import Column
 from data_checks.contract import Label
 from data_checks.errors import SourceError
+from data_checks.values import cast_column
 from tests.data_checks.conftest import small_contract, small_frame
 
 NUMBER = Column(name="x", type="numeric")
@@ -20,7 +21,7 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 
 
 def numbers(values: list) -> list:
-    return cast_column(pa.array(values, pa.string()), NUMBER, ("", "NA")).to_pylist()
+    return cast_column(pa.array(values, pa.string()), NUMBER).to_pylist()
 
 
 @given(values=st.lists(finite, max_size=20))
@@ -79,25 +80,23 @@ def test_gaps_are_gaps_and_not_bad_values() -> None:
     ],
 )
 def test_levels_are_text_and_1_is_1_point_0(values: pa.Array, expected: list) -> None:
-    assert cast_column(values, TEXT, ()).to_pylist() == expected
+    assert cast_column(values, TEXT).to_pylist() == expected
 
 
 def test_truth_values() -> None:
     words = pa.array(["TRUE", "f", "Yes", "0", "maybe", ""])
-    found = cast_column(words, Column(name="b", type="boolean"), ("",)).to_pylist()
+    found = cast_column(words, Column(name="b", type="boolean")).to_pylist()
     assert found == [True, False, True, False, None, None]
 
 
 def test_timestamps_with_and_without_a_pattern() -> None:
-    iso = cast_column(
-        pa.array(["2026-01-02T03:04:05", "soon"]), Column(name="t", type="timestamp"), ()
-    )
+    iso = cast_column(pa.array(["2026-01-02T03:04:05", "soon"]), Column(name="t", type="timestamp"))
     assert [None if v is None else v.isoformat() for v in iso.to_pylist()] == [
         "2026-01-02T03:04:05+00:00",
         None,
     ]
     german = Column(name="t", type="timestamp", timestamp_format="%d.%m.%Y")
-    found = cast_column(pa.array(["31.12.2026", "12/31/2026"]), german, ()).to_pylist()
+    found = cast_column(pa.array(["31.12.2026", "12/31/2026"]), german).to_pylist()
     assert found[0].isoformat() == "2026-12-31T00:00:00+00:00"
     assert found[1] is None
 

@@ -1,0 +1,117 @@
+"""What stands before the rows of a delimited file shifts no row and no message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from data_checks.contract import Contract
+from data_checks.drafting import draft_contract
+from data_checks.errors import SourceError
+from data_checks.readers.head import read_head
+from data_checks.source_settings import CsvSource
+from data_checks.sources import ingest, read_batches
+
+COLUMNS = [{"name": name, "type": "numeric"} for name in ("a", "b")]
+ROWS = [f"{i},{i / 2}" for i in range(40)]
+BEFORE = {
+    "nothing": "",
+    "blank": "\n",
+    "blanks": "\n \n\t\n\n",
+    "separator": "sep=,\n",
+    "quoted separator": '"sep=,"\n',
+    "blank and separator": "\nsep=,\n\n",
+}
+
+
+def contract(**source: object) -> Contract:
+    return Contract.model_validate(
+        {"name": "c", "source": {"kind": "csv", **source}, "columns": COLUMNS}
+    )
+
+
+def both_ways(made: Contract, path: Path) -> pd.DataFrame:
+    """Read to train and to score; the rows must be the same."""
+    done = ingest(made, path.parent / "out.parquet", data=path, data_dir=path.parent)
+    table = pq.read_table(done.path).to_pandas()
+    scored = pa.Table.from_batches(read_batches(made, str(path), with_label=False)).to_pandas()
+    assert scored["a"].astype(float).tolist() == table["a"].tolist()
+    return table
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
+@pytest.mark.parametrize("header", ["a,b", '"a","b"', None], ids=["plain", "quoted", "none"])
+@pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE.keys())
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["", "BOM"])
+def test_rows_are_counted_from_the_first_row(
+    tmp_path: Path, mark: str, before: str, header: str | None, end: str
+) -> None:
+    lines = [*([header] if header else []), *ROWS]
+    path = tmp_path / "t.csv"
+    content = mark + before + "\n".join(lines) + "\n"
+    path.write_bytes(content.replace("\n", end).encode())
+    table = both_ways(contract(header=header is not None), path)
+    assert table["a"].tolist() == list(range(40))
+    assert table["row_id"].tolist() == list(range(40))
+    assert table["__unparsed__"].isna().all()
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
+def test_a_header_over_several_lines_is_one_row(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "t.csv"
+    header = '"temperature\n(mean,\n in K)",b'
+    path.write_bytes(("\n" + "\n".join([header, *ROWS])).replace("\n", end).encode())
+    drafted = draft_contract(path)
+    assert [c.name for c in drafted.contract.columns] == ["temperature (mean, in K)", "b"]
+    done = ingest(drafted.contract, tmp_path / "o.parquet", data_dir=tmp_path)
+    assert pq.read_table(done.path).column("row_id").to_pylist() == list(range(40))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"])
+@pytest.mark.parametrize("before", ["", "\n", "sep=,\n"])
+def test_other_encodings(tmp_path: Path, encoding: str, before: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes((before + "\n".join(["a,b", *ROWS])).encode(encoding))
+    table = both_ways(contract(encoding=encoding), path)
+    assert table["a"].tolist() == list(range(40))
+
+
+def test_blank_lines_between_rows_are_no_rows(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("\na,b\n\n" + "\n\n".join(ROWS) + "\n\n")
+    assert both_ways(contract(), path)["row_id"].tolist() == list(range(40))
+
+
+@pytest.mark.parametrize(("before", "line"), [("", 4), ("\n\n", 6), ("sep=,\n", 5), ('"', 5)])
+def test_messages_count_the_lines_of_the_file(tmp_path: Path, before: str, line: int) -> None:
+    path = tmp_path / "t.csv"
+    header = "a,b\n"
+    if before == '"':
+        before, header = "", '"a\n",b\n'
+    path.write_text(before + header + "1,2\n3,4\n5,6,7\n8,9\n")
+    with pytest.raises(SourceError, match=rf"row {line} .*3 fields instead of 2"):
+        list(read_batches(contract(), str(path)))
+    path.write_text(before + "a,a\n1,2\n")
+    with pytest.raises(SourceError, match=r"line \d+: column named twice"):
+        list(read_batches(contract(), str(path)))
+
+
+def test_a_header_longer_than_a_block(tmp_path: Path) -> None:
+    names = [f"column-{i:06d}-{'x' * 60}" for i in range(25_000)]
+    path = tmp_path / "t.csv"
+    path.write_text(",".join(names) + "\n" + ",".join(["1"] * len(names)) + "\n")
+    head = read_head(str(path), CsvSource(kind="csv"))
+    assert list(head.rows[0]) == names
+    assert len(head.rows) == 2
+
+
+def test_only_blank_lines_or_a_header(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    for content, words in (("\n \n", "empty"), ("sep=,\n", "empty"), ("\na,b\n\n", "no rows")):
+        path.write_text(content)
+        with pytest.raises(SourceError, match=words):
+            ingest(contract(), tmp_path / "o", data=path, data_dir=tmp_path)
