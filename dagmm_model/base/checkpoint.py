@@ -158,11 +158,11 @@ class CheckpointStore:
             CheckpointMismatch: it cannot be read, or belongs to another run; the message names
                 the first difference.
         """
-        found = self._found() if self._ranks.first else None
+        state = self._found() if self._ranks.first else None
         if self._ranks.alone:
-            return found
-        arrays = self._ranks.from_first(None if found is None else save(found[0]))
-        values = self._ranks.from_first(None if found is None else json.dumps(found[1]).encode())
+            return state
+        arrays = self._ranks.from_first(None if state is None else save(state[0]))
+        values = self._ranks.from_first(None if state is None else json.dumps(state[1]).encode())
         return None if arrays is None or values is None else (load(arrays), json.loads(values))
 
     def _found(self) -> tuple[Arrays, dict[str, Any]] | None:
@@ -202,8 +202,8 @@ def _difference(name: str, there: Any, here: Any) -> str:
     """
     if isinstance(there, dict) and isinstance(here, dict):
         for key in (*here, *(key for key in there if key not in here)):
-            found = _difference(f"{name}.{key}".lstrip("."), there.get(key), here.get(key))
-            if found:
-                return found
+            difference = _difference(f"{name}.{key}".lstrip("."), there.get(key), here.get(key))
+            if difference:
+                return difference
         return ""
     return "" if there == here else f"{name} is {there!r} there and {here!r} here"

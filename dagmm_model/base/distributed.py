@@ -198,12 +198,13 @@ def watched() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # Gloo's errors have no class of their own
-        said = str(error)
-        if not any(word in said.lower() for word in PEER_TROUBLE):
+        message = str(error)
+        if not any(word in message.lower() for word in PEER_TROUBLE):
             raise
         raise RanksLost(
             "another rank of the training has died or no longer answers; the same command, with "
-            f"any number of ranks, goes on from the last checkpoint ({said.splitlines()[0][:200]})"
+            "any number of ranks, goes on from the last checkpoint "
+            f"({message.splitlines()[0][:200]})"
         ) from error
 
 

@@ -31,8 +31,8 @@ class Entry:
     def load(self) -> type[Detector]:
         """The class."""
         module, _, name = self.home.partition(":")
-        found: type[Detector] = getattr(import_module(f"dagmm_model.{module}"), name)
-        return found
+        detector: type[Detector] = getattr(import_module(f"dagmm_model.{module}"), name)
+        return detector
 
 
 PAPER = "Zong et al., ICLR 2018, section 4.2"

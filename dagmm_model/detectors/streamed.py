@@ -104,9 +104,10 @@ def fit_streamed(
     scorer = fit_scorer(trained.parameters, settings, trained.jitter, rescaled, seeds, ranks)
     wide = settings.wide()
     if wide is not None:
-        beside = initialise(wide, width, last, statistics=statistics)
+        wide_parameters = initialise(wide, width, last, statistics=statistics)
         scorer = joined(
-            scorer, fit_scorer(beside, wide, np.array([wide.jitter]), rescaled, last, ranks)
+            scorer,
+            fit_scorer(wide_parameters, wide, np.array([wide.jitter]), rescaled, last, ranks),
         )
     if not ranks.first:
         return detector
@@ -149,12 +150,12 @@ def _prepared(
         return fit_scaler(settings, groups, ranks)
     place = replace(checkpoint, folder=checkpoint.folder / "preparation")
     store = CheckpointStore(place, {"scaling": settings.scaling, **rows}, ranks)
-    found = store.read()
-    if found is None or "scaler.centre" not in found[0]:  # or written by an older version
+    stored = store.read()
+    if stored is None or "scaler.centre" not in stored[0]:  # or written by an older version
         scaler, (mean, covariance) = fit_scaler(settings, groups, ranks)
         store.write({**scaler.to_arrays(), "rows.mean": mean, "rows.covariance": covariance}, {})
         return scaler, (mean, covariance)
-    arrays = {name: value.astype(np.float64) for name, value in found[0].items()}
+    arrays = {name: value.astype(np.float64) for name, value in stored[0].items()}
     statistics = arrays.pop("rows.mean"), arrays.pop("rows.covariance")
     return Scaler.from_arrays(settings.scaling, arrays), statistics
 
@@ -196,15 +197,15 @@ def fit_scaler(settings: Settings, groups: RowGroups, ranks: Ranks) -> tuple[Sca
 
 
 def _by_columns(kind: str, groups: RowGroups, quartiles: Float, ranks: Ranks) -> Scaler:
-    seen = [Values.of(groups.sample)]
+    values = [Values.of(groups.sample)]
 
     def noted(rows: Rows) -> list[Moments]:
         if len(rows):
-            seen[0] = seen[0].merge(Values.of(rows))
+            values[0] = values[0].merge(Values.of(rows))
         return [whole(rows)]
 
     (moments,) = moments_of(groups, ranks, noted)
-    of_ranks = ranks.gather(np.array(seen[0], np.float64))
+    of_ranks = ranks.gather(np.array(values[0], np.float64))
     low, high, two = reduce(Values.merge, (Values(a, b, c > 0) for a, b, c in of_ranks))
     deviation = np.sqrt(np.diagonal(moments.scatter[0]) / groups.rows)
     centres, scales = low.copy(), np.ones(len(low))
@@ -243,21 +244,21 @@ def fit_scorer(
         return moments_of(groups, ranks, lambda rows: [whole(z) for z in of_members(rows)])
 
     if settings.latent_scaling == "standardised":
-        found = moments(scorer.latent)
-        variance = np.stack([np.diagonal(m.scatter[0]) for m in found]) / groups.rows
+        latent_moments = moments(scorer.latent)
+        variance = np.stack([np.diagonal(m.scatter[0]) for m in latent_moments]) / groups.rows
         scorer = replace(
             scorer,
-            latent_mean=np.stack([m.mean[0] for m in found]),
+            latent_mean=np.stack([m.mean[0] for m in latent_moments]),
             latent_scale=latent_scale(variance),
         )
     if settings.criterion == "energy":
         mixtures = _mixtures(scorer, settings, jitter, groups, seeds, ranks)
         scorer = replace(scorer, mixtures=mixtures)
-    found = moments(lambda rows: scorer.member_energies(rows)[..., None])
-    spread = np.sqrt([m.scatter[0, 0, 0] / groups.rows for m in found])
+    energy_moments = moments(lambda rows: scorer.member_energies(rows)[..., None])
+    spread = np.sqrt([m.scatter[0, 0, 0] / groups.rows for m in energy_moments])
     return replace(
         scorer,
-        energy_mean=np.array([m.mean[0, 0] for m in found]),
+        energy_mean=np.array([m.mean[0, 0] for m in energy_moments]),
         energy_scale=np.where(spread > 0, spread, 1.0),
     )
 
@@ -288,8 +289,8 @@ def _mixtures(
             z = scorer.latent(rows)
             return [Moments.of(*pair) for pair in zip(z, memberships(z), strict=True)]
 
-        found = moments_of(groups, ranks, by_network)
-        return tuple(m.mixture(one) for m, one in zip(found, jitter, strict=True))
+        merged = moments_of(groups, ranks, by_network)
+        return tuple(m.mixture(one) for m, one in zip(merged, jitter, strict=True))
     z = scorer.latent(evenly(groups.sample, ROWS))
     gamma = memberships(z)
 
@@ -304,6 +305,6 @@ def _mixtures(
         return [Moments.of(of, m.posterior(of)) for of, m in zip(z, chosen, strict=True)]
 
     if groups.rows > ROWS:
-        found = moments_of(groups, ranks, by_posterior)
-        chosen = [m.mixture(one, PRIOR_ROWS) for m, one in zip(found, jitter, strict=True)]
+        merged = moments_of(groups, ranks, by_posterior)
+        chosen = [m.mixture(one, PRIOR_ROWS) for m, one in zip(merged, jitter, strict=True)]
     return tuple(padded(mixture, settings.n_components) for mixture in chosen)

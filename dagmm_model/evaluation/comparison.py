@@ -100,8 +100,8 @@ class _Ranking:
 
     def average_precision(self, weights: Vector) -> float:
         """Average precision with every row counted `weights` times."""
-        taken = weights[self._order]
-        hits = np.cumsum(taken * self._labels)[self._ends]
-        total = np.cumsum(taken)[self._ends]
+        ordered = weights[self._order]
+        hits = np.cumsum(ordered * self._labels)[self._ends]
+        total = np.cumsum(ordered)[self._ends]
         new = np.diff(hits, prepend=0.0)
         return float(new @ (hits / np.maximum(total, 1.0)) / hits[-1])

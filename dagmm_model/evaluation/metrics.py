@@ -179,16 +179,16 @@ def slice_metrics(
     labels, scores = _checked(anomalous, energies)
     flagged = exceeds(scores, threshold)
     names, which = np.unique(np.asarray(slices).astype(str), return_inverse=True)
-    found = []
+    measured = []
     for i, name in enumerate(names):
         rows = which == i
         hits, count = int(flagged[rows].sum()), int(rows.sum())
-        found.append(
+        measured.append(
             SliceMetrics(
                 str(name), count, int(labels[rows].sum()), hits, binomial_interval(hits, count)
             )
         )
-    return tuple(sorted(found, key=lambda s: (-s.rows, s.value)))
+    return tuple(sorted(measured, key=lambda s: (-s.rows, s.value)))
 
 
 def binomial_interval(hits: int, rows: int, level: float = 0.95) -> Interval:
@@ -244,12 +244,12 @@ Figures = tuple[float, float, float, float, float]
 def _figures(new_hits: Vector, new_alarms: Vector, flagged: int) -> Figures:
     """ROC AUC (ties count half), average precision, precision, recall and F1."""
     hits, alarms = np.cumsum(new_hits), np.cumsum(new_alarms)
-    taken = hits + alarms
+    ranked = hits + alarms
     roc_auc = (new_alarms @ (hits - new_hits / 2)) / (hits[-1] * alarms[-1])
     # A leading run may have been drawn zero times.
-    average_precision = (new_hits @ (hits / np.maximum(taken, 1.0))) / hits[-1]
-    hit, took = (hits[flagged - 1], taken[flagged - 1]) if flagged else (0.0, 0.0)
-    precision, recall, f1 = _precision_recall_f1(float(hit), float(took), float(hits[-1]))
+    average_precision = (new_hits @ (hits / np.maximum(ranked, 1.0))) / hits[-1]
+    hit, alerts = (hits[flagged - 1], ranked[flagged - 1]) if flagged else (0.0, 0.0)
+    precision, recall, f1 = _precision_recall_f1(float(hit), float(alerts), float(hits[-1]))
     return float(roc_auc), float(average_precision), precision, recall, f1
 
 

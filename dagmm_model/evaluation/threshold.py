@@ -140,7 +140,7 @@ def p_values(energies: ArrayLike, calibration: ArrayLike) -> Energies:
         float64 of shape ``(rows,)``, between 1 / (n + 1) and 1; small = anomalous.
     """
     reference = np.asarray(calibration, dtype=np.float64)
-    found = np.asarray(energies, dtype=np.float64)
-    below = np.searchsorted(reference, found - SAME * np.maximum(1.0, np.abs(found)), side="left")
+    values = np.asarray(energies, dtype=np.float64)
+    below = np.searchsorted(reference, values - SAME * np.maximum(1.0, np.abs(values)), side="left")
     at_least = (1.0 + len(reference) - below).astype(np.float64)
     return at_least / (len(reference) + 1.0)

@@ -47,17 +47,17 @@ def mixture_by_em(
     regularisation = max(jitter, REGULARISATION)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # 100 iterations are the end
-        found = GaussianMixture(
+        fitted = GaussianMixture(
             components, reg_covar=regularisation, n_init=STARTS, random_state=seed
         ).fit(rows[:: -(-len(rows) // START_ROWS)])
         if len(rows) > START_ROWS:
-            found = GaussianMixture(
+            fitted = GaussianMixture(
                 components,
                 reg_covar=regularisation,
-                weights_init=found.weights_,
-                means_init=found.means_,
-                precisions_init=found.precisions_,
+                weights_init=fitted.weights_,
+                means_init=fitted.means_,
+                precisions_init=fitted.precisions_,
                 random_state=seed,
             ).fit(rows)
-    sigma = found.covariances_ * scale[:, None] * scale
-    return Mixture.stable(found.weights_, found.means_ * scale + mean, sigma, jitter)
+    sigma = fitted.covariances_ * scale[:, None] * scale
+    return Mixture.stable(fitted.weights_, fitted.means_ * scale + mean, sigma, jitter)

@@ -95,8 +95,8 @@ class FusedScorer:
         def one(part: slice) -> list[Explanation]:
             return self._block(rows[part], part.start, explain_above, energy[part], chosen[part])
 
-        found = [each for block in in_threads(one, parts) for each in block]
-        explanation = Explanation.joined([Explanation.of_nothing(self._width), *found])
+        explanations = [each for block in in_threads(one, parts) for each in block]
+        explanation = Explanation.joined([Explanation.of_nothing(self._width), *explanations])
         return Found(energy, np.flatnonzero(chosen), explanation)
 
     def _block(

@@ -182,8 +182,8 @@ class Scaler:
 
 def _centre_and_scale(kind: str, column: Float) -> tuple[float, float, bool]:
     """Centre and scale of one column, which is overwritten, and whether its quartiles coincide."""
-    seen = Values.of(column)
-    low, high, two = float(seen.low), float(seen.high), bool(seen.two)
+    values = Values.of(column)
+    low, high, two = float(values.low), float(values.high), bool(values.two)
     if low == high:
         return low, 1.0, True
     unit = max(abs(low), abs(high))

@@ -114,8 +114,8 @@ def train(
                 "rows": digest(x),
             }
             store = CheckpointStore(checkpoint, identity, defaults=asdict(type(settings)()))
-            if (found := store.read()) is not None:
-                run.restore(*found)
+            if (state := store.read()) is not None:
+                run.restore(*state)
         while run.epoch < epochs:
             started = time.perf_counter()
             run.finish_epoch(store)
@@ -194,10 +194,10 @@ class _Run:
 
     def result(self) -> dict[str, Any]:
         """Parameters, averaged where there is an average, and buffers, as copies."""
-        found = dict(self.work.networks.state_dict())
+        weights = dict(self.work.networks.state_dict())
         if self.decay > 0 and (self.epoch or self.done):
-            found |= self.averaged
-        return {n: v.detach().cpu().numpy().copy() for n, v in found.items()}
+            weights |= self.averaged
+        return {n: v.detach().cpu().numpy().copy() for n, v in weights.items()}
 
     def snapshot(self) -> tuple[Arrays, dict[str, Any]]:
         """Arrays and JSON-able values from which `restore` goes on, to the last bit."""

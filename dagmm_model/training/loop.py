@@ -187,9 +187,9 @@ def run_training(
         CheckpointMismatch: the folder holds a checkpoint of another run.
     """
     progress = Progress(engine, settings, seeds)
-    found = None if store is None else store.read()
-    if found is not None:
-        progress.restore(*found)
+    state = None if store is None else store.read()
+    if state is not None:
+        progress.restore(*state)
     while progress.epoch < settings.epochs and not progress.best.exhausted():
         started = time.perf_counter()
         _run_epoch(progress, settings, feed, store)

@@ -82,10 +82,10 @@ def train_in_phases(
             for i in range(layers):
                 convert = numbered(f"layer_{i + 1}")
                 place = _folder(checkpoint, f"layer_{s}_{i}")
-                rows, found = train_layer(
+                rows, records = train_layer(
                     rows, settings, seed, i, member, watched(convert), place, device
                 )
-                history += map(convert, found)
+                history += map(convert, records)
             for name, value in member.items():
                 parameters[name][s] = value
     rest: dict[str, Any] = {

@@ -83,8 +83,8 @@ def moments_of(
     """
     mine = range(ranks.rank, len(groups.sizes), ranks.size)
     parts = (statistics(rows) for rows in prefetched(groups.read, mine))
-    found = reduce(_merged, parts, statistics(groups.sample[:0]))
-    return [ranks.merge(moments) for moments in found]
+    merged = reduce(_merged, parts, statistics(groups.sample[:0]))
+    return [ranks.merge(moments) for moments in merged]
 
 
 def _merged(first: list[Moments], second: list[Moments]) -> list[Moments]:
@@ -132,13 +132,13 @@ class WindowFeed:
 
     def pieces(self, progress: Progress) -> Iterator[Piece]:
         """See `Feed.pieces`; a window that was in work is shuffled as before."""
-        left, passed = [], 0
+        windows, passed = [], 0
         for number, (window, steps) in enumerate(self.windows(progress.epoch)):
             if steps and passed + steps > progress.done:
-                left.append((number, window, steps, max(progress.done - passed, 0)))
+                windows.append((number, window, steps, max(progress.done - passed, 0)))
             passed += steps
-        read = prefetched(self._read, [window for _, window, _, _ in left])
-        for (number, window, steps, done), rows in zip(left, read, strict=True):
+        read = prefetched(self._read, [window for _, window, _, _ in windows])
+        for (number, window, steps, done), rows in zip(windows, read, strict=True):
             order, part = self._order(progress.epoch, number, window, steps)
             for start in range(done, steps, PIECE):
                 yield Piece(order[:, start : start + PIECE], part, rows if start == done else None)

@@ -67,8 +67,8 @@ class Gmm(ArrayDetector[GmmSettings]):
 
     def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
         super()._restore(values, arrays)
-        found = self._arrays
-        self._mixture = Mixture(found["phi"], found["mu"], found["sigma"], jitter=0.0)
+        arrays = self._arrays
+        self._mixture = Mixture(arrays["phi"], arrays["mu"], arrays["sigma"], jitter=0.0)
         self.health_ = self._mixture.health()
 
     @property
@@ -110,12 +110,12 @@ class Kmeans(ArrayDetector[KmeansSettings]):
         self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
     ) -> Arrays:
         enough(len(x), self.settings_.clusters, "clusters")
-        found = KMeans(
+        kmeans = KMeans(
             self.settings_.clusters, n_init=self.settings_.starts, random_state=self.seed
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than centres
-            return {"centres": found.fit(x).cluster_centers_}
+            return {"centres": kmeans.fit(x).cluster_centers_}
 
     def _score(self, x: Float) -> Float:
         nearest = np.full(len(x), np.inf)

@@ -67,9 +67,9 @@ class Clustering(nn.Module):
 
     def start(self, codes: Tensor, seed: int) -> None:
         """Centres from k-means of the codes of all rows."""
-        found = KMeans(len(self.centres), n_init=10, random_state=seed % 2**32)
-        found.fit(codes.double().cpu().numpy())
-        self.centres.copy_(torch.as_tensor(found.cluster_centers_))
+        kmeans = KMeans(len(self.centres), n_init=10, random_state=seed % 2**32)
+        kmeans.fit(codes.double().cpu().numpy())
+        self.centres.copy_(torch.as_tensor(kmeans.cluster_centers_))
         self.counts.fill_(FIRST_COUNT)
 
     def follow(self, codes: Tensor) -> None:
@@ -100,9 +100,9 @@ class DeepClustering(TrainedDetector[DcnSettings]):
 
     def settings_for(self, n_rows: int, n_columns: int) -> DcnSettings:
         """See `Detector.settings_for`."""
-        found = super().settings_for(n_rows, n_columns)
-        first = found.epochs if found.pretraining is None else found.pretraining
-        return replace(found, pretraining=first)
+        settings = super().settings_for(n_rows, n_columns)
+        first = settings.epochs if settings.pretraining is None else settings.pretraining
+        return replace(settings, pretraining=first)
 
     def _epochs(self) -> int:
         return (self.settings_.pretraining or 0) + (self.settings_.epochs or 0)

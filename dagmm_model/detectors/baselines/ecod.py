@@ -49,13 +49,13 @@ class Ecod(ArrayDetector[EcodSettings]):
     def _learn(
         self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
     ) -> Arrays:
-        found = [np.unique(x[:, d], return_counts=True) for d in range(x.shape[1])]
+        counted = [np.unique(x[:, d], return_counts=True) for d in range(x.shape[1])]
         centred = x - x.mean(axis=0)
         centred /= np.maximum(np.abs(centred).max(axis=0), 1e-300)
         return {
-            "values": np.concatenate([values for values, _ in found]),
-            "counts": np.concatenate([counts for _, counts in found]),
-            "starts": np.cumsum([0] + [len(values) for values, _ in found]),
+            "values": np.concatenate([values for values, _ in counted]),
+            "counts": np.concatenate([counts for _, counts in counted]),
+            "starts": np.cumsum([0] + [len(values) for values, _ in counted]),
             "left": (centred**3).mean(axis=0) < 0,
             "rows": np.array(len(x)),
         }

@@ -60,9 +60,9 @@ class FastAnogan(GanDetector[FanoganSettings]):
 
     def settings_for(self, n_rows: int, n_columns: int) -> FanoganSettings:
         """See `Detector.settings_for`."""
-        found = super().settings_for(n_rows, n_columns)
-        half = ((found.epochs or 0) + 1) // 2
-        return replace(found, encoding=half if found.encoding is None else found.encoding)
+        settings = super().settings_for(n_rows, n_columns)
+        half = ((settings.epochs or 0) + 1) // 2
+        return replace(settings, encoding=half if settings.encoding is None else settings.encoding)
 
     def _epochs(self) -> int:
         return (self.settings_.epochs or 0) + (self.settings_.encoding or 0)

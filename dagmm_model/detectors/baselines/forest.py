@@ -82,9 +82,9 @@ def expected_length(rows: np.ndarray) -> Float:
     return np.where(rows <= 1, 0.0, np.where(rows == 2, 1.0, length))
 
 
-def _children(found: list[np.ndarray], starts: np.ndarray) -> np.ndarray:
+def _children(children: list[np.ndarray], starts: np.ndarray) -> np.ndarray:
     """Children of all trees' nodes, numbered through; a leaf is its own child."""
-    own = [np.where(c < 0, np.arange(len(c)), c) for c in found]
+    own = [np.where(c < 0, np.arange(len(c)), c) for c in children]
     return np.concatenate([c + s for c, s in zip(own, starts[:-1], strict=True)])
 
 

@@ -81,8 +81,8 @@ class GanDetector(TrainedDetector[G]):
 
     def settings_for(self, n_rows: int, n_columns: int) -> G:
         """See `Detector.settings_for`."""
-        found = super().settings_for(n_rows, n_columns)
-        return replace(found, latent=found.latent or max(2, min(32, n_columns // 4)))
+        settings = super().settings_for(n_rows, n_columns)
+        return replace(settings, latent=settings.latent or max(2, min(32, n_columns // 4)))
 
 
 def presets(**extra: dict[str, Any]) -> dict[str, dict[str, Any]]:

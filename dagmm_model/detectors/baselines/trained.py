@@ -39,12 +39,12 @@ class TrainedDetector(ArrayDetector[T]):
 
     def settings_for(self, n_rows: int, n_columns: int) -> T:
         """See `Detector.settings_for`: at most `EPOCHS` epochs and `STEPS` steps."""
-        asked = self._asked
-        batch = asked.batch_size or (128 if n_rows < LARGE else 256)
+        settings = self._asked
+        batch = settings.batch_size or (128 if n_rows < LARGE else 256)
         steps, _ = batch_plan(n_rows, batch)
         usual = max(1, min(EPOCHS, STEPS // steps))
-        epochs = usual if asked.epochs is None else asked.epochs
-        return replace(asked, batch_size=batch, epochs=epochs)
+        epochs = usual if settings.epochs is None else settings.epochs
+        return replace(settings, batch_size=batch, epochs=epochs)
 
     def _networks(self, width: int) -> nn.Module:
         """New networks for rows of this width."""
