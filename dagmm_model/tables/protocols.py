@@ -1,13 +1,14 @@
-"""Which rows train, calibrate and test: the paper's protocol and the deployment protocol.
+"""Which rows train, calibrate and test: the deployment protocol, and those of publications.
 
-Both train on normal rows only. They differ in what may be known when the threshold is set: the
+All train on normal rows only. They differ in what may be known when the threshold is set: the
 paper's protocol (section 4.3) uses the anomaly ratio of the test rows, the deployment protocol
-only a held-out set of normal rows.
+only a held-out set of normal rows. The others have no threshold, or the paper's, and differ in
+which normal rows train.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -23,19 +24,24 @@ class SplitError(ValueError):
 
 @dataclass(frozen=True)
 class Split:
-    """Row indices of each part, int64, ascending.
+    """Row indices of each part, int64; ascending unless the rows were drawn first.
 
     Attributes:
         train: Normal rows that fit the preprocessing and the detector.
         validation: Normal rows that calibrate the threshold; empty in the paper's protocol.
         test: Normal and anomalous rows that only the evaluation sees.
-        set_aside: Anomalous rows that fell into the training or validation part.
+        set_aside: Rows that no part may have: anomalies that fell into the training or validation
+            part, normal rows beyond the training rows asked for.
     """
 
     train: Rows
     validation: Rows
     test: Rows
     set_aside: Rows
+
+    def of(self, rows: Rows) -> Split:
+        """The same parts of a table whose rows were drawn as these ``(rows,)`` of another one."""
+        return Split(*(rows[getattr(self, part.name)] for part in fields(self)))
 
 
 def paper_split(anomalous: ArrayLike, seed: int, *, groups: ArrayLike | None = None) -> Split:
@@ -98,6 +104,63 @@ def deployment_split(
         labels,
         validation=True,
     )
+
+
+def file_order_split(anomalous: ArrayLike, train: int | None = None) -> Split:
+    """The first normal rows train; the other normal rows and *all* anomalies are the test.
+
+    The split of GOAD (Bergman and Hoshen, ICLR 2020) and NeuTraL AD (Qiu et al., ICML 2021), and,
+    of rows drawn by `drawn_rows`, that of DTE (Livernoche et al., ICLR 2024). Nothing is random.
+
+    Args:
+        anomalous: True where a row is an anomaly, shape ``(rows,)``.
+        train: Number of training rows; half of the normal rows, rounded down, unless given.
+
+    Raises:
+        SplitError: No normal row is left to train on, or no row to test.
+    """
+    labels = np.asarray(anomalous, dtype=bool)
+    normal = np.flatnonzero(~labels)
+    count = len(normal) // 2 if train is None else train
+    test = np.concatenate([normal[count:], np.flatnonzero(labels)])
+    none = np.empty(0, np.int64)
+    return _checked(Split(normal[:count], none, np.sort(test), none), labels)
+
+
+def shuffled_halves(anomalous: ArrayLike, seed: int, *, most: int) -> Split:
+    """A random half of the normal rows trains; the other half and *all* anomalies are the test.
+
+    Args:
+        anomalous: True where a row is an anomaly, shape ``(rows,)``.
+        seed: Seed of the permutation.
+        most: Largest number of training rows; those of the half beyond it are set aside.
+
+    Raises:
+        SplitError: No normal row is left to train on, or no row to test.
+    """
+    labels = np.asarray(anomalous, dtype=bool)
+    order = np.random.default_rng(seed).permutation(np.flatnonzero(~labels))
+    half = len(order) // 2
+    test = np.concatenate([order[half:], np.flatnonzero(labels)])
+    train, rest = order[: min(half, most)], order[min(half, most) : half]
+    return _checked(
+        Split(np.sort(train), np.empty(0, np.int64), np.sort(test), np.sort(rest)), labels
+    )
+
+
+def drawn_rows(rows: int, seed: int, *, least: int = 0, most: int | None = None) -> Rows:
+    """Which rows take part, int64: of small tables more than there are, of large ones a sample.
+
+    As ADBench's generator does it, number by number (Han et al., NeurIPS 2022): fewer rows than
+    `least` are drawn with replacement until there are as many, of more than `most` a sample
+    without replacement is taken. Rows come in the order in which they were drawn.
+    """
+    # Its legacy generator, because only that gives the same rows.
+    if rows < least:
+        return np.random.RandomState(seed).choice(rows, least, replace=True).astype(np.int64)
+    if most is not None and rows > most:
+        return np.random.RandomState(seed).choice(rows, most, replace=False).astype(np.int64)
+    return np.arange(rows, dtype=np.int64)
 
 
 def duplicate_groups(matrix: NDArray[Any]) -> Rows:

@@ -1,4 +1,4 @@
-"""The table of a benchmark: checked and encoded once, then shared by the worker processes."""
+"""The tables of a benchmark: checked and encoded once, then shared by the worker processes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ import numpy as np
 import pyarrow as pa
 from filelock import FileLock
 
-from dagmm_model.tables.protocols import Split, deployment_split, duplicate_groups, paper_split
+from dagmm_model.tables.protocols import Fractions, Split, duplicate_groups
 from data_checks.contract import Contract, load_contract
+from flows.benchmarking.protocols import Limits, split_rows
 from flows.common.errors import UsageError, Verdict
 from flows.common.features import as_frame, encoder_for, labels_of, read_rows
 from flows.common.workspace import sha256_of
 from flows.pipeline.ingest import ingest
 from flows.pipeline.validate import validate
+
+NONE = Limits()
 
 
 @dataclass(frozen=True)
@@ -27,28 +30,35 @@ class Prepared:
     Attributes:
         dataset: Name of the contract.
         folder: Holds `rows.npy`, float64 ``(rows, columns)``, `labels.npy`, bool, and `groups.npy`,
-            int64, equal for identical rows.
+            int64, equal for identical rows, where a protocol may ask for them.
         rows: Number of rows.
         columns: Number of encoded columns.
         fractions: Train, validation and test shares of the deployment protocol.
         sha256: Digest of rows, labels and fractions: everything a split is made from.
+        limits: Of the rows that take part.
     """
 
     dataset: str
     folder: Path
     rows: int
     columns: int
-    fractions: tuple[float, float, float]
+    fractions: Fractions
     sha256: str
+    limits: Limits = NONE
 
     @property
     def size(self) -> int:
-        """Numbers in the matrix."""
-        return self.rows * self.columns
+        """Numbers of the rows that take part."""
+        return min(self.rows, self.limits.rows or self.rows) * self.columns
 
     def matrix(self) -> np.ndarray:
         """The encoded rows, mapped from the file: all workers share them."""
         return np.load(self.folder / "rows.npy", mmap_mode="r")
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Some of the rows, as floats, row by row in memory."""
+        taken = self.matrix()[rows]
+        return taken if np.issubdtype(taken.dtype, np.floating) else taken.astype(np.float64)
 
     def labels(self) -> np.ndarray:
         """True where a row is an anomaly."""
@@ -57,9 +67,14 @@ class Prepared:
     def split(self, protocol: str, seed: int, *, grouped: bool) -> Split:
         """Which rows train, calibrate and test."""
         groups = np.load(self.folder / "groups.npy") if grouped else None
-        if protocol == "paper":
-            return paper_split(self.labels(), seed, groups=groups)
-        return deployment_split(self.labels(), seed, groups=groups, fractions=self.fractions)
+        return split_rows(protocol, self.labels(), seed, groups, self.fractions, self.limits)
+
+    def digest_for(self, protocol: str) -> str:
+        """Digest of everything that a protocol's splits are made from."""
+        limits = self.limits.of(protocol)
+        if limits == NONE:
+            return self.sha256
+        return hashlib.sha256(f"{self.sha256}{limits}".encode()).hexdigest()
 
 
 def prepare(dataset: str, data_dir: Path, workspace: Path) -> Prepared:
@@ -87,11 +102,16 @@ def prepare(dataset: str, data_dir: Path, workspace: Path) -> Prepared:
                     raise Verdict(f"data set {contract.name}: {checked.message}")
                 _encode(read_rows(checked.path, contract), contract, folder)
                 (folder / "done").touch()
-    shape = np.load(folder / "rows.npy", mmap_mode="r").shape
     fractions = (contract.split.train, contract.split.validation, contract.split.test)
+    return prepared(contract.name, folder, fractions)
+
+
+def prepared(dataset: str, folder: Path, fractions: Fractions, limits: Limits = NONE) -> Prepared:
+    """The value of a folder that holds all its files."""
+    shape = np.load(folder / "rows.npy", mmap_mode="r").shape
     content = [sha256_of(folder / f"{name}.npy") for name in ("rows", "labels")]
     sha256 = hashlib.sha256(f"{content}{fractions}".encode()).hexdigest()
-    return Prepared(contract.name, folder, *shape, fractions, sha256)
+    return Prepared(dataset, folder, *shape, fractions, sha256, limits)
 
 
 def _encode(table: pa.Table, contract: Contract, folder: Path) -> None:

@@ -7,17 +7,19 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from flows.benchmarking.protocols import PROTOCOLS
 from flows.benchmarking.rows import REFERENCE, is_sanity
 from flows.benchmarking.summary import Block
 from flows.benchmarking.tables import (
-    EXPLAINED,
     Table,
     beside_published,
     details,
     failures,
     overview,
     prefix_of,
+    standing_tables,
     title,
+    training_table,
 )
 
 STYLE = """
@@ -60,14 +62,20 @@ def page(
         missing: What was planned and is not there.
     """
     body = ["<h1>Benchmark</h1>", f"<p>{_fact(facts[0])}</p>", "<nav>"]
-    links = [(f"b{i}", title(block)) for i, block in enumerate(blocks)]
+    leads = [block for block in blocks if block.leads]
+    links = [(f"b{i}", title(b.protocol, b.grouped)) for i, b in enumerate(leads)]
     body += [f'<a href="#{anchor}">{escape(text)}</a>' for anchor, text in links] + ["</nav>"]
     if missing is not None:
         body.append(_table(missing, 2))
-    for (anchor, text), block in zip(links, blocks, strict=True):
+    over_tables = standing_tables(blocks)
+    for (anchor, text), lead in zip(links, leads, strict=True):
         body.append(f'<h2 id="{anchor}">{escape(text)}</h2>')
-        body.append(f'<p class="note">{escape(EXPLAINED[block.protocol])}</p>')
-        body += _block(block, pictures)
+        body.append(f'<p class="note">{escape(PROTOCOLS[lead.protocol].explained)}</p>')
+        place = (lead.protocol, lead.grouped)
+        first = [over_tables.get(place), training_table(blocks, *place)]
+        body += [_table(table, 3) for table in first if table is not None]
+        for block in (b for b in blocks if (b.protocol, b.grouped) == place):
+            body += _block(block, pictures)
     if (failed := failures(blocks)) is not None:
         body.append(_table(failed, 2))
     body += ["<h2>How it was measured</h2>", '<ul class="facts">']
@@ -88,7 +96,7 @@ def _block(block: Block, pictures: Mapping[str, bytes]) -> list[str]:
     parts = [_table(overview(block), 3), *ranks, f'<div class="pairs">{"".join(pairs)}</div>']
     if (published := beside_published(block)) is not None:
         parts.append(_table(published, 3))
-    for table in details(block):
+    for table in details(block) if block.leads else ():
         inner = _table(table, 4)
         parts.append(f"<details><summary>{escape(table.title)}</summary>{inner}</details>")
     return parts

@@ -23,6 +23,8 @@ def plots(block: Block) -> Iterator[tuple[str, Figure]]:
     ranked = block.ranked()
     if ranked is not None:
         yield f"{prefix}critical-difference.svg", critical_differences(*ranked, NAMES[block.main])
+    if block.many_tables:  # a plot for each of its tables would be a book
+        return
     for dataset, lines in block.lines.items():
         measured = [line for line in lines if line.values]
         if measured:

@@ -49,11 +49,15 @@ def in_order(jobs: Sequence[Job], known: Sequence[Cell]) -> list[Job]:
     return sorted(jobs, key=lambda job: (job.seed, seconds(job)))
 
 
+def memory_of(job: Job) -> float:
+    """Bytes that a worker may need for a cell."""
+    return BASE_MEMORY + COPIES * 8 * job.data.size
+
+
 def processes_for(jobs: Sequence[Job]) -> int:
-    """One process for each processor, as far as the free memory goes."""
-    largest = max((job.data.size for job in jobs), default=0)
-    fitting = psutil.virtual_memory().available / (BASE_MEMORY + COPIES * 8 * largest)
-    return max(1, min(processors(), int(fitting), len(jobs)))
+    """One process for each processor, as far as the free memory goes for the smallest cells."""
+    least = min((memory_of(job) for job in jobs), default=BASE_MEMORY)
+    return max(1, min(processors(), int(psutil.virtual_memory().available / least), len(jobs)))
 
 
 def work_off(
@@ -64,7 +68,8 @@ def work_off(
 ) -> Iterator[tuple[Job, list[Cell]]]:
     """Results as they come in. No job is started after the deadline; started ones are finished.
 
-    Each worker is a pool of its own: a process that dies fails its own cell only.
+    Each worker is a pool of its own: a process that dies fails its own cell only. A cell whose
+    memory is not free yet waits for others to finish; with nothing beside it, it is started.
 
     Args:
         jobs: In the order in which they are started.
@@ -75,10 +80,17 @@ def work_off(
     waiting = deque(jobs)
     idle = [_worker() for _ in range(processes)]
     running: dict[Future[list[Cell]], tuple[ProcessPoolExecutor, Job]] = {}
+    memory = psutil.virtual_memory().available
+
+    def fits(job: Job) -> bool:
+        return (
+            not running or memory_of(job) + sum(memory_of(j) for _, j in running.values()) <= memory
+        )
+
     ready: list[tuple[Job, list[Cell]]] = []
     try:
         while True:
-            while idle and waiting and time.monotonic() < deadline:
+            while idle and waiting and fits(waiting[0]) and time.monotonic() < deadline:
                 worker, job = idle.pop(), waiting.popleft()
                 running[worker.submit(work, job)] = (worker, job)
             yield from ready  # the workers are busy again while these are written down

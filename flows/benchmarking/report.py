@@ -13,6 +13,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 
+from dagmm_model.evaluation.published_tables import read_published
 from flows.benchmarking.cells import Cell, current, read_cells
 from flows.benchmarking.page import page
 from flows.benchmarking.plots import plots
@@ -21,6 +22,8 @@ from flows.benchmarking.tables import Table, markdown
 from flows.common.workspace import write_atomic
 
 CELLS, RUNS, TABLE, PAGE, PLOTS = "cells.jsonl", "runs.jsonl", "table.md", "report.html", "plots"
+PUBLISHED = "published.csv"
+"""Published figures in place of the packaged ones, where a suite came with its own."""
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
 
 
@@ -93,7 +96,8 @@ def write_report(folder: Path, missing: Table | None = None) -> list[Block]:
     cells = read_cells(folder / CELLS)
     if not cells:
         raise FileNotFoundError(f"{folder / CELLS} holds no cells; run a benchmark first")
-    found = blocks(cells)
+    own = folder / PUBLISHED
+    found = blocks(cells, read_published(own if own.exists() else None))
     facts = _facts(folder, current(cells))
     pictures: dict[str, bytes] = {}
     (folder / PLOTS).mkdir(exist_ok=True)

@@ -11,20 +11,25 @@ from typing import Any
 from dagmm_model.base.settings import unknown
 from dagmm_model.detectors.catalogue import CATALOGUE, entry, make_detector
 from flows.benchmarking.data import Prepared
+from flows.benchmarking.protocols import BEST_COLUMN, RANDOM_WEIGHTS, UNTRAINED
 
 REFERENCE = "dagmm"
 """The detector that the others are compared with; its rows get the sanity variants."""
-BEST_COLUMN = "best column"
 VARIANTS: dict[str, dict[str, Any]] = {
-    "untrained": {"epochs": 0},
-    "random weights": {"epochs": 0, "linear_path": "none"},
+    UNTRAINED: {"epochs": 0},
+    RANDOM_WEIGHTS: {"epochs": 0, "linear_path": "none"},
 }
 """The reference before any training; with a linear path it starts from the principal axes, so
 that only random weights show what the architecture alone does."""
-ADDED = {"wide_code": 0, "overlap_weight": 3.0, "initial_weights": "glorot"}
+ADDED = {
+    "wide_code": 0,
+    "overlap_weight": 3.0,
+    "initial_weights": "glorot",
+    "distance": "mean",
+}
 """Settings that came later, with what they were before: cells measured then are still the same."""
-RECONSTRUCTION = "reconstruction error"
-"""Variant that comes with its trained detector: the same network, scored without its mixture."""
+IN_A_SUITE = ("dagmm", "knn", "lof", "mahalanobis", "isolation-forest", "pca", "ecod")
+"""What many tables are measured with unless rows are named: the quick ones."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Row:
         """Its detector, with the preset's edition for the data set where there is one.
 
         Without a preset that is one named like the data set: what a baseline's paper used on it.
+        The tables of a suite have names of their own and get none: there one rule is measured.
         """
         slug = dataset.replace("_", "-")
         edition = f"{self.preset}-{slug}" if self.preset else slug
@@ -84,18 +90,24 @@ def rows_named(texts: Sequence[str]) -> list[Row]:
     return list(dict.fromkeys(rows))
 
 
-def default_rows() -> list[str]:
-    """Every detector of the catalogue, and those of the DAGMM paper also as it has them."""
+def default_rows(*, suite: bool) -> list[str]:
+    """Every detector of the catalogue, and those of the DAGMM paper also as it has them.
+
+    Of a suite, with its many tables, the quick ones only.
+    """
+    if suite:
+        return list(IN_A_SUITE)
     papers = (f"{name}:paper" for name in CATALOGUE if "paper" in _presets(name))
     return [*CATALOGUE, *papers]
 
 
-def sanity_rows(row: Row, data: Prepared) -> list[Row]:
+def sanity_rows(row: Row, data: Prepared, wanted: Sequence[str]) -> list[Row]:
     """The reference's variants; random weights only where they differ from the untrained ones."""
     if row.name != REFERENCE or row.variant:
         return []
     linear = row.settings_on(data).linear_path != "none"
-    return [Row(row.name, row.preset, v) for v in VARIANTS if linear or v != "random weights"]
+    shown = [v for v in VARIANTS if v in wanted and (linear or v != RANDOM_WEIGHTS)]
+    return [Row(row.name, row.preset, variant) for variant in shown]
 
 
 def _presets(name: str) -> tuple[str, ...]:

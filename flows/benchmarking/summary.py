@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import median
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from dagmm_model.evaluation.published import Published, published
+from dagmm_model.evaluation.published_tables import Figures
 from dagmm_model.evaluation.significance import holm, signed_rank_p
 from flows.benchmarking.cells import FIGURES, Cell, current
+from flows.benchmarking.protocols import PROTOCOLS
 from flows.benchmarking.rows import REFERENCE, is_sanity
+from flows.benchmarking.suite import plain_name
 
 DATASETS = ("kddcup", "thyroid", "arrhythmia", "kddcup_rev", "wdbc")
 """The data sets that come with a contract, in the order of the tables."""
-MAIN = {"paper": "f1", "deployment": "ap"}
-"""The figure by which detectors are ranked and compared; the deployment protocol's F1 hangs on the
-threshold of a few validation rows, average precision does not."""
 LEVEL = 0.05
+NO_FIGURES: Mapping[str, Figures] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Line:
         p_holm: The same, corrected for all detectors of the data set.
         better: Whether its median paired difference to the reference is positive.
         published: The published figure, by the paper's protocol only.
+        quoted: Whether the line itself is a published figure, not measured here.
     """
 
     label: str
@@ -66,6 +69,12 @@ class Line:
     p_holm: float | None = None
     better: bool = False
     published: Published | None = None
+    quoted: bool = False
+
+    @property
+    def mean(self) -> float:
+        """Mean of the main figure; of a line with values."""
+        return float(np.mean(list(self.values.values())))
 
     @property
     def mark(self) -> str:
@@ -91,21 +100,28 @@ class Line:
 
 @dataclass(frozen=True)
 class Block:
-    """All lines of a protocol, by data set, best first."""
+    """All lines of a protocol, by data set, best first by the figure that is compared."""
 
     protocol: str
     grouped: bool
+    main: str
     lines: dict[str, list[Line]]
 
     @property
-    def main(self) -> str:
-        """Name of the figure that is compared."""
-        return MAIN[self.protocol]
+    def many_tables(self) -> bool:
+        """Whether it is of a protocol for suites."""
+        return PROTOCOLS[self.protocol].many_tables
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is the first of its protocol's blocks, one for each figure."""
+        return self.main == PROTOCOLS[self.protocol].figures[0]
 
     def facts(self) -> list[dict[str, Any]]:
-        """All lines for a program to read."""
-        where = {"protocol": self.protocol, "group_duplicates": self.grouped}
-        return [{"dataset": d} | where | x.facts() for d, xs in self.lines.items() for x in xs]
+        """All measured lines for a program to read."""
+        where = {"protocol": self.protocol, "group_duplicates": self.grouped, "compared": self.main}
+        found = [(d, line) for d, lines in self.lines.items() for line in lines if not line.quoted]
+        return [{"dataset": dataset} | where | line.facts() for dataset, line in found]
 
     def line(self, dataset: str, label: str) -> Line | None:
         """The line of a detector on a data set."""
@@ -119,56 +135,104 @@ class Block:
                 places.setdefault(line.label, []).append(place / len(lines))
         return sorted(places, key=lambda label: (is_sanity(label), np.mean(places[label]), label))
 
+    def compared(self) -> list[str]:
+        """The data sets that detectors are compared over.
+
+        Those with published lines where there are any, of these those on which the reference was
+        measured - all where it was on none.
+        """
+        quoted = {d: ls for d, ls in self.lines.items() if any(line.quoted for line in ls)}
+        found = {
+            d: [line for line in ls if line.values] for d, ls in (quoted or self.lines).items()
+        }
+        found = {d: ls for d, ls in found.items() if any(not line.quoted for line in ls)}
+        having = [d for d, ls in found.items() if any(x.label == REFERENCE for x in ls)]
+        return having or list(found)
+
     def ranked(self) -> tuple[list[str], np.ndarray, str] | None:
         """Detectors measured throughout, their figures ``(blocks, detectors)``, what a block is.
 
-        Blocks are the data sets on which the reference was measured - all where it was on none -
-        each with its means. With a single data set they are its splits. None where there are not
-        two detectors.
+        Blocks are the data sets that are `compared`, each with its means. With a single data set
+        they are its splits. None where there are not two detectors.
         """
-        found = {d: [line for line in ls if line.values] for d, ls in self.lines.items()}
-        found = {d: ls for d, ls in found.items() if ls}
-        having = {d: ls for d, ls in found.items() if any(x.label == REFERENCE for x in ls)}
-        found = having or found
-        if not found:
+        datasets = self.compared()
+        if not datasets:
             return None
-        named = [{x.label: x for x in ls if not is_sanity(x.label)} for ls in found.values()]
+        named = [
+            {x.label: x for x in self.lines[d] if x.values and not is_sanity(x.label)}
+            for d in datasets
+        ]
         labels = [label for label in named[0] if all(label in other for other in named)]
         if len(labels) < 2:
             return None
         if len(named) > 1:
-            means = [[np.mean(list(n[x].values.values())) for x in labels] for n in named]
+            means = [[n[x].mean for x in labels] for n in named]
             return labels, np.array(means), f"{len(means)} data sets"
-        seeds = sorted(set.intersection(*(set(named[0][label].values) for label in labels)))
-        if not seeds:
+        splits_of = {x: line.values for x, line in named[0].items() if not line.quoted}
+        labels = [label for label in labels if label in splits_of]
+        seeds = sorted(set.intersection(*(set(splits_of[label]) for label in labels)))
+        if not seeds or len(labels) < 2:
             return None
-        splits = [[named[0][label].values[seed] for label in labels] for seed in seeds]
-        return labels, np.array(splits), f"{len(seeds)} splits of {next(iter(found))}"
+        splits = [[splits_of[label][seed] for label in labels] for seed in seeds]
+        return labels, np.array(splits), f"{len(seeds)} splits of {datasets[0]}"
 
 
-def blocks(cells: Sequence[Cell]) -> list[Block]:
-    """Everything that is known, the paper's protocol first."""
+def blocks(cells: Sequence[Cell], published: Mapping[str, Figures] = NO_FIGURES) -> list[Block]:
+    """Everything that is known, protocol by protocol, a block for each figure that is compared.
+
+    Args:
+        cells: Of a benchmark.
+        published: Figures by table, for the protocol that they are of.
+    """
     cells = current(cells)
-    kinds = sorted({(c.protocol, c.grouped) for c in cells}, key=lambda k: (k[0] != "paper", k[1]))
-    return [_block(protocol, grouped, cells) for protocol, grouped in kinds]
+    order = list(PROTOCOLS)
+    kinds = sorted({(c.protocol, c.grouped) for c in cells}, key=lambda k: (order.index(k[0]), k))
+    return [
+        _block(protocol, grouped, main, cells, published)
+        for protocol, grouped in kinds
+        for main in PROTOCOLS[protocol].figures
+    ]
 
 
-def _block(protocol: str, grouped: bool, cells: Sequence[Cell]) -> Block:
+def _block(
+    protocol: str,
+    grouped: bool,
+    main: str,
+    cells: Sequence[Cell],
+    published: Mapping[str, Figures],
+) -> Block:
     mine = [c for c in cells if (c.protocol, c.grouped) == (protocol, grouped)]
-    present = {c.dataset for c in mine}
-    ordered = [d for d in DATASETS if d in present] + sorted(present - set(DATASETS))
-    lines = {d: _lines(protocol, grouped, [c for c in mine if c.dataset == d]) for d in ordered}
-    return Block(protocol, grouped, lines)
+    by_dataset: dict[str, list[Cell]] = {}
+    for cell in mine:
+        by_dataset.setdefault(cell.dataset, []).append(cell)
+    ordered = [d for d in DATASETS if d in by_dataset] + sorted(set(by_dataset) - set(DATASETS))
+    quoted = published if PROTOCOLS[protocol].beside else NO_FIGURES
+    lines = {
+        d: _lines(protocol, grouped, main, by_dataset[d], quoted.get(plain_name(d), {}))
+        for d in ordered
+    }
+    return Block(protocol, grouped, main, lines)
 
 
-def _lines(protocol: str, grouped: bool, cells: Sequence[Cell]) -> list[Line]:
+def _lines(
+    protocol: str, grouped: bool, main: str, cells: Sequence[Cell], quoted: Figures
+) -> list[Line]:
     """Lines of one data set, best first."""
-    labels = list(dict.fromkeys(c.detector for c in cells))
-    lines = [_line([c for c in cells if c.detector == label], MAIN[protocol]) for label in labels]
-    lines = _compared(lines)
+    by_label: dict[str, list[Cell]] = {}
+    for cell in cells:
+        by_label.setdefault(cell.detector, []).append(cell)
+    lines = _compared([_line(mine, main) for mine in by_label.values()])
     if protocol == "paper" and not grouped:
         lines = [replace(line, published=_published(line.label, cells)) for line in lines]
-    return sorted(lines, key=lambda line: -np.mean(list(line.values.values()) or [-1.0]))
+    lines += [_quoted(method, found, main) for method, found in quoted.items() if main in found]
+    return sorted(lines, key=lambda line: -line.mean if line.values else 1.0)
+
+
+def _quoted(method: str, figures: Mapping[str, float], main: str) -> Line:
+    """The line of a published method."""
+    spreads = {name: Spread(value, None) for name, value in figures.items()}
+    label = f"{method} (published)"
+    return Line(label, {0: figures[main]}, spreads, None, None, {}, quoted=True)
 
 
 def _published(label: str, cells: Sequence[Cell]) -> Published | None:

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dagmm_model.detectors.catalogue import CATALOGUE
 from dagmm_model.evaluation.published import PUBLISHED
-from flows.benchmarking.rows import REFERENCE
+from dagmm_model.evaluation.published_tables import SOURCE
+from flows.benchmarking.league import Standing, means, ranks, standings, trainings
+from flows.benchmarking.protocols import PROTOCOLS
+from flows.benchmarking.rows import REFERENCE, is_sanity
 from flows.benchmarking.summary import LEVEL, Block, Line
 
-TITLES = {
-    ("paper", False): "Paper's protocol",
-    ("paper", True): "Paper's protocol, identical rows on one side of the split",
-    ("deployment", False): "Deployment protocol",
-    ("deployment", True): "Deployment protocol, identical rows on one side of the split",
-}
-EXPLAINED = {
-    "paper": "A random half of all rows, its anomalies removed, trains; the other half tests. As "
-    "many test rows are flagged as there are anomalies among them: that uses the anomaly ratio of "
-    "the test rows, which nobody has in production.",
-    "deployment": "Train, validation and test rows; the threshold is the split-conformal quantile "
-    "of held-out normal rows for 5 % false alarms; labels are touched by the evaluation only.",
-}
 NAMES = {
     "f1": "F1",
     "roc_auc": "ROC AUC",
@@ -56,13 +46,16 @@ def _row(texts: Sequence[str]) -> str:
     return "| " + " | ".join(text.replace("|", "\\|").replace("\n", " ") for text in texts) + " |"
 
 
-def title(block: Block) -> str:
-    """Heading of a block."""
-    return TITLES[block.protocol, block.grouped]
+def title(protocol: str, grouped: bool) -> str:
+    """Heading of a protocol."""
+    kept = ", identical rows on one side of the split" if grouped else ""
+    return PROTOCOLS[protocol].title + kept
 
 
 def overview(block: Block) -> Table:
     """One line for each detector, one column for each data set."""
+    if block.many_tables:
+        return _wide_overview(block)
     rows = [
         (label, *(_overview(block.line(dataset, label), block.main) for dataset in block.lines))
         for label in block.labels()
@@ -73,6 +66,88 @@ def overview(block: Block) -> Table:
         f"for all detectors of the data set, p ≤ {LEVEL}; fewer than six splits cannot show any)."
     )
     return Table(NAMES[block.main], ("", *block.lines), tuple(rows), note)
+
+
+def _wide_overview(block: Block) -> Table:
+    """The same for many tables: means only, and the mean and the mean rank over the tables."""
+    columns = means(block)
+    rank_of = ranks(columns)
+    order = sorted(block.labels(), key=lambda x: (is_sanity(x), rank_of.get(x, float("inf"))))
+    rows = [
+        (
+            label,
+            f"{columns[label].mean():.3f}" if label in columns else NOTHING,
+            f"{rank_of[label]:.1f}" if label in rank_of else NOTHING,
+            *(_short(block.line(dataset, label)) for dataset in block.lines),
+        )
+        for label in order
+    ]
+    seeds = {len(x.values) for xs in block.lines.values() for x in xs if x.values and not x.quoted}
+    count = "–".join(str(n) for n in sorted({min(seeds), max(seeds)})) if seeds else "no"
+    note = f"Means over {count} seeds; mean and mean rank over {_over(block)}."
+    if any(line.quoted for lines in block.lines.values() for line in lines):
+        note += f" Published: {SOURCE}."
+    return Table(NAMES[block.main], ("", "mean", "mean rank", *block.lines), tuple(rows), note)
+
+
+def _over(block: Block) -> str:
+    """The tables of the means, in words."""
+    compared = len(block.compared())
+    less = "" if compared == len(block.lines) else f" of {len(block.lines)} that all share"
+    return f"{compared} tables{less}"
+
+
+def _short(line: Line | None) -> str:
+    if line is None:
+        return NOTHING
+    return f"{line.mean:.3f}" if line.values else f"failed ({len(line.reasons)})"
+
+
+def standing_tables(blocks: Sequence[Block]) -> dict[tuple[str, bool], Table]:
+    """Means and mean ranks over the tables, by protocol for suites and grouping."""
+    found: dict[tuple[str, bool], Table] = {}
+    places: dict[tuple[str, bool], list[Standing]] = {}
+    for standing in standings(blocks):
+        places.setdefault((standing.protocol, standing.group_duplicates), []).append(standing)
+    for place, lines in places.items():
+        figures = PROTOCOLS[place[0]].figures
+        header = ("", *(f"{what}{NAMES[f]}" for f in figures for what in ("", "mean rank in ")))
+        rows = tuple(
+            (x.detector, *(text for f in figures for text in (_3(x.means, f), _1(x.ranks, f))))
+            for x in lines
+        )
+        note = f"Means over {lines[0].tables} tables; ranks among the detectors shown."
+        found[place] = Table("Over the tables", header, rows, note)
+    return found
+
+
+def _3(values: Mapping[str, float], name: str) -> str:
+    return f"{values[name]:.3f}" if name in values else NOTHING
+
+
+def _1(values: Mapping[str, float], name: str) -> str:
+    return f"{values[name]:.1f}" if name in values else NOTHING
+
+
+def training_table(blocks: Sequence[Block], protocol: str, grouped: bool) -> Table | None:
+    """Trained against untrained over the tables; None where nothing was measured both ways."""
+    rows = tuple(
+        (
+            x.detector,
+            NAMES[x.figure],
+            f"{x.trained:.3f}",
+            f"{x.untrained:.3f}",
+            f"{x.trained - x.untrained:+.3f}",
+            f"{x.better} / {x.worse}",
+            _number(x.p),
+            str(x.tables),
+        )
+        for x in trainings(blocks)
+        if (x.protocol, x.group_duplicates) == (protocol, grouped)
+    )
+    header = ("", "figure", "trained", "untrained", "difference", "better / worse", "p", "tables")
+    note = "p: Wilcoxon's signed-rank test, two-sided, over the tables' means."
+    return Table("Does training earn its place?", header, rows, note) if rows else None
 
 
 def _overview(line: Line | None, figure: str) -> str:
@@ -86,9 +161,20 @@ def _overview(line: Line | None, figure: str) -> str:
 
 def overviews(blocks: Sequence[Block]) -> str:
     """The overviews of all protocols as Markdown: what a terminal or a notice has room for."""
-    return "\n".join(
-        replace(overview(b), title=f"{title(b)}: {NAMES[b.main]}").markdown(2) for b in blocks
-    )
+    over_tables = standing_tables(blocks)
+    parts = []
+    for block in (block for block in blocks if block.leads):
+        place = (block.protocol, block.grouped)
+        if block.many_tables:
+            shown = [over_tables.get(place), training_table(blocks, *place)]
+        else:
+            shown = [replace(overview(block), title=NAMES[block.main])]
+        parts += [
+            replace(table, title=f"{title(*place)}: {table.title}").markdown(2)
+            for table in shown
+            if table is not None
+        ]
+    return "\n".join(parts)
 
 
 def details(block: Block) -> Iterator[Table]:
@@ -107,7 +193,7 @@ def details(block: Block) -> Iterator[Table]:
                 str(len(line.values)),
             )
             for line in lines
-            if line.values
+            if line.values and not line.quoted
         ]
         note = (
             "Times are medians, in processor seconds of one thread; "
@@ -150,8 +236,15 @@ def beside_published(block: Block) -> Table | None:
 def failures(blocks: Sequence[Block]) -> Table | None:
     """Every reason why cells have no figures."""
     rows = [
-        (line.label, dataset, title(block), _seeds(line.reasons, reason), reason)
+        (
+            line.label,
+            dataset,
+            title(block.protocol, block.grouped),
+            _seeds(line.reasons, reason),
+            reason,
+        )
         for block in blocks
+        if block.leads
         for dataset, lines in block.lines.items()
         for line in lines
         for reason in dict.fromkeys(line.reasons.values())
@@ -166,7 +259,7 @@ def _seeds(reasons: dict[int, str], reason: str) -> str:
 
 def missing(places: Sequence[tuple[str, str, bool, int, str]]) -> Table | None:
     """What was planned and is not there: data set, protocol, grouping, seed, row."""
-    counts = Counter((label, d, TITLES[p, g]) for d, p, g, _, label in places)
+    counts = Counter((label, d, title(p, g)) for d, p, g, _, label in places)
     rows = tuple((*place, str(count)) for place, count in counts.items())
     note = "The same command goes on with these."
     header = ("", "data set", "protocol", "splits")
@@ -182,8 +275,14 @@ def markdown(blocks: Sequence[Block], plots: Sequence[str], facts: Sequence[str]
         facts: Sentences on machine, command and time.
     """
     parts = ["# Benchmark\n", "\n".join(f"- {fact}" for fact in facts) + "\n"]
+    over_tables = standing_tables(blocks)
     for block in blocks:
-        parts.append(f"## {title(block)}\n\n{EXPLAINED[block.protocol]}\n")
+        place = (block.protocol, block.grouped)
+        if block.leads:
+            explained = PROTOCOLS[block.protocol].explained
+            parts.append(f"## {title(*place)}\n\n{explained}\n")
+            first = [over_tables.get(place), training_table(blocks, *place)]
+            parts += [table.markdown(3) for table in first if table is not None]
         parts.append(overview(block).markdown(3))
         prefix = prefix_of(block)
         parts += [
@@ -191,7 +290,8 @@ def markdown(blocks: Sequence[Block], plots: Sequence[str], facts: Sequence[str]
         ]
         if (table := beside_published(block)) is not None:
             parts.append(table.markdown(3))
-        parts += [table.markdown(3) for table in details(block)]
+        if block.leads:
+            parts += [table.markdown(3) for table in details(block)]
     if (table := failures(blocks)) is not None:
         parts.append(table.markdown(2))
     return "\n".join(parts)
@@ -199,7 +299,8 @@ def markdown(blocks: Sequence[Block], plots: Sequence[str], facts: Sequence[str]
 
 def prefix_of(block: Block) -> str:
     """Start of the file names of a block's plots."""
-    return f"{block.protocol}{'-grouped' if block.grouped else ''}_"
+    figure = f"-{block.main}" if block.many_tables else ""
+    return f"{block.protocol}{'-grouped' if block.grouped else ''}{figure}_"
 
 
 def _number(value: float | None) -> str:

@@ -16,7 +16,8 @@ from dagmm_model.evaluation.metrics import paper_metrics
 from dagmm_model.evaluation.threshold import calibrate, exceeds
 from flows.benchmarking.cells import Cell
 from flows.benchmarking.data import Prepared
-from flows.benchmarking.rows import BEST_COLUMN, RECONSTRUCTION, REFERENCE, Row
+from flows.benchmarking.protocols import BEST_COLUMN, PROTOCOLS, RECONSTRUCTION
+from flows.benchmarking.rows import REFERENCE, Row
 
 TARGET_RATE = 0.05
 """False-alarm rate that the deployment protocol's threshold is calibrated for."""
@@ -42,7 +43,7 @@ class Job:
             seed=self.seed,
             detector=f"{self.row.label}, {variant}" if variant else self.row.label,
             settings_sha256=self.settings_sha256,
-            data_sha256=self.data.sha256,
+            data_sha256=self.data.digest_for(self.protocol),
             time=datetime.now(UTC).isoformat(timespec="seconds"),
             **values,
         )
@@ -70,14 +71,14 @@ def measure(job: Job) -> list[Cell]:
 
 def _measured(job: Job) -> Iterator[Cell]:
     split = job.data.split(job.protocol, job.seed, grouped=job.grouped)
-    rows, labels = job.data.matrix(), job.data.labels()
-    test, truth = rows[split.test], labels[split.test]
+    test, truth = job.data.take(split.test), job.data.labels()[split.test]
     if job.row.name == BEST_COLUMN:
         column, energies = best_column(truth, test)
         yield job.cell(**figures(truth, energies, None), seconds=0.0, remarks={"column": column})
         return
-    held = rows[split.validation] if job.protocol == "deployment" else None
-    detector, train = job.row.unfitted(job.data.dataset, job.seed), rows[split.train]
+    held = job.data.take(split.validation) if job.protocol == "deployment" else None
+    detector = job.row.unfitted(job.data.dataset, job.seed)
+    train = job.data.take(split.train)
     started = time.process_time()
     detector.fit(train)
     seconds = time.process_time() - started
@@ -90,7 +91,8 @@ def _measured(job: Job) -> Iterator[Cell]:
         return found | {"seconds": seconds, "score_seconds": spent}
 
     yield job.cell(**scored(detector.energy), remarks=_remarks(detector))
-    if job.row.name == REFERENCE and not job.row.variant:
+    judged_by = PROTOCOLS[job.protocol].judged_by
+    if RECONSTRUCTION in judged_by and job.row.name == REFERENCE and not job.row.variant:
         yield job.cell(RECONSTRUCTION, **scored(detector.reconstruction_error))
 
 

@@ -15,21 +15,37 @@ def benchmark(
         list[str] | None,
         typer.Option("--datasets", help="Contracts, e.g. wdbc thyroid; all shipped ones."),
     ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            "--suite", help="Folder of .npz tables (X, y); adbench for the data folder's."
+        ),
+    ] = None,
     detectors: Annotated[
         list[str] | None,
         typer.Option("--detectors", help="NAME or NAME:PRESET; the whole catalogue."),
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Random splits of each.")] = 20,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, help="Splits of each; 20, of a suite 5.")
+    ] = None,
     budget: Annotated[
         float | None,
         typer.Option("--budget", help="Minutes after which no cell is started."),
     ] = None,
     protocols: Annotated[
-        list[str] | None, typer.Option("--protocols", help="paper, deployment or both; paper.")
+        list[str] | None,
+        typer.Option(
+            "--protocols",
+            help="Of paper (default), deployment, goad; of a suite dte, dte-plain, halves (all).",
+        ),
     ] = None,
     group_duplicates: Annotated[
         bool, typer.Option("--group-duplicates", help="Also with identical rows on one side.")
     ] = False,
+    train_rows: Annotated[
+        int | None,
+        typer.Option("--train-rows", min=2, help="Most training rows of halves; 5000."),
+    ] = None,
     processes: Annotated[
         int | None, typer.Option("--processes", min=1, help="Cells at a time.")
     ] = None,
@@ -57,20 +73,26 @@ def benchmark(
             typer.echo(overviews(blocks))
         return
     from flows.benchmarking.config import build_benchmark
+    from flows.benchmarking.suite import tables_of
     from flows.pipeline.ingest import find_source
 
     config = build_benchmark(
+        suite=suite,
         datasets=datasets,
         detectors=detectors,
         seeds=seeds,
         budget=budget,
         protocols=protocols,
         group_duplicates=group_duplicates,
+        train_rows=train_rows,
         processes=processes,
         output=None if output is None else str(output),
     )
-    for dataset in config.datasets:
-        find_source(dataset, None, settings.data_dir, download=download)
+    if config.suite is not None:
+        tables_of(config.suite, config.datasets, settings.data_dir)
+    else:
+        for dataset in config.datasets:
+            find_source(dataset, None, settings.data_dir, download=download)
     from flows.cli.startup import Startup
 
     with Startup(settings):

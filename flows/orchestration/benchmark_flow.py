@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -19,19 +20,24 @@ from prefect.artifacts import (
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict
 
+from dagmm_model.evaluation.published_tables import read_published
 from flows.benchmarking.cells import append_cells, done, read_cells
 from flows.benchmarking.config import BenchmarkConfig, planned
 from flows.benchmarking.data import Prepared, prepare
+from flows.benchmarking.league import standings, trainings
 from flows.benchmarking.pool import in_order, processes_for, work_off
+from flows.benchmarking.protocols import Limits
 from flows.benchmarking.report import (
     CELLS,
     PAGE,
+    PUBLISHED,
     Attempt,
     machine,
     note_attempt,
     versions,
     write_report,
 )
+from flows.benchmarking.suite import MOST_ROWS, prepare_table, tables_of
 from flows.benchmarking.tables import missing as missing_table
 from flows.benchmarking.tables import overviews
 from flows.benchmarking.tracking import BenchmarkRuns
@@ -56,6 +62,8 @@ class BenchmarkResult(BaseModel):
     page: str
     run_url: str
     overview: str
+    standings: list[dict[str, Any]]
+    training: list[dict[str, Any]]
     results: list[dict[str, Any]]
 
     def text(self) -> str:
@@ -75,6 +83,22 @@ def prepare_data(dataset: str, settings: Settings) -> Prepared:
         data = prepare(dataset, settings.data_dir, settings.workspace)
         report(f"{data.rows:,} rows, {data.columns} columns")
     return data
+
+
+@task(name="prepare-suite", cache_policy=NO_CACHE)
+def prepare_suite(config: BenchmarkConfig, settings: Settings, folder: Path) -> list[Prepared]:
+    """Check and lay out the tables of a suite; published figures beside them are kept."""
+    assert config.suite is not None
+    files = tables_of(config.suite, config.datasets, settings.data_dir)
+    limits = Limits(MOST_ROWS, config.train_rows)
+    with progress.stage("tables") as report:
+        found = [prepare_table(file, settings.workspace, limits) for file in files]
+        report(f"{len(found)} tables, {sum(table.rows for table in found):,} rows")
+    published = files[0].parent / PUBLISHED
+    if published.exists():
+        read_published(published)  # its faults are said before the hours of measuring
+        shutil.copyfile(published, folder / PUBLISHED)
+    return found
 
 
 @task(name="measure", cache_policy=NO_CACHE)
@@ -121,7 +145,11 @@ def benchmark(config: BenchmarkConfig) -> BenchmarkResult:
             f"another benchmark is writing to {folder}; give another --output"
         ) from None
     with lock:
-        jobs = planned(config, [prepare_data(dataset, settings) for dataset in config.datasets])
+        if config.suite is not None:
+            tables = prepare_suite(config, settings, folder)
+        else:
+            tables = [prepare_data(dataset, settings) for dataset in config.datasets]
+        jobs = planned(config, tables)
         known = read_cells(folder / CELLS)
         finished = done(known)
         waiting = in_order([job for job in jobs if job.key not in finished], known)
@@ -160,5 +188,7 @@ def benchmark(config: BenchmarkConfig) -> BenchmarkResult:
         page=str(folder / PAGE),
         run_url=runs.url,
         overview=overview,
+        standings=[standing.facts() for standing in standings(blocks)],
+        training=[training.facts() for training in trainings(blocks)],
         results=[line for block in blocks for line in block.facts()],
     )

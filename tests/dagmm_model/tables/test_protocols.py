@@ -6,8 +6,11 @@ from hypothesis import strategies as st
 from dagmm_model.tables.protocols import (
     SplitError,
     deployment_split,
+    drawn_rows,
     duplicate_groups,
+    file_order_split,
     paper_split,
+    shuffled_halves,
 )
 
 LABELS = st.lists(st.booleans(), min_size=30, max_size=200).map(np.array)
@@ -66,3 +69,41 @@ def test_unusable_splits_are_refused():
         deployment_split(np.zeros(10, dtype=bool), 0, fractions=(0.5, 0.5, 0.5))
     with pytest.raises(SplitError, match="1 rows"):
         deployment_split(np.zeros(1, dtype=bool), 0)
+
+
+@given(LABELS.filter(lambda y: (~y).sum() > 10), SEEDS, st.integers(1, 200))
+def test_halves_of_the_normal_rows_train_and_all_anomalies_test(labels, seed, most):
+    normals = int((~labels).sum())
+    halves, first = shuffled_halves(labels, seed, most=most), file_order_split(labels)
+    for split in (halves, first):
+        assert sorted(_all_rows(split)) == list(range(len(labels)))
+        assert not labels[split.train].any()
+        assert labels[split.test].sum() == labels.sum()
+        assert (~labels[split.test]).sum() == normals - normals // 2
+    assert len(halves.train) == min(most, normals // 2)
+    # In file order no training row comes after a normal test row.
+    assert first.train.max() < first.test[~labels[first.test]].min()
+
+
+def test_rows_are_drawn_as_numpys_legacy_generator_draws_them():
+    np.random.seed(3)  # noqa: NPY002  what ADBench's generator does
+    expected = np.random.choice(np.arange(7), 20, replace=True)  # noqa: NPY002
+    assert drawn_rows(7, 3, least=20).tolist() == expected.tolist()
+    np.random.seed(3)  # noqa: NPY002
+    expected = np.random.choice(np.arange(50), 20, replace=False)  # noqa: NPY002
+    assert drawn_rows(50, 3, most=20).tolist() == expected.tolist()
+    assert drawn_rows(50, 3, least=50, most=50).tolist() == list(range(50))
+
+
+def test_parts_of_drawn_rows_are_rows_of_the_table():
+    labels = np.array([False] * 6 + [True] * 2)
+    drawn = np.array([7, 0, 0, 3, 6, 1])
+    split = file_order_split(labels[drawn]).of(drawn)
+    assert split.train.tolist() == [0, 0]
+    assert sorted(split.test) == [1, 3, 6, 7]
+
+
+def test_a_table_without_two_normal_rows_cannot_be_halved():
+    for split in (file_order_split, lambda y: shuffled_halves(y, 0, most=10)):
+        with pytest.raises(SplitError, match="train part would be empty"):
+            split(np.array([True, False, True]))

@@ -93,6 +93,8 @@ def test_a_parent_run_with_a_child_for_each_cell_and_nothing_is_measured_twice(
         (("--protocols", "papre"), "--protocols"),
         (("--budget", "0"), "--budget"),
         (("--datasets", "wdbc", "nothing"), "no shipped contract is called 'nothing'"),
+        (("--suite", "nowhere"), "--suite nowhere: neither"),
+        (("--suite", "nowhere", "--group-duplicates"), "contract"),
         (("--table-only", "--output", "nowhere"), "run a benchmark first"),
     ],
 )

@@ -1,5 +1,6 @@
 """Workers, order and budget, with real processes; figures of a cell against scikit-learn."""
 
+import itertools
 import math
 import os
 import signal
@@ -13,8 +14,10 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from dagmm_model.detectors.catalogue import make_detector
 from dagmm_model.tables.protocols import duplicate_groups
+from flows.benchmarking import pool
 from flows.benchmarking.data import Prepared
 from flows.benchmarking.pool import in_order, processes_for, work_off
+from flows.benchmarking.protocols import PROTOCOLS
 from flows.benchmarking.rows import Row, rows_named, sanity_rows
 from flows.benchmarking.work import Job, best_column, figures, measure
 
@@ -111,6 +114,22 @@ def test_memory_and_work_limit_the_processes(data):
     assert processes_for([_job(huge, seed) for seed in range(64)]) == 1
 
 
+def _noted(job):
+    """When the job ran."""
+    started = time.time()
+    time.sleep(0.3)
+    return [job.cell(f1=started, roc_auc=time.time())]
+
+
+def test_cells_that_do_not_fit_into_memory_together_run_one_after_another(data, monkeypatch):
+    jobs = [_job(data, seed) for seed in range(4)]
+    monkeypatch.setattr(pool, "memory_of", lambda job: 0.7 * psutil.virtual_memory().available)
+    cells = [cell for _, (cell,) in work_off(jobs, 2, math.inf, _noted)]
+    spans = sorted((cell.f1, cell.roc_auc) for cell in cells)
+    assert len(spans) == 4
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
+
+
 def test_what_a_detector_refuses_is_the_reason_of_its_cell(data):
     tiny = Job(data, "deployment", False, 0, Row("knn"), "settings")
     labels = np.ones(data.rows, dtype=bool)
@@ -160,15 +179,17 @@ def test_the_best_column_is_found_with_its_direction(data):
 
 
 def test_the_reference_has_its_sanity_rows_and_others_have_none(data):
-    wide = replace(data, columns=30)
-    assert [row.label for row in sanity_rows(Row("dagmm"), wide)] == [
+    wide, both = replace(data, columns=30), PROTOCOLS["paper"].judged_by
+    assert [row.label for row in sanity_rows(Row("dagmm"), wide, both)] == [
         "dagmm, untrained",
         "dagmm, random weights",
     ]
     # The paper's network starts from random weights anyway.
-    labels = [row.label for row in sanity_rows(Row("dagmm", "paper"), wide)]
+    labels = [row.label for row in sanity_rows(Row("dagmm", "paper"), wide, both)]
     assert labels == ["dagmm:paper, untrained"]
-    assert sanity_rows(Row("pca"), wide) == []
+    assert sanity_rows(Row("pca"), wide, both) == []
+    of_a_suite = sanity_rows(Row("dagmm"), wide, PROTOCOLS["dte"].judged_by)
+    assert [row.label for row in of_a_suite] == ["dagmm, untrained"]
 
 
 def test_the_edition_of_a_preset_for_a_data_set_is_taken_where_there_is_one(data):
