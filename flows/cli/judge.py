@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import Debug, Json, Name, Quiet, prepare, print_json
+from flows.cli.options import Debug, Json, Name, Quiet, Verbose, prepare, print_json
 from flows.common.errors import EXIT_NO, UsageError
 
 
@@ -28,6 +28,7 @@ def promote(
     rehearse: Annotated[
         bool, typer.Option("--rehearse", help="Judge everything and change nothing.")
     ] = False,
+    verbose: Verbose = False,
     as_json: Json = False,
     debug: Debug = False,
     quiet: Quiet = False,
@@ -40,7 +41,8 @@ def promote(
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows.promotion.promote import approve
     from flows.promotion.promote import promote as work
-    from flows.reporting import summary
+    from flows.reporting import screens
+    from flows.reporting.terminal import show
     from flows.tracking import tracking
 
     client = tracking.connect(settings)
@@ -59,7 +61,7 @@ def promote(
     if as_json:
         print_json(record.model_dump(mode="json"))
     else:
-        typer.echo(summary.decision_card(record))
+        show(screens.decision(record, verbose=verbose))
     if record.decision in {"rejected", "pending approval", "returned"}:
         raise typer.Exit(EXIT_NO)
 
@@ -70,6 +72,7 @@ def rollback(
         int | None, typer.Option("--to", help="Version to return to; the previous one by default.")
     ] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why, for the audit trail.")] = "",
+    verbose: Verbose = False,
     as_json: Json = False,
     debug: Debug = False,
     quiet: Quiet = False,
@@ -77,7 +80,8 @@ def rollback(
     """Put the previous version back in production; needs no data and no training."""
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows.promotion.rollback import roll_back
-    from flows.reporting import summary
+    from flows.reporting import screens
+    from flows.reporting.terminal import show
     from flows.tracking import tracking
 
     record = roll_back(
@@ -86,6 +90,6 @@ def rollback(
     if as_json:
         print_json(record.model_dump(mode="json"))
     else:
-        typer.echo(summary.decision_card(record))
+        show(screens.decision(record, verbose=verbose))
     if record.decision == "returned":
         raise typer.Exit(EXIT_NO)

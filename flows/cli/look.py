@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import typer
-
 from flows.cli.options import Debug, Json, Name, Quiet, prepare, print_json
 
 
@@ -19,9 +17,10 @@ def history(name: Name, as_json: Json = False, debug: Debug = False, quiet: Quie
     if as_json:
         print_json({"decisions": [d.document() for d in decisions], "moved_outside": moved})
         return
-    from flows.reporting.summary import render_history
+    from flows.reporting import screens
+    from flows.reporting.terminal import show
 
-    typer.echo(render_history(name, decisions, moved))
+    show(screens.history(name, decisions, moved))
 
 
 def ui(debug: Debug = False, quiet: Quiet = False) -> None:

@@ -25,6 +25,7 @@ Name = Annotated[str, typer.Argument(help="Registered model, e.g. dagmm-wdbc.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and all log lines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="List the gates that passed, too.")]
 EngineName = Annotated[
     str, typer.Option("--engine", help="local, or spark (pip install 'dagmm-pipeline[spark]').")
 ]

@@ -18,6 +18,7 @@ from flows.cli.options import (
     Json,
     Quiet,
     SparkSettings,
+    Verbose,
     engine_of,
     prepare,
     print_json,
@@ -41,6 +42,7 @@ def train(
     ] = None,
     download: Download = False,
     timings: Annotated[bool, typer.Option("--timings", help="Print where the time went.")] = False,
+    verbose: Verbose = False,
     as_json: Json = False,
     debug: Debug = False,
     quiet: Quiet = False,
@@ -77,9 +79,10 @@ def train(
     if as_json:
         print_json(result.model_dump(mode="json") | {"timings": seconds})
     else:
-        from flows.reporting.summary import render
+        from flows.reporting import screens
+        from flows.reporting.terminal import show
 
-        typer.echo(render(result))
+        show(screens.training(result, verbose=verbose))
         if timings:
             typer.echo("")
             for stage, spent in seconds.items():
@@ -112,9 +115,10 @@ def check(
     if as_json:
         print_json(report.model_dump(mode="json"))
     else:
-        from flows.reporting.summary import render_check
+        from flows.reporting import screens
+        from flows.reporting.terminal import show
 
-        typer.echo(render_check(report))
+        show(screens.check(report))
     if not report.passed:
         raise Verdict(report.message)
 

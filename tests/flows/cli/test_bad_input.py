@@ -1,6 +1,7 @@
 """Bad input through the command: right exit code, one message, registry and aliases untouched."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -125,7 +126,7 @@ def test_no_anomalies_trains_and_says_what_it_cannot_report(pumps, registry):
     outcome = pumps.train(_rows(anomalies=0))
     assert outcome.code == 0, outcome.err
     assert "no labelled anomalies" in outcome.out
-    assert "ROC AUC floor: not measured" in outcome.out
+    assert re.search("not measured: .*ROC AUC floor", outcome.out)
     assert "false alarm rate" in outcome.out
 
 

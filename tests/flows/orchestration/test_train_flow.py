@@ -128,7 +128,8 @@ def test_a_model_with_the_papers_threshold_is_never_promoted(dagmm, registry):
 
 
 def test_the_summary_says_what_a_user_wants_to_know(dagmm):
-    text = dagmm("train", "wdbc", *FAST, "--set", "promotion.serving_check=true", "--timings").out
+    served = ("--set", "promotion.serving_check=true")
+    text = dagmm("train", "wdbc", *FAST, *served, "--timings", "--verbose").out
     for words in (
         "569 rows in, 569 valid, 0 quarantined",
         "train 214 normal",

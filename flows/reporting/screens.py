@@ -1,0 +1,220 @@
+"""The page that ends a command, on the terminal: a training, a decision, a check, a history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from flows.common.records import PromoteRecord, TrainResult, ValidateRecord
+from flows.reporting.summary import figures, quality_measured
+from flows.reporting.terminal import Entry, gates, sheet, styled
+
+if TYPE_CHECKING:
+    from flows.promotion.audit import Decision
+
+
+def training(result: TrainResult, *, verbose: bool = False) -> RenderableType:
+    """The page that ends `dagmm train`."""
+    return Group(f"dagmm train {result.dataset}", "", sheet(_training(result, verbose)))
+
+
+def _training(result: TrainResult, verbose: bool) -> Iterator[Entry]:
+    evidence = result.evidence
+    checked, parts, fitted = evidence.validation, evidence.split, evidence.fit
+    threshold, evaluated = evidence.calibrate.threshold, evidence.evaluate
+    yield (
+        "Data",
+        f"{checked.rows_in:,} rows in, {checked.rows_valid:,} valid, "
+        f"{checked.rows_quarantined:,} quarantined",
+    )
+    anomalies = "" if parts.test_anomalies is None else f" ({parts.test_anomalies:,} anomalies)"
+    yield (
+        "Split",
+        f"{parts.protocol} protocol, seed {parts.seed}: {parts.summary()}{anomalies}",
+    )
+    last = ", ".join(f"{k} {v:.4g}" for k, v in fitted.last_epoch.items() if "/" not in k)
+    yield (
+        "Training",
+        f"{plural(fitted.epochs, 'epoch') if fitted.epochs else 'fitted'} on {fitted.where} in "
+        f"{fitted.seconds:.1f} s" + (f"; last epoch: {last}" if last else ""),
+    )
+    yield "Threshold", f"{threshold.value:.6g}, {threshold.method}"
+    if evidence.calibrate.deployable:
+        yield (
+            "",
+            f"false-alarm rate at most {threshold.guaranteed_rate:.3g} in expectation (asked for "
+            f"{threshold.target_rate:.3g}; {threshold.calibration_rows:,} rows)",
+        )
+    if threshold.note:
+        yield "", threshold.note
+    yield "", ""
+    how = "as deployed" if evidence.calibrate.deployable else "threshold by the test rows' labels"
+    table = Table.grid(padding=(0, 3))
+    for justify in ("left", "right", "left"):
+        table.add_column(justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_row(how, "", "95 % interval")
+    for row in figures(evaluated):
+        table.add_row(*row)
+    yield "Test rows", table
+    if evaluated.deployment.not_reported:
+        yield "", evaluated.deployment.not_reported
+    if evaluated.known_ratio is not None:
+        paper = evaluated.known_ratio
+        yield (
+            "",
+            "paper protocol's threshold (uses the test rows' known anomaly ratio): precision "
+            f"{paper.precision:.4f}, recall {paper.recall:.4f}, F1 {paper.f1:.4f}",
+        )
+    for sanity in evaluated.sanity:
+        yield (
+            "",
+            f"for comparison, {sanity.name}: F1 {sanity.f1:.4f}, ROC AUC {sanity.roc_auc:.4f}, "
+            f"average precision {sanity.average_precision:.4f}",
+        )
+    yield "", ""
+    registered, promotion = result.registration, result.promotion
+    yield "Registry", f"{registered.name} version {registered.version}"
+    yield "Promotion", styled(promotion.decision)
+    if promotion.remark:
+        yield "", promotion.remark
+    if promotion.gates:
+        yield "", gates(promotion.gates, verbose=verbose)
+    yield "", ""
+    yield "MLflow", f"run {registered.run_id}"
+    for command in next_commands(promotion, result.run_url):
+        yield "Next", command
+
+
+def next_commands(record: PromoteRecord, page: str = "") -> Iterator[str]:
+    """What to type now, given what was decided."""
+    target = f"{record.name} {record.version}"
+    if record.decision == "pending approval":
+        yield f"dagmm promote {target} --approved-by YOU --reason WHY"
+    elif record.decision == "held":
+        yield f"dagmm promote {target} --release --reason WHY"
+    elif record.decision in {"rejected", "returned"}:
+        yield f"dagmm promote {target} --rehearse --verbose    # every gate, with its figures"
+    elif record.decision == "promoted":
+        yield f"dagmm score ROWS.csv SCORED.csv --model models:/{record.name}@production"
+    if page:
+        yield f"dagmm ui    # then open {page}"
+
+
+def decision(record: PromoteRecord, *, verbose: bool = False) -> RenderableType:
+    """The page that ends `dagmm promote` and `dagmm rollback`."""
+    return sheet(_decision(record, verbose))
+
+
+def _decision(record: PromoteRecord, verbose: bool) -> Iterator[Entry]:
+    yield "Model", f"{record.name} version {record.version}"
+    word = styled(record.decision)
+    yield "Decision", Text.assemble("would be ", word) if record.rehearsal else word
+    if record.gates:
+        if record.remark:
+            yield "", record.remark
+        yield "", gates(record.gates, verbose=verbose)
+    else:
+        yield from (("", reason) for reason in record.reasons)
+    if record.previous is not None:
+        yield "", f"in production {'now' if record.rehearsal else 'before'}: v{record.previous}"
+    if record.rehearsal:
+        yield "", "rehearsal: nothing was changed"
+        return
+    if record.gates and not quality_measured(record):
+        yield "", "detection quality was not measured: only label-free gates decided"
+    for command in next_commands(record):
+        yield "Next", command
+
+
+def check(report: ValidateRecord) -> RenderableType:
+    """The page that ends `dagmm check`."""
+    return sheet(_check(report), width=10)
+
+
+def _check(report: ValidateRecord) -> Iterator[Entry]:
+    yield (
+        "Rows",
+        f"{report.rows_in:,} in, {report.rows_valid:,} valid, "
+        f"{report.rows_quarantined:,} quarantined",
+    )
+    yield "Verdict", Text("passed", "green") if report.passed else Text("FAILED", "bold red")
+    for failure in report.failures:
+        yield "", f"{failure.severity}: {failure.message}"
+    for label, path in (
+        ("Valid rows", report.path),
+        ("Quarantine", report.quarantine),
+        ("Data Docs", report.data_docs),
+    ):
+        if path:
+            yield label, path
+
+
+def history(name: str, decisions: Iterable[Decision], moved: str) -> RenderableType:
+    """The page of `dagmm history`: a decision a row, what it rests on under it."""
+    decisions = tuple(decisions)
+    if not decisions:
+        return f"no decision on {name} yet" + (f"\nWARNING: {moved}" if moved else "")
+    table = Table.grid(padding=(0, 2))
+    for header, justify in (
+        ("when (UTC)", "left"),
+        ("who", "left"),
+        ("version", "right"),
+        ("before", "right"),
+    ):
+        table.add_column(header, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("decision", overflow="fold")
+    table.add_row(*(Text(c.header, "bold") for c in table.columns))  # type: ignore[arg-type]
+    for made in decisions:
+        state = "" if made.complete else " (interrupted; repeat the command to complete it)"
+        before = "-" if made.previous is None else f"v{made.previous}"
+        line = Text.assemble(styled(made.decision), state)
+        table.add_row(_when(made.time), made.by, f"v{made.version}", before, line)
+        for text in _grounds(made):
+            table.add_row("", "", "", "", Text(text, "dim"))
+    return Group(table, "", *_now(decisions, moved))
+
+
+def _grounds(made: Decision) -> Iterator[str]:
+    """What a reader of the history looks for; gates that merely passed are counted."""
+    if not made.gates:
+        yield from made.reasons.splitlines()
+        return
+    if made.remark:
+        yield made.remark
+    passed = sum(gate.verdict == "passed" for gate in made.gates)
+    silent = sum(gate.verdict == "not measured" for gate in made.gates)
+    for gate in made.gates:
+        if gate.verdict in {"failed", "overridden"} or (gate.gate == "approval" and gate.measured):
+            yield gate.sentence()
+    yield f"{plural(passed, 'gate')} passed, {silent} had nothing to measure"
+
+
+def _now(decisions: tuple[Decision, ...], moved: str) -> Iterator[RenderableType]:
+    from flows.promotion.audit import switches
+
+    yield "Every gate of every decision: --json, or MLflow's experiment `promotions`."
+    made = switches(decisions)
+    if moved:
+        yield Text(f"WARNING: {moved}", "bold yellow")
+    elif made:
+        yield Text.assemble(
+            "production now: ",
+            (f"v{made[-1].version}", "bold green"),
+            f" since {_when(made[-1].time)}",
+        )
+    else:
+        yield "production now: no version"
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def plural(count: int, word: str) -> str:
+    """`1 epoch`, `2 epochs`."""
+    return f"{count:,} {word}" + ("" if count == 1 else "s")

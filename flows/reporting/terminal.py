@@ -1,0 +1,95 @@
+"""What commands print for people: labels, hanging indents at any width, colours on a terminal.
+
+Off a terminal the same lines are plain and never broken, so that they can be searched; `NO_COLOR`
+and `COLUMNS` are obeyed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from flows.common.verdicts import GateResult
+
+UNBROKEN = 10_000
+"""Columns of a page that is not shown on a terminal."""
+
+STYLES = {
+    "promoted": "bold green",
+    "rolled back": "bold green",
+    "unchanged": "green",
+    "passed": "green",
+    "failed": "bold red",
+    "rejected": "bold red",
+    "returned": "bold red",
+    "overridden": "yellow",
+    "waits": "yellow",
+    "pending approval": "bold yellow",
+    "held": "bold yellow",
+    "interrupted": "yellow",
+}
+MARKS = {"failed": "✗", "overridden": "!", "passed": "✓", "waits": "…"}
+
+Entry = tuple[str, RenderableType]
+"""A label, and what belongs to it."""
+
+
+def show(page: RenderableType) -> None:
+    """Print a page on stdout."""
+    width = None if sys.stdout.isatty() else int(os.environ.get("COLUMNS") or UNBROKEN)
+    console = Console(file=sys.stdout, width=width, highlight=False, emoji=False, markup=False)
+    with console.capture() as printed:
+        console.print(page)
+    # Rich fills the last column of a table with blanks.
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in printed.get().splitlines()))
+    sys.stdout.flush()
+
+
+def sheet(entries: Iterable[Entry], width: int = 9) -> Table:
+    """Labels on the left, and beside each its text, which never runs under the label."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(min_width=width, no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for label, content in entries:
+        table.add_row(label, content)
+    return table
+
+
+def styled(word: str) -> Text:
+    """A verdict or decision in its colour."""
+    return Text(word, style=STYLES.get(word, ""))
+
+
+def gates(results: Iterable[GateResult], *, verbose: bool = False) -> RenderableType:
+    """What held a version back first; what passed is counted, unless asked for."""
+    results = tuple(results)
+    waiting = [gate for gate in results if gate.waits]
+    failed = [gate for gate in results if gate.verdict == "failed" and not gate.waits]
+    overridden = [gate for gate in results if gate.verdict == "overridden"]
+    others = [gate for gate in results if gate.verdict not in {"failed", "overridden"}]
+    passed = sum(gate.verdict == "passed" for gate in results)
+    silent = [gate.title for gate in results if gate.verdict == "not measured"]
+    told = [*failed, *waiting, *overridden, *(others if verbose else ())]
+    counted = f"{passed} passed"
+    if silent:
+        counted += f", {len(silent)} not measured: {', '.join(silent)}"
+    lines = Table.grid(padding=(0, 1))
+    lines.add_column(no_wrap=True)
+    lines.add_column(overflow="fold")
+    for gate in told:
+        kind = "waits" if gate.waits else gate.verdict
+        lines.add_row(Text(MARKS.get(kind, "·"), style=STYLES.get(kind, "dim")), _gate(gate))
+    count = Text(counted if verbose else f"{counted} (--verbose shows all)", style="dim")
+    return Group(lines, count) if told else count
+
+
+def _gate(gate: GateResult) -> Text:
+    kind = "waits" if gate.waits else gate.verdict
+    head = f"overridden by {gate.overridden}" if gate.overridden else gate.verdict
+    text = Text.assemble((f"{gate.title}: {head}", STYLES.get(kind, "")))
+    return text.append(f" – {gate.message}") if gate.message else text

@@ -1,0 +1,97 @@
+"""Pages on terminals of any width, and in pipes."""
+
+import re
+from io import StringIO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from flows.common.records import PromoteRecord
+from flows.common.verdicts import GateResult
+from flows.reporting import screens
+from flows.reporting.terminal import gates, sheet, show
+
+PASSED = GateResult(gate="evidence", passed=True, note="sha256 holds")
+SILENT = GateResult(gate="approval", passed=True, measured=False, note="none asked for")
+FAILED = GateResult(gate="recall floor", passed=False, note="recall 0.2, at least 0.6")
+WAITING = GateResult(gate="approval", passed=False, waits=True, note="one is missing")
+
+
+def printed(page, width: int = 80) -> list[str]:
+    console = Console(file=StringIO(), width=width, highlight=False, markup=False)
+    console.print(page)
+    return console.file.getvalue().splitlines()
+
+
+@given(
+    st.lists(st.text("ab [/red]", min_size=1).filter(str.strip), min_size=1, max_size=30),
+    st.integers(30, 120),
+)
+def test_text_never_runs_under_its_label(words, width):
+    lines = printed(sheet([("Label", " ".join(words)), ("Other", "end")]), width)
+    assert lines[0].startswith("Label")
+    assert all(line.startswith(" " * 11) or not line.strip() for line in lines[1:-1])
+    assert all(len(line) <= width for line in lines)
+
+
+@given(st.integers(24, 120))
+def test_words_are_broken_only_where_a_line_holds_no_whole_one(width):
+    text = "false-alarm rate within the band that the calibration promises"
+    lines = printed(sheet([("Label", text)]), width)
+    assert " ".join(" ".join(lines).split()).removeprefix("Label ") == text
+
+
+def test_what_failed_stands_first_and_what_passed_is_counted():
+    lines = printed(gates([PASSED, SILENT, FAILED, WAITING]))
+    assert "recall floor: failed" in lines[0]
+    assert "approval: failed" in lines[1]
+    assert lines[2].split() == [
+        "1",
+        "passed,",
+        "1",
+        "not",
+        "measured:",
+        "approval",
+        "(--verbose",
+        "shows",
+        "all)",
+    ]
+    assert len(lines) == 3
+
+
+def test_verbose_lists_every_gate():
+    text = "\n".join(printed(gates([PASSED, SILENT, FAILED], verbose=True)))
+    assert all(gate.title in text for gate in (PASSED, SILENT, FAILED))
+    assert "--verbose" not in text
+
+
+def test_pipes_get_whole_lines_without_colours(capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    show(sheet([("Label", "word " * 200), ("Promotion", screens.styled("rejected"))]))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Label      " + ("word " * 200).strip()
+    assert lines[1] == "Promotion  rejected"
+
+
+@pytest.mark.parametrize(
+    ("decision", "command"),
+    [
+        ("pending approval", "dagmm promote pumps 3 --approved-by YOU --reason WHY"),
+        ("held", "dagmm promote pumps 3 --release --reason WHY"),
+        ("rejected", "dagmm promote pumps 3 --rehearse --verbose"),
+        ("promoted", "dagmm score ROWS.csv SCORED.csv --model models:/pumps@production"),
+    ],
+)
+def test_next_is_the_command_that_the_decision_calls_for(decision, command):
+    record = PromoteRecord(
+        name="pumps", version=3, decision=decision, previous=2, gates=(PASSED,), reasons=()
+    )
+    page = "\n".join(printed(screens.decision(record), 120))
+    assert re.search(rf"Next +{re.escape(command)}", page)
+
+
+def test_a_count_of_one_is_singular():
+    assert screens.plural(1, "epoch") == "1 epoch"
+    assert screens.plural(1200, "epoch") == "1,200 epochs"
