@@ -11,8 +11,10 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from dagmm_model.base.integrity import check_finite, check_finite_arrays, read_object
 from dagmm_model.detectors.interface import Detector, Explaining, ForLayout, RowScorer
 from dagmm_model.detectors.persistence import load_detector, save_detector
 from dagmm_model.evaluation.threshold import Threshold, p_values
@@ -172,20 +174,40 @@ def load_bundle(folder: Path) -> ScoringBundle:
     """Read what `save_bundle` wrote.
 
     Raises:
-        BundleError: A file is missing, or the bundle has another format.
+        BundleError: A file is missing or damaged, a number that scores are computed from is not
+            finite, or the bundle has another format.
     """
     try:
-        state = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BundleError(f"{folder} holds no bundle.json: not a scoring bundle") from None
-    if state["format"] != BUNDLE_FORMAT:
+        return _read(folder)
+    except FileNotFoundError as error:
         raise BundleError(
-            f"{folder} has bundle format {state['format']}, this version reads {BUNDLE_FORMAT}; "
-            "score it with the version that wrote it, or train again"
+            f"{folder} holds no {Path(error.filename or '').name}: not a scoring bundle"
+        ) from None
+    except BundleError:
+        raise
+    except (OSError, LookupError, TypeError, ValueError, AttributeError, SafetensorError) as error:
+        raise BundleError(f"{folder} is damaged: {error}") from error
+
+
+def _read(folder: Path) -> ScoringBundle:
+    state = read_object(folder / "bundle.json")
+    if state.get("format") != BUNDLE_FORMAT:
+        raise BundleError(
+            f"{folder} has bundle format {state.get('format')}, this version reads "
+            f"{BUNDLE_FORMAT}; score it with the version that wrote it, or train again"
         )
+    check_finite(state)
+    arrays = load_file(folder / "calibration.safetensors")
+    check_finite_arrays(arrays)
+    calibration = arrays["calibration"]
+    if calibration.ndim != 1 or (np.diff(calibration) < 0).any():
+        raise BundleError(f"{folder}: the calibration energies are not in ascending order")
+    threshold = Threshold(**state["threshold"])
+    if type(threshold.value) not in (int, float):
+        raise BundleError(f"{folder}: threshold.value is {threshold.value!r}, no number")
     return ScoringBundle(
         Encoder.from_dict(state["encoder"]),
         load_detector(folder / "detector"),
-        Threshold(**state["threshold"]),
-        load_file(folder / "calibration.safetensors")["calibration"],
+        threshold,
+        calibration,
     )

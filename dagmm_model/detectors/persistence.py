@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from dagmm_model.base.checkpoint import write_atomically
+from dagmm_model.base.integrity import check_finite, check_finite_arrays, read_object
 from dagmm_model.detectors.catalogue import CATALOGUE, entry
 from dagmm_model.detectors.interface import Detector
 
@@ -67,9 +68,12 @@ def load_detector(folder: Path) -> Detector:
     """
     folder = Path(folder)
     try:
-        description = json.loads((folder / DESCRIPTION).read_text())
+        description = read_object(folder / DESCRIPTION)
+        # A loss of a training that is told may be infinite; nothing that is computed with may.
+        check_finite(description, without=("history",))
         arrays = load_file(folder / ARRAYS)
-    except (OSError, json.JSONDecodeError, SafetensorError) as error:
+        check_finite_arrays(arrays)
+    except (OSError, ValueError, SafetensorError) as error:
         raise DetectorFileError(
             f"{folder} holds no readable detector ({error}); give a folder written by save_detector"
         ) from error
@@ -82,4 +86,9 @@ def load_detector(folder: Path) -> Detector:
             f"{FORMAT} of {', '.join(CATALOGUE)}; load it with the version that wrote it, or train "
             "again"
         )
-    return entry(name).load().from_state(description, arrays)
+    try:
+        return entry(name).load().from_state(description, arrays)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise DetectorFileError(
+            f"{folder} is damaged ({type(error).__name__}: {error}); save it again"
+        ) from error

@@ -12,7 +12,7 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +21,15 @@ from typing import TypeVar
 from filelock import FileLock, Timeout
 
 from dagmm_model.base.checkpoint import write_atomically
+from dagmm_model.base.integrity import sha256_of
 from flows.common import progress
 from flows.common.errors import is_full
 from flows.common.records import StageRecord
 
 R = TypeVar("R", bound=StageRecord)
 KEEP_FINISHED = 5
+
+__all__ = ["RunFolder", "open_run", "run_stage", "sha256_of", "write_atomic"]
 
 
 @dataclass(frozen=True)
@@ -97,24 +100,6 @@ def run_stage(run: RunFolder, name: str, kind: type[R], work: Callable[[], R]) -
 def write_atomic(path: Path, text: str) -> None:
     """Write a text file so that it is there whole or not at all."""
     write_atomically(path, text.encode())
-
-
-def sha256_of(path: Path, without: Collection[str] = ()) -> str:
-    """sha256 of a file, or of the names and bytes of every file in a folder.
-
-    Args:
-        path: File or folder.
-        without: Names of files and folders in the folder that do not count.
-    """
-    digest = hashlib.sha256()
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        name = file.relative_to(path)
-        if file.is_file() and not set(without) & set(name.parts):
-            if path.is_dir():
-                digest.update(name.as_posix().encode() + b"\0")
-            with file.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()
 
 
 def _finished(folder: Path) -> bool:

@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mlflow.entities import Metric
-from mlflow.exceptions import MlflowException
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
+from dagmm_model.base.integrity import sha256_of
 from data_checks.drift import DriftReference
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
@@ -22,8 +23,8 @@ from flows.drift.page import History, render_page
 from flows.drift.verdict import DriftReport, MonitorPolicy, judge_window
 from flows.drift.window import read_scored, read_window
 from flows.promotion import evidence as bound
-from flows.scoring.run import read_version
-from flows.tracking import registry, tracking
+from flows.scoring.run import read_bundle
+from flows.tracking import registry, seal, tracking
 
 EXPERIMENT = "monitoring"
 RUN_TAG = "dagmm.monitored"
@@ -108,10 +109,11 @@ def monitor(
         )
     version = registry.find_version(client, name, number)
     resolved = f"models:/{name}/{number}"
-    bundle, contract = read_version(version)
+    with seal.sealed_bundle(client, version) as folder:
+        bundle, contract = read_bundle(folder)
     reference = None
     if data is not None:
-        reference = _reference(client, version.run_id, resolved)
+        reference = _reference(client, version, resolved)
         window = read_window(bundle, contract, reference, data, settings.data_dir)
     else:
         window = read_scored(Path(str(scored)), resolved)
@@ -132,19 +134,23 @@ def monitor(
     return Checked(report, run_id, url, f"reports/{stamp}-{step}.html", step)
 
 
-def _reference(client: MlflowClient, run_id: str, resolved: str) -> DriftReference:
+def _reference(client: MlflowClient, version: ModelVersion, resolved: str) -> DriftReference:
     """The training profile, as sealed with the version's evidence."""
+    recorded = seal.sealed_evidence(client, version)["files"].get(bound.REFERENCE)
+    if recorded is None:
+        raise UsageError(
+            f"{resolved} was registered without a profile of its training rows: train it "
+            "again, or compare energies only, with --scored"
+        )
     with tempfile.TemporaryDirectory() as scratch:
-        try:
-            path = client.download_artifacts(
-                run_id, f"{bound.EVALUATION}/{bound.REFERENCE}", scratch
+        name = f"{bound.EVALUATION}/{bound.REFERENCE}"
+        path = Path(client.download_artifacts(version.run_id, name, scratch))
+        if sha256_of(path) != recorded:
+            raise seal.SealBroken(
+                f"{resolved}: the training profile ({bound.REFERENCE}) was changed after the "
+                "registration; restore it from a backup, or compare energies only, with --scored"
             )
-        except (OSError, MlflowException):
-            raise UsageError(
-                f"{resolved} was registered without a profile of its training rows: train it "
-                "again, or compare energies only, with --scored"
-            ) from None
-        return DriftReference.model_validate_json(Path(path).read_text(encoding="utf-8"))
+        return DriftReference.model_validate_json(path.read_text(encoding="utf-8"))
 
 
 def monitoring_run(client: MlflowClient, settings: Settings, name: str) -> str:

@@ -24,7 +24,7 @@ from flows.pipeline.fit import load_encoder
 from flows.pipeline.split import positions
 from flows.promotion import evidence as bound
 from flows.reporting.summary import metric_values, model_card
-from flows.tracking import packaging, registry, tracking
+from flows.tracking import packaging, registry, seal, tracking
 
 EXAMPLE_ROWS = 5
 
@@ -70,9 +70,9 @@ def register(
     }
     with tempfile.TemporaryDirectory() as scratch:
         # The model as promotion will see it: fetched from the store.
-        model = bound.fetch(f"models:/{model_id}", Path(scratch) / "model")
+        model = seal.fetch(f"models:/{model_id}", Path(scratch) / "model")
         text, sha256 = bound.seal(document, model, files, run_id, model_id)
-    client.log_text(run_id, text, bound.EVIDENCE)
+    client.log_text(run_id, text, seal.EVIDENCE)
     dataset = tracking.dataset_of(contract, test, parts.test_sha256, f"{contract.name}-test")
     tracking.log_dataset(client, run_id, dataset, "evaluation")
     # Logged again with model and rows, so that the model's own page shows them.
@@ -93,7 +93,7 @@ def register(
         },
     )
     # Last, and again after a crash: only what is complete carries the seal.
-    client.set_model_version_tag(name, str(version), bound.EVIDENCE_TAG, sha256)
+    client.set_model_version_tag(name, str(version), seal.EVIDENCE_TAG, sha256)
     client.update_model_version(name, str(version), model_card(contract, config, evidence))
     client.set_registered_model_alias(name, registry.CHALLENGER, str(version))
     return RegisterRecord(

@@ -16,8 +16,8 @@ from mlflow.tracking import MlflowClient
 
 from flows.common.policy import PromotionPolicy
 from flows.common.verdicts import GateResult, figure
-from flows.promotion.evidence import EVIDENCE_TAG
 from flows.promotion.gates.gate import Finding, unmeasured
+from flows.tracking.seal import EVIDENCE_TAG
 
 GATE = "approval"
 STATE_TAG, PREFIX = "dagmm.approval", "dagmm.approval."

@@ -10,19 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import mlflow
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flows.common.workspace import sha256_of
+from dagmm_model.base.integrity import sha256_of
+from flows.tracking.seal import EVIDENCE_TAG, FORMAT, model_sha256
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,8 +29,7 @@ if TYPE_CHECKING:
     from dagmm_model.tables.preprocessing import Encoder
     from flows.tracking.registry import ModelVersion
 
-EVIDENCE, EVALUATION = "evidence.json", "evaluation"
-EVIDENCE_TAG = "dagmm.evidence_sha256"
+EVALUATION = "evaluation"
 ROWS, ENERGIES, BASELINES, CONTRACT, CANARY, REFERENCE = (
     "test_rows.parquet",
     "test_energies.parquet",
@@ -50,28 +48,7 @@ FILES = {
 }
 CANARY_ROWS = 20
 BASELINE_ROWS = 20_000
-ADDED_BY_LOADING = {"registered_model_meta", "__pycache__"}
-"""MLflow and Python write these into a model's folder when it is loaded; `fetch` drops them."""
 PACKAGES = ("mlflow", "numpy", "pandas", "prefect", "scikit-learn", "torch")
-
-
-def fetch(uri: str, folder: Path) -> Path:
-    """Copy a model from its store, without what loading it there has added.
-
-    Args:
-        uri: ``models:/...``
-        folder: Where to copy it to; made when it is not there.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    found = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
-    for cache in list(found.rglob("__pycache__")):
-        shutil.rmtree(cache)  # compiled code would run in place of the source that was digested
-    return found
-
-
-def model_sha256(folder: Path) -> str:
-    """sha256 of the names and bytes of a model's files."""
-    return sha256_of(folder, without=ADDED_BY_LOADING)
 
 
 def config_sha256(config: Mapping[str, Any]) -> str:
@@ -167,7 +144,7 @@ def seal(
         model_id: The logged model.
     """
     sealed = {
-        "format": 2,
+        "format": FORMAT,
         "created": time.time(),
         "run_id": run_id,
         "model_id": model_id,
@@ -176,7 +153,7 @@ def seal(
         **document,
     }
     text = json.dumps(sealed, indent=2)
-    return text, hashlib.sha256(text.encode()).hexdigest()
+    return text, sha256_of_text(text)
 
 
 def broken(
@@ -201,33 +178,52 @@ def broken(
     Returns:
         One sentence for each difference; none when everything holds.
     """
-    found = json.loads(text)
     tag = version.tags.get(EVIDENCE_TAG)
-    if found.get("format") != 2 or tag is None:
+    if tag is None:
         return ("the version carries no sealed evidence; train it again",)
-    problems = []
+    try:
+        problems = list(_differences(json.loads(text), version, model, files, max_days, names))
+    except (ValueError, LookupError, TypeError, AttributeError):  # it is no evidence any more
+        problems = []
+    # Said only where nothing better can be said: a changed part changes the whole as well.
+    if not problems and sha256_of_text(text) != tag:
+        problems.append("evidence.json was changed after the registration")
+    return tuple(problems)
+
+
+def sha256_of_text(text: str) -> str:
+    """sha256 of a text as UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _differences(
+    found: dict[str, Any],
+    version: ModelVersion,
+    model: Path,
+    files: Path,
+    max_days: float,
+    names: Iterable[str],
+) -> Iterator[str]:
+    if found["format"] != FORMAT:
+        yield f"the evidence has format {found['format']}, not {FORMAT}; train it again"
+        return
     if found["run_id"] != version.run_id:
-        problems.append(
+        yield (
             "the evidence is of an older evaluation: "
             f"of run {found['run_id']}, not {version.run_id}"
         )
     if (time.time() - found["created"]) / 86_400 > max_days:
-        problems.append(
-            f"the evaluation is older than {max_days:g} days: evaluate again by training again"
-        )
+        yield f"the evaluation is older than {max_days:g} days: evaluate again by training again"
     if config_sha256(found["config"]) != version.tags.get("dagmm.config_sha256"):
-        problems.append("the configuration was changed after the training")
+        yield "the configuration was changed after the training"
     for name in names:
         what, recorded = FILES[name], found["files"].get(name)
-        if recorded is None:
-            continue
-        if not (files / name).exists():
-            problems.append(f"{what} ({name}): gone")
-        elif sha256_of(files / name) != recorded:
-            problems.append(f"{what} ({name}): changed after the evaluation")
+        there = (files / name).exists()
+        if recorded is None and there:
+            yield f"{what} ({name}): added after the evaluation"
+        elif recorded is not None and not there:
+            yield f"{what} ({name}): gone"
+        elif there and sha256_of(files / name) != recorded:
+            yield f"{what} ({name}): changed after the evaluation"
     if model_sha256(model) != found["model_sha256"]:
-        problems.append("the model's files are not those that were evaluated")
-    # Said only where nothing better can be said: a changed part changes the whole as well.
-    if not problems and hashlib.sha256(text.encode()).hexdigest() != tag:
-        problems.append("evidence.json was changed after the registration")
-    return tuple(problems)
+        yield "the model's files are not those that were evaluated"

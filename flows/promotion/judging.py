@@ -17,6 +17,7 @@ from flows.promotion.gates.case import Case
 from flows.promotion.gates.material import Material
 from flows.promotion.gates.table import EVIDENCE, GATES, find_gate, in_order, judged
 from flows.promotion.stored_version import StoredVersion, read_case, score
+from flows.tracking import registry
 
 
 def judge(
@@ -45,7 +46,7 @@ def judge(
         else nullcontext()
     )
     with serving as server:
-        case = _against(read_case(stored, policy), stored.version.name, production)
+        case = _against(client, read_case(stored, policy), stored.version.name, production)
         material = replace(material, case=case)
         energies = judged(material, ("energies",))  # while the server starts
         served = judged(replace(material, server=server), ("served model",))
@@ -57,20 +58,21 @@ def judge_again(
 ) -> tuple[GateResult, ...]:
     """The results with those renewed that depend on which version is in production."""
     assert material.case is not None
-    case = _against(material.case, material.stored.version.name, production)
+    name = material.stored.version.name
+    case = _against(material.client, material.case, name, production)
     material = replace(material, production=production, case=case)
     relative = {gate.name for gate in GATES if gate.relative}
     again = judged(material, ("registry", "energies"), only_relative=True)
     return in_order((*(r for r in results if r.gate not in relative), *again))
 
 
-def _against(case: Case, name: str, production: int | None) -> Case:
+def _against(client: MlflowClient, case: Case, name: str, production: int | None) -> Case:
     """The case with the energies of the version that is in production."""
     if production is None:
         return replace(case, production=None, production_error="")
     try:
-        energies = score(f"models:/{name}/{production}", case.frame)
-    except Exception as error:  # whatever an older model's code raises is a finding, not a defect
+        energies = score(client, registry.find_version(client, name, production), case.frame)
+    except Exception as error:  # whatever an older model raises is a finding, not a defect
         text = f"version {production}: {type(error).__name__}: {error}"
         return replace(case, production=None, production_error=text)
     return replace(case, production=energies, production_error="")

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import tempfile
-from pathlib import Path
-
 import mlflow
 from mlflow.tracking import MlflowClient
 
 from flows.common.policy import PromotionPolicy, loosened
-from flows.promotion import evidence
 from flows.promotion.gates.gate import Finding, unmeasured
 from flows.promotion.stored_version import StoredVersion
 from flows.tracking import registry
+from flows.tracking.seal import sealed_evidence
 
 GATE = "policy not loosened"
 
@@ -37,10 +32,5 @@ def judge(client: MlflowClient, stored: StoredVersion, production: int | None) -
 
 
 def _policy_of(client: MlflowClient, name: str, version: int) -> PromotionPolicy:
-    found = registry.find_version(client, name, version)
-    with tempfile.TemporaryDirectory() as scratch:
-        path = client.download_artifacts(found.run_id, evidence.EVIDENCE, scratch)
-        text = Path(path).read_bytes()
-    if hashlib.sha256(text).hexdigest() != found.tags.get(evidence.EVIDENCE_TAG):
-        raise ValueError("its evidence.json was changed after the registration")
-    return PromotionPolicy.model_validate(json.loads(text)["config"]["promotion"])
+    evidence = sealed_evidence(client, registry.find_version(client, name, version))
+    return PromotionPolicy.model_validate(evidence["config"]["promotion"])

@@ -16,13 +16,14 @@ import pyarrow.parquet as pq
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
+from dagmm_model.base.integrity import sha256_of
 from data_checks.contract import load_contract
 from flows.common.errors import UsageError
 from flows.common.features import labels_of, model_input
 from flows.common.policy import PromotionPolicy
 from flows.promotion import evidence as bound
 from flows.promotion.gates.case import SAME_ENERGY, Case, Health, largest_difference
-from flows.tracking import registry
+from flows.tracking import registry, seal
 
 CANARY_PATH = f"{bound.EVALUATION}/{bound.CANARY}"
 
@@ -45,17 +46,22 @@ class StoredVersion:
 
     @cached_property
     def evidence(self) -> dict[str, Any]:
-        """The parsed evidence."""
-        return json.loads(self.text)
+        """The evidence; empty where it is not as sealed, so that nothing is believed of it."""
+        found: dict[str, Any] = {}
+        if bound.sha256_of_text(self.text) == self.sha256:
+            found = json.loads(self.text)
+        return found
 
     @property
     def sha256(self) -> str:
         """Digest of the evidence, as sealed at registration."""
-        return self.version.tags.get(bound.EVIDENCE_TAG, "")
+        return self.version.tags.get(seal.EVIDENCE_TAG, "")
 
     @property
     def policy(self) -> PromotionPolicy:
-        """Policy that the version was trained under."""
+        """Policy that the version was trained under; the usual one where nobody can tell."""
+        if not self.evidence:
+            return PromotionPolicy()  # the gate `evidence` will say so
         return PromotionPolicy.model_validate(self.evidence["config"]["promotion"])
 
     @property
@@ -84,15 +90,15 @@ def fetch_version(client: MlflowClient, version: ModelVersion, folder: Path) -> 
     try:
         if not version.run_id:
             raise OSError("it belongs to no run")
-        text = Path(client.download_artifacts(version.run_id, bound.EVIDENCE, str(folder)))
+        text = Path(client.download_artifacts(version.run_id, seal.EVIDENCE, str(folder)))
         files = Path(client.download_artifacts(version.run_id, bound.EVALUATION, str(folder)))
-        model = bound.fetch(f"models:/{version.name}/{version.version}", folder / "model")
+        model = seal.fetch(f"models:/{version.name}/{version.version}", folder / "model")
     except (OSError, mlflow.MlflowException) as error:
         raise UsageError(
             f"version {version.version} of {version.name!r} carries no evidence ({error}); "
             "register it through `dagmm train`"
         ) from None
-    return StoredVersion(version, text.read_text(encoding="utf-8"), files, model)
+    return StoredVersion(version, _text(text), files, model)
 
 
 def check_light(client: MlflowClient, version: ModelVersion) -> tuple[str, ...]:
@@ -100,18 +106,22 @@ def check_light(client: MlflowClient, version: ModelVersion) -> tuple[str, ...]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         try:
-            text = Path(client.download_artifacts(version.run_id, bound.EVIDENCE, scratch))
+            text = Path(client.download_artifacts(version.run_id, seal.EVIDENCE, scratch))
             canary = Path(client.download_artifacts(version.run_id, CANARY_PATH, scratch))
-            model = bound.fetch(f"models:/{version.name}/{version.version}", folder / "model")
+            model = seal.fetch(f"models:/{version.name}/{version.version}", folder / "model")
         except (OSError, mlflow.MlflowException) as error:
             return (f"it cannot be fetched: {error}",)
         return bound.broken(
-            text.read_text(encoding="utf-8"),
+            _text(text),
             version,
             model,
             canary.parent,
             names=(bound.CANARY,),
         )
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")  # what is replaced breaks the seal
 
 
 def read_case(stored: StoredVersion, policy: PromotionPolicy) -> Case:
@@ -122,7 +132,7 @@ def read_case(stored: StoredVersion, policy: PromotionPolicy) -> Case:
     table = pq.read_table(stored.files / bound.ROWS)
     frame = model_input(table, contract)
     recorded = pq.read_table(stored.files / bound.ENERGIES, columns=["energy"])
-    bundle = load_bundle(stored.model / "artifacts" / "bundle")
+    bundle = load_bundle(stored.model / seal.BUNDLE)
     baselines, positions = _baselines(stored.files / bound.BASELINES)
     slices = None
     if contract.slice_column in table.column_names:
@@ -134,7 +144,7 @@ def read_case(stored: StoredVersion, policy: PromotionPolicy) -> Case:
         labels=labels_of(table),
         slices=slices,
         recorded=recorded.column("energy").to_numpy(),
-        candidate=score(str(stored.model), frame),
+        candidate=bundle.score(frame).energy,
         production=None,
         production_error="",
         baselines=baselines,
@@ -165,24 +175,30 @@ def _baselines(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
     return columns, columns.pop("position")
 
 
-def score(uri: str, frame: Any) -> np.ndarray:
-    """Energies of raw rows by a model."""
-    return mlflow.pyfunc.load_model(uri).predict(frame)["energy"].to_numpy()
+def score(client: MlflowClient, version: ModelVersion, frame: Any) -> np.ndarray:
+    """Energies of raw rows by a version, from its bundle: none of the code in its model is run.
+
+    Raises:
+        SealBroken: Its files are not those that were registered.
+        EncodingError: The rows are not what it takes.
+    """
+    from dagmm_model.detectors.bundle import load_bundle
+
+    with seal.sealed_bundle(client, version) as folder:
+        energies: np.ndarray = load_bundle(folder).score(frame).energy
+    return energies
 
 
 def answers(client: MlflowClient, name: str) -> Callable[[int], str]:
     """A probe of ``models:/NAME@production``: what is wrong with its answers, or nothing."""
 
     def probe(version: int) -> str:
-        found = registry.find_version(client, name, version)
-        with tempfile.TemporaryDirectory() as scratch:
-            try:
-                path = client.download_artifacts(found.run_id, CANARY_PATH, scratch)
-                canary = json.loads(Path(path).read_text(encoding="utf-8"))
-                model = mlflow.pyfunc.load_model(f"models:/{name}@{registry.PRODUCTION}")
-                energies = model.predict(_frame(model, canary))["energy"].to_numpy()
-            except Exception as error:  # whatever it is, production cannot answer
-                return f"{type(error).__name__}: {error}"
+        try:
+            found = client.get_model_version_by_alias(name, registry.PRODUCTION)
+            canary = _sealed_canary(client, registry.find_version(client, name, version))
+            energies = score(client, found, _columns(canary))
+        except Exception as error:  # whatever it is, production cannot answer
+            return f"{type(error).__name__}: {error}"
         worst = largest_difference(energies, np.array(canary["energy"]))
         if worst <= SAME_ENERGY:
             return ""
@@ -191,9 +207,15 @@ def answers(client: MlflowClient, name: str) -> Callable[[int], str]:
     return probe
 
 
-def _frame(model: Any, canary: dict[str, Any]) -> Any:
-    import pandas as pd
+def _sealed_canary(client: MlflowClient, version: ModelVersion) -> dict[str, Any]:
+    recorded = seal.sealed_evidence(client, version)["files"][bound.CANARY]
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(client.download_artifacts(version.run_id, CANARY_PATH, scratch))
+        if sha256_of(path) != recorded:
+            raise seal.SealBroken(f"{bound.CANARY} was changed after the registration")
+        found: dict[str, Any] = json.loads(path.read_bytes())
+    return found
 
-    frame = pd.DataFrame(canary["data"], columns=canary["columns"])
-    types = {column.name: column.type.to_pandas() for column in model.metadata.signature.inputs}
-    return frame.astype({n: t for n, t in types.items() if n in frame and not frame[n].hasnans})
+
+def _columns(canary: dict[str, Any]) -> dict[str, list[Any]]:
+    return dict(zip(canary["columns"], map(list, zip(*canary["data"], strict=True)), strict=True))

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dagmm_model.detectors.bundle import Explained, ScoringBundle, load_bundle
 from data_checks.contract import Contract, load_contract
@@ -23,9 +22,6 @@ from flows.common.settings import NO_SETTINGS, Engine, Settings
 from flows.scoring.output import output_for
 from flows.scoring.parts import Parts, SourceMoved, open_parts
 from flows.scoring.rows import REJECTED, SCORED, Judge
-
-if TYPE_CHECKING:
-    from flows.tracking.registry import ModelVersion
 
 TOP = 3
 PACKAGES = ("dagmm_model", "data_checks", "flows")
@@ -113,6 +109,7 @@ def score(
 
     Raises:
         UsageError: The output or the model cannot be used, or is in use.
+        SealBroken: The model's files are not those that were registered.
         SourceError: The source cannot be read, or changed while it was read.
         EngineError: Spark is not installed, or cannot read the source.
     """
@@ -127,15 +124,17 @@ def score(
         "reasons": reasons,
         "engine": engine,
     }
-    with open_parts(
-        target.folder,
-        wanted,
-        target.suffix,
-        lambda: resolve(model, settings),
-        restart=restart,
-    ) as parts:
+    with (
+        open_parts(
+            target.folder,
+            wanted,
+            target.suffix,
+            lambda: resolve(model, settings),
+            restart=restart,
+        ) as parts,
+        version_folder(parts.header["resolved"], settings) as folder,
+    ):
         resolved = parts.header["resolved"]
-        folder = version_folder(resolved, settings)
         bundle, contract = read_bundle(folder)
         judge = Judge(bundle, contract, where, resolved, explain, top, checksums=state is None)
         with _filler(engine, spark, folder, settings) as fill:
@@ -215,33 +214,25 @@ def _parse(model: str) -> tuple[str, str, int]:
     raise UsageError(f"model {model!r}: write models:/NAME@production or models:/NAME/3")
 
 
-def version_folder(resolved: str, settings: Settings) -> Path:
-    """The bundle of a registered version, on this machine's disk.
+@contextmanager
+def version_folder(resolved: str, settings: Settings) -> Iterator[Path]:
+    """A private copy of the bundle of a registered version, compared with its seal.
 
     Raises:
         UsageError: There is no such version any more.
+        SealBroken: Its files are not those that were registered.
     """
-    from flows.tracking import registry, tracking
+    from flows.tracking import registry, seal, tracking
 
     client = tracking.connect(settings)
     name, _, version = _parse(resolved)
-    return _downloaded(registry.find_version(client, name, version))
-
-
-def read_version(version: ModelVersion) -> tuple[ScoringBundle, Contract]:
-    """Bundle and contract of a version that was looked up."""
-    return read_bundle(_downloaded(version))
+    with seal.sealed_bundle(client, registry.find_version(client, name, version)) as folder:
+        yield folder
 
 
 def read_bundle(folder: Path) -> tuple[ScoringBundle, Contract]:
     """A bundle and the contract that lies in it."""
     return load_bundle(folder), load_contract(folder / "contract.json")
-
-
-def _downloaded(version: ModelVersion) -> Path:
-    from mlflow.artifacts import download_artifacts
-
-    return Path(download_artifacts(version.source)) / "artifacts" / "bundle"
 
 
 @contextmanager

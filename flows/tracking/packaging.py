@@ -11,12 +11,16 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
 import dagmm_model
+from dagmm_model.base.integrity import sha256_of
 from data_checks.contract import Contract
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow.models.model import ModelInfo
 
+DIGESTS = "dagmm_sha256"
+"""Key of the digests in a model's metadata, which `pyfunc_model` compares when it is loaded."""
+CACHES = ("__pycache__",)
 REQUIREMENTS = ("mlflow", "numba", "numpy", "pandas", "safetensors", "scikit-learn", "scipy")
 INPUT_TYPES = {
     "numeric": DataType.double,
@@ -58,12 +62,15 @@ def log_model(
         run_id: MLflow run that owns the model.
         needs: Distributions that the detector needs beside the usual ones.
     """
+    code = Path(dagmm_model.__file__).parent
+    digests = {"artifacts/bundle": sha256_of(bundle), f"code/{code.name}": sha256_of(code, CACHES)}
     with mlflow.start_run(run_id=run_id):
         return mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={"bundle": str(bundle)},
-            code_paths=[str(Path(dagmm_model.__file__).parent)],
+            code_paths=[str(code)],
+            metadata={DIGESTS: digests},
             signature=signature_for(contract),
             input_example=example,
             pip_requirements=[f"{name}=={version(name)}" for name in (*REQUIREMENTS, *needs)],

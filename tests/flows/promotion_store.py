@@ -18,7 +18,7 @@ from flows.common.settings import Settings
 from flows.promotion import evidence, switch
 from flows.promotion.promote import promote
 from flows.promotion.rollback import roll_back
-from flows.tracking import registry, tracking
+from flows.tracking import registry, seal, tracking
 
 NAME = "dagmm-wdbc"
 QUICK = PromotionPolicy(serving_check=False, margin=1.0, simple_margin=1.0)
@@ -37,9 +37,9 @@ class Parts:
 def take_apart(client: MlflowClient, version: int, folder: Path) -> Parts:
     """Copy a trained version out of its store."""
     found = client.get_model_version(NAME, str(version))
-    text = Path(client.download_artifacts(found.run_id, evidence.EVIDENCE, str(folder)))
+    text = Path(client.download_artifacts(found.run_id, seal.EVIDENCE, str(folder)))
     files = Path(client.download_artifacts(found.run_id, evidence.EVALUATION, str(folder)))
-    model = evidence.fetch(f"models:/{NAME}/{version}", folder / "model")
+    model = seal.fetch(f"models:/{NAME}/{version}", folder / "model")
     return Parts(model, files, json.loads(text.read_text()), dict(found.tags))
 
 
@@ -58,9 +58,9 @@ def register(client: MlflowClient, parts: Parts, folder: Path, **changes: object
     client.log_artifacts(run.info.run_id, str(parts.files), evidence.EVALUATION)
     kept = {k: v for k, v in parts.document.items() if k not in SEAL}
     text, sha256 = evidence.seal(kept | changes, model, parts.files, run.info.run_id, "none")
-    client.log_text(run.info.run_id, text, evidence.EVIDENCE)
+    client.log_text(run.info.run_id, text, seal.EVIDENCE)
     tags = {k: v for k, v in parts.tags.items() if k.endswith("_sha256")}
-    tags[evidence.EVIDENCE_TAG] = sha256
+    tags[seal.EVIDENCE_TAG] = sha256
     if "config" in changes:
         tags["dagmm.config_sha256"] = evidence.config_sha256(changes["config"])
     return registry.register_version(client, NAME, model.as_uri(), None, run.info.run_id, tags)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from flows.promotion.score_drift import compare_scores, energy_bins
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer
@@ -24,7 +25,6 @@ from flows.drift.verdict import (
 )
 from flows.drift.window import Window
 from flows.promotion import evidence
-from flows.promotion.score_drift import compare_scores, energy_bins
 from flows.scoring.run import read_bundle, score, version_folder
 
 NAME = "dagmm-wdbc"
@@ -145,7 +145,8 @@ def test_too_few_rows_are_not_judged(dagmm, two_versions, tmp_path):
 
 @pytest.fixture
 def version(settings):
-    return read_bundle(version_folder(f"models:/{NAME}/2", settings))
+    with version_folder(f"models:/{NAME}/2", settings) as folder:
+        return read_bundle(folder)
 
 
 def window(energies, **changes) -> Window:

@@ -1,0 +1,149 @@
+"""The seal of a version: its files are used only where they are those that were registered.
+
+`evidence.json` carries the digest of the model's files; its own digest is a tag of the version.
+The stores that hold files and the registry that holds tags are different ones, so whoever changes
+a byte of a model is found out, unless they also hold the right to write tags.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dagmm_model.base.integrity import sha256_of
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.tracking import MlflowClient
+
+EVIDENCE = "evidence.json"
+EVIDENCE_TAG = "dagmm.evidence_sha256"
+FORMAT = 2
+BUNDLE = Path("artifacts", "bundle")
+"""Where a model keeps its scoring bundle."""
+ADDED_BY_LOADING = {"registered_model_meta", "__pycache__"}
+"""MLflow and Python write these into a model's folder when it is loaded; `fetch` drops them."""
+
+
+LOST = (FileNotFoundError, IsADirectoryError, NotADirectoryError, shutil.Error)
+
+
+class SealBroken(ValueError):
+    """The files of a version are not those that were registered, or nobody can tell."""
+
+
+def fetch(uri: str, folder: Path) -> Path:
+    """Copy a model from its store, without what loading it there has added.
+
+    Args:
+        uri: ``models:/...``
+        folder: Where to copy it to; made when it is not there.
+    """
+    from mlflow.artifacts import download_artifacts
+
+    folder.mkdir(parents=True, exist_ok=True)
+    found = Path(download_artifacts(uri, dst_path=str(folder)))
+    for cache in list(found.rglob("__pycache__")):
+        shutil.rmtree(cache)  # compiled code would run in place of the source that was digested
+    return found
+
+
+def model_sha256(folder: Path, bundle: Path | None = None) -> str:
+    """sha256 of the names and bytes of a model's files; `bundle`: where its bundle was moved."""
+    return sha256_of(folder, ADDED_BY_LOADING, None if bundle is None else (BUNDLE, bundle))
+
+
+def sealed_evidence(client: MlflowClient, version: ModelVersion) -> dict[str, Any]:
+    """The evidence of a version, as it was sealed.
+
+    Raises:
+        SealBroken: It is gone, was changed, or the version never carried any.
+    """
+    tag = version.tags.get(EVIDENCE_TAG)
+    if tag is None or not version.run_id:
+        raise _broken(version, "it carries no sealed evidence: register it through `dagmm train`")
+    try:
+        text = _read_evidence(client, version.run_id)
+    except Exception as error:
+        if not _is_gone(error):
+            raise
+        raise _broken(version, f"its {EVIDENCE} is gone") from None
+    if hashlib.sha256(text).hexdigest() != tag:
+        raise _broken(version, f"its {EVIDENCE} was changed after the registration")
+    found: dict[str, Any] = json.loads(text)
+    if found.get("format") != FORMAT:
+        raise _broken(version, f"its evidence has format {found.get('format')}: train it again")
+    return found
+
+
+@contextmanager
+def sealed_bundle(client: MlflowClient, version: ModelVersion) -> Iterator[Path]:
+    """A private copy of a version's scoring bundle, once its model was compared with the seal.
+
+    Copied first and compared then: nobody can change it in between. It is gone when the block ends.
+
+    Raises:
+        SealBroken: The model's files are not those that were registered.
+    """
+    evidence = sealed_evidence(client, version)
+    with tempfile.TemporaryDirectory(prefix="dagmm-model-") as scratch:
+        try:
+            model = _on_this_disk(_location(client, version)) or fetch(
+                version.source, Path(scratch) / "model"
+            )
+            bundle = Path(shutil.copytree(model / BUNDLE, Path(scratch) / "bundle"))
+            found = model_sha256(model, bundle)
+        except Exception as error:
+            if not _is_gone(error):
+                raise
+            raise _broken(version, f"its files are gone ({error})") from None
+        if found != evidence["model_sha256"]:
+            raise _broken(version, "its files are not those that were registered")
+        yield bundle
+
+
+def _read_evidence(client: MlflowClient, run_id: str) -> bytes:
+    if (place := _on_this_disk(client.get_run(run_id).info.artifact_uri)) is not None:
+        return (place / EVIDENCE).read_bytes()
+    with tempfile.TemporaryDirectory() as scratch:
+        return Path(client.download_artifacts(run_id, EVIDENCE, scratch)).read_bytes()
+
+
+def _location(client: MlflowClient, version: ModelVersion) -> str:
+    """Address of a version's model in its store."""
+    source: str = version.source
+    if not source.startswith("models:/"):
+        return source
+    found: str = client.get_logged_model(source.removeprefix("models:/")).artifact_location
+    return found
+
+
+def _on_this_disk(uri: str) -> Path | None:
+    """Folder behind the address of a store; None where it is another machine's."""
+    from mlflow.utils.file_utils import local_file_uri_to_path
+    from mlflow.utils.uri import is_local_uri
+
+    return Path(local_file_uri_to_path(uri)) if is_local_uri(uri) else None
+
+
+def _is_gone(error: Exception) -> bool:
+    """Whether a store answered that it has no such file, as opposed to not answering."""
+    code = getattr(error, "error_code", "")
+    return isinstance(error, LOST) or code in {
+        "RESOURCE_DOES_NOT_EXIST",
+        "NOT_FOUND",
+    }
+
+
+def _broken(version: ModelVersion, why: str) -> SealBroken:
+    return SealBroken(
+        f"models:/{version.name}/{version.version} is not used: {why}. Restore its files from a "
+        f"backup, put another version in production (`dagmm rollback {version.name}`), or train "
+        "again"
+    )
