@@ -25,7 +25,9 @@ from safetensors.numpy import load, save
 from dagmm_model.base.distributed import ALONE, Ranks
 
 FILE = "checkpoint.safetensors"
-FORMAT = "1"
+FORMAT = "2"
+WITHOUT_DIGEST = "1"
+"""Format of the first version, whose checkpoints carry none."""
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -36,6 +38,13 @@ class TrainingStopped(Exception):
 
 class CheckpointMismatch(ValueError):
     """The checkpoint in the folder belongs to other settings or other data, or is damaged."""
+
+
+class CheckpointDamaged(CheckpointMismatch):
+    """The checkpoint in the folder is not as it was written."""
+
+
+REMEDY = "remove it to train from the start"
 
 
 @dataclass(frozen=True)
@@ -149,6 +158,7 @@ class CheckpointStore:
             "values": json.dumps(values),
         }
         contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+        header["sha256"] = _digest_of(contiguous, header)
         write_atomically(self._path, save(contiguous, metadata=header))
 
     def read(self) -> tuple[Arrays, dict[str, Any]] | None:
@@ -171,21 +181,12 @@ class CheckpointStore:
         if not self._path.exists():
             return None
         try:
-            with safe_open(self._path, framework="numpy") as file:
-                header = file.metadata() or {}
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if header.get("format") != FORMAT:
-                raise CheckpointMismatch(
-                    f"{self._path} has format {header.get('format')!r}, this version reads "
-                    f"{FORMAT!r}; remove the file to train from the start"
-                )
+            header, arrays = _read(self._path)
             identity, values = json.loads(header["identity"]), json.loads(header["values"])
             if self._defaults:
                 identity["settings"] = {**self._defaults, **identity["settings"]}
-        except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
-            raise CheckpointMismatch(
-                f"{self._path} cannot be read ({error}); remove it to train from the start"
-            ) from error
+        except (KeyError, json.JSONDecodeError) as error:
+            raise CheckpointDamaged(f"{self._path} is damaged ({error}); {REMEDY}") from error
         difference = _difference("", identity, self._identity)
         if difference:
             raise CheckpointMismatch(
@@ -193,6 +194,50 @@ class CheckpointStore:
                 "another folder, or remove the file to train from the start"
             )
         return arrays, values
+
+
+def damage(folder: Path) -> str:
+    """Why the checkpoint in a folder cannot be read; empty when it can, or there is none."""
+    path = Path(folder) / FILE
+    try:
+        if path.exists():
+            _read(path)
+    except CheckpointMismatch as error:
+        return str(error).removesuffix(f"; {REMEDY}")
+    return ""
+
+
+def _read(path: Path) -> tuple[dict[str, str], Arrays]:
+    """Header and arrays of a checkpoint that is as it was written.
+
+    Raises:
+        CheckpointDamaged: It is not.
+        CheckpointMismatch: It has a format that this version does not read.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = dict(file.metadata() or {})
+            arrays: Arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        written = header.get("format")
+        if written == FORMAT and header.pop("sha256") != _digest_of(arrays, header):
+            raise CheckpointDamaged(f"{path} is damaged: it is not as it was written; {REMEDY}")
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, CheckpointDamaged):
+            raise
+        raise CheckpointDamaged(
+            f"{path} is damaged: it cannot be read ({error}); {REMEDY}"
+        ) from error
+    if written not in (FORMAT, WITHOUT_DIGEST):
+        raise CheckpointMismatch(
+            f"{path} has format {written!r}, this version reads {FORMAT!r}; {REMEDY}"
+        )
+    return header, arrays
+
+
+def _digest_of(arrays: Mapping[str, NDArray[np.generic]], header: Mapping[str, str]) -> str:
+    names = sorted(arrays)
+    text = json.dumps([dict(sorted(header.items())), names])
+    return hashlib.sha256(f"{text}{digest(*(arrays[n] for n in names))}".encode()).hexdigest()
 
 
 def _difference(name: str, there: Any, here: Any) -> str:

@@ -21,13 +21,18 @@ from typing import TypeVar
 from filelock import FileLock, Timeout
 
 from dagmm_model.base.checkpoint import write_atomically
-from dagmm_model.base.integrity import sha256_of
+from dagmm_model.base.integrity import read_object, sha256_of
 from flows.common import progress
 from flows.common.errors import is_full
 from flows.common.records import StageRecord
 
 R = TypeVar("R", bound=StageRecord)
 KEEP_FINISHED = 5
+CHECKPOINTS = "checkpoints"
+STAGES = (
+    *("ingest", "validate", "split", "fit"),
+    *("calibrate", "evaluate", "register", "promote"),
+)
 
 __all__ = ["RunFolder", "open_run", "run_stage", "sha256_of", "write_atomic"]
 
@@ -84,17 +89,76 @@ def open_run(workspace: Path, key_parts: dict[str, str]) -> Iterator[RunFolder]:
 
 
 def run_stage(run: RunFolder, name: str, kind: type[R], work: Callable[[], R]) -> R:
-    """Do a stage once: its record, written last and atomically, says that it was done."""
+    """Do a stage once: its record, written last and atomically, says that it was done.
+
+    The record holds digests of itself and of the files that the stage wrote. What is not as it was
+    written is said, and the stage is done again with all that came after it.
+    """
     path = run.path / f"{name}.json"
     if path.exists():
-        progress.note(f"{name}: done before, kept")
-        return kind.model_validate_json(path.read_text(encoding="utf-8"))
+        try:
+            record = _read_record(run, path, kind)
+        except ValueError as error:
+            progress.note(f"{name}: done again, since {error}")
+            _forget(run, name)
+        else:
+            progress.note(f"{name}: done before, kept")
+            return record
     with progress.stage(name) as report:
-        started = time.perf_counter()
+        started, before = time.perf_counter(), _files(run)
         record = work().model_copy(update={"seconds": time.perf_counter() - started})
         report(record.summary())
-    write_atomic(path, record.model_dump_json(indent=2))
+    written = [file for file, state in _files(run).items() if before.get(file) != state]
+    sealed = {
+        "record": record.model_dump(mode="json"),
+        "files": {file: sha256_of(run.path / file) for file in written},
+    }
+    write_atomic(path, json.dumps({"sha256": _digest(sealed), **sealed}, indent=2))
     return record
+
+
+def _read_record(run: RunFolder, path: Path, kind: type[R]) -> R:
+    """A stage's record, compared with its digests.
+
+    Raises:
+        ValueError: It or a file of the stage is not as it was written; the message names which.
+    """
+    damaged = ValueError(f"its record {path} is damaged")
+    try:
+        found = read_object(path)
+        if "record" not in found:  # of a run that the first version began, without digests
+            return kind.model_validate_json(json.dumps(found))
+        if found.pop("sha256") != _digest(found):
+            raise damaged
+        record = kind.model_validate_json(json.dumps(found["record"]))
+        files = dict(found["files"])
+    except (ValueError, LookupError, TypeError):
+        raise damaged from None
+    for file, sha256 in files.items():
+        if not (run.path / file).is_file() or sha256_of(run.path / file) != sha256:
+            raise ValueError(f"{run.path / file} is not as it was written")
+    return record
+
+
+def _digest(document: object) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def _files(run: RunFolder) -> dict[str, int]:
+    """Files of a run, and when each was written; checkpoints have a digest of their own."""
+    found = (file for file in run.path.rglob("*") if file.is_file() and file.suffix != ".tmp")
+    return {
+        file.relative_to(run.path).as_posix(): file.stat().st_mtime_ns
+        for file in found
+        if file.name != "lock" and CHECKPOINTS not in file.parts
+    }
+
+
+def _forget(run: RunFolder, name: str) -> None:
+    """Drop a stage's record and those of the stages after it."""
+    later = STAGES[STAGES.index(name) :] if name in STAGES else (name,)
+    for each in later:
+        (run.path / f"{each}.json").unlink(missing_ok=True)
 
 
 def write_atomic(path: Path, text: str) -> None:

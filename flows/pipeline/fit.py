@@ -20,7 +20,7 @@ from flows.common.config import TrainConfig
 from flows.common.features import as_frame, encoder_for, read_rows
 from flows.common.records import FitRecord, SplitRecord, ValidateRecord
 from flows.common.signals import held_back
-from flows.common.workspace import RunFolder, sha256_of, write_atomic
+from flows.common.workspace import CHECKPOINTS, RunFolder, sha256_of, write_atomic
 from flows.pipeline import training_rows
 from flows.pipeline.ranks import FIT
 from flows.pipeline.split import positions
@@ -59,11 +59,15 @@ def fit(work: FitWork, observers: Iterable[Any] = (), ranks: Ranks = ALONE) -> F
         observers: Called with one record for each epoch.
         ranks: That fit together; this one is the first.
     """
+    from dagmm_model.base.checkpoint import FILE, damage
     from dagmm_model.detectors.persistence import save_detector
     from dagmm_model.engines.choice import choose_device
 
     if work.config.fit.streaming:
         training_rows.write(work.run, work.validated, work.contract, work.parts)
+    if why := damage(work.run / CHECKPOINTS):
+        progress.note(f"{why}: the training begins anew")
+        (work.run / CHECKPOINTS / FILE).unlink()
     ranks.tell(FIT, work.model_dump_json())
     with progress.bar("epochs") as show:
         show(0, None, "preparing")  # scales; a first training compiles its loops
@@ -103,7 +107,7 @@ def _fitted(work: FitWork, observers: Sequence[Any], ranks: Ranks) -> tuple[Enco
     detector = make_detector(work.config)
     with held_back() as stop:
         place = Checkpointing(
-            work.run / "checkpoints", work.checkpoint_seconds, work.parts.train_sha256, stop
+            work.run / CHECKPOINTS, work.checkpoint_seconds, work.parts.train_sha256, stop
         )
         common: dict[str, Any] = {"observers": observers, "checkpoint": place}
         if (

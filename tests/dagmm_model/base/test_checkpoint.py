@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import random
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from dagmm_model import DAGMM, Checkpointing, CheckpointMismatch, TrainingDiverged
-from dagmm_model.base.checkpoint import FILE
+from dagmm_model.base.checkpoint import FILE, damage
 from dagmm_model.networks.presets import Settings
 from dagmm_model.training import feed
 from dagmm_model.training.loop import train
@@ -135,7 +136,8 @@ def test_a_checkpoint_from_before_there_was_a_setting_is_one_of_its_default(tmp_
     identity = json.loads(header["identity"])
     del identity["settings"]["initial_weights"]
     arrays["engine.jitter"] = np.array(arrays["engine.jitter"][0])  # it was one for all members
-    save_file(arrays, tmp_path / FILE, header | {"identity": json.dumps(identity)})
+    del header["sha256"]  # which the first version did not write, either
+    save_file(arrays, tmp_path / FILE, header | {"format": "1", "identity": json.dumps(identity)})
     seen = []
     train(ROWS, settings, [1], checkpoint=place, observers=[seen.append])
     assert seen == []
@@ -154,8 +156,23 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
     train(ROWS, SETTINGS, [1], validation=HELD, checkpoint=place)
     data = (tmp_path / FILE).read_bytes()
     (tmp_path / FILE).write_bytes(data[: len(data) // 2])
-    with pytest.raises(CheckpointMismatch, match="cannot be read"):
+    with pytest.raises(CheckpointMismatch, match="is damaged"):
         train(ROWS, SETTINGS, [1], validation=HELD, checkpoint=place)
+
+
+def test_no_flipped_bit_is_resumed_from(tmp_path):
+    place = Checkpointing(tmp_path)
+    train(ROWS, SETTINGS, [1], validation=HELD, checkpoint=place)
+    intact = (tmp_path / FILE).read_bytes()
+    assert damage(tmp_path) == ""
+    chance = random.Random(0)
+    for _ in range(60):
+        data = bytearray(intact)
+        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        (tmp_path / FILE).write_bytes(data)
+        with pytest.raises(CheckpointMismatch, match=FILE):
+            train(ROWS, SETTINGS, [1], validation=HELD, checkpoint=place)
+        assert str(tmp_path / FILE) in damage(tmp_path)
 
 
 @pytest.mark.parametrize("engine", ["numpy", "torch"])

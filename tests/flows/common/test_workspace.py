@@ -1,6 +1,8 @@
 """Run folders: resumed, locked, finished, pruned."""
 
+import json
 import multiprocessing
+from contextlib import suppress
 
 import pytest
 
@@ -45,6 +47,65 @@ def test_a_stage_with_a_record_is_not_done_again(tmp_path):
             assert record.value == 7
             assert record.seconds >= 0
     assert len(done) == 1
+
+
+class Wrote(StageRecord):
+    path: str
+
+
+def _stages(folder, done: list[str]):
+    """Two stages, each with a file, in a run that does not end."""
+
+    def work(run, name):
+        def do() -> Wrote:
+            done.append(name)
+            (run.path / f"{name}.rows").write_bytes(bytes(range(100)))
+            return Wrote(path=str(run.path / f"{name}.rows"))
+
+        return do
+
+    with suppress(OSError), open_run(folder, KEY) as run:
+        for name in ("split", "fit"):
+            run_stage(run, name, Wrote, work(run, name))
+        raise OSError("killed")
+    return run.path
+
+
+@pytest.mark.parametrize("file", ["split.json", "split.rows"])
+def test_a_flipped_bit_anywhere_is_said_and_the_stage_done_again(tmp_path, capsys, file):
+    run = _stages(tmp_path, [])
+    length = len((run / file).read_bytes())
+    for place in range(0, length, max(1, length // 12)):
+        path, done = run / file, []
+        content = bytearray(path.read_bytes())
+        if content[place : place + 1].isspace():
+            continue  # between two values of a JSON document it says nothing
+        content[place] ^= 1
+        path.write_bytes(content)
+        assert _stages(tmp_path, done) == run
+        assert done == ["split", "fit"], f"byte {place}"
+        assert str(path) in capsys.readouterr().err
+
+
+def test_what_is_gone_is_made_again_and_what_came_before_is_kept(tmp_path):
+    run = _stages(tmp_path, [])
+    (run / "fit.rows").unlink()
+    done = []
+    _stages(tmp_path, done)
+    assert done == ["fit"]
+
+
+def test_a_record_of_the_first_version_is_resumed(tmp_path):
+    run = _stages(tmp_path, [])
+    for name in ("split", "fit"):
+        path = run / f"{name}.json"
+        path.write_text(json.dumps(json.loads(path.read_text())["record"]))
+    done = []
+    _stages(tmp_path, done)
+    assert done == []
+    (run / "split.json").write_text('{"seconds": 1.0}')
+    _stages(tmp_path, done)
+    assert done == ["split", "fit"]
 
 
 def _hold(folder, started, release):

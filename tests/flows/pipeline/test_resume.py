@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from flows.promotion import audit
 from tests.flows import forked
-from tests.flows.conftest import production
+from tests.flows.conftest import FAST, production
 
 EPOCHS = 150
 TRAIN = (
@@ -57,7 +57,9 @@ def undisturbed(prefect_server, empty_store, tmp_path_factory):
     output = folder / "output.json"
     result = forked.finish(forked.start(TRAIN, environment, output), output)
     (run,) = _runs(home)
-    seconds = {name: json.loads((run / f"{name}.json").read_text())["seconds"] for name in STAGES}
+    seconds = {
+        name: json.loads((run / f"{name}.json").read_text())["record"]["seconds"] for name in STAGES
+    }
     return _parameters(result), seconds
 
 
@@ -156,3 +158,21 @@ def test_a_finished_run_is_not_resumed_but_repeated(dagmm, home):
     assert json.dumps(first["evidence"]["evaluate"]["deployment"]) == json.dumps(
         second["evidence"]["evaluate"]["deployment"]
     )
+
+
+def test_a_damaged_checkpoint_is_said_and_the_fit_begins_anew(dagmm, home):
+    first = dagmm("train", "wdbc", *FAST, "--json")
+    (run,) = _runs(home)
+    (run / "finished").unlink()
+    for name in ("fit", "calibrate", "evaluate", "register", "promote"):
+        (run / f"{name}.json").unlink()
+    checkpoint = run / "checkpoints" / "checkpoint.safetensors"
+    content = bytearray(checkpoint.read_bytes())
+    content[-5] ^= 1
+    checkpoint.write_bytes(content)
+    again = dagmm("train", "wdbc", *FAST)
+    assert again.code == 0, again.err
+    assert f"{checkpoint} is damaged" in again.err
+    assert "begins anew" in again.err
+    repeated = json.loads((run / "fit.json").read_text())["record"]
+    assert repeated["sha256"] == first.json["evidence"]["fit"]["sha256"]
