@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Severity = Literal["critical", "warning", "info"]
 ColumnType = Literal["numeric", "categorical", "boolean", "identifier", "timestamp", "ignored"]
@@ -45,21 +45,37 @@ class Column(Frozen):
     reports a warning. `drop_levels` are levels without a one-hot column of their own.
     """
 
-    name: str
-    type: ColumnType
-    unit: str = ""
-    meaning: str = ""
-    minimum: float | None = None
-    maximum: float | None = None
-    vocabulary: tuple[Level, ...] = ()
-    drop_levels: tuple[Level, ...] = ()
-    unseen: Literal["reject", "other"] = "reject"
-    nullable: bool = False
-    max_null_share: float = 0.5
-    impute: Literal["none", "median", "constant"] = "none"
-    impute_value: int | float | str | None = None
-    timestamp_format: str | None = None
-    severity: Severity = "critical"
+    name: str = Field(description="Name in the source")
+    type: ColumnType = Field(
+        description="numeric, categorical and boolean are seen by the model; the others are not"
+    )
+    unit: str = Field("", description="For the reader")
+    meaning: str = Field("", description="For the reader")
+    minimum: float | None = Field(None, description="Smallest allowed number")
+    maximum: float | None = Field(None, description="Largest allowed number")
+    vocabulary: tuple[Level, ...] = Field((), description="Levels of a categorical column")
+    drop_levels: tuple[Level, ...] = Field(
+        (), description="Levels without a one-hot column of their own"
+    )
+    unseen: Literal["reject", "other"] = Field(
+        "reject", description="A level outside the vocabulary: quarantine, or keep and report"
+    )
+    nullable: bool = Field(False, description="Whether values may be missing")
+    max_null_share: float = Field(
+        0.5, description="Tolerated share of missing values of a nullable column"
+    )
+    impute: Literal["none", "median", "constant"] = Field(
+        "none", description="What fills a gap when rows are encoded"
+    )
+    impute_value: int | float | str | None = Field(
+        None, description="The constant of impute: constant"
+    )
+    timestamp_format: str | None = Field(
+        None, description="strptime format of a timestamp column; ISO 8601 unless given"
+    )
+    severity: Severity = Field(
+        "critical", description="Outside minimum and maximum: quarantine, or keep and report"
+    )
 
     @property
     def is_feature(self) -> bool:

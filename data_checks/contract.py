@@ -40,11 +40,17 @@ class Label(Frozen):
     In a file without a header the label is the last column, unless `position` (from 0) says where.
     """
 
-    column: str
-    normal: tuple[str, ...] | Literal["*"]
-    anomalous: tuple[str, ...] | Literal["*"]
-    position: int | None = None
-    meaning: str = ""
+    column: str = Field(description="Column that holds the label")
+    normal: tuple[str, ...] | Literal["*"] = Field(
+        description="Values that mean normal; '*' for all others"
+    )
+    anomalous: tuple[str, ...] | Literal["*"] = Field(
+        description="Values that mean anomalous; '*' for all others"
+    )
+    position: int | None = Field(
+        None, description="Position from 0 in a file without a header; the last unless given"
+    )
+    meaning: str = Field("", description="For the reader")
 
     @model_validator(mode="after")
     def _distinct(self) -> Label:
@@ -68,9 +74,9 @@ class Label(Frozen):
 class RowCount(Frozen):
     """How many rows the table must have."""
 
-    minimum: int = 1
-    maximum: int | None = None
-    severity: Severity = "critical"
+    minimum: int = Field(1, description="Fewest rows of the table")
+    maximum: int | None = Field(None, description="Most rows of the table")
+    severity: Severity = Field("critical", description="critical fails the check; else reported")
 
     @model_validator(mode="after")
     def _ordered(self) -> RowCount:
@@ -82,9 +88,9 @@ class RowCount(Frozen):
 class Sample(Frozen):
     """Keep all rows of one class and a seeded random subset of the other."""
 
-    of: Literal["normal", "anomalous"]
-    rows: int
-    seed: int = 0
+    of: Literal["normal", "anomalous"] = Field(description="Class that is sampled")
+    rows: int = Field(description="Rows that are kept of it")
+    seed: int = Field(0, description="Seed of the draw")
 
 
 class Rule(Frozen):
@@ -93,10 +99,12 @@ class Rule(Frozen):
     A row for which `check` is false breaks the rule; a row with a missing value in it does not.
     """
 
-    name: str
-    check: str
-    severity: Severity = "critical"
-    meaning: str = ""
+    name: str = Field(description="Name, for reports and the quarantine")
+    check: str = Field(description="Condition that every row must meet; see the page on contracts")
+    severity: Severity = Field(
+        "critical", description="critical quarantines the rows that break it; else reported"
+    )
+    meaning: str = Field("", description="For the reader")
 
     @model_validator(mode="after")
     def _parses(self) -> Rule:
@@ -109,11 +117,13 @@ class Rule(Frozen):
 class Split(Frozen):
     """Shares of train, validation and test, and whether identical rows stay on one side."""
 
-    train: float = 0.6
-    validation: float = 0.2
-    test: float = 0.2
-    group_duplicates: bool = False
-    group_column: str | None = None
+    train: float = Field(0.6, description="Share of training rows")
+    validation: float = Field(0.2, description="Share of validation rows")
+    test: float = Field(0.2, description="Share of test rows")
+    group_duplicates: bool = Field(False, description="Keep identical rows on one side")
+    group_column: str | None = Field(
+        None, description="Keep rows with the same value of this column on one side"
+    )
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Split:
@@ -126,31 +136,39 @@ class Split(Frozen):
 class Drift(Frozen):
     """From which distance on a column counts as drifted (population stability index)."""
 
-    warning: float = 0.1
-    critical: float = 0.25
-    unseen_share: float = 0.01
+    warning: float = Field(0.1, description="Population stability index from which to warn")
+    critical: float = Field(0.25, description="Population stability index that is critical")
+    unseen_share: float = Field(
+        0.01, description="Tolerated share of rows with levels not seen in training"
+    )
 
 
 class Contract(Frozen):
     """What one data set must look like. See the module's description."""
 
-    name: str
-    title: str = ""
-    source: Source
-    columns: tuple[Column, ...]
-    label: Label | None = None
-    slice_column: str | None = None
-    anomaly_ratio: float | None = None
-    ratio_tolerance: float = 0.05
-    ratio_severity: Severity = "warning"
-    rows: RowCount = RowCount()
-    extra_columns: Literal["refuse", "ignore"] = "refuse"
-    sample: Sample | None = None
-    rules: tuple[Rule, ...] = ()
-    max_quarantine_share: float = 0.01
-    split: Split = Split()
-    drift: Drift = Drift()
-    promotion: dict[str, bool | int | float | str | tuple[str, ...]] = Field(default_factory=dict)
+    name: str = Field(description="Name of the data set; its model is dagmm-NAME")
+    title: str = Field("", description="One line for the reader")
+    source: Source = Field(description="Where the rows come from")
+    columns: tuple[Column, ...] = Field(description="Every column, in order")
+    label: Label | None = Field(None, description="The label, if there is one")
+    slice_column: str | None = Field(
+        None, description="Detection is also reported for each value of this column"
+    )
+    anomaly_ratio: float | None = Field(None, description="Expected share of anomalies")
+    ratio_tolerance: float = Field(0.05, description="How far the share may be from it")
+    ratio_severity: Severity = Field("warning", description="What a share beyond that means")
+    rows: RowCount = Field(RowCount(), description="How many rows the table must have")
+    extra_columns: Literal["refuse", "ignore"] = Field(
+        "refuse", description="What to do with columns of the source that are not listed"
+    )
+    sample: Sample | None = Field(None, description="Keep a random subset of one class")
+    rules: tuple[Rule, ...] = Field((), description="Conditions across the columns of a row")
+    max_quarantine_share: float = Field(0.01, description="Tolerated share of bad rows")
+    split: Split = Field(Split(), description="How rows are divided")
+    drift: Drift = Field(Drift(), description="From which distance on a column has drifted")
+    promotion: dict[str, bool | int | float | str | tuple[str, ...]] = Field(
+        default_factory=dict, description="The promotion policy of this data set's models"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Contract:

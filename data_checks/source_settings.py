@@ -27,25 +27,33 @@ class FileSource(Frozen):
     its content.
     """
 
-    file: Annotated[str, AfterValidator(_readable)] | None = None
-    publisher: str = ""
-    licence: str = ""
-    url: str | None = None
-    sha256: Sha256 | None = None
-    confined: bool = True
+    file: Annotated[str, AfterValidator(_readable)] | None = Field(
+        None, description="Path in the data folder, or URL of an object store"
+    )
+    publisher: str = Field("", description="Who publishes the data")
+    licence: str = Field("", description="Under which licence")
+    url: str | None = Field(None, description="Where --download fetches the file")
+    sha256: Sha256 | None = Field(None, description="Digest that the file must have")
+    confined: bool = Field(True, description="Whether the file may not leave the data folder")
 
 
 class CsvSource(FileSource):
     """Delimited text; `.gz`, `.bz2`, `.zst` by the file's ending."""
 
     kind: Literal["csv"]
-    header: bool = True
-    delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
-    quote: Annotated[str, StringConstraints(min_length=1, max_length=1)] = '"'
-    encoding: str = "utf-8"
-    missing: tuple[str, ...] = MISSING_MARKERS
-    decimal: Literal[".", ","] = "."
-    thousands: Literal["", ",", ".", " ", "'", "_"] = ""
+    header: bool = Field(True, description="Whether the first line names the columns")
+    delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = Field(
+        ",", description="Character between two values"
+    )
+    quote: Annotated[str, StringConstraints(min_length=1, max_length=1)] = Field(
+        '"', description="Character around a value"
+    )
+    encoding: str = Field("utf-8", description="Encoding of the text")
+    missing: tuple[str, ...] = Field(MISSING_MARKERS, description="Texts that mean no value")
+    decimal: Literal[".", ","] = Field(".", description="Character before the decimals")
+    thousands: Literal["", ",", ".", " ", "'", "_"] = Field(
+        "", description="Character between groups of three digits"
+    )
 
     @model_validator(mode="after")
     def _told_apart(self) -> CsvSource:
@@ -64,8 +72,8 @@ class MatSource(FileSource):
     """A MATLAB file (format 5): a matrix of features and a vector of labels."""
 
     kind: Literal["mat"]
-    features: str = "X"
-    labels: str = "y"
+    features: str = Field("X", description="Variable with the matrix of features")
+    labels: str = Field("y", description="Variable with the labels")
 
 
 class SqlSource(Frozen):
@@ -76,11 +84,13 @@ class SqlSource(Frozen):
     """
 
     kind: Literal["sql"]
-    query: str
-    url: str | None = None
-    url_variable: str | None = None
-    publisher: str = ""
-    licence: str = ""
+    query: str = Field(description="One SELECT")
+    url: str | None = Field(None, description="SQLAlchemy URL without a password")
+    url_variable: str | None = Field(
+        None, description="Environment variable with the whole URL, instead of url"
+    )
+    publisher: str = Field("", description="Who publishes the data")
+    licence: str = Field("", description="Under which licence")
 
     @model_validator(mode="after")
     def _no_credentials(self) -> SqlSource:
@@ -97,9 +107,11 @@ class SklearnSource(Frozen):
     """A table that ships inside scikit-learn, with its class names as label."""
 
     kind: Literal["sklearn"]
-    dataset: Literal["breast_cancer", "wine", "iris", "digits"]
-    publisher: str = ""
-    licence: str = ""
+    dataset: Literal["breast_cancer", "wine", "iris", "digits"] = Field(
+        description="Table inside scikit-learn"
+    )
+    publisher: str = Field("", description="Who publishes the data")
+    licence: str = Field("", description="Under which licence")
 
 
 Source = Annotated[

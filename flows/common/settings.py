@@ -18,38 +18,56 @@ NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 
 class Settings(BaseSettings):
-    """Read once at the start of a command.
-
-    Attributes:
-        home: Folder of the embedded stores and the workspace (`DAGMM_HOME`).
-        data_dir: Folder with the data files of the contracts (`DAGMM_DATA_DIR`).
-        checkpoint_seconds: Time between two checkpoints of a training
-            (`DAGMM_CHECKPOINT_SECONDS`); 0 for as often as possible.
-        rank_timeout_seconds: How long a rank of a training waits for the others before it takes
-            them for dead (`DAGMM_RANK_TIMEOUT_SECONDS`).
-        mlflow_port: Port of the MLflow pages of `dagmm ui` (`DAGMM_MLFLOW_PORT`).
-        prefect_port: Port of its Prefect pages (`DAGMM_PREFECT_PORT`).
-        spark_master: Master for what runs with the engine spark (`DAGMM_SPARK_MASTER`).
-        tracking_uri: MLflow tracking and registry (`MLFLOW_TRACKING_URI`), SQLite under `home`
-            unless set.
-        prefect_api_url: Prefect server (`PREFECT_API_URL`); a temporary one unless set.
-    """
+    """Read once at the start of a command."""
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
-    home: Path = Field(default=Path("mlruns"), validation_alias="DAGMM_HOME")
-    data_dir: Path = Field(default_factory=default_data_dir, validation_alias=DATA_DIR_VARIABLE)
+    home: Path = Field(
+        default=Path("mlruns"),
+        validation_alias="DAGMM_HOME",
+        description="Folder of the embedded stores and the workspace",
+    )
+    data_dir: Path = Field(
+        default_factory=default_data_dir,
+        validation_alias=DATA_DIR_VARIABLE,
+        description="Folder with the data files of the contracts; dagmm-pipeline in the "
+        "user's cache folder unless set",
+    )
     checkpoint_seconds: float = Field(
-        default=10.0, ge=0, validation_alias="DAGMM_CHECKPOINT_SECONDS"
+        default=10.0,
+        ge=0,
+        validation_alias="DAGMM_CHECKPOINT_SECONDS",
+        description="Time between two checkpoints of a training, or two parts of a scoring run; "
+        "0 for as often as possible",
     )
     rank_timeout_seconds: float = Field(
-        default=600.0, gt=0, validation_alias="DAGMM_RANK_TIMEOUT_SECONDS"
+        default=600.0,
+        gt=0,
+        validation_alias="DAGMM_RANK_TIMEOUT_SECONDS",
+        description="How long a rank of a training waits for the others before it takes them "
+        "for dead",
     )
-    mlflow_port: int = Field(default=5000, validation_alias="DAGMM_MLFLOW_PORT")
-    prefect_port: int = Field(default=4200, validation_alias="DAGMM_PREFECT_PORT")
-    spark_master: str = Field(default="local[*]", validation_alias="DAGMM_SPARK_MASTER")
-    mlflow_tracking_uri: str | None = Field(default=None, validation_alias="MLFLOW_TRACKING_URI")
-    prefect_api_url: str | None = Field(default=None, validation_alias="PREFECT_API_URL")
+    mlflow_port: int = Field(
+        default=5000, validation_alias="DAGMM_MLFLOW_PORT", description="Port of the MLflow pages"
+    )
+    prefect_port: int = Field(
+        default=4200, validation_alias="DAGMM_PREFECT_PORT", description="Port of the Prefect pages"
+    )
+    spark_master: str = Field(
+        default="local[*]",
+        validation_alias="DAGMM_SPARK_MASTER",
+        description="Spark master of what runs with --engine spark",
+    )
+    mlflow_tracking_uri: str | None = Field(
+        default=None,
+        validation_alias="MLFLOW_TRACKING_URI",
+        description="MLflow's tracking server and registry; SQLite under DAGMM_HOME unless set",
+    )
+    prefect_api_url: str | None = Field(
+        default=None,
+        validation_alias="PREFECT_API_URL",
+        description="Prefect server; a temporary one for each command unless set",
+    )
 
     @property
     def tracking_uri(self) -> str:

@@ -32,34 +32,44 @@ DATABASES = (MLFLOW, MLFLOW_AUTH, PREFECT)
 
 
 class TeamSettings(BaseSettings):
-    """Read once at the start of a command.
-
-    Attributes:
-        home: Folder of databases, artifacts, logs and generated secrets (`DAGMM_SERVICES_HOME`);
-            `services` under `DAGMM_HOME` unless set.
-        host: Interface of MLflow and Prefect (`DAGMM_SERVICES_HOST`). PostgreSQL is always on
-            loopback.
-        mlflow_port: Port of MLflow (`DAGMM_MLFLOW_PORT`).
-        prefect_port: Port of Prefect (`DAGMM_PREFECT_PORT`).
-        postgres_port: Port of PostgreSQL (`DAGMM_POSTGRES_PORT`).
-        mlflow_workers: Processes that answer MLflow's requests (`DAGMM_MLFLOW_WORKERS`).
-        admin: Name of MLflow's first user (`MLFLOW_AUTH_ADMIN_USERNAME`).
-        pool: Work pool of the worker (`DAGMM_WORK_POOL`).
-    """
+    """Read once at the start of a command."""
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
     home: Path = Field(
         default_factory=lambda: Settings().home / "services",
         validation_alias="DAGMM_SERVICES_HOME",
+        description="Folder of databases, artifacts, logs and generated secrets; services under "
+        "DAGMM_HOME unless set",
     )
-    host: str = Field(default="127.0.0.1", validation_alias="DAGMM_SERVICES_HOST")
-    mlflow_port: int = Field(default=5000, validation_alias="DAGMM_MLFLOW_PORT")
-    prefect_port: int = Field(default=4200, validation_alias="DAGMM_PREFECT_PORT")
-    postgres_port: int = Field(default=5433, validation_alias="DAGMM_POSTGRES_PORT")
-    mlflow_workers: int = Field(default=2, ge=1, validation_alias="DAGMM_MLFLOW_WORKERS")
-    admin: str = Field(default="admin", validation_alias="MLFLOW_AUTH_ADMIN_USERNAME")
-    pool: str = Field(default="dagmm", validation_alias="DAGMM_WORK_POOL")
+    host: str = Field(
+        default="127.0.0.1",
+        validation_alias="DAGMM_SERVICES_HOST",
+        description="Interface of MLflow and Prefect; PostgreSQL stays on loopback",
+    )
+    mlflow_port: int = Field(
+        default=5000, validation_alias="DAGMM_MLFLOW_PORT", description="Port of MLflow"
+    )
+    prefect_port: int = Field(
+        default=4200, validation_alias="DAGMM_PREFECT_PORT", description="Port of Prefect"
+    )
+    postgres_port: int = Field(
+        default=5433, validation_alias="DAGMM_POSTGRES_PORT", description="Port of PostgreSQL"
+    )
+    mlflow_workers: int = Field(
+        default=2,
+        ge=1,
+        validation_alias="DAGMM_MLFLOW_WORKERS",
+        description="Processes that answer MLflow's requests",
+    )
+    admin: str = Field(
+        default="admin",
+        validation_alias="MLFLOW_AUTH_ADMIN_USERNAME",
+        description="Name of MLflow's first user",
+    )
+    pool: str = Field(
+        default="dagmm", validation_alias="DAGMM_WORK_POOL", description="Work pool of the worker"
+    )
 
     @property
     def folder(self) -> Path:
