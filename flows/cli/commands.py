@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -27,11 +27,30 @@ from flows.common.errors import (
 
 app = typer.Typer(
     name="dagmm",
-    help="Find anomalies in tables with a DAGMM that you can schedule, compare and promote.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"dagmm {version('dagmm-pipeline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Find anomalies in tables with a DAGMM that you can schedule, compare and promote."""
+
 
 FAMILIES: dict[str, tuple[Callable[..., Any], ...]] = {
     "Train": (train.contract, train.check, train.train, train.detectors, benchmark),

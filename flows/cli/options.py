@@ -18,8 +18,28 @@ if TYPE_CHECKING:
 Data = Annotated[
     str | None, typer.Option("--data", help="Table to read instead of the contract's source.")
 ]
+
+
+def complete_dataset(incomplete: str) -> list[str]:
+    """Shipped contracts that begin so; where none does, the shell offers files."""
+    from data_checks.contract import shipped_contracts
+
+    return [name for name in shipped_contracts() if name.startswith(incomplete)]
+
+
+def complete_detector(incomplete: str) -> list[tuple[str, str]]:
+    """Detectors that begin so, each with its line of the catalogue."""
+    from dagmm_model.detectors.catalogue import CATALOGUE
+
+    return [(name, e.about) for name, e in CATALOGUE.items() if name.startswith(incomplete)]
+
+
 Dataset = Annotated[
-    str, typer.Argument(help="Shipped contract (wdbc, thyroid, …) or contract file.")
+    str,
+    typer.Argument(
+        help="Shipped contract (wdbc, thyroid, …) or contract file.",
+        autocompletion=complete_dataset,
+    ),
 ]
 Name = Annotated[str, typer.Argument(help="Registered model, e.g. dagmm-wdbc.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]

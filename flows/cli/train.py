@@ -19,6 +19,7 @@ from flows.cli.options import (
     Quiet,
     SparkSettings,
     Verbose,
+    complete_detector,
     engine_of,
     prepare,
     print_json,
@@ -38,15 +39,11 @@ def train(
     ] = None,
     detector: Annotated[
         str | None,
-        typer.Option("--detector", help="Detector to train; `dagmm detectors` lists them."),
-    ] = None,
-    engine: Annotated[
-        str | None,
-        typer.Option("--engine", help="auto, numpy, torch or torch-graph (a GPU's; of DAGMM)."),
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option("--device", help="auto (a GPU where it is worth it), cpu, cuda or cuda:N."),
+        typer.Option(
+            "--detector",
+            help="Detector to train; `dagmm detectors` lists them.",
+            autocompletion=complete_detector,
+        ),
     ] = None,
     download: Download = False,
     timings: Annotated[bool, typer.Option("--timings", help="Print where the time went.")] = False,
@@ -62,9 +59,7 @@ def train(
     from flows.common.config import build_config
 
     started = time.perf_counter()
-    chosen = {"engine": engine, "device": device}
-    named = [f"detector.settings.{name}={value}" for name, value in chosen.items() if value]
-    parameters = build_config(dataset, data, config, [*(assignments or []), *named], detector)
+    parameters = build_config(dataset, data, config, assignments or [], detector)
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows.pipeline.ingest import find_source
 
