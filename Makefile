@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DO_NOT_TRACK ?= 1
 
-.PHONY: train test test-all lint format ui services install install-team install-dev upgrade clean
+.PHONY: train test test-all lint format docs ui services install install-team install-dev upgrade clean
 
 install: $(VENV)/.installed
 install-team: $(VENV)/.installed-team
@@ -48,6 +48,9 @@ lint: install-dev
 format: install-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: install-dev
+	$(BIN)/python docs/generate.py
 
 ui: install
 	@$(BIN)/dagmm ui

@@ -1,0 +1,312 @@
+"""Writes the pages of docs/ that follow from the code: `make docs`.
+
+`configuration.md` from the settings models, `commands.md` from the command line, the index of the
+decisions from their titles. `tests/docs` fails while a page is not what this writes.
+"""
+
+from __future__ import annotations
+
+import re
+import typing
+from collections.abc import Iterator
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+DOCS = Path(__file__).parent
+NOTICE = "<!-- Written by docs/generate.py (`make docs`). Change the code instead. -->"
+HEAD = "| key | type | default | meaning |\n|---|---|---|---|\n"
+LIBRARIES = {
+    "MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD": "Login at MLflow's server",
+    "MLFLOW_SERVER_ALLOWED_HOSTS": "Names under which MLflow's server may be reached (a proxy's)",
+    "PREFECT_API_AUTH_STRING": "Login at Prefect's server, `USER:PASSWORD`",
+    "PREFECT_UI_API_URL": "Address of Prefect's API for its pages, behind a proxy",
+    "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL": "`s3://` tables",
+    "GOOGLE_APPLICATION_CREDENTIALS": "`gs://` tables",
+    "PGPASSWORD": "Password of a PostgreSQL source or result",
+    "JAVA_HOME, PYSPARK_PYTHON": "Java and Python of Spark",
+    "OMP_NUM_THREADS": "Threads of training and scoring",
+    "NUMBA_CACHE_DIR": "Where compiled loops are kept; beside the code unless set",
+    "CUDA_VISIBLE_DEVICES": "GPUs that are seen; empty for none",
+    "XDG_CACHE_HOME": "The user's cache folder",
+    "RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT": "Set by torchrun for each rank",
+}
+OWN = {
+    "DAGMM_PROGRESS": ("on", "`off` for no progress on stderr, as `--quiet`"),
+    "DO_NOT_TRACK": ("1 under make", "No telemetry of the libraries"),
+}
+EXIT_CODES = {
+    0: "done",
+    1: "the answer is no: data failed its contract, drift, a candidate was rejected",
+    2: "wrong usage or input; the message names what and the remedy",
+    3: "a service is unreachable or a disk is full; the same command resumes",
+    70: "a defect of ours: repeat with `--debug` and report it",
+    130: "Ctrl-C; the same command resumes",
+    143: "SIGTERM; the same command resumes",
+}
+
+
+def row(key: str, kind: str, default: str, meaning: str) -> str:
+    """One line of a table of keys."""
+    cells = (f"`{key}`", kind, f"`{default}`" if default else "", meaning)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+
+
+def kind_of(annotation: Any) -> str:
+    """A type as a reader of YAML knows it."""
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return kind_of(inner[0])
+    if origin is typing.Literal:
+        return " or ".join(f'`"{value}"`' if value == "" else f"`{value}`" for value in inner)
+    if origin in (typing.Union, UnionType):
+        return " or ".join(kind_of(part) for part in inner if part is not type(None))
+    if origin in (tuple, list):
+        item = kind_of(inner[0])
+        return "list of " + {"integer": "integers", "number": "numbers"}.get(item, item)
+    if origin is dict:
+        return "mapping"
+    names = {str: "text", int: "integer", float: "number", bool: "true or false", Path: "path"}
+    return names.get(annotation, "mapping")
+
+
+def shown(value: Any) -> str:
+    """A default as it is written in YAML; nothing where there is none."""
+    if value is None or value is PydanticUndefined or value is MISSING or callable(value):
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(str(part) or '""' for part in value) + "]"
+    return str(value) if value != "" else ""
+
+
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models that a field holds: itself, the items of a list, the members of a union."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in typing.get_args(annotation) for model in models_in(part)]
+
+
+def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """One line for every key of a model, groups of keys written out."""
+    for name, field in model.model_fields.items():
+        inner = models_in(field.annotation)
+        many = typing.get_origin(field.annotation) is tuple
+        path = f"{prefix}{name}" + "[]" * (many and bool(inner))
+        meaning = field.description or ""
+        if path == "detector.settings":  # a detector's own, written out below
+            continue
+        if not inner:
+            yield row(path, kind_of(field.annotation), shown(field.default), meaning)
+        elif len(inner) == 1:
+            yield from keys(inner[0], f"{path}.")
+        else:  # a union that its `kind` tells apart
+            for member in inner:
+                kind = typing.get_args(member.model_fields["kind"].annotation)[0]
+                yield row(f"{path}.kind", f"`{kind}`", "", " ".join((member.__doc__ or "").split()))
+                yield from (
+                    line for line in keys(member, f"{path}.") if f"`{path}.kind`" not in line
+                )
+
+
+def attributes(doc: str) -> dict[str, str]:
+    """What the "Attributes:" of a Google-style docstring say of each one."""
+    _, _, section = doc.partition("Attributes:\n")
+    found: dict[str, str] = {}
+    name, indent = "", re.match(r" *", section)
+    start = len(indent.group()) if indent else 0
+    for line in section.splitlines():
+        if not line.strip():
+            continue
+        if match := re.match(rf" {{{start}}}(\w+): (.*)", line):
+            name, found[match[1]] = match[1], match[2]
+        elif name and line.startswith(" " * (start + 1)):
+            found[name] += " " + line.strip()
+    return found
+
+
+def settings_rows(settings: type) -> Iterator[str]:
+    """One line for every setting of a detector."""
+    assert is_dataclass(settings)
+    meanings: dict[str, str] = {}
+    for base in reversed(settings.__mro__):
+        meanings |= attributes(base.__doc__ or "")
+    hints = typing.get_type_hints(settings)
+    for field in fields(settings):
+        if field.name != "preset":
+            meaning = meanings[field.name].removesuffix(".")
+            meaning = meaning[0].upper() + meaning[1:]
+            yield row(field.name, kind_of(hints[field.name]), shown(field.default), meaning)
+
+
+def detectors() -> str:
+    """The settings of every detector of the catalogue."""
+    from dagmm_model.detectors.catalogue import CATALOGUE
+    from dagmm_model.networks.presets import PRESETS, Settings
+
+    text = (
+        "### `detector.settings.*` of DAGMM and its ablations\n\n"
+        f"Presets: {', '.join(f'`{name}`' for name in PRESETS)}. The defaults below are those of "
+        "`paper-kddcup`; `recommended`, the default preset, derives them from the table's shape "
+        "([decision 8](decisions/0008-recommended-settings.md)). `dagmm train` logs the resolved "
+        "values as `resolved.*`.\n\n" + HEAD + "".join(settings_rows(Settings))
+    )
+    for name, entry in CATALOGUE.items():
+        detector = entry.load()
+        settings = getattr(detector, "settings_type", None)
+        if settings is None:
+            continue
+        lines = "".join(settings_rows(settings))
+        presets = ", ".join(f"`{preset}`" for preset in detector.presets)
+        text += f"\n### `detector.settings.*` of `{name}`\n\n{entry.about}. Presets: {presets}.\n\n"
+        text += HEAD + lines if lines else "Nothing to set.\n"
+    return text
+
+
+def environment() -> str:
+    """Every variable that is read, ours and the libraries'."""
+    from flows.common.settings import Settings
+    from flows.services.team import SECRETS, TeamSettings
+
+    rows = {}
+    for model in (TeamSettings, Settings):
+        for field in model.model_fields.values():
+            default = "" if field.default is PydanticUndefined else shown(field.default)
+            rows[str(field.validation_alias)] = row(
+                str(field.validation_alias),
+                kind_of(field.annotation),
+                default,
+                field.description or "",
+            )
+    for name in SECRETS:
+        rows[name] = row(name, "text", "", "Secret of `dagmm services`; generated on loopback")
+    for name, (default, meaning) in OWN.items():
+        rows[name] = row(name, "text", default, meaning)
+    text = HEAD + "".join(rows[name] for name in sorted(rows, key=lambda n: (n[:5] != "DAGMM", n)))
+    text += "\nOf the libraries, where they matter here:\n\n| variable | meaning |\n|---|---|\n"
+    for names, meaning in LIBRARIES.items():
+        quoted = ", ".join(f"`{name}`" for name in names.split(", "))
+        text += f"| {quoted} | {meaning} |\n"
+    return text
+
+
+def configuration() -> str:
+    """The page of every key."""
+    from data_checks.contract import Contract
+    from flows.common.config import TrainConfig
+    from flows.drift.verdict import MonitorPolicy
+    from flows.orchestration.monitor_flow import Retraining
+
+    retraining = "".join(
+        row(f"retraining.{name}", kind_of(f.annotation), shown(f.default), f.description or "")
+        for name, f in Retraining.model_fields.items()
+    )
+    return f"""{NOTICE}
+# Configuration
+
+Three places: what a *run* does is set by `--set` or `--config`, what a *table* must look like by
+its
+contract, where things *are* by environment variables. A value is read as YAML. An unknown key or
+a value
+out of range is refused before anything is started, and the nearest known key is named.
+
+## `dagmm train`: `--set key=value`, or the same keys in a `--config` file
+
+The command's arguments win over `--set`, `--set` over the file, and the file over the defaults.
+`promotion.*`
+may also stand in the contract; what `--set` or the file says wins over it. Schedules in
+`flows/prefect.yaml`
+take the same keys under `config`.
+
+{HEAD}{"".join(keys(TrainConfig))}
+{detectors()}
+## `dagmm monitor`: `--set key=value`
+
+{HEAD}{"".join(keys(MonitorPolicy))}
+The flow `monitor` takes these under `policy`, and:
+
+{HEAD}{retraining}
+## Keys of a contract
+
+`dagmm contract FILE` drafts one, `dagmm contract --schema` prints the JSON Schema for editors;
+what the keys
+do together: [contracts](contracts.md). `columns[]` and `rules[]` are lists. A source has the keys
+of its kind.
+
+{HEAD}{"".join(keys(Contract))}
+## Environment variables
+
+{environment()}"""
+
+
+def commands() -> str:
+    """The page of every command."""
+    import typer
+    from typer.cli import get_docs_for_click
+
+    from flows.cli.commands import app
+
+    command = typer.main.get_command(app)
+    text = get_docs_for_click(obj=command, ctx=typer.Context(command), name="dagmm")
+    text = text.split("**Commands**:", 1)[1].split("\n\n", 2)[2]  # the overview is the README's
+    text = re.sub(r"\n{3,}", "\n\n", text).strip()
+    codes = "\n".join(f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items())
+    return f"""{NOTICE}
+# Commands
+
+`dagmm --help` groups them, `dagmm COMMAND --help` explains one, `dagmm --version` prints the
+version.
+`--json` prints one JSON document on stdout, `--debug` tracebacks and all log lines, `--quiet` no
+progress.
+
+| exit code | means |
+|---|---|
+{codes}
+
+Shell completion for Bash, Zsh, Fish and PowerShell: `dagmm --install-completion` once, then open
+a new
+shell; `dagmm --show-completion` prints it instead.
+
+{text}
+"""
+
+
+def decisions() -> str:
+    """The index of the decisions."""
+    lines = ""
+    for file in sorted((DOCS / "decisions").glob("[0-9]*.md")):
+        title = re.sub(r"^# *\d+\.? *", "", file.read_text(encoding="utf-8").splitlines()[0])
+        lines += f"| {int(file.name[:4])} | [{title}]({file.name}) |\n"
+    return f"""{NOTICE}
+# Decisions
+
+One short record for each decision with a trade-off: what was decided, what it costs, what was
+measured. Newest last. A new one takes the next number; `make docs` adds it here.
+
+| | decision |
+|---|---|
+{lines}"""
+
+
+PAGES = {
+    "configuration.md": configuration,
+    "commands.md": commands,
+    "decisions/README.md": decisions,
+}
+
+
+def main() -> None:
+    """Write every page."""
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

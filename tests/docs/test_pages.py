@@ -1,0 +1,68 @@
+"""Generated pages are fresh, links lead somewhere, every variable and command has its line."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+@pytest.fixture(scope="module")
+def generator() -> dict:
+    return runpy.run_path(str(DOCS / "generate.py"))
+
+
+@pytest.mark.parametrize("name", ["configuration.md", "commands.md", "decisions/README.md"])
+def test_a_generated_page_is_what_the_generator_writes(generator, name):
+    written = (DOCS / name).read_text(encoding="utf-8")
+    assert written == generator["PAGES"][name](), "run `make docs` and commit the result"
+
+
+def test_every_generated_page_is_checked(generator):
+    assert set(generator["PAGES"]) == {"configuration.md", "commands.md", "decisions/README.md"}
+
+
+def test_every_environment_variable_of_ours_is_described():
+    code = [
+        f for room in ("flows", "dagmm_model", "data_checks") for f in (ROOT / room).rglob("*.py")
+    ]
+    read = {name for file in code for name in re.findall(r"\"(DAGMM_[A-Z_]+)\"", file.read_text())}
+    page = (DOCS / "configuration.md").read_text(encoding="utf-8")
+    assert read
+    assert {name for name in read if f"`{name}`" not in page} == set()
+
+
+def _anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ +(.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    plain = [re.sub(r"[^\w\- ]", "", re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", t)) for t in titles]
+    return {title.strip().lower().replace(" ", "-") for title in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    dead = []
+    for link in LINK.findall(text):
+        if link.startswith(("http://", "https://", "mailto:")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in _anchors(target)):
+            dead.append(link)
+    assert not dead
+
+
+def test_every_page_is_in_the_index():
+    index = (DOCS / "README.md").read_text(encoding="utf-8")
+    pages = {page.name for page in DOCS.glob("*.md")} - {"README.md"}
+    assert {page for page in pages if f"]({page})" not in index} == set()
+
+
+def test_the_readme_stays_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 130
