@@ -1,7 +1,8 @@
 """What an engine is: it owns parameters and optimiser, and runs steps over given rows.
 
-Two engines compute the same thing. `numpy.engine.NumpyEngine` is derived by hand and is the default
-on a CPU; `torch.engine.TorchEngine` runs on a CPU and on a GPU, where it replays a captured step.
+Three engines compute the same thing. `numpy.engine.NumpyEngine` is derived by hand and is the
+default on a CPU; `cuda.CudaEngine` replays a captured step and is the default on a GPU;
+`torch.TorchEngine` is the readable autograd reference and runs on either.
 """
 
 from __future__ import annotations
@@ -69,10 +70,7 @@ class Engine(Protocol):
         """A copy of the parameters, each ``(S, ...)``."""
 
     def finite(self) -> bool:
-        """Whether all parameters are finite after the last `run`."""
-
-    def undo(self) -> None:
-        """Back to before the last `run`."""
+        """Whether all parameters are finite."""
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """A copy of everything that changes in training, for `load`."""

@@ -11,6 +11,7 @@ and the gradients that the ranks have after the backward pass, add up to those o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -67,7 +68,9 @@ def standardise(z: Tensor, share: Tensor, ranks: Ranks = ALONE) -> Tensor:
     return centred / torch.sqrt(variance + LATENT_VARIANCE_FLOOR)
 
 
-def batch_mixture(z: Tensor, gamma: Tensor, share: Tensor, jitter: float | Tensor) -> BatchMixture:
+def batch_mixture(
+    z: Tensor, gamma: Tensor, share: Tensor, jitter: float | Tensor, ranks: Ranks = ALONE
+) -> BatchMixture:
     """phi, mu and jittered sigma of a batch (paper, equation 5).
 
     Args:
@@ -76,15 +79,20 @@ def batch_mixture(z: Tensor, gamma: Tensor, share: Tensor, jitter: float | Tenso
         share: ``(S, n)`` float64 shares of the rows in the weight of the batch.
         jitter: relative jitter, ``(S, 1)`` or one for all members: times the variance of each
             coordinate over the batch.
+        ranks: that share the batch.
     """
     weighted = gamma * share[..., None]
-    phi = weighted.sum(1)
+    phi, first, centre = ranks.total(
+        weighted.sum(1), weighted.transpose(1, 2) @ z, (share[..., None] * z).sum(1, keepdim=True)
+    )
     safe = torch.clip(phi, WEIGHT_FLOOR, None)
-    mu = weighted.transpose(1, 2) @ z / safe[..., None]
+    mu = first / safe[..., None]
     centred = z[:, :, None, :] - mu[:, None]
-    scatter = torch.einsum("snk,snki,snkj->skij", weighted, centred, centred)
-    centre = (share[..., None] * z).sum(1, keepdim=True)
-    spread = torch.clip((share[..., None] * (z - centre) ** 2).sum(1), VARIANCE_FLOOR, None)
+    scatter, spread = ranks.total(
+        torch.einsum("snk,snki,snkj->skij", weighted, centred, centred),
+        (share[..., None] * (z - centre) ** 2).sum(1),
+    )
+    spread = torch.clip(spread, VARIANCE_FLOOR, None)
     covariance = scatter / safe[..., None, None] + torch.diag_embed(jitter * spread)[:, None]
     return BatchMixture(phi, mu, covariance)
 
@@ -117,15 +125,21 @@ def log_joint(z: Tensor, mixture: BatchMixture) -> Tensor:
 
 
 def mixture_term(
-    z: Tensor, gamma: Tensor, share: Tensor, jitter: float | Tensor, variational: bool
+    z: Tensor,
+    gamma: Tensor,
+    share: Tensor,
+    jitter: float | Tensor,
+    variational: bool,
+    ranks: Ranks = ALONE,
 ) -> tuple[Tensor, Tensor, BatchMixture]:
     """Mean energy ``(S,)`` (or its bound), penalty ``(S,)`` and mixture; see `batch_mixture`.
 
-    The readable reference; `dagmm_model.engines.torch.mixture` computes the same in training.
+    Both are this rank's share.
     """
-    mixture = batch_mixture(z, gamma, share, jitter)
+    mixture = batch_mixture(z, gamma, share, jitter, ranks)
     of_rows = variational_bounds(z, gamma, mixture) if variational else energies(z, mixture)
-    penalty = (1.0 / torch.diagonal(mixture.covariance, dim1=-2, dim2=-1)).sum((1, 2))
+    # The penalty is no sum over rows: every rank has all of it, and answers for its part.
+    penalty = (1.0 / torch.diagonal(mixture.covariance, dim1=-2, dim2=-1)).sum((1, 2)) / ranks.size
     return (share * of_rows).sum(1), penalty, mixture
 
 
@@ -153,8 +167,7 @@ def objective(
         jitter: relative jitter of the covariances, ``(S, 1)`` or one for all members.
         masks: dropout factors, see `membership_logits`.
         ranks: that share the batch; the losses are then this one's share.
-        term: what computes energy and penalty, this rank's share where there are several;
-            `mixture_term`, which knows of no ranks, unless given.
+        term: what computes energy and penalty; `mixture_term` unless given.
     """
     z, x_hat = compress(torch, parameters, x, settings.reconstruction_features)
     (total_weight,) = ranks.total(weight.sum(1, keepdim=True))
@@ -174,7 +187,8 @@ def objective(
     logits = membership_logits(torch, parameters, latent.to(z.dtype), masks)
     gamma = membership(torch, logits.double())
     variational = settings.mixture_term == "variational"
-    energy, penalty, mixture = (term or mixture_term)(latent, gamma, share, jitter, variational)
+    term = term or partial(mixture_term, ranks=ranks)
+    energy, penalty, mixture = term(latent, gamma, share, jitter, variational)
     total = (
         settings.lambda_reconstruction * reconstruction
         + settings.lambda_energy * energy

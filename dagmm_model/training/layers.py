@@ -99,7 +99,7 @@ def train_layer(
         learning_rate=settings.learning_rate,
         device=device,
     )
-    arrays, epochs, _ = train(
+    arrays, epochs = train(
         work,
         rows,
         loop,

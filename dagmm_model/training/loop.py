@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dagmm_model.base.checkpoint import Checkpointing, CheckpointStore, digest
 from dagmm_model.base.distributed import ALONE, Ranks
-from dagmm_model.engines.choice import Device, device_for, make_engine, multiplications
+from dagmm_model.engines.choice import make_engine
 from dagmm_model.engines.interface import TERMS, Engine
 from dagmm_model.networks.network import Parameters, initialise
 from dagmm_model.networks.presets import Settings
@@ -66,14 +66,12 @@ class Trained:
         history: a record for each epoch.
         jitter: ``(S,)`` relative jitter in use at the end.
         kept: 1-based epoch kept for each member.
-        device: where it was trained.
     """
 
     parameters: Parameters
     history: tuple[EpochLike, ...]
     jitter: Float
     kept: tuple[int, ...]
-    device: Device
 
 
 WARM_UP = 20
@@ -119,7 +117,7 @@ def train(
             the settings ask for early stopping or the best epoch.
         observers: called with each epoch's record.
         checkpoint: where to write checkpoints and resume from.
-        engine: auto, numpy, torch or torch-graph.
+        engine: auto, numpy or torch.
         device: auto, cpu, cuda or cuda:N.
         ranks: that train together; only the first one writes checkpoints.
 
@@ -132,9 +130,7 @@ def train(
         raise ValueError("choosing an epoch needs validation rows; give validation=")
     if start is None:
         start = initialise(settings, x.shape[1], seeds, x)
-    work = multiplications(settings, len(x), x.shape[1], len(seeds))
-    chosen = device_for(engine, device, work)
-    runner = make_engine(engine, chosen, x, sample_weight, start, settings, ranks)
+    runner = make_engine(engine, device, x, sample_weight, start, settings, ranks)
     store = None
     if checkpoint is not None:
         rows = digest(x, sample_weight, validation) if ranks.first else ""
@@ -149,8 +145,8 @@ def train(
         return parameters, scorer.member_energies(validation).mean(axis=1)
 
     feed = MemoryFeed(len(x), settings.batch_size, ranks)
-    energies = None if validation is None else validate
-    return run_training(runner, chosen, feed, settings, seeds, store, observers, energies)
+    chosen = None if validation is None else validate
+    return run_training(runner, feed, settings, seeds, store, observers, chosen)
 
 
 def run_identity(
@@ -168,7 +164,6 @@ def run_identity(
 
 def run_training(
     engine: Engine,
-    device: Device,
     feed: Feed,
     settings: Settings,
     seeds: Sequence[int],
@@ -180,7 +175,6 @@ def run_training(
 
     Args:
         engine: at its starting values.
-        device: that it runs on.
         feed: gives the rows of every step.
         settings: of the run.
         seeds: one for each member.
@@ -216,10 +210,9 @@ def run_training(
         store.write(*progress.snapshot())
     history = tuple(progress.history)
     if not selects(settings) or not progress.best.parameters:  # none where there are 0 epochs
-        kept = (len(history),) * len(seeds)
-        return Trained(engine.parameters(), history, engine.jitter, kept, device)
+        return Trained(engine.parameters(), history, engine.jitter, (len(history),) * len(seeds))
     kept = tuple(int(epoch) for epoch in progress.best.epoch)
-    return Trained(progress.best.parameters, history, engine.jitter, kept, device)
+    return Trained(progress.best.parameters, history, engine.jitter, kept)
 
 
 def selects(settings: Settings) -> bool:
@@ -248,11 +241,12 @@ def _run_epoch(
     for piece in feed.pieces(progress):
         if piece.rows is not None:
             progress.engine.take(piece.rows)
+        good = progress.engine.state()
         steps = slice(progress.done, progress.done + piece.order.shape[1])
         losses = progress.engine.run(piece.order, rates[steps], progress.dropout, piece.part)
         finite = np.isfinite(losses[-1]).all()
         if not (finite and progress.engine.finite()):
-            progress.engine.undo()
+            progress.engine.load(good)
             raise TrainingDiverged(
                 progress.epoch + 1,
                 progress.done + len(losses),

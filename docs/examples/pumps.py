@@ -21,8 +21,8 @@ def hours(
     vibration = 1.2 + 0.02 * flow + rng.gamma(2, 0.1, count)
     temperature = 35 + 2 * pressure + heat + rng.normal(0, 1.5, count)
     failed = rng.random(count) < failures
-    flow[failed] *= rng.uniform(0.4, 0.7, failed.sum())
-    vibration[failed] += rng.gamma(2, 0.5, failed.sum())
+    flow[failed] *= rng.uniform(0.7, 0.95, failed.sum())
+    vibration[failed] += rng.gamma(2, 0.25, failed.sum())
     return pd.DataFrame(
         {
             "time": pd.date_range(start, periods=count, freq="h"),

@@ -179,8 +179,9 @@ def fit(
 
     record = _stage(run, "fit", FitRecord, tracked)
     tracking.log_params(client, run_id, {"resolved": record.settings})
-    tags = {"dagmm.device": record.device, "dagmm.device.reason": record.device_reason}
-    tracking.set_tags(client, run_id, tags | {"dagmm.ranks": str(record.ranks)})
+    tracking.set_tags(
+        client, run_id, {"dagmm.device": record.device, "dagmm.ranks": str(record.ranks)}
+    )
     return record
 
 
