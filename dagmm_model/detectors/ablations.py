@@ -159,3 +159,10 @@ class VariationalDagmm(Ablation):
         "kddcup-rev": {**FAST, "epochs": 120, "learning_rate_schedule": "cosine"},
         "thyroid": {**FAST, "epochs": 2000},
     }
+
+
+class AlternatingDagmm(Ablation):
+    """DAGMM with an optimiser for each loss, in turns: what joint training is to be better than."""
+
+    name = "dagmm-alternating"
+    fixed: ClassVar[Changes] = {"alternating": True}

@@ -78,6 +78,11 @@ CATALOGUE: dict[str, Entry] = {
         "DAGMM with the bound of neural variational inference for its energy",
         PAPER,
     ),
+    "dagmm-alternating": Entry(
+        "detectors.ablations:AlternatingDagmm",
+        "DAGMM whose losses have an optimiser each, in turns, instead of joint training",
+        "ablation of Zong et al., ICLR 2018, section 3.4",
+    ),
     "pca": Entry(
         "detectors.baselines.simple:PrincipalComponents",
         "Squared reconstruction error of a few principal components",
@@ -154,6 +159,12 @@ CATALOGUE: dict[str, Entry] = {
         "detectors.baselines.dcn:DeepClustering",
         "Autoencoder and k-means together; distance to the nearest centre",
         "Yang, Fu, Sidiropoulos and Hong, ICML 2017",
+        needs=("torch",),
+    ),
+    "deep-svdd": Entry(
+        "detectors.baselines.deepsvdd:DeepSvdd",
+        "Network that maps normal rows close to a centre; distance to it",
+        "Ruff et al., ICML 2018",
         needs=("torch",),
     ),
     "anogan": Entry(

@@ -92,6 +92,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         layer_epochs: epochs in which each layer is trained by itself first.
         autoencoder_epochs: epochs in which the autoencoder is then trained by itself.
         freeze_compression: leave the compression network as it then is.
+        alternating: descend reconstruction and mixture in turns, not together.
         final_mixture: memberships or em.
         criterion: energy or reconstruction.
         contamination: expected share of anomalies in the training rows, in (0, 0.5]; it sets
@@ -172,6 +173,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         layer_epochs: int | None = None,
         autoencoder_epochs: int | None = None,
         freeze_compression: bool | None = None,
+        alternating: bool | None = None,
         final_mixture: str | None = None,
         criterion: str | None = None,
         contamination: float = 0.1,
@@ -211,6 +213,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         self.layer_epochs = layer_epochs
         self.autoencoder_epochs = autoencoder_epochs
         self.freeze_compression = freeze_compression
+        self.alternating = alternating
         self.final_mixture = final_mixture
         self.criterion = criterion
         self.contamination = contamination

@@ -71,6 +71,12 @@ def make_engine(
         ValueError: unknown engine or device, the NumPy engine asked for on a GPU, or more ranks
             than GPUs.
     """
+    if settings.alternating:
+        from dagmm_model.engines.alternating import AlternatingEngine
+
+        return AlternatingEngine(
+            lambda of: make_engine(name, device, x, sample_weight, parameters, of, ranks), settings
+        )
     if name not in ENGINES:
         raise ValueError(f"engine {name!r} is unknown; give one of {', '.join(ENGINES)}")
     if name == "numpy" and device not in ("auto", "cpu"):

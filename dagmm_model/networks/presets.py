@@ -79,6 +79,8 @@ class Settings:
         freeze_compression: whether it is left as it is from then on.
         final_mixture: memberships (of the estimation network, as in the paper), or em:
             expectation-maximisation that begins anew, from k-means.
+        alternating: whether reconstruction and mixture are descended in turns, each by an optimiser
+            of its own, instead of together.
         criterion: energy, or reconstruction: the squared reconstruction error of the scaled row.
     """
 
@@ -114,6 +116,7 @@ class Settings:
     layer_epochs: int = 0
     autoencoder_epochs: int = 0
     freeze_compression: bool = False
+    alternating: bool = False
     final_mixture: str = "memberships"
     criterion: str = "energy"
 
@@ -135,13 +138,15 @@ class Settings:
         for name in ("refinement", "layer_epochs", "autoencoder_epochs", "wide_code"):
             if getattr(self, name) != 0 and not is_count(getattr(self, name)):
                 refuse(name, getattr(self, name), "an integer of at least 0")
-        for name in ("keep_best", "freeze_compression"):
+        for name in ("keep_best", "freeze_compression", "alternating"):
             if not isinstance(getattr(self, name), bool):
                 refuse(name, getattr(self, name), "True or False")
         if self.layer_epochs and self.linear_path != "none":
             refuse("layer_epochs", self.layer_epochs, "0, or linear_path='none'")
         if self.freeze_compression and not self.mixes:
             refuse("freeze_compression", True, "a positive lambda_energy, or nothing is trained")
+        if self.alternating and not (self.mixes and self.lambda_reconstruction > 0):
+            refuse("alternating", True, "positive lambdas of reconstruction and mixture")
         if self.early_stopping is not None and not is_count(self.early_stopping):
             refuse("early_stopping", self.early_stopping, "a positive integer or None")
         for name in ("learning_rate", "gradient_clip"):

@@ -16,11 +16,12 @@ SLOPE = 0.2
 """Of the leaky rectifier below 0, where nothing else is named."""
 
 
-def dense(fan_in: int, fan_out: int, *, spectral: bool = False) -> nn.Module:
-    """A linear layer with Glorot's uniform weights and biases of 0."""
-    layer = nn.Linear(fan_in, fan_out)
+def dense(fan_in: int, fan_out: int, *, spectral: bool = False, bias: bool = True) -> nn.Module:
+    """A linear layer with Glorot's uniform weights and biases of 0, or none."""
+    layer = nn.Linear(fan_in, fan_out, bias=bias)
     nn.init.xavier_uniform_(layer.weight)
-    nn.init.zeros_(layer.bias)
+    if bias:
+        nn.init.zeros_(layer.bias)
     return spectral_norm(layer) if spectral else layer
 
 
@@ -31,6 +32,7 @@ def mlp(
     hidden_only: bool = False,
     dropout: float = 0.0,
     spectral: bool = False,
+    bias: bool = True,
 ) -> nn.Sequential:
     """Linear layers of these widths, the first being the input's.
 
@@ -40,10 +42,11 @@ def mlp(
         hidden_only: the last layer is hidden, too, and gets activation and dropout.
         dropout: rate after every activation.
         spectral: divide each weight matrix by its largest singular value.
+        bias: whether the layers have biases.
     """
     layers: list[nn.Module] = []
     for i, (fan_in, fan_out) in enumerate(pairwise(widths)):
-        layers.append(dense(fan_in, fan_out, spectral=spectral))
+        layers.append(dense(fan_in, fan_out, spectral=spectral, bias=bias))
         if hidden_only or i < len(widths) - 2:
             kind = ACTIVATIONS.get(activation)
             layers.append(nn.LeakyReLU(SLOPE) if kind is None else kind())

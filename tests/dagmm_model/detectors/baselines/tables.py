@@ -4,12 +4,23 @@ import numpy as np
 
 from dagmm_model.detectors.catalogue import CATALOGUE
 
-TRAINED = ("dsebm-r", "dsebm-e", "dcn", "anogan", "f-anogan", "egbad", "alad", "ganomaly")
+TRAINED = (
+    "dsebm-r",
+    "dsebm-e",
+    "dcn",
+    "deep-svdd",
+    "anogan",
+    "f-anogan",
+    "egbad",
+    "alad",
+    "ganomaly",
+)
 CLASSIC = ("kernel-pca", "robust-pca", "gmm", "kmeans", "isolation-forest", "lof", "ecod")
 QUICK = {
     "dsebm-r": {"noise": 0.3},
     "dsebm-e": {"noise": 0.3},
     "dcn": {"encoder_widths": (16, 2), "pretraining": 20},
+    "deep-svdd": {"widths": (32, 16)},
     "f-anogan": {"encoding": 20, "average": 0.98},
     "anogan": {"average": 0.98, "steps": 30},
     "egbad": {"average": 0.98},

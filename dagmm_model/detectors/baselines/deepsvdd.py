@@ -1,0 +1,147 @@
+"""Deep support vector data description (Ruff et al., *Deep One-Class Classification*, ICML 2018).
+
+A network maps normal rows close to a centre c; a row's score is its squared distance to it. The
+loss has trivial solutions that send every row to c, a *hypersphere of radius 0*. The paper's
+section 3.3 names what allows them, and none of it is here:
+
+- biases could make the last layer the constant c: no layer has one (proposition 2);
+- all weights 0 send every row to 0: c, the mean output of the network at its start, is moved away
+  from 0 in every coordinate (proposition 1);
+- a bounded activation that saturates is a constant, and as good as a bias: all are leaky
+  rectifiers, and the last layer has none (proposition 3).
+
+The authors start from a pre-trained autoencoder; over nine tables of ADBench that detected less
+(mean ROC AUC .682 against .693), and is left out.
+
+That it did not happen all the same is checked, not hoped: `spread`, the variance of the training
+rows' outputs over what it was before, is a term of every epoch, and a training that ends with
+next to none is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dagmm_model.base.checkpoint import Checkpointing
+from dagmm_model.detectors.baselines.trained import TrainedDetector
+from dagmm_model.detectors.interface import Arrays, Float
+from dagmm_model.training.baseline_loop import Work
+from dagmm_model.training.blocks import adam, descend, mlp
+from dagmm_model.training.observers import Observer
+from dagmm_model.training.settings import TrainingSettings
+
+NEAREST = 0.1
+"""Least distance of the centre's coordinates from 0, as in the authors' code."""
+
+COLLAPSED = 1e-6
+"""Share of the variance at the start below which the outputs are one point."""
+
+
+class HypersphereCollapse(ValueError):
+    """Every training row is mapped to one point: the distance says nothing."""
+
+
+@dataclass(frozen=True)
+class DeepSvddSettings(TrainingSettings):
+    """Settings of Deep SVDD.
+
+    Attributes:
+        widths: units of the layers, the last is the output.
+        weight_decay: weight of half the squared norm of the weights (lambda in equation 4).
+    """
+
+    widths: tuple[int, ...] = (128, 64, 32)
+    weight_decay: float = 1e-6
+
+
+class Sphere(nn.Module):
+    """A network without biases, and the centre ``(L,)``."""
+
+    centre: Tensor
+    variance: Tensor
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.encoder = mlp(widths, bias=False)
+        self.register_buffer("centre", torch.zeros(widths[-1]))
+        self.register_buffer("variance", torch.zeros(()))
+
+    def start(self, x: Tensor) -> None:
+        """The centre, and the variance of the outputs, of all rows ``(n, D)``."""
+        outputs = self.encoder(x)
+        mean = outputs.mean(0)
+        away = torch.where(mean < 0, -NEAREST, NEAREST)
+        self.centre.copy_(torch.where(mean.abs() < NEAREST, away, mean))
+        self.variance.copy_(outputs.var(0, correction=0).sum())
+
+    def spread(self, outputs: Tensor) -> Tensor:
+        """Variance of outputs ``(b, L)`` over that at the start; 1 where there was none."""
+        variance = outputs.var(0, correction=0).sum()
+        return torch.where(self.variance > 0, variance / self.variance, torch.ones(()).to(variance))
+
+    def distances(self, outputs: Tensor) -> Tensor:
+        """Squared distance to the centre, ``(b,)``."""
+        return (outputs - self.centre).square().sum(1)
+
+
+class DeepSvdd(TrainedDetector[DeepSvddSettings]):
+    """Deep SVDD; the score is the squared distance to the centre."""
+
+    name = "deep-svdd"
+    settings_type = DeepSvddSettings
+
+    def _networks(self, width: int) -> nn.Module:
+        return Sphere((width, *self.settings_.widths))
+
+    def _work(self, networks: Sphere) -> Work:
+        settings = self.settings_
+        optimiser = adam([networks.encoder], settings.learning_rate)
+
+        def begin_epoch(epoch: int, x: Tensor) -> None:
+            if epoch == 0:
+                with torch.no_grad():
+                    networks.start(x)
+
+        def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
+            outputs = networks.encoder(rows)
+            distance = networks.distances(outputs).mean()
+            squares = torch.stack([w.square().sum() for w in networks.encoder.parameters()]).sum()
+            total = distance + 0.5 * settings.weight_decay * squares
+            descend(optimiser, total)
+            return {"total": total, "distance": distance, "spread": networks.spread(outputs)}
+
+        return Work(networks, {"adam": optimiser}, step, begin_epoch)
+
+    def _learn(
+        self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
+    ) -> Arrays:
+        """See `ArrayDetector._learn`.
+
+        Raises:
+            HypersphereCollapse: the network maps every training row to one point.
+        """
+        arrays = super()._learn(x, observers, checkpoint)
+        networks: Any = self._networks(x.shape[1])
+        networks.load_state_dict({n: torch.as_tensor(a) for n, a in arrays.items()})
+        rows = torch.as_tensor(x.astype(np.float32))
+        with torch.no_grad():
+            if self.settings_.epochs == 0:  # no epoch that would have set the centre
+                networks.start(rows)
+                return {n: v.numpy() for n, v in networks.state_dict().items()}
+            spread = float(networks.spread(networks.encoder(rows)))
+        if not spread > COLLAPSED:
+            raise HypersphereCollapse(
+                f"deep-svdd collapsed: its outputs vary {spread:.1e} times as much as before "
+                "training, so that every row is at one point; lower epochs, learning_rate or "
+                "weight_decay"
+            )
+        return arrays
+
+    def _score_rows(self, networks: Sphere, x: Tensor) -> Tensor:
+        return networks.distances(networks.encoder(x))
