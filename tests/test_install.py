@@ -1,0 +1,50 @@
+"""What `make` installs resolves on every Python that pyproject.toml admits."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+
+
+def make(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(["make", *arguments], cwd=PROJECT, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
+def test_the_pinned_versions_resolve_to_wheels(version, tmp_path):
+    uv = Path(sys.executable).with_name("uv")
+    done = subprocess.run(
+        [uv, "pip", "compile", "--quiet", "--no-build", "--python-version", version]
+        + ["-c", "constraints.txt", "-o", tmp_path / "pinned.txt", "pyproject.toml"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+    )
+    assert not done.returncode, done.stderr
+    assert "torch==2.13.0" in (tmp_path / "pinned.txt").read_text()
+
+
+def test_without_a_suitable_python_make_names_the_remedy(tmp_path):
+    done = make("install", "PYTHON=", f"VENV={tmp_path / 'venv'}")
+    assert done.returncode == 2
+    assert "set PYTHON=" in done.stderr
+
+
+def test_make_takes_the_python_that_there_is(tmp_path):
+    """Only 3.13 runs; 3.11 is on the path, but broken as a shim of an absent version is."""
+    for version, code in (("3.11", 127), ("3.12", 127), ("3.13", 0)):
+        program = tmp_path / f"python{version}"
+        program.write_text(f"#!/bin/sh\nexit {code}\n")
+        program.chmod(0o755)
+    done = subprocess.run(
+        ["make", "-n", "install", f"VENV={tmp_path / 'venv'}"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+    )
+    assert f"python3.13 -m venv {tmp_path / 'venv'}" in done.stdout
