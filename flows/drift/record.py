@@ -15,7 +15,6 @@ from mlflow.entities import Metric
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
-from dagmm_model.base.integrity import sha256_of
 from data_checks.drift import DriftReference
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
@@ -145,7 +144,7 @@ def _reference(client: MlflowClient, version: ModelVersion, resolved: str) -> Dr
     with tempfile.TemporaryDirectory() as scratch:
         name = f"{bound.EVALUATION}/{bound.REFERENCE}"
         path = Path(client.download_artifacts(version.run_id, name, scratch))
-        if sha256_of(path) != recorded:
+        if not seal.is_recorded(path, recorded):
             raise seal.SealBroken(
                 f"{resolved}: the training profile ({bound.REFERENCE}) was changed after the "
                 "registration; restore it from a backup, or compare energies only, with --scored"

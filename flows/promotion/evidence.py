@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dagmm_model.base.integrity import sha256_of
-from flows.tracking.seal import EVIDENCE_TAG, FORMAT, model_sha256
+from flows.tracking.seal import EVIDENCE_TAG, FORMAT, is_recorded, model_sha256
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -223,7 +223,7 @@ def _differences(
             yield f"{what} ({name}): added after the evaluation"
         elif recorded is not None and not there:
             yield f"{what} ({name}): gone"
-        elif there and sha256_of(files / name) != recorded:
+        elif there and not is_recorded(files / name, str(recorded)):
             yield f"{what} ({name}): changed after the evaluation"
     if model_sha256(model) != found["model_sha256"]:
         yield "the model's files are not those that were evaluated"

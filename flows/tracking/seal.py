@@ -59,6 +59,12 @@ def model_sha256(folder: Path, bundle: Path | None = None) -> str:
     return sha256_of(folder, ADDED_BY_LOADING, None if bundle is None else (BUNDLE, bundle))
 
 
+def is_recorded(file: Path, sha256: str) -> bool:
+    """Whether a file has the digest that an evidence names; the first version digested it twice."""
+    once = sha256_of(file)
+    return sha256 in {once, hashlib.sha256(bytes.fromhex(once)).hexdigest()}
+
+
 def sealed_evidence(client: MlflowClient, version: ModelVersion) -> dict[str, Any]:
     """The evidence of a version, as it was sealed.
 
