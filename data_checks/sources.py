@@ -151,14 +151,14 @@ def read_batches(
         location: from `locate`.
         with_label: True to train: all columns that the contract keeps, and the label, must be
             there. False to score: only the feature columns must be, and only they are read.
-        also: further columns to read when scoring.
+        also: further columns to read when scoring; the label may be one of them.
 
     Raises:
         SourceError: the source cannot be read.
     """
     source, label = contract.source, contract.label
     wanted = columns_read(contract, with_label=with_label, also=also)
-    label_name = label.column if with_label and label is not None else None
+    label_name = label.column if label is not None and label.column in wanted else None
     expected = contract.source_names
     extra = contract.extra_columns if with_label else "ignore"
     match format_of(contract, location):
@@ -203,8 +203,9 @@ def columns_read(
         for column in contract.stored_columns
         if with_label or column.is_feature or column.name in also
     ]
-    if with_label and contract.label is not None:
-        wanted.append(contract.label.column)
+    label = contract.label
+    if label is not None and (with_label or label.column in also):
+        wanted.append(label.column)
     return wanted
 
 

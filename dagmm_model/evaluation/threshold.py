@@ -95,7 +95,7 @@ def calibrate(energies: ArrayLike, target_rate: float = 0.05) -> Threshold:
         note = (
             f"{n} validation rows cannot guarantee a rate of {target_rate:.3g}; the largest "
             f"energy is used, which guarantees {1 / (n + 1):.3g} "
-            f"({math.ceil(1 / target_rate) - 1} rows would do)"
+            f"({rows_needed(target_rate):,} rows would do)"
         )
     return Threshold(
         value=float(ordered[rank - 1]),
@@ -105,6 +105,16 @@ def calibrate(energies: ArrayLike, target_rate: float = 0.05) -> Threshold:
         calibration_rows=n,
         note=note,
     )
+
+
+def rows_needed(target_rate: float) -> int:
+    """Fewest calibration rows that guarantee a false-alarm rate.
+
+    Example:
+        >>> rows_needed(0.05), calibrate(np.arange(19.0), 0.05).note
+        (19, '')
+    """
+    return math.ceil(1 / target_rate * (1 - 1e-12)) - 1  # of 1/0.05 in floats, 20 and no more
 
 
 def alarms_expected(rows: int, calibration: ArrayLike, threshold: float) -> Any:

@@ -54,9 +54,9 @@ def common(
 
 FAMILIES: dict[str, tuple[Callable[..., Any], ...]] = {
     "Train": (train.contract, train.check, train.train, train.detectors, benchmark),
-    "Judge": (judge.promote, judge.rollback),
+    "Judge": (judge.promote, judge.rollback, judge.threshold, judge.evaluate),
     "Run": (run.score, run.monitor, run.deploy, run.serve),
-    "Look": (look.history, look.ui),
+    "Look": (look.models, look.history, look.ui),
 }
 """The commands as `dagmm --help` groups them."""
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import getpass
 from typing import Annotated
 
 import typer
 
-from flows.cli.options import Debug, Json, Name, Quiet, Verbose, prepare, print_json
+from flows.cli.options import Debug, Json, Model, Name, Quiet, Verbose, prepare, print_json
 from flows.common.errors import EXIT_NO, UsageError
+
+NOT_PROMOTED = {"rejected", "pending approval", "returned"}
 
 
 def promote(
@@ -62,7 +65,7 @@ def promote(
         print_json(record.model_dump(mode="json"))
     else:
         show(screens.decision(record, verbose=verbose))
-    if record.decision in {"rejected", "pending approval", "returned"}:
+    if record.decision in NOT_PROMOTED:
         raise typer.Exit(EXIT_NO)
 
 
@@ -92,4 +95,89 @@ def rollback(
     else:
         show(screens.decision(record, verbose=verbose))
     if record.decision == "returned":
+        raise typer.Exit(EXIT_NO)
+
+
+def threshold(
+    model: Model,
+    false_alarm_rate: Annotated[
+        float | None,
+        typer.Option("--false-alarm-rate", help="Share of normal rows that may raise an alert."),
+    ] = None,
+    alerts: Annotated[
+        float | None, typer.Option("--alerts", help="Or false alarms that can be looked at …")
+    ] = None,
+    per: Annotated[str, typer.Option("--per", help="… in this time, e.g. 1h, 1d or 1w.")] = "1d",
+    rows_per: Annotated[
+        tuple[str, float] | None,
+        typer.Option("--rows-per", help="Rows that come: a time and a number, e.g. 1d 20000."),
+    ] = None,
+    rehearse: Annotated[
+        bool, typer.Option("--rehearse", help="Calibrate and measure; change nothing.")
+    ] = False,
+    verbose: Verbose = False,
+    as_json: Json = False,
+    debug: Debug = False,
+    quiet: Quiet = False,
+) -> None:
+    """Change the alert budget: a new version with the same detector; no data, no training.
+
+    Without a budget: the table of what there is to choose from.
+    """
+    from flows.review.budget import false_alarm_rate as rate_of
+
+    chosen = false_alarm_rate is not None or alerts is not None
+    rate = rate_of(false_alarm_rate, alerts, per, rows_per) if chosen else None
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    from flows.reporting.terminal import show
+    from flows.review import screens
+    from flows.review import threshold as work
+    from flows.tracking import tracking
+
+    client, by = tracking.connect(settings), getpass.getuser()
+    if rate is None:
+        period, rows = rows_per or (per, 1000)
+        current, lines = work.budgets(client, model, int(rows))
+        if as_json:
+            print_json([dataclasses.asdict(line) for line in lines])
+        else:
+            show(screens.budgets(model, current, lines, period))
+        return
+    change = work.change_threshold(client, settings, model, rate, by=by, rehearse=rehearse)
+    if as_json:
+        print_json(change.document())
+    else:
+        show(screens.threshold(change, verbose=verbose))
+    if change.promotion and change.promotion.decision in NOT_PROMOTED:
+        raise typer.Exit(EXIT_NO)
+
+
+def evaluate(
+    model: Model,
+    data: Annotated[str, typer.Option("--data", help="Labelled rows: file, folder or URL.")],
+    floor: Annotated[
+        list[str] | None,
+        typer.Option("--floor", help="Figure to reach, e.g. roc_auc=.9; else exit code 1."),
+    ] = None,
+    ceiling: Annotated[
+        list[str] | None,
+        typer.Option("--ceiling", help="Figure not to exceed, e.g. false_alarm_rate=.05."),
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a version, as deployed, on labelled rows; exit 1 below a floor."""
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    from flows.reporting.terminal import show
+    from flows.review import evaluation, screens
+    from flows.tracking import tracking
+
+    limits = evaluation.bounds(floor or [], ceiling or [])
+    found = evaluation.evaluate(tracking.connect(settings), settings, model, data, limits)
+    if as_json:
+        print_json(found.document())
+    else:
+        show(screens.evaluation(found))
+    if found.failed:
         raise typer.Exit(EXIT_NO)

@@ -2,7 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from flows.cli.options import Debug, Json, Name, Quiet, prepare, print_json
+
+
+def models(
+    name: Annotated[
+        str | None, typer.Argument(help="Registered model; all of them by default.")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+    quiet: Quiet = False,
+) -> None:
+    """Versions with their aliases, detectors and figures, since when and why."""
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    from flows.common import progress
+
+    progress.note("reading the registry")
+    from flows.reporting.terminal import show
+    from flows.review import screens
+    from flows.review.listing import list_versions
+    from flows.tracking import tracking
+
+    found = list_versions(tracking.connect(settings), name)
+    if as_json:
+        print_json([listed.document() for listed in found])
+    else:
+        show(screens.models(found))
 
 
 def history(name: Name, as_json: Json = False, debug: Debug = False, quiet: Quiet = False) -> None:

@@ -42,6 +42,10 @@ Dataset = Annotated[
     ),
 ]
 Name = Annotated[str, typer.Argument(help="Registered model, e.g. dagmm-wdbc.")]
+Model = Annotated[
+    str,
+    typer.Argument(help="NAME (its version in production), NAME@alias or NAME/VERSION."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and all log lines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]

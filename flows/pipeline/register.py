@@ -53,7 +53,7 @@ def register(
     needs = entry(config.detector.name).needs
     example = model_input(test.slice(0, EXAMPLE_ROWS), contract)
     model_id = (
-        _logged_model(client, run_id)
+        packaging.logged_model(client, run_id)
         or packaging.log_model(bundle, contract, example, run_id, needs).model_id
     )
     files = _evaluation_files(run, contract, config, evidence, test)
@@ -136,14 +136,6 @@ def _evaluation_files(
             folder / bound.BASELINES,
         )
     return folder
-
-
-def _logged_model(client: MlflowClient, run_id: str) -> str | None:
-    """Id of the complete model that an interrupted attempt has logged already."""
-    experiment = client.get_run(run_id).info.experiment_id
-    found = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
-    ready = [model for model in found if str(model.status) == "READY"]
-    return ready[0].model_id if ready else None
 
 
 def recorded_energies(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:

@@ -21,6 +21,7 @@ from flows.common.records import (
 )
 from flows.pipeline.split import positions
 from flows.reporting import plots
+from flows.reporting.budget import log_what_if
 from flows.reporting.summary import metric_values
 from flows.tracking import tracking
 
@@ -42,19 +43,16 @@ def report(
     labels = labels_of(test)
     energies = pq.read_table(evaluated.energies).column("energy").to_numpy()
     threshold = calibrated.threshold.value
-    figures = {"energies": plots.energy_histogram(energies, labels, threshold)}
+    figures = plots.at_threshold(energies, labels, threshold)
     if detector.history_:
         figures["losses"] = plots.loss_curves(detector.history_)
     if isinstance(detector, Latent):
         sample = np.sort(np.random.default_rng(0).permutation(len(energies))[: plots.MAX_POINTS])
         latent = detector.latent(bundle.encoder.encode(as_frame(test.take(sample))))
         figures["latent"] = plots.latent_space(latent, None if labels is None else labels[sample])
-    if evaluated.deployment.roc_auc is not None:
-        figures["roc_precision_recall"] = plots.roc_and_precision_recall(
-            labels, energies, threshold
-        )
     for name, figure in figures.items():
         client.log_figure(run_id, figure, f"figures/{name}.png")
+    log_what_if(client, run_id, calibrated.threshold, bundle.calibration, energies, labels)
     if isinstance(detector, Mixed) and detector.mixtures_:
         mixtures = [
             {"member": i, "phi": m.phi.tolist(), "mu": m.mu.tolist(), "sigma": m.sigma.tolist()}

@@ -26,6 +26,7 @@ from flows.tracking.tracking import experiment_id
 
 SWITCHES = {"promoted", "rolled back"}
 INTERRUPTED = "interrupted"
+RECORD = "decision.json"
 TAG_LENGTH = 7500
 """Of a run's tag; MLflow refuses one of more than 8,000 characters."""
 CARD_MARK = "## Last decision"
@@ -102,7 +103,7 @@ def close(client: MlflowClient, run_id: str, record: PromoteRecord) -> None:
             *(RunTag(key, value) for key, value in _found(record).items()),
         ],
     )
-    client.log_text(run_id, record.model_dump_json(indent=2), "decision.json")
+    client.log_text(run_id, record.model_dump_json(indent=2), RECORD)
     client.set_terminated(run_id)
 
 
@@ -129,7 +130,7 @@ def history(client: MlflowClient, name: str) -> tuple[Decision, ...]:
     Raises:
         UsageError: No model of that name is registered.
     """
-    if not client.search_registered_models(f"name='{name}'"):
+    if not registry.is_registered(client, name):
         raise UsageError(f"no registered model {name!r}; registered: {registry.known(client)}")
     experiment = client.get_experiment_by_name(PROMOTIONS)
     if experiment is None:

@@ -13,6 +13,7 @@ from flows.common.errors import UsageError
 from flows.common.policy import PromotionPolicy
 from flows.common.verdicts import GateResult
 from flows.promotion import serving_check
+from flows.promotion.carried import carried_over
 from flows.promotion.gates.case import Case
 from flows.promotion.gates.material import Material
 from flows.promotion.gates.table import EVIDENCE, GATES, find_gate, in_order, judged
@@ -29,6 +30,9 @@ def judge(
 ) -> tuple[tuple[GateResult, ...], Material]:
     """Judge every gate; only those of the registry when the files are not the evidence's.
 
+    Where the version is production's detector with another threshold, what a threshold cannot
+    change is carried over.
+
     Args:
         client: Registry.
         stored: The candidate.
@@ -40,6 +44,13 @@ def judge(
     known = judged(material, ("registry",))
     if not next(result for result in known if result.gate == EVIDENCE.name).passed:
         return known, material
+    before = carried_over(client, stored, policy, production, scratch)
+    if before is not None:
+        material = replace(material, case=read_case(stored, policy))
+        without = {result.gate for result in before}
+        return in_order(
+            (*known, *before, *judged(material, ("energies",), without=without))
+        ), material
     serving = (
         serving_check.serving(stored.model, scratch, policy.serving_seconds)
         if policy.serving_check

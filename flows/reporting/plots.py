@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from dagmm_model.evaluation.threshold import exceeds
 
 if TYPE_CHECKING:
+    from dagmm_model.evaluation.what_if import WhatIf
     from dagmm_model.training.observers import EpochLike
 
 NORMAL, ANOMALY, ACCENT = "#3b6ea5", "#c8553d", "#444444"
@@ -47,6 +48,16 @@ def _curve(history: Sequence[EpochLike], term: str) -> tuple[np.ndarray, np.ndar
     return np.array([r.epoch for r in having]), np.array([r.terms[term] for r in having])
 
 
+def at_threshold(
+    energies: np.ndarray, labels: np.ndarray | None, threshold: float
+) -> dict[str, Figure]:
+    """The figures that a threshold changes, by name."""
+    found = {"energies": energy_histogram(energies, labels, threshold)}
+    if labels is not None and 0 < labels.sum() < len(labels):
+        found["roc_precision_recall"] = roc_and_precision_recall(labels, energies, threshold)
+    return found
+
+
 def energy_histogram(energies: np.ndarray, labels: np.ndarray | None, threshold: float) -> Figure:
     """Distribution of the test energies on both sides of the threshold."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
@@ -66,6 +77,34 @@ def energy_histogram(energies: np.ndarray, labels: np.ndarray | None, threshold:
     axis.set_xlabel("energy (the last bin holds everything beyond it)")
     axis.set_ylabel("test rows")
     axis.legend(frameon=False)
+    return figure
+
+
+def what_if_curves(lines: Sequence[WhatIf], current: float) -> Figure:
+    """Recall and precision over the false-alarm rate, with their 95 % intervals.
+
+    Args:
+        lines: From `what_if`.
+        current: False-alarm rate in use.
+    """
+    figure = Figure(figsize=(9, 4.0), layout="constrained")
+    axis = figure.subplots()
+    for name, colour in (("recall", ANOMALY), ("precision", NORMAL), ("alert_rate", ACCENT)):
+        having = [line for line in lines if getattr(line, name) is not None]
+        if not having:
+            continue
+        rates = [line.guaranteed_rate for line in having]
+        found = [getattr(line, name) for line in having]
+        label = name.replace("_", " ")
+        axis.plot(rates, [f.value for f in found], "o-", color=colour, markersize=4, label=label)
+        axis.fill_between(
+            rates, [f.low for f in found], [f.high for f in found], color=colour, alpha=0.15
+        )
+    axis.axvline(current, color=ACCENT, linestyle="--", linewidth=1, label="in use")
+    axis.set_xscale("log")
+    axis.set(xlabel="guaranteed false-alarm rate", ylabel="share", ylim=(-0.02, 1.02))
+    axis.grid(alpha=0.2)
+    axis.legend(frameon=False, loc="center right")
     return figure
 
 

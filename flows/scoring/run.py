@@ -182,36 +182,15 @@ def parse_reasons(text: str) -> tuple[Explained, int]:
 
 
 def resolve(model: str, settings: Settings) -> str:
-    """`models:/NAME/VERSION` of `models:/NAME@ALIAS` or `models:/NAME/VERSION`.
+    """`models:/NAME/VERSION` of `NAME`, `NAME@ALIAS` or `NAME/VERSION`.
 
     Raises:
         UsageError: The address is malformed, or there is no such model, alias or version.
     """
     from flows.tracking import registry, tracking
 
-    client = tracking.connect(settings)
-    name, alias, version = _parse(model)
-    if alias:
-        behind = registry.version_behind(client, name, alias)
-        if behind is None:
-            raise UsageError(
-                f"{model}: no version of {name!r} has the alias {alias!r}; "
-                f"promote one with `dagmm promote {name} VERSION`, or train one"
-            )
-        version = behind
-    registry.find_version(client, name, version)
-    return f"models:/{name}/{version}"
-
-
-def _parse(model: str) -> tuple[str, str, int]:
-    address = model.removeprefix("models:/")
-    name, at, alias = address.partition("@")
-    if at and name and alias:
-        return name, alias, 0
-    name, slash, version = address.partition("/")
-    if slash and name and version.isdigit():
-        return name, "", int(version)
-    raise UsageError(f"model {model!r}: write models:/NAME@production or models:/NAME/3")
+    found = registry.find_model(tracking.connect(settings), model)
+    return f"models:/{found.name}/{found.version}"
 
 
 @contextmanager
@@ -225,8 +204,7 @@ def version_folder(resolved: str, settings: Settings) -> Iterator[Path]:
     from flows.tracking import registry, seal, tracking
 
     client = tracking.connect(settings)
-    name, _, version = _parse(resolved)
-    with seal.sealed_bundle(client, registry.find_version(client, name, version)) as folder:
+    with seal.sealed_bundle(client, registry.find_model(client, resolved)) as folder:
         yield folder
 
 

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mlflow
-from mlflow.models import ModelSignature
+from mlflow.entities import LoggedModelOutput
+from mlflow.models import Model, ModelSignature
+from mlflow.models.model import MLMODEL_FILE_NAME
+from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, DataType, Schema
 
 import dagmm_model
@@ -44,6 +47,36 @@ def signature_for(contract: Contract) -> ModelSignature:
         for column in contract.feature_columns
     ]
     return ModelSignature(inputs=Schema(inputs), outputs=OUTPUT)
+
+
+def logged_model(client: MlflowClient, run_id: str) -> str | None:
+    """Id of the complete model that an interrupted attempt has logged for a run already."""
+    experiment = client.get_run(run_id).info.experiment_id
+    found = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+    ready = [model for model in found if str(model.status) == "READY"]
+    return ready[0].model_id if ready else None
+
+
+def log_copy(client: MlflowClient, folder: Path, run_id: str) -> str:
+    """Log the files of a model as they are as the model of another run; its id.
+
+    Nothing is loaded and no code is exchanged: what was judged is what the copy runs.
+
+    Args:
+        client: Tracking store.
+        folder: A model as it was fetched; its MLmodel is rewritten to name the new run.
+        run_id: MLflow run that owns the copy.
+    """
+    experiment = client.get_run(run_id).info.experiment_id
+    logged = client.create_logged_model(experiment, name="model", source_run_id=run_id)
+    about = Model.load(str(folder))
+    about.model_id = about.model_uuid = logged.model_id
+    about.run_id, about.artifact_path = run_id, logged.artifact_location
+    about.save(str(folder / MLMODEL_FILE_NAME))
+    client.log_model_artifacts(logged.model_id, str(folder))
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    client.finalize_logged_model(logged.model_id, "READY")
+    return str(logged.model_id)
 
 
 def log_model(

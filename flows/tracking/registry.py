@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
@@ -32,12 +36,38 @@ def find_version(client: MlflowClient, name: str, version: int) -> ModelVersion:
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        if client.search_registered_models(f"name='{name}'"):
-            numbers = sorted(int(v.version) for v in client.search_model_versions(f"name='{name}'"))
+        if is_registered(client, name):
+            numbers = sorted(int(found.version) for found in versions(client, name))
             hint = f"versions of {name}: {', '.join(map(str, numbers)) or 'none'}"
         else:
             hint = f"registered models: {known(client)}"
         raise UsageError(f"no version {version} of model {name!r}; {hint}") from None
+
+
+def find_model(client: MlflowClient, reference: str) -> ModelVersion:
+    """The version that `NAME`, `NAME@alias` or `NAME/VERSION` stands for; `models:/` may precede.
+
+    A name alone is the version in production.
+
+    Raises:
+        UsageError: The reference is malformed, or there is no such model, alias or version.
+    """
+    address = reference.removeprefix("models:/")
+    name, mark, rest = re.fullmatch(r"([^@/]*)([@/]?)(.*)", address, re.DOTALL).groups()
+    if mark == "/" and rest.isascii() and rest.isdigit() and name:
+        return find_version(client, name, int(rest))
+    alias = rest if mark == "@" else PRODUCTION
+    if mark == "/" or not name or not alias:
+        raise UsageError(f"model {reference!r}: write NAME, NAME@{PRODUCTION} or NAME/3")
+    number = version_behind(client, name, alias)
+    if number is None:
+        if not is_registered(client, name):
+            raise UsageError(f"no registered model {name!r}; registered models: {known(client)}")
+        raise UsageError(
+            f"no version of {name!r} has the alias {alias!r}; promote one with "
+            f"`dagmm promote {name} VERSION`, or train one"
+        )
+    return find_version(client, name, number)
 
 
 def version_behind(client: MlflowClient, name: str, alias: str) -> int | None:
@@ -64,15 +94,53 @@ def register_version(
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    existing = client.search_model_versions(f"name='{name}' and run_id='{run_id}'")
-    if existing:
-        return int(existing[0].version)
+    if (existing := version_of_run(client, name, run_id)) is not None:
+        return int(existing.version)
     created = client.create_model_version(
         name, model_uri, run_id=run_id, tags=tags, model_id=model_id
     )
     return int(created.version)
 
 
+def version_of_run(client: MlflowClient, name: str, run_id: str) -> ModelVersion | None:
+    """The version that a run was registered as; None when it was not."""
+    found = client.search_model_versions(f"name='{name}' and run_id='{run_id}'")
+    return find_version(client, name, int(found[0].version)) if found else None
+
+
+def is_registered(client: MlflowClient, name: str) -> bool:
+    """Whether there is a registered model of that name."""
+    try:
+        client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            return False
+        raise
+    return True
+
+
+def names(client: MlflowClient) -> list[str]:
+    """Names of all registered models."""
+    return [model.name for model in _pages(client.search_registered_models)]
+
+
+def versions(client: MlflowClient, name: str) -> list[ModelVersion]:
+    """All versions of a model, the newest first; aliases are not filled in."""
+    found = _pages(client.search_model_versions, filter_string=f"name='{name}'")
+    return sorted(found, key=lambda version: -int(version.version))
+
+
+def _pages(search: Callable[..., Any], **query: str) -> Iterator[Any]:
+    """Everything that a search finds, page by page."""
+    token: str | None = None
+    while True:
+        page = search(page_token=token, **query)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
 def known(client: MlflowClient) -> str:
     """Names of the registered models, for messages."""
-    return ", ".join(m.name for m in client.search_registered_models()) or "none yet"
+    return ", ".join(names(client)) or "none yet"

@@ -45,6 +45,7 @@ class Gate:
         overridable: Whether a person may promote although it failed.
         blocks: Whether it can hold a version back; else it informs.
         relative: Whether its answer depends on which version is in production.
+        of_detector: Whether another threshold of the same detector cannot change its answer.
     """
 
     name: str
@@ -54,6 +55,13 @@ class Gate:
     overridable: bool = True
     blocks: bool = True
     relative: bool = False
+    of_detector: bool = False
+
+    def carried(self, note: str) -> GateResult:
+        """Met without being judged."""
+        return GateResult(
+            gate=self.name, passed=True, measured=False, informs=not self.blocks, note=note
+        )
 
     def results(self, material: Material) -> tuple[GateResult, ...]:
         """Judge; a gate that cannot be computed fails with the reason, under its own name."""

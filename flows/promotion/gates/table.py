@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from flows.common.errors import UsageError
 from flows.common.verdicts import GateResult
@@ -52,6 +52,7 @@ GATES: tuple[Gate, ...] = (
         "data verdict",
         "the rows passed the checks of their contract",
         _of_case(soundness.data_verdict),
+        of_detector=True,
     ),
     Gate(
         "recorded figures",
@@ -72,16 +73,19 @@ GATES: tuple[Gate, ...] = (
         "mixture health",
         "no component of the mixture has collapsed",
         _of_case(soundness.mixture_health),
+        of_detector=True,
     ),
     Gate(
         "reproduces its energies",
         "scored now, the test rows get the energies recorded at training",
         _of_case(soundness.reproduces_its_energies),
+        of_detector=True,
     ),
     Gate(
         "ROC AUC floor",
         "at least `promotion.min_roc_auc` on the test rows",
         _of_case(quality.roc_auc_floor),
+        of_detector=True,
     ),
     Gate(
         "recall floor",
@@ -103,12 +107,14 @@ GATES: tuple[Gate, ...] = (
         "average precision within `promotion.margin` of production's, both scored now, overall and "
         "for `promotion.required_slices`",
         _of_case(comparisons.not_worse_than_production),
+        of_detector=True,
         relative=True,
     ),
     Gate(
         "score drift",
         "how differently the version and production see the same rows",
         _of_case(comparisons.score_drift),
+        of_detector=True,
         blocks=False,
         relative=True,
     ),
@@ -117,6 +123,7 @@ GATES: tuple[Gate, ...] = (
         "no simple detector, nor the same network untrained, is better by "
         "`promotion.simple_margin` beyond doubt",
         _of_case(comparisons.simple_detectors),
+        of_detector=True,
     ),
     Gate(
         standing_policy.GATE,
@@ -129,6 +136,7 @@ GATES: tuple[Gate, ...] = (
         "MLflow serves it over HTTP, with the recorded energies, in time and in memory",
         lambda m: serving_check.judge(m.server, m.stored.canary, m.policy),
         needs="served model",
+        of_detector=True,
     ),
     APPROVAL,
 )
@@ -136,11 +144,19 @@ GATES: tuple[Gate, ...] = (
 
 
 def judged(
-    material: Material, needs: Iterable[Needs], *, only_relative: bool = False
+    material: Material,
+    needs: Iterable[Needs],
+    *,
+    only_relative: bool = False,
+    without: Collection[str] = (),
 ) -> tuple[GateResult, ...]:
     """Judge the gates that need nothing else than what is at hand, in the table's order."""
     chosen = [
-        gate for gate in GATES if gate.needs in set(needs) and (gate.relative or not only_relative)
+        gate
+        for gate in GATES
+        if gate.needs in set(needs)
+        and (gate.relative or not only_relative)
+        and gate.name not in without
     ]
     return in_order(result for gate in chosen for result in gate.results(material))
 

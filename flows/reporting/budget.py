@@ -1,0 +1,60 @@
+"""What other alert budgets would do: table and plot in the run of whatever sets a threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from mlflow.tracking import MlflowClient
+
+from dagmm_model.evaluation.metrics import Interval
+from dagmm_model.evaluation.threshold import Threshold
+from dagmm_model.evaluation.what_if import WhatIf, what_if
+from flows.reporting import plots
+
+TABLE, FIGURE = "what_if/what_if.json", "figures/what_if.png"
+
+
+def log_what_if(
+    client: MlflowClient,
+    run_id: str,
+    threshold: Threshold,
+    calibration: np.ndarray,
+    energies: np.ndarray,
+    labels: np.ndarray | None,
+) -> None:
+    """Log the table and the plot.
+
+    Args:
+        client: Tracking store.
+        run_id: Run of the version.
+        threshold: In use.
+        calibration: Energies of the held-out normal rows.
+        energies: Of the evaluation rows.
+        labels: True for anomalies among them; None without labels.
+    """
+    lines = what_if(calibration, energies, labels, also=[threshold.target_rate])
+    client.log_table(run_id, table(lines), TABLE)
+    client.log_figure(run_id, plots.what_if_curves(lines, threshold.guaranteed_rate), FIGURE)
+
+
+def table(lines: Sequence[WhatIf]) -> dict[str, list[float | None]]:
+    """Columns of the table, intervals as two of them."""
+    columns: dict[str, list[float | None]] = {
+        "false_alarm_rate": [line.rate for line in lines],
+        "guaranteed_rate": [line.guaranteed_rate for line in lines],
+        "threshold": [line.threshold for line in lines],
+    }
+    rows = lines[0].rows
+    for name, title in (
+        ("alarms", f"false_alarms_of_{rows}_normal_rows"),
+        ("alert_rate", "alert_rate"),
+        ("recall", "recall"),
+        ("precision", "precision"),
+    ):
+        found: list[Interval | None] = [getattr(line, name) for line in lines]
+        if any(found):
+            columns[title] = [each and each.value for each in found]
+            columns[f"{title}_low"] = [each and each.low for each in found]
+            columns[f"{title}_high"] = [each and each.high for each in found]
+    return columns

@@ -1,0 +1,115 @@
+"""What there is in the registry, and why it is where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.tracking import MlflowClient
+
+from flows.common.errors import UsageError
+from flows.promotion import audit
+from flows.tracking import registry
+
+FIGURES = ("roc_auc", "average_precision", "recall", "false_alarm_rate")
+
+
+@dataclass(frozen=True)
+class ListedVersion:
+    """One version of a registered model.
+
+    Attributes:
+        name: Registered model.
+        version: Number.
+        aliases: Where it stands, e.g. production.
+        detector: Name in the catalogue.
+        threshold_of: Version whose detector it has, if it is only another threshold of one.
+        figures: Of its evaluation rows by name, as far as they were measured.
+        threshold: Energy above which a row is an anomaly; None where none was logged.
+        created: When it was registered, seconds since 1970, UTC.
+        decision: The last one on it; empty where there was none.
+        decided: When, seconds since 1970, UTC; None where there was none.
+        by: Who asked for that decision.
+        why: What decided, or how many gates passed.
+    """
+
+    name: str
+    version: int
+    aliases: tuple[str, ...]
+    detector: str
+    threshold_of: int | None
+    figures: Mapping[str, float]
+    threshold: float | None
+    created: float
+    decision: str = ""
+    decided: float | None = None
+    by: str = ""
+    why: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """JSON-able form."""
+        return asdict(self)
+
+
+def list_versions(client: MlflowClient, name: str | None = None) -> list[ListedVersion]:
+    """Versions of a model, or of all; of each model the newest first.
+
+    Raises:
+        UsageError: There is no model of that name.
+    """
+    if name is not None and not registry.is_registered(client, name):
+        raise UsageError(f"no registered model {name!r}; registered: {registry.known(client)}")
+    names = registry.names(client) if name is None else [name]
+    return [listed for each in names for listed in _of_model(client, each)]
+
+
+def _of_model(client: MlflowClient, name: str) -> Iterator[ListedVersion]:
+    aliases: dict[int, list[str]] = {}
+    for alias, number in client.get_registered_model(name).aliases.items():
+        aliases.setdefault(int(number), []).append(alias)
+    decisions = {d.version: d for d in audit.history(client, name)}  # the last one stays
+    for version in registry.versions(client, name):
+        number = int(version.version)
+        found = _listed(client, version, tuple(sorted(aliases.get(number, []))))
+        yield _decided(found, decisions.get(number))
+
+
+def _listed(client: MlflowClient, version: ModelVersion, aliases: tuple[str, ...]) -> ListedVersion:
+    measured = client.get_run(version.run_id).data.metrics if version.run_id else {}
+    source = version.tags.get("dagmm.threshold_of")
+    return ListedVersion(
+        name=version.name,
+        version=int(version.version),
+        aliases=aliases,
+        detector=version.tags.get("dagmm.detector", ""),
+        threshold_of=int(source) if source else None,
+        figures={k: measured[f"deployed/{k}"] for k in FIGURES if f"deployed/{k}" in measured},
+        threshold=measured.get("threshold"),
+        created=version.creation_timestamp / 1000,
+    )
+
+
+def _decided(listed: ListedVersion, decision: audit.Decision | None) -> ListedVersion:
+    if decision is None:
+        return listed
+    found = {
+        "decision": decision.decision if decision.complete else f"{decision.decision} (open)",
+        "decided": decision.time,
+        "by": decision.by,
+        "why": _why(decision),
+    }
+    return ListedVersion(**{**asdict(listed), **found})
+
+
+def _why(decision: audit.Decision) -> str:
+    """The gates that held it back or were overridden; else what was said, or how many passed."""
+    telling = [g for g in decision.gates if not g.passed]
+    if telling:
+        return "; ".join(f"{gate.title} {gate.verdict}" for gate in telling)
+    if decision.gates:
+        passed = sum(gate.verdict == "passed" for gate in decision.gates)
+        return f"{passed} gates passed"
+    lines = decision.reasons.splitlines()  # of the first version, which wrote sentences only
+    return decision.remark or (lines[0] if len(lines) == 1 else f"{len(lines)} gates judged")

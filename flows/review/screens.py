@@ -1,0 +1,211 @@
+"""The pages that end `dagmm threshold`, `evaluate`, `models` and so on, on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from dagmm_model.evaluation.metrics import DeploymentMetrics, Interval, SliceMetrics
+from dagmm_model.evaluation.threshold import Threshold
+from dagmm_model.evaluation.what_if import WhatIf
+from flows.reporting.screens import next_commands
+from flows.reporting.summary import LABEL_FIGURES
+from flows.reporting.terminal import Entry, gates, sheet, styled
+from flows.review.evaluation import Evaluation
+from flows.review.listing import FIGURES, ListedVersion
+from flows.review.threshold import ThresholdChange, rounded_up
+
+SLICES_SHOWN = 12
+
+
+def threshold(change: ThresholdChange, *, verbose: bool = False) -> RenderableType:
+    """The page that ends `dagmm threshold`."""
+    return sheet(_threshold(change, verbose))
+
+
+def _threshold(change: ThresholdChange, verbose: bool) -> Iterator[Entry]:
+    before, now = change.before, change.threshold
+    yield (
+        "Model",
+        f"{change.name} version {change.source}, threshold {before.value:.6g} (false-alarm rate "
+        f"{before.target_rate:.3g})",
+    )
+    yield (
+        "Threshold",
+        f"{now.value:.6g}, false-alarm rate at most {now.guaranteed_rate:.3g} in expectation "
+        f"(asked for {now.target_rate:.3g}; {now.calibration_rows:,} rows)",
+    )
+    yield "Test rows", _before_and_now(change.then.deployment, change.now.deployment)
+    if change.version is None:
+        yield "", "rehearsal: nothing was changed"
+    elif change.promotion is None:
+        yield "Unchanged", f"version {change.version} has this threshold already"
+    else:
+        yield "Registry", f"{change.name} version {change.version}"
+        yield "Promotion", styled(change.promotion.decision)
+        if change.promotion.gates:
+            yield "", gates(change.promotion.gates, verbose=verbose)
+        else:
+            yield from (("", reason) for reason in change.promotion.reasons)
+        yield from (("Next", command) for command in next_commands(change.promotion))
+
+
+def budgets(model: str, current: Threshold, lines: Sequence[WhatIf], period: str) -> RenderableType:
+    """The table of `dagmm threshold NAME` without a budget: what to choose from."""
+    head = sheet(
+        [
+            (
+                "Model",
+                f"{model}, threshold {current.value:.6g} (false-alarm rate "
+                f"{current.target_rate:.3g}; {current.calibration_rows:,} calibration rows)",
+            )
+        ]
+    )
+    rows = lines[0].rows
+    table = _grid(*["right"] * 5)
+    table.add_row(
+        "false-alarm rate",
+        "threshold",
+        f"false alarms per {period} of {rows:,} normal rows",
+        "recall",
+        "precision",
+        style="bold",
+    )
+    for line in lines:
+        table.add_row(
+            f"{_shown_rate(line.rate)}{' *' if line.rate == current.target_rate else '  '}",
+            f"{line.threshold:.6g}",
+            f"{line.alarms.value:.1f} [{line.alarms.low:.0f}, {line.alarms.high:.0f}]",
+            _value_and_ends(line.recall),
+            _value_and_ends(line.precision),
+        )
+    note = Text("* in use; intervals of 95 %; recall and precision on the kept test rows", "dim")
+    return Group(head, "", table, "", note)
+
+
+def _shown_rate(rate: float) -> str:
+    """Of the smallest one, what has to be typed in for it."""
+    return f"{rounded_up(rate):.3g}"
+
+
+def _value_and_ends(interval: Interval | None) -> str:
+    return "-" if interval is None else f"{interval.value:.3f} {_ends(interval)}"
+
+
+def _before_and_now(then: DeploymentMetrics, now: DeploymentMetrics) -> Table:
+    table = _grid("left", "right", "right", "left")
+    table.add_row("", "before", "now", "95 % interval")
+    for name in ("precision", "recall", "f1", "false_alarm_rate"):
+        old, new = getattr(then, name), getattr(now, name)
+        if old is not None and new is not None:
+            table.add_row(title(name), _number(old.value), _number(new.value), _ends(new))
+    table.add_row("alert rate", _number(then.alert_rate), _number(now.alert_rate), "")
+    return table
+
+
+def evaluation(found: Evaluation) -> RenderableType:
+    """The page that ends `dagmm evaluate`."""
+    return sheet(_evaluation(found))
+
+
+def _evaluation(found: Evaluation) -> Iterator[Entry]:
+    counts, measured = found.counts, found.measured.deployment
+    yield "Model", f"{found.model}, threshold {found.threshold:.6g} as deployed"
+    yield (
+        "Rows",
+        f"{counts.rows:,} of {found.source}: {counts.rejected:,} cannot be scored, "
+        f"{counts.unlabelled:,} scored without a label",
+    )
+    yield from (("", sentence) for sentence in counts.sentences())
+    if measured.anomalies is not None:
+        yield "Labelled", f"{measured.anomalies:,} anomalies, {measured.normals:,} normal rows"
+    table = _grid("left", "right", "left")
+    table.add_row("", "", "95 % interval")
+    for name in LABEL_FIGURES:
+        interval: Interval | None = getattr(measured, name)
+        if interval is not None:
+            table.add_row(title(name), _number(interval.value), _ends(interval))
+    table.add_row("alert rate", _number(measured.alert_rate), "")
+    yield "Figures", table
+    if found.alarms is not None:
+        came, low, high = found.alarms
+        yield "", f"{came:,} false alarms; the calibration lets expect {low:,} to {high:,}"
+    if measured.not_reported:
+        yield "", measured.not_reported
+    if found.measured.slices:
+        yield "Slices", _slices(found.measured.slices)
+    if len(found.measured.slices) > SLICES_SHOWN:
+        yield "", f"and {len(found.measured.slices) - SLICES_SHOWN} more in the run"
+    yield from (("Failed", Text(sentence, "bold red")) for sentence in found.failed)
+    yield "MLflow", found.run_url
+
+
+def _slices(slices: Iterable[SliceMetrics]) -> Table:
+    table = _grid("left", "right", "left", "left", "right")
+    table.add_row("", "flagged", "95 % interval", "", "rows")
+    for each in list(slices)[:SLICES_SHOWN]:
+        kind = "recall" if each.anomalies else "false alarms"
+        rate = each.flagged_rate
+        table.add_row(each.value, _number(rate.value), _ends(rate), kind, f"{each.rows:,}")
+    return table
+
+
+def models(listed: Iterable[ListedVersion]) -> RenderableType:
+    """The page of `dagmm models`: a table for each model."""
+    found = [_model(name, versions) for name, versions in groupby(listed, lambda v: v.name)]
+    if not found:
+        return "no model is registered yet; train one with `dagmm train`"
+    return Group(*found)
+
+
+def _model(name: str, listed: Iterable[ListedVersion]) -> RenderableType:
+    figures = ("ROC AUC", "avg. precision", "recall", "false alarms")
+    headers = ("version", "alias", "detector", *figures, "since (UTC)", "decision")
+    table = Table.grid(padding=(0, 2))
+    for header in headers[:-1]:
+        justify = "right" if header in figures or header == "version" else "left"
+        table.add_column(justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column(overflow="fold")
+    table.add_row(*(Text(header, "bold") for header in headers))
+    for each in listed:
+        moment = each.created if each.decided is None else each.decided
+        detector = each.detector
+        if each.threshold_of is not None:
+            detector += f" of v{each.threshold_of}"
+        decision = Text("none yet", "dim")
+        if each.decision:
+            decision = Text.assemble(styled(each.decision), f" by {each.by}: {each.why}")
+        table.add_row(
+            f"v{each.version}",
+            Text(", ".join(each.aliases), "green" if "production" in each.aliases else ""),
+            detector,
+            *(_number(each.figures.get(key)) for key in FIGURES),
+            datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M"),
+            decision,
+        )
+    return Group(Text(name, "bold"), table, "")
+
+
+def title(name: str) -> str:
+    """Name of a figure for people."""
+    return {"roc_auc": "ROC AUC", "f1": "F1"}.get(name, name.replace("_", " "))
+
+
+def _grid(*columns: str) -> Table:
+    table = Table.grid(padding=(0, 3))
+    for justify in columns:
+        table.add_column(justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _ends(interval: Interval) -> str:
+    return f"[{interval.low:.4f}, {interval.high:.4f}]"

@@ -1,0 +1,356 @@
+"""Another threshold for a detector that is there: a new version, in seconds, without any data.
+
+The calibration energies are kept with every version, and so are the energies of its evaluation
+rows. A new alert budget therefore needs no training: the new version has the detector's bytes, a
+threshold for the new rate, and an evidence of its own, sealed like that of a training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.tracking import MlflowClient
+
+from dagmm_model.detectors.bundle import load_bundle
+from dagmm_model.evaluation.threshold import Threshold, calibrate, exceeds, rows_needed
+from dagmm_model.evaluation.what_if import WhatIf, what_if
+from data_checks.contract import Contract, load_contract
+from flows.common.config import TrainConfig
+from flows.common.errors import UsageError, Verdict
+from flows.common.features import labels_of
+from flows.common.records import Evidence, PromoteRecord
+from flows.common.settings import Settings
+from flows.common.workspace import sha256_of
+from flows.promotion import evidence as bound
+from flows.promotion.lease import hold
+from flows.promotion.promote import promote
+from flows.promotion.stored_version import StoredVersion, fetch_version
+from flows.reporting import plots
+from flows.reporting.budget import log_what_if
+from flows.reporting.summary import metric_values, model_card
+from flows.review.measured import Measured, measure
+from flows.tracking import packaging, registry, seal, tracking
+
+STEPS = ("run opened", "model logged", "files logged", "version registered", "version sealed")
+
+
+def reached(step: str) -> None:
+    """A point at which the process may die; the tests make it die here."""
+    assert step in STEPS
+
+
+@dataclass(frozen=True)
+class ThresholdChange:
+    """A new threshold, and what became of it.
+
+    Attributes:
+        name: Registered model.
+        source: Version whose detector it is.
+        before: Threshold of that version.
+        threshold: The new one.
+        then: Figures of the kept evaluation rows at the old threshold.
+        now: The same at the new one.
+        version: Version that has the new threshold, `source` itself when it had it before; None
+            when it was only rehearsed.
+        promotion: The decision on it; None when there was none to take.
+    """
+
+    name: str
+    source: int
+    before: Threshold
+    threshold: Threshold
+    then: Measured
+    now: Measured
+    version: int | None
+    promotion: PromoteRecord | None
+
+    def document(self) -> dict[str, Any]:
+        """JSON-able form."""
+        plain = {**asdict(self), "promotion": None}
+        if self.promotion is not None:
+            plain["promotion"] = self.promotion.model_dump(mode="json")
+        return plain
+
+
+def change_threshold(
+    client: MlflowClient,
+    settings: Settings,
+    reference: str,
+    rate: float,
+    *,
+    by: str,
+    rehearse: bool = False,
+) -> ThresholdChange:
+    """Register a version with the detector of another one and a threshold for a rate; judge it.
+
+    Repeating it completes what a killed process began, and adds nothing to what is complete.
+
+    Args:
+        client: Registry.
+        settings: Where the embedded store keeps artifacts.
+        reference: Whose detector: `NAME`, `NAME@alias` or `NAME/VERSION`.
+        rate: False-alarm rate to guarantee.
+        by: Who asks, for the audit trail.
+        rehearse: Calibrate and measure, and change nothing.
+
+    Raises:
+        UsageError: There is no such version, or its calibration rows cannot guarantee the rate.
+        Verdict: The version's files are not those that were registered.
+    """
+    version = registry.find_model(client, reference)
+    name, number = version.name, int(version.version)
+    with tempfile.TemporaryDirectory() as scratch:
+        stored = _fetched(client, version, Path(scratch))
+        bundle = load_bundle(stored.model / seal.BUNDLE)
+        threshold = _calibrated(stored, bundle.calibration, rate)
+        then, now = (_measured(stored, each.value) for each in (bundle.threshold, threshold))
+        change = ThresholdChange(
+            name, number, bundle.threshold, threshold, then, now, None, promotion=None
+        )
+        if rehearse or threshold == bundle.threshold:
+            return change if rehearse else replace(change, version=number)
+        with hold(client, settings, name, f"new threshold for version {number}"):
+            target = _register(client, settings, stored, change, by)
+    decision = promote(client, settings, name, target, by=by)
+    return replace(change, version=target, promotion=decision)
+
+
+def budgets(
+    client: MlflowClient, reference: str, rows: int
+) -> tuple[Threshold, tuple[WhatIf, ...]]:
+    """The threshold of a version, and what others would do on its kept evaluation rows.
+
+    Args:
+        client: Registry.
+        reference: `NAME`, `NAME@alias` or `NAME/VERSION`.
+        rows: Rows that come in a day.
+
+    Raises:
+        UsageError: There is no such version, or it was calibrated with test labels.
+        Verdict: The version's files are not those that were registered.
+    """
+    version = registry.find_model(client, reference)
+    with tempfile.TemporaryDirectory() as scratch:
+        stored = _fetched(client, version, Path(scratch))
+        _check_deployable(stored)
+        bundle = load_bundle(stored.model / seal.BUNDLE)
+        energies, labels, _ = recorded(stored)
+    also = [bundle.threshold.target_rate]
+    return bundle.threshold, what_if(bundle.calibration, energies, labels, rows=rows, also=also)
+
+
+def _fetched(client: MlflowClient, version: ModelVersion, folder: Path) -> StoredVersion:
+    stored = fetch_version(client, version, folder)
+    if problems := stored.problems(stored.policy.model_copy(update={"max_evidence_days": 1e9})):
+        raise Verdict(
+            f"version {version.version} of {version.name!r} is not as registered: {problems[0]}"
+        )
+    return stored
+
+
+def _check_deployable(stored: StoredVersion) -> None:
+    if not stored.evidence["calibrate"]["deployable"]:
+        version = stored.version
+        raise UsageError(
+            f"version {version.version} of {version.name!r} was calibrated with test labels: no "
+            "rate can be guaranteed; train with split.protocol=deployment"
+        )
+
+
+def _calibrated(stored: StoredVersion, energies: np.ndarray, rate: float) -> Threshold:
+    name, number = stored.version.name, stored.version.version
+    _check_deployable(stored)
+    threshold = calibrate(energies, rate)
+    if threshold.note:
+        rows = len(energies)
+        raise UsageError(
+            f"version {number} of {name!r} has {rows:,} calibration rows, which cannot guarantee "
+            f"a false-alarm rate of {rate:.3g}: {rows_needed(rate):,} rows would; the smallest "
+            f"rate that {rows:,} can guarantee is {rounded_up(1 / (rows + 1)):.3g}"
+        )
+    return threshold
+
+
+def rounded_up(rate: float) -> float:
+    """To three digits: what is typed in from a message has to do."""
+    unit = 10.0 ** (math.floor(math.log10(rate)) - 2)
+    return math.ceil(rate / unit) * unit
+
+
+def _measured(stored: StoredVersion, threshold: float) -> Measured:
+    """Figures of the evaluation rows by their recorded energies, which the evidence seals."""
+    energies, labels, slices = recorded(stored)
+    return measure(energies, labels, slices, threshold)
+
+
+def recorded(stored: StoredVersion) -> tuple[np.ndarray, np.ndarray | None, list[object] | None]:
+    """Energies, labels and slices of the kept evaluation rows."""
+    rows = pq.read_table(stored.files / bound.ROWS)
+    energies = pq.read_table(stored.files / bound.ENERGIES, columns=["energy"])
+    column = load_contract(stored.files / bound.CONTRACT).slice_column
+    slices = rows.column(column).to_pylist() if column in rows.column_names else None
+    return energies.column("energy").to_numpy(), labels_of(rows), slices
+
+
+def _register(
+    client: MlflowClient,
+    settings: Settings,
+    stored: StoredVersion,
+    change: ThresholdChange,
+    by: str,
+) -> int:
+    """The sealed version; the caller holds a lease on the model."""
+    contract = load_contract(stored.files / bound.CONTRACT)
+    run_id = _run(client, settings, stored, change, contract)
+    reached("run opened")
+    if (made := registry.version_of_run(client, change.name, run_id)) is not None and (
+        seal.EVIDENCE_TAG in made.tags
+    ):
+        return int(made.version)
+    with tracking.ending(client, run_id):
+        _change_bundle(stored.model / seal.BUNDLE, change.threshold)
+        document = _document(stored, change, by)
+        evidence = Evidence.model_validate(document)
+        config = TrainConfig.model_validate(document["config"])
+        model_id = packaging.logged_model(client, run_id) or packaging.log_copy(
+            client, stored.model, run_id
+        )
+        reached("model logged")
+        client.log_artifacts(run_id, str(stored.files), bound.EVALUATION)
+        _report(client, run_id, stored, change, evidence)
+        with tempfile.TemporaryDirectory() as scratch:
+            model = seal.fetch(f"models:/{model_id}", Path(scratch) / "model")
+            text, sha256 = bound.seal(document, model, stored.files, run_id, model_id)
+        client.log_text(run_id, text, seal.EVIDENCE)
+        reached("files logged")
+        card = model_card(contract, config, evidence)
+        tracking.set_tags(client, run_id, {"mlflow.note.content": card})
+        table = pq.read_table(stored.files / bound.ROWS)
+        rows = tracking.dataset_of(
+            contract, table, document["test_sha256"], f"{contract.name}-test"
+        )
+        tracking.log_dataset(client, run_id, rows, "evaluation")
+        mlflow.log_metrics(
+            metric_values(evidence.evaluate), run_id=run_id, model_id=model_id, dataset=rows
+        )
+        copied = ("dagmm.detector", "dagmm.preset", "dagmm.seed", "dagmm.contract_sha256")
+        copied += ("dagmm.train_sha256", "dagmm.validation_sha256", "dagmm.test_sha256")
+        version = registry.register_version(
+            client,
+            change.name,
+            f"models:/{model_id}",
+            model_id,
+            run_id,
+            tags={
+                **{key: stored.version.tags[key] for key in copied if key in stored.version.tags},
+                "dagmm.config_sha256": document["config_sha256"],
+                "dagmm.bundle_sha256": document["bundle_sha256"],
+                "dagmm.lock_sha256": tracking.lock_digest(),
+                "dagmm.threshold_of": str(change.source),
+            },
+        )
+        reached("version registered")
+        client.update_model_version(change.name, str(version), card)
+        client.set_registered_model_alias(change.name, registry.CHALLENGER, str(version))
+        # Last, and again after a crash: only what is complete carries the seal.
+        client.set_model_version_tag(change.name, str(version), seal.EVIDENCE_TAG, sha256)
+        reached("version sealed")
+    return version
+
+
+def _run(
+    client: MlflowClient,
+    settings: Settings,
+    stored: StoredVersion,
+    change: ThresholdChange,
+    contract: Contract,
+) -> str:
+    """The run of this request: found again after a crash, otherwise created."""
+    experiment = tracking.experiment_id(client, settings, f"dagmm-{contract.name}")
+    wanted = [stored.sha256, change.name, change.source, change.threshold.target_rate]
+    token = "threshold-" + hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16]
+    found = client.search_runs([experiment], f"tags.`dagmm.run` = '{token}'", max_results=1)
+    if found:
+        return str(found[0].info.run_id)
+    rate = change.threshold.target_rate
+    tags = {
+        **{f"dagmm.{key}": stored.version.tags.get(f"dagmm.{key}", "") for key in ("detector",)},
+        "dagmm.run": token,
+        "dagmm.dataset": contract.name,
+        "dagmm.threshold_of": f"{change.name}/{change.source}",
+        **tracking.origin("dagmm threshold"),
+    }
+    title = f"{change.name}-v{change.source}-rate{rate:.4g}"
+    return str(client.create_run(experiment, tags=tags, run_name=title).info.run_id)
+
+
+def _change_bundle(folder: Path, threshold: Threshold) -> None:
+    """Exchange the threshold and leave every other byte of the bundle as it is."""
+    file = folder / "bundle.json"
+    state = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**state, "threshold": asdict(threshold)}, indent=2), "utf-8")
+
+
+def _document(stored: StoredVersion, change: ThresholdChange, by: str) -> dict[str, Any]:
+    """The evidence with what a threshold changes; the verdicts in the files follow it.
+
+    The time of the evaluation stays: no row was looked at again, so it ages on.
+    """
+    energies = stored.files / bound.ENERGIES
+    table = pq.read_table(energies)
+    flags = pa.array(exceeds(table.column("energy").to_numpy(), change.threshold.value))
+    at = table.schema.get_field_index("is_anomaly")
+    pq.write_table(table.set_column(at, "is_anomaly", flags), energies)
+    bundle_sha256 = sha256_of(stored.model / seal.BUNDLE)
+    found = stored.evidence
+    config = json.loads(json.dumps(found["config"]))
+    config["calibration"]["target_rate"] = change.threshold.target_rate
+    sealed_anew = ("run_id", "model_id", "model_sha256", "files", "format")
+    measured = json.loads(json.dumps(asdict(change.now)))
+    return {
+        **{key: value for key, value in found.items() if key not in sealed_anew},
+        "config": config,
+        "config_sha256": bound.config_sha256(config),
+        "bundle_sha256": bundle_sha256,
+        "requested_by": by,
+        "calibrate": {
+            **found["calibrate"],
+            "threshold": asdict(change.threshold),
+            "sha256": bundle_sha256,
+        },
+        "evaluate": {
+            **found["evaluate"],
+            **measured,
+            "sha256": sha256_of(energies),
+        },
+        "threshold_of": {"version": change.source, "evidence_sha256": stored.sha256},
+    }
+
+
+def _report(
+    client: MlflowClient,
+    run_id: str,
+    stored: StoredVersion,
+    change: ThresholdChange,
+    evidence: Evidence,
+) -> None:
+    """Figures and metrics as a training logs them, as far as a threshold changes them."""
+    energies, labels, _ = recorded(stored)
+    for name, figure in plots.at_threshold(energies, labels, change.threshold.value).items():
+        client.log_figure(run_id, figure, f"figures/{name}.png")
+    calibration = load_bundle(stored.model / seal.BUNDLE).calibration
+    log_what_if(client, run_id, change.threshold, calibration, energies, labels)
+    values = metric_values(evidence.evaluate) | {"threshold": change.threshold.value}
+    tracking.log_metrics(client, run_id, values)
+    tracking.log_params(client, run_id, {"calibration": asdict(change.threshold)})

@@ -1,0 +1,80 @@
+"""What `dagmm models` tells of a registry."""
+
+import pytest
+
+from flows.promotion.promote import promote
+from flows.promotion.rollback import roll_back
+from flows.reporting.terminal import show
+from flows.review import screens
+from flows.review.listing import list_versions
+from flows.review.threshold import change_threshold
+from tests.flows import promotion_store as made
+
+NAME = made.NAME
+
+
+def test_versions_stand_with_aliases_and_the_last_decision_on_each(store, served, new, capsys):
+    settings, client = store
+    waiting = new()
+    second = change_threshold(client, settings, NAME, 0.02, by="me")
+    roll_back(client, settings, NAME, None, by="boss", reason="too quiet")
+    found = {each.version: each for each in list_versions(client, NAME)}
+    assert list(found) == [3, 2, 1]
+    assert (found[1].aliases, found[1].decision, found[1].by) == (
+        ("production",),
+        "rolled back",
+        "boss",
+    )
+    assert "too quiet" in found[1].why
+    assert found[waiting].decision == ""
+    assert "previous" in found[second.version].aliases
+    assert found[second.version].threshold_of == served
+    assert found[second.version].threshold == second.threshold.value
+    assert found[second.version].figures["recall"] == second.now.deployment.recall.value
+    capsys.readouterr()
+    show(screens.models(found.values()))
+    text = capsys.readouterr().out
+    assert "none yet" in text
+    assert "of v1" in text
+
+
+def test_a_rejection_names_the_gates(store, new, parts):
+    settings, client = store
+    asked = made.QUICK.model_copy(update={"min_roc_auc": 1.0}).model_dump(mode="json")
+    version = new(config=parts.document["config"] | {"promotion": asked})
+    promote(client, settings, NAME, version, by="t")
+    (found,) = list_versions(client)
+    assert found.decision == "rejected"
+    assert found.why == "ROC AUC floor failed"
+
+
+def test_more_versions_than_a_page_of_the_registry(store, monkeypatch):
+    from flows.tracking import registry
+
+    client = store[1]
+    client.create_registered_model("many")
+    for _ in range(5):
+        client.create_model_version("many", "file:///nowhere")
+    search = client.search_model_versions
+    monkeypatch.setattr(
+        client,
+        "search_model_versions",
+        lambda **query: search(max_results=2, **query),
+    )
+    assert [int(v.version) for v in registry.versions(client, "many")] == [5, 4, 3, 2, 1]
+
+
+def test_an_empty_registry_and_an_unknown_name(dagmm):
+    assert "train one" in dagmm("models").out
+    assert dagmm("models", "--json").json == []
+    wrong = dagmm("models", "nobody")
+    assert wrong.code == 2
+    assert "no registered model 'nobody'" in wrong.err
+
+
+@pytest.mark.usefixtures("two_versions")
+def test_the_command(dagmm):
+    listed = dagmm("models", NAME, "--json").json
+    assert [each["version"] for each in listed] == [2, 1]
+    assert listed[0]["aliases"] == ["production"]
+    assert 0 < listed[0]["figures"]["roc_auc"] <= 1

@@ -1,0 +1,310 @@
+"""A new threshold: a version of its own, sealed, judged, whatever happens on the way."""
+
+import os
+import shutil
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from dagmm_model.detectors.bundle import load_bundle
+from dagmm_model.evaluation.threshold import calibrate, exceeds
+from flows.common.errors import UsageError, Verdict
+from flows.common.workspace import sha256_of
+from flows.promotion import audit, evidence
+from flows.promotion.gates.table import GATES
+from flows.promotion.promote import approve, promote
+from flows.promotion.stored_version import fetch_version
+from flows.review import threshold as review
+from flows.tracking import registry, seal
+from tests.flows import promotion_store as made
+from tests.flows.conftest import production
+from tests.flows.forked import processes
+
+NAME = made.NAME
+RATE = 0.02
+
+
+def change(store, reference=NAME, rate=RATE, **options):
+    settings, client = store
+    return review.change_threshold(client, settings, reference, rate, **{"by": "me"} | options)
+
+
+def versions(client) -> list[int]:
+    return sorted(int(v.version) for v in client.search_model_versions(f"name='{NAME}'"))
+
+
+def stored(client, version: int, folder: Path):
+    return fetch_version(client, registry.find_version(client, NAME, version), folder)
+
+
+def test_the_new_version_differs_in_its_threshold_only(store, served, tmp_path):
+    client = store[1]
+    made_now = change(store)
+    old, new = (stored(client, v, tmp_path / str(v)) for v in (served, made_now.version))
+    assert sha256_of(old.model / seal.BUNDLE / "detector") == sha256_of(
+        new.model / seal.BUNDLE / "detector"
+    )
+    before, after = (load_bundle(each.model / seal.BUNDLE) for each in (old, new))
+    assert before.encoder.to_dict() == after.encoder.to_dict()
+    assert (before.calibration == after.calibration).all()
+    assert after.threshold == calibrate(before.calibration, RATE)
+    assert after.threshold.value > before.threshold.value
+    code = [each.model / "code" for each in (old, new)]
+    assert sha256_of(code[0], {"__pycache__"}) == sha256_of(code[1], {"__pycache__"})
+
+
+def test_it_is_sealed_judged_and_in_production(store, served, tmp_path):
+    client = store[1]
+    made_now = change(store)
+    assert made_now.promotion.decision == "promoted"
+    assert production(client) == made_now.version == served + 1
+    assert [d.decision for d in audit.history(client, NAME)] == ["promoted", "promoted"]
+    new = stored(client, made_now.version, tmp_path)
+    assert new.problems(new.policy) == ()
+    assert new.evidence["requested_by"] == "me"
+    table = pq.read_table(new.files / evidence.ENERGIES)
+    flags = exceeds(table.column("energy").to_numpy(), made_now.threshold.value)
+    assert (table.column("is_anomaly").to_numpy() == flags).all()
+    recorded = new.evidence["evaluate"]["deployment"]
+    assert recorded["alert_rate"] == pytest.approx(flags.mean())
+    assert recorded["alert_rate"] < made_now.then.deployment.alert_rate
+    run = client.get_run(registry.find_version(client, NAME, made_now.version).run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["threshold"] == made_now.threshold.value
+    assert run.data.tags["dagmm.threshold_of"] == f"{NAME}/{served}"
+
+
+def gates(record) -> dict:
+    return {result.gate: result for result in record.gates}
+
+
+def test_what_a_threshold_cannot_change_is_carried_over_from_production(store, served):
+    found = gates(change(store).promotion)
+    assert set(found) >= {gate.name for gate in GATES} - {"alert rate"}
+    for name in ("mixture health", "ROC AUC floor", "not beaten by simple detectors"):
+        assert found[name].note.startswith(f"as judged for version {served}"), name
+    assert "has the same detector" in found["not worse than production"].note
+    for name in ("deployable threshold", "guaranteed false-alarm rate", "false-alarm rate"):
+        assert "as judged" not in found[name].message, name
+        assert found[name].measured
+    again = gates(change(store, rate=0.1).promotion)
+    assert again["mixture health"].note == found["mixture health"].note
+
+
+def test_an_override_stays_seen(store, new, parts):
+    settings, client = store
+    asked = made.QUICK.model_copy(update={"min_roc_auc": 1.0}).model_dump(mode="json")
+    version = new(config=parts.document["config"] | {"promotion": asked})
+    assert promote(client, settings, NAME, version, by="t").decision == "rejected"
+    promote(client, settings, NAME, version, by="t", overrides={"ROC AUC floor": "once"})
+    carried = gates(change(store).promotion)["ROC AUC floor"]
+    assert carried.verdict == "overridden"
+    assert carried.overridden == "t: once"
+
+
+def test_everything_is_judged_for_a_version_that_is_not_in_production(store, served, new):
+    other = new()
+    found = change(store, f"{NAME}/{other}").promotion
+    assert found.decision == "promoted"
+    assert not [result for result in found.gates if "as judged" in result.message]
+
+
+def test_a_version_that_only_says_it_has_the_same_detector_is_judged(
+    store, served, parts, tmp_path
+):
+    settings, client = store
+    source = registry.find_version(client, NAME, served)
+    claim = {"version": served, "evidence_sha256": source.tags[seal.EVIDENCE_TAG]}
+    other = shutil.copytree(parts.model, tmp_path / "other")
+    with (other / "code" / "dagmm_model" / "__init__.py").open("a") as code:
+        code.write("# another detector, for all that anybody knows\n")
+    config = parts.document["config"] | {"promotion": made.QUICK.model_dump(mode="json")}
+    claiming = replace(parts, model=other)
+    version = made.register(
+        client, claiming, tmp_path / "claims", config=config, threshold_of=claim
+    )
+    found = promote(client, settings, NAME, version, by="t")
+    assert not [result for result in found.gates if "as judged" in result.message]
+
+
+def test_the_evaluation_ages_on(store, served, parts, tmp_path):
+    client = store[1]
+    old = stored(client, served, tmp_path / "old").evidence["created"]
+    new = stored(client, change(store).version, tmp_path / "new").evidence["created"]
+    assert new == old
+
+
+def test_repeating_it_adds_nothing(store, served):
+    first = change(store)
+    runs = len(client_runs(store[1]))
+    for reference in (NAME, f"{NAME}/{served}", f"{NAME}@production"):
+        again = change(store, reference)
+        assert again.version == first.version
+    assert versions(store[1]) == [served, first.version]
+    assert len(client_runs(store[1])) == runs
+
+
+def client_runs(client):
+    experiments = [e.experiment_id for e in client.search_experiments() if "wdbc" in e.name]
+    return client.search_runs(experiments, "tags.`dagmm.threshold_of` != ''")
+
+
+def test_what_the_rows_cannot_guarantee_is_refused_with_how_many_would(store, served):
+    with pytest.raises(UsageError, match=r"72 calibration rows.*99 rows would.*0\.0137") as said:
+        change(store, rate=0.01)
+    smallest = float(str(said.value).rpartition(" ")[2])
+    assert versions(store[1]) == [served]
+    assert client_runs(store[1]) == []
+    assert change(store, rate=smallest).promotion.decision == "promoted"
+
+
+def test_a_rehearsal_changes_nothing(store, served):
+    seen = change(store, rehearse=True)
+    assert seen.now.deployment.alert_rate < seen.then.deployment.alert_rate
+    assert seen.version is None
+    assert versions(store[1]) == [served]
+    assert client_runs(store[1]) == []
+
+
+def test_the_detector_of_a_changed_version_is_not_used(store, served):
+    client = store[1]
+    source = registry.find_version(client, NAME, served).source
+    file = Path(source.removeprefix("file://")) / seal.BUNDLE / "calibration.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(Verdict, match="not as registered"):
+        change(store)
+    assert versions(client) == [served]
+
+
+def test_a_threshold_with_test_labels_gives_no_guarantee(store, new, parts):
+    calibrated = parts.document["calibrate"] | {"deployable": False}
+    version = new(calibrate=calibrated)
+    with pytest.raises(UsageError, match="test labels"):
+        change(store, f"{NAME}/{version}")
+
+
+def test_it_waits_for_approval_where_the_policy_asks_for_it(store, new, parts):
+    settings, client = store
+    asked = made.QUICK.model_copy(update={"approvals": 1}).model_dump(mode="json")
+    version = new(config=parts.document["config"] | {"promotion": asked})
+    approve(client, NAME, version, "boss", "fine", approved=True)
+    promote(client, settings, NAME, version, by="trainer")
+    assert production(client) == version
+    waiting = change(store)
+    assert waiting.promotion.decision == "pending approval"
+    approve(client, NAME, waiting.version, "me", "mine", approved=True)  # who asked cannot approve
+    assert change(store, by="somebody else").promotion.decision == "pending approval"
+    assert production(client) == version
+    approve(client, NAME, waiting.version, "boss", "fewer alerts", approved=True)
+    assert change(store).promotion.decision == "promoted"
+    assert production(client) == waiting.version
+
+
+def die_at(uri: str, home: str, step: str) -> None:
+    """In a process of its own: change the threshold, and be killed on reaching a step."""
+    settings = made._settings(uri, home)
+
+    def reached(now: str) -> None:
+        if now == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    review.reached = reached
+    from flows.tracking import tracking
+
+    review.change_threshold(tracking.connect(settings), settings, NAME, RATE, by="killed")
+
+
+@pytest.mark.parametrize("step", review.STEPS)
+def test_killed_at_any_step_the_same_command_completes_it(store, served, home, step, tmp_path):
+    settings, client = store
+    dying = processes.Process(target=die_at, args=(settings.tracking_uri, str(home), step))
+    dying.start()
+    dying.join(120)
+    assert dying.exitcode == -signal.SIGKILL
+    assert production(client) == served
+    completed = change(store)
+    assert completed.promotion.decision == "promoted"
+    assert versions(client) == [served, completed.version]
+    assert [run.info.status for run in client_runs(client)] == ["FINISHED"]
+    new = stored(client, completed.version, tmp_path)
+    assert new.problems(new.policy) == ()
+
+
+def change_at(uri: str, home: str, barrier, results) -> None:
+    settings = made._settings(uri, home)
+    from flows.tracking import tracking
+
+    client = tracking.connect(settings)
+    barrier.wait(120)
+    done = review.change_threshold(client, settings, f"{NAME}/1", RATE, by=f"p{os.getpid()}")
+    results.put((done.version, done.promotion.decision))
+
+
+def test_two_at_once_make_one_version(store, served, home):
+    settings, client = store
+    barrier, results = processes.Barrier(2), processes.Queue()
+    workers = [
+        processes.Process(
+            target=change_at, args=(settings.tracking_uri, str(home), barrier, results)
+        )
+        for _ in range(2)
+    ]
+    for worker in workers:
+        worker.start()
+    found = [results.get(timeout=200) for _ in workers]
+    for worker in workers:
+        worker.join(60)
+    assert {version for version, _ in found} == {served + 1}
+    assert "promoted" in {decision for _, decision in found}
+    assert versions(client) == [served, served + 1]
+    assert len(client_runs(client)) == 1
+
+
+def test_the_command_takes_a_number_of_alerts(store, served, dagmm):
+    run = dagmm("threshold", NAME, "--alerts", 20, "--per", "1d", "--rows-per", "1d", 1000)
+    assert run.code == 0, run.err
+    assert "Promotion  promoted" in run.out
+    said = dagmm("threshold", f"{NAME}/{served}", "--false-alarm-rate", RATE, "--json").json
+    assert said["version"] == served + 1
+    assert said["threshold"]["target_rate"] == RATE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--alerts", "5"), "--rows-per"),
+        (("--false-alarm-rate", "0.001"), "999 rows would"),
+        (("--alerts", "5", "--rows-per", "1x", "9"), "period '1x'"),
+    ],
+)
+def test_bad_input_is_one_line_and_changes_nothing(store, served, dagmm, arguments, words):
+    run = dagmm("threshold", NAME, *arguments)
+    assert run.code == 2
+    assert words in run.err
+    assert len(run.err.splitlines()) == 1
+    assert versions(store[1]) == [served]
+
+
+def test_without_a_budget_there_is_a_table_to_choose_from(store, served, dagmm):
+    run = dagmm("threshold", NAME, "--rows-per", "1d", 5000)
+    assert run.code == 0, run.err
+    assert "per 1d of 5,000 normal rows" in run.out
+    lines = dagmm("threshold", NAME, "--json").json
+    assert lines[0]["rate"] == pytest.approx(1 / 73)
+    assert {line["rate"] for line in lines} >= {0.02, 0.05, 0.1}
+    assert versions(store[1]) == [served]
+    least = run.out.split("precision")[1].split()[0]  # as it is shown, it can be typed in
+    assert change(store, rate=float(least)).threshold.value == lines[0]["threshold"]
+
+
+def test_an_absent_server_is_said(dagmm, monkeypatch):
+    from flows.services.servers import free_port
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    run = dagmm("threshold", NAME, "--false-alarm-rate", "0.05")
+    assert run.code == 3
+    assert "does not answer" in run.err
