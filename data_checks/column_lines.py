@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from data_checks.columns import Column
+from data_checks.first_look import MOSTLY, number_with_a_unit, unread_examples
 from data_checks.profile import MAX_LEVELS, ColumnProfile, looks_like_identifier
 
 HEAD_ROOM = 0.25
 """Ranges reach this share of the observed span beyond what was observed."""
-MOSTLY = 0.8
-"""From this share of readable numbers on, a column is numeric and the rest are bad values."""
 _FEW_LEVELS = 20
+_NO_VALUE = {"?", "-", "--", ".", "*", "n/a", "none", "None", "NONE", "nil", "Null", "#N/A", "\\N"}
 _FLOAT32_LIMIT = 3.4e38
 
 
@@ -25,39 +27,108 @@ class ColumnDraft:
         lines: YAML, indented as an item of `columns`.
         bad_rows: rows that the column's own type will send to quarantine.
         remarks: what a person should look at.
+        told_together: what is said once, of all columns that it is true of.
     """
 
     lines: tuple[str, ...]
     bad_rows: int = 0
     remarks: tuple[str, ...] = ()
+    told_together: Literal["", "left out", "zero and one"] = ""
 
 
-def draft_column(column: ColumnProfile) -> ColumnDraft:
-    """Propose type, range, vocabulary and treatment of gaps for one column."""
+def draft_column(column: ColumnProfile, texts: Sequence[str] = ()) -> ColumnDraft:
+    """Propose type, range, vocabulary and treatment of gaps for one column.
+
+    Args:
+        column: what is in it.
+        texts: some of its distinct values, as text.
+    """
     name = json.dumps(column.name, ensure_ascii=False)
+    if column.binary:
+        lines = (f"  - name: {name}", "    type: ignored  # bytes that are not text")
+        return ColumnDraft(lines, remarks=(f"{name} is left out: bytes that are not text",))
     if column.present == 0:
         lines = (f"  - name: {name}", "    type: ignored  # no value in any row")
         return ColumnDraft(lines, remarks=(f"{name} is empty",))
-    bad = 0
-    remarks = [f"{name} is constant"] if column.constant else []
+    drafted = _typed(column, name, texts)
+    gaps = [] if "ignored" in drafted.lines[0] else _gaps(column)
+    constant = (f"{name} is constant",) if column.constant else ()
+    return ColumnDraft(
+        (f"  - name: {name}", *drafted.lines, *gaps),
+        drafted.bad_rows,
+        constant + drafted.remarks,
+        drafted.told_together,
+    )
+
+
+def _typed(column: ColumnProfile, name: str, texts: Sequence[str]) -> ColumnDraft:
+    mostly_numbers = column.numbers >= MOSTLY * column.present > 0
+    if not mostly_numbers and (shown := number_with_a_unit(texts)):
+        said = f"{name} is left out: {shown!r} is a number with something around it; store numbers"
+        return ColumnDraft(("    type: ignored  # no plain numbers",), remarks=(said,))
     if looks_like_identifier(column):
-        body = ["    type: identifier  # no value occurs twice"]
-    elif _is_boolean(column):
-        body = ["    type: boolean", *_filled(column, _most_frequent_truth(column))]
-    elif column.numbers >= MOSTLY * column.present and column.numbers > column.infinite:
-        body = ["    type: numeric", *_range(column), *_filled(column, None)]
-        if bad := column.present - column.numbers + column.infinite:
-            remarks.append(f"{name}: {bad:,} values are no finite numbers; quarantine takes them")
-    elif column.times == column.present:
-        body = ["    type: timestamp"]
-    elif column.levels is not None and _repeats(column):
-        body = [*_levels(column), *_filled(column, json.dumps(_mode(column), ensure_ascii=False))]
-    else:
-        many = f"more than {MAX_LEVELS}" if column.levels is None else f"{len(column.levels)}"
-        body = [f"    type: ignored  # text with {many} different values"]
-        remarks.append(f"{name} is left out: text with {many} different values")
-    gaps = [] if "ignored" in body[0] else _gaps(column)
-    return ColumnDraft((f"  - name: {name}", *body, *gaps), bad, tuple(remarks))
+        return ColumnDraft(
+            ("    type: identifier  # no value occurs twice",), told_together="left out"
+        )
+    lines: tuple[str, ...]
+    if _is_boolean(column):
+        lines = ("    type: boolean", *_filled(column, _most_frequent_truth(column)))
+        digits = set(column.levels or ()) == {"0", "1"}
+        return ColumnDraft(lines, told_together="zero and one" if digits else "")
+    if column.padded and column.levels is not None and _repeats(column):
+        said = f"{name} is categorical: numbers with zeros in front are taken for codes"
+        return ColumnDraft(_categorical(column), remarks=(said,))
+    if mostly_numbers and column.numbers > column.infinite:
+        return _numeric(column, name, texts)
+    if column.times >= MOSTLY * column.present:
+        return _time(column, name, texts)
+    if column.levels is not None and _repeats(column):
+        empty = sorted(_NO_VALUE & column.levels.keys())
+        said = f'{name}: {", ".join(map(repr, empty))} may mean "no value", for source.missing'
+        return ColumnDraft(_categorical(column), remarks=(said,) if empty else ())
+    many = f"more than {MAX_LEVELS}" if column.levels is None else f"{len(column.levels)}"
+    lines = (f"    type: ignored  # text with {many} different values",)
+    said = f"{name} is left out: text with {many} different values"
+    if texts:
+        said += f", for example {texts[0][:40]!r}"
+    return ColumnDraft(lines, remarks=(said,))
+
+
+def _numeric(column: ColumnProfile, name: str, texts: Sequence[str]) -> ColumnDraft:
+    remarks = []
+    if column.padded:
+        remarks.append(
+            f"{name} is numeric, though zeros stand in front of some numbers: as numbers 007 and 7 "
+            "are one; codes belong into a categorical or ignored column"
+        )
+    if bad := column.present - column.numbers + column.infinite:
+        shown = _for_example(column, "numeric", texts)
+        remarks.append(
+            f"{name}: {bad:,} values are no finite numbers{shown}; "
+            'quarantine takes them. A text that means "no value" belongs into source.missing'
+        )
+    lines = ("    type: numeric", *_range(column), *_filled(column, None))
+    return ColumnDraft(lines, bad, tuple(remarks))
+
+
+def _time(column: ColumnProfile, name: str, texts: Sequence[str]) -> ColumnDraft:
+    lines = ["    type: timestamp  # the model does not see it"]
+    if column.time_format is not None:
+        lines.append(f"    timestamp_format: {json.dumps(column.time_format)}")
+    remarks = []
+    if bad := column.present - column.times:
+        shown = _for_example(column, "timestamp", texts)
+        remarks.append(f"{name}: {bad:,} values are no times{shown}; quarantine takes them")
+    return ColumnDraft(tuple(lines), bad, tuple(remarks), told_together="left out")
+
+
+def _for_example(
+    column: ColumnProfile, kind: Literal["numeric", "timestamp"], texts: Sequence[str]
+) -> str:
+    pattern = column.time_format if kind == "timestamp" else None
+    typed = Column(name="x", type=kind, timestamp_format=pattern)
+    found = unread_examples(texts, typed, column.notation)
+    return f" ({', '.join(repr(text[:40]) for text in found)})" if found else ""
 
 
 def _is_boolean(column: ColumnProfile) -> bool:
@@ -124,11 +195,12 @@ def _plain(value: float) -> str:
     return text
 
 
-def _levels(column: ColumnProfile) -> list[str]:
+def _categorical(column: ColumnProfile) -> tuple[str, ...]:
     assert column.levels is not None
     levels = ", ".join(json.dumps(level, ensure_ascii=False) for level in sorted(column.levels))
-    return [
+    return (
         "    type: categorical",
         f"    vocabulary: [{levels}]",
         "    unseen: reject  # or other: score rows with a new level all the same",
-    ]
+        *_filled(column, json.dumps(_mode(column), ensure_ascii=False)),
+    )

@@ -5,35 +5,22 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 import yaml
 from pydantic import ValidationError
 
 from data_checks.column_lines import draft_column
 from data_checks.contract import Contract
 from data_checks.errors import SourceError
+from data_checks.label_lines import draft_label
 from data_checks.locations import file_location, is_url
 from data_checks.profile import (
-    ColumnProfile,
     TableProfile,
-    looks_like_identifier,
-    profile_batches,
-    separation,
 )
-from data_checks.readers.head import header_names
-from data_checks.readers.matlab import describe_mat, read_mat
-from data_checks.readers.parquet import parquet_schema, read_parquet
-from data_checks.readers.sniffing import sniff
-from data_checks.readers.text import read_csv
-from data_checks.source_settings import MatSource
-
-_LEAK = 0.995
-_MAX_LABELS = 100
+from data_checks.readers.columns_found import listed
+from data_checks.table_opening import OpenedTable, open_table
 
 
 @dataclass(frozen=True)
@@ -64,13 +51,10 @@ def draft_contract(location: Path | str, *, label: str | None = None) -> Draft:
     """
     place = file_location(str(location))
     place = place if is_url(place) else str(Path(place).resolve())
-    names, source, batches = _open(place, label)
-    if label is not None and label not in names:
-        raise SourceError(f"{place}: there is no column '{label}' to take as label.")
-    profile = profile_batches(batches, names)
+    opened, profile = open_table(place, label)
     if profile.rows == 0:
         raise SourceError(f"{place}: the table has no rows.")
-    text, remarks = _write(place, source, profile, label)
+    text, remarks = _write(place, opened, profile, label)
     try:
         contract = Contract.model_validate(yaml.safe_load(text))
     except ValidationError as error:
@@ -79,66 +63,34 @@ def draft_contract(location: Path | str, *, label: str | None = None) -> Draft:
     return Draft(text, contract, tuple(remarks))
 
 
-def _open(place: str, label: str | None) -> tuple[list[str], list[str], Iterator[pa.RecordBatch]]:
-    if place.lower().endswith((".parquet", ".pq")) or (not is_url(place) and Path(place).is_dir()):
-        schema = parquet_schema(place)
-        names = [field.name for field in schema if not pa.types.is_nested(field.type)]
-        lines = ["  kind: parquet"]
-        if nested := [name for name in schema.names if name not in names]:
-            shown = json.dumps(nested, ensure_ascii=False)
-            lines.append(f"extra_columns: ignore  # {shown} hold lists or structures")
-        return names, lines, read_parquet(place, names, names, extra="ignore")
-    if place.lower().endswith(".mat"):
-        return _open_mat(place, label)
-    settings, head = sniff(place)
-    names = (
-        header_names(head[0])
-        if settings.header
-        else [f"column_{i}" for i in range(1, len(head[0]) + 1)]
-    )
-    lines = ["  kind: csv"]
-    if settings.delimiter != ",":
-        lines.append(f"  delimiter: {json.dumps(settings.delimiter)}")
-    if not settings.header:
-        lines.append("  header: false  # no names in the first line; rename the columns below")
-    if settings.encoding != "utf-8":
-        lines.append(f"  encoding: {settings.encoding}  # the bytes are not UTF-8; check this")
-    return names, lines, read_csv(place, settings, names, names, extra="refuse")
-
-
-def _open_mat(
-    place: str, label: str | None
-) -> tuple[list[str], list[str], Iterator[pa.RecordBatch]]:
-    features, width, vectors = describe_mat(place)
-    if label is not None and label not in vectors:
-        found = ", ".join(vectors) or "none"
-        raise SourceError(f"{place}: no vector '{label}' to take as label; there is: {found}.")
-    names = [f"x{i}" for i in range(1, width + 1)]
-    source = MatSource(kind="mat", features=features, labels=label or "y")
-    lines = ["  kind: mat", f"  features: {json.dumps(features)}"]
-    lines += [f"  labels: {json.dumps(label)}"] if label is not None else []
-    every = names if label is None else [*names, label]
-    return every, lines, read_mat(place, source, names, label)
-
-
 def _write(
-    place: str, source: list[str], profile: TableProfile, label: str | None
+    place: str, opened: OpenedTable, profile: TableProfile, label: str | None
 ) -> tuple[str, list[str]]:
-    remarks: list[str] = []
+    source = opened.lines
+    remarks = list(opened.doubts)
     bad_rows = 0
     columns: list[str] = []
+    together: dict[str, list[str]] = {}
     for column in profile.columns:
         if column.name != label:
-            drafted = draft_column(column)
+            drafted = draft_column(column, profile.texts(column.name))
             columns += drafted.lines
             bad_rows += drafted.bad_rows
             remarks += drafted.remarks
+            together.setdefault(drafted.told_together, []).append(column.name)
+    if flags := together.get("zero and one"):
+        remarks.append(
+            f"{listed(flags)}: 0 and 1 only, drafted as boolean, which refuses any other number; "
+            "numeric is for what counts or measures"
+        )
+    if left := together.get("left out"):
+        remarks.append(f"{listed(left)}: the model does not see identifiers and times")
     headerless = any("header: false" in line for line in source)
     label_lines: list[str] = []
     if label is not None:
         found = next(column for column in profile.columns if column.name == label)
         position = [c.name for c in profile.columns].index(label) if headerless else None
-        label_lines, leaks = _label(found, profile, position)
+        label_lines, leaks = draft_label(found, profile, position)
         remarks += leaks
         bad_rows += found.missing
     else:
@@ -179,55 +131,3 @@ def _write(
         "",
     ]
     return "\n".join(lines), remarks
-
-
-def _label(
-    column: ColumnProfile, profile: TableProfile, position: int | None
-) -> tuple[list[str], list[str]]:
-    if column.levels is None or len(column.levels) > _MAX_LABELS:
-        raise SourceError(f"column '{column.name}' has too many different values for a label.")
-    if not column.levels:
-        raise SourceError(f"column '{column.name}' is empty and cannot be the label.")
-    counts = column.levels.most_common()
-    normal, anomalous = counts[0][0], [level for level, _ in counts[1:]]
-    shown = ", ".join(json.dumps(level, ensure_ascii=False) for level in anomalous)
-    told = ", ".join(f"{level!r} {count:,}" for level, count in counts[:10])
-    lines = [
-        "label:",
-        f"  column: {json.dumps(column.name, ensure_ascii=False)}",
-        *([] if position is None else [f"  position: {position}  # counted from 0"]),
-        f"  # observed: {_one_line(told)}. Check which values are normal.",
-        f"  normal: [{json.dumps(normal, ensure_ascii=False)}]",
-        f"  anomalous: [{shown}]" if anomalous else "  anomalous: []  # only one value was there",
-    ]
-    if anomalous:
-        ratio = 1 - counts[0][1] / column.present
-        lines += [
-            f"anomaly_ratio: {ratio:.4f}  # with the labels above; change it when you change them",
-            f"ratio_tolerance: {min(1.0, max(0.02, ratio / 2)):.3f}",
-        ]
-    return lines, _leaks(column, profile, normal)
-
-
-def _leaks(column: ColumnProfile, profile: TableProfile, normal: str) -> list[str]:
-    labels = np.array(profile.sample.column(column.name).to_pylist(), dtype=object)
-    known = np.array([value is not None for value in labels])
-    sample = profile.sample.filter(pa.array(known))
-    anomalous = labels[known] != normal
-    found = []
-    for other in profile.columns:
-        if other.name == column.name or other.present == 0:
-            continue
-        comparable = other.levels is not None or 2 * other.numbers > other.present
-        if comparable and not looks_like_identifier(other):
-            auc = separation(sample, other.name, anomalous)
-            if auc >= _LEAK:
-                found.append(
-                    f"{json.dumps(other.name, ensure_ascii=False)} alone separates the labels "
-                    f"(ROC AUC {auc:.3f}); make sure it is known when scoring"
-                )
-    return found
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -23,6 +23,10 @@ class ChecksumError(SourceError):
     """A file's content is not the one that the contract pins."""
 
 
+class EncodingError(SourceError):
+    """Bytes that are not text in the stated encoding."""
+
+
 class UnreachableError(SourceError, ConnectionError):
     """A database, object store or web server did not answer; trying again later may help."""
 

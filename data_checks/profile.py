@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_checks.columns import Column
-from data_checks.notation import Notation
+from data_checks.notation import PLAIN, Notation
 from data_checks.values import as_text, cast_column, plain
 
 MAX_LEVELS = 200
 """A text column with more distinct values is not proposed as categorical."""
 SAMPLE_ROWS = 100_000
 _SAMPLE_PER_BATCH = 2_000
-_NUMBER, _TIME = Column(name="n", type="numeric"), Column(name="t", type="timestamp")
+_TEXTS = 10_000
+_NUMBER = Column(name="n", type="numeric")
 _BOOLEAN = Column(name="b", type="boolean")
 
 
@@ -37,7 +39,7 @@ class ColumnProfile:
         rows: values seen, missing ones included.
         missing: missing values.
         numbers: values that read as numbers.
-        times: values that read as timestamps (counted only while all text so far did).
+        times: values that read as timestamps (counted while half of the values so far did).
         booleans: values that read as truth values.
         low: smallest finite number.
         high: largest finite number.
@@ -46,9 +48,15 @@ class ColumnProfile:
         increasing: whether the numbers grow by one from row to row.
         levels: distinct values with their counts; None once there are too many.
         unique: whether no value occurs twice.
+        padded: whole numbers that are written with zeros in front.
+        binary: whether there are bytes that are not text; nothing else is known then.
+        notation: how numbers are written.
+        time_format: how times are written; None for ISO 8601.
     """
 
     name: str
+    notation: Notation = PLAIN
+    time_format: str | None = None
     rows: int = 0
     missing: int = 0
     numbers: int = 0
@@ -61,6 +69,8 @@ class ColumnProfile:
     increasing: bool = True
     levels: Counter[str] | None = field(default_factory=Counter)
     unique: bool = True
+    padded: int = 0
+    binary: bool = False
     _hashes: list[Any] = field(default_factory=list)
     _last: float | None = None
 
@@ -76,10 +86,19 @@ class ColumnProfile:
 
     def add(self, values: pa.Array) -> None:
         """Take in one block of raw values (n,)."""
-        present = as_text(values).drop_null()
         self.rows += len(values)
+        if self.binary:
+            return
+        try:
+            present = as_text(values, self.notation).drop_null()
+        except pa.ArrowInvalid:
+            self.binary, self.levels, self.unique = True, None, False
+            return
         self.missing += len(values) - len(present)
         self._add_numbers(values)
+        if pa.types.is_string(values.type):
+            padded = pc.match_substring_regex(present, r"^0\d+$")
+            self.padded += int(pc.sum(padded).as_py() or 0)
         self._add_kinds(values, present)
         self._add_levels(present)
 
@@ -92,7 +111,7 @@ class ColumnProfile:
 
     def _add_numbers(self, values: pa.Array) -> None:
         try:
-            numbers = cast_column(values, _NUMBER)
+            numbers = cast_column(values, _NUMBER, self.notation)
         except (pa.ArrowTypeError, pa.ArrowNotImplementedError):
             self.whole = self.increasing = False
             return
@@ -115,11 +134,12 @@ class ColumnProfile:
         before = self.rows - len(values)
         if self.booleans == before - (self.missing - (len(values) - len(present))):
             self.booleans += len(cast_column(present, _BOOLEAN).drop_null())
-        already = self.times == self.present - len(present)
-        if already and self.numbers == 0:
+        earlier = self.present - len(present)
+        if 2 * self.times >= earlier and 2 * self.numbers <= self.present:
             native = values if not pa.types.is_string(values.type) else present
+            column = Column(name="t", type="timestamp", timestamp_format=self.time_format)
             try:
-                self.times += len(cast_column(native, _TIME).drop_null())
+                self.times += len(cast_column(native, column).drop_null())
             except (pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError):
                 return
 
@@ -162,10 +182,27 @@ class TableProfile:
     columns: tuple[ColumnProfile, ...]
     sample: pa.Table
 
+    def texts(self, column: str) -> list[str]:
+        """Some distinct values of a column."""
+        values = self.sample.column(column).unique().drop_null()
+        return [str(value) for value in values.slice(0, _TEXTS).to_pylist()]
 
-def profile_batches(batches: Iterator[pa.RecordBatch], names: Sequence[str]) -> TableProfile:
-    """Profile a table given in batches of raw columns."""
-    profiles = [ColumnProfile(name) for name in names]
+
+def profile_batches(
+    batches: Iterator[pa.RecordBatch],
+    names: Sequence[str],
+    notation: Notation = PLAIN,
+    formats: Mapping[str, str] = MappingProxyType({}),
+) -> TableProfile:
+    """Profile a table.
+
+    Args:
+        batches: of raw columns.
+        names: of the columns.
+        notation: how numbers are written.
+        formats: how times are written, by column, where that is not ISO 8601.
+    """
+    profiles = [ColumnProfile(name, notation, formats.get(name)) for name in names]
     row_hashes: list[Any] = []
     sample: list[pa.Table] = []
     sampled = 0
@@ -179,8 +216,8 @@ def profile_batches(batches: Iterator[pa.RecordBatch], names: Sequence[str]) -> 
             size = min(_SAMPLE_PER_BATCH if sampled else 10_000, batch.num_rows)
             rows = pa.array(np.sort(rng.choice(batch.num_rows, size, replace=False)))
             texts = {
-                name: as_text(values.take(rows))
-                for name, values in zip(names, columns, strict=True)
+                profile.name: _sampled(profile, values.take(rows))
+                for profile, values in zip(profiles, columns, strict=True)
             }
             sample.append(pa.table(texts))
             sampled += size
@@ -196,29 +233,39 @@ def profile_batches(batches: Iterator[pa.RecordBatch], names: Sequence[str]) -> 
     )
 
 
+def _sampled(profile: ColumnProfile, values: pa.Array) -> pa.Array:
+    if profile.binary:
+        return pa.nulls(len(values), pa.string())
+    return as_text(values, profile.notation)
+
+
 def _row_hashes(columns: Sequence[pa.Array]) -> Any:
     import pandas as pd
 
-    texts = [as_text(values, Notation(missing=())) for values in columns]
+    raw = Notation(missing=())
+    texts = [v if pa.types.is_binary(v.type) else as_text(v, raw).cast("binary") for v in columns]
     # The separator is a character that no table holds between two values of its own.
-    rows = pc.binary_join_element_wise(*texts, "\x1f", null_handling="replace")
+    rows = pc.binary_join_element_wise(*texts, b"\x1f", null_handling="replace")
     return pd.util.hash_array(rows.to_numpy(zero_copy_only=False), categorize=False)
 
 
-def separation(sample: pa.Table, column: str, anomalous: npt.NDArray[np.bool_]) -> float:
+def separation(
+    sample: pa.Table, column: str, anomalous: npt.NDArray[np.bool_], notation: Notation = PLAIN
+) -> float:
     """How well one column alone separates anomalies from the rest.
 
     Args:
         sample: text columns (n,).
         column: which.
         anomalous: boolean (n,).
+        notation: how numbers are written.
 
     Returns:
         ROC AUC in either direction for numbers, of the levels' anomaly shares for text: 0.5 says
         nothing, 1 separates perfectly.
     """
     texts = sample.column(column).combine_chunks()
-    numbers = cast_column(texts, _NUMBER)
+    numbers = cast_column(texts, _NUMBER, notation)
     if numbers.null_count < len(numbers) // 2:
         values: Any = numbers.to_numpy(zero_copy_only=False)
     else:
@@ -254,4 +301,5 @@ def looks_like_identifier(profile: ColumnProfile) -> bool:
         return profile.whole and (profile.increasing or named is not None)
     # Unique numbers with a few bad values among them are a measurement, unique times a clock.
     mostly_numbers = profile.numbers > profile.present // 2
-    return profile.present > 20 and not mostly_numbers and profile.times < profile.present
+    mostly_times = 2 * profile.times > profile.present
+    return profile.present > 20 and not mostly_numbers and not mostly_times

@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from data_checks.errors import SourceError
+from data_checks.errors import EncodingError, SourceError
 from data_checks.readers.opening import open_stream
 from data_checks.source_settings import CsvSource
 
@@ -84,7 +84,7 @@ def read_head(location: str, source: CsvSource) -> Head:
     except SourceError:
         raise
     except UnicodeError as error:
-        raise SourceError(f"{location}: {not_text(source, error)}") from error
+        raise EncodingError(f"{location}: {not_text(source, error)}") from error
     except (pa.ArrowInvalid, OSError) as error:
         raise SourceError(f"{location}: {damage(str(error))}") from error
     head = _split(location, content, source, whole=True)
@@ -185,7 +185,7 @@ def _decoded(location: str, content: bytes, source: CsvSource, whole: bool) -> s
         if not whole and error.end >= len(content) - 3 and error.reason == "unexpected end of data":
             return content[: error.start].decode()
         line = content[: error.start].count(b"\n") + 1
-        raise SourceError(
+        raise EncodingError(
             f"{location}, line {line}: byte 0x{content[error.start]:02x} is not {source.encoding}; "
             "set source.encoding in the contract (for example latin-1)."
         ) from error

@@ -1,52 +1,151 @@
-"""Guessing how a delimited file is written, from its first rows."""
+"""Guessing how a delimited file is written, from its first rows; what is uncertain is said."""
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
 
-from data_checks.errors import SourceError
-from data_checks.readers.head import read_head
+from data_checks.errors import EncodingError
+from data_checks.readers.head import Head, read_head
+from data_checks.readers.opening import open_stream
 from data_checks.source_settings import CsvSource
+
+Rows = Sequence[Sequence[str]]
 
 _DELIMITERS = (",", ";", "\t", "|")
 _AGREEING = 0.8
+_NUMBER = re.compile(r"[+-]?[\d.,' \u00a0]*\d[\d.,]*([eE][+-]?\d+)?%?")
+_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}([ T].*)?")
+_MARKS = {  # longest first: UTF-32's begins as UTF-16's
+    b"\xff\xfe\x00\x00": "utf-32",
+    b"\x00\x00\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
+_OLD = ("utf-8", "cp1252", "latin-1")
+"""In the order they are tried; the last one reads any bytes."""
 
 
-def sniff(place: str) -> tuple[CsvSource, tuple[tuple[str, ...], ...]]:
+@dataclass(frozen=True)
+class Sniffed:
+    """How a file seems to be written.
+
+    Attributes:
+        settings: encoding, delimiter and header.
+        head: the first rows, split accordingly.
+        doubts: what a person should look at.
+    """
+
+    settings: CsvSource
+    head: Head
+    doubts: tuple[str, ...]
+
+
+def sniff(place: str, label: str | None = None, *, encoding: str | None = None) -> Sniffed:
     """Guess encoding, delimiter and header of a delimited file.
 
     Args:
         place: local path or URL of an object store.
-
-    Returns:
-        The settings, and the first rows split accordingly.
+        label: a column that is known to be there; where the first line names it, it is a header.
+        encoding: to take instead of guessing.
 
     Raises:
         SourceError: the file is missing, empty or unreadable.
     """
-    settings = CsvSource(kind="csv")
-    try:
-        read_head(place, settings)
-    except SourceError as error:
-        if "is not utf-8" not in str(error):
-            raise
-        settings = settings.model_copy(update={"encoding": "latin-1"})
+    settings, head = _decoded(place, encoding)
     heads = {
-        mark: read_head(place, settings.model_copy(update={"delimiter": mark})).rows
+        mark: read_head(place, settings.model_copy(update={"delimiter": mark}))
         for mark in _DELIMITERS
     }
-    delimiter = max(_DELIMITERS, key=lambda mark: _fields(heads[mark]))
-    head = heads[delimiter]
-    header = not any(_is_number(field) for field in head[0])
-    return settings.model_copy(update={"delimiter": delimiter, "header": header}), head
+    delimiter = head.separator or max(_DELIMITERS, key=lambda mark: _fit(heads[mark].rows, mark))
+    settings = settings.model_copy(update={"delimiter": delimiter})
+    head = heads.get(delimiter) or read_head(place, settings)
+    header, doubt = _header(head.rows, label)
+    doubts = [doubt] if doubt else []
+    if settings.encoding in _OLD[1:]:
+        doubts.insert(0, f"the bytes are not UTF-8; they are read as {settings.encoding}")
+    return Sniffed(settings.model_copy(update={"header": header}), head, tuple(doubts))
 
 
-def _fields(rows: tuple[tuple[str, ...], ...]) -> int:
-    """Fields in a row, if most rows agree; a delimiter that splits rows unevenly is none."""
+def other_encodings(encoding: str) -> tuple[str, ...]:
+    """What to try where bytes further down are not of an encoding."""
+    return _OLD[_OLD.index(encoding) + 1 :] if encoding in _OLD else ()
+
+
+def _decoded(place: str, encoding: str | None) -> tuple[CsvSource, Head]:
+    with closing(open_stream(place)) as stream:
+        first = stream.read(4096)
+    found = next((name for mark, name in _MARKS.items() if first.startswith(mark)), None)
+    if found is None and 3 * first.count(b"\0") > len(first):
+        found = "utf-16-be" if first[:1] == b"\0" else "utf-16-le"
+    tried = [encoding or found] if encoding or found else list(_OLD)
+    for name in tried:
+        settings = CsvSource(kind="csv", encoding=name)
+        try:
+            return settings, read_head(place, settings)
+        except EncodingError:
+            if name == tried[-1]:
+                raise
+    raise AssertionError("the last encoding reads or raises")
+
+
+def _fit(rows: Rows, mark: str) -> tuple[float, float, int]:
+    """How well a delimiter splits: rows that agree, cells that are numbers, fields of a row."""
     widths = [len(row) for row in rows]
     most = max(set(widths), key=widths.count)
-    return most if widths.count(most) >= _AGREEING * len(widths) and most > 1 else 0
+    agreeing = widths.count(most) / len(widths)
+    if agreeing < _AGREEING or most == 1:
+        return 0.0, 0.0, 0
+    cells = [cell.strip() for row in rows if len(row) == most for cell in row]
+    numbers = sum(bool(_NUMBER.fullmatch(cell)) for cell in cells) / len(cells)
+    return agreeing, numbers, most
 
 
-def _is_number(text: str) -> bool:
-    return re.fullmatch(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", text) is not None
+def _header(rows: Rows, label: str | None) -> tuple[bool, str | None]:
+    """Whether the first row holds names, and what is to be said when that is uncertain.
+
+    Each column has a say. A first cell that is no number above numbers, or stands alone above
+    levels that repeat, is a name; one that comes again below, or is a date or no whole number, is a
+    value.
+    """
+    first, rest = [cell.strip() for cell in rows[0]], rows[1:]
+    numeric = [cell for cell in first if _NUMBER.fullmatch(cell) or _DATE.fullmatch(cell)]
+    if label is not None and label in first:
+        return True, None
+    if not numeric:
+        again = [_comes_again(first[i], i, rest) for i in range(len(first))]
+        if len(rest) > 1 and all(again):
+            return False, "the first line holds values that come again below; taken as a row"
+        return True, None
+    names, values = 0, 0
+    for i, cell in enumerate(first):
+        below = [row[i].strip() for row in rest if i < len(row) and row[i].strip()]
+        if cell in numeric:
+            values += not cell.isdigit()
+        elif cell and cell in below:
+            values += 1
+        elif cell and below:
+            counted = sum(bool(_NUMBER.fullmatch(text)) for text in below) > len(below) / 2
+            names += counted or 2 * len(set(below)) <= len(below)
+    shown = ", ".join(first[:4])
+    if _in_sequence(numeric) and not values:
+        # Whole numbers one apart are what pandas writes for names, and rarely a row.
+        return True, f"the first line ({shown}) is taken as names, though numbers are among them"
+    if names > values:
+        return True, f"the first line ({shown}) is taken as names, though numbers are among them"
+    doubt = None if values else f"the first line ({shown}) is taken as a row, not as names"
+    return False, doubt
+
+
+def _comes_again(cell: str, place: int, rest: Rows) -> bool:
+    return any(place < len(row) and row[place].strip() == cell for row in rest)
+
+
+def _in_sequence(numbers: Sequence[str]) -> bool:
+    if not all(number.isdigit() for number in numbers) or len(numbers) < 2:
+        return False
+    whole = [int(number) for number in numbers]
+    return all(b - a == 1 for a, b in itertools.pairwise(whole))

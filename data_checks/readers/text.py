@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
-from data_checks.errors import SourceError
+from data_checks.errors import EncodingError, SourceError
 from data_checks.readers.columns_found import check_extra, listed
 from data_checks.readers.head import Head, damage, header_names, not_text, open_text, read_head
 from data_checks.source_settings import CsvSource
@@ -69,11 +69,12 @@ def read_csv(
     except SourceError:
         raise
     except UnicodeError as error:
-        raise SourceError(f"{location}: {not_text(source, error)}") from error
+        raise EncodingError(f"{location}: {not_text(source, error)}") from error
     except (pa.ArrowInvalid, OSError) as error:
         if "Empty CSV file" in str(error):
             return  # a header, and no row
-        raise SourceError(_explain(location, str(error), names, bad_rows, skipped)) from error
+        kind = EncodingError if "invalid UTF8" in str(error) else SourceError
+        raise kind(_explain(location, str(error), names, bad_rows, skipped)) from error
 
 
 def _names(
