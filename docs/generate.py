@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
@@ -107,13 +107,25 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield row(path, kind_of(field.annotation), shown(field.default), meaning)
         elif len(inner) == 1:
             yield from keys(inner[0], f"{path}.")
-        else:  # a union that its `kind` tells apart
-            for member in inner:
-                kind = typing.get_args(member.model_fields["kind"].annotation)[0]
-                yield row(f"{path}.kind", f"`{kind}`", "", " ".join((member.__doc__ or "").split()))
-                yield from (
-                    line for line in keys(member, f"{path}.") if f"`{path}.kind`" not in line
-                )
+        else:
+            yield from union_rows(path, inner)
+
+
+def union_rows(path: str, members: Sequence[type[BaseModel]]) -> Iterator[str]:
+    """One line for every key of models that their `kind` tells apart, with the kinds it is for."""
+    kinds = [typing.get_args(member.model_fields["kind"].annotation)[0] for member in members]
+    firsts = [" ".join((member.__doc__ or "").partition(".\n")[0].split()) for member in members]
+    pairs = zip(kinds, firsts, strict=True)
+    about = " ".join(f"`{kind}`: {first.rstrip('.')}." for kind, first in pairs)
+    yield row(f"{path}.kind", " or ".join(f"`{kind}`" for kind in kinds), "", about)
+    lines: dict[tuple[str, ...], list[str]] = {}
+    for kind, member in zip(kinds, members, strict=True):
+        for name, field in member.model_fields.items():
+            cells = (name, kind_of(field.annotation), shown(field.default), field.description or "")
+            lines.setdefault(cells, []).append(kind)
+    for (name, kind, default, meaning), having in lines.items():
+        if name != "kind":
+            yield row(f"{path}.{name}", kind, default, f"{meaning} ({', '.join(having)})")
 
 
 def attributes(doc: str) -> dict[str, str]:
@@ -141,8 +153,7 @@ def settings_rows(settings: type) -> Iterator[str]:
     hints = typing.get_type_hints(settings)
     for field in fields(settings):
         if field.name != "preset":
-            meaning = meanings[field.name].removesuffix(".")
-            meaning = meaning[0].upper() + meaning[1:]
+            meaning = meanings[field.name].removesuffix(".").replace("``", "`")
             yield row(field.name, kind_of(hints[field.name]), shown(field.default), meaning)
 
 
@@ -212,18 +223,14 @@ def configuration() -> str:
 # Configuration
 
 Three places: what a *run* does is set by `--set` or `--config`, what a *table* must look like by
-its
-contract, where things *are* by environment variables. A value is read as YAML. An unknown key or
-a value
-out of range is refused before anything is started, and the nearest known key is named.
+its contract, where things *are* by environment variables. Values are read as YAML. An unknown key
+or a value out of range is refused before anything starts, and the nearest known key is named.
 
 ## `dagmm train`: `--set key=value`, or the same keys in a `--config` file
 
 The command's arguments win over `--set`, `--set` over the file, and the file over the defaults.
-`promotion.*`
-may also stand in the contract; what `--set` or the file says wins over it. Schedules in
-`flows/prefect.yaml`
-take the same keys under `config`.
+`promotion.*` may also stand in the contract; what `--set` or the file says wins over it. Schedules
+in `flows/prefect.yaml` take the same keys under `config`.
 
 {HEAD}{"".join(keys(TrainConfig))}
 {detectors()}
@@ -236,9 +243,8 @@ The flow `monitor` takes these under `policy`, and:
 ## Keys of a contract
 
 `dagmm contract FILE` drafts one, `dagmm contract --schema` prints the JSON Schema for editors;
-what the keys
-do together: [contracts](contracts.md). `columns[]` and `rules[]` are lists. A source has the keys
-of its kind.
+what the keys do together: [contracts](contracts.md). `columns[]` and `rules[]` are lists; the keys
+of a source depend on its kind.
 
 {HEAD}{"".join(keys(Contract))}
 ## Environment variables
@@ -271,8 +277,8 @@ progress.
 {codes}
 
 Shell completion for Bash, Zsh, Fish and PowerShell: `dagmm --install-completion` once, then open
-a new
-shell; `dagmm --show-completion` prints it instead.
+a new shell; `dagmm --show-completion` prints it instead. It completes commands, options, shipped
+contracts and detectors.
 
 {text}
 """

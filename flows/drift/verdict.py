@@ -42,13 +42,16 @@ class MonitorPolicy(BaseModel):
     alert_factor: float = Field(
         1.5, ge=1, description="How far the alert rate may be from the calibrated one, as a factor"
     )
-    min_rows: int = Field(50, ge=1, description="Fewer rows are no window; said, and not judged")
+    min_rows: int = Field(50, ge=1, description="Fewer rows are reported, and not judged")
     max_rejected_share: float | None = Field(
-        None, ge=0, le=1, description="Rows that cannot be scored; the contract's quarantine share"
+        None,
+        ge=0,
+        le=1,
+        description="Tolerated share of rejected rows; the contract's unless given",
     )
-    max_model_age_days: float = Field(90.0, gt=0, description="Older models are reported")
+    max_model_age_days: float = Field(90.0, gt=0, description="Age from which a model is reported")
     max_data_age_hours: float | None = Field(
-        None, gt=0, description="Oldest newest row, where the contract has a timestamp column"
+        None, gt=0, description="Largest age of the newest row, by the contract's timestamp column"
     )
 
 

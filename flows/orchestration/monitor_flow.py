@@ -29,7 +29,9 @@ class Retraining(BaseModel):
 
     config: TrainConfig = Field(description="The training to run; its data should be the newest")
     min_hours: float = Field(24.0, ge=0, description="Least time between two such trainings")
-    on: str = Field("critical", pattern="^(warning|critical)$", description="Least verdict")
+    on: str = Field(
+        "critical", pattern="^(warning|critical)$", description="Verdict from which to retrain"
+    )
 
 
 class MonitorResult(BaseModel):
