@@ -9,29 +9,34 @@ from mlflow.tracking import MlflowClient
 VIEW = "dagmm"
 TAG = f"mlflow.sharedViewState.{VIEW}"
 """Where MLflow's own *Share* button keeps a view; an address names it by its last part."""
-RUN_NAME = "attributes.`Run Name`"
 NOTE = "mlflow.note.content"
-COLUMNS = {
-    "tags": ("dagmm.detector", "dagmm.preset", "dagmm.protocol", "dagmm.seed"),
-    "metrics": (
-        *("deployed/roc_auc", "deployed/average_precision", "deployed/f1"),
-        *("deployed/false_alarm_rate", "paper/f1", "loss/total"),
-    ),
-    "params": ("resolved.epochs", "resolved.learning_rate"),
-    "attributes": ("Models",),
+COLUMNS: dict[str, int] = {
+    "attributes.`Run Name`": 190,
+    "attributes.`Created`": 110,
+    "tags.`dagmm.decision`": 85,
+    "tags.`dagmm.model_version`": 125,
+    "tags.`dagmm.detector`": 70,
+    "tags.`dagmm.seed`": 45,
+    "metrics.`deployed/roc_auc`": 125,
+    "metrics.`deployed/average_precision`": 110,
+    "metrics.`deployed/recall`": 115,
+    "metrics.`deployed/false_alarm_rate`": 125,
+    "metrics.`paper/f1`": 90,
+    "tags.`dagmm.preset`": 110,
+    "tags.`dagmm.protocol`": 100,
+    "metrics.`loss/total`": 90,
 }
+"""Columns in their order, with their widths in pixels: what decides fits a window of 1,440."""
 
 
 def prepare(client: MlflowClient, experiment_id: str) -> None:
     """Give an experiment its view and a description that leads there; one that has it keeps it."""
     tags = client.get_experiment(experiment_id).tags
-    columns = [f"{kind}.`{name}`" for kind, names in COLUMNS.items() for name in names]
     view = json.dumps(
         {
-            "selectedColumns": columns,
-            # Names end with the seed, which the column's own width hides.
-            "columnOrder": [RUN_NAME],
-            "columnWidths": {RUN_NAME: 280},
+            "selectedColumns": list(COLUMNS),
+            "columnOrder": list(COLUMNS),
+            "columnWidths": COLUMNS,
         }
     )
     if tags.get(TAG) != view:

@@ -66,12 +66,14 @@ def connect(settings: Settings) -> MlflowClient:
 @contextmanager
 def _environment_kept(*names: str) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in names}
-    yield
-    for name, value in before.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def experiment_id(client: MlflowClient, settings: Settings, name: str) -> str:

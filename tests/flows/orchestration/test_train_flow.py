@@ -179,11 +179,11 @@ def test_the_page_of_the_experiment_opens_on_columns_that_its_runs_have(trained,
     run = registry.get_run(trained["registration"]["run_id"])
     tags = registry.get_experiment(run.info.experiment_id).tags
     assert f"viewStateShareKey={pages.VIEW}" in tags[pages.NOTE]
-    assert json.loads(tags[pages.TAG])["selectedColumns"]
-    held = {"tags": run.data.tags, "metrics": run.data.metrics, "params": run.data.params}
-    for kind, names in pages.COLUMNS.items():
-        if kind in held:
-            assert set(names) <= set(held[kind])
+    assert json.loads(tags[pages.TAG])["columnOrder"] == list(pages.COLUMNS)
+    held = {"tags": run.data.tags, "metrics": run.data.metrics}
+    for column in pages.COLUMNS:
+        kind, _, name = column.partition(".")
+        assert kind == "attributes" or name.strip("`") in held[kind], column
     for name in ("resolved.epochs", "resolved.learning_rate"):
         float(run.data.params[name])  # parallel coordinates draw numbers only
 
