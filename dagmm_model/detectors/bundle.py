@@ -170,6 +170,14 @@ def save_bundle(bundle: ScoringBundle, folder: Path) -> None:
     (folder / "bundle.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
 
 
+def exchange_threshold(folder: Path, threshold: Threshold) -> None:
+    """Give a saved bundle another threshold; every other byte of it stays."""
+    file = folder / "bundle.json"
+    state = json.loads(file.read_text(encoding="utf-8"))
+    text = json.dumps({**state, "threshold": asdict(threshold)}, indent=2)
+    file.write_text(text, encoding="utf-8")
+
+
 def load_bundle(folder: Path) -> ScoringBundle:
     """Read what `save_bundle` wrote.
 

@@ -44,6 +44,10 @@ def score(
             "--reasons", help="Columns named for each anomaly; none, or all for all rows."
         ),
     ] = "3",
+    fdr: Annotated[
+        float | None,
+        typer.Option("--fdr", help="Share of false calls among this batch's anomalies, e.g. 0.1."),
+    ] = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Begin anew where a run was interrupted.")
     ] = False,
@@ -68,6 +72,7 @@ def score(
         restart=restart,
         engine=chosen,
         spark=spark_settings,
+        fdr=fdr,
     )
     if as_json:
         print_json(dataclasses.asdict(report))

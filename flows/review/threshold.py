@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
-from dagmm_model.detectors.bundle import load_bundle
+from dagmm_model.detectors.bundle import exchange_threshold, load_bundle
 from dagmm_model.evaluation.threshold import Threshold, calibrate, exceeds, rows_needed
 from dagmm_model.evaluation.what_if import WhatIf, what_if
 from data_checks.contract import Contract, load_contract
@@ -219,7 +219,7 @@ def _register(
     ):
         return int(made.version)
     with tracking.ending(client, run_id):
-        _change_bundle(stored.model / seal.BUNDLE, change.threshold)
+        exchange_threshold(stored.model / seal.BUNDLE, change.threshold)
         document = _document(stored, change, by)
         evidence = Evidence.model_validate(document)
         config = TrainConfig.model_validate(document["config"])
@@ -293,13 +293,6 @@ def _run(
     }
     title = f"{change.name}-v{change.source}-rate{rate:.4g}"
     return str(client.create_run(experiment, tags=tags, run_name=title).info.run_id)
-
-
-def _change_bundle(folder: Path, threshold: Threshold) -> None:
-    """Exchange the threshold and leave every other byte of the bundle as it is."""
-    file = folder / "bundle.json"
-    state = json.loads(file.read_text(encoding="utf-8"))
-    file.write_text(json.dumps({**state, "threshold": asdict(threshold)}, indent=2), "utf-8")
 
 
 def _document(stored: StoredVersion, change: ThresholdChange, by: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from data_checks.readers.sql import database_errors, safe_name
 from data_checks.source_settings import has_credentials
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
-from flows.scoring.parts import TEXTS, Parts, as_text
+from flows.scoring.parts import TEXTS, Parts, as_text, write_rows_csv
 
 FORMATS = (".parquet", ".csv")
 FOLDER_FILES = "part-*.parquet"
@@ -187,6 +187,9 @@ def _join_csv(files: list[Path], whole: Path, schema: pa.Schema) -> None:
     with whole.open("wb") as target:
         target.write((",".join(f'"{name}"' for name in schema.names) + "\n").encode())
         for file in files:
+            if file.suffix == ".parquet":
+                write_rows_csv(pq.read_table(file, schema=schema), target)
+                continue
             with file.open("rb") as source:
                 shutil.copyfileobj(source, target, 1 << 20)
 

@@ -14,12 +14,13 @@ import shutil
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
@@ -127,6 +128,15 @@ class Parts:
                 raise SourceMoved("the source's rows have changed since the run was interrupted")
         return slices
 
+    def rewrite(self, change: Callable[[pa.Table], pa.Table]) -> None:
+        """Exchange the scored rows of each part, which is in Parquet; a part appears whole."""
+        for number, counts in self.records.items():
+            path = _name(self.folder, number, "scored", self.suffix)
+            changed = change(pq.read_table(path))
+            _write(changed, path)
+            anomalies = int(pc.sum(changed.column("is_anomaly")).as_py() or 0)
+            self.records[number] = replace(counts, anomalies=anomalies)
+
     def clear(self) -> None:
         """Forget every part; the model version stays."""
         for path in self.folder.glob("part-*"):
@@ -222,9 +232,15 @@ def _write(table: pa.Table, path: Path) -> None:
     texts = [name for name in TEXTS if name in table.column_names]
     with _whole(path) as part:
         if path.suffix == ".csv":
-            pacsv.write_csv(as_text(table), part, pacsv.WriteOptions(include_header=False))
+            with part.open("wb") as target:
+                write_rows_csv(table, target)
         else:
             pq.write_table(table, part, use_dictionary=texts)
+
+
+def write_rows_csv(table: pa.Table, target: BinaryIO) -> None:
+    """Append rows as CSV, without a header."""
+    pacsv.write_csv(as_text(table), target, pacsv.WriteOptions(include_header=False))
 
 
 @contextmanager

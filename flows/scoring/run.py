@@ -13,12 +13,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from dagmm_model.detectors.bundle import Explained, ScoringBundle, load_bundle
 from data_checks.contract import Contract, load_contract
 from data_checks.integrity import changed, file_state, shown
 from flows.common import progress
 from flows.common.errors import UsageError
 from flows.common.settings import NO_SETTINGS, Engine, Settings
+from flows.scoring import discoveries
 from flows.scoring.output import output_for
 from flows.scoring.parts import Parts, SourceMoved, open_parts
 from flows.scoring.rows import REJECTED, SCORED, Judge
@@ -45,6 +48,8 @@ class ScoreReport:
         resumed_rows: Rows that an interrupted attempt had finished.
         seconds: Wall time after start-up.
         processor_seconds: Processor time after start-up, of all threads.
+        fdr: False discovery rate that the anomalies of the batch keep to, if one was asked for.
+        batch_threshold: Energy that they exceed; None without a rate, or where there are none.
     """
 
     model: str
@@ -59,6 +64,8 @@ class ScoreReport:
     resumed_rows: int
     seconds: float
     processor_seconds: float
+    fdr: float | None = None
+    batch_threshold: float | None = None
 
     def text(self) -> str:
         """The lines that end `dagmm score`."""
@@ -67,6 +74,10 @@ class ScoreReport:
             f"Rows       {self.rows:,} in, {self.scored:,} scored, {self.rejected:,} rejected",
             f"Anomalies  {self.anomalies:,}",
         ]
+        if self.fdr is not None:
+            limit = self.batch_threshold
+            above = "" if limit is None else f"energy above {limit:.4g}; "
+            lines.append(f"           {above}at most {self.fdr:.3g} of them false in expectation")
         if self.remarked:
             lines.append(f"Remarks    {self.remarked:,} rows break a rule (column `remarks`)")
         lines += [
@@ -91,6 +102,7 @@ def score(
     restart: bool = False,
     engine: Engine = "local",
     spark: Mapping[str, str] = NO_SETTINGS,
+    fdr: float | None = None,
 ) -> ScoreReport:
     """Score a table; a killed run is taken up behind its last finished part.
 
@@ -106,6 +118,8 @@ def score(
         restart: Begin anew even where a run was interrupted.
         engine: Threads of this process, or Spark; the result is the same.
         spark: Spark's own settings, e.g. ``{"spark.master": "spark://host:7077"}``.
+        fdr: Share of normal rows, in expectation, among the rows of this batch that are called
+            anomalies; the model's threshold decides on each row by itself unless given.
 
     Raises:
         UsageError: The output or the model cannot be used, or is in use.
@@ -123,18 +137,24 @@ def score(
         "model": model,
         "reasons": reasons,
         "engine": engine,
+        **({} if fdr is None else {"fdr": fdr}),
     }
+    if fdr is not None:
+        discoveries.check_level(fdr)
+    threshold: float | None = None
     with (
         open_parts(
             target.folder,
             wanted,
-            target.suffix,
+            target.suffix if fdr is None else discoveries.SUFFIX,
             lambda: resolve(model, settings),
             restart=restart,
         ) as parts,
         version_folder(parts.header["resolved"], settings) as folder,
     ):
         resolved = parts.header["resolved"]
+        if fdr is not None:
+            discoveries.admit_candidates(folder, fdr)
         bundle, contract = read_bundle(folder)
         judge = Judge(bundle, contract, where, resolved, explain, top, checksums=state is None)
         with _filler(engine, spark, folder, settings) as fill:
@@ -149,6 +169,10 @@ def score(
         if state is not None and file_state(source) != state:
             parts.clear()
             raise changed(where)
+        if fdr is not None:
+            threshold = discoveries.decide(
+                parts, bundle.calibration, fdr, keep_reasons=explain == "all"
+            )
         progress.note("writing the result")
         rejects = target.publish(parts, SCORED, REJECTED)
         total = parts.total
@@ -165,6 +189,8 @@ def score(
         resumed_rows=resumed,
         seconds=time.perf_counter() - started,
         processor_seconds=time.process_time() - spent + elsewhere,
+        fdr=fdr,
+        batch_threshold=None if threshold is None or np.isinf(threshold) else threshold,
     )
 
 
