@@ -200,6 +200,9 @@ CATALOGUE: dict[str, Entry] = {
     ),
 }
 
+FAST = ("dagmm", "knn", "lof", "mahalanobis", "isolation-forest", "pca", "ecod")
+"""Those that fit a table of thousands of rows within seconds, and see different things."""
+
 
 def entry(name: str) -> Entry:
     """The catalogue's entry of a name.

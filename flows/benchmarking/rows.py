@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dagmm_model.base.settings import unknown
-from dagmm_model.detectors.catalogue import CATALOGUE, entry, make_detector
+from dagmm_model.detectors.catalogue import CATALOGUE, FAST, entry, make_detector
 from flows.benchmarking.data import Prepared
 from flows.benchmarking.protocols import BEST_COLUMN, RANDOM_WEIGHTS, UNTRAINED
 
@@ -29,8 +29,6 @@ ADDED = {
     "alternating": False,
 }
 """Settings that came later, with what they were before: cells measured then are still the same."""
-IN_A_SUITE = ("dagmm", "knn", "lof", "mahalanobis", "isolation-forest", "pca", "ecod")
-"""What many tables are measured with unless rows are named: the quick ones."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def default_rows(*, suite: bool) -> list[str]:
     Of a suite, with its many tables, the quick ones only.
     """
     if suite:
-        return list(IN_A_SUITE)
+        return list(FAST)
     papers = (f"{name}:paper" for name in CATALOGUE if "paper" in _presets(name))
     return [*CATALOGUE, *papers]
 

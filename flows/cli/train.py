@@ -41,7 +41,7 @@ def train(
         str | None,
         typer.Option(
             "--detector",
-            help="Detector to train; `dagmm detectors` lists them.",
+            help="Detector to train; `dagmm detectors` lists them. auto: the data choose.",
             autocompletion=complete_detector,
         ),
     ] = None,

@@ -11,9 +11,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dagmm_model.detectors.catalogue import CATALOGUE, entry, make_detector
+from data_checks.contract import Contract
 from flows.common.assignments import dotted_keys, first_problem, parse_assignment
 from flows.common.errors import UsageError
 from flows.common.policy import PromotionPolicy
+
+AUTO = "auto"
+"""In place of a detector's name: the data decide (`flows.pipeline.choose`)."""
 
 Setting = bool | int | float | str | list[int] | None
 
@@ -27,8 +31,9 @@ class DetectorConfig(_Frozen):
 
     name: str = Field(
         "dagmm",
-        description="Name in the catalogue of detectors",
-        json_schema_extra={"enum": list(CATALOGUE)},
+        description="Name in the catalogue of detectors; auto: the best of the quick ones on "
+        "labelled rows outside the test, dagmm where there are none",
+        json_schema_extra={"enum": [*CATALOGUE, AUTO]},
     )
     preset: str = Field(
         "recommended", description="Named settings, e.g. recommended or paper-thyroid"
@@ -39,6 +44,10 @@ class DetectorConfig(_Frozen):
 
     @model_validator(mode="after")
     def _known(self) -> DetectorConfig:
+        if self.name == AUTO:
+            if self.settings or self.preset != "recommended":
+                raise ValueError("auto chooses among recommended presets; give no preset, settings")
+            return self
         entry(self.name)
         if self.settings or self.preset != "recommended":  # else there is nothing to load it for
             make_detector(self.name, self.preset, **self.settings)
@@ -127,7 +136,13 @@ def is_dagmm(name: str) -> bool:
     """Whether a detector is a DAGMM, which ranks can share and rows can be streamed to."""
     from dagmm_model.detectors.dagmm import DAGMM
 
-    return issubclass(entry(name).load(), DAGMM)
+    return name != AUTO and issubclass(entry(name).load(), DAGMM)
+
+
+def keeps_duplicates_together(config: TrainConfig, contract: Contract) -> bool:
+    """Whether identical rows stay on one side of the split."""
+    chosen = config.split.group_duplicates
+    return contract.split.group_duplicates if chosen is None else chosen
 
 
 def _number(value: Any) -> Any:

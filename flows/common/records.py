@@ -87,6 +87,30 @@ class SplitRecord(StageRecord):
         )
 
 
+class CandidateRecord(StageRecord):
+    """A detector that could be chosen; `failed` says why it has no figures."""
+
+    name: str
+    average_precision: float | None = None
+    roc_auc: float | None = None
+    failed: str = ""
+
+
+class ChoiceRecord(StageRecord):
+    """Which detector is trained where that was left to the data, and why."""
+
+    detector: str
+    measured: bool
+    fitted_rows: int
+    normals: int
+    anomalies: int
+    reason: str
+    candidates: tuple[CandidateRecord, ...] = ()
+
+    def summary(self) -> str:
+        return f"{self.detector}: {self.reason}"
+
+
 class FitRecord(StageRecord):
     """The fitted detector and how its training went."""
 
@@ -155,6 +179,7 @@ class Evidence(BaseModel):
     ingest: IngestRecord
     validation: ValidateRecord
     split: SplitRecord
+    choice: ChoiceRecord | None = None
     fit: FitRecord
     calibrate: CalibrateRecord
     evaluate: EvaluateRecord
@@ -221,5 +246,5 @@ class TrainResult(BaseModel):
 
     def stages(self) -> dict[str, StageRecord]:
         """The record of each stage, in the order of the flow."""
-        found: dict[str, StageRecord] = dict(self.evidence)
+        found: dict[str, StageRecord] = {n: s for n, s in self.evidence if s is not None}
         return found | {"register": self.registration, "promote": self.promotion}

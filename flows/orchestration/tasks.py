@@ -18,6 +18,7 @@ from flows.common.config import TrainConfig
 from flows.common.errors import Verdict, is_transient
 from flows.common.records import (
     CalibrateRecord,
+    ChoiceRecord,
     EvaluateRecord,
     Evidence,
     FitRecord,
@@ -135,6 +136,34 @@ def split(
     from flows.pipeline.split import split as work
 
     return _stage(run, "split", SplitRecord, lambda: work(run, contract, config, validated))
+
+
+@task(name="choose", **PURE_STAGE)
+def choose(
+    run: RunFolder,
+    contract: Contract,
+    config: TrainConfig,
+    settings: Settings,
+    run_id: str,
+    validated: ValidateRecord,
+    parts: SplitRecord,
+) -> ChoiceRecord:
+    """Choose the detector on rows that do not judge it."""
+    from flows.pipeline.choose import choose as work
+
+    record = _stage(run, "choose", ChoiceRecord, lambda: work(contract, config, validated, parts))
+    client = tracking.connect(settings)
+    tracking.log_metrics(client, run_id, summary.choice_metrics(record))
+    tracking.set_tags(
+        client,
+        run_id,
+        {"dagmm.detector": record.detector, "dagmm.choice": record.summary()[:5000]},
+    )
+    if record.candidates:
+        create_table_artifact(
+            key="choice", table=summary.choice_table(record), description=record.summary()
+        )
+    return record
 
 
 @task(name="fit", **RESUMING_STAGE)

@@ -8,7 +8,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from data_checks.contract import Contract, load_contract
-from flows.common.config import TrainConfig
+from flows.common.config import AUTO, DetectorConfig, TrainConfig
 from flows.common.policy import contract_policy
 from flows.common.records import (
     Evidence,
@@ -18,6 +18,7 @@ from flows.common.settings import Settings
 from flows.common.workspace import open_run, write_atomic
 from flows.orchestration.tasks import (
     calibrate,
+    choose,
     evaluate,
     fit,
     ingest,
@@ -53,6 +54,11 @@ def train(config: TrainConfig) -> TrainResult:
         with tracking.ending(tracking.connect(settings), run_id):
             validated = validate(run, contract, settings, run_id, ingested)
             parts = split(run, contract, config, validated)
+            choice = None
+            if config.detector.name == AUTO:
+                choice = choose(run, contract, config, settings, run_id, validated, parts)
+                chosen = DetectorConfig(name=choice.detector)
+                config = config.model_copy(update={"detector": chosen})
             fitted = fit(run, contract, config, settings, run_id, validated, parts)
             calibrated = calibrate(run, contract, config, validated, parts, fitted)
             evaluated = evaluate(
@@ -62,6 +68,7 @@ def train(config: TrainConfig) -> TrainResult:
                 ingest=ingested,
                 validation=validated,
                 split=parts,
+                choice=choice,
                 fit=fitted,
                 calibrate=calibrated,
                 evaluate=evaluated,

@@ -16,7 +16,7 @@ from dagmm_model.tables.protocols import (
     paper_split,
 )
 from data_checks.contract import ANOMALY_COLUMN, Contract
-from flows.common.config import TrainConfig
+from flows.common.config import TrainConfig, keeps_duplicates_together
 from flows.common.features import as_frame, encoder_for, labels_of, read_rows
 from flows.common.records import SplitRecord, ValidateRecord
 from flows.common.workspace import RunFolder
@@ -82,8 +82,7 @@ def _groups(
     contract: Contract, config: TrainConfig, validated: ValidateRecord
 ) -> np.ndarray | None:
     """A number for each row, the same for equal rows; None where they need not stay together."""
-    chosen = config.split.group_duplicates
-    if not (contract.split.group_duplicates if chosen is None else chosen):
+    if not keeps_duplicates_together(config, contract):
         return None
     if not config.fit.streaming:
         table = read_rows(validated.path, contract)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.common.records import PromoteRecord, TrainResult, ValidateRecord
-from flows.reporting.summary import figures, quality_measured
+from flows.reporting.summary import choice_table, figures, quality_measured
 from flows.reporting.terminal import Entry, gates, sheet, styled
 
 if TYPE_CHECKING:
@@ -37,6 +37,15 @@ def _training(result: TrainResult, verbose: bool) -> Iterator[Entry]:
         "Split",
         f"{parts.protocol} protocol, seed {parts.seed}: {parts.summary()}{anomalies}",
     )
+    if (choice := evidence.choice) is not None:
+        yield "Choice", choice.summary()
+        for row in choice_table(choice):
+            figures_of = (
+                f"average precision {row['average precision']:.4f}, ROC AUC {row['ROC AUC']:.4f}"
+                if not row["failed"]
+                else f"failed: {row['failed']}"
+            )
+            yield "", f"{row['detector']}: {figures_of}"
     last = ", ".join(f"{k} {v:.4g}" for k, v in fitted.last_epoch.items() if "/" not in k)
     yield (
         "Training",

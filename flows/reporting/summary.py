@@ -8,6 +8,7 @@ from dagmm_model.evaluation.metrics import Interval
 from data_checks.contract import Contract
 from flows.common.config import TrainConfig
 from flows.common.records import (
+    ChoiceRecord,
     EvaluateRecord,
     Evidence,
     PromoteRecord,
@@ -37,6 +38,30 @@ def metric_values(evaluated: EvaluateRecord) -> dict[str, float]:
     return values
 
 
+def choice_metrics(choice: ChoiceRecord) -> dict[str, float | None]:
+    """Figures of the candidates by their MLflow names."""
+    return {
+        f"choice/{candidate.name}/{name}": getattr(candidate, name)
+        for candidate in choice.candidates
+        for name in ("average_precision", "roc_auc")
+    }
+
+
+def choice_table(choice: ChoiceRecord) -> list[dict[str, object]]:
+    """Rows of the table of candidates, the best first."""
+    ordered = sorted(choice.candidates, key=lambda c: -(c.average_precision or 0.0))
+    return [
+        {
+            "detector": candidate.name,
+            "average precision": candidate.average_precision,
+            "ROC AUC": candidate.roc_auc,
+            "seconds": round(candidate.seconds, 2),
+            "failed": candidate.failed,
+        }
+        for candidate in ordered
+    ]
+
+
 def model_card(contract: Contract, config: TrainConfig, evidence: Evidence) -> str:
     """Markdown description of a model version, readable without our command."""
     parts, fitted, evaluated = evidence.split, evidence.fit, evidence.evaluate
@@ -48,6 +73,7 @@ def model_card(contract: Contract, config: TrainConfig, evidence: Evidence) -> s
         f"Detector **{config.detector.name}**, preset **{config.detector.preset}**, "
         f"seed {config.seed}, {fitted.summary()}.",
         "",
+        *([] if evidence.choice is None else [f"Chosen: {evidence.choice.summary()}.", ""]),
         f"Trained on {parts.train_rows:,} normal rows; threshold **{threshold.value:.4g}** from "
         f"{threshold.calibration_rows:,} rows ({threshold.method}); a row above it is an anomaly.",
         "",

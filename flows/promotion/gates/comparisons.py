@@ -139,4 +139,10 @@ def simple_detectors(case: Case) -> Finding:
 
 def _instead(beaten: list[str]) -> str:
     trainable = [name for name in beaten if name not in UNTRAINED]
-    return f" (train it with --detector {trainable[0]})" if trainable else ": training did harm"
+    if not trainable:
+        return ": training did harm"
+    # Whoever now trains that one has chosen it by the rows that will judge it.
+    return (
+        f" (train it with --detector {trainable[0]}, which these test rows then flatter, or let "
+        "--detector auto choose on labelled rows outside the test)"
+    )
