@@ -181,3 +181,27 @@ def evaluate(
         show(screens.evaluation(found))
     if found.failed:
         raise typer.Exit(EXIT_NO)
+
+
+def compare(
+    first: Model,
+    second: Model,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="Rows to compare on; else the kept test rows of the first."),
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score the same rows with two versions: the paired interval, and where they disagree."""
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    from flows.reporting.terminal import show
+    from flows.review import comparison, screens
+    from flows.tracking import tracking
+
+    found = comparison.compare(tracking.connect(settings), settings, first, second, data)
+    if as_json:
+        print_json(found.document())
+    else:
+        show(screens.comparison(found))

@@ -16,6 +16,7 @@ from dagmm_model.evaluation.what_if import WhatIf
 from flows.reporting.screens import next_commands
 from flows.reporting.summary import LABEL_FIGURES
 from flows.reporting.terminal import Entry, gates, sheet, styled
+from flows.review.comparison import Comparison, Disagreement
 from flows.review.evaluation import Evaluation
 from flows.review.listing import FIGURES, ListedVersion
 from flows.review.threshold import ThresholdChange, rounded_up
@@ -152,6 +153,66 @@ def _slices(slices: Iterable[SliceMetrics]) -> Table:
         kind = "recall" if each.anomalies else "false alarms"
         rate = each.flagged_rate
         table.add_row(each.value, _number(rate.value), _ends(rate), kind, f"{each.rows:,}")
+    return table
+
+
+def comparison(found: Comparison) -> RenderableType:
+    """The page that ends `dagmm compare`."""
+    return sheet(_comparison(found))
+
+
+def _comparison(found: Comparison) -> Iterator[Entry]:
+    yield "First", found.models[0]
+    yield "Second", found.models[1]
+    left_out = f"; {found.left_out:,} cannot be scored by both" if found.left_out else ""
+    yield "Rows", f"{found.rows:,} of {found.source}{left_out}"
+    if found.note:
+        yield "", Text(found.note, "yellow")
+    one, other = (measured.deployment for measured in found.measured)
+    table = _grid("left", "right", "left", "right", "left")
+    table.add_row("each at its own threshold", "first", "95 % interval", "second", "95 % interval")
+    for name in LABEL_FIGURES:
+        mine, theirs = getattr(one, name), getattr(other, name)
+        if mine is not None and theirs is not None:
+            table.add_row(
+                title(name), _number(mine.value), _ends(mine), _number(theirs.value), _ends(theirs)
+            )
+    table.add_row("alert rate", _number(one.alert_rate), "", _number(other.alert_rate), "")
+    yield "Figures", table
+    if found.difference is not None:
+        interval = found.difference.interval
+        better = "no difference beyond chance"
+        if interval.low > 0 or interval.high < 0:
+            better = f"{'the first' if interval.low > 0 else 'the second'} is better"
+        yield (
+            "Paired",
+            f"average precision, first minus second: {interval.value:+.4f}, 95 % interval "
+            f"[{interval.low:+.4f}, {interval.high:+.4f}]: {better}",
+        )
+    drift = found.drift
+    yield (
+        "Scores",
+        f"rank correlation {drift.ranks:.3f}, Kolmogorov-Smirnov distance {drift.distance:.3f}; "
+        f"{found.only[0]:,} rows flagged by the first only, {found.only[1]:,} by the second only",
+    )
+    if found.disagreements:
+        yield "Disagree", _disagreements(found.disagreements)
+
+
+def _disagreements(rows: Iterable[Disagreement]) -> Table:
+    table = Table.grid(padding=(0, 3))
+    headers = ("row", "is", "p first", "p second", "reasons of the first | of the second")
+    for header in headers[:-1]:
+        justify = "left" if header == "is" else "right"
+        table.add_column(justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column(overflow="fold")
+    table.add_row(*headers)
+    for each in rows:
+        both = zip(each.p_values, each.flagged, strict=True)
+        marks = [f"{p:.4f}{'*' if flagged else ' '}" for p, flagged in both]
+        label = {1: "anomaly", 0: "normal"}.get(each.label, "-")
+        table.add_row(f"{each.row:,}", label, *marks, " | ".join(r or "-" for r in each.reasons))
+    table.add_row("", "", "", "", Text("* flagged", "dim"))
     return table
 
 

@@ -214,9 +214,9 @@ def _register(
     contract = load_contract(stored.files / bound.CONTRACT)
     run_id = _run(client, settings, stored, change, contract)
     reached("run opened")
-    if (made := registry.version_of_run(client, change.name, run_id)) is not None and (
-        seal.EVIDENCE_TAG in made.tags
-    ):
+    made = registry.version_of_run(client, change.name, run_id)
+    if made is not None and seal.EVIDENCE_TAG in made.tags:
+        client.set_terminated(run_id)  # which a process that was killed at the end did not say
         return int(made.version)
     with tracking.ending(client, run_id):
         exchange_threshold(stored.model / seal.BUNDLE, change.threshold)
@@ -282,6 +282,8 @@ def _run(
     token = "threshold-" + hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16]
     found = client.search_runs([experiment], f"tags.`dagmm.run` = '{token}'", max_results=1)
     if found:
+        if tracking.ERROR in found[0].data.tags:
+            client.delete_tag(found[0].info.run_id, tracking.ERROR)
         return str(found[0].info.run_id)
     rate = change.threshold.target_rate
     tags = {

@@ -1,0 +1,71 @@
+"""Two versions on the same rows."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer
+
+from dagmm_model.evaluation.comparison import paired_difference
+from flows.common.errors import UsageError
+from flows.review.comparison import compare
+from flows.review.threshold import change_threshold
+from flows.scoring.run import read_bundle
+from flows.tracking import registry, seal
+from tests.flows import promotion_store as made
+
+NAME = made.NAME
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """A labelled table, one row of which cannot be scored."""
+    found = load_breast_cancer(as_frame=True)
+    frame = found.data.head(150).copy()
+    frame["diagnosis"] = [found.target_names[target] for target in found.target[:150]]
+    frame.loc[7, "mean area"] = np.nan
+    file = tmp_path / "rows.csv"
+    frame.to_csv(file, index=False)
+    return file, frame
+
+
+def test_another_threshold_ranks_alike_and_flags_otherwise(store, served):
+    settings, client = store
+    other = change_threshold(client, settings, NAME, 0.2, by="me").version
+    found = compare(client, settings, f"{NAME}/{served}", f"{NAME}/{other}")
+    assert found.note == ""  # the same split
+    assert found.difference.interval.low == found.difference.interval.high == 0
+    assert found.drift.ranks == pytest.approx(1)
+    assert found.only[0] == 0
+    assert found.only[1] > 0
+    assert found.disagreements
+    assert all(d.flagged == (False, True) for d in found.disagreements[: found.only[1]])
+    assert all(all(d.reasons) for d in found.disagreements)
+
+
+@pytest.mark.usefixtures("two_versions")
+def test_two_trainings_on_new_rows(dagmm, rows):
+    from flows.common.settings import Settings
+    from flows.tracking import tracking
+
+    file, frame = rows
+    said = dagmm("compare", f"{NAME}/1", f"{NAME}/2", "--data", file, "--json").json
+    assert (said["rows"], said["left_out"]) == (149, 1)
+    client, energies = tracking.connect(Settings()), []
+    good = frame.drop(index=7)
+    for version in (1, 2):
+        with seal.sealed_bundle(client, registry.find_version(client, NAME, version)) as folder:
+            energies.append(read_bundle(folder)[0].score(good.drop(columns="diagnosis")).energy)
+    labels = good["diagnosis"] == "malignant"
+    expected = paired_difference(labels, *energies, level=0.95).interval
+    assert said["difference"]["interval"]["value"] == pytest.approx(expected.value)
+    assert said["difference"]["interval"]["low"] == pytest.approx(expected.low)
+    kept = dagmm("compare", f"{NAME}/1", f"{NAME}/2")
+    assert kept.code == 0, kept.err
+    assert "may have seen these rows" in kept.out
+    assert "Paired" in kept.out
+
+
+def test_rows_that_nobody_can_score(store, served, rows):
+    file, frame = rows
+    frame.assign(**{"mean area": "x"}).to_csv(file, index=False)
+    with pytest.raises(UsageError, match="no row can be scored by both"):
+        compare(store[1], store[0], NAME, f"{NAME}/{served}", str(file))
