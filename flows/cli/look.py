@@ -55,6 +55,6 @@ def history(name: Name, as_json: Json = False, debug: Debug = False, quiet: Quie
 def ui(debug: Debug = False, quiet: Quiet = False) -> None:
     """Serve the MLflow and Prefect pages on loopback until Ctrl-C."""
     settings = prepare(as_json=False, debug=debug, quiet=quiet)
-    from flows.services.servers import serve_pages
+    from flows.services.pages import serve_pages
 
     serve_pages(settings)

@@ -1,10 +1,11 @@
-"""Start-up of `dagmm train`: the slow imports and the temporary Prefect server, side by side."""
+"""Start-up of `dagmm train`: the slow imports and the home's Prefect server, side by side."""
 
 from __future__ import annotations
 
 import importlib
 import threading
 import time
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
@@ -22,14 +23,19 @@ class Startup:
 
     def __init__(self, settings: Settings) -> None:
         self.seconds: dict[str, float] = {}
-        self._embedded = settings.prefect_api_url is None
+        self._settings = settings
+        self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        self._timed("import prefect", lambda: importlib.import_module("prefect"))
         self._thread = threading.Thread(target=self._import_all, daemon=True)
         self._thread.start()
-        if self._embedded:
-            self._timed("start Prefect's temporary server", _start_server)
+        # Before Prefect is imported, which reads the server's address from the environment.
+        if self._settings.prefect_api_url is None:
+            from flows.services.embedded import prefect_server
+
+            server = prefect_server(self._settings)
+            self._timed("start Prefect's server", lambda: self._open.enter_context(server))
+        self._timed("import prefect", lambda: importlib.import_module("prefect"))
         return self
 
     def __exit__(
@@ -38,6 +44,7 @@ class Startup:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._open.close()
         self._thread.join()
 
     def _import_all(self) -> None:
@@ -48,12 +55,3 @@ class Startup:
         started = time.perf_counter()
         work()  # type: ignore[operator]
         self.seconds[name] = time.perf_counter() - started
-
-
-def _start_server() -> None:
-    """What Prefect's client does at its first call; it finds this server running then."""
-    from prefect.server.api.server import SubprocessASGIServer
-    from prefect.settings import get_current_settings
-
-    if get_current_settings().api.url is None:
-        SubprocessASGIServer().start(timeout=120)

@@ -1,6 +1,6 @@
 """Server processes: start, wait until they answer, stop with everything they started.
 
-`dagmm ui`, `dagmm serve`, `dagmm services`, the serving check and the tests go through here.
+Everything that this project starts and that listens goes through here.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-
-import typer
+from urllib.parse import urlsplit
 
 from flows.common.errors import ServiceUnreachable
-from flows.common.settings import Settings
+from flows.services import keeper
+from flows.services.prefect_app import CORS, origins
 
 STOP_SECONDS = 10
 START_SECONDS = 120
@@ -29,65 +29,36 @@ OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Ours are asked directly, never through a proxy that the environment names."""
 
 
-def serve_pages(settings: Settings) -> None:
-    """Start both servers where none is configured, print their addresses, wait for Ctrl-C.
-
-    Raises:
-        ServiceUnreachable: A server ended by itself; its own message is above ours.
-    """
-    servers: dict[str, subprocess.Popen[bytes]] = {}
-    if settings.embedded_tracking:
-        servers["MLflow"] = start(
-            "mlflow",
-            "server",
-            *("--backend-store-uri", settings.tracking_uri),
-            *("--artifacts-destination", settings.artifacts.as_uri()),
-            *("--host", "127.0.0.1", "--port", str(settings.mlflow_port), "--workers", "1"),
-        )
-    typer.echo(f"MLflow   {settings.mlflow_url}/#/experiments?workflowType=machine_learning")
-    if settings.prefect_api_url is None:
-        servers["Prefect"] = start_prefect(settings.prefect_port)
-        typer.echo(f"Prefect  http://127.0.0.1:{settings.prefect_port}")
-    else:
-        typer.echo(f"Prefect  {settings.prefect_api_url.removesuffix('/api')}")
-    if not servers:
-        return
-    typer.echo("Ctrl-C stops both.")
-    try:
-        while all(server.poll() is None for server in servers.values()):
-            time.sleep(0.5)
-        ended = ", ".join(name for name, server in servers.items() if server.poll() is not None)
-        raise ServiceUnreachable(f"{ended} ended by itself; is its port in use?")
-    except KeyboardInterrupt:
-        typer.echo("stopped")
-    finally:
-        for server in servers.values():
-            stop(server)
-
-
 def start(
     name: str,
     *arguments: str,
     environment: Mapping[str, str] | None = None,
-    log: Path | None = None,
+    log: Path,
     cwd: Path | None = None,
+    holders: str | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a program that is installed beside this interpreter, in a process group of its own.
+
+    It holds none of our streams, and ends when nobody is left who needs it, however we end.
 
     Args:
         name: Program, e.g. ``mlflow``.
         arguments: Its arguments. They are visible to everybody on the machine: no secrets.
         environment: Added to ours.
-        log: File that what it says is appended to; else its errors go where ours go.
+        log: File that receives what it says.
         cwd: Its working directory.
+        holders: Who needs it (see `flows.services.keeper`); this process unless given.
     """
     binaries = Path(sys.executable).parent
-    stream = subprocess.DEVNULL if log is None else log.open("ab")
-    try:
+    with log.open("ab") as stream:
         return subprocess.Popen(  # noqa: S603
-            [binaries / name, *arguments],
+            [
+                *(sys.executable, keeper.__file__, holders or keeper.identity()),
+                *(binaries / name, *arguments),
+            ],
+            stdin=subprocess.DEVNULL,
             stdout=stream,
-            stderr=None if log is None else subprocess.STDOUT,
+            stderr=subprocess.STDOUT,
             start_new_session=True,
             cwd=cwd,
             env={
@@ -98,29 +69,24 @@ def start(
                 **(environment or {}),
             },
         )
-    finally:
-        if not isinstance(stream, int):
-            stream.close()
 
 
 def start_prefect(
-    port: int,
-    host: str = "127.0.0.1",
-    environment: Mapping[str, str] | None = None,
-    log: Path | None = None,
+    port: int, log: Path, host: str = "127.0.0.1", environment: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a Prefect server, on the database that the environment names."""
+    """Start a Prefect server of its own, on the database and with the login of the environment."""
     arguments = ("server", "start", "--host", host, "--port", str(port))
     # Its pages would ask for data at Prefect's own default port.
     pages = {API_OF_PAGES: os.environ.get(API_OF_PAGES, f"http://127.0.0.1:{port}/api")}
-    return start("prefect", *arguments, environment={**pages, **(environment or {})}, log=log)
+    page = urlsplit(pages[API_OF_PAGES])
+    # By itself it would answer every page that a browser shows.
+    allowed = {CORS: f"{origins(port)},{page.scheme}://{page.netloc}"}
+    added = {**pages, **allowed, **(environment or {})}
+    return start("prefect", *arguments, environment=added, log=log)
 
 
 def wait_for(
-    health: str,
-    server: subprocess.Popen[bytes],
-    seconds: float = START_SECONDS,
-    log: Path | None = None,
+    health: str, server: subprocess.Popen[bytes], log: Path, seconds: float = START_SECONDS
 ) -> None:
     """Return when a server answers at its health address.
 
@@ -131,8 +97,7 @@ def wait_for(
     while not answers(health):
         if (ended := server.poll() is not None) or time.monotonic() > deadline:
             why = f"it ended with code {server.returncode}" if ended else f"{seconds:g} s are over"
-            tail = log_tail(log) if log else "is its port in use?"
-            raise ServiceUnreachable(f"{health} does not answer: {why}; {tail}")
+            raise ServiceUnreachable(f"{health} does not answer: {why}; {log_tail(log)}")
         time.sleep(0.2)
 
 

@@ -7,6 +7,7 @@ PostgreSQL, then MLflow (with logins, artifacts through the server) and Prefect,
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 import urllib.request
@@ -50,7 +51,17 @@ def run(team: TeamSettings) -> None:
     secret = read_secrets(team)
     (team.folder / "logs").mkdir(parents=True, exist_ok=True)
     with alone(team):
+        _let_through(team)
         _run(team, secret)
+
+
+def _let_through(team: TeamSettings) -> None:
+    """Root's PostgreSQL runs as somebody else, who must get through a home that only root reads."""
+    home, folder = Settings().home.resolve(), team.folder.resolve()
+    if os.geteuid() == 0 and folder.is_relative_to(home):
+        for each in (folder, *folder.parents):
+            if each.is_relative_to(home):
+                each.chmod(each.stat().st_mode | 0o011)
 
 
 def _run(team: TeamSettings, secret: dict[str, str]) -> None:
@@ -64,7 +75,7 @@ def _run(team: TeamSettings, secret: dict[str, str]) -> None:
         for name in ("MLflow", "Prefect"):
             running[name] = starts[name]()
         for name, url in _health(team).items():
-            servers.wait_for(url, running[name], log=_log(team, name))
+            servers.wait_for(url, running[name], _log(team, name))
             typer.echo(f"{name:<10} {url.removesuffix('/health').removesuffix('/api')}")
         running["worker"] = starts["worker"]()
         typer.echo(f"worker     of the pool {team.pool}")
@@ -167,7 +178,7 @@ def _starts(
             log=_log(team, "MLflow"),
         ),
         "Prefect": lambda: servers.start_prefect(
-            team.prefect_port, team.host, environment, _log(team, "Prefect")
+            team.prefect_port, _log(team, "Prefect"), team.host, environment
         ),
         "worker": lambda: servers.start(
             "prefect", "worker", "start", "--pool", team.pool, "--type", "process",

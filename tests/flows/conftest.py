@@ -45,11 +45,11 @@ def prefect_server(tmp_path_factory):
     log = home / "server.log"
     server = start_prefect(
         PREFECT_PORT,
+        log,
         environment={"PREFECT_HOME": str(home), "PREFECT_UI_ENABLED": "false"},
-        log=log,
     )
     url = os.environ["PREFECT_API_URL"]
-    wait_for(f"{url}/health", server, log=log)
+    wait_for(f"{url}/health", server, log)
     yield url
     stop(server)
 
@@ -111,8 +111,10 @@ def store_with_two_versions(two_trainings) -> Path:
 
 @pytest.fixture
 def two_versions(home, store_with_two_versions) -> None:
-    """This test's own copy of that store; the artifacts stay where they were made."""
+    """This test's own copy of that store."""
     shutil.copy(store_with_two_versions, home / "mlflow.db")
+    artifacts = store_with_two_versions.parent / "artifacts"
+    shutil.copytree(artifacts, home / "artifacts", dirs_exist_ok=True)
 
 
 @pytest.fixture(scope="session")

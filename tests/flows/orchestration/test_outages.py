@@ -101,7 +101,7 @@ def test_the_tracking_server_is_away_for_a_minute(home, prefect_server, tmp_path
         command += ["--artifacts-destination", str(tmp_path / "artifacts"), "--workers", "1"]
         command += ["--port", str(port)]
         server = servers.start("mlflow", *command, log=tmp_path / "mlflow.log")
-        servers.wait_for(f"{address}/health", server, log=tmp_path / "mlflow.log")
+        servers.wait_for(f"{address}/health", server, tmp_path / "mlflow.log")
         return server
 
     server = start()

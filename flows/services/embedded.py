@@ -1,0 +1,259 @@
+"""The Prefect server of a home: one for all commands that need it at the same time.
+
+Whoever needs it says so with a file in `prefect/holders`; the first starts it, the last ends it,
+and its keeper ends it when all of them were killed. `prefect/server.json` says where it is. What
+answers there is believed only when it can prove that it knows the login of this home.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from urllib.parse import quote
+
+from filelock import FileLock, Timeout
+
+from flows.common.errors import ServiceUnreachable
+from flows.common.settings import Settings
+from flows.common.workspace import write_atomic
+from flows.services import keeper, servers
+from flows.services.prefect_app import AUTH, CORS, LOGIN, WHO, origins, proof
+
+PORTS_TRIED = 20
+ANSWER_SECONDS = 30.0
+"""A server of ours that answers nothing for so long is ended; whoever started it has waited."""
+CLIENT = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
+
+
+def _silent(_text: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A running server of a home.
+
+    Attributes:
+        keeper: Its keeper, as PID-BIRTH; its process group is the server.
+        port: On loopback.
+    """
+
+    keeper: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Address of the pages."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def page(self, auth: str) -> str:
+        """Address that logs a browser in."""
+        return f"{self.url}{LOGIN}#{quote(auth, safe=':')}"
+
+    def is_ours(self, auth: str) -> bool:
+        """Whether the server of this home answers there, and not another one."""
+        challenge = secrets.token_hex()
+        try:
+            with servers.OPENER.open(f"{self.url}{WHO}?challenge={challenge}", timeout=5) as answer:
+                said = answer.read(200).decode("ascii", "replace")
+        except OSError:
+            return False
+        return secrets.compare_digest(said, proof(auth, challenge))
+
+    def end(self, signal_number: int = signal.SIGTERM) -> None:
+        """Tell the keeper, if it is still the process that was written down."""
+        if keeper.lives(self.keeper):
+            with suppress(ProcessLookupError):
+                os.kill(int(self.keeper.partition("-")[0]), signal_number)
+
+
+class Home:
+    """What lies in a home about its server."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.folder = settings.home.resolve() / "prefect"
+        self.holders = self.folder / "holders"
+        self.holders.mkdir(parents=True, exist_ok=True)
+        self.log = self.folder / "server.log"
+        self._record = self.folder / keeper.RECORD
+        self._login = self.folder / "login"
+
+    def lock(self) -> FileLock:
+        """One at a time finds, starts and ends the server."""
+        return FileLock(self.folder / keeper.LOCK, timeout=servers.START_SECONDS)
+
+    def auth(self) -> str:
+        """The login of the home's server, made at first use; only its owner may read it."""
+        with suppress(FileNotFoundError):
+            return self._login.read_text(encoding="ascii")
+        auth = f"dagmm:{secrets.token_urlsafe(32)}"
+        with os.fdopen(os.open(self._login, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
+            f.write(auth)
+        return auth
+
+    def read(self) -> Embedded | None:
+        """The server that was written down, whether it lives or not."""
+        try:
+            return Embedded(**json.loads(self._record.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def write(self, server: Embedded) -> None:
+        """Write down where the server is."""
+        write_atomic(self._record, json.dumps(asdict(server)))
+
+    def forget(self) -> None:
+        """The server is told to end: nobody may count on it any more."""
+        self._record.unlink(missing_ok=True)
+
+    def sweep(self) -> bool:
+        """Remove the files of holders that are gone; whether any is left."""
+        for file in self.holders.iterdir():
+            if not keeper.lives(file.name):
+                file.unlink(missing_ok=True)
+        return any(self.holders.iterdir())
+
+
+@contextmanager
+def prefect_server(
+    settings: Settings, *, pages: bool = False, tell: Callable[[str], None] = _silent
+) -> Iterator[Embedded]:
+    """The home's server, for as long as the block lasts; Prefect's clients here find it.
+
+    Args:
+        settings: The home, and the port of the pages.
+        pages: Start it on the port of the pages; else on any.
+        tell: Is told when that port is taken.
+
+    Raises:
+        ServiceUnreachable: It does not start, or the port that was asked for is taken.
+    """
+    home = Home(settings)
+    mine = home.holders / f"{keeper.identity()}-{secrets.token_hex(4)}"
+    mine.touch()
+    try:
+        try:
+            with home.lock():
+                auth = home.auth()
+                server = _running(home, auth) or _started(home, auth, settings, pages, tell)
+        except Timeout:
+            raise ServiceUnreachable(f"{home.folder}: another command starts the server") from None
+        with _clients_of(server, auth):
+            yield server
+    finally:
+        mine.unlink(missing_ok=True)
+        with home.lock():
+            last = home.read()
+            if last is not None and not home.sweep():
+                home.forget()
+                last.end()
+
+
+def _running(home: Home, auth: str) -> Embedded | None:
+    """The server that runs already; one that does not answer any more is ended."""
+    server = home.read()
+    if server is None:
+        return None
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while keeper.lives(server.keeper) and time.monotonic() < deadline:
+        if server.is_ours(auth):
+            return server
+        time.sleep(0.1)
+    server.end()
+    home.forget()
+    return None
+
+
+def _started(
+    home: Home, auth: str, settings: Settings, pages: bool, tell: Callable[[str], None]
+) -> Embedded:
+    port = servers.free_port()
+    if pages:
+        port = next_free(settings.prefect_port, "DAGMM_PREFECT_PORT", tell)
+    environment = {
+        AUTH: auth,
+        "PREFECT_API_AUTH_STRING": auth,
+        CORS: origins(port),
+        servers.API_OF_PAGES: f"http://127.0.0.1:{port}/api",
+    }
+    process = servers.start(
+        *("python", "-P", "-m", "flows.services.prefect_app", str(port)),
+        environment=environment,
+        log=home.log,
+        holders=str(home.holders),
+    )
+    server = Embedded(keeper.identity(process.pid), port)
+    home.write(server)
+    deadline = time.monotonic() + servers.START_SECONDS
+    while not server.is_ours(auth):
+        if process.poll() is not None or time.monotonic() > deadline:
+            home.forget()
+            server.end()
+            raise ServiceUnreachable(
+                f"Prefect's server did not start: {servers.log_tail(home.log)}"
+            )
+        time.sleep(0.05)
+    return server
+
+
+def next_free(wanted: int, variable: str, tell: Callable[[str], None]) -> int:
+    """A port for pages.
+
+    Args:
+        wanted: From the settings.
+        variable: That sets it.
+        tell: Is told when another one is taken.
+
+    Raises:
+        ServiceUnreachable: It was set, and something that is not of this home listens there.
+    """
+    if is_free(wanted):
+        return wanted
+    taken = f"port {wanted} is taken by something that is not of this home"
+    if os.environ.get(variable):
+        raise ServiceUnreachable(f"{taken}; end it, or set {variable} to another port")
+    port = next((p for p in range(wanted + 1, wanted + PORTS_TRIED) if is_free(p)), None)
+    port = port or servers.free_port()
+    tell(f"{taken}; {port} is used instead ({variable} sets it)")
+    return port
+
+
+def is_free(port: int) -> bool:
+    """Whether a server can listen on a port of loopback."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+@contextmanager
+def _clients_of(server: Embedded, auth: str) -> Iterator[None]:
+    """Have Prefect's clients, here and in processes started from here, talk to a server."""
+    wanted = dict(zip(CLIENT, (f"{server.url}/api", auth), strict=True))
+    before = {name: os.environ.get(name) for name in CLIENT}
+    os.environ.update(wanted)
+    with ExitStack() as stack:
+        if "prefect" in sys.modules:  # which has read the environment
+            from prefect import settings as known
+
+            updates = {getattr(known, name): value for name, value in wanted.items()}
+            stack.enter_context(known.temporary_settings(updates))
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value

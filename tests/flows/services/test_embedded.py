@@ -1,0 +1,124 @@
+"""One Prefect server for all commands of a home, and none that is not its own."""
+
+import json
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import psutil
+import pytest
+
+from flows.common.errors import ServiceUnreachable
+from flows.common.settings import Settings, embed_services
+from flows.services import keeper, servers
+from flows.services.embedded import Embedded, Home, next_free, prefect_server
+
+
+@pytest.fixture
+def settings(home, monkeypatch) -> Settings:
+    monkeypatch.setenv("PREFECT_API_URL", "")
+    monkeypatch.delenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", raising=False)
+    settings = Settings()
+    embed_services(settings)
+    return settings
+
+
+@pytest.fixture
+def foreign():
+    """A server that answers every request with success; it remembers them."""
+    seen = []
+
+    class Everything(BaseHTTPRequestHandler):
+        def do_GET(self):
+            seen.append((self.path, dict(self.headers)))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"true")
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Everything)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port, seen
+    server.shutdown()
+
+
+def _gone(server: Embedded) -> bool:
+    deadline = time.monotonic() + 30
+    while keeper.lives(server.keeper) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not keeper.lives(server.keeper)
+
+
+def test_all_users_share_one_server_and_the_last_one_ends_it(settings):
+    from prefect.client.orchestration import get_client
+
+    home = Home(settings)
+    with prefect_server(settings) as first:
+        with prefect_server(settings, pages=True) as second:
+            assert second == first
+        assert first.is_ours(home.auth())
+        with get_client(sync_client=True) as client:  # finds address and login by itself
+            assert client.api_url.port == first.port
+            assert client.read_deployments() == []
+        members = psutil.Process(int(first.keeper.partition("-")[0])).children(recursive=True)
+        assert members
+    assert _gone(first)
+    assert not psutil.wait_procs(members, timeout=30)[1]
+    assert home.read() is None
+    assert list(home.holders.iterdir()) == []
+
+
+def test_a_server_that_hangs_is_ended_and_another_one_started(settings, monkeypatch):
+    home = Home(settings)
+    (home.holders / keeper.identity()).touch()
+    hung = servers.start(
+        *("python", "-c", "import time; time.sleep(600)"),
+        log=home.log,
+        holders=str(home.holders),
+    )
+    home.write(Embedded(keeper.identity(hung.pid), servers.free_port()))
+    monkeypatch.setattr("flows.services.embedded.ANSWER_SECONDS", 0.5)
+    with prefect_server(settings) as server:
+        assert server.is_ours(home.auth())
+        assert hung.wait(30) is not None
+
+
+def test_what_answers_in_place_of_our_server_is_not_believed_and_learns_nothing(settings, foreign):
+    port, seen = foreign
+    home = Home(settings)
+    auth = home.auth()
+    stranger = Embedded(keeper.identity(), port)
+    assert not stranger.is_ours(auth)
+    home.write(Embedded("1-1", port))  # of a server that was killed; then somebody took its port
+    with prefect_server(settings) as server:
+        assert server.port != port
+    assert seen
+    assert auth.partition(":")[2] not in json.dumps(seen)
+
+
+def test_a_taken_port_is_said_and_the_next_free_one_used(foreign, monkeypatch):
+    port, _ = foreign
+    told = []
+    monkeypatch.delenv("DAGMM_PREFECT_PORT", raising=False)
+    other = next_free(port, "DAGMM_PREFECT_PORT", told.append)
+    assert port < other
+    assert str(port) in told[0]
+    assert str(other) in told[0]
+    monkeypatch.setenv("DAGMM_PREFECT_PORT", str(port))
+    with pytest.raises(ServiceUnreachable, match=f"port {port} is taken"):
+        next_free(port, "DAGMM_PREFECT_PORT", told.append)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = probe.getsockname()[1]
+    assert next_free(free, "DAGMM_PREFECT_PORT", told.append) == free
+    assert len(told) == 1
+
+
+def test_a_server_that_cannot_start_says_why(settings, monkeypatch):
+    monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", "nonsense://")
+    with pytest.raises(ServiceUnreachable, match="did not start"), prefect_server(settings):
+        pass
+    assert Home(settings).read() is None
