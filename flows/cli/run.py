@@ -113,15 +113,15 @@ def monitor(
 def deploy(
     file: DeploymentFile = None, as_json: Json = False, debug: Debug = False, quiet: Quiet = False
 ) -> None:
-    """Create or update the scheduled deployments on the Prefect server."""
+    """Make the Prefect server hold the deployments and schedules that the file has."""
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows.orchestration.deployments import deploy as work
 
-    names = work(settings, file)
+    names, removed = work(settings, file)
     if as_json:
-        print_json({"deployments": names})
+        print_json({"deployments": names, "removed": removed})
     else:
-        typer.echo("\n".join(f"Deployed   {name}" for name in names))
+        typer.echo("\n".join([*removed, *(f"Deployed   {name}" for name in names)]))
         typer.echo("Next       prefect worker start --pool dagmm")
 
 

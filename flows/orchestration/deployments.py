@@ -1,113 +1,212 @@
-"""The deployments of `prefect.yaml`: applied to a server, or served by one local process."""
+"""The deployments of a `prefect.yaml`: applied to a server, or served by one local process.
+
+The file is the truth. Schedules that it does not have any more are removed from its deployments,
+and deployments that it does not have any more, if this file made them: a tag tells.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import typer
-import yaml
 
+from flows.common import progress
 from flows.common.errors import ServiceUnreachable, UsageError
 from flows.common.settings import Settings
-from flows.services.servers import start_prefect, stop, wait_for
+from flows.orchestration.definitions import (
+    DEFINITIONS,
+    PROJECT,
+    Definition,
+    limit_of,
+    read_definitions,
+)
+from flows.services.embedded import Home, prefect_server
 
-DEFINITIONS = Path(__file__).parents[1] / "prefect.yaml"
-PROJECT = DEFINITIONS.parents[1]
-
-
-def read_deployments(file: Path | None) -> list[dict[str, Any]]:
-    """Deployments of a `prefect.yaml`, the shipped one unless another is given.
-
-    Raises:
-        UsageError: The file cannot be read or defines no deployment.
-    """
-    path = file or DEFINITIONS
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))["deployments"]
-    except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
-        raise UsageError(f"{path}: cannot be read as a prefect.yaml ({error})") from None
-    if not found:
-        raise UsageError(f"{path} defines no deployment")
-    return found
+NOT_SERVED = ("pull", "build", "push", "triggers", "sla")
+AWAY = ("Failed to reach API", "ConnectError", "ConnectTimeout", "All connection attempts failed")
 
 
-def deploy(settings: Settings, file: Path | None) -> list[str]:
-    """Create or update every deployment, and their work pools, on the configured Prefect server.
+def deploy(settings: Settings, file: Path | None) -> tuple[list[str], list[str]]:
+    """Make the configured Prefect server hold what the file says.
 
     Returns:
-        Names of the deployments. Applying the same file again changes nothing.
+        Names of the deployments, and a sentence for each thing that was removed. Applying the same
+        file again changes nothing.
 
     Raises:
-        UsageError: No Prefect server is configured.
-        ServiceUnreachable: Prefect refused; its own message is in ours.
+        UsageError: No Prefect server is configured, or the file cannot be applied.
+        ServiceUnreachable: Prefect does not answer.
     """
     if settings.prefect_api_url is None:
         raise UsageError(
             "PREFECT_API_URL is not set: deployments live on a Prefect server. "
             "`dagmm serve` runs the schedules here without one"
         )
-    deployments = read_deployments(file)
-    for pool in sorted({str(item["work_pool"]["name"]) for item in deployments}):
-        _prefect("work-pool", "create", pool, "--type", "process", "--overwrite")
-    _prefect("--no-prompt", "deploy", "--all", "--prefect-file", str(file or DEFINITIONS))
-    return [_full_name(item) for item in deployments]
+    path = (file or DEFINITIONS).resolve()
+    definitions = read_definitions(path)
+    if without := [one.full_name for one in definitions if not one.pool]:
+        raise UsageError(
+            f"{path}: {', '.join(without)} has no `work_pool: {{name: …}}`, and without one no "
+            "worker runs it; `dagmm serve` needs none"
+        )
+    with _client() as client:
+        for pool in sorted({one.pool for one in definitions}):
+            _create_missing_pool(client, pool)
+        _prefect_deploy(path)
+        removed = list(_remove_others(client, definitions, path))
+        _tag(client, definitions, path)
+    return [one.full_name for one in definitions], removed
 
 
 def serve(settings: Settings, file: Path | None) -> None:
-    """Run the schedules in this process until Ctrl-C; starts a Prefect server if none is set."""
-    deployments = read_deployments(file)
-    server = None
-    if settings.prefect_api_url is None:
-        server = start_prefect(settings.prefect_port)
-        os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{settings.prefect_port}/api"
-        wait_for(f"{os.environ['PREFECT_API_URL']}/health", server)
-    try:
-        from prefect import serve as run_forever
-        from prefect.client.schemas.objects import ConcurrencyLimitConfig
+    """Run the schedules in this process until Ctrl-C, on the home's server if none is configured.
 
-        from flows.orchestration.score_flow import deployable
-
-        runnable = [
-            deployable(item["entrypoint"]).to_deployment(
-                name=item["name"],
-                description=item.get("description"),
-                tags=item.get("tags"),
-                parameters=item.get("parameters"),
-                schedules=[_schedule(each) for each in item.get("schedules", [])],
-                concurrency_limit=ConcurrencyLimitConfig(**item["concurrency_limit"]),
+    Raises:
+        UsageError: The file asks for what cannot be served.
+    """
+    path = (file or DEFINITIONS).resolve()
+    definitions = read_definitions(path)
+    for one in definitions:
+        if wanted := [key for key in NOT_SERVED if one.values.get(key)]:
+            raise UsageError(
+                f"{path}: {one.full_name}: `{wanted[0]}` is for workers; use `dagmm deploy`"
             )
-            for item in deployments
-        ]
-        typer.echo(f"Serving {', '.join(_full_name(item) for item in deployments)}")
-        typer.echo(f"Prefect  {os.environ['PREFECT_API_URL'].removesuffix('/api')}")
+    with ExitStack() as stack:
+        address = str(settings.prefect_api_url).removesuffix("/api")
+        if settings.prefect_api_url is None:
+            progress.note("starting Prefect")
+            server = stack.enter_context(prefect_server(settings, pages=True, tell=progress.note))
+            address = server.page(Home(settings).auth())
+        from prefect import serve as run_forever
+
+        with _client() as client:
+            for sentence in _remove_others(client, definitions, path):
+                typer.echo(sentence)
+        runnable = [_runnable(one, path) for one in definitions]
+        typer.echo(f"Serving {', '.join(one.full_name for one in definitions)}")
+        typer.echo(f"Prefect  {address}")
         run_forever(*runnable, pause_on_shutdown=False)
-    finally:
-        if server is not None:
-            stop(server)
 
 
-def _full_name(deployment: dict[str, Any]) -> str:
-    return f"{deployment['entrypoint'].rpartition(':')[2]}/{deployment['name']}"
+def _runnable(one: Definition, path: Path) -> Any:
+    values = one.values
+    limit = values.get("concurrency_limit")
+    return one.flow.to_deployment(
+        name=one.name,
+        description=values.get("description"),
+        tags=[*(values.get("tags") or []), tag_of(path)],
+        parameters=values.get("parameters"),
+        schedules=list(one.schedules),
+        paused=values.get("paused"),
+        version=values.get("version"),
+        enforce_parameter_schema=values.get("enforce_parameter_schema", True),
+        concurrency_limit=None if limit is None else limit_of(limit),
+    )
 
 
-def _schedule(values: dict[str, Any]) -> Any:
-    from prefect.schedules import Cron, Interval
-
-    shared = {name: values[name] for name in ("timezone", "slug", "active") if name in values}
-    if "cron" in values:
-        return Cron(values["cron"], **shared)
-    return Interval(values["interval"], **shared)
+def tag_of(path: Path) -> str:
+    """Tag of the deployments that a file made, on whatever server."""
+    if path == DEFINITIONS.resolve():
+        return "dagmm-file:shipped"
+    return f"dagmm-file:{path.name}:{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
 
 
-def _prefect(*arguments: str) -> None:
+def _remove_others(client: Any, definitions: Sequence[Definition], path: Path) -> Iterator[str]:
+    """Remove what this file made and does not have any more; a sentence for each."""
+    defined = {one.full_name: one for one in definitions}
+    for found in _deployments(client):
+        full_name = f"{client.read_flow(found.flow_id).name}/{found.name}"
+        one = defined.get(full_name)
+        if one is None:
+            if tag_of(path) in found.tags:
+                client.delete_deployment(found.id)
+                yield f"Removed    {full_name}: no longer in {path.name}"
+            continue
+        wanted = {_key(schedule) for schedule in one.schedules}
+        for schedule in found.schedules:
+            if _key(schedule) not in wanted:
+                client.delete_deployment_schedule(found.id, schedule.id)
+                yield f"Removed    schedule {_words(schedule)} of {full_name}: not in {path.name}"
+
+
+def _tag(client: Any, definitions: Sequence[Definition], path: Path) -> None:
+    from prefect.client.schemas.actions import DeploymentUpdate
+
+    for one in definitions:
+        found = client.read_deployment_by_name(one.full_name)
+        tags = [*(one.values.get("tags") or []), tag_of(path)]
+        client.update_deployment(found.id, DeploymentUpdate(tags=tags))
+
+
+def _deployments(client: Any) -> Iterable[Any]:
+    offset, page = 0, 100
+    while found := client.read_deployments(limit=page, offset=offset):
+        yield from found
+        offset += page
+
+
+def _key(schedule: Any) -> str:
+    """What makes a schedule the one it is; where an interval began is the server's choice."""
+    when = schedule.schedule
+    chosen = when.model_dump(mode="json", exclude={"anchor_date"})
+    chosen["timezone"] = chosen.get("timezone") or "UTC"
+    return repr((type(when).__name__, sorted(chosen.items()), schedule.slug))
+
+
+def _words(schedule: Any) -> str:
+    when = schedule.schedule
+    text = next(
+        getattr(when, kind) for kind in ("cron", "interval", "rrule") if hasattr(when, kind)
+    )
+    return f"{schedule.slug or ''} ({text})".strip()
+
+
+@contextmanager
+def _client() -> Iterator[Any]:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        yield client
+
+
+def _create_missing_pool(client: Any, name: str) -> None:
+    """A pool for processes; one that is there stays as its operator has set it up."""
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+
+    try:
+        client.read_work_pool(name)
+    except ObjectNotFound:
+        from prefect.workers.process import ProcessWorker
+
+        template = ProcessWorker.get_default_base_job_template()
+        pool = WorkPoolCreate(name=name, type="process", base_job_template=template)
+        with suppress(ObjectAlreadyExists):
+            client.create_work_pool(pool)
+
+
+def _prefect_deploy(path: Path) -> None:
+    """Have Prefect's own command apply a file, which may say more than we look at."""
     program = Path(sys.executable).with_name("prefect")
     done = subprocess.run(  # noqa: S603
-        [program, *arguments], cwd=PROJECT, capture_output=True, text=True, check=False
+        [program, "--no-prompt", "deploy", "--all", "--prefect-file", str(path)],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200"},
     )
-    if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        raise ServiceUnreachable(f"prefect {arguments[0]}: {said[-1] if said else 'failed'}")
+    if not done.returncode:
+        return
+    said = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+    message = f"prefect deploy: {said[-1] if said else 'failed'}"
+    if any(word in done.stdout + done.stderr for word in AWAY):
+        raise ServiceUnreachable(message)
+    raise UsageError(f"{path}: {message}")

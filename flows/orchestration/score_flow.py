@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
@@ -49,18 +47,3 @@ def score(
         description=f"{report.model}: {report.anomalies:,} anomalies in {report.rows:,} rows",
     )
     return report
-
-
-def deployable(entrypoint: str) -> Any:
-    """The flow behind an entry point of `prefect.yaml`."""
-    from flows.orchestration.benchmark_flow import benchmark
-    from flows.orchestration.monitor_flow import monitor
-    from flows.orchestration.train_flow import train
-
-    flows = {
-        "flows/orchestration/train_flow.py:train": train,
-        "flows/orchestration/score_flow.py:score": score,
-        "flows/orchestration/monitor_flow.py:monitor": monitor,
-        "flows/orchestration/benchmark_flow.py:benchmark": benchmark,
-    }
-    return flows[entrypoint]

@@ -1,0 +1,190 @@
+"""What a `prefect.yaml` says, read once for `dagmm deploy` and `dagmm serve` alike."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from flows.common.errors import UsageError
+
+if TYPE_CHECKING:
+    from prefect import Flow
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
+
+DEFINITIONS = Path(__file__).parents[1] / "prefect.yaml"
+PROJECT = DEFINITIONS.parents[1]
+PLACES = "flows/orchestration/{}_flow.py:{}"
+FLOWS = tuple(PLACES.format(name, name) for name in ("train", "score", "monitor", "benchmark"))
+WHEN = ("cron", "interval", "rrule")
+SHARED = ("active", "slug", "parameters", "replaces", "max_scheduled_runs")
+"""Of a schedule, whatever its kind."""
+OWN = {
+    "cron": ("day_or", "timezone"),
+    "interval": ("anchor_date", "timezone"),
+    "rrule": ("timezone",),
+}
+
+
+@dataclass(frozen=True)
+class Definition:
+    """One deployment of a file.
+
+    Attributes:
+        name: Of the deployment.
+        flow: What it runs.
+        schedules: When.
+        pool: Work pool, or an empty string.
+        values: Everything that the file says of it.
+    """
+
+    name: str
+    flow: Flow[Any, Any]
+    schedules: tuple[DeploymentScheduleCreate, ...]
+    pool: str
+    values: Mapping[str, Any]
+
+    @property
+    def full_name(self) -> str:
+        """FLOW/DEPLOYMENT, as Prefect's commands take it."""
+        return f"{self.flow.name}/{self.name}"
+
+
+def read_definitions(file: Path | None) -> list[Definition]:
+    """Deployments of a `prefect.yaml`, the shipped one unless another is given.
+
+    Raises:
+        UsageError: The file cannot be read, or what it says cannot be; the message says where.
+    """
+    path = file or DEFINITIONS
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UsageError(f"{path}: cannot be read as a prefect.yaml ({error})") from None
+    entries = document.get("deployments") if isinstance(document, dict) else None
+    if not isinstance(entries, list) or not entries:
+        raise UsageError(f"{path} defines no deployment: it needs a list `deployments:`")
+    found = []
+    for number, values in enumerate(entries):
+        name = values.get("name") if isinstance(values, dict) else None
+        where = f"{path}: deployment {name or number + 1}"
+        if not isinstance(name, str) or not name or "/" in name:
+            raise UsageError(f"{where}: it needs a `name`, without a slash")
+        try:
+            found.append(_definition(name, values))
+        except ValueError as error:  # pydantic's errors are of this class, too
+            raise UsageError(f"{where}: {_sentence(error)}") from None
+    names = [one.full_name for one in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"{path}: {', '.join(twice)} is defined twice")
+    return found
+
+
+def _definition(name: str, values: dict[str, Any]) -> Definition:
+    flow = flow_behind(values.get("entrypoint"))
+    parameters = values.get("parameters") or {}
+    if not isinstance(parameters, dict):
+        raise ValueError("`parameters` is no mapping")
+    known = flow.parameters.properties
+    if unknown := sorted(set(parameters) - set(known)):
+        raise ValueError(f"no parameter {', '.join(unknown)}; the flow takes {', '.join(known)}")
+    limit = values.get("concurrency_limit")
+    if limit is not None:
+        limit_of(limit)
+    pool = values.get("work_pool") or {}
+    if not isinstance(pool, dict) or not isinstance(pool.get("name", ""), str):
+        raise ValueError("`work_pool` needs a `name`")
+    return Definition(name, flow, tuple(_schedules(values)), pool.get("name", ""), values)
+
+
+def flow_behind(entrypoint: object) -> Flow[Any, Any]:
+    """The flow that an entry point names: `flows/….py:NAME`, or `flows.….NAME`.
+
+    Raises:
+        ValueError: There is no such flow.
+    """
+    from prefect import Flow
+
+    text = entrypoint if isinstance(entrypoint, str) else ""
+    module, _, name = text.replace(":", ".").rpartition(".")
+    module = module.removesuffix(".py").removeprefix("./").replace("/", ".")
+    found = None
+    if module.startswith("flows.") and all(part.isidentifier() for part in module.split(".")):
+        try:
+            found = getattr(importlib.import_module(module), name, None)
+        except ModuleNotFoundError:
+            found = None
+    if not isinstance(found, Flow):
+        raise ValueError(f"no flow at entrypoint {entrypoint!r}; flows: {', '.join(FLOWS)}")
+    return found
+
+
+def limit_of(value: object) -> Any:
+    """A concurrency limit as Prefect takes it: a number, or a mapping with a strategy.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    from prefect.client.schemas.objects import ConcurrencyLimitConfig
+
+    if isinstance(value, dict):
+        if unknown := sorted(set(value) - set(ConcurrencyLimitConfig.model_fields)):
+            raise ValueError(f"concurrency_limit: {', '.join(map(str, unknown))} means nothing")
+        return ConcurrencyLimitConfig(**value)
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    raise ValueError(f"concurrency_limit {value!r}: give a number, or limit and collision_strategy")
+
+
+def _schedules(values: Mapping[str, Any]) -> Iterator[DeploymentScheduleCreate]:
+    entries = values.get("schedules") or []
+    if one := values.get("schedule"):
+        entries = [*entries, one]
+    if not isinstance(entries, list):
+        raise ValueError("`schedules` is no list")
+    for number, entry in enumerate(entries, 1):
+        try:
+            yield _schedule(entry)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"schedule {number}: {_sentence(error)}") from None
+
+
+def _schedule(entry: Any) -> DeploymentScheduleCreate:
+    from prefect.client.schemas import schedules as kinds
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
+
+    chosen = [kind for kind in WHEN if isinstance(entry, dict) and entry.get(kind)]
+    if len(chosen) != 1:
+        raise ValueError(f"it needs one of {', '.join(WHEN)}")
+    [kind] = chosen
+    if unknown := sorted(set(entry) - {*SHARED, kind, *OWN[kind]}):
+        raise ValueError(f"{', '.join(unknown)} means nothing beside {kind}")
+    own = {key: entry[key] for key in (kind, *OWN[kind]) if entry.get(key) is not None}
+    if kind == "cron":
+        when: Any = kinds.CronSchedule(**own)
+    elif kind == "interval":
+        seconds = own["interval"]
+        if isinstance(seconds, int | float):
+            own["interval"] = timedelta(seconds=seconds)
+        when = kinds.IntervalSchedule(**own)
+    else:
+        text = own.pop("rrule")
+        rule = json.loads(text) if str(text).startswith("{") else {"rrule": text}
+        when = kinds.RRuleSchedule(**{**rule, **own})
+    shared = {key: entry[key] for key in SHARED if entry.get(key) is not None}
+    return DeploymentScheduleCreate(schedule=when, **shared)
+
+
+def _sentence(error: Exception) -> str:
+    """What is wrong, without the class names and addresses of pydantic's messages."""
+    if not hasattr(error, "errors"):
+        return str(error)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}".removeprefix(": ")
