@@ -105,12 +105,24 @@ class Settings(BaseSettings):
         return uri.rstrip("/") if uri.startswith("http") else f"http://127.0.0.1:{self.mlflow_port}"
 
 
+def own(home: Path) -> None:
+    """Make a home that others cannot read: models, logins and rows lie in it.
+
+    A home that its owner shares with a group stays so.
+    """
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state = home.stat()
+    if state.st_mode & 0o006 and state.st_uid == os.geteuid():
+        shared = state.st_mode & 0o020
+        home.chmod(state.st_mode & (0o7770 if shared else 0o7700))
+
+
 def embed_services(settings: Settings) -> None:
     """Point Prefect and MLflow at the files under `home` where no server is configured.
 
     Must run before either is imported, because both read the environment at import.
     """
-    settings.home.mkdir(parents=True, exist_ok=True)
+    own(settings.home)
     defaults = {
         # Git's presence is checked by our own lineage tags; MLflow's notice adds nothing.
         "GIT_PYTHON_REFRESH": "quiet",

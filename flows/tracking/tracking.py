@@ -23,6 +23,7 @@ from flows.common.errors import ServiceUnreachable
 from flows.common.settings import Settings
 from flows.common.workspace import RunFolder, sha256_of
 from flows.tracking import pages
+from flows.tracking.moved import bring_home
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +45,10 @@ def connect(settings: Settings) -> MlflowClient:
 
     Raises:
         ServiceUnreachable: The server does not answer.
+        UsageError: The home was copied without its artifacts.
     """
+    if settings.embedded_tracking:
+        bring_home(settings)
     # MLflow writes both addresses into the environment. Left there, they would look as if the user
     # had configured a server, here and in every process started from here.
     with _environment_kept("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):

@@ -1,0 +1,79 @@
+"""A home that was moved or copied keeps its own artifacts.
+
+MLflow writes down absolute addresses. A home elsewhere would go on using the files of the old
+place, or find none: when a home is opened, addresses below another place are set to this one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from flows.common import progress
+from flows.common.errors import UsageError
+from flows.common.settings import Settings
+
+ADDRESSES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+"""Columns of MLflow's tables that hold the address of an artifact."""
+
+
+def bring_home(settings: Settings) -> None:
+    """Have the embedded store name the artifacts of the home that it lies in.
+
+    Raises:
+        UsageError: The artifacts did not come along.
+    """
+    file = settings.home.resolve() / "mlflow.db"
+    if not file.exists():
+        return
+    here = settings.artifacts.as_uri()
+    with closing(sqlite3.connect(file, timeout=20)) as store:
+        for there in sorted(set(_elsewhere(store, here))):
+            names = [name for name, at in _experiments(store) if at == f"{there}/{name}"]
+            if missing := [name for name in names if not (settings.artifacts / name).is_dir()]:
+                raise UsageError(
+                    f"{settings.home}: this home was copied from {_path(there).parent} without "
+                    f"its artifacts ({', '.join(missing)}); copy the folder `artifacts` as well"
+                )
+            with store:
+                for table, column in ADDRESSES:
+                    store.execute(
+                        f"UPDATE {table} SET {column} = ? || substr({column}, ?) "  # noqa: S608
+                        f"WHERE substr({column}, 1, ?) = ?",
+                        (here, len(there) + 1, len(there) + 1, f"{there}/"),
+                    )
+            progress.note(f"this home was at {_path(there).parent}; its artifacts are used here")
+
+
+def _elsewhere(store: sqlite3.Connection, here: str) -> Iterator[str]:
+    """Addresses of other homes' artifacts, of experiments that a home has made."""
+    for name, location in _experiments(store):
+        root = location.removesuffix(f"/{name}")
+        if (
+            root not in (location, here)
+            and root.startswith("file:")
+            and root.endswith("/artifacts")
+        ):
+            yield root
+
+
+def _experiments(store: sqlite3.Connection) -> list[tuple[str, str]]:
+    try:
+        rows = store.execute("SELECT name, artifact_location FROM experiments").fetchall()
+    except sqlite3.OperationalError:  # a store that MLflow is about to set up
+        return []
+    return [(str(name), str(location)) for name, location in rows]
+
+
+def _path(uri: str) -> Path:
+    from urllib.parse import unquote, urlsplit
+
+    return Path(unquote(urlsplit(uri).path))
