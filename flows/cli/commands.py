@@ -22,6 +22,7 @@ from flows.common.errors import (
     EXIT_NO,
     EXIT_TERMINATED,
     exit_code,
+    message_of,
     remedy,
 )
 
@@ -86,7 +87,7 @@ def _run(terminated: list[int]) -> None:
         if code == EXIT_DEFECT or "--debug" in sys.argv:
             traceback.print_exc()
         prefix = "No" if code == EXIT_NO else "Error"
-        message = str(error) or type(error).__name__
+        message = message_of(error)
         if code == EXIT_DEFECT:
             message = f"{type(error).__name__}: {message} (a defect of dagmm; please report it)"
         typer.echo(f"{prefix}: {message}{remedy(error)}", err=True)

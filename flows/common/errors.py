@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
 import sqlite3
+from collections.abc import Iterator
 
 EXIT_DONE = 0
 EXIT_NO = 1
@@ -17,6 +20,28 @@ PREFECT_IS_AWAY = (
     "Failed to reach API at",
     "Timed out while attempting to connect to ephemeral Prefect API server",
 )
+
+
+EXTRAS = {
+    **{"psycopg": "postgres", "flask_wtf": "team", "pyspark": "spark"},
+    **{"s3fs": "s3", "gcsfs": "gcs"},
+}
+"""Extra of the project by the module that it brings."""
+DATABASE_FAULTS = {
+    "locked": "another process is writing to it; try again, and end what hangs",
+    "readonly": "make the folder writable, or set DAGMM_HOME to one that is",
+    "read-only": "make the folder writable, or set DAGMM_HOME to one that is",
+    "not a database": "restore mlflow.db from a back-up, or set DAGMM_HOME to another folder",
+    "malformed": "restore it from a back-up, or set DAGMM_HOME to another folder",
+    "unable to open": "make the folder writable, or set DAGMM_HOME to one that is",
+    "disk is full": "make room",
+    "disk I/O": "the disk, or its file system, fails; set DAGMM_HOME to another one",
+}
+DISK_FAULTS = {
+    errno.EROFS: "the file system is read-only; set DAGMM_HOME to a folder that can be written",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "raise the limit of open files (ulimit -n)",
+}
 
 
 class UsageError(ValueError):
@@ -35,20 +60,75 @@ def exit_code(error: BaseException) -> int:
     """Exit code of the public command for an error that ended it."""
     if isinstance(error, Verdict):
         return EXIT_NO
+    if _extra_of(error):
+        return EXIT_USAGE
     away = isinstance(error, ConnectionError) or is_prefect_away(error) or _is_mlflow_trouble(error)
-    if away or is_full(error):
+    if away or is_full(error) or _disk_fault(error) or _database_fault(error):
         return EXIT_UNREACHABLE
     if isinstance(error, ValueError | FileNotFoundError | PermissionError | NotADirectoryError):
         return EXIT_USAGE
     return EXIT_DEFECT
 
 
+def message_of(error: BaseException) -> str:
+    """What to say of an error: one sentence, without the SQL or the class names of libraries."""
+    if extra := _extra_of(error):
+        return f"this needs the extra `{extra}`: pip install 'dagmm-pipeline[{extra}]'"
+    if fault := _database_fault(error):
+        return fault
+    if (disk := _disk_fault(error)) is not None and not is_full(error):
+        where = f"{disk.filename}: " if disk.filename else ""
+        return f"{where}{disk.strerror or disk}"
+    return str(error) or type(error).__name__
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and what caused it, also as SQLAlchemy keeps it."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        found = waiting.pop()
+        if found is not None and id(found) not in seen:
+            seen.add(id(found))
+            yield found
+            waiting += [found.__cause__, getattr(found, "orig", None)]
+
+
 def is_full(error: BaseException) -> bool:
     """Whether a disk, a quota or a limit of the size of files was hit, or caused the error."""
     full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-    if isinstance(error, OSError) and error.errno in full:
-        return True
-    return error.__cause__ is not None and is_full(error.__cause__)
+    return any(
+        (isinstance(each, OSError) and each.errno in full)
+        or (isinstance(each, sqlite3.Error) and "disk is full" in str(each))
+        for each in _chain(error)
+    ) or "database or disk is full" in str(error)
+
+
+def _disk_fault(error: BaseException) -> OSError | None:
+    """The fault of a disk or of the machine's limits that caused an error."""
+    faults = {errno.EROFS, errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    faults |= {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ENODEV, errno.ENXIO}
+    for each in _chain(error):
+        if isinstance(each, OSError) and each.errno in faults:
+            return each
+    return None
+
+
+def _database_fault(error: BaseException) -> str:
+    """What SQLite says of its file, in a sentence with the remedy; empty for anything else."""
+    texts = [str(each) for each in _chain(error) if isinstance(each, sqlite3.Error)]
+    texts += re.findall(r"\(sqlite3\.\w+Error\) ([^\n\[]+)", str(error))
+    for text in texts:
+        for said, help_ in DATABASE_FAULTS.items():
+            if said in text:
+                return f"the store in DAGMM_HOME cannot be used: {text.strip()}; {help_}"
+    return ""
+
+
+def _extra_of(error: BaseException) -> str:
+    """The extra whose absence caused an error, or an empty string."""
+    missing = [each.name for each in _chain(error) if isinstance(each, ModuleNotFoundError)]
+    return next((EXTRAS[name] for name in missing if name in EXTRAS), "")
 
 
 def is_prefect_away(error: BaseException) -> bool:
@@ -63,7 +143,11 @@ def remedy(error: BaseException) -> str:
     if is_full(error):
         return "; make room: the same command goes on where it stopped"
     if is_prefect_away(error):
-        return "; start Prefect there or unset PREFECT_API_URL: the same command goes on"
+        # Where nobody has set it, the server is one that the command starts itself.
+        unset = " or unset PREFECT_API_URL" if os.environ.get("PREFECT_API_URL") else ""
+        return f"; start Prefect there{unset}: the same command goes on" if unset else ""
+    if (disk := _disk_fault(error)) is not None:
+        return f"; {DISK_FAULTS.get(disk.errno or 0, 'mend it, then the same command goes on')}"
     return ""
 
 

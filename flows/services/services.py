@@ -15,6 +15,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import typer
@@ -25,6 +26,8 @@ from flows.common.settings import Settings
 from flows.services import servers
 from flows.services.team import DATABASES, MLFLOW, MLFLOW_AUTH, PREFECT, TeamSettings, read_secrets
 
+TEAM = ("psycopg", "flask_wtf")
+"""What the extra `team` brings."""
 WATCH_SECONDS = 1.0
 ENDS_TOO_SOON = 60.0
 """A server that lives for less after a restart will not live longer after the next one."""
@@ -48,6 +51,10 @@ def run(team: TeamSettings) -> None:
         UsageError: It runs already in this folder, or a secret is not fit to be exposed.
         ServiceUnreachable: A service did not start, or ended again right after a restart.
     """
+    if missing := [module for module in TEAM if find_spec(module) is None]:
+        raise UsageError(
+            f"dagmm services needs {', '.join(missing)}: pip install 'dagmm-pipeline[team]'"
+        )
     secret = read_secrets(team)
     (team.folder / "logs").mkdir(parents=True, exist_ok=True)
     with alone(team):

@@ -19,7 +19,7 @@ from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from flows.common.errors import ServiceUnreachable
+from flows.common.errors import ServiceUnreachable, message_of
 from flows.common.settings import Settings
 from flows.common.workspace import RunFolder, sha256_of
 from flows.tracking import pages
@@ -58,6 +58,8 @@ def connect(settings: Settings) -> MlflowClient:
     try:
         client.search_experiments(max_results=1)
     except (MlflowException, OSError) as error:
+        if settings.embedded_tracking:
+            raise ServiceUnreachable(message_of(error)) from error
         raise ServiceUnreachable(
             _without_passwords(
                 f"MLflow at {settings.tracking_uri} does not answer ({error}); "

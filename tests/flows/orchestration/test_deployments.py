@@ -48,6 +48,53 @@ def test_deploy_without_a_server_says_what_to_do(dagmm, monkeypatch):
     assert "dagmm serve" in outcome.err
 
 
+def test_the_file_is_the_truth(dagmm, prefect_server, tmp_path):
+    """What it no longer has is removed, and said; what another file made stays."""
+
+    def write(file: str, **schedules: list) -> None:
+        entries = [
+            {
+                "name": name,
+                "entrypoint": "flows/training.py:train",  # as the first version wrote it
+                "parameters": {"config": {"dataset": "wdbc"}},
+                "work_pool": {"name": "truth"},
+                "schedules": each,
+            }
+            for name, each in schedules.items()
+        ]
+        (tmp_path / file).write_text(yaml.safe_dump({"deployments": entries}))
+
+    def active() -> dict[str, list]:
+        pool = {"work_pools": {"name": {"any_": ["truth"]}}}
+        return {
+            item["name"]: [(s["schedule"]["cron"], s["slug"]) for s in item["schedules"]]
+            for item in _api(prefect_server, "/deployments/filter", pool)
+        }
+
+    write("other.yaml", others=[{"cron": "0 1 * * *"}])
+    assert dagmm("deploy", "--file", "other.yaml").code == 0  # relative to where we are
+    write("p.yaml", truth=[{"cron": "0 2 * * *", "slug": "two"}], dropped=[{"cron": "0 5 * * *"}])
+    assert dagmm("deploy", "--file", "p.yaml", "--json").json["removed"] == []
+    write("p.yaml", truth=[{"cron": "0 3 * * *", "slug": "three"}])
+    removed = dagmm("deploy", "--file", "p.yaml", "--json").json["removed"]
+    assert len(removed) == 2
+    assert "train/dropped" in "".join(removed)
+    assert "two" in "".join(removed)
+    assert active() == {"truth": [("0 3 * * *", "three")], "others": [("0 1 * * *", None)]}
+    write("p.yaml", truth=[])
+    said = dagmm("deploy", "--file", tmp_path / "p.yaml")
+    assert "Removed    schedule three (0 3 * * *) of train/truth" in said.out
+    assert active() == {"truth": [], "others": [("0 1 * * *", None)]}
+
+
+def test_a_file_without_a_pool_is_refused_for_workers(dagmm, prefect_server, tmp_path):
+    entry = {"name": "x", "entrypoint": "flows/training.py:train"}
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump({"deployments": [entry]}))
+    outcome = dagmm("deploy", "--file", "p.yaml")
+    assert outcome.code == 2
+    assert "work_pool" in outcome.err
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_served_schedule_fires_and_its_run_completes(dagmm_process, home, tmp_path, registry):
@@ -58,7 +105,7 @@ def test_a_served_schedule_fires_and_its_run_completes(dagmm_process, home, tmp_
                 "deployments": [
                     {
                         "name": "often",
-                        "entrypoint": "flows/orchestration/train_flow.py:train",
+                        "entrypoint": "flows/training.py:train",
                         "parameters": {
                             "config": {
                                 "dataset": "wdbc",

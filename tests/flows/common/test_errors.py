@@ -1,0 +1,100 @@
+"""What the machine does to us is said as such, with a remedy, and is no defect of ours."""
+
+import errno
+import os
+import sqlite3
+from contextlib import closing
+
+import pytest
+import sqlalchemy as sa
+from mlflow.exceptions import MlflowException
+
+from flows.common.errors import (
+    EXIT_DEFECT,
+    EXIT_UNREACHABLE,
+    EXIT_USAGE,
+    exit_code,
+    message_of,
+    remedy,
+)
+
+
+def not_a_database(folder):
+    (folder / "mlflow.db").write_bytes(os.urandom(4096))
+    return lambda connection: connection.execute(sa.text("SELECT * FROM runs"))
+
+
+def locked(folder):
+    other = sqlite3.connect(folder / "mlflow.db", isolation_level=None)
+    other.execute("CREATE TABLE runs (a)")
+    other.execute("BEGIN EXCLUSIVE")
+    return lambda connection, _held=other: connection.execute(sa.text("SELECT * FROM runs"))
+
+
+def full(folder):
+    def fill(connection):
+        connection.execute(sa.text("PRAGMA max_page_count = 2"))
+        connection.execute(sa.text("CREATE TABLE runs (a)"))
+        connection.execute(sa.text("INSERT INTO runs VALUES (randomblob(100000))"))
+
+    return fill
+
+
+def read_only(folder):
+    with closing(sqlite3.connect(folder / "mlflow.db")) as store:
+        store.execute("CREATE TABLE runs (a)")
+
+    def write(connection):
+        connection.execute(sa.text("PRAGMA query_only = 1"))
+        connection.execute(sa.text("INSERT INTO runs VALUES (1)"))
+
+    return write
+
+
+@pytest.fixture(params=[not_a_database, locked, full, read_only], ids=lambda kind: kind.__name__)
+def fault(request, tmp_path):
+    """An error as SQLAlchemy raises it, and as MLflow passes it on."""
+    act = request.param(tmp_path)
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'mlflow.db'}", connect_args={"timeout": 0.1})
+    with pytest.raises(sa.exc.DatabaseError) as raised, engine.connect() as connection:
+        act(connection)
+    engine.dispose()
+    return raised.value
+
+
+def test_a_fault_of_the_store_is_the_environment_s(fault):
+    for error in (fault, fault.orig, MlflowException(str(fault))):
+        assert exit_code(error) == EXIT_UNREACHABLE
+        said = message_of(error) + remedy(error)
+        assert "SQL:" not in said
+        assert "sqlalche" not in said
+        assert "\n" not in said
+        assert "DAGMM_HOME" in said or "make room" in said or "try again" in said
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EMFILE, errno.EIO])
+def test_a_fault_of_the_disk_is_the_environment_s(number):
+    error = RuntimeError("could not be written")
+    error.__cause__ = OSError(number, os.strerror(number), "/home/x")
+    assert exit_code(error) == EXIT_UNREACHABLE
+    assert remedy(error).startswith("; ")
+
+
+@pytest.mark.parametrize(("module", "extra"), [("psycopg", "postgres"), ("flask_wtf", "team")])
+def test_a_missing_extra_is_named(module, extra):
+    error = ModuleNotFoundError(f"No module named {module!r}", name=module)
+    assert exit_code(error) == EXIT_USAGE
+    assert f"dagmm-pipeline[{extra}]" in message_of(error)
+
+
+def test_what_is_nobody_else_s_fault_is_ours():
+    for error in (KeyError("x"), ModuleNotFoundError("no numpy", name="numpy"), sqlite3.Error("x")):
+        assert exit_code(error) == EXIT_DEFECT
+
+
+@pytest.mark.parametrize("address", ["", "http://127.0.0.1:9/api"])
+def test_nobody_is_told_to_unset_what_was_not_set(monkeypatch, address):
+    monkeypatch.setenv("PREFECT_API_URL", address)
+    error = RuntimeError("Failed to reach API at http://127.0.0.1:9/api")
+    assert exit_code(error) == EXIT_UNREACHABLE
+    assert ("unset PREFECT_API_URL" in remedy(error)) == bool(address)
