@@ -25,7 +25,7 @@ from textbook import TextbookLoop
 from threadpoolctl import ThreadpoolController
 
 from dagmm_model.engines.numpy.engine import NumpyEngine
-from dagmm_model.engines.torch import TorchEngine
+from dagmm_model.engines.torch.engine import TorchEngine
 from dagmm_model.networks.network import initialise, streams
 from dagmm_model.networks.presets import PAPER
 
@@ -120,14 +120,15 @@ def measure(threads: int, rounds: int, steps: int) -> dict[str, dict[str, float]
 
 def measure_gpu(rounds: int) -> dict[str, dict[str, float]]:
     """Milliseconds of a step on a GPU, of all members, median over the rounds."""
-    from dagmm_model.engines.cuda import CudaEngine
     from dagmm_model.engines.interface import PIECE
+    from dagmm_model.engines.torch.engine import TorchEngine
 
     x = np.random.default_rng(0).random((ROWS, WIDTH), dtype=np.float32)
     result = {}
     for members in (1, MEMBERS):
         seeds = range(members)
-        engine = CudaEngine(x, None, initialise(SETTINGS, WIDTH, seeds), SETTINGS)
+        start = initialise(SETTINGS, WIDTH, seeds)
+        engine = TorchEngine(x, None, start, SETTINGS, "cuda", graph=True)
         order = np.random.default_rng(1).integers(0, ROWS, (members, PIECE, BATCH))
         dropout = [streams(seed)[2] for seed in seeds]
         engine.run(order, 1e-4, dropout)  # captures the step

@@ -64,8 +64,9 @@ def make_engine(
 ) -> Engine:
     """The engine of that name on that device.
 
-    ``auto`` is the NumPy engine on a CPU and the replayed graph on a GPU; ``torch`` is the plain
-    autograd engine on either. Ranks on GPUs have the autograd engine, each on a GPU of its own.
+    ``auto`` is the NumPy engine on a CPU and the torch engine with a captured step on a GPU;
+    ``torch`` is the latter without a capture, on either. Ranks on GPUs, each on one of its own, do
+    without a capture.
 
     Raises:
         ValueError: unknown engine or device, the NumPy engine asked for on a GPU, or more ranks
@@ -86,12 +87,9 @@ def make_engine(
         from dagmm_model.engines.numpy.engine import NumpyEngine
 
         return NumpyEngine(x, sample_weight, parameters, settings, ranks=ranks)
-    if name == "auto" and ranks.alone:
-        from dagmm_model.engines.cuda import CudaEngine
-
-        return CudaEngine(x, sample_weight, parameters, settings, device)
-    from dagmm_model.engines.torch import TorchEngine
+    from dagmm_model.engines.torch.engine import TorchEngine
 
     if device == "cuda" and not ranks.alone:
         device = ranks.gpu()
-    return TorchEngine(x, sample_weight, parameters, settings, device, ranks=ranks)
+    graph = name == "auto" and ranks.alone
+    return TorchEngine(x, sample_weight, parameters, settings, device, graph=graph, ranks=ranks)

@@ -1,8 +1,7 @@
 """What an engine is: it owns parameters and optimiser, and runs steps over given rows.
 
-Three engines compute the same thing. `numpy.engine.NumpyEngine` is derived by hand and is the
-default on a CPU; `cuda.CudaEngine` replays a captured step and is the default on a GPU;
-`torch.TorchEngine` is the readable autograd reference and runs on either.
+Two engines compute the same thing. `numpy.engine.NumpyEngine` is derived by hand and is the default
+on a CPU; `torch.engine.TorchEngine` runs on a CPU and on a GPU, where it replays a captured step.
 """
 
 from __future__ import annotations
@@ -70,7 +69,10 @@ class Engine(Protocol):
         """A copy of the parameters, each ``(S, ...)``."""
 
     def finite(self) -> bool:
-        """Whether all parameters are finite."""
+        """Whether all parameters are finite after the last `run`."""
+
+    def undo(self) -> None:
+        """Back to before the last `run`."""
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """A copy of everything that changes in training, for `load`."""

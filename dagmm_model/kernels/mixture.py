@@ -1,6 +1,6 @@
 """Compiled loops of mixtures: their algebra on small matrices, and sums over rows; see `kernels`.
 
-The formulas are those of `engine_mixture` and `mixture`.
+The formulas are those of `dagmm_model.engines.numpy.mixture`.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def components(
     phi: Float, mu: Float, sigma: Float, covariance: Float, precision: Float, spread: Float,
     distance: Float, constant: Float, penalty: Float, singular: NDArray[np.bool_],
 ) -> None:  # fmt: skip
-    """Mixtures from their moments, and what gives a row's energy; see `engine_mixture`.
+    """Mixtures from their moments, and what gives a row's energy.
 
     Args:
         moments: ``(S, K, P)`` sums over the rows, by pairs of the coordinates of (z, 1).
@@ -130,7 +130,7 @@ def through_components(
     mixture: tuple[Float, Float, Float, Float, Float, Float], distance: Float,
     lambda_penalty: float, by_moments: Float, pull: Float,
 ) -> None:  # fmt: skip
-    """Gradients by the moments, and of a row's coordinates; see `engine_mixture`.
+    """Gradients by the moments, and of a row's coordinates.
 
     Args:
         sums: ``(S, K, P)`` sums over the posterior, like the moments.

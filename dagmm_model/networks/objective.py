@@ -11,7 +11,6 @@ and the gradients that the ranks have after the backward pass, add up to those o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -68,9 +67,7 @@ def standardise(z: Tensor, share: Tensor, ranks: Ranks = ALONE) -> Tensor:
     return centred / torch.sqrt(variance + LATENT_VARIANCE_FLOOR)
 
 
-def batch_mixture(
-    z: Tensor, gamma: Tensor, share: Tensor, jitter: float | Tensor, ranks: Ranks = ALONE
-) -> BatchMixture:
+def batch_mixture(z: Tensor, gamma: Tensor, share: Tensor, jitter: float | Tensor) -> BatchMixture:
     """phi, mu and jittered sigma of a batch (paper, equation 5).
 
     Args:
@@ -79,20 +76,15 @@ def batch_mixture(
         share: ``(S, n)`` float64 shares of the rows in the weight of the batch.
         jitter: relative jitter, ``(S, 1)`` or one for all members: times the variance of each
             coordinate over the batch.
-        ranks: that share the batch.
     """
     weighted = gamma * share[..., None]
-    phi, first, centre = ranks.total(
-        weighted.sum(1), weighted.transpose(1, 2) @ z, (share[..., None] * z).sum(1, keepdim=True)
-    )
+    phi = weighted.sum(1)
     safe = torch.clip(phi, WEIGHT_FLOOR, None)
-    mu = first / safe[..., None]
+    mu = weighted.transpose(1, 2) @ z / safe[..., None]
     centred = z[:, :, None, :] - mu[:, None]
-    scatter, spread = ranks.total(
-        torch.einsum("snk,snki,snkj->skij", weighted, centred, centred),
-        (share[..., None] * (z - centre) ** 2).sum(1),
-    )
-    spread = torch.clip(spread, VARIANCE_FLOOR, None)
+    scatter = torch.einsum("snk,snki,snkj->skij", weighted, centred, centred)
+    centre = (share[..., None] * z).sum(1, keepdim=True)
+    spread = torch.clip((share[..., None] * (z - centre) ** 2).sum(1), VARIANCE_FLOOR, None)
     covariance = scatter / safe[..., None, None] + torch.diag_embed(jitter * spread)[:, None]
     return BatchMixture(phi, mu, covariance)
 
@@ -125,21 +117,15 @@ def log_joint(z: Tensor, mixture: BatchMixture) -> Tensor:
 
 
 def mixture_term(
-    z: Tensor,
-    gamma: Tensor,
-    share: Tensor,
-    jitter: float | Tensor,
-    variational: bool,
-    ranks: Ranks = ALONE,
+    z: Tensor, gamma: Tensor, share: Tensor, jitter: float | Tensor, variational: bool
 ) -> tuple[Tensor, Tensor, BatchMixture]:
     """Mean energy ``(S,)`` (or its bound), penalty ``(S,)`` and mixture; see `batch_mixture`.
 
-    Both are this rank's share.
+    The readable reference; `dagmm_model.engines.torch.mixture` computes the same in training.
     """
-    mixture = batch_mixture(z, gamma, share, jitter, ranks)
+    mixture = batch_mixture(z, gamma, share, jitter)
     of_rows = variational_bounds(z, gamma, mixture) if variational else energies(z, mixture)
-    # The penalty is no sum over rows: every rank has all of it, and answers for its part.
-    penalty = (1.0 / torch.diagonal(mixture.covariance, dim1=-2, dim2=-1)).sum((1, 2)) / ranks.size
+    penalty = (1.0 / torch.diagonal(mixture.covariance, dim1=-2, dim2=-1)).sum((1, 2))
     return (share * of_rows).sum(1), penalty, mixture
 
 
@@ -167,7 +153,8 @@ def objective(
         jitter: relative jitter of the covariances, ``(S, 1)`` or one for all members.
         masks: dropout factors, see `membership_logits`.
         ranks: that share the batch; the losses are then this one's share.
-        term: what computes energy and penalty; `mixture_term` unless given.
+        term: what computes energy and penalty, this rank's share where there are several;
+            `mixture_term`, which knows of no ranks, unless given.
     """
     z, x_hat = compress(torch, parameters, x, settings.reconstruction_features)
     (total_weight,) = ranks.total(weight.sum(1, keepdim=True))
@@ -187,8 +174,7 @@ def objective(
     logits = membership_logits(torch, parameters, latent.to(z.dtype), masks)
     gamma = membership(torch, logits.double())
     variational = settings.mixture_term == "variational"
-    term = term or partial(mixture_term, ranks=ranks)
-    energy, penalty, mixture = term(latent, gamma, share, jitter, variational)
+    energy, penalty, mixture = (term or mixture_term)(latent, gamma, share, jitter, variational)
     total = (
         settings.lambda_reconstruction * reconstruction
         + settings.lambda_energy * energy

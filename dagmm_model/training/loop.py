@@ -241,12 +241,11 @@ def _run_epoch(
     for piece in feed.pieces(progress):
         if piece.rows is not None:
             progress.engine.take(piece.rows)
-        good = progress.engine.state()
         steps = slice(progress.done, progress.done + piece.order.shape[1])
         losses = progress.engine.run(piece.order, rates[steps], progress.dropout, piece.part)
         finite = np.isfinite(losses[-1]).all()
         if not (finite and progress.engine.finite()):
-            progress.engine.load(good)
+            progress.engine.undo()
             raise TrainingDiverged(
                 progress.epoch + 1,
                 progress.done + len(losses),

@@ -5,7 +5,7 @@ calls into preallocated buffers; the networks run in float32, the mixture in flo
 are split into shards of rows, which run in threads where there are several processors. The number
 of shards depends on the shapes alone, so that the result does not depend on the processors.
 
-Ranks that share a batch sum what `engine_mixture` sums, the statistics that standardise the latent,
+Ranks that share a batch sum what `MixtureTerm` sums, the statistics that standardise the latent,
 their pulls in the backward pass, and at last the gradients: each rank has what its rows owe to
 the objective of the whole batch, and these parts add up.
 """
@@ -81,6 +81,7 @@ class NumpyEngine:
         self._flat = FlatParameters(shapes(settings, width), parameters, dtype)
         self._members = len(self._flat.values)
         self.jitter = np.full(self._members, settings.jitter)
+        self._before = self.state()
         self._pool: ThreadPoolExecutor | None = None
         self._threads = min(threads or processors(), processors())
 
@@ -143,6 +144,7 @@ class NumpyEngine:
         """See `dagmm_model.engines.interface.Engine.run`."""
         if order.shape[2] != self._rows:
             self._allocate(order.shape[2])
+        self._before = self.state()
         losses = np.empty((order.shape[1], self._members, 4))
         rates = np.broadcast_to(learning_rates, order.shape[1])
         # One BLAS thread: threads of ours are not spun on while another program has the processor.
@@ -300,6 +302,10 @@ class NumpyEngine:
     def finite(self) -> bool:
         """See `dagmm_model.engines.interface.Engine.finite`."""
         return bool(np.isfinite(self._flat.values).all())
+
+    def undo(self) -> None:
+        """See `dagmm_model.engines.interface.Engine.undo`."""
+        self.load(self._before)
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """See `dagmm_model.engines.interface.Engine.state`."""

@@ -1,6 +1,5 @@
 """The two engines compute the same; members, shards and weights do what they say."""
 
-from functools import partial
 from itertools import product
 
 import numpy as np
@@ -8,23 +7,21 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dagmm_model.engines.cuda import CudaEngine
+from dagmm_model.base.distributed import Part
+from dagmm_model.engines.interface import dropout_masks
 from dagmm_model.engines.numpy import engine as engine_numpy
 from dagmm_model.engines.numpy.engine import NumpyEngine
-from dagmm_model.engines.torch import TorchEngine
+from dagmm_model.engines.torch.engine import TorchEngine
 from dagmm_model.mixture.mixture import JitterWarning
 from dagmm_model.networks.compression import compress
-from dagmm_model.networks.network import initialise, streams
+from dagmm_model.networks.network import initialise, streams, trained
+from dagmm_model.networks.objective import objective
 from dagmm_model.networks.presets import Settings
 from tests.dagmm_model import paper_reference
 
 torch.set_num_threads(1)  # threads of torch spin: on a busy machine they cost minutes
 
-KINDS = {
-    "numpy": NumpyEngine,
-    "torch": TorchEngine,
-    "cuda": partial(CudaEngine, device="cpu", graph=False),  # the step that a GPU replays
-}
+KINDS = [NumpyEngine, TorchEngine]
 N, WIDTH, BATCH = 300, 9, 64
 TORCH = {np.float32: torch.float32, np.float64: torch.float64}
 
@@ -66,6 +63,32 @@ def both(settings, dtype=np.float64, weighted=False, seeds=(1, 2)):
     )
 
 
+def reference(settings, rows, weighted, seeds=(1, 2)):
+    """Losses ``(S, 4)`` and gradients of a batch: the readable objective and autograd, float64."""
+    parameters = {
+        name: torch.tensor(value, dtype=torch.float64, requires_grad=trained(name, settings))
+        for name, value in start_of(settings, seeds).items()
+    }
+    part, widths, masks = Part(0, rows.shape[1]), settings.estimation_widths, None
+    if settings.dropout > 0:
+        drawn = dropout_masks(
+            dropout_of(seeds), rows.shape[1], widths, settings.dropout, np.float64, part
+        )
+        masks = [torch.as_tensor(mask).mT for mask in drawn]
+    weight = np.ones(N) if weights_of(weighted) is None else weights_of(weighted)
+    losses, _ = objective(
+        parameters,
+        torch.as_tensor(rows_of()[rows]),
+        torch.as_tensor(weight[rows]),
+        settings,
+        settings.jitter,
+        masks,
+    )
+    losses.total.sum().backward()
+    gradients = {n: p.grad.numpy() for n, p in parameters.items() if p.grad is not None}
+    return torch.stack(losses, dim=1).detach().numpy(), gradients
+
+
 OPTIONS = [
     {
         "reconstruction_features": features,
@@ -94,23 +117,34 @@ OPTIONS += [
 ]
 
 
+def assert_gradients(found, expected):
+    scale = max(np.abs(gradient).max() for gradient in expected.values())
+    for name, gradient in found.items():
+        wanted = expected.get(name, 0.0)  # none where the objective does not move it
+        np.testing.assert_allclose(gradient, wanted, rtol=0, atol=1e-11 * scale, err_msg=name)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(str(v) for v in o.values()))
-def test_engines_agree_to_1e_10_in_float64(options, weighted):
-    fast, reference = both(settings_of(**options), weighted=weighted)
+def test_engines_are_the_readable_objective_and_agree_to_1e_10_in_float64(options, weighted):
+    settings = settings_of(**options)
+    fast, other = both(settings, weighted=weighted)
     order = order_of(2, 100)
+    expected, gradients = reference(settings, order[:, 0], weighted)
     losses = fast.gradients(order[:, 0], dropout_of((1, 2)))
-    terms = reference.gradients(torch.as_tensor(order[:, 0]), dropout_of((1, 2)))
-    expected = torch.stack(terms, dim=1).detach().numpy()
     np.testing.assert_allclose(losses, expected, rtol=1e-10, atol=1e-10)
-    gradients = reference.parameter_gradients()
-    scale = max(np.abs(gradient).max() for gradient in gradients.values())
-    for name, gradient in fast.parameter_gradients().items():
-        wanted = gradients.get(name, 0.0)  # none where the objective does not move it
-        np.testing.assert_allclose(gradient, wanted, rtol=0, atol=1e-11 * scale)
-    fast.run(order, 1e-3, dropout_of((1, 2)))
-    reference.run(order, 1e-3, dropout_of((1, 2)))
-    expected = reference.parameters()
+    assert_gradients(fast.parameter_gradients(), gradients)
+    unclipped = settings_of(**(options | {"gradient_clip": None}))
+    engine = both(unclipped, weighted=weighted)[1]
+    losses = engine.run(order[:, :1], 1e-3, dropout_of((1, 2)))
+    np.testing.assert_allclose(losses[0], expected, rtol=1e-10, atol=1e-10)
+    assert_gradients(engine.parameter_gradients(), gradients)
+    rates, draws = np.linspace(1e-3, 1e-4, 100), (dropout_of((1, 2)), dropout_of((1, 2)))
+    for steps in (slice(0, 40), slice(40, 100)):
+        losses = fast.run(order[:, steps], rates[steps], draws[0])
+        expected = other.run(order[:, steps], rates[steps], draws[1])
+        np.testing.assert_allclose(losses, expected, rtol=1e-9, atol=1e-9)
+    expected = other.parameters()
     for name, value in fast.parameters().items():
         np.testing.assert_allclose(value, expected[name], rtol=0, atol=1e-9, err_msg=name)
 
@@ -157,10 +191,10 @@ def test_the_fast_engine_computes_the_papers_objective():
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_member_is_what_it_would_be_alone(kind):
     settings, order = settings_of(), order_of(3, 50)
-    together = KINDS[kind](rows_of(), None, start_of(settings, [1, 2, 3]), settings)
+    together = kind(rows_of(), None, start_of(settings, [1, 2, 3]), settings)
     together.run(order, 1e-3, dropout_of((1, 2, 3)))
     for s, seed in enumerate((1, 2, 3)):
-        alone = KINDS[kind](rows_of(), None, start_of(settings, [seed]), settings)
+        alone = kind(rows_of(), None, start_of(settings, [seed]), settings)
         alone.run(order[s : s + 1], 1e-3, dropout_of((seed,)))
         for name, value in alone.parameters().items():
             np.testing.assert_allclose(together.parameters()[name][s], value[0], atol=1e-5)
@@ -187,7 +221,7 @@ def test_training_moves_every_parameter_of_all_three_networks():
 def test_what_is_frozen_or_not_in_the_objective_does_not_move(kind, options, still):
     settings, order = settings_of(**options), order_of(1, 5)
     start = start_of(settings, [1])
-    engine = KINDS[kind](rows_of(), None, start, settings)
+    engine = kind(rows_of(), None, start, settings)
     losses = engine.run(order, 1e-3, dropout_of((1,)))
     for name, value in engine.parameters().items():
         if name.split(".")[0] in still:
@@ -200,7 +234,7 @@ def test_what_is_frozen_or_not_in_the_objective_does_not_move(kind, options, sti
         np.testing.assert_array_equal(losses[..., 0], losses[..., 1])
 
 
-@pytest.mark.parametrize("kind", [NumpyEngine, TorchEngine])
+@pytest.mark.parametrize("kind", KINDS)
 def test_without_its_weight_the_reconstruction_has_no_gradient(kind):
     """The gradient of the whole is that of the reconstruction plus that of the rest."""
     order, found = order_of(1, 1), []
@@ -210,8 +244,7 @@ def test_without_its_weight_the_reconstruction_has_no_gradient(kind):
         start = start_of(settings, [1])
         more = {"dtype": TORCH[np.float64] if kind is TorchEngine else np.float64}
         engine = kind(rows_of(), None, start, settings, **more)
-        rows = order[:, 0] if kind is NumpyEngine else torch.as_tensor(order[:, 0])
-        engine.gradients(rows, [])
+        engine.run(order, 1e-3, [])
         found.append(engine.parameter_gradients())
     whole, rest, alone = found
     for name, gradient in whole.items():
@@ -237,7 +270,7 @@ def test_threads_do_not_change_a_bit_and_shards_hardly(monkeypatch):
         np.testing.assert_allclose(whole.parameters()[name], value, atol=1e-10)
 
 
-@pytest.mark.parametrize("kind", [NumpyEngine, TorchEngine])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_state_goes_on_to_the_last_bit(kind):
     settings, order = settings_of(), order_of(1, 20)
     start = start_of(settings, [1])
@@ -254,7 +287,7 @@ def test_a_state_goes_on_to_the_last_bit(kind):
         assert (value == second.parameters()[name]).all(), name
 
 
-@pytest.mark.parametrize("kind", [NumpyEngine, TorchEngine])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_run_ends_at_the_first_loss_that_is_not_finite(kind):
     settings = settings_of(dropout=0.0)
     x = rows_of()
@@ -274,18 +307,18 @@ def test_the_jitter_is_raised_for_the_member_whose_covariance_is_singular(kind):
     start, order = start_of(settings, [1, 2]), order_of(2, 3)[:, :, :12]
     # A batch of two rows in a latent of four dimensions has covariances of rank one.
     order[1, 1] = np.arange(12) % 2
-    engine = KINDS[kind](rows_of(), None, start, settings)
+    engine = kind(rows_of(), None, start, settings)
     with pytest.warns(JitterWarning, match="jitter raised from 0"):
         losses = engine.run(order, 1e-3, dropout_of((1, 2)))
     assert engine.jitter[0] == 0
     assert engine.jitter[1] > 0
     assert losses.shape == (3, 2, 4)
     assert np.isfinite(losses).all()
-    alone = KINDS[kind](rows_of(), None, start_of(settings, [1]), settings)
+    alone = kind(rows_of(), None, start_of(settings, [1]), settings)
     alone.run(order[:1], 1e-3, dropout_of((1,)))
     for name, value in alone.parameters().items():
         np.testing.assert_allclose(engine.parameters()[name][0], value[0], atol=1e-5)
-    again = KINDS[kind](rows_of(), None, start, settings)
+    again = kind(rows_of(), None, start, settings)
     again.load(engine.state())
     np.testing.assert_array_equal(again.jitter, engine.jitter)
 
@@ -323,48 +356,17 @@ def test_the_linear_path_starts_as_the_principal_components_and_stays():
     assert np.abs(engine.parameters()["encoder.2.weight"]).max() > 0
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(str(v) for v in o.values()))
-def test_the_step_that_a_gpu_replays_is_the_reference_engines(options):
-    settings, order = settings_of(**(options | {"dropout": 0.0})), order_of(2, 60)
-    start = start_of(settings, [1, 2])
-    rates = np.linspace(1e-3, 1e-4, 60)
-    reference = TorchEngine(rows_of(), weights_of(True), start, settings, dtype=torch.float64)
-    captured = CudaEngine(
-        rows_of(), weights_of(True), start, settings, "cpu", torch.float64, graph=False
-    )
-    expected = reference.run(order, rates, [])
-    losses = [
-        captured.run(order[:, :25], rates[:25], []),
-        captured.run(order[:, 25:], rates[25:], []),
-    ]
-    np.testing.assert_allclose(np.concatenate(losses), expected, rtol=1e-10)
-    for name, value in reference.parameters().items():
-        np.testing.assert_allclose(captured.parameters()[name], value, atol=1e-10)
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_the_replayed_graph_is_the_step_without_a_graph():
     settings, order = settings_of(dropout=0.5), order_of(2, 60)
     start = start_of(settings, [1, 2])
     results = []
     for graph in (True, False):
-        engine = CudaEngine(rows_of(), None, start, settings, "cuda", torch.float64, graph)
+        engine = TorchEngine(rows_of(), None, start, settings, "cuda", torch.float64, graph=graph)
         engine.run(order, 1e-3, dropout_of((1, 2)))
         results.append(engine.parameters())
     for name, value in results[0].items():
         np.testing.assert_allclose(results[1][name], value, atol=1e-8)
-
-
-def test_a_gpu_keeps_hidden_units_as_often_as_the_rate_leaves():
-    settings = settings_of(dropout=0.2)
-    engine = CudaEngine(rows_of(), None, start_of(settings, [1, 2]), settings, "cpu", graph=False)
-    engine.run(order_of(2, 40), 1e-3, dropout_of((1, 2)))
-    kept = engine._kept[:, :40].double()
-    assert kept.mean((1, 2, 3)).numpy() == pytest.approx([0.8, 0.8], abs=0.01)
-    assert (kept[0] != kept[1]).double().mean() == pytest.approx(0.32, abs=0.02)
-    engine._position.zero_()
-    (mask,) = engine._masks()
-    assert mask.unique().tolist() == pytest.approx([0.0, 1.25])
 
 
 class Launches(TorchDispatchMode):
@@ -385,11 +387,11 @@ class Launches(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_a_step_on_a_gpu_has_few_launches_whatever_the_size_of_the_mixture():
+def test_a_step_has_few_launches_whatever_the_size_of_the_mixture():
     counts = {}
     for width, components in ((1, 2), (10, 32)):
         settings = Settings(encoder_widths=(6, 4, width), n_components=components)
-        engine = CudaEngine(rows_of(), None, start_of(settings, [1]), settings, "cpu", graph=False)
+        engine = TorchEngine(rows_of(), None, start_of(settings, [1]), settings)
         engine.run(order_of(1, 1), 1e-3, dropout_of((1,)))
         with Launches() as launches:
             engine.run(order_of(1, 1), 1e-3, dropout_of((1,)))

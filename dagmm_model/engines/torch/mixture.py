@@ -1,14 +1,18 @@
-"""Energy and penalty of a batch on a GPU in few operations, with their gradients by hand, float64.
+"""Energy and penalty of a batch in few operations, with their gradients by hand, float64.
 
 On a GPU each operation is a launch, whatever its size; autograd through Cholesky factors written
-out for every entry was two thirds of a step's. The equations are those of `engine_mixture`, in
-homogeneous coordinates: with o = (z, 1) for a row, H = (I, -mu) has H o = z - mu, so that
+out for every entry was two thirds of a step's. The equations are those of
+`dagmm_model.engines.numpy.mixture`, in homogeneous coordinates: with o = (z, 1) for a row,
+H = (I, -mu) has H o = z - mu, so that
 
     T_k = sum_n g_nk o o'          phi, mu and sigma of every component
     q_nk = o' H' P H o             squared distances, P the inverse of the covariance
     U_k = sum_n w_nk o o'          H U H' and H U's last column are sums over w (z - mu)
 
 No library routine for matrices: theirs may wait for the device, which a CUDA graph cannot hold.
+
+Ranks that share the batch sum the centre, T and U; each then has what its rows owe to the whole
+batch's energy and penalty, and these parts add up.
 """
 
 from __future__ import annotations
@@ -21,16 +25,23 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
+from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.mixture.mixture import LOG_2PI, SMALLEST, VARIANCE_FLOOR, WEIGHT_FLOOR
 from dagmm_model.networks.objective import BatchMixture
 
 
 def mixture_term(
-    z: Tensor, gamma: Tensor, share: Tensor, jitter: Tensor, variational: bool
+    z: Tensor,
+    gamma: Tensor,
+    share: Tensor,
+    jitter: Tensor,
+    variational: bool,
+    ranks: Ranks = ALONE,
 ) -> tuple[Tensor, Tensor, BatchMixture]:
     """Mean energy ``(S,)`` (or its bound), penalty ``(S,)`` and mixture of a batch.
 
-    A covariance that is not positive definite has an energy that is not finite.
+    Energy and penalty are this rank's share. A covariance that is not positive definite has an
+    energy that is not finite.
 
     Args:
         z: ``(S, n, L)`` latent rows.
@@ -38,8 +49,9 @@ def mixture_term(
         share: ``(S, n)`` shares of the rows in the weight of the batch.
         jitter: ``(S, 1)`` relative jitter.
         variational: the variational bound in place of the energy.
+        ranks: that share the batch.
     """
-    found = _MixtureTerm.apply(z, gamma, share, jitter, variational)  # type: ignore[no-untyped-call]
+    found = _MixtureTerm.apply(z, gamma, share, jitter, variational, ranks)  # type: ignore[no-untyped-call]
     energy, penalty, *mixture = cast("tuple[Tensor, ...]", found)
     return energy, penalty, BatchMixture(*mixture)
 
@@ -73,15 +85,21 @@ def squares(flat: Tensor) -> Tensor:
 class _MixtureTerm(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, z: Tensor, gamma: Tensor, share: Tensor, jitter: Tensor, variational: bool
+        ctx: Any,
+        z: Tensor,
+        gamma: Tensor,
+        share: Tensor,
+        jitter: Tensor,
+        variational: bool,
+        ranks: Ranks,
     ) -> tuple[Tensor, ...]:
         width = z.shape[-1]
         # Centred, so that little cancels in sigma; the objective does not depend on it.
-        centre = share[:, None] @ z
+        (centre,) = ranks.total(share[:, None] @ z)
         one = pad(z - centre, (0, 1), value=1.0)
         products = (one[..., :, None] * one[..., None, :]).flatten(2)
         g = gamma * share[..., None]
-        moments = squares(g.transpose(1, 2) @ products)
+        moments = squares(*ranks.total(g.transpose(1, 2) @ products))
         phi = moments[..., -1, -1]
         safe = torch.clip(phi, WEIGHT_FLOOR, None)
         mean = moments / safe[..., None, None]
@@ -102,19 +120,20 @@ class _MixtureTerm(torch.autograd.Function):
             excess = torch.log(torch.clip(gamma, SMALLEST, None)) - log_joint
             weight, of_rows = gamma, (gamma * excess).sum(-1)
         else:
-            excess = torch.empty(0)
+            excess = z.new_empty(0)
             top = log_joint.amax(-1, keepdim=True)
             likelihood = torch.exp(log_joint - top)
             total = likelihood.sum(-1, keepdim=True)
             weight, of_rows = likelihood / total, -(torch.log(total) + top)[..., 0]
-        ctx.variational = variational
+        ctx.variational, ctx.ranks = variational, ranks
         ctx.save_for_backward(
             one, products, g, share, jitter, weight, excess,
             safe, mu, sigma, spread, diagonal, precision, h, form,
         )  # fmt: skip
         mixture = (phi, mu + centre, covariance)
         ctx.mark_non_differentiable(*mixture)
-        return (share * of_rows).sum(1), (1.0 / diagonal).sum((1, 2)), *mixture
+        # The penalty is no sum over rows: every rank has all of it, and answers for its part.
+        return (share * of_rows).sum(1), (1.0 / diagonal).sum((1, 2)) / ranks.size, *mixture
 
     @staticmethod
     @once_differentiable
@@ -125,7 +144,7 @@ class _MixtureTerm(torch.autograd.Function):
         ) = ctx.saved_tensors  # fmt: skip
         by_energy, by_penalty = (share * grads[0][:, None])[..., None], grads[1]
         w = weight * by_energy
-        sums = squares(w.transpose(1, 2) @ products)
+        sums = squares(*ctx.ranks.total(w.transpose(1, 2) @ products))
         count, towards = sums[..., -1, -1], h @ sums
         d_mu = -(precision @ towards[..., -1:])
         inner = precision @ (towards @ h.transpose(2, 3)) @ precision
@@ -150,4 +169,4 @@ class _MixtureTerm(torch.autograd.Function):
         weights = torch.cat([w, g, share[..., None]], 2)
         pull = squares(weights @ forms)[..., :-1, :]
         d_z = 2.0 * (pull * one[..., None, :]).sum(-1)
-        return d_z, d_gamma, None, None, None
+        return d_z, d_gamma, None, None, None, None

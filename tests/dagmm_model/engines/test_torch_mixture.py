@@ -1,10 +1,10 @@
-"""The mixture term of a GPU's step, on a CPU: the reference's values and gradients."""
+"""The mixture term of the torch engine: the reference's values and gradients."""
 
 import numpy as np
 import pytest
 import torch
 
-from dagmm_model.engines.cuda_mixture import inverse, mixture_term
+from dagmm_model.engines.torch.mixture import inverse, mixture_term
 from dagmm_model.networks import objective
 
 
