@@ -18,6 +18,7 @@ from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.base.processors import chunks, each_chunk
 from dagmm_model.base.settings import from_json, refuse, replaced, unknown
 from dagmm_model.detectors.interface import Arrays, State
+from dagmm_model.engines.choice import ENGINES, Device
 from dagmm_model.mixture.mixture import Mixture, MixtureHealth
 from dagmm_model.networks.network import Parameters, initialise
 from dagmm_model.networks.presets import PRESETS, Settings, resolve
@@ -97,8 +98,9 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         criterion: energy or reconstruction.
         contamination: expected share of anomalies in the training rows, in (0, 0.5]; it sets
             ``offset_`` and nothing else.
-        engine: auto, numpy or torch.
-        device: auto, cpu, cuda or cuda:N.
+        engine: auto, numpy, torch, or torch-graph (a captured step, on a GPU).
+        device: auto, cpu, cuda or cuda:N; auto is a GPU where there is one and the training is
+            large enough for it.
         random_state: seed of the members.
 
     Attributes:
@@ -107,6 +109,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         health_: `MixtureHealth` of the first member; None where the score uses no mixture.
         history_: an `EpochRecord` for each epoch; an `Epoch` for one before the objective's.
         n_iter_: number of epochs trained.
+        device_: where they were trained, and why there; not kept with a saved detector.
         kept_: epoch kept for each member.
         offset_: threshold on `score_samples`: rows below it are anomalies.
         n_features_in_: columns.
@@ -130,6 +133,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
 
     settings_: Settings
     history_: tuple[EpochLike, ...]
+    device_: Device
     kept_: tuple[int, ...]
     n_iter_: int
     offset_: float
@@ -303,7 +307,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
             beside = initialise(wide, X.shape[1], last, scaled)
             scorer = joined(scorer, score(beside, wide, np.array([wide.jitter]), last))
         self._score_by(scaler, scorer)
-        self.history_ = trained.history
+        self.history_, self.device_ = trained.history, trained.device
         self.kept_ = trained.kept
         self.n_iter_ = len(trained.history)
         scores = -self._fused.energy(Encoded.of(given))
@@ -344,6 +348,8 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
             if name not in free:
                 raise unknown("setting", name, free)
         replaced(Settings(), {n: v for n, v in settings.items() if n in OVERRIDES})
+        if settings.get("engine", "auto") not in ENGINES:
+            refuse("engine", settings["engine"], f"one of {', '.join(ENGINES)}")
         return cls(preset=preset, random_state=seed, **settings)
 
     def settings_for(self, n_rows: int, n_columns: int) -> Settings:

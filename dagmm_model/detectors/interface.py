@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.settings import from_json, replaced, unknown
+from dagmm_model.engines.choice import Device
 from dagmm_model.mixture.mixture import Mixture, MixtureHealth
 from dagmm_model.scoring.explanation import Explanation, Found
 from dagmm_model.tables.encoded import Encoded, Layout
@@ -48,7 +49,7 @@ class Detector(Protocol):
         settings_: frozen dataclass with JSON-able values, all resolved once it is fitted.
         history_: an `EpochLike` for each epoch; empty where there are none.
         n_iter_: number of epochs trained.
-        device: auto, cpu, cuda or cuda:N.
+        device_: where it was trained, and why there.
         health_: state of the mixture; None where there is none.
     """
 
@@ -61,8 +62,8 @@ class Detector(Protocol):
         """Number of epochs trained."""
 
     @property
-    def device(self) -> str:
-        """Where it is to be trained."""
+    def device_(self) -> Device:
+        """Where it was trained."""
 
     @property
     def settings_(self) -> Any:
@@ -187,17 +188,13 @@ class BaseDetector(Generic[S]):
         self.settings_: S = self.settings_type() if settings is None else settings
         self.seed = seed
         self.history_: tuple[Any, ...] = ()
+        self.device_ = Device("cpu", "this detector runs there only")
         self.n_features_in_ = 0
 
     @property
     def n_iter_(self) -> int:
         """Number of epochs trained."""
         return len(self.history_)
-
-    @property
-    def device(self) -> str:
-        """Where it is to be trained."""
-        return str(getattr(self.settings_, "device", "cpu"))
 
     @classmethod
     def configure(cls, preset: str, seed: int, settings: Mapping[str, Any]) -> Self:

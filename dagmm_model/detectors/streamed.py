@@ -21,7 +21,7 @@ from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.base.processors import in_threads
 from dagmm_model.base.settings import SettingsError
 from dagmm_model.detectors.dagmm import DAGMM
-from dagmm_model.engines.choice import make_engine
+from dagmm_model.engines.choice import device_for, make_engine, multiplications
 from dagmm_model.mixture.em import mixture_by_em
 from dagmm_model.mixture.mixture import Mixture, latent_scale
 from dagmm_model.mixture.moments import Moments
@@ -92,14 +92,16 @@ def fit_streamed(
     scaler, statistics = _prepared(settings, groups, checkpoint, rows, ranks)
     start = initialise(settings, width, seeds, statistics=statistics)
     nothing = np.empty((0, width), np.float32)
-    engine = make_engine(detector.engine, detector.device, nothing, None, start, settings, ranks)
+    work = multiplications(settings, n, width, len(seeds))
+    chosen = device_for(detector.engine, detector.device, work)
+    engine = make_engine(detector.engine, chosen, nothing, None, start, settings, ranks)
     store = None
     if checkpoint is not None:
         identity = run_identity(engine, settings, seeds, rows, start)
         store = CheckpointStore(checkpoint, identity, ranks, asdict(Settings()))
     scaled = groups.map(lambda rows: scaled32(scaler, rows))
     feed = WindowFeed(scaled, settings.batch_size, buffer_rows, seeds, ranks)
-    trained = run_training(engine, feed, settings, seeds, store, observers)
+    trained = run_training(engine, chosen, feed, settings, seeds, store, observers)
     rescaled = groups.map(lambda rows: scaler.transform(rows, None))
     scorer = fit_scorer(trained.parameters, settings, trained.jitter, rescaled, seeds, ranks)
     wide = settings.wide()
@@ -115,6 +117,7 @@ def fit_streamed(
     detector.settings_ = settings
     detector._score_by(scaler, scorer)
     detector.history_, detector.kept_ = trained.history, trained.kept
+    detector.device_ = trained.device
     detector.n_iter_ = len(trained.history)
     scores = -detector._fused.energy(Encoded.of(groups.sample))
     detector.offset_ = float(np.percentile(scores, 100.0 * detector.contamination))

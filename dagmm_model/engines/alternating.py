@@ -40,6 +40,7 @@ class AlternatingEngine:
         self._engines = {"reconstruction": make(first), "mixture": make(second)}
         self.kind = f"alternating {self._engines['mixture'].kind}"
         self.jitter = self._engines["mixture"].jitter
+        self._before = self.state()
 
     def run(
         self,
@@ -49,6 +50,7 @@ class AlternatingEngine:
         part: Part | None = None,
     ) -> Float:
         """See `dagmm_model.engines.interface.Engine.run`; the terms are those before each step."""
+        self._before = self.state()
         one, other = self._engines.values()
         rates = np.broadcast_to(learning_rates, order.shape[1])
         found = np.empty((order.shape[1], order.shape[0], 4))
@@ -83,6 +85,10 @@ class AlternatingEngine:
     def finite(self) -> bool:
         """See `dagmm_model.engines.interface.Engine.finite`."""
         return self._engines["mixture"].finite()
+
+    def undo(self) -> None:
+        """See `dagmm_model.engines.interface.Engine.undo`."""
+        self.load(self._before)
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """See `dagmm_model.engines.interface.Engine.state`."""

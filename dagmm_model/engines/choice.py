@@ -1,9 +1,13 @@
-"""Which device a training runs on, and which engine."""
+"""Which device a training runs on and which engine, and why: `auto` goes by the training's size."""
 
 from __future__ import annotations
 
+import json
+import math
 import re
-from pathlib import Path
+from importlib.metadata import version
+from importlib.resources import files
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,34 +15,82 @@ from numpy.typing import NDArray
 from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.base.settings import SettingsError, refuse
 from dagmm_model.engines.interface import Engine
-from dagmm_model.networks.network import Parameters
+from dagmm_model.networks.network import Parameters, shapes
 from dagmm_model.networks.presets import Settings
 
 Float = NDArray[np.float64]
 
-ENGINES = ("auto", "numpy", "torch")
+ENGINES = ("auto", "numpy", "torch", "torch-graph")
+"""``torch`` runs a step as it is, ``torch-graph`` replays a captured one, on a GPU only."""
 
 
-def choose_device(device: str) -> str:
-    """``auto`` is a GPU where there is one; torch is imported only if the system has a device.
+class Device(NamedTuple):
+    """Where something is trained: cpu, cuda or cuda:N, and why there."""
+
+    name: str
+    reason: str
+
+
+def gpu_bound() -> float:
+    """Multiplications of a forward pass, over a whole training, from which on a GPU is worth it.
+
+    Below it, loading PyTorch and starting CUDA take longer than the training on a CPU.
+    `benchmarks/gpu_check.py` measures it and writes the file.
+    """
+    text = (files("dagmm_model") / "engines" / "gpu.json").read_text(encoding="utf-8")
+    return float(json.loads(text)["multiplications"])
+
+
+def multiplications(settings: Settings, rows: int, columns: int, members: int) -> float:
+    """Multiplications of all forward passes of a training: rows x weights x epochs x members."""
+    weights = sum(math.prod(s) for s in shapes(settings, columns).values() if len(s) == 2)
+    return float(rows) * weights * settings.epochs * members
+
+
+def choose_device(device: str, work: float) -> Device:
+    """The device, of which ``auto`` is a GPU where there is one and the work is worth it.
+
+    torch is asked, and imported, only where a GPU would be taken.
+
+    Args:
+        device: auto, cpu, cuda or cuda:N.
+        work: `multiplications` of the training.
 
     Raises:
-        SettingsError: no such device, or none here.
+        SettingsError: no such device, or none here; the message says why.
     """
-    if device == "cpu" or (
-        device == "auto" and not any(Path(node).exists() for node in ("/dev/nvidia0", "/dev/dxg"))
-    ):
-        return "cpu"
-    if device != "auto" and not re.fullmatch(r"cuda(:\d+)?", str(device)):
+    if device == "cpu":
+        return Device("cpu", "asked for")
+    if device == "auto":
+        if work < (bound := gpu_bound()):
+            return Device("cpu", f"{work:.1e} multiplications, a GPU is worth it from {bound:.0e}")
+        missing = _no_gpu()
+        return Device("cpu", missing) if missing else Device("cuda", f"{work:.1e} multiplications")
+    if not re.fullmatch(r"cuda(:\d+)?", str(device)):
         refuse("device", device, "auto, cpu, cuda or cuda:N")
+    if missing := _no_gpu():
+        refuse("device", device, f"auto or cpu: {missing}")
     import torch
 
-    here = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device == "auto":
-        return "cuda" if here else "cpu"
+    here = torch.cuda.device_count()
     if int(device.removeprefix("cuda").removeprefix(":") or 0) >= here:
-        refuse("device", device, f"auto or cpu: PyTorch finds {here or 'no'} GPU here")
-    return device
+        refuse("device", device, f"cuda:0 to cuda:{here - 1}: PyTorch finds {here} GPU here")
+    return Device(device, "asked for")
+
+
+def _no_gpu() -> str:
+    """Why PyTorch can use no GPU here; empty where it can."""
+    if (build := version("torch")).endswith("+cpu"):  # known without importing it
+        return f"PyTorch {build} is built without CUDA"
+    import torch
+
+    if torch.cuda.is_available():
+        return ""
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (AssertionError, RuntimeError) as error:
+        return f"PyTorch finds no GPU: {str(error).splitlines()[0]}"
+    return "PyTorch finds no GPU"
 
 
 def scoring_device(trained_on: str) -> str:
@@ -48,29 +100,46 @@ def scoring_device(trained_on: str) -> str:
     the energies are the same but for the last digits.
     """
     try:
-        return choose_device(trained_on)
+        return choose_device(trained_on, math.inf).name
     except SettingsError:
-        return choose_device("auto")
+        return choose_device("auto", math.inf).name
+
+
+def device_for(name: str, device: str, work: float) -> Device:
+    """The device for an engine of that name.
+
+    Raises:
+        SettingsError: unknown engine or device, or an engine that does not run there.
+    """
+    if name not in ENGINES:
+        refuse("engine", name, f"one of {', '.join(ENGINES)}")
+    if name == "numpy":
+        if device not in ("auto", "cpu"):
+            refuse("device", device, "auto or cpu, or another engine: numpy runs on the CPU only")
+        return Device("cpu", "engine numpy")
+    if name == "torch-graph":
+        if device == "cpu":
+            refuse("engine", name, "torch, or device='cuda': graphs are captured on a GPU only")
+        return choose_device("cuda" if device == "auto" else device, work)
+    return choose_device(device, work)
 
 
 def make_engine(
     name: str,
-    device: str,
+    device: Device,
     x: NDArray[np.floating],
     sample_weight: Float | None,
     parameters: Parameters,
     settings: Settings,
     ranks: Ranks = ALONE,
 ) -> Engine:
-    """The engine of that name on that device.
+    """The engine of that name on a device that was chosen for it.
 
-    ``auto`` is the NumPy engine on a CPU and the torch engine with a captured step on a GPU;
-    ``torch`` is the latter without a capture, on either. Ranks on GPUs, each on one of its own, do
-    without a capture.
+    ``auto`` is the NumPy engine on a CPU and the torch engine with a captured step on a GPU. Ranks
+    on GPUs, each on one of its own, do without a capture.
 
     Raises:
-        ValueError: unknown engine or device, the NumPy engine asked for on a GPU, or more ranks
-            than GPUs.
+        SettingsError: a graph for several ranks, or more ranks than GPUs.
     """
     if settings.alternating:
         from dagmm_model.engines.alternating import AlternatingEngine
@@ -78,18 +147,17 @@ def make_engine(
         return AlternatingEngine(
             lambda of: make_engine(name, device, x, sample_weight, parameters, of, ranks), settings
         )
-    if name not in ENGINES:
-        raise ValueError(f"engine {name!r} is unknown; give one of {', '.join(ENGINES)}")
-    if name == "numpy" and device not in ("auto", "cpu"):
-        raise ValueError(f"engine 'numpy' runs on the CPU only, not on {device!r}; use 'torch'")
-    device = "cpu" if name == "numpy" else choose_device(device)
-    if name == "numpy" or (name == "auto" and device == "cpu"):
+    place = device.name
+    if name == "numpy" or (name == "auto" and place == "cpu"):
         from dagmm_model.engines.numpy.engine import NumpyEngine
 
         return NumpyEngine(x, sample_weight, parameters, settings, ranks=ranks)
     from dagmm_model.engines.torch.engine import TorchEngine
 
-    if device == "cuda" and not ranks.alone:
-        device = ranks.gpu()
-    graph = name == "auto" and ranks.alone
-    return TorchEngine(x, sample_weight, parameters, settings, device, graph=graph, ranks=ranks)
+    if not ranks.alone:
+        if name == "torch-graph":
+            refuse("engine", name, "torch where several ranks train together")
+        if place == "cuda":
+            place = ranks.gpu()
+    graph = place != "cpu" and name != "torch" and ranks.alone
+    return TorchEngine(x, sample_weight, parameters, settings, place, graph=graph, ranks=ranks)

@@ -1,6 +1,6 @@
 """Compiled loops of mixtures: their algebra on small matrices, and sums over rows; see `kernels`.
 
-The formulas are those of `dagmm_model.engines.numpy.mixture`.
+The formulas are those of `engines.numpy.mixture`.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dagmm_model.base.checkpoint import Arrays, Checkpointing, CheckpointStore, digest
-from dagmm_model.engines.choice import choose_device
+from dagmm_model.engines.choice import Device, choose_device
 from dagmm_model.training.feed import batch_plan
 from dagmm_model.training.loop import TrainingDiverged
 from dagmm_model.training.observers import Epoch, Observer
@@ -81,7 +81,7 @@ def train(
     epochs: int,
     observers: Sequence[Observer] = (),
     checkpoint: Checkpointing | None = None,
-) -> tuple[Arrays, tuple[Epoch, ...]]:
+) -> tuple[Arrays, tuple[Epoch, ...], Device]:
     """Train networks on scaled rows.
 
     Args:
@@ -95,14 +95,17 @@ def train(
         checkpoint: where to write checkpoints and resume from.
 
     Returns:
-        Parameters and buffers of the networks by name, averaged where the settings say so, and the
-        records.
+        Parameters and buffers of the networks by name, averaged where the settings say so, the
+        records, and where they were trained.
 
     Raises:
         TrainingDiverged: a loss is not finite; the parameters after that step are attached.
         CheckpointMismatch: the folder holds a checkpoint of another run.
     """
-    device = choose_device(settings.device)
+    with reproducible(seed_of(seed, 0)):  # only to see how large they are
+        weights = sum(parameter.numel() for parameter in build().networks.parameters())
+    chosen = choose_device(settings.device, float(len(x)) * weights * epochs)
+    device = chosen.name
     with reproducible(seed_of(seed, 0), device):
         run = _Run(build(), torch.as_tensor(x).to(device), settings, seed, device)
         store = None
@@ -113,6 +116,8 @@ def train(
                 "seed": seed,
                 "rows": digest(x),
             }
+            if device != "cpu":  # which draws other numbers
+                identity["device"] = torch.device(device).type
             store = CheckpointStore(checkpoint, identity, defaults=asdict(type(settings)()))
             if (state := store.read()) is not None:
                 run.restore(*state)
@@ -128,7 +133,7 @@ def train(
                 store.write(*run.snapshot())
         if store is not None:
             store.write(*run.snapshot())
-        return run.result(), tuple(run.history)
+        return run.result(), tuple(run.history), chosen
 
 
 class _Run:

@@ -99,7 +99,7 @@ def train_layer(
         learning_rate=settings.learning_rate,
         device=device,
     )
-    arrays, epochs = train(
+    arrays, epochs, _ = train(
         work,
         rows,
         loop,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dagmm_model.base.checkpoint import Checkpointing, CheckpointStore, digest
 from dagmm_model.base.distributed import ALONE, Ranks
-from dagmm_model.engines.choice import make_engine
+from dagmm_model.engines.choice import Device, device_for, make_engine, multiplications
 from dagmm_model.engines.interface import TERMS, Engine
 from dagmm_model.networks.network import Parameters, initialise
 from dagmm_model.networks.presets import Settings
@@ -66,12 +66,14 @@ class Trained:
         history: a record for each epoch.
         jitter: ``(S,)`` relative jitter in use at the end.
         kept: 1-based epoch kept for each member.
+        device: where it was trained.
     """
 
     parameters: Parameters
     history: tuple[EpochLike, ...]
     jitter: Float
     kept: tuple[int, ...]
+    device: Device
 
 
 WARM_UP = 20
@@ -117,7 +119,7 @@ def train(
             the settings ask for early stopping or the best epoch.
         observers: called with each epoch's record.
         checkpoint: where to write checkpoints and resume from.
-        engine: auto, numpy or torch.
+        engine: auto, numpy, torch or torch-graph.
         device: auto, cpu, cuda or cuda:N.
         ranks: that train together; only the first one writes checkpoints.
 
@@ -130,7 +132,9 @@ def train(
         raise ValueError("choosing an epoch needs validation rows; give validation=")
     if start is None:
         start = initialise(settings, x.shape[1], seeds, x)
-    runner = make_engine(engine, device, x, sample_weight, start, settings, ranks)
+    work = multiplications(settings, len(x), x.shape[1], len(seeds))
+    chosen = device_for(engine, device, work)
+    runner = make_engine(engine, chosen, x, sample_weight, start, settings, ranks)
     store = None
     if checkpoint is not None:
         rows = digest(x, sample_weight, validation) if ranks.first else ""
@@ -145,8 +149,8 @@ def train(
         return parameters, scorer.member_energies(validation).mean(axis=1)
 
     feed = MemoryFeed(len(x), settings.batch_size, ranks)
-    chosen = None if validation is None else validate
-    return run_training(runner, feed, settings, seeds, store, observers, chosen)
+    energies = None if validation is None else validate
+    return run_training(runner, chosen, feed, settings, seeds, store, observers, energies)
 
 
 def run_identity(
@@ -164,6 +168,7 @@ def run_identity(
 
 def run_training(
     engine: Engine,
+    device: Device,
     feed: Feed,
     settings: Settings,
     seeds: Sequence[int],
@@ -175,6 +180,7 @@ def run_training(
 
     Args:
         engine: at its starting values.
+        device: that it runs on.
         feed: gives the rows of every step.
         settings: of the run.
         seeds: one for each member.
@@ -210,9 +216,10 @@ def run_training(
         store.write(*progress.snapshot())
     history = tuple(progress.history)
     if not selects(settings) or not progress.best.parameters:  # none where there are 0 epochs
-        return Trained(engine.parameters(), history, engine.jitter, (len(history),) * len(seeds))
+        kept = (len(history),) * len(seeds)
+        return Trained(engine.parameters(), history, engine.jitter, kept, device)
     kept = tuple(int(epoch) for epoch in progress.best.epoch)
-    return Trained(progress.best.parameters, history, engine.jitter, kept)
+    return Trained(progress.best.parameters, history, engine.jitter, kept, device)
 
 
 def selects(settings: Settings) -> bool:

@@ -45,6 +45,14 @@ def train(
             autocompletion=complete_detector,
         ),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option("--engine", help="auto, numpy, torch or torch-graph (a GPU's; of DAGMM)."),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", help="auto (a GPU where it is worth it), cpu, cuda or cuda:N."),
+    ] = None,
     download: Download = False,
     timings: Annotated[bool, typer.Option("--timings", help="Print where the time went.")] = False,
     verbose: Verbose = False,
@@ -59,7 +67,9 @@ def train(
     from flows.common.config import build_config
 
     started = time.perf_counter()
-    parameters = build_config(dataset, data, config, assignments or [], detector)
+    chosen = {"engine": engine, "device": device}
+    named = [f"detector.settings.{name}={value}" for name, value in chosen.items() if value]
+    parameters = build_config(dataset, data, config, [*(assignments or []), *named], detector)
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows.pipeline.ingest import find_source
 

@@ -122,6 +122,7 @@ class FitRecord(StageRecord):
     health: dict[str, float]
     settings: dict[str, Any]
     ranks: int = 1
+    device_reason: str = ""
 
     @property
     def where(self) -> str:

@@ -208,9 +208,8 @@ def fit(
 
     record = _stage(run, "fit", FitRecord, tracked)
     tracking.log_params(client, run_id, {"resolved": record.settings})
-    tracking.set_tags(
-        client, run_id, {"dagmm.device": record.device, "dagmm.ranks": str(record.ranks)}
-    )
+    tags = {"dagmm.device": record.device, "dagmm.device.reason": record.device_reason}
+    tracking.set_tags(client, run_id, tags | {"dagmm.ranks": str(record.ranks)})
     return record
 
 

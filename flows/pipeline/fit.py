@@ -61,7 +61,6 @@ def fit(work: FitWork, observers: Iterable[Any] = (), ranks: Ranks = ALONE) -> F
     """
     from dagmm_model.base.checkpoint import FILE, damage
     from dagmm_model.detectors.persistence import save_detector
-    from dagmm_model.engines.choice import choose_device
 
     if work.config.fit.streaming:
         training_rows.write(work.run, work.validated, work.contract, work.parts)
@@ -86,7 +85,8 @@ def fit(work: FitWork, observers: Iterable[Any] = (), ranks: Ranks = ALONE) -> F
     return FitRecord(
         detector=str(folder),
         sha256=sha256_of(folder),
-        device=choose_device(detector.device),
+        device=detector.device_.name,
+        device_reason=detector.device_.reason,
         ranks=ranks.size,
         epochs=int(detector.n_iter_),
         last_epoch=dict(detector.history_[-1].terms) if detector.history_ else {},

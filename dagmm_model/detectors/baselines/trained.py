@@ -65,7 +65,7 @@ class TrainedDetector(ArrayDetector[T]):
     def _learn(
         self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
     ) -> Arrays:
-        arrays, self.history_ = train(
+        arrays, self.history_, self.device_ = train(
             lambda: self._work(self._networks(x.shape[1])),
             x.astype(np.float32),
             self.settings_,

@@ -353,7 +353,7 @@ def test_contamination_must_be_a_share(contamination):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"engine": "jax"}, "engine 'jax'"), ({"engine": "numpy", "device": "cuda"}, "CPU only")],
+    [({"engine": "jax"}, "engine='jax'"), ({"engine": "numpy", "device": "cuda"}, "CPU only")],
 )
 def test_unknown_engines_are_refused(options, message):
     with pytest.raises(ValueError, match=message):

@@ -47,24 +47,24 @@ def test_it_leaves_torchs_generator_and_threads_as_they_were():
 
 
 def test_what_an_observer_draws_changes_nothing():
-    plain, _ = run()
-    noisy, _ = run(observers=[lambda record: torch.rand(7)])
+    plain, *_ = run()
+    noisy, *_ = run(observers=[lambda record: torch.rand(7)])
     assert all((plain[name] == noisy[name]).all() for name in plain)
 
 
 def test_the_average_is_the_mean_first_and_then_follows():
     seen = []
-    arrays, _ = run(lambda: line(seen), settings={"average": 0.9})
+    arrays, *_ = run(lambda: line(seen), settings={"average": 0.9})
     expected = np.zeros_like(seen[0])
     for number, weight in enumerate(seen, start=1):
         expected += max(0.1, 1.0 / number) * (weight - expected)
     np.testing.assert_allclose(arrays["weight"], expected, rtol=1e-5)
-    last, _ = run()
+    last, *_ = run()
     np.testing.assert_array_equal(last["weight"], seen[-1])
 
 
 def test_an_interruption_within_an_epoch_changes_nothing(tmp_path):
-    expected, _ = run()
+    expected, *_ = run()
     for stop in (1, 3, 6):
         seen = []
 
@@ -80,15 +80,15 @@ def test_an_interruption_within_an_epoch_changes_nothing(tmp_path):
 
         with pytest.raises(KeyboardInterrupt):
             run(interrupted, checkpoint=Checkpointing(tmp_path, 0.0))
-    got, history = run(checkpoint=Checkpointing(tmp_path, 0.0))
+    got, history, _ = run(checkpoint=Checkpointing(tmp_path, 0.0))
     assert len(history) == 3
     assert all((got[name] == expected[name]).all() for name in expected)
 
 
 def test_a_finished_run_ends_at_once(tmp_path):
-    first, history = run(checkpoint=Checkpointing(tmp_path))
+    first, history, _ = run(checkpoint=Checkpointing(tmp_path))
     seen = []
-    second, again = run(checkpoint=Checkpointing(tmp_path), observers=[seen.append])
+    second, again, _ = run(checkpoint=Checkpointing(tmp_path), observers=[seen.append])
     assert seen == []
     assert again == history
     assert all((first[name] == second[name]).all() for name in first)

@@ -32,6 +32,7 @@ def test_one_command_ends_with_a_promoted_version_and_everything_logged(trained,
         version = registry.get_model_version("dagmm-wdbc", "2")
         assert len(version.tags[tag]) == 64
     assert run.data.tags["dagmm.device"] in {"cpu", "cuda"}
+    assert run.data.tags["dagmm.device.reason"]
     assert len(run.data.tags["mlflow.source.git.commit"]) >= 7
 
     names = {item.path for item in registry.list_artifacts(run.info.run_id)}
