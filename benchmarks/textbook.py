@@ -65,9 +65,9 @@ class TextbookDAGMM(nn.Module):
 
     @staticmethod
     def energy(z: Tensor, phi: Tensor, mu: Tensor, sigma: list[Tensor]) -> tuple[Tensor, Tensor]:
-        logs, penalty = [], torch.zeros(())
+        logs, penalty = [], torch.zeros((), device=z.device)
         for k in range(len(phi)):
-            covariance = sigma[k] + 1e-6 * torch.eye(z.shape[1])
+            covariance = sigma[k] + 1e-6 * torch.eye(z.shape[1], device=z.device)
             inverse = torch.inverse(covariance)
             centred = z - mu[k]
             distance = ((centred @ inverse) * centred).sum(1)
@@ -86,9 +86,10 @@ class TextbookDAGMM(nn.Module):
 class TextbookLoop:
     """Endless training steps over a DataLoader."""
 
-    def __init__(self, x: np.ndarray, batch: int) -> None:
+    def __init__(self, x: np.ndarray, batch: int, device: str = "cpu") -> None:
         torch.manual_seed(0)
-        self.model = TextbookDAGMM(x.shape[1])
+        self.device = device
+        self.model = TextbookDAGMM(x.shape[1]).to(device)
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=1e-4)
         self.loader = DataLoader(Rows(x), batch_size=batch, shuffle=True, drop_last=True)
         self._batches = iter(self.loader)
@@ -100,7 +101,7 @@ class TextbookLoop:
             batch = next(self._batches)
         batch, _ = batch
         self.optimiser.zero_grad()
-        loss = self.model.loss(batch)
+        loss = self.model.loss(batch.to(self.device))
         loss.backward()
         self.optimiser.step()
         return loss.item()

@@ -29,6 +29,10 @@ Mergeable = TypeVar("Mergeable", bound=Any)
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
+NCCL = {"TORCH_NCCL_ASYNC_ERROR_HANDLING": "2", "TORCH_NCCL_ENABLE_MONITORING": "0"}
+"""What NCCL does where a rank is gone: end its messages, but not, as it would, the process, so that
+`RanksLost` can be raised and the command can say what goes on from where."""
+
 LISTEN_SECONDS = 0.2
 """Between two looks for a message."""
 
@@ -82,20 +86,41 @@ class Ranks:
         """This rank's share of n consecutive rows; shares differ by one row at most."""
         return slice(n * self.rank // self.size, n * (self.rank + 1) // self.size)
 
-    def gpu(self) -> str:
-        """The GPU of this rank.
+    def place(self, device: str) -> str:
+        """This rank's device, all ranks having told theirs: cpu for all, or a GPU of its own each.
+
+        Args:
+            device: cpu, or cuda for the GPU of this rank's number on its machine; others are
+                taken as they are.
 
         Raises:
-            SettingsError: its machine has fewer GPUs than ranks.
+            SettingsError: some have none, or two the same; on every rank, before they begin.
         """
-        import torch
+        if self.alone:
+            return device
+        identity = "cpu"
+        if device != "cpu":
+            import torch
 
-        if self.local_rank >= torch.cuda.device_count():
+            if device == "cuda":
+                device = f"cuda:{self.local_rank % torch.cuda.device_count()}"
+            identity = f"GPU {torch.cuda.get_device_properties(device).uuid}"
+        told = np.frombuffer(identity.ljust(64).encode()[:64], np.uint8).astype(np.float64)
+        everyone = [
+            bytes(row[0].astype(np.uint8)).decode().strip() for row in self.gather(told[None])
+        ]
+        for rank, theirs in enumerate(everyone):
+            shared = everyone.index(theirs)
+            if theirs != "cpu" and shared != rank:
+                problem = f"ranks {shared} and {rank} have {theirs} together"
+            elif (theirs == "cpu") != (everyone[0] == "cpu"):
+                problem = f"rank 0 has {everyone[0]}, rank {rank} has {theirs}"
+            else:
+                continue
             raise SettingsError(
-                f"rank {self.rank} has no GPU of its own: there are {torch.cuda.device_count()}; "
-                "start as many ranks on a machine as it has GPUs, or set device='cpu'"
+                f"{problem}; start as many ranks on a machine as it has GPUs, or set device='cpu'"
             )
-        return f"cuda:{self.local_rank}"
+        return device
 
     def sum(self, values: Float) -> Float:
         """Sum over all ranks, the same bits on each; ``values`` is overwritten."""
@@ -249,6 +274,8 @@ def joined(timeout_seconds: float) -> Iterator[Ranks]:
     if torch.cuda.is_available() and dist.is_nccl_available():
         backend = "cpu:gloo,cuda:nccl"
         torch.cuda.set_device(local % torch.cuda.device_count())
+        for name, value in NCCL.items():
+            os.environ.setdefault(name, value)
     with watched():
         store, rank, size = next(rendezvous("env://", timeout=timeout))
         store = PrefixStore("dagmm", store)

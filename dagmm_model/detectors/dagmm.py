@@ -98,7 +98,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         criterion: energy or reconstruction.
         contamination: expected share of anomalies in the training rows, in (0, 0.5]; it sets
             ``offset_`` and nothing else.
-        engine: auto, numpy, torch, or torch-graph (a captured step, on a GPU).
+        engine: auto, numpy, torch, torch-graph (a captured step, on a GPU) or torch-compiled.
         device: auto, cpu, cuda or cuda:N; auto is a GPU where there is one and the training is
             large enough for it.
         random_state: seed of the members.

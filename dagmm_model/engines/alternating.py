@@ -105,6 +105,10 @@ class AlternatingEngine:
             engine.load({key.removeprefix(f"{name}/"): value for key, value in mine.items()})
         self.jitter = self._engines["mixture"].jitter
 
+    def mean_energies(self, x: NDArray[np.floating], criterion: str) -> Float | None:
+        """See `dagmm_model.engines.interface.Engine.mean_energies`."""
+        return self._engines["mixture"].mean_energies(x, criterion)
+
     def mixture(self) -> tuple[Float, Float] | None:
         """See `dagmm_model.engines.interface.Engine.mixture`."""
         return self._engines["mixture"].mixture()

@@ -20,8 +20,9 @@ from dagmm_model.networks.presets import Settings
 
 Float = NDArray[np.float64]
 
-ENGINES = ("auto", "numpy", "torch", "torch-graph")
-"""``torch`` runs a step as it is, ``torch-graph`` replays a captured one, on a GPU only."""
+ENGINES = ("auto", "numpy", "torch", "torch-graph", "torch-compiled")
+"""``torch`` runs a step as it is, ``torch-graph`` replays a captured one, on a GPU only;
+``torch-compiled`` has it compiled first, for minutes: an option until it is measured."""
 
 
 class Device(NamedTuple):
@@ -139,7 +140,7 @@ def make_engine(
     on GPUs, each on one of its own, do without a capture.
 
     Raises:
-        SettingsError: a graph for several ranks, or more ranks than GPUs.
+        SettingsError: a graph for several ranks, or ranks that share a GPU.
     """
     if settings.alternating:
         from dagmm_model.engines.alternating import AlternatingEngine
@@ -147,17 +148,22 @@ def make_engine(
         return AlternatingEngine(
             lambda of: make_engine(name, device, x, sample_weight, parameters, of, ranks), settings
         )
-    place = device.name
+    if name in ("torch-graph", "torch-compiled") and not ranks.alone:
+        refuse("engine", name, "torch where several ranks train together")
+    place = ranks.place(device.name)
     if name == "numpy" or (name == "auto" and place == "cpu"):
         from dagmm_model.engines.numpy.engine import NumpyEngine
 
         return NumpyEngine(x, sample_weight, parameters, settings, ranks=ranks)
     from dagmm_model.engines.torch.engine import TorchEngine
 
-    if not ranks.alone:
-        if name == "torch-graph":
-            refuse("engine", name, "torch where several ranks train together")
-        if place == "cuda":
-            place = ranks.gpu()
-    graph = place != "cpu" and name != "torch" and ranks.alone
-    return TorchEngine(x, sample_weight, parameters, settings, place, graph=graph, ranks=ranks)
+    return TorchEngine(
+        x,
+        sample_weight,
+        parameters,
+        settings,
+        place,
+        graph=place != "cpu" and name != "torch" and ranks.alone,
+        compiler="inductor" if name == "torch-compiled" else None,
+        ranks=ranks,
+    )

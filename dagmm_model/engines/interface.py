@@ -80,6 +80,20 @@ class Engine(Protocol):
     def load(self, state: dict[str, NDArray[np.generic]]) -> None:
         """Continue from a `state`."""
 
+    def mean_energies(self, x: NDArray[np.floating], criterion: str) -> NDArray[np.float64] | None:
+        """Each member's mean energy ``(S,)`` of scaled rows ``(m, D)``, in float64.
+
+        Under the mixture of all training rows by the memberships of the moment.
+
+        Args:
+            x: the rows.
+            criterion: energy or reconstruction, what the energy is.
+
+        Returns:
+            None where the engine leaves it to `dagmm_model.scoring.inference.fit_scorer`: one that
+            is on the CPU itself, or a mixture that needs more jitter.
+        """
+
     def mixture(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
         """Phi ``(S, K)`` and jittered covariance ``(S, K, L, L)`` of the last step's batch.
 

@@ -119,7 +119,7 @@ def train(
             the settings ask for early stopping or the best epoch.
         observers: called with each epoch's record.
         checkpoint: where to write checkpoints and resume from.
-        engine: auto, numpy, torch or torch-graph.
+        engine: one of `dagmm_model.engines.choice.ENGINES`.
         device: auto, cpu, cuda or cuda:N.
         ranks: that train together; only the first one writes checkpoints.
 
@@ -145,6 +145,9 @@ def train(
     def validate() -> tuple[Parameters, Float]:
         assert validation is not None
         parameters = runner.parameters()
+        energies = runner.mean_energies(validation, judged.criterion)
+        if energies is not None:
+            return parameters, energies
         scorer = fit_scorer(parameters, judged, runner.jitter, x.__getitem__, len(x), sample_weight)
         return parameters, scorer.member_energies(validation).mean(axis=1)
 

@@ -47,7 +47,7 @@ def train(
     ] = None,
     engine: Annotated[
         str | None,
-        typer.Option("--engine", help="auto, numpy, torch or torch-graph (a GPU's; of DAGMM)."),
+        typer.Option("--engine", help="Of DAGMM: auto, numpy, torch, torch-graph, torch-compiled."),
     ] = None,
     device: Annotated[
         str | None,

@@ -321,6 +321,10 @@ class NumpyEngine:
         for name, table in self._flat.tables().items():
             table[...] = state[name]
 
+    def mean_energies(self, x: Array, criterion: str) -> Float | None:
+        """See `dagmm_model.engines.interface.Engine.mean_energies`."""
+        return None
+
     def mixture(self) -> tuple[Float, Float] | None:
         """See `dagmm_model.engines.interface.Engine.mixture`."""
         if not self.settings.mixes:

@@ -25,6 +25,7 @@ from torch import Tensor
 from dagmm_model.base.distributed import ALONE, Part, Ranks, watched
 from dagmm_model.engines.interface import TERMS, dropout_masks, raised_jitter
 from dagmm_model.engines.torch.mixture import mixture_term
+from dagmm_model.engines.torch.validation import mean_energies
 from dagmm_model.engines.torch.weights import Weights
 from dagmm_model.networks.network import Parameters
 from dagmm_model.networks.objective import BatchMixture, objective
@@ -50,6 +51,8 @@ class TorchEngine:
         device: cpu or cuda[:index].
         dtype: of the networks; the mixture is float64 in any case.
         graph: whether to capture the step and replay it; on a GPU only.
+        compiler: of `torch.compile` that fuses the objective's operations and their gradients':
+            inductor, aot_eager (which only traces) or None.
         ranks: that share every batch; not with a graph.
     """
 
@@ -63,6 +66,7 @@ class TorchEngine:
         dtype: torch.dtype = torch.float32,
         *,
         graph: bool = False,
+        compiler: str | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
         self.settings = settings
@@ -73,6 +77,11 @@ class TorchEngine:
         self.kind = "TorchEngine"
         if self._device.type != "cpu":  # whose dropout is another one
             self.kind += f" on {self._device.type}"
+        self._evaluate = self._objective
+        if compiler is not None:
+            self._evaluate = torch.compile(
+                self._objective, fullgraph=True, dynamic=False, backend=compiler
+            )
         self._captures = graph
         self._graph: torch.cuda.CUDAGraph | None = None
         self._position = torch.zeros(1, dtype=torch.int64, device=self._device)
@@ -91,6 +100,7 @@ class TorchEngine:
         place there is a row of zeros that weighs nothing, to fill up batches.
         """
         n, room = len(x), len(self._x) - 1
+        self._rows = n
         if n > room:
             room = n if room <= 0 else n + n // 4  # windows of a stream are not all of one size
             self._x = torch.zeros((room + 1, x.shape[1]), dtype=self._dtype, device=self._device)
@@ -184,6 +194,8 @@ class TorchEngine:
         advance = self._step if self._graph is None else self._graph.replay
         for _ in range(steps):
             advance()
+        if not self._ranks.alone:  # NCCL ends the messages of a rank that is gone without a word
+            self._ranks.sum(np.zeros(1))
         finite = torch.isfinite(self._weights.flat.detach()).all().double()
         found = torch.cat([self._losses[:steps].flatten(), finite[None]]).cpu().numpy()
         self._finite = bool(found[-1])
@@ -230,20 +242,28 @@ class TorchEngine:
         if self.settings.dropout > 0:
             widths = list(self.settings.estimation_widths)
             masks = list(torch.split(self._now(self._masks), widths, dim=-1))
-        terms, mixture = objective(
-            self._weights.named(),
+        total, losses, mixture = self._evaluate(
+            self._weights.flat,
             self._x.index_select(0, of_rows).view(*rows.shape, self._x.shape[1]),
             self._weight.index_select(0, of_rows).view(rows.shape),
-            self.settings,
             self._now(self._jitter),
             masks,
-            self._ranks,
-            partial(mixture_term, ranks=self._ranks),
         )
-        (gradient,) = torch.autograd.grad(terms.total.sum(), self._weights.flat)
+        (gradient,) = torch.autograd.grad(total, self._weights.flat)
         if mixture is not None:
             self._last = BatchMixture(*(part.detach() for part in mixture))
-        return torch.stack([term.detach() for term in terms], dim=1), gradient
+        return losses.detach(), gradient
+
+    def _objective(
+        self, flat: Tensor, x: Tensor, weight: Tensor, jitter: Tensor, masks: list[Tensor] | None
+    ) -> tuple[Tensor, Tensor, BatchMixture | None]:
+        """The objective of all members together, its terms ``(S, 4)`` and the mixture."""
+        term = partial(mixture_term, ranks=self._ranks)
+        named = self._weights.named(flat)
+        terms, mixture = objective(
+            named, x, weight, self.settings, jitter, masks, self._ranks, term
+        )
+        return terms.total.sum(), torch.stack(list(terms), dim=1), mixture
 
     def _add_up(self, losses: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Losses and gradients of all ranks, in one message.
@@ -282,6 +302,25 @@ class TorchEngine:
         """See `dagmm_model.engines.interface.Engine.load`."""
         self._weights.load(state)
         self.jitter = state["jitter"].astype(np.float64)
+
+    def mean_energies(self, x: NDArray[np.floating], criterion: str) -> Float | None:
+        """See `dagmm_model.engines.interface.Engine.mean_energies`."""
+        held = torch.as_tensor(x).to(self._device)
+        weight, jitter = self._weight[: self._rows], torch.as_tensor(self.jitter)[:, None]
+        energies = mean_energies(
+            {
+                name: value.detach().double()
+                for name, value in self._weights.named(self._weights.flat).items()
+            },
+            self.settings,
+            criterion,
+            self._x[: self._rows],
+            weight / weight.sum(),
+            held,
+            jitter.to(self._device),
+        )
+        found: Float = energies.cpu().numpy()
+        return found if np.isfinite(found).all() else None
 
     def mixture(self) -> tuple[Float, Float] | None:
         """See `dagmm_model.engines.interface.Engine.mixture`."""

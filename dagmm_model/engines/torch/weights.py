@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import accumulate, pairwise
 from typing import TypeVar
@@ -68,10 +69,14 @@ class Weights:
         self._changing = [self.flat.detach(), *self._moments.values(), self._steps]
         self._before = [tensor.clone() for tensor in self._changing]
 
-    def named(self) -> dict[str, Tensor]:
-        """Every parameter under its name, ``(S, ...)``, weights as ``(S, out, in)``: views."""
-        sizes = [int(np.prod(shape)) for shape in self.shapes.values()]
-        parts = torch.split(self.flat, sizes, dim=1)
+    def named(self, flat: Tensor) -> dict[str, Tensor]:
+        """Every parameter under its name, ``(S, ...)``, weights as ``(S, out, in)``: views.
+
+        Args:
+            flat: the trained ones, as `flat` has them.
+        """
+        sizes = [math.prod(shape) for shape in self.shapes.values()]
+        parts = torch.split(flat, sizes, dim=1)
         views = {
             name: part.view(-1, *shape)
             for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
@@ -126,7 +131,7 @@ class Weights:
 
     def _parted(self, tensor: Tensor) -> Parameters:
         whole = tensor.detach().cpu().numpy()
-        bounds = accumulate((int(np.prod(s)) for s in self.shapes.values()), initial=0)
+        bounds = accumulate((math.prod(s) for s in self.shapes.values()), initial=0)
         parts = zip(self.shapes.items(), pairwise(bounds), strict=True)
         return {
             name: _turned(whole[:, start:end].reshape(-1, *shape)).copy()

@@ -11,7 +11,7 @@ import torch
 
 from dagmm_model import DAGMM, Checkpointing
 from dagmm_model.base.checkpoint import TrainingStopped
-from dagmm_model.base.distributed import ALONE, Part, Ranks, RanksLost, joined
+from dagmm_model.base.distributed import ALONE, NCCL, Part, Ranks, RanksLost, joined, watched
 from dagmm_model.base.settings import SettingsError
 from dagmm_model.engines.numpy.engine import NumpyEngine
 from dagmm_model.engines.torch.engine import TorchEngine
@@ -284,3 +284,41 @@ def test_ranks_that_do_not_come_are_given_up(monkeypatch):
         monkeypatch.setenv(name, str(value))
     with pytest.raises(RanksLost, match="died or no longer answers"), joined(1.0):
         pass
+
+
+def take_gpus(ranks, uuids):
+    """What a rank is told where its machine has these GPUs."""
+    from types import SimpleNamespace
+    from unittest import mock
+
+    with mock.patch.multiple(
+        torch.cuda,
+        device_count=lambda: len(uuids),
+        get_device_properties=lambda device: SimpleNamespace(uuid=uuids[int(device[5:])]),
+    ):
+        try:
+            return ranks.place("cuda" if uuids else "cpu")
+        except SettingsError as error:
+            return str(error)
+
+
+def on_a_machine_of_its_own(ranks, *uuids):
+    return take_gpus(ranks, uuids[ranks.rank])
+
+
+def test_two_ranks_on_one_gpu_are_refused_at_once_and_on_both(team):
+    assert team.run(take_gpus, ["a", "b"]) == ["cuda:0", "cuda:1"]
+    assert team.run(take_gpus, []) == ["cpu", "cpu"]
+    for said in team.run(take_gpus, ["a"]):
+        assert "ranks 0 and 1 have GPU a together; start as many ranks" in said
+    for said in team.run(on_a_machine_of_its_own, ["a"], []):
+        assert "rank 0 has GPU a, rank 1 has cpu; start as many ranks" in said
+    assert team.run(on_a_machine_of_its_own, ["a"], ["b"]) == ["cuda:0", "cuda:0"]
+
+
+def test_nccl_leaves_it_to_us_to_end_the_process():
+    """Of the three modes that do something about a lost rank, only one lets a process live."""
+    assert NCCL["TORCH_NCCL_ASYNC_ERROR_HANDLING"] == "2"
+    lost = torch.distributed.DistBackendError("NCCL communicator was aborted on rank 0.")
+    with pytest.raises(RanksLost, match="goes on from the last checkpoint"), watched():
+        raise lost

@@ -49,14 +49,11 @@ class Tape(TorchDispatchMode):
 class Graph:
     """Stands for `torch.cuda.CUDAGraph`."""
 
-    captured = 0
-
     def __init__(self):
-        self.tape, self.replays = Tape(), 0
+        self.tape = Tape()
 
     @torch.no_grad()
     def replay(self):
-        self.replays += 1
         for func, args, kwargs, results, written in self.tape.operations:
             again = func(*args, **kwargs)
             for old, new in zip(tree_leaves(results), tree_leaves(again), strict=True):
@@ -67,7 +64,6 @@ class Graph:
 @contextlib.contextmanager
 def capture(graph, stream=None):
     """Stands for `torch.cuda.graph`."""
-    Graph.captured += 1
     with graph.tape:
         yield
 

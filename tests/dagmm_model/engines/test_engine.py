@@ -17,6 +17,7 @@ from dagmm_model.networks.compression import compress
 from dagmm_model.networks.network import initialise, streams, trained
 from dagmm_model.networks.objective import objective
 from dagmm_model.networks.presets import Settings
+from dagmm_model.scoring.inference import fit_scorer
 from tests.dagmm_model import paper_reference
 
 torch.set_num_threads(1)  # threads of torch spin: on a busy machine they cost minutes
@@ -356,19 +357,6 @@ def test_the_linear_path_starts_as_the_principal_components_and_stays():
     assert np.abs(engine.parameters()["encoder.2.weight"]).max() > 0
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_the_replayed_graph_is_the_step_without_a_graph():
-    settings, order = settings_of(dropout=0.5), order_of(2, 60)
-    start = start_of(settings, [1, 2])
-    results = []
-    for graph in (True, False):
-        engine = TorchEngine(rows_of(), None, start, settings, "cuda", torch.float64, graph=graph)
-        engine.run(order, 1e-3, dropout_of((1, 2)))
-        results.append(engine.parameters())
-    for name, value in results[0].items():
-        np.testing.assert_allclose(results[1][name], value, atol=1e-8)
-
-
 class Launches(TorchDispatchMode):
     """Counts operations that are not views: on a GPU each is a launch, or a few."""
 
@@ -398,3 +386,22 @@ def test_a_step_has_few_launches_whatever_the_size_of_the_mixture():
         counts[width] = launches.count
     assert counts[1] < 350
     assert counts[10] - counts[1] <= 5 * 9  # five for each column of the elimination
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"latent_scaling": "standardised", "reconstruction_features": "log_error"},
+        {"criterion": "reconstruction", "linear_path": "pca"},
+    ],
+)
+def test_validation_energies_of_the_torch_engine_are_the_scorers(options):
+    settings = settings_of(dropout=0.2, **options)
+    x, weight, held = rows_of(), weights_of(True), rows_of(9)[:40]
+    engine = TorchEngine(x, weight, start_of(settings, (1, 2)), settings, dtype=torch.float64)
+    engine.run(order_of(2, 20), 1e-3, dropout_of((1, 2)))
+    scorer = fit_scorer(engine.parameters(), settings, engine.jitter, x.__getitem__, len(x), weight)
+    expected = scorer.member_energies(held).mean(axis=1)
+    found = engine.mean_energies(held, settings.criterion)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
