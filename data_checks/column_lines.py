@@ -98,8 +98,8 @@ def _numeric(column: ColumnProfile, name: str, texts: Sequence[str]) -> ColumnDr
     remarks = []
     if column.padded:
         remarks.append(
-            f"{name} is numeric, though zeros stand in front of some numbers: as numbers 007 and 7 "
-            "are one; codes belong into a categorical or ignored column"
+            f"{name} is numeric, though some values have leading zeros: as numbers 007 and 7 are "
+            "the same; codes belong in a categorical or ignored column"
         )
     if bad := column.present - column.numbers + column.infinite:
         shown = _for_example(column, "numeric", texts)

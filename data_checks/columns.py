@@ -127,7 +127,7 @@ class Column(Frozen):
         if not self.vocabulary:
             return "a categorical column needs its vocabulary; `dagmm contract FILE` drafts it"
         if len(set(self.vocabulary)) < len(self.vocabulary):
-            return "a level stands twice in the vocabulary"
+            return "a level is listed twice in the vocabulary"
         if strangers := set(self.drop_levels) - set(self.vocabulary):
             return f"drop_levels {sorted(strangers)} are not in the vocabulary"
         return None

@@ -169,7 +169,7 @@ def _checked_schema(table: Path, contract: Contract, expected_sha256: str | None
                 for field in wanted
                 if field.name not in schema.names or schema.field(field.name).type != field.type
             ),
-            "its columns stand in another order",
+            "its columns are in another order",
         )
         raise SourceError(f"{table}: not ingested with the contract {contract.name}: {different}.")
     return wanted

@@ -228,7 +228,7 @@ def watched() -> Iterator[None]:
             raise
         raise RanksLost(
             "another rank of the training has died or no longer answers; the same command, with "
-            "any number of ranks, goes on from the last checkpoint "
+            "any number of ranks, resumes from the last checkpoint "
             f"({message.splitlines()[0][:200]})"
         ) from error
 

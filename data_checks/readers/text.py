@@ -95,7 +95,7 @@ def _names(
     check_extra(location, first, expected, extra)
     if len(head.rows) > 1 and header_names(head.rows[1]) == first:
         raise SourceError(
-            f"{location}, line {head.lines + 1}: the header stands twice; remove one."
+            f"{location}, line {head.lines + 1}: the header appears twice; remove one."
         )
     return first
 

@@ -261,7 +261,7 @@ def missing(places: Sequence[tuple[str, str, bool, int, str]]) -> Table | None:
     """What was planned and is not there: data set, protocol, grouping, seed, row."""
     counts = Counter((label, d, title(p, g)) for d, p, g, _, label in places)
     rows = tuple((*place, str(count)) for place, count in counts.items())
-    note = "The same command goes on with these."
+    note = "The same command measures them."
     header = ("", "data set", "protocol", "splits")
     return Table("Not measured yet", header, rows, note) if rows else None
 

@@ -60,7 +60,7 @@ def benchmark(
     debug: Debug = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare detectors on labelled tables over many splits; goes on where it stopped."""
+    """Compare detectors on labelled tables over many splits; resumes where it stopped."""
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     if table_only:
         from flows.benchmarking.report import write_report

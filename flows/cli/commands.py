@@ -92,6 +92,6 @@ def _run(terminated: list[int]) -> None:
             message = f"{type(error).__name__}: {message} (a defect of dagmm; please report it)"
         typer.echo(f"{prefix}: {message}{remedy(error)}", err=True)
     if code == EXIT_INTERRUPTED:
-        typer.echo("interrupted; the same command goes on where it stopped", err=True)
+        typer.echo("interrupted; the same command resumes where it stopped", err=True)
         code = EXIT_TERMINATED if terminated else EXIT_INTERRUPTED
     sys.exit(code)

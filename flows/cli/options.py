@@ -51,8 +51,7 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and all lo
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="List the gates that passed, too.")]
 EngineName = Annotated[
-    # Typer reads [brackets] in a help text as markup and drops them.
-    str, typer.Option("--engine", help="local, or spark (pip install 'dagmm-pipeline\\[spark]').")
+    str, typer.Option("--engine", help="local, or spark (needs the extra `spark`).")
 ]
 SparkSettings = Annotated[
     list[str] | None,

@@ -49,7 +49,7 @@ def score(
         typer.Option("--fdr", help="Share of false calls among this batch's anomalies, e.g. 0.1."),
     ] = None,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Begin anew where a run was interrupted.")
+        bool, typer.Option("--restart", help="Start over instead of resuming an interrupted run.")
     ] = False,
     engine: EngineName = "local",
     spark: SparkSettings = None,
@@ -57,7 +57,7 @@ def score(
     debug: Debug = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score raw rows: energy, p-value, verdict and reasons; a killed run goes on where it was."""
+    """Score raw rows: energy, p-value, verdict, reasons; a killed run resumes where it stopped."""
     chosen, spark_settings = engine_of(engine, spark)
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows.scoring.run import score as work

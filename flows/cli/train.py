@@ -146,7 +146,7 @@ def contract(
         str | None, typer.Option("--label", help="Column that says which rows are anomalous.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", help="Contract file; beside the table by default.")
+        Path | None, typer.Option("--output", help="Contract file; next to the table by default.")
     ] = None,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON Schema of contracts, for editors.")

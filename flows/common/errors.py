@@ -141,13 +141,13 @@ def is_prefect_away(error: BaseException) -> bool:
 def remedy(error: BaseException) -> str:
     """What to do about a server or a disk; empty where the error itself says it."""
     if is_full(error):
-        return "; make room: the same command goes on where it stopped"
+        return "; make room: the same command resumes where it stopped"
     if is_prefect_away(error):
         # Where nobody has set it, the server is one that the command starts itself.
         unset = " or unset PREFECT_API_URL" if os.environ.get("PREFECT_API_URL") else ""
-        return f"; start Prefect there{unset}: the same command goes on" if unset else ""
+        return f"; start Prefect there{unset}: the same command resumes" if unset else ""
     if (disk := _disk_fault(error)) is not None:
-        return f"; {DISK_FAULTS.get(disk.errno or 0, 'mend it, then the same command goes on')}"
+        return f"; {DISK_FAULTS.get(disk.errno or 0, 'mend it, then the same command resumes')}"
     return ""
 
 

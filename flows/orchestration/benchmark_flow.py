@@ -72,7 +72,7 @@ class BenchmarkResult(BaseModel):
         lines = [self.overview, f"Cells      {counts}, {self.missing} of {self.planned} missing"]
         lines += [f"Failed     {place}: {reason}" for place, reason in self.failed.items()]
         if self.missing:
-            lines.append("Next       the same command goes on with the missing cells")
+            lines.append("Next       the same command measures the missing cells")
         return "\n".join([*lines, f"Page       {self.page}", f"MLflow     {self.run_url}"])
 
 

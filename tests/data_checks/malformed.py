@@ -212,7 +212,7 @@ CASES = (
         "no header", lines(lambda x: x[1:]), "error", ("line 1", "missing column", "header: false")
     ),
     Case("unexpected header", raw(csv_bytes(), header=False), "error", ("line 1", "header: false")),
-    Case("header twice", lines(lambda x: [x[0], *x]), "error", ("line 2", "header stands twice")),
+    Case("header twice", lines(lambda x: [x[0], *x]), "error", ("line 2", "header appears twice")),
     Case(
         "header again further down",
         lines(lambda x: [*x[:5], x[0], *x[5:]]),

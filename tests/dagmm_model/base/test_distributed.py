@@ -234,7 +234,7 @@ def test_a_rank_that_dies_or_hangs_ends_the_others_and_one_process_goes_on(tmp_p
     team.start(train_beside, tmp_path, trouble)
     epochs, said = team.answer(0)
     assert epochs in (5, 6)
-    assert "goes on from the last checkpoint" in said
+    assert "resumes from the last checkpoint" in said
     if trouble is hang:
         team.processes[1].kill()
     team.processes[1].join(20)

@@ -115,7 +115,7 @@ def test_sigterm_in_training_leaves_a_checkpoint_and_is_resumed(
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 143, said
-    assert "the same command goes on" in said
+    assert "the same command resumes" in said
     assert "Traceback" not in said
     (run,) = _runs(home)
     assert list((run / "checkpoints").iterdir())
