@@ -10,12 +10,14 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
+from collections import Counter
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from data_checks.columns import Column, Frozen, Severity
 from data_checks.errors import ContractError
@@ -31,6 +33,18 @@ UNPARSED_COLUMN = "__unparsed__"
 ANY = "*"
 _KEYS_ADDED = {"decimal": ".", "thousands": ""}
 """Keys of `source` that came later: a contract without them keeps its digest."""
+
+_NAME = re.compile(r"\w(?:[\w .-]{0,58}\w)?")
+
+
+def _plain_name(name: str) -> str:
+    """Files, folders, models, experiments and tags are named from a contract's name."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            "a name is up to 60 letters, digits, '_', '-', '.' and blanks; it begins and ends with "
+            "a letter, digit or '_'"
+        )
+    return name
 
 
 class Label(Frozen):
@@ -146,7 +160,9 @@ class Drift(Frozen):
 class Contract(Frozen):
     """What one data set must look like. See the module's description."""
 
-    name: str = Field(description="Name of the data set; its model is dagmm-NAME")
+    name: Annotated[str, AfterValidator(_plain_name)] = Field(
+        description="Name of the data set; its model is dagmm-NAME"
+    )
     title: str = Field("", description="One line for the reader")
     source: Source = Field(description="Where the rows come from")
     columns: tuple[Column, ...] = Field(description="Every column, in order")
@@ -179,10 +195,10 @@ class Contract(Frozen):
             names.append(self.label.column)
         if not self.feature_columns:
             raise ValueError("no numeric, categorical or boolean column: nothing to learn from")
-        if twice := sorted({name for name in names if names.count(name) > 1}):
+        if twice := sorted(name for name, count in Counter(names).items() if count > 1):
             raise ValueError(f"column named twice: {', '.join(twice)}")
+        readable = {c.name for c in self.columns if c.type != "ignored"}
         for rule in self.rules:
-            readable = {c.name for c in self.columns if c.type != "ignored"}
             if unknown := sorted(names_in(rule.check) - readable):
                 raise ValueError(f"rule {rule.name!r} uses unknown column {', '.join(unknown)}")
         for field, column in (

@@ -110,7 +110,7 @@ def _write(
     if not any("type: numeric" in c or "type: cat" in c or "type: bool" in c for c in columns):
         raise SourceError(f"{place}: no column looks like a feature; nothing to learn from.")
     allowed = max(0.01, math.ceil(1.1 * bad_rows / profile.rows * 1000) / 1000)
-    name = re.sub(r"\W+", "_", Path(place).name.split(".")[0]).strip("_").lower() or "table"
+    name = re.sub(r"\W+", "_", Path(place).name.split(".")[0]).strip("_").lower()[:60] or "table"
     confined = [] if is_url(place) else ["  confined: false  # the path is absolute"]
     lines = [
         f"# Drafted from {profile.rows:,} rows. Read every line: a profile knows what was there,",

@@ -123,8 +123,9 @@ def bin_counts(reference: DriftReference, tables: Iterable[pa.Table]) -> dict[st
     counts = {column.name: np.zeros(_bins(column) + 2, dtype=np.int64)
               for column in reference.columns}  # fmt: skip
     for table in tables:
+        present = set(table.column_names)
         for column in reference.columns:
-            if column.name not in table.column_names:
+            if column.name not in present:
                 raise SourceError(f"missing column '{column.name}'.")
             counts[column.name] += _count(column, table.column(column.name))
     return counts

@@ -77,7 +77,7 @@ def _open(place: str, label: str | None) -> OpenedTable:
         schema = parquet_schema(place)
         names = [field.name for field in schema if not pa.types.is_nested(field.type)]
         lines = ["  kind: parquet"]
-        if nested := [name for name in schema.names if name not in names]:
+        if nested := sorted(set(schema.names) - set(names), key=schema.names.index):
             shown = json.dumps(nested, ensure_ascii=False)
             lines.append(f"extra_columns: ignore  # {shown} hold lists or structures")
         read = partial(read_parquet, place, names, names, extra="ignore")

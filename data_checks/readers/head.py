@@ -153,6 +153,7 @@ def _split(location: str, content: bytes, source: CsvSource, *, whole: bool) -> 
     records = csv.reader(_chain(first, lines), delimiter=source.delimiter, quotechar=source.quote)
     rows: list[tuple[str, ...]] = []
     after, count = 0, 0
+    limit = csv.field_size_limit(_MOST_BYTES)  # split at another mark, a wide header is one field
     try:
         for record in records:
             if lines.taken == len(text) and not whole:
@@ -165,8 +166,9 @@ def _split(location: str, content: bytes, source: CsvSource, *, whole: bool) -> 
             if len(rows) == _ROWS:
                 break
     except csv.Error as error:
-        hint = " Probably a quote is never closed." if "limit" in str(error) else ""
-        raise SourceError(f"{location}, line {lines.count}: {error}.{hint}") from error
+        raise SourceError(f"{location}, line {lines.count}: {error}.") from error
+    finally:
+        csv.field_size_limit(limit)
     if not rows:
         return None
     sizes = [len(text[:end].encode()) for end in (start, after)]

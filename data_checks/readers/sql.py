@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from data_checks.errors import SourceError, UnreachableError
-from data_checks.readers.columns_found import check_extra
+from data_checks.readers.columns_found import check_extra, listed
 from data_checks.readers.read_only import check_query, forbid_writing, read_only_engine
 from data_checks.source_settings import SqlSource, has_credentials
 
@@ -129,11 +130,13 @@ def safe_name(url: str) -> str:
 def _check_names(
     place: str, names: list[str], expected: Sequence[str], wanted: Sequence[str], extra: str
 ) -> None:
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
         raise SourceError(f"{place}: the query returns a column twice: {', '.join(twice)}.")
-    if absent := [name for name in wanted if name not in names]:
-        shown = ", ".join(f"'{name}'" for name in absent[:5])
-        raise SourceError(f"{place}: the query lacks column {shown}; name it in the SELECT.")
+    found = set(names)
+    if absent := [name for name in wanted if name not in found]:
+        raise SourceError(
+            f"{place}: the query lacks column {listed(absent)}; name it in the SELECT."
+        )
     check_extra(place, names, expected, extra)
 
 

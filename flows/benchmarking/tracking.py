@@ -16,6 +16,7 @@ from flows.benchmarking.cells import FIGURES, Cell
 from flows.benchmarking.report import CELLS, PAGE, PLOTS, RUNS, TABLE, Attempt
 from flows.common.settings import Settings
 from flows.tracking import tracking
+from flows.tracking.queries import equals
 
 EXPERIMENT = "dagmm-benchmark"
 FOLDER_TAG, CELL_TAG = "dagmm.benchmark_folder", "dagmm.cell"
@@ -47,7 +48,7 @@ class BenchmarkRuns:
 
     def _parent(self) -> str:
         name = hashlib.sha256(str(self._folder).encode()).hexdigest()[:16]
-        found = self.client.search_runs([self._experiment], f"tags.`{FOLDER_TAG}` = '{name}'")
+        found = self.client.search_runs([self._experiment], equals(f"tags.`{FOLDER_TAG}`", name))
         if found:
             self.client.update_run(found[0].info.run_id, status="RUNNING")
             return found[0].info.run_id
@@ -86,7 +87,7 @@ class BenchmarkRuns:
 
     def _known_children(self) -> dict[str, str]:
         """Run of each cell that an earlier call logged."""
-        query = f"tags.`{PARENT_TAG}` = '{self.parent}'"
+        query = equals(f"tags.`{PARENT_TAG}`", self.parent)
         found: dict[str, str] = {}
         token: str | None = None
         while True:

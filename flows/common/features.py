@@ -88,10 +88,17 @@ def _values(column: pa.ChunkedArray) -> Any:
 
 
 def model_input(table: pa.Table, contract: Contract) -> pd.DataFrame:
-    """Raw feature columns with the types of the model's signature."""
+    """Raw feature columns with the types of the model's signature.
+
+    Gaps stay: NaN among numbers and texts, None among truth values, which are then objects. MLflow
+    takes neither categories nor pandas' own nullable types.
+    """
     types = {"numeric": "float64", "categorical": "str", "boolean": "bool"}
     frame = as_frame(table.select([column.name for column in contract.feature_columns]))
-    return frame.astype({c.name: types[c.type] for c in contract.feature_columns if not c.nullable})
+    gaps = {c.name for c in contract.feature_columns if c.nullable and c.type == "boolean"}
+    return frame.astype(
+        {c.name: "object" if c.name in gaps else types[c.type] for c in contract.feature_columns}
+    )
 
 
 def labels_of(table: pa.Table) -> np.ndarray | None:

@@ -24,6 +24,7 @@ from flows.drift.window import read_scored, read_window
 from flows.promotion import evidence as bound
 from flows.scoring.run import read_bundle
 from flows.tracking import registry, seal, tracking
+from flows.tracking.queries import equals
 
 EXPERIMENT = "monitoring"
 RUN_TAG = "dagmm.monitored"
@@ -158,7 +159,7 @@ def monitoring_run(client: MlflowClient, settings: Settings, name: str) -> str:
 
     def oldest() -> str | None:
         found = client.search_runs(
-            [experiment], f"tags.`{RUN_TAG}` = '{name}'", order_by=["attributes.start_time ASC"]
+            [experiment], equals(f"tags.`{RUN_TAG}`", name), order_by=["attributes.start_time ASC"]
         )
         return found[0].info.run_id if found else None
 

@@ -22,6 +22,7 @@ from flows.common.settings import Settings
 from flows.common.verdicts import GateResult
 from flows.promotion.lease import PROMOTIONS
 from flows.tracking import registry
+from flows.tracking.queries import equals
 from flows.tracking.tracking import experiment_id
 
 SWITCHES = {"promoted", "rolled back"}
@@ -140,7 +141,7 @@ def history(client: MlflowClient, name: str) -> tuple[Decision, ...]:
     while token is not None:
         page = client.search_runs(
             [experiment.experiment_id],
-            f"tags.`dagmm.model` = '{name}'",
+            equals("tags.`dagmm.model`", name),
             order_by=["attributes.start_time ASC"],
             max_results=5000,
             page_token=token or None,

@@ -41,6 +41,7 @@ from flows.reporting.budget import log_what_if
 from flows.reporting.summary import metric_values, model_card
 from flows.review.measured import Measured, measure
 from flows.tracking import packaging, registry, seal, tracking
+from flows.tracking.queries import equals
 
 STEPS = ("run opened", "model logged", "files logged", "version registered", "version sealed")
 
@@ -280,7 +281,7 @@ def _run(
     experiment = tracking.experiment_id(client, settings, f"dagmm-{contract.name}")
     wanted = [stored.sha256, change.name, change.source, change.threshold.target_rate]
     token = "threshold-" + hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16]
-    found = client.search_runs([experiment], f"tags.`dagmm.run` = '{token}'", max_results=1)
+    found = client.search_runs([experiment], equals("tags.`dagmm.run`", token), max_results=1)
     if found:
         if tracking.ERROR in found[0].data.tags:
             client.delete_tag(found[0].info.run_id, tracking.ERROR)

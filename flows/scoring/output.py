@@ -20,7 +20,7 @@ from data_checks.readers.sql import database_errors, safe_name
 from data_checks.source_settings import has_credentials
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
-from flows.scoring.parts import TEXTS, Parts, as_text, write_rows_csv
+from flows.scoring.parts import TEXTS, Parts, as_text, without_formulas, write_rows_csv
 
 FORMATS = (".parquet", ".csv")
 FOLDER_FILES = "part-*.parquet"
@@ -185,7 +185,9 @@ def _join_parquet(files: list[Path], whole: Path, schema: pa.Schema) -> None:
 
 def _join_csv(files: list[Path], whole: Path, schema: pa.Schema) -> None:
     with whole.open("wb") as target:
-        target.write((",".join(f'"{name}"' for name in schema.names) + "\n").encode())
+        names = without_formulas(pa.table({"name": pa.array(schema.names)})).column(0).to_pylist()
+        quoted = (name.replace('"', '""') for name in names)
+        target.write((",".join(f'"{name}"' for name in quoted) + "\n").encode())
         for file in files:
             if file.suffix == ".parquet":
                 write_rows_csv(pq.read_table(file, schema=schema), target)

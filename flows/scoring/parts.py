@@ -34,6 +34,9 @@ HEADER = "run.json"
 TEXTS = ("model", "reasons", "remarks", "threshold")
 """Columns with few values, which Parquet stores best as a dictionary; energies have none."""
 
+FORMULA = r"^\s*[=+\-@\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]|^[\t\r\n]"
+"""How a text begins that a spreadsheet takes for a formula, full-width signs among them."""
+
 
 def checksum(raw: pa.RecordBatch) -> int:
     """Checksum of some raw rows, never 0; tells whether a source gave the same ones again."""
@@ -240,7 +243,8 @@ def _write(table: pa.Table, path: Path) -> None:
 
 def write_rows_csv(table: pa.Table, target: BinaryIO) -> None:
     """Append rows as CSV, without a header."""
-    pacsv.write_csv(as_text(table), target, pacsv.WriteOptions(include_header=False))
+    rows = without_formulas(as_text(table))
+    pacsv.write_csv(rows, target, pacsv.WriteOptions(include_header=False))
 
 
 @contextmanager
@@ -253,6 +257,20 @@ def _whole(path: Path) -> Iterator[Path]:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def without_formulas(table: pa.Table) -> pa.Table:
+    """Texts that a spreadsheet would run as a formula get an apostrophe in front.
+
+    Column names and levels come from whoever made the table, and reasons begin with them.
+    """
+    for place, kind in enumerate(table.schema.types):
+        if pa.types.is_string(kind):
+            texts = table.column(place)
+            runs = pc.fill_null(pc.match_substring_regex(texts, FORMULA), False)
+            safe = pc.if_else(runs, pc.binary_join_element_wise("'", texts, ""), texts)
+            table = table.set_column(place, table.column_names[place], safe)
+    return table
 
 
 def as_text(table: pa.Table) -> pa.Table:

@@ -16,6 +16,7 @@ from mlflow.types import ColSpec, DataType, Schema
 import dagmm_model
 from dagmm_model.base.integrity import sha256_of
 from data_checks.contract import Contract
+from flows.tracking.queries import equals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +53,7 @@ def signature_for(contract: Contract) -> ModelSignature:
 def logged_model(client: MlflowClient, run_id: str) -> str | None:
     """Id of the complete model that an interrupted attempt has logged for a run already."""
     experiment = client.get_run(run_id).info.experiment_id
-    found = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+    found = client.search_logged_models([experiment], equals("source_run_id", run_id))
     ready = [model for model in found if str(model.status) == "READY"]
     return ready[0].model_id if ready else None
 

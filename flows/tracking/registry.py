@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from flows.common.errors import UsageError
+from flows.tracking.queries import equals
 
 PRODUCTION, CHALLENGER, PREVIOUS = "production", "challenger", "previous"
 ABOUT = """Anomaly detector made by `dagmm train`; the page of a version is its model card.
@@ -104,7 +105,7 @@ def register_version(
 
 def version_of_run(client: MlflowClient, name: str, run_id: str) -> ModelVersion | None:
     """The version that a run was registered as; None when it was not."""
-    found = client.search_model_versions(f"name='{name}' and run_id='{run_id}'")
+    found = client.search_model_versions(f"{equals('name', name)} and {equals('run_id', run_id)}")
     return find_version(client, name, int(found[0].version)) if found else None
 
 
@@ -126,7 +127,7 @@ def names(client: MlflowClient) -> list[str]:
 
 def versions(client: MlflowClient, name: str) -> list[ModelVersion]:
     """All versions of a model, the newest first; aliases are not filled in."""
-    found = _pages(client.search_model_versions, filter_string=f"name='{name}'")
+    found = _pages(client.search_model_versions, filter_string=equals("name", name))
     return sorted(found, key=lambda version: -int(version.version))
 
 

@@ -24,6 +24,7 @@ from flows.common.settings import Settings
 from flows.common.workspace import RunFolder, sha256_of
 from flows.tracking import pages
 from flows.tracking.moved import bring_home
+from flows.tracking.queries import equals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,7 +106,7 @@ def ensure_run(
     """The MLflow run of a run folder: found again after a crash, otherwise created."""
     experiment = experiment_id(client, settings, f"dagmm-{contract.name}")
     pages.prepare(client, experiment)
-    found = client.search_runs([experiment], f"tags.`dagmm.run` = '{run.token}'", max_results=1)
+    found = client.search_runs([experiment], equals("tags.`dagmm.run`", run.token), max_results=1)
     if found:
         before = found[0]
         client.update_run(before.info.run_id, status="RUNNING")

@@ -1,0 +1,52 @@
+"""Rows as the model's signature has them, gaps included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.models.utils import _enforce_schema
+
+from data_checks.contract import Contract
+from data_checks.drafting import draft_contract
+from data_checks.sources import ingest
+from flows.common.features import encoder_for, model_input, read_rows
+from flows.tracking.packaging import signature_for
+
+ROWS = 40
+RNG = np.random.default_rng(0)
+KINDS: dict[str, list[Any]] = {
+    "number": RNG.normal(size=ROWS).round(3).tolist(),
+    "level": RNG.choice(["red", "green"], ROWS).tolist(),
+    "code": [f"{value:03d}" for value in RNG.integers(0, 9, ROWS)],
+    "truth": RNG.choice(["yes", "no"], ROWS).tolist(),
+    "flag": RNG.choice([True, False], ROWS).tolist(),
+    "zero": RNG.integers(0, 2, ROWS).tolist(),
+}
+
+
+def with_gaps(values: list[Any], gaps: list[int]) -> list[Any]:
+    return [None if i in gaps else value for i, value in enumerate(values)]
+
+
+@pytest.mark.parametrize("gaps", [[], [0], [3], list(range(5)), [30]], ids=str)
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_the_input_example_of_a_drafted_contract_fits_its_signature(
+    tmp_path: Path, ending: str, gaps: list[int]
+) -> None:
+    columns = {name: with_gaps(values, gaps) for name, values in KINDS.items()}
+    frame = pd.DataFrame({**columns, "whole": KINDS["number"]})
+    path = tmp_path / f"t.{ending}"
+    frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path)
+    contract: Contract = draft_contract(path).contract
+    assert len(contract.feature_columns) == len(KINDS) + 1
+    table = read_rows(ingest(contract, tmp_path / "o", data_dir=tmp_path).path, contract)
+    for rows in (table.slice(0, 5), table):
+        example = model_input(rows, contract)
+        taken = _enforce_schema(example, signature_for(contract).inputs)
+        encoder = encoder_for(contract, table)
+        np.testing.assert_array_equal(encoder.encode(taken), encoder.encode(example))
+        assert not np.isnan(encoder.encode(taken)).any()
