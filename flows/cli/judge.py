@@ -46,6 +46,7 @@ def promote(
     from flows.promotion.promote import promote as work
     from flows.reporting import screens
     from flows.reporting.terminal import show
+    from flows.review.report import write_report
     from flows.tracking import tracking
 
     client = tracking.connect(settings)
@@ -61,12 +62,22 @@ def promote(
         rehearse=rehearse,
         overrides=overrides,
     )
+    page = write_report(client, settings, record)
     if as_json:
-        print_json(record.model_dump(mode="json"))
+        print_json({**record.model_dump(mode="json"), "report": page})
     else:
         show(screens.decision(record, verbose=verbose))
+        _show_report(page)
     if record.decision in NOT_PROMOTED:
         raise typer.Exit(EXIT_NO)
+
+
+def _show_report(page: str) -> None:
+    """Where the page of the decision is, under what was printed of it."""
+    from flows.reporting.terminal import sheet, show
+
+    if page:
+        show(sheet([("Report", page)]))
 
 
 def rollback(
@@ -85,15 +96,17 @@ def rollback(
     from flows.promotion.rollback import roll_back
     from flows.reporting import screens
     from flows.reporting.terminal import show
+    from flows.review.report import write_report
     from flows.tracking import tracking
 
-    record = roll_back(
-        tracking.connect(settings), settings, name, to, by=getpass.getuser(), reason=reason
-    )
+    client, by = tracking.connect(settings), getpass.getuser()
+    record = roll_back(client, settings, name, to, by=by, reason=reason)
+    page = write_report(client, settings, record)
     if as_json:
-        print_json(record.model_dump(mode="json"))
+        print_json({**record.model_dump(mode="json"), "report": page})
     else:
         show(screens.decision(record, verbose=verbose))
+        _show_report(page)
     if record.decision == "returned":
         raise typer.Exit(EXIT_NO)
 
@@ -132,6 +145,7 @@ def threshold(
     from flows.reporting.terminal import show
     from flows.review import screens
     from flows.review import threshold as work
+    from flows.review.report import write_report
     from flows.tracking import tracking
 
     client, by = tracking.connect(settings), getpass.getuser()
@@ -144,10 +158,12 @@ def threshold(
             show(screens.budgets(model, current, lines, period))
         return
     change = work.change_threshold(client, settings, model, rate, by=by, rehearse=rehearse)
+    page = write_report(client, settings, change.promotion) if change.promotion else ""
     if as_json:
-        print_json(change.document())
+        print_json({**change.document(), "report": page})
     else:
         show(screens.threshold(change, verbose=verbose))
+        _show_report(page)
     if change.promotion and change.promotion.decision in NOT_PROMOTED:
         raise typer.Exit(EXIT_NO)
 

@@ -244,6 +244,7 @@ class TrainResult(BaseModel):
     registration: RegisterRecord
     promotion: PromoteRecord
     run_url: str
+    report: str = ""
 
     def stages(self) -> dict[str, StageRecord]:
         """The record of each stage, in the order of the flow."""

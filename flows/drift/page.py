@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +14,7 @@ from matplotlib.figure import Figure
 from dagmm_model.detectors.bundle import ScoringBundle
 from data_checks.contract import Drift
 from data_checks.drift import ColumnDrift, ColumnReference, DriftReference
+from flows.reporting import html
 from flows.reporting.plots import ACCENT, ANOMALY, NORMAL
 
 if TYPE_CHECKING:
@@ -27,16 +25,7 @@ SHOWN = 20
 DETAILED = 6
 COLOURS = {"stable": "#2e7d4f", "warning": "#b7791f", "critical": "#b83232"}
 MARKS = {"stable": "✓ stable", "warning": "▲ warning", "critical": "● critical"}
-STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;color:#222;margin:2rem auto;max-width:1080px;padding:0 1rem}
-h1{font-size:1.5rem;margin:0 0 .2rem}h2{font-size:1.1rem;margin:2rem 0 .5rem}
-.banner{color:#fff;padding:.8rem 1.2rem;border-radius:8px;margin:1rem 0}
-.banner b{font-size:1.15rem}.banner ul{margin:.4rem 0 0;padding-left:1.2rem}
-table{border-collapse:collapse;width:100%}
-th,td{text-align:left;padding:.35rem .6rem;border-bottom:1px solid #e3e3e3;vertical-align:top}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-.mark{white-space:nowrap;font-weight:600}.quiet{color:#666}img{max-width:100%;height:auto}
-"""
+TONES = {"stable": "good", "warning": "careful", "critical": "bad"}
 
 
 @dataclass(frozen=True)
@@ -61,65 +50,58 @@ def render_page(
     rows = int(report.figures["rows"])
     trained = f", trained on {reference.rows:,} rows" if reference else ""
     parts = [
-        f"<h1>Drift of {html.escape(report.model)}</h1>",
-        f'<div class="quiet">{made} · {rows:,} rows of {html.escape(report.source)}{trained}</div>',
+        f"<h1>Drift of {html.text(report.model)}</h1>",
+        f'<div class="quiet">{made} · {rows:,} rows of {html.text(report.source)}{trained}</div>',
         _banner(report),
         "<h2>The window as a whole</h2>",
         _findings(report),
     ]
     if len(window.energies):
-        parts += ["<h2>Energies</h2>", _image(_energies(window, bundle), "energies")]
+        parts += ["<h2>Energies</h2>", html.image(_energies(window, bundle), "energies")]
     if len(history.alerts) > 1:
-        parts += ["<h2>Over time</h2>", _image(_over_time(history, report, limits), "history")]
+        parts += ["<h2>Over time</h2>", html.image(_over_time(history, report, limits), "history")]
     if report.columns and reference is not None and window.counts is not None:
         parts += [
             "<h2>Columns</h2>",
             '<p class="quiet">A column has drifted when the difference is more than chance, with '
             "the level shared among all comparisons, and its index is beyond what the contract "
             "tolerates. A green bar beyond a dotted line is chance in a window of this size.</p>",
-            _image(_ranking(report.columns, limits), "PSI of the columns"),
+            html.image(_ranking(report.columns, limits), "PSI of the columns"),
         ]
         moved = [c for c in report.columns if c.verdict != "stable"][:DETAILED]
         if moved:
             by_name = {column.name: column for column in reference.columns}
             figure = _details([by_name[c.column] for c in moved], window)
-            parts += ["<h3>What moved</h3>", _image(figure, "distributions of moved columns")]
+            parts += ["<h3>What moved</h3>", html.image(figure, "distributions of moved columns")]
         parts += [_columns(report.columns)]
     elif not report.columns and rows and reference is None:
         parts.append(
             '<p class="quiet">Scores only: give raw rows with <code>--data</code> to compare the '
             "features as well.</p>"
         )
-    title = html.escape(f"{report.model}: {report.verdict}")
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>"
-    )
+    return html.document(f"{report.model}: {report.verdict}", parts)
 
 
 def _banner(report: DriftReport) -> str:
-    colour = COLOURS.get(str(report.verdict), "#666")
     said = {
         "stable": "No drift: what differs is no more than chance, or too little to matter.",
         "warning": "Drift: look at it before it grows.",
         "critical": "Drift: the model sees other rows than it was trained on.",
     }.get(str(report.verdict), f"Not judged: {report.verdict}.")
-    reasons = "".join(f"<li>{html.escape(reason)}</li>" for reason in report.reasons[:5])
-    more = len(report.reasons) - 5
-    if more > 0:
-        reasons += f"<li>and {more} more, below</li>"
-    listed = f"<ul>{reasons}</ul>" if reasons else ""
-    return f'<div class="banner" style="background:{colour}"><b>{said}</b>{listed}</div>'
+    reasons = list(report.reasons[:5])
+    if (more := len(report.reasons) - 5) > 0:
+        reasons.append(f"and {more} more, below")
+    return html.banner(TONES.get(str(report.verdict), ""), said, reasons)
 
 
 def _mark(verdict: str) -> str:
-    return f'<span class="mark" style="color:{COLOURS[verdict]}">{MARKS[verdict]}</span>'
+    return html.mark(TONES[verdict], MARKS[verdict])
 
 
 def _findings(report: DriftReport) -> str:
     rows = "".join(
-        f"<tr><td>{_mark(each.verdict)}</td><td class=mark>{html.escape(each.name)}</td>"
-        f"<td>{html.escape(each.message)}</td></tr>"
+        f"<tr><td>{_mark(each.verdict)}</td><td class=mark>{html.text(each.name)}</td>"
+        f"<td>{html.text(each.message)}</td></tr>"
         for each in sorted(
             report.findings, key=lambda each: list(COLOURS)[::-1].index(each.verdict)
         )
@@ -134,7 +116,7 @@ def _columns(columns: Sequence[ColumnDrift]) -> str:
         "<th class=n>Unseen level</th></tr>"
     )
     rows = "".join(
-        f"<tr><td>{_mark(c.verdict)}</td><td>{html.escape(c.column)}</td>"
+        f"<tr><td>{_mark(c.verdict)}</td><td>{html.text(c.column)}</td>"
         f"<td class=n>{c.psi:.3f}</td><td class=n>{c.p_value:.2g}</td>"
         f"<td class=n>{'–' if c.distance is None else f'{c.distance:.3f}'}</td>"
         f"<td class=n>{c.missing_share:.1%}</td><td class=n>{c.reference_missing_share:.1%}</td>"
@@ -142,13 +124,6 @@ def _columns(columns: Sequence[ColumnDrift]) -> str:
         for c in columns
     )
     return f"<table>{head}{rows}</table>"
-
-
-def _image(figure: Figure, what: str) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    text = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img alt="{html.escape(what)}" src="data:image/png;base64,{text}">'
 
 
 def _energies(window: Window, bundle: ScoringBundle) -> Figure:

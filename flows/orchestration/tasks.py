@@ -320,3 +320,11 @@ def promote(run: RunFolder, settings: Settings, registered: RegisterRecord) -> P
         description=f"{record.name} version {record.version}: {record.decision}",
     )
     return record
+
+
+@task(name="report", **PURE_STAGE)
+def write_report(settings: Settings, record: PromoteRecord) -> str:
+    """Write the page of the version and the decision on it; says where it is."""
+    from flows.review.report import write_report as work
+
+    return work(tracking.connect(settings), settings, record)

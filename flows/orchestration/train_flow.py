@@ -27,6 +27,7 @@ from flows.orchestration.tasks import (
     split,
     start_tracking,
     validate,
+    write_report,
 )
 from flows.tracking import tracking
 
@@ -75,12 +76,14 @@ def train(config: TrainConfig) -> TrainResult:
             )
             registered = register(run, contract, config, settings, run_id, evidence)
             decision = promote(run, settings, registered)
+            page = write_report(settings, decision)
     return TrainResult(
         dataset=contract.name,
         evidence=evidence,
         registration=registered,
         promotion=decision,
         run_url=tracking.run_url(settings, registered.experiment_id, run_id),
+        report=page,
     )
 
 

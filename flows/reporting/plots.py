@@ -102,9 +102,12 @@ def what_if_curves(lines: Sequence[WhatIf], current: float) -> Figure:
         )
     axis.axvline(current, color=ACCENT, linestyle="--", linewidth=1, label="in use")
     axis.set_xscale("log")
+    axis.minorticks_off()
+    marked = sorted({line.guaranteed_rate for line in lines})
+    axis.set_xticks(marked, [f"{rate:.3g}" for rate in marked])
     axis.set(xlabel="guaranteed false-alarm rate", ylabel="share", ylim=(-0.02, 1.02))
     axis.grid(alpha=0.2)
-    axis.legend(frameon=False, loc="center right")
+    axis.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)
     return figure
 
 

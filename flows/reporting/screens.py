@@ -95,6 +95,8 @@ def _training(result: TrainResult, verbose: bool) -> Iterator[Entry]:
         yield "", gates(promotion.gates, verbose=verbose)
     yield "", ""
     yield "MLflow", f"run {registered.run_id}"
+    if result.report:
+        yield "Report", result.report
     for command in next_commands(promotion, result.run_url):
         yield "Next", command
 

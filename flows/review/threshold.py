@@ -28,7 +28,6 @@ from dagmm_model.evaluation.what_if import WhatIf, what_if
 from data_checks.contract import Contract, load_contract
 from flows.common.config import TrainConfig
 from flows.common.errors import UsageError, Verdict
-from flows.common.features import labels_of
 from flows.common.records import Evidence, PromoteRecord
 from flows.common.settings import Settings
 from flows.common.workspace import sha256_of
@@ -39,7 +38,7 @@ from flows.promotion.stored_version import StoredVersion, fetch_version
 from flows.reporting import plots
 from flows.reporting.budget import log_what_if
 from flows.reporting.summary import metric_values, model_card
-from flows.review.measured import Measured, measure
+from flows.review.measured import Measured, measure, recorded
 from flows.tracking import packaging, registry, seal, tracking
 from flows.tracking.queries import equals
 
@@ -193,15 +192,6 @@ def _measured(stored: StoredVersion, threshold: float) -> Measured:
     """Figures of the evaluation rows by their recorded energies, which the evidence seals."""
     energies, labels, slices = recorded(stored)
     return measure(energies, labels, slices, threshold)
-
-
-def recorded(stored: StoredVersion) -> tuple[np.ndarray, np.ndarray | None, list[object] | None]:
-    """Energies, labels and slices of the kept evaluation rows."""
-    rows = pq.read_table(stored.files / bound.ROWS)
-    energies = pq.read_table(stored.files / bound.ENERGIES, columns=["energy"])
-    column = load_contract(stored.files / bound.CONTRACT).slice_column
-    slices = rows.column(column).to_pylist() if column in rows.column_names else None
-    return energies.column("energy").to_numpy(), labels_of(rows), slices
 
 
 def _register(

@@ -100,7 +100,7 @@ def sealed_bundle(client: MlflowClient, version: ModelVersion) -> Iterator[Path]
     evidence = sealed_evidence(client, version)
     with tempfile.TemporaryDirectory(prefix="dagmm-model-") as scratch:
         try:
-            model = _on_this_disk(_location(client, version)) or fetch(
+            model = on_this_disk(_location(client, version)) or fetch(
                 version.source, Path(scratch) / "model"
             )
             bundle = Path(shutil.copytree(model / BUNDLE, Path(scratch) / "bundle"))
@@ -115,7 +115,7 @@ def sealed_bundle(client: MlflowClient, version: ModelVersion) -> Iterator[Path]
 
 
 def _read_evidence(client: MlflowClient, run_id: str) -> bytes:
-    if (place := _on_this_disk(client.get_run(run_id).info.artifact_uri)) is not None:
+    if (place := on_this_disk(client.get_run(run_id).info.artifact_uri)) is not None:
         return (place / EVIDENCE).read_bytes()
     with tempfile.TemporaryDirectory() as scratch:
         return Path(client.download_artifacts(run_id, EVIDENCE, scratch)).read_bytes()
@@ -130,7 +130,7 @@ def _location(client: MlflowClient, version: ModelVersion) -> str:
     return found
 
 
-def _on_this_disk(uri: str) -> Path | None:
+def on_this_disk(uri: str) -> Path | None:
     """Folder behind the address of a store; None where it is another machine's."""
     from mlflow.utils.file_utils import local_file_uri_to_path
     from mlflow.utils.uri import is_local_uri

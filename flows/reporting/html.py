@@ -1,0 +1,111 @@
+"""Pages in one file: no script, no network, every text escaped, and a policy that says so."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import io
+from collections.abc import Collection, Iterable, Sequence
+
+from matplotlib.figure import Figure
+
+STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;color:#222;margin:2rem auto;max-width:1080px;padding:0 1rem}
+h1{font-size:1.5rem;margin:0 0 .2rem}h2{font-size:1.1rem;margin:2rem 0 .5rem}
+.banner{color:#fff;background:#666;padding:.8rem 1.2rem;border-radius:8px;margin:1rem 0}
+.banner b{font-size:1.15rem}.banner ul{margin:.4rem 0 0;padding-left:1.2rem}
+table{border-collapse:collapse;width:100%}
+th,td{text-align:left;padding:.35rem .6rem;border-bottom:1px solid #e3e3e3;vertical-align:top}
+td:last-child{overflow-wrap:anywhere}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.mark{white-space:nowrap;font-weight:600}.quiet{color:#666}img{max-width:100%;height:auto}
+.banner.good{background:#2e7d4f}.banner.careful{background:#8a5a10}.banner.bad{background:#b83232}
+.mark.good{color:#2e7d4f}.mark.careful{color:#8a5a10}.mark.bad{color:#b83232}
+"""
+TONES = ("good", "careful", "bad")
+"""What a banner or a mark may say; anything else is grey."""
+
+
+def document(title: str, body: Iterable[str]) -> str:
+    """A whole page.
+
+    Args:
+        title: Text.
+        body: HTML, made with the functions here.
+    """
+    digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'"
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{text(title)}</title><style>{STYLE}</style></head>"
+        f"<body>{''.join(body)}</body></html>"
+    )
+
+
+def text(value: object) -> str:
+    """A text, escaped."""
+    return html.escape(str(value))
+
+
+def banner(tone: str, said: str, lines: Sequence[str] = ()) -> str:
+    """What matters most, in a colour, with its reasons."""
+    items = "".join(f"<li>{text(line)}</li>" for line in lines)
+    listed = f"<ul>{items}</ul>" if items else ""
+    return f'<div class="banner {_tone(tone)}"><b>{text(said)}</b>{listed}</div>'
+
+
+def mark(tone: str, word: str) -> str:
+    """A verdict in its colour."""
+    return f'<span class="mark {_tone(tone)}">{text(word)}</span>'
+
+
+def _tone(tone: str) -> str:
+    return tone if tone in TONES else ""
+
+
+def quiet(said: str) -> str:
+    """A remark."""
+    return f'<p class="quiet">{text(said)}</p>'
+
+
+def heading(said: str) -> str:
+    """Of a section."""
+    return f"<h2>{text(said)}</h2>"
+
+
+def image(figure: Figure, what: str) -> str:
+    """A figure, inside the page."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    content = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img alt="{text(what)}" src="data:image/png;base64,{content}">'
+
+
+class Raw(str):
+    """HTML that is made already, e.g. by `mark`."""
+
+
+def table(
+    headers: Sequence[str], rows: Iterable[Sequence[object]], numbers: Collection[int] = ()
+) -> str:
+    """A table; cells are escaped, but for `Raw` ones.
+
+    Args:
+        headers: Of the columns; none for no header.
+        rows: Cells.
+        numbers: Columns that are aligned right.
+    """
+
+    def cells(kind: str, values: Sequence[object]) -> str:
+        return "".join(
+            f"<{kind}{' class=n' if place in numbers else ''}>"
+            f"{value if isinstance(value, Raw) else text(value)}</{kind}>"
+            for place, value in enumerate(values)
+        )
+
+    head = f"<tr>{cells('th', headers)}</tr>" if headers else ""
+    lines = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    return f"<table>{head}{lines}</table>"

@@ -1,0 +1,224 @@
+"""The page of a version and of the decision on it: one file, of what is kept of the version."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from dagmm_model.detectors.bundle import ScoringBundle, load_bundle
+from dagmm_model.evaluation.metrics import Interval
+from dagmm_model.evaluation.what_if import what_if
+from data_checks.contract import ROW_ID, Contract, load_contract
+from flows.common.features import as_columns
+from flows.common.records import Evidence, PromoteRecord
+from flows.promotion import evidence as bound
+from flows.promotion.stored_version import StoredVersion
+from flows.reporting import html, plots
+from flows.reporting.summary import figures
+from flows.review.measured import recorded
+from flows.scoring.rows import reasons_text
+from flows.tracking import seal
+
+EXPLAINED = 15
+SLICES = 40
+TONES = {
+    "promoted": "good",
+    "rolled back": "good",
+    "unchanged": "good",
+    "rejected": "bad",
+    "returned": "bad",
+    "pending approval": "careful",
+    "held": "careful",
+    "registered only": "careful",
+    "passed": "good",
+    "failed": "bad",
+    "overridden": "careful",
+}
+
+
+def render(stored: StoredVersion, record: PromoteRecord) -> str:
+    """HTML of a version and the decision on it."""
+    title = f"{record.name} version {record.version}: {record.summary()}"
+    return html.document(title, _page(stored, record))
+
+
+def _page(stored: StoredVersion, record: PromoteRecord) -> Iterator[str]:
+    yield f"<h1>{html.text(record.name)} version {record.version}</h1>"
+    made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    if stored.problems(stored.policy.model_copy(update={"max_evidence_days": float("inf")})):
+        yield html.quiet(f"{made} · its files are not those of its evidence and were not opened")
+        yield from _decision(record)
+        return
+    evidence = Evidence.model_validate(stored.evidence)
+    contract = load_contract(stored.files / bound.CONTRACT)
+    bundle = load_bundle(stored.model / seal.BUNDLE)
+    config = stored.evidence["config"]
+    yield html.quiet(
+        f"{made} · {contract.title or contract.name} · {config['detector']['name']}, preset "
+        f"{config['detector']['preset']}, seed {config['seed']} · trained on "
+        f"{evidence.split.train_rows:,} normal rows"
+    )
+    yield from _decision(record)
+    yield from _figures(evidence)
+    yield from _energies(stored, bundle)
+    yield from _slices(evidence)
+    yield from _explanations(stored, bundle, contract)
+    if bundle.detector.history_:
+        yield html.heading("Losses")
+        yield html.image(plots.loss_curves(bundle.detector.history_), "losses by epoch")
+    yield from _origin(stored, evidence)
+
+
+def _decision(record: PromoteRecord) -> Iterator[str]:
+    against = [f"{gate.title}: {gate.message}" for gate in record.gates if gate.holds_back]
+    lines = ([record.remark] if record.remark else []) + against
+    if record.previous is not None:
+        lines.append(f"in production before: version {record.previous}")
+    yield html.banner(TONES.get(record.decision, ""), record.summary().capitalize(), lines)
+    if not record.gates:
+        yield "".join(html.quiet(reason) for reason in record.reasons)
+        return
+    yield html.heading("Gates")
+    yield html.table(
+        ("Verdict", "Gate", "Found"),
+        [
+            (
+                html.Raw(html.mark(TONES.get(gate.verdict, ""), gate.verdict)),
+                gate.title,
+                f"{gate.message}{f' (overridden by {gate.overridden})' if gate.overridden else ''}",
+            )
+            for gate in record.gates
+        ],
+    )
+
+
+def _figures(evidence: Evidence) -> Iterator[str]:
+    threshold, found = evidence.calibrate.threshold, evidence.evaluate.deployment
+    yield html.heading("Test rows, at the threshold as deployed")
+    yield html.table(("", "value", "95 % interval"), list(figures(evidence.evaluate)), (1, 2))
+    counted = f"{found.rows:,} test rows"
+    if found.anomalies is not None:
+        counted += f", {found.anomalies:,} of them anomalies"
+    yield html.quiet(
+        f"{counted}. Threshold {threshold.value:.6g} ({threshold.method}); false-alarm rate at "
+        f"most {threshold.guaranteed_rate:.3g} in expectation, asked for "
+        f"{threshold.target_rate:.3g}, by {threshold.calibration_rows:,} rows. {threshold.note}"
+    )
+    if found.not_reported:
+        yield html.quiet(found.not_reported)
+
+
+def _energies(stored: StoredVersion, bundle: ScoringBundle) -> Iterator[str]:
+    energies, labels, _ = recorded(stored)
+    yield html.heading("Energies")
+    for name, figure in plots.at_threshold(energies, labels, bundle.threshold.value).items():
+        yield html.image(figure, name.replace("_", " "))
+    if not stored.evidence["calibrate"]["deployable"]:
+        return
+    current = bundle.threshold.target_rate
+    lines = what_if(bundle.calibration, energies, labels, also=[current])
+    yield html.heading("What another alert budget would do")
+    yield html.image(
+        plots.what_if_curves(lines, bundle.threshold.guaranteed_rate),
+        "recall and precision by false-alarm rate",
+    )
+    rows = [
+        (
+            f"{line.rate:.3g}{' (in use)' if line.rate == current else ''}",
+            f"{line.threshold:.5g}",
+            f"{line.alarms.value:.1f} [{line.alarms.low:.0f}, {line.alarms.high:.0f}]",
+            *(_share(each) for each in (line.alert_rate, line.recall, line.precision)),
+        )
+        for line in lines
+    ]
+    headers = (
+        *("False-alarm rate", "Threshold", f"False alarms of {lines[0].rows:,} normal rows"),
+        *("Alert rate", "Recall", "Precision"),
+    )
+    yield html.table(headers, rows, range(6))
+    yield html.quiet(
+        f"With 95 % intervals. dagmm threshold {stored.version.name} --false-alarm-rate RATE "
+        "changes it, without data or training."
+    )
+
+
+def _share(interval: Interval | None) -> str:
+    if interval is None:
+        return "–"
+    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+
+
+def _slices(evidence: Evidence) -> Iterator[str]:
+    slices = evidence.evaluate.slices
+    if not slices:
+        return
+    yield html.heading("Slices")
+    rows = [
+        (
+            each.value,
+            f"{each.rows:,}",
+            f"{each.anomalies:,}",
+            _share(each.flagged_rate),
+            "recall" if each.anomalies else "false alarms",
+        )
+        for each in slices[:SLICES]
+    ]
+    yield html.table(("Slice", "Rows", "Anomalies", "Flagged", "which is"), rows, (1, 2, 3))
+    if len(slices) > SLICES:
+        yield html.quiet(f"and {len(slices) - SLICES:,} smaller ones")
+
+
+def _explanations(
+    stored: StoredVersion, bundle: ScoringBundle, contract: Contract
+) -> Iterator[str]:
+    energies, labels, _ = recorded(stored)
+    worst = np.argsort(-energies, kind="stable")[:EXPLAINED]
+    table = pq.read_table(stored.files / bound.ROWS).take(worst)
+    features = table.select([column.name for column in contract.feature_columns])
+    scores = bundle.score(as_columns(features), "all")
+    reasons, _ = reasons_text(scores.reasons, 3, len(worst))
+    yield html.heading("The test rows with the largest energies, and why")
+    known = ["" if labels is None else "anomaly" if labels[row] else "normal" for row in worst]
+    yield html.table(
+        ("Row", "is", "Energy", "p-value", "Reasons"),
+        [
+            (row, label, f"{energy:.4g}", f"{p:.4f}", reason or "–")
+            for row, label, energy, p, reason in zip(
+                table.column(ROW_ID).to_pylist(),
+                known,
+                scores.energy,
+                scores.p_value,
+                reasons.to_pylist(),
+                strict=True,
+            )
+        ],
+        (0, 2, 3),
+    )
+    if not bundle.explains:
+        yield html.quiet("This detector gives no reasons.")
+
+
+def _origin(stored: StoredVersion, evidence: Evidence) -> Iterator[str]:
+    found: dict[str, Any] = stored.evidence
+    checked, parts = evidence.validation, evidence.split
+    yield html.heading("Where it comes from")
+    source = found.get("threshold_of")
+    rows = [
+        ("Data", f"{evidence.ingest.source}: {checked.rows_in:,} rows, "
+         f"{checked.rows_quarantined:,} quarantined"),
+        ("Checks", checked.message or "passed"),
+        ("Split", f"{parts.protocol} protocol, seed {parts.seed}: {parts.summary()}"),
+        ("Training", f"{evidence.fit.summary()} in {evidence.fit.seconds:.1f} s"),
+        *([("Detector of", f"version {source['version']}")] if source else []),
+        ("Requested by", stored.requested_by or "–"),
+        ("Code", f"{found.get('git_commit', '–')}"
+         f"{' with local changes' if found.get('git_dirty') == 'true' else ''}"),
+        ("Evidence", f"sha256 {stored.sha256}"),
+        ("Model", f"sha256 {found['model_sha256']}"),
+        ("Run", str(stored.version.run_id)),
+    ]  # fmt: skip
+    yield html.table((), rows)

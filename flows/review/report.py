@@ -1,0 +1,71 @@
+"""The page of a version, written after each decision among the artifacts of its run."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.tracking import MlflowClient
+
+from flows.common import progress
+from flows.common.records import PromoteRecord
+from flows.common.settings import Settings
+from flows.promotion.stored_version import fetch_version
+from flows.review.page import render
+from flows.tracking import registry, seal, tracking
+
+FOLDER, LATEST = "reports", "latest.html"
+MARK = "\n\nReport: "
+
+
+def write_report(client: MlflowClient, settings: Settings, record: PromoteRecord) -> str:
+    """Write the page of a version after a decision; says where it is.
+
+    The decision stands whether or not it can be written: what is in the way is noted, and the
+    answer is empty, as it is where nothing was decided.
+
+    Args:
+        client: Registry.
+        settings: Address of the pages.
+        record: The decision.
+    """
+    if record.rehearsal or record.decision == "unchanged":
+        return ""
+    try:
+        version = registry.find_version(client, record.name, record.version)
+        with tempfile.TemporaryDirectory() as scratch:
+            stored = fetch_version(client, version, Path(scratch))
+            page = render(stored, record)
+            pages = Path(scratch) / FOLDER
+            pages.mkdir()
+            stamp = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime())
+            name = f"{stamp}-{record.decision.replace(' ', '-')}.html"
+            for file in (pages / LATEST, pages / name):
+                file.write_text(page, encoding="utf-8")
+            client.log_artifacts(version.run_id, str(pages), FOLDER)
+        _link(client, version)
+        return _address(client, settings, version.run_id, name)
+    except Exception as error:  # the decision is made, and must not look as if it were not
+        progress.note(f"no report could be written: {type(error).__name__}: {error}")
+        return ""
+
+
+def _link(client: MlflowClient, version: ModelVersion) -> None:
+    """Have the pages of the run and of the version lead to the report."""
+    run = client.get_run(version.run_id)
+    page = f"/#/experiments/{run.info.experiment_id}/runs/{version.run_id}/artifacts"
+    link = f"{MARK}[{FOLDER}/{LATEST}]({page}/{FOLDER}/{LATEST})"
+    notes = run.data.tags.get("mlflow.note.content", "").partition(MARK)[0]
+    client.set_tag(version.run_id, "mlflow.note.content", f"{notes.rstrip()}{link}")
+    card = (version.description or "").partition(MARK)[0]
+    client.update_model_version(version.name, str(version.version), f"{card.rstrip()}{link}")
+
+
+def _address(client: MlflowClient, settings: Settings, run_id: str, name: str) -> str:
+    """The file, where the store is on this disk; else its run."""
+    run = client.get_run(run_id).info
+    if (folder := seal.on_this_disk(run.artifact_uri)) is not None:
+        return str(folder / FOLDER / name)
+    return f"{FOLDER}/{name} of {tracking.run_url(settings, run.experiment_id, run_id)}"

@@ -1,0 +1,111 @@
+"""The page of a version: whole, escaped, without scripts, and never in the way of a decision."""
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+from flows.common.records import PromoteRecord
+from flows.common.verdicts import GateResult
+from flows.promotion.promote import promote
+from flows.reporting import html
+from flows.review import report
+from flows.tracking import registry
+from tests.flows import promotion_store as made
+
+NAME = made.NAME
+HOSTILE = "<script>alert('x')</script>\"><img src=http://evil.test/x>"
+
+
+def check_page(page: str) -> None:
+    """Nothing that runs, nothing from elsewhere, and a policy that forbids both."""
+    assert "<script" not in page.lower()
+    assert not re.search(r"\son\w+=", re.sub(r">[^<]*<", "><", page))
+    assert all(source.startswith("data:") for source in re.findall(r'<img[^>]* src="([^"]+)', page))
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page).group(1)
+    assert "default-src 'none'" in policy
+    style = re.search(r"<style>(.*?)</style>", page, re.DOTALL).group(1)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"'sha256-{digest}'" in policy  # else browsers would show it without any style
+    assert "style=" not in page.replace("<style>", "")
+
+
+def test_every_text_is_escaped():
+    page = html.document(
+        HOSTILE,
+        [
+            html.banner("bad", HOSTILE, [HOSTILE]),
+            html.heading(HOSTILE),
+            html.quiet(HOSTILE),
+            html.table((HOSTILE,), [(HOSTILE, html.Raw(html.mark(HOSTILE, HOSTILE)))]),
+        ],
+    )
+    check_page(page)
+    assert "alert(&#x27;x&#x27;)" in page
+
+
+def test_the_page_of_a_training_holds_everything(store, new, parts):
+    settings, client = store
+    version = new()
+    record = promote(client, settings, NAME, version, by="t")
+    place = Path(report.write_report(client, settings, record))
+    page = place.read_text()
+    check_page(page)
+    assert (place.parent / "latest.html").read_text() == page
+    for section in ("Gates", "Energies", "What another alert budget would do", "Losses"):
+        assert f"<h2>{section}</h2>" in page
+    for gate in record.gates:
+        assert html.text(gate.title) in page
+    assert "p-value" in page
+    assert re.search(r"worst \w+ \d+%", page)  # reasons
+    run_id = registry.find_version(client, NAME, version).run_id
+    assert "reports/latest.html" in client.get_run(run_id).data.tags["mlflow.note.content"]
+    assert "reports/latest.html" in registry.find_version(client, NAME, version).description
+    report.write_report(client, settings, record)
+    assert registry.find_version(client, NAME, version).description.count("Report: ") == 1
+
+
+def test_files_that_are_not_those_of_the_evidence_are_not_opened(store, new):
+    settings, client = store
+    version = new()
+    model = Path(registry.find_version(client, NAME, version).source.removeprefix("file://"))
+    (model / "artifacts" / "bundle" / "bundle.json").write_text("{}")
+    record = promote(client, settings, NAME, version, by="t")
+    assert record.decision == "rejected"
+    page = Path(report.write_report(client, settings, record)).read_text()
+    check_page(page)
+    assert "were not opened" in page
+    assert "Energies" not in page
+
+
+def test_a_hostile_gate_and_a_hostile_reason(store, served):
+    gate = GateResult(gate=HOSTILE, passed=False, note=HOSTILE)
+    record = PromoteRecord(
+        name=NAME,
+        version=served,
+        decision="rejected",
+        previous=None,
+        gates=(gate,),
+        reasons=(HOSTILE,),
+        remark=HOSTILE,
+    )
+    page = Path(report.write_report(store[1], store[0], record)).read_text()
+    check_page(page)
+    assert "evil.test" in page
+
+
+@pytest.mark.parametrize("rehearsal", [True, False])
+def test_where_nothing_was_decided_nothing_is_written(store, served, rehearsal):
+    record = promote(store[1], store[0], NAME, served, by="t", rehearse=rehearsal)
+    assert record.decision == "unchanged"
+    assert report.write_report(*reversed(store), record) == ""
+
+
+def test_a_report_that_cannot_be_written_does_not_undo_the_decision(store, served, capsys):
+    gone = PromoteRecord(
+        name=NAME, version=99, decision="promoted", previous=None, gates=(), reasons=("x",)
+    )
+    assert report.write_report(*reversed(store), gone) == ""
+    assert "no report could be written" in capsys.readouterr().err
