@@ -1,12 +1,15 @@
 """Writes the pages of docs/ that follow from the code: `make docs`.
 
 `configuration.md` from the settings models, `commands.md` from the command line, the index of the
-decisions from their titles. `tests/docs` fails while a page is not what this writes.
+decisions from their titles, the drafted contract in `first-table.md`. `tests/docs` fails while a
+page is not what this writes.
 """
 
 from __future__ import annotations
 
 import re
+import runpy
+import tempfile
 import typing
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, fields, is_dataclass
@@ -301,10 +304,26 @@ measured. Newest last. A new one takes the next number; `make docs` adds it here
 {lines}"""
 
 
+def first_table() -> str:
+    """The page of the first table, with the contract that is drafted for its example today."""
+    from data_checks.drafting import draft_contract
+
+    page = (DOCS / "first-table.md").read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        runpy.run_path(str(DOCS / "examples" / "pumps.py"))["main"](folder)
+        text = draft_contract(folder / "pumps.csv", label="state").text
+    text = text.replace(str(folder), "/home/ann/pumps")
+    before, _, rest = page.partition("<!-- drafted -->\n```yaml\n")
+    _, _, after = rest.partition("```\n")
+    return f"{before}<!-- drafted -->\n```yaml\n{text.rstrip()}\n```\n{after}"
+
+
 PAGES = {
     "configuration.md": configuration,
     "commands.md": commands,
     "decisions/README.md": decisions,
+    "first-table.md": first_table,
 }
 
 

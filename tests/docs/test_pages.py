@@ -17,14 +17,17 @@ def generator() -> dict:
     return runpy.run_path(str(DOCS / "generate.py"))
 
 
-@pytest.mark.parametrize("name", ["configuration.md", "commands.md", "decisions/README.md"])
+GENERATED = ["configuration.md", "commands.md", "decisions/README.md", "first-table.md"]
+
+
+@pytest.mark.parametrize("name", GENERATED)
 def test_a_generated_page_is_what_the_generator_writes(generator, name):
     written = (DOCS / name).read_text(encoding="utf-8")
     assert written == generator["PAGES"][name](), "run `make docs` and commit the result"
 
 
 def test_every_generated_page_is_checked(generator):
-    assert set(generator["PAGES"]) == {"configuration.md", "commands.md", "decisions/README.md"}
+    assert set(generator["PAGES"]) == set(GENERATED)
 
 
 def test_every_environment_variable_of_ours_is_described():
@@ -78,3 +81,12 @@ def test_files_that_a_page_names_exist(page):
     own = {"pumps.yaml", "train.yaml"}  # the reader's, in examples
     named = set(FILES.findall(page.read_text(encoding="utf-8"))) - own
     assert {name for name in named if not any(f.endswith(f"/{name}") for f in known)} == set()
+
+
+@pytest.mark.parametrize("package", ["dagmm_model", "flows"])
+def test_the_picture_shows_every_room(package):
+    drawn = (DOCS / "images" / "architecture.svg").read_text(encoding="utf-8")
+    rooms = {file.parent.name for file in (ROOT / package).glob("*/__init__.py")}
+    shown = set(re.findall(r"[a-z]+", " ".join(re.findall(r'class="code"[^>]*>([^<]*)<', drawn))))
+    assert rooms
+    assert rooms - shown == set()
