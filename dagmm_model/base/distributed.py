@@ -50,10 +50,12 @@ class Part(NamedTuple):
     Attributes:
         start: rows of the ranks before.
         batch: rows of all ranks together.
+        each: rows of each member where they differ; what fills up its batch weighs nothing.
     """
 
     start: int
     batch: int
+    each: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from numbers import Real
 from typing import Any, ClassVar, Self
 
@@ -29,7 +29,7 @@ from dagmm_model.scoring.wide import joined, own, own_mixtures
 from dagmm_model.tables.encoded import Encoded, Layout
 from dagmm_model.tables.rows import hold_out, quantile, scaled32, training_rows
 from dagmm_model.tables.scaling import Scaler
-from dagmm_model.training.loop import selects
+from dagmm_model.training.loop import Trained, selects
 from dagmm_model.training.observers import Epoch, EpochLike, Observer
 from dagmm_model.training.phases import train_in_phases
 from dagmm_model.training.records import record_from
@@ -41,6 +41,35 @@ OVERRIDES = tuple(field.name for field in fields(Settings) if field.name != "pre
 
 RUNTIME = ("contamination", "engine", "device")
 """Parameters that are not settings of the model."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What a training of a `DAGMM` needs, and what is done with its result.
+
+    Attributes:
+        given: ``(n, D)`` rows as they were given.
+        sample_weight: as it was given.
+        rows: those that train, in canonical order.
+        weight: ``(n,)`` of these, or None.
+        scaler: of the columns.
+        scaled: ``(n, D)`` float32 training rows.
+        held: ``(m, D)`` scaled validation rows, or None.
+        settings: resolved for this table.
+        seeds: of the members.
+        last: of the member with the wide code.
+    """
+
+    given: NDArray[np.floating]
+    sample_weight: ArrayLike | None
+    rows: NDArray[np.floating]
+    weight: Float | None
+    scaler: Scaler
+    scaled: NDArray[np.float32]
+    held: NDArray[np.floating] | None
+    settings: Settings
+    seeds: list[int]
+    last: list[int]
 
 
 class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -267,6 +296,28 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
             >>> seen
             [1, 2, 3]
         """
+        ready = self._prepared(X, sample_weight, validation)
+        trained = train_in_phases(
+            ready.scaled,
+            ready.settings,
+            ready.seeds,
+            sample_weight=ready.weight,
+            validation=ready.held,
+            observers=observers,
+            checkpoint=checkpoint,
+            engine=self.engine,
+            device=self.device,
+            ranks=ranks,
+        )
+        return self._finished(ready, trained) if ranks.first else self
+
+    def _prepared(
+        self,
+        X: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        validation: ArrayLike | None = None,
+    ) -> Ready:
+        """Rows, settings and seeds of a training; `fit` says what can be wrong with them."""
         self._check_contamination()
         given: NDArray[np.floating]
         given = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
@@ -281,37 +332,29 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
                 X, weight, settings.validation_fraction, least_rows(settings), seeds[0]
             )
         scaler = Scaler.fit(settings.scaling, X)
+        held = None if held is None else scaled32(scaler, held)
         scaled = scaled32(scaler, X)
-        trained = train_in_phases(
-            scaled,
-            settings,
-            seeds,
-            sample_weight=weight,
-            validation=None if held is None else scaled32(scaler, held),
-            observers=observers,
-            checkpoint=checkpoint,
-            engine=self.engine,
-            device=self.device,
-            ranks=ranks,
-        )
-        if not ranks.first:
-            return self
-        self.settings_ = settings
+        return Ready(given, sample_weight, X, weight, scaler, scaled, held, settings, seeds, last)
+
+    def _finished(self, ready: Ready, trained: Trained) -> Self:
+        """Take what was trained: the mixture of all rows, and the threshold."""
+        X, weight, scaler = ready.rows, ready.weight, ready.scaler
+        self.settings_ = settings = ready.settings
 
         def score(parameters: Parameters, of: Settings, jitter: Float, seeds: list[int]) -> Scorer:
             rows, n = (lambda part: scaler.transform(X[part], None)), len(X)
             return fit_scorer(parameters, of, jitter, rows, n, weight, seeds)
 
-        scorer, wide = score(trained.parameters, settings, trained.jitter, seeds), settings.wide()
-        if wide is not None:
-            beside = initialise(wide, X.shape[1], last, scaled)
-            scorer = joined(scorer, score(beside, wide, np.array([wide.jitter]), last))
+        scorer = score(trained.parameters, settings, trained.jitter, ready.seeds)
+        if (wide := settings.wide()) is not None:
+            beside = initialise(wide, X.shape[1], ready.last, ready.scaled)
+            scorer = joined(scorer, score(beside, wide, np.array([wide.jitter]), ready.last))
         self._score_by(scaler, scorer)
         self.history_, self.device_ = trained.history, trained.device
         self.kept_ = trained.kept
         self.n_iter_ = len(trained.history)
-        scores = -self._fused.energy(Encoded.of(given))
-        self.offset_ = quantile(scores, self.contamination, sample_weight)
+        scores = -self._fused.energy(Encoded.of(ready.given))
+        self.offset_ = quantile(scores, self.contamination, ready.sample_weight)
         return self
 
     def _check_contamination(self) -> None:

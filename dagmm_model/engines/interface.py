@@ -137,9 +137,12 @@ def dropout_masks(
     """
     masks = []
     for width in widths:
-        mask = np.empty((len(generators), width, part.batch), np.float32)
-        for generator, values in zip(generators, mask, strict=True):
-            generator.random(dtype=np.float32, out=values)
+        mask = np.zeros((len(generators), width, part.batch), np.float32)
+        for s, (generator, values) in enumerate(zip(generators, mask, strict=True)):
+            if part.each is None:
+                generator.random(dtype=np.float32, out=values)
+            else:
+                values[:, : part.each[s]] = generator.random((width, part.each[s]), np.float32)
         np.greater_equal(mask, np.float32(rate), out=mask)
         mask *= np.float32(1.0 / (1.0 - rate))
         masks.append(mask[:, :, part.start : part.start + rows].astype(dtype, copy=False))

@@ -65,7 +65,9 @@ class MemoryFeed:
 
     def pieces(self, progress: Progress) -> Iterator[Piece]:
         """See `Feed.pieces`."""
-        order = progress.order(self._n, self.steps, self._batch)[..., self._mine]
+        rows = progress.shuffled([self._n] * progress.members)
+        order = np.stack([of[: self.steps * self._batch] for of in rows])
+        order = order.reshape(len(rows), self.steps, self._batch)[..., self._mine]
         part = Part(self._mine.start, self._batch)
         for start in range(progress.done, self.steps, PIECE):
             yield Piece(order[:, start : start + PIECE], part)

@@ -201,7 +201,7 @@ def run_training(
         progress.restore(*state)
     while progress.epoch < settings.epochs and not progress.best.exhausted():
         started = time.perf_counter()
-        _run_epoch(progress, settings, feed, store)
+        run_epoch(progress, settings, feed, store)
         energies = None
         epoch = progress.epoch + 1
         if validate is not None and (
@@ -239,7 +239,7 @@ def _judged(settings: Settings) -> Settings:
     return replace(settings, refinement=0, final_mixture="memberships", criterion=criterion)
 
 
-def _run_epoch(
+def run_epoch(
     progress: Progress, settings: Settings, feed: Feed, store: CheckpointStore | None
 ) -> None:
     """The steps of the epoch in work that are not done yet.

@@ -120,6 +120,7 @@ class Progress:
         epoch: 0-based epoch in work.
         done: steps of it that are done.
         losses: ``(done, S, 4)`` of these steps.
+        members: S.
         history: records of the epochs before.
     """
 
@@ -133,25 +134,29 @@ class Progress:
         self._shuffling = [streams(seed)[1] for seed in seeds]
         self._shuffling_before = self._shuffling_after = self._states()
         self._coming: Future[Shuffled] | None = None
-        self._epochs = settings.epochs
+        self._epochs, self.members = settings.epochs, len(seeds)
 
-    def order(self, n: int, steps: int, batch: int) -> NDArray[np.int64]:
-        """Rows of every step of the epoch, ``(S, steps, batch)``, shuffled for each member."""
-        coming = self._coming or self._shuffled(n)
+    def shuffled(self, rows: Sequence[int]) -> list[NDArray[np.int64]]:
+        """Each member's rows ``(n,)``, shuffled for the epoch in work.
+
+        Args:
+            rows: how many each member has.
+        """
+        coming = self._coming or self._shuffled(rows)
         self._shuffling_before, shuffled, self._shuffling_after = (
             coming.result() if isinstance(coming, Future) else coming
         )
         self._coming = None
-        if n * len(shuffled) >= AHEAD and self.epoch + 1 < self._epochs:
+        if sum(rows) >= AHEAD and self.epoch + 1 < self._epochs:
             pool = ThreadPoolExecutor(1)
-            self._coming = pool.submit(self._shuffled, n)
+            self._coming = pool.submit(self._shuffled, rows)
             pool.shutdown(wait=False)
-        order = np.stack([rows[: steps * batch] for rows in shuffled])
-        return order.reshape(len(order), steps, batch)
+        return shuffled
 
-    def _shuffled(self, n: int) -> Shuffled:
+    def _shuffled(self, rows: Sequence[int]) -> Shuffled:
         before = self._states()
-        return before, [g.permutation(n) for g in self._shuffling], self._states()
+        orders = [g.permutation(n) for g, n in zip(self._shuffling, rows, strict=True)]
+        return before, orders, self._states()
 
     def _states(self) -> list[Any]:
         return [g.bit_generator.state for g in self._shuffling]
@@ -201,10 +206,17 @@ class Progress:
             for name, value in _under("best.", arrays).items()
         }
 
-    def record(self, settings: Settings, energies: Float | None, seconds: float) -> EpochRecord:
-        """The record of the epoch in work, its steps being done."""
-        means = self.losses.mean(axis=(0, 1))
+    def record(
+        self,
+        settings: Settings,
+        energies: Float | None,
+        seconds: float,
+        members: slice = slice(None),
+    ) -> EpochRecord:
+        """The record of the epoch in work, its steps being done, for some members or all."""
+        means = self.losses[:, members].mean(axis=(0, 1))
         mixture = self.engine.mixture()
+        mixture = None if mixture is None else (mixture[0][members], mixture[1][members])
         health = [] if mixture is None else [mixture_health(*m) for m in zip(*mixture, strict=True)]
         return EpochRecord(
             epoch=self.epoch + 1,

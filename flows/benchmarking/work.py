@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from dagmm_model.evaluation.metrics import paper_metrics
 from dagmm_model.evaluation.threshold import calibrate, exceeds
+from dagmm_model.tables.protocols import Split
 from flows.benchmarking.cells import Cell
 from flows.benchmarking.data import Prepared
 from flows.benchmarking.protocols import BEST_COLUMN, PROTOCOLS, RECONSTRUCTION
@@ -48,6 +49,10 @@ class Job:
             **values,
         )
 
+    def split(self) -> Split:
+        """Which rows train, calibrate and test."""
+        return self.data.split(self.protocol, self.seed, grouped=self.grouped)
+
     @property
     def key(self) -> tuple[Any, ...]:
         """Key of its cell."""
@@ -70,18 +75,24 @@ def measure(job: Job) -> list[Cell]:
 
 
 def _measured(job: Job) -> Iterator[Cell]:
-    split = job.data.split(job.protocol, job.seed, grouped=job.grouped)
-    test, truth = job.data.take(split.test), job.data.labels()[split.test]
+    split = job.split()
     if job.row.name == BEST_COLUMN:
+        test, truth = job.data.take(split.test), job.data.labels()[split.test]
         column, energies = best_column(truth, test)
         yield job.cell(**figures(truth, energies, None), seconds=0.0, remarks={"column": column})
         return
-    held = job.data.take(split.validation) if job.protocol == "deployment" else None
     detector = job.row.unfitted(job.data.dataset, job.seed)
     train = job.data.take(split.train)
     started = time.process_time()
     detector.fit(train)
-    seconds = time.process_time() - started
+    yield from scored_cells(job, detector, time.process_time() - started)
+
+
+def scored_cells(job: Job, detector: Any, seconds: float) -> Iterator[Cell]:
+    """Cells of a job's fitted detector, which took these seconds of processor time to fit."""
+    split = job.split()
+    test, truth = job.data.take(split.test), job.data.labels()[split.test]
+    held = job.data.take(split.validation) if job.protocol == "deployment" else None
 
     def scored(energy: Any) -> dict[str, Any]:
         started = time.process_time()

@@ -27,14 +27,19 @@ EXTRAS = {
     **{"s3fs": "s3", "gcsfs": "gcs"},
 }
 """Extra of the project by the module that it brings."""
+MISPLACED = (
+    FileNotFoundError | FileExistsError | PermissionError | NotADirectoryError | IsADirectoryError
+)
+"""What a path that is given, or set, can lead to; trying again does not help."""
+STORES = "a store in DAGMM_HOME (mlflow.db or prefect/prefect.db)"
 DATABASE_FAULTS = {
     "locked": "another process is writing to it; try again, and end what hangs",
     "readonly": "make the folder writable, or set DAGMM_HOME to one that is",
     "read-only": "make the folder writable, or set DAGMM_HOME to one that is",
-    "not a database": "restore mlflow.db from a back-up, or set DAGMM_HOME to another folder",
+    "not a database": "restore it from a back-up, or set DAGMM_HOME to another folder",
     "malformed": "restore it from a back-up, or set DAGMM_HOME to another folder",
     "unable to open": "make the folder writable, or set DAGMM_HOME to one that is",
-    "disk is full": "make room",
+    "disk is full": "the disk is full",
     "disk I/O": "the disk, or its file system, fails; set DAGMM_HOME to another one",
 }
 DISK_FAULTS = {
@@ -65,7 +70,7 @@ def exit_code(error: BaseException) -> int:
     away = isinstance(error, ConnectionError) or is_prefect_away(error) or _is_mlflow_trouble(error)
     if away or is_full(error) or _disk_fault(error) or _database_fault(error):
         return EXIT_UNREACHABLE
-    if isinstance(error, ValueError | FileNotFoundError | PermissionError | NotADirectoryError):
+    if isinstance(error, ValueError | MISPLACED):
         return EXIT_USAGE
     return EXIT_DEFECT
 
@@ -79,6 +84,8 @@ def message_of(error: BaseException) -> str:
     if (disk := _disk_fault(error)) is not None and not is_full(error):
         where = f"{disk.filename}: " if disk.filename else ""
         return f"{where}{disk.strerror or disk}"
+    if isinstance(error, MISPLACED) and error.filename:
+        return f"{error.filename}: {error.strerror}"
     return str(error) or type(error).__name__
 
 
@@ -121,7 +128,7 @@ def _database_fault(error: BaseException) -> str:
     for text in texts:
         for said, help_ in DATABASE_FAULTS.items():
             if said in text:
-                return f"the store in DAGMM_HOME cannot be used: {text.strip()}; {help_}"
+                return f"{STORES} cannot be used: {text.strip()}; {help_}"
     return ""
 
 
@@ -153,7 +160,7 @@ def remedy(error: BaseException) -> str:
 
 def is_transient(error: BaseException) -> bool:
     """Whether trying again could help: true for I/O, false for verdicts, bad input and defects."""
-    if isinstance(error, FileNotFoundError | PermissionError | NotADirectoryError):
+    if isinstance(error, MISPLACED):
         return False
     if isinstance(error, OSError | sqlite3.OperationalError):
         return True

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from flows.benchmarking.report import (
 from flows.benchmarking.suite import MOST_ROWS, prepare_table, tables_of
 from flows.benchmarking.tables import missing as missing_table
 from flows.benchmarking.tables import overviews
+from flows.benchmarking.together import batches, on_gpu
 from flows.benchmarking.tracking import BenchmarkRuns
 from flows.benchmarking.work import Job
 from flows.common import progress
@@ -114,8 +116,13 @@ def measure(
     deadline = time.monotonic() + 60 * (float("inf") if minutes is None else minutes)
     shown = create_progress_artifact(0.0, key="benchmark-progress", description="cells measured")
     told = time.monotonic()
+    gpu_batches = batches(jobs)
+    together = {job for batch in gpu_batches for job in batch}
+    single = [job for job in jobs if job not in together]
     with progress.bar("cells") as bar:
-        for job, cells in work_off(jobs, processes, deadline):
+        for job, cells in chain(
+            on_gpu(gpu_batches, deadline), work_off(single, processes, deadline)
+        ):
             # First the run, then the line: a kill between them measures the cell again, and its
             # run is found again.
             for cell in cells:

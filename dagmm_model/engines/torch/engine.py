@@ -179,12 +179,13 @@ class TorchEngine:
                 masks[step] = torch.as_tensor(np.concatenate(layers, axis=1)).mT
             return
         generator = torch.Generator(self._device)
-        shape = (steps, part.batch, masks.shape[-1])
         for s, stream in enumerate(dropout):
+            rows = part.batch if part.each is None else part.each[s]
+            shape = (steps, rows, masks.shape[-1])
             generator.manual_seed(int(stream.integers(2**62)))
             drawn = torch.rand(shape, generator=generator, device=self._device)
             mine = drawn[:, part.start : part.start + batch]
-            masks[:, s] = (mine >= rate).to(self._dtype) / (1.0 - rate)
+            masks[:, s, : mine.shape[1]] = (mine >= rate).to(self._dtype) / (1.0 - rate)
 
     def _steps(self, steps: int) -> Float:
         """Run the steps whose rows lie on the device: their losses, ``(steps, S, 4)``."""

@@ -87,6 +87,16 @@ def test_a_missing_extra_is_named(module, extra):
     assert f"dagmm-pipeline[{extra}]" in message_of(error)
 
 
+@pytest.mark.parametrize("make", [lambda path: path.mkdir(), lambda path: (path / "x").mkdir()])
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path, make):
+    (tmp_path / "home").touch()
+    with pytest.raises(OSError, match="home") as raised:
+        make(tmp_path / "home")
+    assert exit_code(raised.value) == EXIT_USAGE
+    assert str(tmp_path / "home") in message_of(raised.value)
+    assert "Errno" not in message_of(raised.value)
+
+
 def test_what_is_nobody_else_s_fault_is_ours():
     for error in (KeyError("x"), ModuleNotFoundError("no numpy", name="numpy"), sqlite3.Error("x")):
         assert exit_code(error) == EXIT_DEFECT

@@ -6,7 +6,10 @@ import urllib.request
 
 import pytest
 import yaml
+from prefect.client.orchestration import get_client
 
+from flows.orchestration import deployments
+from flows.orchestration.definitions import flow_behind, read_definitions
 from flows.services.servers import free_port
 
 
@@ -50,8 +53,9 @@ def test_deploy_without_a_server_says_what_to_do(dagmm, monkeypatch):
 
 def test_the_file_is_the_truth(dagmm, prefect_server, tmp_path):
     """What it no longer has is removed, and said; what another file made stays."""
+    path = tmp_path / "p.yaml"
 
-    def write(file: str, **schedules: list) -> None:
+    def write(**schedules: list) -> None:
         entries = [
             {
                 "name": name,
@@ -62,29 +66,32 @@ def test_the_file_is_the_truth(dagmm, prefect_server, tmp_path):
             }
             for name, each in schedules.items()
         ]
-        (tmp_path / file).write_text(yaml.safe_dump({"deployments": entries}))
+        path.write_text(yaml.safe_dump({"deployments": entries}))
 
-    def active() -> dict[str, list]:
-        pool = {"work_pools": {"name": {"any_": ["truth"]}}}
+    def found() -> dict[str, list]:
+        names = {"deployments": {"name": {"any_": ["truth", "dropped", "others"]}}}
         return {
             item["name"]: [(s["schedule"]["cron"], s["slug"]) for s in item["schedules"]]
-            for item in _api(prefect_server, "/deployments/filter", pool)
+            for item in _api(prefect_server, "/deployments/filter", names)
         }
 
-    write("other.yaml", others=[{"cron": "0 1 * * *"}])
-    assert dagmm("deploy", "--file", "other.yaml").code == 0  # relative to where we are
-    write("p.yaml", truth=[{"cron": "0 2 * * *", "slug": "two"}], dropped=[{"cron": "0 5 * * *"}])
-    assert dagmm("deploy", "--file", "p.yaml", "--json").json["removed"] == []
-    write("p.yaml", truth=[{"cron": "0 3 * * *", "slug": "three"}])
-    removed = dagmm("deploy", "--file", "p.yaml", "--json").json["removed"]
-    assert len(removed) == 2
-    assert "train/dropped" in "".join(removed)
-    assert "two" in "".join(removed)
-    assert active() == {"truth": [("0 3 * * *", "three")], "others": [("0 1 * * *", None)]}
-    write("p.yaml", truth=[])
-    said = dagmm("deploy", "--file", tmp_path / "p.yaml")
-    assert "Removed    schedule three (0 3 * * *) of train/truth" in said.out
-    assert active() == {"truth": [], "others": [("0 1 * * *", None)]}
+    write(truth=[{"cron": "0 2 * * *", "slug": "two"}], dropped=[{"cron": "0 5 * * *"}])
+    first = dagmm("deploy", "--file", "p.yaml", "--json")  # relative to where we are
+    assert (first.code, first.json["removed"]) == (0, []), first.err
+    flow_behind("flows/training.py:train").to_deployment(
+        "others", cron="0 1 * * *", tags=[deployments.tag_of(tmp_path / "other.yaml")]
+    ).apply()
+    write(truth=[{"cron": "0 3 * * *", "slug": "three"}])
+    removed = dagmm("deploy", "--file", path, "--json").json["removed"]
+    assert removed == [
+        "Removed    train/dropped: no longer in p.yaml",
+        "Removed    schedule two (0 2 * * *) of train/truth: not in p.yaml",
+    ]
+    assert found() == {"truth": [("0 3 * * *", "three")], "others": [("0 1 * * *", None)]}
+    write(truth=[])
+    with get_client(sync_client=True) as client:
+        assert list(deployments._remove_others(client, read_definitions(path), path))
+    assert found() == {"truth": [], "others": [("0 1 * * *", None)]}
 
 
 def test_a_file_without_a_pool_is_refused_for_workers(dagmm, prefect_server, tmp_path):

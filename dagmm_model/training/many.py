@@ -1,0 +1,122 @@
+"""Trainings of equal settings, each on rows of its own, as members of one batched model.
+
+On a GPU a step of twenty members takes little longer than one's. All rows lie one after another in
+the engine, each member's order is shifted to its own, and a smaller batch is filled up with a row
+of zeros that weighs nothing. A member's result is that of a training by itself but for rounding.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dagmm_model.base.distributed import Part
+from dagmm_model.engines.choice import device_for, make_engine, multiplications
+from dagmm_model.engines.interface import PIECE
+from dagmm_model.networks.network import initialise
+from dagmm_model.networks.presets import Settings
+from dagmm_model.training.feed import Piece, batch_plan
+from dagmm_model.training.loop import Trained, run_epoch
+from dagmm_model.training.observers import EpochLike
+from dagmm_model.training.records import Progress
+
+
+class TablesFeed:
+    """Rows of several tables, of which each member has one; see `dagmm_model.training.feed.Feed`.
+
+    Args:
+        sizes: rows of each member's table; all of them make as many steps.
+        starts: where it begins among all rows.
+        empty: number of the row that weighs nothing.
+        batch_size: largest number of rows of a step.
+    """
+
+    def __init__(
+        self, sizes: Sequence[int], starts: Sequence[int], empty: int, batch_size: int
+    ) -> None:
+        self._sizes, self._starts, self._empty = sizes, starts, empty
+        plans = [batch_plan(n, batch_size) for n in sizes]
+        self.steps = plans[0][0]
+        if any(steps != self.steps for steps, _ in plans):
+            raise ValueError("tables trained together need equally many steps an epoch")
+        self._batches = tuple(batch for _, batch in plans)
+
+    def pieces(self, progress: Progress) -> Iterator[Piece]:
+        """See `dagmm_model.training.feed.Feed.pieces`."""
+        widest = max(self._batches)
+        order = np.full((len(self._sizes), self.steps, widest), self._empty)
+        shuffled = progress.shuffled(self._sizes)
+        for of, rows, start, batch in zip(
+            order, shuffled, self._starts, self._batches, strict=True
+        ):
+            of[:, :batch] = start + rows[: self.steps * batch].reshape(self.steps, batch)
+        part = Part(0, widest, self._batches)
+        for first in range(progress.done, self.steps, PIECE):
+            yield Piece(order[:, first : first + PIECE], part)
+
+
+def train_many(
+    tables: Sequence[NDArray[np.float32]],
+    settings: Settings,
+    seeds: Sequence[Sequence[int]],
+    *,
+    engine: str = "auto",
+    device: str = "auto",
+) -> list[Trained]:
+    """As `dagmm_model.training.loop.train` for each table, in one model.
+
+    Args:
+        tables: ``(n, D)`` scaled rows each, of one width and as many steps an epoch.
+        settings: of all; nothing that chooses an epoch.
+        seeds: of each table's members.
+        engine: see `dagmm_model.engines.choice.ENGINES`.
+        device: auto, cpu, cuda or cuda:N.
+
+    Returns:
+        One for each table. An epoch's seconds are its share.
+
+    Raises:
+        TrainingDiverged: a loss of some member is not finite.
+        ValueError: tables that do not go together.
+    """
+    members = [len(of) for of in seeds]
+    flat = [seed for of in seeds for seed in of]
+    width = tables[0].shape[1]
+    rows = np.concatenate([*tables, np.zeros((1, width), np.float32)])
+    weight = np.ones(len(rows))
+    weight[-1] = 0.0
+    bounds = [0, *accumulate(len(table) for table in tables)]
+    sizes = np.repeat([len(table) for table in tables], members).tolist()
+    starts = np.repeat(bounds[:-1], members).tolist()
+    starting = [initialise(settings, width, of, x) for of, x in zip(seeds, tables, strict=True)]
+    start = {name: np.concatenate([of[name] for of in starting]) for name in starting[0]}
+    work = sum(multiplications(settings, n, width, 1) for n in sizes)
+    chosen = device_for(engine, device, work)
+    runner = make_engine(engine, chosen, rows, weight, start, settings)
+    progress = Progress(runner, settings, flat)
+    feed = TablesFeed(sizes, starts, len(rows) - 1, settings.batch_size)
+    parts = [slice(*ends) for ends in pairwise([0, *accumulate(members)])]
+    histories: list[list[EpochLike]] = [[] for _ in tables]
+    while progress.epoch < settings.epochs:
+        began = time.perf_counter()
+        run_epoch(progress, settings, feed, None)
+        seconds = (time.perf_counter() - began) / len(tables)
+        records = [progress.record(settings, None, seconds, part) for part in parts]
+        for history, record in zip(histories, records, strict=True):
+            history.append(record)
+        progress.next_epoch(records[0])
+    parameters = runner.parameters()
+    return [
+        Trained(
+            {name: value[part] for name, value in parameters.items()},
+            tuple(history),
+            runner.jitter[part],
+            (len(history),) * (part.stop - part.start),
+            chosen,
+        )
+        for part, history in zip(parts, histories, strict=True)
+    ]
