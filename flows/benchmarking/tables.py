@@ -203,32 +203,34 @@ def details(block: Block) -> Iterator[Table]:
 
 
 def beside_published(block: Block) -> Table | None:
-    """Our F1 and the published one, for every figure that is known; None where none applies."""
+    """Our F1 and the published one, for every figure of this protocol; None where there is none.
+
+    A published method that is not in the catalogue stands beside the reference.
+    """
     rows = []
     for figure in PUBLISHED:
-        if figure.dataset not in block.lines:
+        if figure.dataset not in block.lines or figure.protocol != block.protocol:
             continue
+        known = figure.detector in CATALOGUE
         ours = [
             line
             for line in block.lines[figure.dataset]
-            if line.published is figure and "f1" in line.spreads
+            if "f1" in line.spreads
+            and (line.published is figure if known else line.label == REFERENCE)
         ]
         source = figure.source + ("" if figure.checked else " (from memory)")
-        source += f"; {figure.note}" if figure.note else ""
         for line in ours:
             f1 = line.spreads["f1"]
             gap = f"{f1.mean - figure.f1:+.3f}"
+            label = line.label if known else f"{line.label} against {figure.detector}"
             mine = f"{f1} ({len(line.values)})"
-            rows.append((line.label, figure.dataset, mine, f"{figure.f1:.4f}", gap, source))
-        if figure.detector not in CATALOGUE:
-            empty = (NOTHING, f"{figure.f1:.4f}", NOTHING)
-            rows.append((figure.detector, figure.dataset, *empty, source))
-    if not rows or block.protocol != "paper" or block.grouped:
+            rows.append((label, figure.dataset, mine, f"{figure.f1:.4f}", gap, source))
+    if not rows or block.grouped:
         return None
     header = ("", "data set", "F1 here", "F1 published", "difference", "source")
     note = (
-        "Published figures are of other splits and other code; those marked as from memory were "
-        "not read in their source."
+        "Published figures are of other code, and of other splits where these are random; those "
+        "marked as from memory were not read in their source."
     )
     return Table("Beside published figures", header, tuple(rows), note)
 

@@ -16,6 +16,7 @@ import typer
 from flows.cli import judge, look, run, services, train
 from flows.cli.benchmark import benchmark
 from flows.cli.options import ManyValues, terminable
+from flows.cli.tune import tune
 from flows.common.errors import (
     EXIT_DEFECT,
     EXIT_INTERRUPTED,
@@ -54,7 +55,7 @@ def common(
 
 
 FAMILIES: dict[str, tuple[Callable[..., Any], ...]] = {
-    "Train": (train.contract, train.check, train.train, train.detectors, benchmark),
+    "Train": (train.contract, train.check, train.train, train.detectors, tune, benchmark),
     "Judge": (judge.promote, judge.rollback, judge.threshold, judge.evaluate, judge.compare),
     "Run": (run.score, run.monitor, run.deploy, run.serve),
     "Look": (look.models, look.history, look.ui),

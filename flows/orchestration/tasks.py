@@ -150,8 +150,12 @@ def choose(
 ) -> ChoiceRecord:
     """Choose the detector on rows that do not judge it."""
     from flows.pipeline.choose import choose as work
+    from flows.pipeline.ranking import rankable
 
-    record = _stage(run, "choose", ChoiceRecord, lambda: work(contract, config, validated, parts))
+    def chosen() -> ChoiceRecord:
+        return work(rankable(contract, config, validated, parts), config.seed)
+
+    record = _stage(run, "choose", ChoiceRecord, chosen)
     client = tracking.connect(settings)
     tracking.log_metrics(client, run_id, summary.choice_metrics(record))
     tracking.set_tags(

@@ -13,7 +13,8 @@ from flows.common.config import build_config
 from flows.common.errors import UsageError
 from flows.common.records import ValidateRecord
 from flows.common.workspace import RunFolder
-from flows.pipeline.choose import LEAST_ANOMALIES, choose
+from flows.pipeline.choose import choose
+from flows.pipeline.ranking import LEAST_ANOMALIES, rankable
 from flows.pipeline.split import positions, split
 
 QUICK = ("--set", "promotion.serving_check=false")
@@ -59,7 +60,8 @@ class Table:
         self.parts = split(run, self.contract, self.config, self.validated)
 
     def choice(self):
-        return choose(self.contract, self.config, self.validated, self.parts)
+        rows = rankable(self.contract, self.config, self.validated, self.parts)
+        return choose(rows, self.config.seed)
 
 
 def test_what_sees_the_anomalies_is_chosen_and_the_figures_say_so(tmp_path):
