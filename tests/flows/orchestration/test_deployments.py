@@ -82,10 +82,10 @@ def test_the_file_is_the_truth(dagmm, prefect_server, tmp_path):
         "others", cron="0 1 * * *", tags=[deployments.tag_of(tmp_path / "other.yaml")]
     ).apply()
     write(truth=[{"cron": "0 3 * * *", "slug": "three"}])
-    removed = dagmm("deploy", "--file", path, "--json").json["removed"]
+    removed = sorted(dagmm("deploy", "--file", path, "--json").json["removed"])
     assert removed == [
-        "Removed    train/dropped: no longer in p.yaml",
         "Removed    schedule two (0 2 * * *) of train/truth: not in p.yaml",
+        "Removed    train/dropped: no longer in p.yaml",
     ]
     assert found() == {"truth": [("0 3 * * *", "three")], "others": [("0 1 * * *", None)]}
     write(truth=[])
