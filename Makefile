@@ -13,7 +13,7 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt
 INSTALL = if [ -x $(BIN)/uv ]; then $(UV) -e '.$(1)'; else $(PIP) -e '.$(1)'; fi
 export DO_NOT_TRACK ?= 1
 
-.PHONY: train test coverage test-all lint format docs ui \
+.PHONY: train resolve test coverage test-all lint format docs ui \
 	services install install-team install-dev upgrade clean
 
 install: $(VENV)/.installed
@@ -45,6 +45,12 @@ $(VENV)/.installed-team: $(VENV)/.torch
 
 train: install
 	@$(BIN)/dagmm train $(DATASET) $(ARGS)
+
+# Do the pinned versions install, as wheels, on every Python that is promised? Metadata only.
+resolve: $(VENV)/.torch
+	for version in 3.11 3.12 3.13 3.14; do \
+		$(BIN)/uv pip compile --quiet pyproject.toml -c constraints.txt \
+			--python-version $$version --only-binary :all: -o /dev/null || exit 1; done
 
 test: install-dev
 	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile $(ARGS)
