@@ -66,7 +66,7 @@ class Settings(BaseSettings):
     prefect_api_url: str | None = Field(
         default=None,
         validation_alias="PREFECT_API_URL",
-        description="Prefect server; a temporary one for each command unless set",
+        description="Prefect server; one that the commands of a home share unless set",
     )
 
     @property
