@@ -14,7 +14,9 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from multiprocessing.process import BaseProcess
+from multiprocessing.queues import Queue
 from pathlib import Path
+from queue import Empty
 
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(
@@ -42,6 +44,18 @@ def finish(process: BaseProcess, output: Path) -> dict:
     process.join(1200)
     assert process.exitcode == 0, f"exit code {process.exitcode}: {output.read_text()[-3000:]}"
     return json.loads(output.read_text())
+
+
+def gather(workers: Sequence[BaseProcess], results: Queue, number: int) -> list:
+    """As many results as there have to be; a worker that dies ends the wait at once."""
+    found: list = []
+    while len(found) < number:
+        try:
+            found.append(results.get(timeout=1))
+        except Empty:
+            died = [worker.exitcode for worker in workers if worker.exitcode]
+            assert not died, f"exit codes {died}; results so far: {found}"
+    return found
 
 
 def _command(

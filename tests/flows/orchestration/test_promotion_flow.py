@@ -1,13 +1,13 @@
 """The promote flow waits for a person and goes on with the answer given in Prefect."""
 
 import asyncio
-import threading
 import time
 
 import pytest
 
 from flows.common.settings import Settings
 from flows.tracking import tracking
+from tests.beside import beside
 from tests.flows import promotion_store as made
 from tests.flows.conftest import production
 
@@ -21,14 +21,10 @@ def test_the_flow_pauses_until_somebody_answers(
     monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     client = tracking.connect(Settings())
     version = made.register(client, parts, tmp_path, requested_by="trainer")
-    seen: list[str] = []
-    answering = threading.Thread(
-        target=lambda: seen.append(asyncio.run(answer(f"{made.NAME}-v{version}", approved)))
-    )
-    answering.start()
-    record = promote(made.NAME, version, policy=made.QUICK.model_copy(update={"approvals": 1}))
-    answering.join()
-    assert "1 needed" in seen[0]
+    policy = made.QUICK.model_copy(update={"approvals": 1})
+    with beside(lambda: asyncio.run(answer(f"{made.NAME}-v{version}", approved))) as person:
+        record = promote(made.NAME, version, policy=policy)
+    assert "approvals 0, at least 1" in person.result()
     assert record.decision == ("promoted" if approved else "rejected")
     assert production(client) == (version if approved else None)
     tags = client.get_model_version(made.NAME, str(version)).tags
@@ -44,6 +40,7 @@ async def answer(run_name: str, approved: bool) -> str:
         FlowRunFilterState,
         FlowRunFilterStateName,
     )
+    from prefect.exceptions import ObjectNotFound
 
     waiting = FlowRunFilter(
         name=FlowRunFilterName(any_=[run_name]),
@@ -55,7 +52,13 @@ async def answer(run_name: str, approved: bool) -> str:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.3)
         keys = runs[0].state.state_details.run_input_keyset
-        said = await prefect.read_flow_run_input(runs[0].id, keys["description"])
+        while True:  # the page's text is stored a moment after the state
+            try:
+                said = await prefect.read_flow_run_input(runs[0].id, keys["description"])
+                break
+            except ObjectNotFound:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.3)
         form = {"approved": approved, "by": "ann", "reason": "looked at it"}
         await prefect.resume_flow_run(runs[0].id, run_input=form)
         return said

@@ -9,7 +9,7 @@ from flows.promotion import audit
 from flows.tracking import registry, tracking
 from tests.flows import promotion_store as made
 from tests.flows.conftest import production
-from tests.flows.forked import processes
+from tests.flows.forked import gather, processes
 
 PROCESSES = 8
 
@@ -69,7 +69,7 @@ def test_one_winner_at_a_time_and_the_audit_is_the_alias_history(
     ]
     for worker in workers:
         worker.start()
-    found = [results.get(timeout=280) for _ in range(PROCESSES * rounds)]
+    found = gather(workers, results, PROCESSES * rounds)
     for worker in workers:
         worker.join(60)
     assert {decision for _, decision, _ in found} <= {"promoted", "unchanged"}, found

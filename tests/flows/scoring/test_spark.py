@@ -2,6 +2,7 @@
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -191,15 +192,13 @@ def test_a_part_that_two_attempts_write_is_there_once(tmp_path):
     barrier = threading.Barrier(4)
 
     def attempt() -> None:
-        barrier.wait()
+        barrier.wait(60)
         for _ in range(20):
             write_part(tmp_path, 3, ".parquet", [judged])
 
-    threads = [threading.Thread(target=attempt) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as pool:
+        for attempted in [pool.submit(attempt) for _ in range(4)]:
+            attempted.result()
     parts = Parts(tmp_path, {}, ".parquet")
     assert (parts.total.rows, parts.total.scored) == (102, 100)
     [file], [bad] = parts.files("scored"), parts.files("rejected")
