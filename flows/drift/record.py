@@ -24,6 +24,7 @@ from flows.drift.window import read_scored, read_window
 from flows.promotion import evidence as bound
 from flows.scoring.run import read_bundle
 from flows.tracking import registry, seal, tracking
+from flows.tracking.names import tracking_name
 from flows.tracking.queries import equals
 
 EXPERIMENT = "monitoring"
@@ -120,15 +121,15 @@ def monitor(
     created = version.creation_timestamp / 1000
     report = judge_window(window, bundle, contract, reference, policy, resolved, created)
     run_id = monitoring_run(client, settings, name)
-    step = _log(client, run_id, report)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tracking.ending(client, run_id), tempfile.TemporaryDirectory() as scratch:
+        step = _log(client, run_id, report)
         history = read_history(client, run_id)
         page = render_page(report, window, bundle, reference, contract.drift, history)
         stamp = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime(report.time))
         for file in (Path(scratch) / PAGE, Path(scratch) / f"{stamp}-{step}.html"):
             file.write_text(page, encoding="utf-8")
         client.log_artifacts(run_id, scratch, "reports")
-    client.log_dict(run_id, document(report), f"reports/{stamp}-{step}.json")
+        client.log_dict(run_id, document(report), f"reports/{stamp}-{step}.json")
     experiment = client.get_run(run_id).info.experiment_id
     url = tracking.run_url(settings, experiment, run_id)
     return Checked(report, run_id, url, f"reports/{stamp}-{step}.html", step)
@@ -177,7 +178,7 @@ def _log(client: MlflowClient, run_id: str, report: DriftReport) -> int:
     now = int(report.time * 1000)
     version = float(report.model.rpartition("/")[2])
     figures = {**report.figures, "version": version, "checks": float(step)}
-    metrics = [Metric(_metric_name(key), value, now, step) for key, value in figures.items()]
+    metrics = [Metric(tracking_name(key), value, now, step) for key, value in figures.items()]
     for start in range(0, len(metrics), 1000):
         client.log_batch(run_id, metrics=metrics[start : start + 1000])
     client.set_tag(run_id, "dagmm.verdict", str(report.verdict))
@@ -186,13 +187,7 @@ def _log(client: MlflowClient, run_id: str, report: DriftReport) -> int:
         "mlflow.note.content",
         "\n".join([f"Last check: **{report.verdict}**", "", *(f"- {r}" for r in report.reasons)]),
     )
-    client.set_terminated(run_id)
     return step
-
-
-def _metric_name(name: str) -> str:
-    """MLflow takes letters, digits and _-./: and spaces in a metric's name."""
-    return "".join(mark if mark.isalnum() or mark in "_-./ :" else "_" for mark in name)
 
 
 def read_history(client: MlflowClient, run_id: str) -> History:
