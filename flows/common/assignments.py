@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeGuard
 
@@ -10,6 +11,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from flows.common.errors import UsageError
+
+LIKELY = 0.75
+"""How alike two keys are when one is a misspelling of the other; less suggests nonsense."""
 
 
 def parse_assignment(assignment: str, example: str) -> tuple[str, Any]:
@@ -32,7 +36,7 @@ def parse_assignment(assignment: str, example: str) -> tuple[str, Any]:
 
 
 def first_problem(
-    error: ValidationError, known: Callable[[], Sequence[str]]
+    error: ValidationError, known: Callable[[], Mapping[str, str]]
 ) -> tuple[str, str, Any]:
     """Dotted key, what is wrong, and the value, of the first thing that pydantic refused.
 
@@ -48,13 +52,16 @@ def first_problem(
     return where, said, first["input"]
 
 
-def dotted_keys(model: type[BaseModel]) -> list[str]:
-    """Every key that an assignment may name, groups of keys written out."""
-    keys = []
+def dotted_keys(model: type[BaseModel]) -> dict[str, str]:
+    """Every key that an assignment may name, groups written out, and what each means."""
+    keys: dict[str, str] = {}
     for name, field in model.model_fields.items():
         group = field.annotation
-        inner = dotted_keys(group) if _is_model(group) else []
-        keys += [f"{name}.{key}" for key in inner] or [name]
+        inner = dotted_keys(group) if _is_model(group) else {}
+        if inner:
+            keys |= {f"{name}.{key}": text for key, text in inner.items()}
+        else:
+            keys[name] = field.description or ""
     return keys
 
 
@@ -62,12 +69,23 @@ def _is_model(annotation: Any) -> TypeGuard[type[BaseModel]]:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def _hint(key: str, known: Sequence[str]) -> str:
-    """The known key that ends as this one does, or nearly so; else all that stand beside it."""
+def _hint(key: str, known: Mapping[str, str]) -> str:
+    """The known key that is meant: spelled nearly so, or of this meaning; else all beside it."""
     ends = {name.rpartition(".")[2]: name for name in reversed(known)}
     before, _, end = key.rpartition(".")
-    if found := get_close_matches(end, ends, 1):
-        return f"did you mean {ends[found[0]]!r}?"
+    close = get_close_matches(end, ends, 1, cutoff=LIKELY)
+    if meant := ends[close[0]] if close else _of_meaning(end, known):
+        return f"did you mean {meant!r}?"
     group = before + "." * bool(before)
     beside = [name.removeprefix(group) for name in known if name.startswith(group)]
     return "known: " + ", ".join(dict.fromkeys(name.partition(".")[0] for name in beside))
+
+
+def _of_meaning(end: str, known: Mapping[str, str]) -> str:
+    """The key whose name and description hold every word of an unknown one, if there is any."""
+    words = end.lower().replace("-", "_").split("_")
+    for name, description in known.items():
+        said = re.findall(r"[a-z0-9]+", f"{name} {description}".lower())
+        if all(any(each.startswith(word) for each in said) for word in words):
+            return name
+    return ""

@@ -190,13 +190,13 @@ def build_config(
         ) from None
 
 
-def _keys(values: dict[str, Any]) -> list[str]:
+def _keys(values: dict[str, Any]) -> dict[str, str]:
     """Every dotted key of a configuration with these values, settings of its detector included."""
     chosen = values.get("detector")
     name = chosen.get("name", "dagmm") if isinstance(chosen, dict) else "dagmm"
     known = isinstance(name, str) and name in CATALOGUE
     settings = vars(make_detector(name).settings_for(1_000, 10)) if known else {}
-    return [*dotted_keys(TrainConfig), *(f"detector.settings.{setting}" for setting in settings)]
+    return dotted_keys(TrainConfig) | {f"detector.settings.{name}": "" for name in settings}
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
