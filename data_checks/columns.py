@@ -10,6 +10,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 Severity = Literal["critical", "warning", "info"]
 ColumnType = Literal["numeric", "categorical", "boolean", "identifier", "timestamp", "ignored"]
 
+Outside = Literal["mark", "reject"]
+"""What becomes of a row to be scored with a level outside its vocabulary or a number outside its
+range: scored and marked, or rejected."""
+
 FEATURE_TYPES = frozenset({"numeric", "categorical", "boolean"})
 RESERVED_NAMES = frozenset({"row_id", "reasons"})
 FLOAT32_MAX = 3.4028234663852886e38

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from data_checks.columns import Column, Frozen, Severity
+from data_checks.columns import Column, Frozen, Outside, Severity
 from data_checks.errors import ContractError
 from data_checks.source_settings import Source
 from data_checks.yaml_reading import Key, dotted, read_yaml
@@ -157,6 +157,19 @@ class Drift(Frozen):
     )
 
 
+class Scoring(Frozen):
+    """What becomes of rows to be scored that training would have quarantined.
+
+    `outside` is about a level outside its vocabulary and a number outside its range: `mark` scores
+    the row and says so (a new level is an all-zero one-hot block), `reject` does not score it. The
+    strangest rows are the ones that a detector is there to see, so `mark` is the default.
+    """
+
+    outside: Outside = Field(
+        "mark", description="Levels outside their vocabulary, numbers outside their range"
+    )
+
+
 class Contract(Frozen):
     """What one data set must look like. See the module's description."""
 
@@ -182,6 +195,9 @@ class Contract(Frozen):
     max_quarantine_share: float = Field(0.01, description="Tolerated share of bad rows")
     split: Split = Field(Split(), description="How rows are divided")
     drift: Drift = Field(Drift(), description="From which distance on a column has drifted")
+    scoring: Scoring = Field(
+        Scoring(), description="What becomes of rows that training would quarantine"
+    )
     promotion: dict[str, bool | int | float | str | tuple[str, ...]] = Field(
         default_factory=dict, description="The promotion policy of this data set's models"
     )

@@ -6,6 +6,7 @@ What cannot be read becomes null and is told apart from a gap.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,7 +59,10 @@ def type_values(values: pa.Array, column: Column, notation: Notation = PLAIN) ->
         case "timestamp":
             found = _times(values, column.timestamp_format, notation)
         case _:  # whatever is there can be read as text
-            return Typed(as_text(values, notation, trimmed=not _padded(column)), None)
+            texts = as_text(values, notation, trimmed=not _padded(column))
+            if column.vocabulary and not pa.types.is_string(values.type):
+                texts = _spelled(texts, column.vocabulary)
+            return Typed(texts, None)
     return _told_apart(values, found, found, notation)
 
 
@@ -90,6 +94,33 @@ def as_text(values: pa.Array, notation: Notation = PLAIN, *, trimmed: bool = Tru
         return as_text(texts, notation, trimmed=trimmed)
     gaps = pc.is_in(texts, value_set=notation.markers)
     return pc.if_else(gaps, pa.scalar(None, pa.string()), texts)
+
+
+def _spelled(texts: pa.Array, vocabulary: Sequence[str]) -> pa.Array:
+    """Levels that a reader took for numbers or truth values, as the vocabulary spells them.
+
+    Pandas reads a column of `007` and `012` as 7 and 12, one of `True` as booleans: where just one
+    level means the value, that one is it.
+    """
+    unknown = pc.invert(pc.is_in(texts, value_set=pa.array(vocabulary, pa.string())))
+    if not pc.any(pc.and_(unknown, pc.is_valid(texts))).as_py():
+        return texts
+    meant: dict[str, list[str]] = {}
+    for level in vocabulary:
+        meant.setdefault(_value_of(level), []).append(level)
+    lookup = {
+        text: meant[_value_of(text)][0]
+        for text in pc.unique(texts.filter(unknown)).to_pylist()
+        if text is not None and len(meant.get(_value_of(text), ())) == 1
+    }
+    return pa.array([lookup.get(text, text) for text in texts.to_pylist()], pa.string())
+
+
+def _value_of(level: str) -> str:
+    try:
+        return repr(float(level))
+    except ValueError:
+        return level.lower()
 
 
 def plain(values: Any) -> pa.Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -109,6 +109,14 @@ class ScoringBundle:
             reasons = self._reasons(found)
         anomalous = energy > limit
         return Scores(energy, p_values(energy, self.calibration), anomalous, reasons)
+
+    def taking_new_levels(self) -> ScoringBundle:
+        """The same, with an all-zero block for every level that is outside its vocabulary.
+
+        For rows whose values were checked: training refuses such levels, scoring shows them.
+        """
+        columns = tuple(replace(column, unseen="other") for column in self.encoder.columns)
+        return replace(self, encoder=Encoder(columns))
 
     def warm_up(self) -> None:
         """Build what scores and compile its loops, seconds that no request should wait for."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,7 +18,7 @@ from flows.cli.options import (
     prepare,
     print_json,
 )
-from flows.common.errors import EXIT_NO
+from flows.common.errors import EXIT_NO, UsageError, Verdict
 
 DeploymentFile = Annotated[
     Path | None, typer.Option("--file", help="A prefect.yaml instead of the shipped one.")
@@ -48,6 +47,13 @@ def score(
         float | None,
         typer.Option("--fdr", help="Share of false calls among this batch's anomalies, e.g. 0.1."),
     ] = None,
+    outside: Annotated[
+        str | None,
+        typer.Option(
+            "--outside",
+            help="Values outside vocabulary or range: mark (score and say so) or reject.",
+        ),
+    ] = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Start over instead of resuming an interrupted run.")
     ] = False,
@@ -70,14 +76,23 @@ def score(
         table=table,
         reasons=reasons,
         restart=restart,
+        outside=_outside(outside),
         engine=chosen,
         spark=spark_settings,
         fdr=fdr,
     )
     if as_json:
-        print_json(dataclasses.asdict(report))
+        print_json(report.document())
     else:
         typer.echo(report.text())
+    if report.failure:
+        raise Verdict(report.failure)
+
+
+def _outside(word: str | None) -> Literal["mark", "reject"] | None:
+    if word not in (None, "mark", "reject"):
+        raise UsageError(f"--outside {word}: say mark or reject")
+    return word
 
 
 def monitor(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
+from flows.common.errors import Verdict
 from flows.common.settings import Engine, Settings
 from flows.scoring.run import ScoreReport
 from flows.scoring.run import score as work
@@ -19,6 +22,7 @@ def score(
     reasons: str = "3",
     engine: Engine = "local",
     spark: dict[str, str] | None = None,
+    outside: Literal["mark", "reject"] | None = None,
 ) -> ScoreReport:
     """Score raw rows with a registered model; a run that was killed is taken up.
 
@@ -30,6 +34,12 @@ def score(
         reasons: Number of columns named for each anomaly; `none`, or `all` for every row.
         engine: `local`, or `spark` for a table that one machine does not hold.
         spark: Spark's own settings, e.g. `{"spark.master": "spark://host:7077"}`.
+        outside: Whether rows with values outside vocabulary or range are scored and marked, or
+            rejected; as the contract has it unless given.
+
+    Raises:
+        Verdict: Nothing, or less than the contract tolerates, could be scored; the result of what
+            could be is there.
     """
     report = work(
         source,
@@ -40,10 +50,13 @@ def score(
         reasons=reasons,
         engine=engine,
         spark=spark or {},
+        outside=outside,
     )
     create_markdown_artifact(
         key="scoring-summary",
         markdown="\n".join(f"- {line}" for line in report.text().splitlines()),
         description=f"{report.model}: {report.anomalies:,} anomalies in {report.rows:,} rows",
     )
+    if report.failure:
+        raise Verdict(report.failure)
     return report

@@ -185,7 +185,8 @@ def score(client: MlflowClient, version: ModelVersion, frame: Any) -> np.ndarray
     from dagmm_model.detectors.bundle import load_bundle
 
     with seal.sealed_bundle(client, version) as folder:
-        energies: np.ndarray = load_bundle(folder).score(frame).energy
+        # Rows of another version's contract may hold levels that this one never saw.
+        energies: np.ndarray = load_bundle(folder).taking_new_levels().score(frame).energy
     return energies
 
 

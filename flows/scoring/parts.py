@@ -49,7 +49,10 @@ class SourceMoved(RuntimeError):
 
 @dataclass(frozen=True)
 class Counts:
-    """What was found in some rows; `checksum` is of their content, or 0."""
+    """What was found in some rows.
+
+    `checksum` is of their content, or 0; `causes` are rejected rows by what was wrong with them.
+    """
 
     rows: int = 0
     scored: int = 0
@@ -57,18 +60,23 @@ class Counts:
     remarked: int = 0
     unseen: dict[str, int] = field(default_factory=dict)
     checksum: int = 0
+    causes: dict[str, int] = field(default_factory=dict)
 
     def plus(self, other: Counts) -> Counts:
         """Counts of both, in this order."""
-        levels = {**self.unseen, **other.unseen}
         return Counts(
             self.rows + other.rows,
             self.scored + other.scored,
             self.anomalies + other.anomalies,
             self.remarked + other.remarked,
-            {name: self.unseen.get(name, 0) + other.unseen.get(name, 0) for name in levels},
+            _sum(self.unseen, other.unseen),
             zlib.crc32(other.checksum.to_bytes(4, "big"), self.checksum) if other.checksum else 0,
+            _sum(self.causes, other.causes),
         )
+
+
+def _sum(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in {**one, **other}}
 
 
 class Judged(Protocol):

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dagmm_model.detectors.bundle import Explained, Reasons, ScoringBundle
+from data_checks.columns import Outside
 from data_checks.contract import ROW_ID, Contract
 from data_checks.rows import check_rows
 from flows.common.features import as_columns
@@ -56,6 +57,8 @@ class Judge:
         explain: Which rows get reasons.
         top: How many columns a reason names.
         checksums: Whether to tell the rows by their content.
+        outside: What becomes of levels and numbers outside vocabulary and range; as the contract
+            has it when None.
     """
 
     bundle: ScoringBundle
@@ -65,6 +68,7 @@ class Judge:
     explain: Explained
     top: int
     checksums: bool
+    outside: Outside | None = None
 
     @property
     def slice_rows(self) -> int:
@@ -81,7 +85,7 @@ class Judge:
         Raises:
             SourceError: A column as a whole cannot be read.
         """
-        checked = check_rows(raw, self.contract, where=self.where)
+        checked = check_rows(raw, self.contract, where=self.where, outside=self.outside)
         good, ids = checked.scorable, np.arange(first, first + raw.num_rows, dtype=np.int64)
         features, remarks = checked.features, pa.array(checked.remarks, pa.string())
         rejected = REJECTED.empty_table()
@@ -97,6 +101,7 @@ class Judge:
             anomalies=scored.column("is_anomaly").to_numpy().sum().item(),
             remarked=len(ids) - remarks.null_count,
             unseen=dict(checked.unseen),
+            causes=dict(checked.causes),
             checksum=checksum(raw) if self.checksums else 0,
         )
         return Judged(scored, rejected, counts)

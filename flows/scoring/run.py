@@ -10,12 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from dagmm_model.detectors.bundle import Explained, ScoringBundle, load_bundle
+from data_checks.columns import Outside
 from data_checks.contract import Contract, load_contract
 from data_checks.integrity import changed, file_state, shown
 from flows.common import progress
@@ -27,6 +28,7 @@ from flows.scoring.parts import Parts, SourceMoved, open_parts
 from flows.scoring.rows import REJECTED, SCORED, Judge
 
 TOP = 3
+CAUSES = 10
 PACKAGES = ("dagmm_model", "data_checks", "flows")
 """What Spark's executors run of ours."""
 
@@ -50,6 +52,8 @@ class ScoreReport:
         processor_seconds: Processor time after start-up, of all threads.
         fdr: False discovery rate that the anomalies of the batch keep to, if one was asked for.
         batch_threshold: Energy that they exceed; None without a rate, or where there are none.
+        causes: Rejected rows by what was wrong with them; a row may have several causes.
+        tolerance: Largest share of rejected rows that the contract accepts.
     """
 
     model: str
@@ -64,8 +68,29 @@ class ScoreReport:
     resumed_rows: int
     seconds: float
     processor_seconds: float
+    causes: dict[str, int]
+    tolerance: float
     fdr: float | None = None
     batch_threshold: float | None = None
+
+    @property
+    def failure(self) -> str:
+        """Why the run is no success, or an empty string: what its exit code says."""
+        if not self.rows:
+            return "the input holds no rows"
+        if not self.scored:
+            return f"none of the {self.rows:,} rows could be scored"
+        share = self.rejected / self.rows
+        if share > self.tolerance:
+            return (
+                f"{self.rejected:,} of {self.rows:,} rows ({share:.1%}) could not be scored; the "
+                f"contract tolerates {self.tolerance:.1%} (max_quarantine_share)"
+            )
+        return ""
+
+    def document(self) -> dict[str, object]:
+        """JSON-able form."""
+        return {**asdict(self), "passed": not self.failure, "failure": self.failure}
 
     def text(self) -> str:
         """The lines that end `dagmm score`."""
@@ -87,6 +112,11 @@ class ScoreReport:
         lines.append(f"Result     {self.output}")
         if self.rejects:
             lines.append(f"Rejects    {self.rejects}")
+            common = sorted(self.causes.items(), key=lambda cause: (-cause[1], cause[0]))
+            lines += [f"           {rows:,} rows: {cause}" for cause, rows in common[:CAUSES]]
+            if common[CAUSES:]:
+                rest = sum(rows for _, rows in common[CAUSES:])
+                lines.append(f"           {rest:,} rows: {len(common[CAUSES:])} other causes")
         rate = (self.rows - self.resumed_rows) / max(self.seconds, 1e-9)
         return "\n".join([*lines, f"Speed      {rate:,.0f} rows/s ({self.seconds:.1f} s)"])
 
@@ -100,6 +130,7 @@ def score(
     table: str | None = None,
     reasons: str = str(TOP),
     restart: bool = False,
+    outside: Outside | None = None,
     engine: Engine = "local",
     spark: Mapping[str, str] = NO_SETTINGS,
     fdr: float | None = None,
@@ -116,6 +147,8 @@ def score(
         table: Table of the database.
         reasons: Number of columns named for each anomaly; `none`, or `all` for every row.
         restart: Begin anew even where a run was interrupted.
+        outside: Whether rows with a level outside its vocabulary or a number outside its range are
+            scored and marked, or rejected; as the contract has it when None.
         engine: Threads of this process, or Spark; the result is the same.
         spark: Spark's own settings, e.g. ``{"spark.master": "spark://host:7077"}``.
         fdr: Share of normal rows, in expectation, among the rows of this batch that are called
@@ -138,6 +171,7 @@ def score(
         "reasons": reasons,
         "engine": engine,
         **({} if fdr is None else {"fdr": fdr}),
+        **({} if outside is None else {"outside": outside}),
     }
     if fdr is not None:
         discoveries.check_level(fdr)
@@ -156,7 +190,16 @@ def score(
         if fdr is not None:
             discoveries.admit_candidates(folder, fdr)
         bundle, contract = read_bundle(folder)
-        judge = Judge(bundle, contract, where, resolved, explain, top, checksums=state is None)
+        judge = Judge(
+            bundle,
+            contract,
+            where,
+            resolved,
+            explain,
+            top,
+            checksums=state is None,
+            outside=outside,
+        )
         with _filler(engine, spark, folder, settings) as fill:
             started, spent, resumed = time.perf_counter(), time.process_time(), parts.total.rows
             try:
@@ -191,6 +234,8 @@ def score(
         processor_seconds=time.process_time() - spent + elsewhere,
         fdr=fdr,
         batch_threshold=None if threshold is None or np.isinf(threshold) else threshold,
+        causes=total.causes,
+        tolerance=contract.max_quarantine_share,
     )
 
 
@@ -235,8 +280,8 @@ def version_folder(resolved: str, settings: Settings) -> Iterator[Path]:
 
 
 def read_bundle(folder: Path) -> tuple[ScoringBundle, Contract]:
-    """A bundle and the contract that lies in it."""
-    return load_bundle(folder), load_contract(folder / "contract.json")
+    """A bundle, for rows checked against the contract that lies in it."""
+    return load_bundle(folder).taking_new_levels(), load_contract(folder / "contract.json")
 
 
 @contextmanager

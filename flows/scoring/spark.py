@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from dagmm_model.base.processors import blas_threads
 from dagmm_model.detectors.bundle import Explained, load_bundle
+from data_checks.columns import Outside
 from data_checks.contract import load_contract
 from data_checks.errors import SourceError
 from data_checks.sources import locate
@@ -60,6 +61,7 @@ class ScoreTask:
         folder: of the parts.
         suffix: format of the parts.
         plan: digest of the plan that the parts are of.
+        outside: what becomes of values outside vocabulary and range.
     """
 
     files: Any = field(compare=False)
@@ -72,6 +74,7 @@ class ScoreTask:
     folder: Path
     suffix: str
     plan: str
+    outside: Outside | None
 
     def __call__(self, task: Numbered) -> dict[str, float]:
         """Judge the task's rows and write them; gives the seconds of processor time."""
@@ -107,7 +110,16 @@ def _judge(task: ScoreTask) -> Judge:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
         bundle, contract = load_bundle(folder), load_contract(folder / "contract.json")
-    return Judge(bundle, contract, task.where, task.model, task.explain, task.top, checksums=False)
+    return Judge(
+        bundle.taking_new_levels(),
+        contract,
+        task.where,
+        task.model,
+        task.explain,
+        task.top,
+        checksums=False,
+        outside=task.outside,
+    )
 
 
 def fill(
@@ -160,6 +172,7 @@ def fill(
         folder=parts.folder.resolve(),
         suffix=parts.suffix,
         plan=plan.digest,
+        outside=judge.outside,
     )
     waiting = [
         Numbered(number, spans)

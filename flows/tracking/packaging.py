@@ -1,4 +1,9 @@
-"""A scoring bundle as an MLflow model: code, safetensors and JSON, with signature and example."""
+"""A scoring bundle as an MLflow model: code, safetensors and JSON, with an example.
+
+The model has no input signature: MLflow would cast by it before the model sees the rows (the text
+"no" becomes true, a whole number is refused), and by rules of its own for each form of request. The
+model casts by its contract instead, and says what it takes in its metadata.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +19,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, DataType, Schema
 
 import dagmm_model
+import data_checks
 from dagmm_model.base.integrity import sha256_of
 from data_checks.contract import Contract
 from flows.tracking.queries import equals
@@ -24,13 +30,23 @@ if TYPE_CHECKING:
 
 DIGESTS = "dagmm_sha256"
 """Key of the digests in a model's metadata, which `pyfunc_model` compares when it is loaded."""
+INPUTS = "inputs"
+"""Key of the columns that the model takes, in its metadata."""
 CACHES = ("__pycache__",)
-REQUIREMENTS = ("mlflow", "numba", "numpy", "pandas", "safetensors", "scikit-learn", "scipy")
-INPUT_TYPES = {
-    "numeric": DataType.double,
-    "categorical": DataType.string,
-    "boolean": DataType.boolean,
-}
+TRAVELLING = (dagmm_model, data_checks)
+"""Packages that a served model uses, copied into it: what it was trained with casts and scores."""
+REQUIREMENTS = (
+    "mlflow",
+    "numba",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "pydantic",
+    "pyyaml",
+    "safetensors",
+    "scikit-learn",
+    "scipy",
+)
 OUTPUT = Schema(
     [
         ColSpec(DataType.double, "energy"),
@@ -41,13 +57,12 @@ OUTPUT = Schema(
 )
 
 
-def signature_for(contract: Contract) -> ModelSignature:
-    """Input and output schema; the input is the contract's feature columns, as raw values."""
-    inputs = [
-        ColSpec(INPUT_TYPES[column.type], column.name, required=not column.nullable)
+def inputs_of(contract: Contract) -> list[dict[str, object]]:
+    """The columns that the model takes, as raw values."""
+    return [
+        {"name": column.name, "type": column.type, "required": not column.nullable}
         for column in contract.feature_columns
     ]
-    return ModelSignature(inputs=Schema(inputs), outputs=OUTPUT)
 
 
 def logged_model(client: MlflowClient, run_id: str) -> str | None:
@@ -91,21 +106,24 @@ def log_model(
 
     Args:
         bundle: Folder written by `dagmm_model.detectors.bundle.save_bundle`.
-        contract: Gives the signature.
+        contract: Names the columns that the model takes.
         example: Raw rows, at least two, stored as the input example.
         run_id: MLflow run that owns the model.
         needs: Distributions that the detector needs beside the usual ones.
     """
-    code = Path(dagmm_model.__file__).parent
-    digests = {"artifacts/bundle": sha256_of(bundle), f"code/{code.name}": sha256_of(code, CACHES)}
+    code = [Path(package.__file__).parent for package in TRAVELLING]
+    digests = {
+        "artifacts/bundle": sha256_of(bundle),
+        **{f"code/{folder.name}": sha256_of(folder, CACHES) for folder in code},
+    }
     with mlflow.start_run(run_id=run_id):
         return mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={"bundle": str(bundle)},
-            code_paths=[str(code)],
-            metadata={DIGESTS: digests},
-            signature=signature_for(contract),
+            code_paths=[str(folder) for folder in code],
+            metadata={DIGESTS: digests, INPUTS: inputs_of(contract)},
+            signature=ModelSignature(outputs=OUTPUT),
             input_example=example,
             pip_requirements=[f"{name}=={version(name)}" for name in (*REQUIREMENTS, *needs)],
         )

@@ -49,11 +49,54 @@ def test_a_row_that_cannot_be_scored_comes_back_with_its_reason(
 ) -> None:
     frame = small_frame(5)[FEATURES].astype(object)
     frame.loc[3, column] = value
-    found = check_rows(frame, small_contract(rules=[]))
+    found = check_rows(frame, small_contract(rules=[]), outside="reject")
     assert found.scorable.tolist() == [True, True, True, False, True]
     assert found.reasons[3] == reason
     assert len(found.features) == 5
     assert reason in found.summary()
+
+
+def test_levels_and_numbers_outside_are_marked_unless_they_are_to_be_rejected() -> None:
+    frame = small_frame(5)[FEATURES]
+    frame.loc[1, "amount"] = 5000.0
+    frame.loc[3, "kind"] = "pink"
+    marked = check_rows(frame, small_contract(rules=[]))
+    assert marked.scorable.all()
+    assert marked.remarks[1] == "amount: 5000 is outside [0, 1000]"
+    assert marked.remarks[3] == "kind: 'pink': level not in the vocabulary"
+    assert marked.unseen == {"kind": 1}
+    assert marked.refusal == ""
+    contract = small_contract(rules=[], scoring={"outside": "reject"})
+    rejected = check_rows(frame, contract)
+    assert rejected.scorable.tolist() == [True, False, True, False, True]
+    assert rejected.causes == {
+        "amount: outside [0, 1000]": 1,
+        "kind: level not in the vocabulary": 1,
+    }
+    assert rejected.refusal.startswith("row 1, column 'amount': 5000 is outside [0, 1000]; correct")
+    assert rejected.refusal.endswith("(1 more row cannot be scored)")
+    assert check_rows(frame, contract, outside="mark").scorable.all()
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "read", "expected"),
+    [
+        (["007", "012"], [7, 12, 7], ["007", "012", "007"]),
+        (["007", "012"], [7.0, None, 12.0], ["007", None, "012"]),
+        (["7", "007"], [7, 7, 7], ["7", "7", "7"]),  # written so
+        (["07", "007"], [7, 7, 7], ["7", "7", "7"]),  # two levels could be meant: none is guessed
+        (["True", "False"], [True, False, True], ["True", "False", "True"]),
+        (["1.50", "2"], [1.5, 2.0, 9.0], ["1.50", "2", "9"]),
+    ],
+)
+def test_levels_that_a_reader_took_for_numbers_are_spelled_as_the_vocabulary_does(
+    vocabulary: list[str], read: list[object], expected: list[object]
+) -> None:
+    columns = [c.model_dump() for c in small_contract().columns]
+    columns[2] |= {"vocabulary": vocabulary, "unseen": "other", "drop_levels": []}
+    frame = small_frame(3)[FEATURES].assign(kind=read)
+    found = check_rows(frame, small_contract(columns=columns, rules=[]))
+    assert found.features.column("kind").to_pylist() == expected
 
 
 def test_what_is_out_of_range_is_scored_with_a_remark() -> None:

@@ -57,6 +57,33 @@ def test_anomalies_have_reasons_and_others_have_none(settings, rows, tmp_path):
         assert pd.read_csv(out)["reasons"].notna().sum() == named
 
 
+@pytest.mark.parametrize("output", ["out.parquet", "out.csv", "out/"])
+def test_more_rejected_rows_than_the_contract_tolerates_are_exit_code_1(
+    two_versions, dagmm, rows, tmp_path, output
+):
+    rows["mean area"] = rows["mean area"].astype(object)
+    rows.loc[:3, "mean area"] = "large"
+    rows.loc[4, "mean radius"] = np.nan
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    three = dagmm("score", tmp_path / "rows.csv", output)
+    assert three.code == 0, three.err
+    assert "4 rows: mean area: not a number" in three.out
+    assert "1 rows: mean radius: missing value" in three.out
+    rows.loc[:9, "mean area"] = "large"
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    ten = dagmm("score", tmp_path / "rows.csv", output, "--json")
+    assert ten.code == 1
+    assert "10 of 569 rows (1.8%) could not be scored; the contract tolerates 1.0%" in ten.err
+    assert (ten.json["passed"], ten.json["scored"]) == (False, 559)
+    assert ten.json["causes"] == {"mean area: not a number": 10, "mean radius: missing value": 1}
+    rows["mean area"] = "large"
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    none = dagmm("score", tmp_path / "rows.csv", output)
+    assert none.code == 1
+    assert "none of the 569 rows could be scored" in none.err
+    assert "569 rows: mean area: not a number" in none.out
+
+
 def test_one_column_off_is_the_reason(settings, rows, tmp_path):
     calm = rows.iloc[[60]].copy()
     calm["mean smoothness"] += 0.5
