@@ -11,7 +11,7 @@ import typer
 from flows.cli.options import Debug, Json, Model, Name, Quiet, Verbose, prepare, print_json
 from flows.common.errors import EXIT_NO, UsageError
 
-NOT_PROMOTED = {"rejected", "pending approval", "returned"}
+NOT_PROMOTED = {"rejected", "pending approval", "held", "returned"}
 
 
 def promote(
@@ -30,6 +30,9 @@ def promote(
     reason: Annotated[str, typer.Option("--reason", help="Why, for the audit trail.")] = "",
     rehearse: Annotated[
         bool, typer.Option("--rehearse", help="Judge everything and change nothing.")
+    ] = False,
+    release: Annotated[
+        bool, typer.Option("--release", help="Free a model that a rollback holds.")
     ] = False,
     verbose: Verbose = False,
     as_json: Json = False,
@@ -61,6 +64,7 @@ def promote(
         by=getpass.getuser(),
         rehearse=rehearse,
         overrides=overrides,
+        release=release,
     )
     page = write_report(client, settings, record)
     if as_json:
@@ -86,6 +90,10 @@ def rollback(
         int | None, typer.Option("--to", help="Version to return to; the previous one by default.")
     ] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why, for the audit trail.")] = "",
+    no_hold: Annotated[
+        bool,
+        typer.Option("--no-hold", help="Let the next training that passes every gate promote."),
+    ] = False,
     verbose: Verbose = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -100,7 +108,7 @@ def rollback(
     from flows.tracking import tracking
 
     client, by = tracking.connect(settings), getpass.getuser()
-    record = roll_back(client, settings, name, to, by=by, reason=reason)
+    record = roll_back(client, settings, name, to, by=by, reason=reason, keep_held=not no_hold)
     page = write_report(client, settings, record)
     if as_json:
         print_json({**record.model_dump(mode="json"), "report": page})

@@ -37,19 +37,27 @@ def models(
 def history(name: Name, as_json: Json = False, debug: Debug = False, quiet: Quiet = False) -> None:
     """Every decision on a model: when, who, from, to, why."""
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
-    from flows.promotion import audit
+    from flows.promotion import audit, standing_hold
     from flows.tracking import tracking
 
     client = tracking.connect(settings)
     decisions = audit.history(client, name)
     moved = audit.moved_outside(client, name, decisions)
+    held = standing_hold.standing(decisions)
+    on_hold = held.text() if held else ""
     if as_json:
-        print_json({"decisions": [d.document() for d in decisions], "moved_outside": moved})
+        print_json(
+            {
+                "decisions": [d.document() for d in decisions],
+                "moved_outside": moved,
+                "held": on_hold,
+            }
+        )
         return
     from flows.reporting import screens
     from flows.reporting.terminal import show
 
-    show(screens.history(name, decisions, moved))
+    show(screens.history(name, decisions, moved, on_hold))
 
 
 def ui(debug: Debug = False, quiet: Quiet = False) -> None:

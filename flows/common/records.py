@@ -158,7 +158,10 @@ class SanityRow(StageRecord):
 
 
 class EvaluateRecord(StageRecord):
-    """Evidence on the test rows; `energies` is a Parquet of row id, energy and label."""
+    """Evidence on the test rows; `energies` is a Parquet of row id, energy and label.
+
+    `untrained` is a Parquet with a column of energies for each of `sanity`.
+    """
 
     deployment: DeploymentMetrics
     known_ratio: PaperMetrics | None
@@ -166,6 +169,7 @@ class EvaluateRecord(StageRecord):
     sanity: tuple[SanityRow, ...]
     energies: str
     sha256: str
+    untrained: str | None = None
 
     def summary(self) -> str:
         auc = self.deployment.roc_auc
@@ -217,7 +221,8 @@ Decision = Literal[
 class PromoteRecord(StageRecord):
     """The decision on a version, with every gate that led to it.
 
-    `reasons` are sentences for people, a line each; `remark` is what no gate says.
+    `reasons` are sentences for people, a line each; `remark` is what no gate says. `best_before` is
+    the best earlier version that the candidate was compared with.
     """
 
     name: str
@@ -227,6 +232,8 @@ class PromoteRecord(StageRecord):
     gates: tuple[GateResult, ...]
     reasons: tuple[str, ...]
     remark: str = ""
+    hold: Literal["", "holds", "releases"] = ""
+    best_before: int | None = None
     evidence_sha256: str = ""
     rehearsal: bool = False
 

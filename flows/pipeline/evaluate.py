@@ -25,6 +25,8 @@ from flows.pipeline import training_rows
 from flows.pipeline.fit import make_detector
 from flows.pipeline.split import positions
 
+UNTRAINED = "untrained_energies.parquet"
+
 
 def evaluate(
     run: RunFolder,
@@ -56,53 +58,42 @@ def evaluate(
     if measurable and contract.slice_column in table.column_names:
         values = table.column(contract.slice_column).to_pylist()
         slices = slice_metrics(values, labels, scores.energy, bundle.threshold.value)
-    sanity: tuple[SanityRow, ...] = ()
-    if measurable:
+    untrained: dict[str, np.ndarray] = {}
+    if measurable and bundle.detector.n_iter_:
         train = training_rows.known_rows(run.path, validated, contract, parts)
-        sanity = _sanity_rows(
-            config,
-            bundle.detector.n_iter_,
-            bundle.encoder.encode(as_frame(train)),
-            bundle.encoder.encode(frame),
-            labels,
+        untrained = _untrained(
+            config, bundle.encoder.encode(as_frame(train)), bundle.encoder.encode(frame)
         )
+        pq.write_table(pa.table(untrained), run.path / UNTRAINED)
     return EvaluateRecord(
         deployment=deployment_metrics(labels, scores.energy, bundle.threshold.value),
         known_ratio=paper_metrics(labels, scores.energy) if measurable else None,
         slices=slices,
-        sanity=sanity,
+        sanity=tuple(_sanity_row(name, labels, found) for name, found in untrained.items()),
+        untrained=str(run.path / UNTRAINED) if untrained else None,
         energies=str(path),
         sha256=sha256_of(path),
     )
 
 
-def _sanity_rows(
-    config: TrainConfig, epochs: int, train: np.ndarray, test: np.ndarray, labels: np.ndarray
-) -> tuple[SanityRow, ...]:
-    """Rows without which a figure proves nothing: the same detector before any training.
+def _untrained(config: TrainConfig, train: np.ndarray, test: np.ndarray) -> dict[str, np.ndarray]:
+    """Energies without which a figure proves nothing: the same detector before any training.
 
     A network that starts from the principal axes is no random one; that one gets a row of its own.
-    There is no row for a detector that does not train by epochs.
     """
-    if not epochs:
-        return ()
     untrained = make_detector(config, epochs=0).fit(train)
-    found = {"untrained network": untrained.energy(test)}
+    energies = {"untrained": untrained.energy(test)}
     if getattr(untrained.settings_, "linear_path", "none") != "none":
         blind = make_detector(config, epochs=0, linear_path="none").fit(train)
-        found = {
-            "before training (principal axes)": found["untrained network"],
-            "random weights": blind.energy(test),
-        }
-    rows = []
-    for name, energies in found.items():
-        metrics = paper_metrics(labels, energies)
-        rows.append(
-            SanityRow(
-                name=name,
-                f1=metrics.f1,
-                roc_auc=metrics.roc_auc,
-                average_precision=metrics.average_precision,
-            )
-        )
-    return tuple(rows)
+        energies["random weights"] = blind.energy(test)
+    return energies
+
+
+def _sanity_row(name: str, labels: np.ndarray, energies: np.ndarray) -> SanityRow:
+    metrics = paper_metrics(labels, energies)
+    return SanityRow(
+        name=name,
+        f1=metrics.f1,
+        roc_auc=metrics.roc_auc,
+        average_precision=metrics.average_precision,
+    )

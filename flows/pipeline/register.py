@@ -134,8 +134,17 @@ def _evaluation_files(
             labels,
             config.seed,
             folder / bound.BASELINES,
+            _untrained(evidence.evaluate.untrained),
         )
     return folder
+
+
+def _untrained(path: str | None) -> dict[str, np.ndarray]:
+    """Energies of the evaluation rows before training; none of a detector without epochs."""
+    if path is None:
+        return {}
+    table = pq.read_table(path)
+    return {name: table.column(name).to_numpy() for name in table.column_names}
 
 
 def recorded_energies(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:

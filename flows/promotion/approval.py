@@ -17,6 +17,7 @@ from mlflow.tracking import MlflowClient
 from flows.common.policy import PromotionPolicy
 from flows.common.verdicts import GateResult, figure
 from flows.promotion.gates.gate import Finding, unmeasured
+from flows.tracking.names import tracking_name
 from flows.tracking.seal import EVIDENCE_TAG
 
 GATE = "approval"
@@ -32,8 +33,9 @@ def record(
         "reason": reason,
         "time": time.time(),
         "evidence_sha256": version.tags.get(EVIDENCE_TAG, ""),
+        "by": by,
     }
-    key = PREFIX + "".join(c if c.isalnum() or c in "-_.@" else "_" for c in by)
+    key = tracking_name(PREFIX + by)
     client.set_model_version_tag(version.name, version.version, key, json.dumps(verdict))
 
 
@@ -71,6 +73,15 @@ def judge(version: ModelVersion, policy: PromotionPolicy, requester: str) -> Fin
     )
 
 
+def approvals(version: ModelVersion) -> list[tuple[str, float]]:
+    """Who approved the evidence as it is now, and when (seconds since 1970, UTC)."""
+    return [
+        (who, float(given["time"]))
+        for who, given in _verdicts(version)
+        if given["verdict"] == "approved" and given["evidence_sha256"] == _evidence(version)
+    ]
+
+
 def state(gate: GateResult) -> str:
     """pending, approved or rejected."""
     if gate.passed:
@@ -81,7 +92,8 @@ def state(gate: GateResult) -> str:
 def _verdicts(version: ModelVersion) -> Iterator[tuple[str, dict[str, Any]]]:
     for key, value in version.tags.items():
         if key.startswith(PREFIX):
-            yield key.removeprefix(PREFIX), json.loads(value)
+            given = json.loads(value)
+            yield given.get("by", key.removeprefix(PREFIX)), given
 
 
 def _evidence(version: ModelVersion) -> str:

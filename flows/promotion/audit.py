@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mlflow.entities import Metric, Run, RunTag
-from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from flows.common.errors import UsageError
@@ -22,6 +21,7 @@ from flows.common.settings import Settings
 from flows.common.verdicts import GateResult
 from flows.promotion.lease import PROMOTIONS
 from flows.tracking import registry
+from flows.tracking.names import tracking_name
 from flows.tracking.queries import equals
 from flows.tracking.tracking import experiment_id
 
@@ -48,6 +48,7 @@ class Decision:
         gates: What each gate found, with its deciding figure; none in decisions without gates and
             in those of the first version, which wrote sentences only.
         remark: What no gate says.
+        hold: Whether the decision `holds` the model or `releases` it, else empty.
         complete: False while the decision is being carried out, or when the process died at it.
         lease: Number of the lease in which `production` was moved; 0 where it was not.
         run_id: The run that holds the record.
@@ -65,6 +66,7 @@ class Decision:
     run_id: str = ""
     gates: tuple[GateResult, ...] = ()
     remark: str = ""
+    hold: str = ""
 
     def document(self) -> dict[str, Any]:
         """JSON-able form."""
@@ -86,6 +88,7 @@ def write(
         **_found(record),
         "dagmm.evidence_sha256": record.evidence_sha256,
         "dagmm.turn": str(lease),
+        "dagmm.hold": record.hold,
         **({"dagmm.overridden": ", ".join(overridden)} if overridden else {}),
     }
     title = f"{record.name} v{record.version} {record.decision}"
@@ -97,7 +100,9 @@ def close(client: MlflowClient, run_id: str, record: PromoteRecord) -> None:
     now = int(time.time() * 1000)
     client.log_batch(
         run_id,
-        metrics=[Metric(f"gate/{g.title}", float(g.passed), now, 0) for g in record.gates],
+        metrics=[
+            Metric(tracking_name(f"gate/{g.title}"), float(g.passed), now, 0) for g in record.gates
+        ],
         tags=[
             RunTag("mlflow.note.content", "\n".join(f"- {r}" for r in record.reasons)),
             RunTag("dagmm.decision", record.decision),
@@ -166,6 +171,7 @@ def _decision(run: Run) -> Decision:
         run_id=run.info.run_id,
         gates=tuple(map(GateResult.model_validate, json.loads(tags.get("dagmm.gates", "[]")))),
         remark=tags.get("dagmm.remark", ""),
+        hold=tags.get("dagmm.hold", ""),
     )
 
 
@@ -224,14 +230,31 @@ def _cell(text: str) -> str:
     return text.replace("|", "/").replace("\n", " ")
 
 
-def mark_kept(client: MlflowClient, name: str, decisions: tuple[Decision, ...], keep: int) -> None:
+def mark_kept(
+    client: MlflowClient,
+    name: str,
+    decisions: tuple[Decision, ...],
+    keep: int,
+    best: int | None = None,
+) -> None:
     """Tag the last promoted versions as kept for a rollback, and the earlier ones as not.
 
     Nothing is ever deleted here: the tag is for whoever cleans the store up.
+
+    Args:
+        client: Registry.
+        name: Registered model.
+        decisions: On the model.
+        keep: How many.
+        best: Version that later candidates will be compared with, kept however old it is.
     """
     latest = list(dict.fromkeys(d.version for d in reversed(switches(decisions))))
-    for place, version in enumerate(latest[: keep + 1]):
-        found: ModelVersion = registry.find_version(client, name, version)
+    for place, number in enumerate(latest):
+        if place > keep and number != best:
+            continue
         verdict = "kept for rollback" if place < keep else "may be deleted"
-        if found.tags.get("dagmm.retention") != verdict:
-            client.set_model_version_tag(name, str(version), "dagmm.retention", verdict)
+        if number == best and place >= keep:
+            verdict = "kept for comparison"
+        version = registry.version_or_none(client, name, number)
+        if version is not None and version.tags.get("dagmm.retention") != verdict:
+            client.set_model_version_tag(name, str(number), "dagmm.retention", verdict)

@@ -89,7 +89,13 @@ def write_canary(frame: pd.DataFrame, energies: np.ndarray, path: Path) -> None:
 
 
 def write_baselines(
-    encoder: Encoder, train: Any, test: Any, labels: np.ndarray, seed: int, path: Path
+    encoder: Encoder,
+    train: Any,
+    test: Any,
+    labels: np.ndarray,
+    seed: int,
+    path: Path,
+    untrained: Mapping[str, np.ndarray],
 ) -> None:
     """Fit the simple detectors on the training rows and keep their energies of evaluation rows.
 
@@ -102,6 +108,7 @@ def write_baselines(
         labels: True for anomalous evaluation rows, shape ``(rows,)``.
         seed: Of the detectors that draw.
         path: Parquet to write: position among the evaluation rows, and a column a detector.
+        untrained: Energies of all evaluation rows by the version's own network before training.
     """
     from dagmm_model.detectors.baselines.simple import SIMPLE
     from dagmm_model.detectors.catalogue import make_detector
@@ -116,6 +123,7 @@ def write_baselines(
             columns[name] = make_detector(name, seed=seed).fit(matrix).energy(rows)
         except NotEnoughRowsError:
             continue  # so few rows that the detector does not exist: there is nothing to beat
+    columns |= {name: energies[positions] for name, energies in untrained.items()}
     pq.write_table(pa.table(columns), path)
 
 

@@ -7,12 +7,14 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from flows.common.errors import UsageError
 from flows.common.policy import PromotionPolicy
 from flows.common.verdicts import GateResult
 from flows.promotion import serving_check
+from flows.promotion.best_before import with_best_before
 from flows.promotion.carried import carried_over
 from flows.promotion.gates.case import Case
 from flows.promotion.gates.material import Material
@@ -27,6 +29,8 @@ def judge(
     policy: PromotionPolicy,
     production: int | None,
     scratch: Path,
+    *,
+    release: bool = False,
 ) -> tuple[tuple[GateResult, ...], Material]:
     """Judge every gate; only those of the registry when the files are not the evidence's.
 
@@ -39,8 +43,9 @@ def judge(
         policy: Floors and margins.
         production: Version that is in production, or None.
         scratch: Folder for the log of the served model.
+        release: Whether a person releases a held model with this decision.
     """
-    material = Material(policy, client, stored, production)
+    material = Material(policy, client, stored, production, release=release)
     known = judged(material, ("registry",))
     if not next(result for result in known if result.gate == EVIDENCE.name).passed:
         return known, material
@@ -57,7 +62,7 @@ def judge(
         else nullcontext()
     )
     with serving as server:
-        case = _against(client, read_case(stored, policy), stored.version.name, production)
+        case = _against(client, stored.version, read_case(stored, policy), production)
         material = replace(material, case=case)
         energies = judged(material, ("energies",))  # while the server starts
         served = judged(replace(material, server=server), ("served model",))
@@ -66,23 +71,26 @@ def judge(
 
 def judge_again(
     results: Sequence[GateResult], material: Material, production: int | None
-) -> tuple[GateResult, ...]:
+) -> tuple[tuple[GateResult, ...], Material]:
     """The results with those renewed that depend on which version is in production."""
     assert material.case is not None
-    name = material.stored.version.name
-    case = _against(material.client, material.case, name, production)
+    case = _against(material.client, material.stored.version, material.case, production)
     material = replace(material, production=production, case=case)
     relative = {gate.name for gate in GATES if gate.relative}
     again = judged(material, ("registry", "energies"), only_relative=True)
-    return in_order((*(r for r in results if r.gate not in relative), *again))
+    return in_order((*(r for r in results if r.gate not in relative), *again)), material
 
 
-def _against(client: MlflowClient, case: Case, name: str, production: int | None) -> Case:
-    """The case with the energies of the version that is in production."""
+def _against(
+    client: MlflowClient, candidate: ModelVersion, case: Case, production: int | None
+) -> Case:
+    """The case with the energies of the version in production, and of the best one before it."""
+    case = with_best_before(client, candidate, case, production)
     if production is None:
         return replace(case, production=None, production_error="")
     try:
-        energies = score(client, registry.find_version(client, name, production), case.frame)
+        version = registry.find_version(client, candidate.name, production)
+        energies = score(client, version, case.frame)
     except Exception as error:  # whatever an older model raises is a finding, not a defect
         text = f"version {production}: {type(error).__name__}: {error}"
         return replace(case, production=None, production_error=text)

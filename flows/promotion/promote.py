@@ -12,7 +12,8 @@ from flows.common.policy import PromotionPolicy
 from flows.common.records import Decision, PromoteRecord
 from flows.common.settings import Settings
 from flows.common.verdicts import GateResult
-from flows.promotion import approval, audit, judging, switch
+from flows.promotion import approval, audit, judging, standing_hold, switch
+from flows.promotion.gates.material import Material
 from flows.promotion.gates.table import find_gate
 from flows.promotion.lease import hold
 from flows.promotion.stored_version import answers, fetch_version
@@ -30,6 +31,7 @@ def promote(
     rehearse: bool = False,
     overrides: Mapping[str, str] | None = None,
     automatic: bool = False,
+    release: bool = False,
 ) -> PromoteRecord:
     """Judge a version against the policy and against production, and carry out the decision.
 
@@ -47,6 +49,7 @@ def promote(
         rehearse: Judge and change nothing.
         overrides: Reason by gate, for gates that may fail.
         automatic: Asked for by a training, which honours ``policy.promote``.
+        release: Free a model that a rollback holds, if the version is promoted.
 
     Raises:
         UsageError: The version does not exist, carries no evidence, or a gate cannot be overridden.
@@ -60,14 +63,16 @@ def promote(
             switch.settle(client, name, held, probe)
     before = registry.version_behind(client, name, registry.PRODUCTION)
     if before == version:
-        return _unchanged(client, name, version)
+        return _unchanged(client, settings, name, version, by, release=release and not rehearse)
     with tempfile.TemporaryDirectory() as scratch:
         stored = fetch_version(client, candidate, Path(scratch))
         policy = policy or stored.policy
-        results, material = judging.judge(client, stored, policy, before, Path(scratch))
+        judged = judging.judge(client, stored, policy, before, Path(scratch), release=release)
 
-        def decide(judged: Sequence[GateResult], previous: int | None) -> PromoteRecord:
-            gates = judging.override(judged, overrides or {}, by)
+        def decide(
+            results: Sequence[GateResult], material: Material, previous: int | None
+        ) -> PromoteRecord:
+            gates = judging.override(results, overrides or {}, by)
             return PromoteRecord(
                 name=name,
                 version=version,
@@ -77,9 +82,11 @@ def promote(
                 reasons=tuple(gate.sentence() for gate in gates),
                 evidence_sha256=stored.sha256,
                 rehearsal=rehearse,
+                hold="releases" if release else "",
+                best_before=material.case.best_version if material.case else None,
             )
 
-        record = decide(results, before)
+        record = decide(*judged, before)
         if rehearse:
             return record
         _tag_approval(client, record)
@@ -89,9 +96,10 @@ def promote(
             switch.settle(client, name, held, probe)
             now = registry.version_behind(client, name, registry.PRODUCTION)
             if now == version:
-                return _unchanged(client, name, version)
-            if now != before:  # what was compared with is no longer in production
-                record = decide(judging.judge_again(results, material, now), now)
+                return _unchanged(client, settings, name, version, by)
+            held_now = standing_hold.standing(audit.history(client, name)) is not None
+            if now != before or held_now:  # what was judged by is no longer so
+                record = decide(*judging.judge_again(*judged, now), now)
                 if record.decision != "promoted":
                     return _write_down(client, settings, record, by)
             return switch.move(client, settings, record, by, held, probe, policy.keep_promoted)
@@ -107,11 +115,14 @@ def approve(
 
 def _decision(gates: Sequence[GateResult], policy: PromotionPolicy, automatic: bool) -> Decision:
     against = [gate for gate in gates if gate.holds_back]
-    if automatic and not policy.promote and all(g.gate == approval.GATE for g in against):
+    if not all(gate.waits for gate in against):
+        return "rejected"
+    if automatic and not policy.promote:
         return "registered only"
     if not against:
         return "promoted"
-    return "pending approval" if all(gate.waits for gate in against) else "rejected"
+    held = any(gate.gate == standing_hold.GATE for gate in against)
+    return "held" if held else "pending approval"
 
 
 def _tag_approval(client: MlflowClient, record: PromoteRecord) -> None:
@@ -122,8 +133,16 @@ def _tag_approval(client: MlflowClient, record: PromoteRecord) -> None:
         )
 
 
-def _unchanged(client: MlflowClient, name: str, version: int) -> PromoteRecord:
-    return PromoteRecord(
+def _unchanged(
+    client: MlflowClient,
+    settings: Settings,
+    name: str,
+    version: int,
+    by: str,
+    *,
+    release: bool = False,
+) -> PromoteRecord:
+    record = PromoteRecord(
         name=name,
         version=version,
         decision="unchanged",
@@ -131,6 +150,13 @@ def _unchanged(client: MlflowClient, name: str, version: int) -> PromoteRecord:
         gates=(),
         reasons=("this version is in production already",),
     )
+    if not release or standing_hold.standing(audit.history(client, name)) is None:
+        return record
+    reasons = (*record.reasons, "the model is released")
+    record = record.model_copy(update={"hold": "releases", "reasons": reasons})
+    record = _write_down(client, settings, record, by)
+    standing_hold.show(client, name)
+    return record
 
 
 def _write_down(

@@ -13,7 +13,7 @@ from mlflow.tracking import MlflowClient
 
 from flows.common.records import PromoteRecord
 from flows.common.settings import Settings
-from flows.promotion import audit
+from flows.promotion import audit, standing_hold
 from flows.promotion.lease import Lease, LostLease, hold
 from flows.tracking import registry
 from flows.tracking.registry import CHALLENGER, PREVIOUS, PRODUCTION
@@ -94,7 +94,8 @@ def move(
     reached("challenger dropped")
     audit.close(client, run_id, record)
     reached("decision closed")
-    audit.mark_kept(client, name, audit.history(client, name), keep)
+    audit.mark_kept(client, name, audit.history(client, name), keep, record.best_before)
+    standing_hold.show(client, name)
     reached("retention marked")
     return record
 
@@ -113,18 +114,17 @@ def settle(client: MlflowClient, name: str, held: Lease, probe: Probe) -> None:
             audit.close_as(
                 client, left.run_id, audit.INTERRUPTED, "ended before production was moved"
             )
-            client.set_model_version_tag(
-                name, str(left.version), "dagmm.decision", audit.INTERRUPTED
-            )
+            _tag(client, name, left.version, audit.INTERRUPTED)
             _repair_previous(client, name, now, decisions)
         elif wrong := probe(left.version):
             _point(client, name, PRODUCTION, left.previous)
             audit.close_as(client, left.run_id, "returned", f"lease {held.number}: {wrong}")
-            client.set_model_version_tag(name, str(left.version), "dagmm.decision", "returned")
+            _tag(client, name, left.version, "returned")
         else:
             audit.close_as(client, left.run_id, left.decision, f"completed in lease {held.number}")
             if registry.version_behind(client, name, CHALLENGER) == left.version:
                 _point(client, name, CHALLENGER, None)
+            standing_hold.show(client, name)
 
 
 def undo_late_move(client: MlflowClient, settings: Settings, name: str, version: int) -> None:
@@ -144,8 +144,15 @@ def _repair_previous(
         _point(client, name, PREVIOUS, made[-1].previous if made else None)
 
 
+def _tag(client: MlflowClient, name: str, version: int, decision: str) -> None:
+    """Show a decision on the version, unless it was deleted meanwhile."""
+    if registry.version_or_none(client, name, version) is not None:
+        client.set_model_version_tag(name, str(version), "dagmm.decision", decision)
+
+
 def _point(client: MlflowClient, name: str, alias: str, version: int | None) -> None:
-    if version is not None:
+    """Move an alias; to nowhere where there is no version, or it was deleted meanwhile."""
+    if version is not None and registry.version_or_none(client, name, version) is not None:
         client.set_registered_model_alias(name, alias, str(version))
     elif registry.version_behind(client, name, alias) is not None:
         client.delete_registered_model_alias(name, alias)

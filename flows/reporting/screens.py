@@ -131,6 +131,8 @@ def _decision(record: PromoteRecord, verbose: bool) -> Iterator[Entry]:
         yield "", gates(record.gates, verbose=verbose)
     else:
         yield from (("", reason) for reason in record.reasons)
+    if record.hold == "holds" and record.decision == "rolled back":
+        yield "", f"held: no promotion until `dagmm promote {record.name} VERSION --release`"
     if record.previous is not None:
         yield "", f"in production {'now' if record.rehearsal else 'before'}: v{record.previous}"
     if record.rehearsal:
@@ -165,8 +167,15 @@ def _check(report: ValidateRecord) -> Iterator[Entry]:
             yield label, path
 
 
-def history(name: str, decisions: Iterable[Decision], moved: str) -> RenderableType:
-    """The page of `dagmm history`: a decision a row, what it rests on under it."""
+def history(name: str, decisions: Iterable[Decision], moved: str, held: str = "") -> RenderableType:
+    """The page of `dagmm history`: a decision a row, what it rests on under it.
+
+    Args:
+        name: Registered model.
+        decisions: On the model, oldest first.
+        moved: What is wrong when `production` was moved outside the commands, or nothing.
+        held: Who holds the model, since when and why, or nothing.
+    """
     decisions = tuple(decisions)
     if not decisions:
         return f"no decision on {name} yet" + (f"\nWARNING: {moved}" if moved else "")
@@ -187,7 +196,7 @@ def history(name: str, decisions: Iterable[Decision], moved: str) -> RenderableT
         table.add_row(_when(made.time), made.by, f"v{made.version}", before, line)
         for text in _grounds(made):
             table.add_row("", "", "", "", Text(text, "dim"))
-    return Group(table, "", *_now(decisions, moved))
+    return Group(table, "", *_now(decisions, moved, held))
 
 
 def _grounds(made: Decision) -> Iterator[str]:
@@ -205,11 +214,14 @@ def _grounds(made: Decision) -> Iterator[str]:
     yield f"{plural(passed, 'gate')} passed, {silent} had nothing to measure"
 
 
-def _now(decisions: tuple[Decision, ...], moved: str) -> Iterator[RenderableType]:
+def _now(decisions: tuple[Decision, ...], moved: str, held: str) -> Iterator[RenderableType]:
     from flows.promotion.audit import switches
 
     yield "Every gate of every decision: --json, or MLflow's experiment `promotions`."
     made = switches(decisions)
+    if held:
+        yield Text(f"HELD: {held}", "bold yellow")
+        yield "      promotions wait for `dagmm promote … --release`"
     if moved:
         yield Text(f"WARNING: {moved}", "bold yellow")
     elif made:

@@ -109,6 +109,8 @@ def decision_card(record: PromoteRecord) -> str:
     """Markdown of a promotion decision."""
     lines = [f"# {record.name} version {record.version}: {record.summary()}", ""]
     lines += [f"- {reason}" for reason in record.reasons]
+    if record.hold == "holds":
+        lines += ["", "Held: nothing is promoted until `dagmm promote … --release`."]
     if record.previous is not None:
         tense = "now" if record.rehearsal else "before"
         lines += ["", f"In production {tense}: version {record.previous}."]

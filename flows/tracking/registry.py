@@ -71,6 +71,16 @@ def find_model(client: MlflowClient, reference: str) -> ModelVersion:
     return find_version(client, name, number)
 
 
+def version_or_none(client: MlflowClient, name: str, version: int) -> ModelVersion | None:
+    """A version of a registered model; None when it was deleted."""
+    try:
+        return client.get_model_version(name, str(version))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+
+
 def version_behind(client: MlflowClient, name: str, alias: str) -> int | None:
     """Version that an alias points to; None when the model or the alias does not exist."""
     try:

@@ -37,6 +37,9 @@ class Case:
         candidate: Energies of the candidate, scored now.
         production: Energies of the production model, scored now; None without one.
         production_error: Why the production model could not be scored, or an empty string.
+        best: Energies of the best version that was in production before, scored now; None where
+            none can be compared.
+        best_version: Its number.
         baselines: Energies of the simple detectors by name.
         baseline_rows: Positions of the rows that the simple detectors scored, int64.
         threshold: The candidate's threshold.
@@ -58,6 +61,8 @@ class Case:
     threshold: float
     calibration: np.ndarray
     health: Health | None
+    best: np.ndarray | None = None
+    best_version: int | None = None
 
     @property
     def measurable(self) -> bool:

@@ -45,6 +45,18 @@ def not_worse_than_production(case: Case) -> Iterator[Finding]:
             yield non_inferior(case, case.production, rows, part=value)
 
 
+def not_worse_than_the_best(case: Case) -> Finding:
+    """Average precision is within `promotion.margin` of the best version so far.
+
+    Else versions that are each a little worse than the last could go down step by step.
+    """
+    if not case.measurable:
+        return unmeasured(UNMEASURED)
+    if case.best is None:
+        return unmeasured("no other version that was in production under this contract")
+    return non_inferior(case, case.best, note=f"against version {case.best_version}, scored now")
+
+
 def non_inferior(
     case: Case, other: np.ndarray, rows: np.ndarray | None = None, part: str = "", note: str = ""
 ) -> Finding:

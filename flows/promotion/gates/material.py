@@ -25,6 +25,7 @@ class Material:
         stored: The candidate as it lies in the stores.
         production: Version that is in production, or None.
         case: The candidate's energies; None when its files are not those of the evidence.
+        release: Whether a person releases a held model with this decision.
         server: The candidate being served; None when the policy switched that off.
     """
 
@@ -33,4 +34,5 @@ class Material:
     stored: StoredVersion
     production: int | None
     case: Case | None = None
+    release: bool = False
     server: Server | None = None

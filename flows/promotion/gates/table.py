@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from flows.common.errors import UsageError
 from flows.common.verdicts import GateResult
-from flows.promotion import approval, serving_check, standing_policy
+from flows.promotion import approval, serving_check, standing_hold, standing_policy
 from flows.promotion.gates import comparisons, quality, soundness
 from flows.promotion.gates.case import Case
 from flows.promotion.gates.gate import Finding, Gate, Needs
@@ -44,6 +44,14 @@ APPROVAL = Gate(
     lambda m: approval.judge(m.stored.version, m.policy, m.stored.requested_by),
     needs="registry",
     overridable=False,
+)
+HOLD = Gate(
+    standing_hold.GATE,
+    "nobody holds the model since a rollback, or `--release` or a later approval frees it",
+    standing_hold.judge,
+    needs="registry",
+    overridable=False,
+    relative=True,
 )
 
 GATES: tuple[Gate, ...] = (
@@ -111,6 +119,14 @@ GATES: tuple[Gate, ...] = (
         relative=True,
     ),
     Gate(
+        "not worse than the best before",
+        "the same against the best version that was in production under the same contract: the "
+        "margin is spent once",
+        _of_case(comparisons.not_worse_than_the_best),
+        of_detector=True,
+        relative=True,
+    ),
+    Gate(
         "score drift",
         "how differently the version and production see the same rows",
         _of_case(comparisons.score_drift),
@@ -139,6 +155,7 @@ GATES: tuple[Gate, ...] = (
         of_detector=True,
     ),
     APPROVAL,
+    HOLD,
 )
 """Order matters to readers only: no gate depends on another one's result."""
 

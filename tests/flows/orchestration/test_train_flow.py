@@ -139,7 +139,7 @@ def test_the_summary_says_what_a_user_wants_to_know(dagmm):
         "ROC AUC",
         "average precision",
         "known anomaly ratio",
-        "before training (principal axes)",
+        "untrained",
         "random weights",
         "MLflow     run",
         "dagmm-wdbc version 1",

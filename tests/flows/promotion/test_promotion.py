@@ -9,53 +9,17 @@ import numpy as np
 import pytest
 
 from flows.common.errors import ServiceUnreachable
-from flows.common.settings import Settings
 from flows.promotion import audit, evidence, lease, rollback, standing_policy, switch
 from flows.promotion import promote as stage
 from flows.promotion.gates.table import GATES
-from flows.tracking import registry, tracking
+from flows.tracking import registry
 from tests.flows import promotion_store as made
 from tests.flows.conftest import production
 from tests.flows.forked import processes
+from tests.flows.promotion.conftest import flip, gate, model_file, run_file
 
 NAME = made.NAME
 QUICK_STEPS = ("lease taken", "previous set", "production set", "decision closed")
-
-
-@pytest.fixture
-def store(home, parts, monkeypatch):
-    """Settings and client of an empty registry."""
-    monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    settings = Settings()
-    return settings, tracking.connect(settings)
-
-
-@pytest.fixture
-def new(store, parts, tmp_path):
-    """Registers one more version."""
-
-    def register(**changes) -> int:
-        folder = tmp_path / f"version{len(list(tmp_path.iterdir()))}"
-        folder.mkdir()
-        return made.register(store[1], parts, folder, **changes)
-
-    return register
-
-
-@pytest.fixture
-def promote(store):
-    """Promotes by the plain function, under a quick policy."""
-
-    def run(version: int, **options):
-        settings, client = store
-        options = {"by": "tester", "policy": made.QUICK} | options
-        return stage.promote(client, settings, NAME, version, **options)
-
-    return run
-
-
-def gate(record, name: str):
-    return next(g for g in record.gates if g.gate == name)
 
 
 def test_two_versions_then_back_is_what_the_history_says(store, new, promote):
@@ -76,22 +40,6 @@ def test_two_versions_then_back_is_what_the_history_says(store, new, promote):
     ]
     assert all(d.complete for d in decisions)
     assert audit.moved_outside(client, NAME, decisions) == ""
-
-
-def model_file(client, version: int, name: str) -> Path:
-    source = client.get_model_version(NAME, str(version)).source
-    return next(Path(source.removeprefix("file://")).rglob(name))
-
-
-def run_file(client, version: int, name: str) -> Path:
-    run = client.get_run(client.get_model_version(NAME, str(version)).run_id)
-    return Path(run.info.artifact_uri.removeprefix("file://")) / name
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
 
 
 def edit(path: Path, change) -> None:
@@ -283,7 +231,7 @@ def test_only_the_last_promoted_versions_are_marked_to_be_kept(store, new, promo
     for version in versions:
         promote(version, policy=policy)
     tags = [store[1].get_model_version(NAME, str(v)).tags["dagmm.retention"] for v in versions]
-    assert tags == ["may be deleted", "kept for rollback", "kept for rollback"]
+    assert tags == ["kept for comparison", "kept for rollback", "kept for rollback"]
 
 
 def test_a_turn_that_does_not_come_may_be_tried_again(store, monkeypatch):

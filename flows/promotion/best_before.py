@@ -1,0 +1,79 @@
+"""The best version that was in production under the same contract, scored now.
+
+Comparing with production alone lets versions that are each a little worse than the last go down
+step by step. What was taken out of production by a rollback is no standard for others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.tracking import MlflowClient
+
+from flows.promotion import audit
+from flows.promotion.gates.case import Case
+from flows.promotion.stored_version import score
+from flows.tracking import registry
+
+COMPARED = 5
+"""Versions scored again: those with the best recorded figures."""
+CONTRACT_TAG = "dagmm.contract_sha256"
+RECORDED = "deployed/average_precision"
+
+
+def with_best_before(
+    client: MlflowClient, candidate: ModelVersion, case: Case, production: int | None
+) -> Case:
+    """The case with the energies of the best earlier version, if there is one.
+
+    Args:
+        client: Registry.
+        candidate: The version that is judged.
+        case: Its energies.
+        production: Version that is in production; it is compared with anyway.
+    """
+    if not case.measurable:
+        return replace(case, best=None, best_version=None)
+    from sklearn.metrics import average_precision_score
+
+    best, highest, number = None, -1.0, None
+    for version in _comparable(client, candidate, production):
+        try:
+            energies = score(client, version, case.frame)
+            precision = float(average_precision_score(case.labels, energies))
+        except Exception:  # noqa: S112  what breaks its seal or cannot be run is no standard
+            continue
+        if precision > highest:
+            best, highest, number = energies, precision, int(version.version)
+    return replace(case, best=best, best_version=number)
+
+
+def _comparable(
+    client: MlflowClient, candidate: ModelVersion, production: int | None
+) -> list[ModelVersion]:
+    """Versions that were in production under the candidate's contract, the best recorded first."""
+    numbers = were_good(audit.history(client, candidate.name))
+    numbers = [n for n in numbers if n not in (production, int(candidate.version))]
+    there = [registry.version_or_none(client, candidate.name, number) for number in numbers]
+    wanted = candidate.tags.get(CONTRACT_TAG)
+    same = [v for v in there if v is not None and v.tags.get(CONTRACT_TAG) == wanted]
+    if len(same) > COMPARED:
+        recorded = {v.version: _recorded(client, v) for v in same}
+        same.sort(key=lambda version: -recorded[version.version])
+    return same[:COMPARED]
+
+
+def _recorded(client: MlflowClient, version: ModelVersion) -> float:
+    return client.get_run(version.run_id).data.metrics.get(RECORDED, -1.0)
+
+
+def were_good(decisions: Sequence[audit.Decision]) -> list[int]:
+    """Versions that were in production and that no rollback took out of it, oldest first."""
+    good: dict[int, None] = {}
+    for decision in audit.switches(tuple(decisions)):
+        if decision.decision == "rolled back" and decision.previous is not None:
+            good.pop(decision.previous, None)
+        good[decision.version] = None
+    return list(good)

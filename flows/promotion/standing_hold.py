@@ -1,0 +1,90 @@
+"""A hold on a model: after a rollback nothing is promoted until a person says so.
+
+Else a scheduled training would undo the rollback in the next night. The hold is part of the audit,
+so whatever survives of a rollback survives with its hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from mlflow.tracking import MlflowClient
+
+from flows.promotion import approval, audit
+from flows.promotion.gates.gate import Finding, unmeasured
+from flows.promotion.gates.material import Material
+
+GATE = "no hold"
+TAG = "dagmm.hold"
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Who holds a model, since when, and why.
+
+    Attributes:
+        by: Who rolled back.
+        time: Seconds since 1970, UTC.
+        reason: As given.
+        version: Version that was taken out of production, if there was one.
+    """
+
+    by: str
+    time: float
+    reason: str
+    version: int | None
+
+    def text(self) -> str:
+        """`ann rolled version 3 back at 2026-01-02 03:04 UTC: too many alerts`."""
+        when = datetime.fromtimestamp(self.time, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        what = f"version {self.version}" if self.version else "the model"
+        return f"{self.by} rolled {what} back at {when}: {self.reason}"
+
+
+def standing(decisions: Sequence[audit.Decision]) -> Hold | None:
+    """The hold that the decisions on a model leave, if any; the newest one counts.
+
+    Args:
+        decisions: All of them, oldest first.
+    """
+    hold = None
+    for decision in decisions:
+        if not decision.complete:
+            continue
+        if decision.decision == "rolled back":
+            held = Hold(decision.by, decision.time, decision.reasons, decision.previous)
+            hold = held if decision.hold == "holds" else None
+        elif decision.hold == "releases" and decision.decision in {"promoted", "unchanged"}:
+            hold = None
+    return hold
+
+
+def judge(material: Material) -> Finding:
+    """Whether the model is free, or a person released it or approved the version since."""
+    version = material.stored.version
+    hold = standing(audit.history(material.client, version.name))
+    if hold is None:
+        return unmeasured("the model is not held")
+    if material.release:
+        return Finding(True, f"released by this decision; held since {hold.text()}")
+    for who, when in approval.approvals(version):
+        if when > hold.time:
+            return Finding(True, f"approved by {who} after {hold.text()}")
+    return Finding(
+        False,
+        f"the model is held: {hold.text()}; release it with "
+        f"`dagmm promote {version.name} {version.version} --release`",
+        waits=True,
+    )
+
+
+def show(client: MlflowClient, name: str) -> None:
+    """Say on the registered model's page whether it is held."""
+    hold = standing(audit.history(client, name))
+    shown = client.get_registered_model(name).tags.get(TAG)
+    if hold is not None and shown != hold.text()[:5000]:
+        client.set_registered_model_tag(name, TAG, hold.text()[:5000])
+    elif hold is None and shown is not None:
+        client.delete_registered_model_tag(name, TAG)
