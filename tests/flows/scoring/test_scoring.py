@@ -65,17 +65,17 @@ def test_more_rejected_rows_than_the_contract_tolerates_are_exit_code_1(
     rows.loc[:3, "mean area"] = "large"
     rows.loc[4, "mean radius"] = np.nan
     rows.to_csv(tmp_path / "rows.csv", index=False)
-    three = dagmm("score", tmp_path / "rows.csv", output)
-    assert three.code == 0, three.err
-    assert "4 rows: mean area: not a number" in three.out
-    assert "1 rows: mean radius: missing value" in three.out
-    rows.loc[:9, "mean area"] = "large"
+    five = dagmm("score", tmp_path / "rows.csv", output)
+    assert five.code == 0, five.err
+    assert "4 rows: mean area: not a number" in five.out
+    assert "1 rows: mean radius: missing value" in five.out
+    rows.loc[:39, "mean area"] = "large"
     rows.to_csv(tmp_path / "rows.csv", index=False)
-    ten = dagmm("score", tmp_path / "rows.csv", output, "--json")
-    assert ten.code == 1
-    assert "10 of 569 rows (1.8%) could not be scored; the contract tolerates 1.0%" in ten.err
-    assert (ten.json["passed"], ten.json["scored"]) == (False, 559)
-    assert ten.json["causes"] == {"mean area: not a number": 10, "mean radius: missing value": 1}
+    forty = dagmm("score", tmp_path / "rows.csv", output, "--json")
+    assert forty.code == 1
+    assert "40 of 569 rows (7.0%) could not be scored; the contract tolerates 5.0%" in forty.err
+    assert (forty.json["passed"], forty.json["scored"]) == (False, 529)
+    assert forty.json["causes"] == {"mean area: not a number": 40, "mean radius: missing value": 1}
     rows["mean area"] = "large"
     rows.to_csv(tmp_path / "rows.csv", index=False)
     none = dagmm("score", tmp_path / "rows.csv", output)
