@@ -129,14 +129,21 @@ class Rule(Frozen):
 
 
 class Split(Frozen):
-    """Shares of train, validation and test, and whether identical rows stay on one side."""
+    """Shares of train, validation and test, what stays on one side, and whether time divides."""
 
     train: float = Field(0.6, description="Share of training rows")
     validation: float = Field(0.2, description="Share of validation rows")
     test: float = Field(0.2, description="Share of test rows")
     group_duplicates: bool = Field(False, description="Keep identical rows on one side")
     group_column: str | None = Field(
-        None, description="Keep rows with the same value of this column on one side"
+        None,
+        description="Keep rows with the same value of this column on one side; an identifier that "
+        "is named here may occur more than once",
+    )
+    time_column: str | None = Field(
+        None,
+        description="Timestamp or number by which to split: the earliest rows train, the latest "
+        "test",
     )
 
     @model_validator(mode="after")
@@ -220,9 +227,20 @@ class Contract(Frozen):
         for field, column in (
             ("slice_column", self.slice_column),
             ("split.group_column", self.split.group_column),
+            ("split.time_column", self.split.time_column),
         ):
             if column is not None and column not in names:
                 raise ValueError(f"{field} {column!r} is not a column")
+        kinds = {column.name: column.type for column in self.columns}
+        for field, column, usable in (
+            ("split.group_column", self.split.group_column, {*kinds.values()} - {"ignored"}),
+            ("split.time_column", self.split.time_column, {"timestamp", "numeric"}),
+        ):
+            if column in kinds and kinds[column] not in usable:
+                raise ValueError(
+                    f"{field} {column!r} is of type {kinds[column]}; it needs to be "
+                    + ("a timestamp or numeric" if "time" in field else "kept, e.g. an identifier")
+                )
         for field, share in (
             ("anomaly_ratio", self.anomaly_ratio),
             ("ratio_tolerance", self.ratio_tolerance),

@@ -80,7 +80,9 @@ def row_rules(contract: Contract, *, for_scoring: bool = False) -> tuple[RowRule
             rules.append(
                 RowRule("vocabulary", column.name, severity, text, levels=column.vocabulary)
             )
-        if column.type == "identifier" and not for_scoring:
+        # A group is an identifier of several rows.
+        of_one_row = column.type == "identifier" and column.name != contract.split.group_column
+        if of_one_row and not for_scoring:
             rules.append(RowRule("unique", column.name, "critical", "value occurs more than once"))
     if contract.label is not None and not for_scoring:
         name = contract.label.column

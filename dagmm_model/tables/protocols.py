@@ -57,7 +57,7 @@ def paper_split(anomalous: ArrayLike, seed: int, *, groups: ArrayLike | None = N
     """
     labels = np.asarray(anomalous, dtype=bool)
     half, rest = _parts(len(labels), (0.5, 0.5), seed, groups)
-    return _checked(
+    return check_parts(
         Split(half[~labels[half]], np.empty(0, np.int64), rest, half[labels[half]]), labels
     )
 
@@ -99,7 +99,7 @@ def deployment_split(
         ]
     train, validation, test = parts
     held = np.concatenate([train[labels[train]], validation[labels[validation]]])
-    return _checked(
+    return check_parts(
         Split(train[~labels[train]], validation[~labels[validation]], test, np.sort(held)),
         labels,
         validation=True,
@@ -124,7 +124,7 @@ def file_order_split(anomalous: ArrayLike, train: int | None = None) -> Split:
     count = len(normal) // 2 if train is None else train
     test = np.concatenate([normal[count:], np.flatnonzero(labels)])
     none = np.empty(0, np.int64)
-    return _checked(Split(normal[:count], none, np.sort(test), none), labels)
+    return check_parts(Split(normal[:count], none, np.sort(test), none), labels)
 
 
 def shuffled_halves(anomalous: ArrayLike, seed: int, *, most: int) -> Split:
@@ -143,7 +143,7 @@ def shuffled_halves(anomalous: ArrayLike, seed: int, *, most: int) -> Split:
     half = len(order) // 2
     test = np.concatenate([order[half:], np.flatnonzero(labels)])
     train, rest = order[: min(half, most)], order[min(half, most) : half]
-    return _checked(
+    return check_parts(
         Split(np.sort(train), np.empty(0, np.int64), np.sort(test), np.sort(rest)), labels
     )
 
@@ -188,7 +188,12 @@ def _parts(
     return [np.flatnonzero(part_of_row == part) for part in range(len(fractions))]
 
 
-def _checked(split: Split, labels: NDArray[np.bool_], *, validation: bool = False) -> Split:
+def check_parts(split: Split, labels: NDArray[np.bool_], *, validation: bool = False) -> Split:
+    """The split, unless a part of it would be empty.
+
+    Raises:
+        SplitError: The training or test part is empty, or, if it matters, the validation part.
+    """
     for name in ("train", "validation", "test") if validation else ("train", "test"):
         if len(getattr(split, name)) == 0:
             normals = int((~labels).sum())

@@ -79,11 +79,14 @@ class SplitRecord(StageRecord):
     train_sha256: str
     validation_sha256: str
     test_sha256: str
+    begins: tuple[str, str] | None = None
+    """First moment of validation and test, where the rows were divided by time."""
 
     def summary(self) -> str:
+        validation, test = ("", "") if self.begins is None else (f" from {b}" for b in self.begins)
         return (
-            f"train {self.train_rows:,} normal, validation {self.validation_rows:,} normal, "
-            f"test {self.test_rows:,}"
+            f"train {self.train_rows:,} normal, validation {self.validation_rows:,} normal"
+            f"{validation}, test {self.test_rows:,}{test}"
         )
 
 

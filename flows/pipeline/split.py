@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dagmm_model.tables.protocols import (
@@ -15,8 +16,10 @@ from dagmm_model.tables.protocols import (
     duplicate_groups,
     paper_split,
 )
+from dagmm_model.tables.timed import joined_groups, time_split
 from data_checks.contract import ANOMALY_COLUMN, Contract
 from flows.common.config import TrainConfig, keeps_duplicates_together
+from flows.common.errors import UsageError
 from flows.common.features import as_frame, encoder_for, labels_of, read_rows
 from flows.common.records import SplitRecord, ValidateRecord
 from flows.common.workspace import RunFolder
@@ -38,6 +41,7 @@ def split(
     labels = labels_of(table)
     anomalous = np.zeros(validated.rows_valid, dtype=bool) if labels is None else labels
     groups = _groups(contract, config, validated)
+    begins: tuple[str, str] | None = None
     if config.split.protocol == "paper":
         parts = paper_split(anomalous, config.seed, groups=groups)
     else:
@@ -48,7 +52,14 @@ def split(
         )
         if config.fit.streaming:
             fractions = _held_out(fractions, validated.rows_valid)
-        parts = deployment_split(anomalous, config.seed, groups=groups, fractions=fractions)
+        if contract.split.time_column is None:
+            parts = deployment_split(anomalous, config.seed, groups=groups, fractions=fractions)
+        else:
+            moments = _moments(contract.split.time_column, validated)
+            parts, first = time_split(
+                anomalous, moments.to_numpy(), groups=groups, fractions=fractions
+            )
+            begins = (str(moments[first[0]]), str(moments[first[1]]))
     path = run.path / "parts.parquet"
     pq.write_table(_as_table(parts), path)
 
@@ -69,6 +80,7 @@ def split(
         train_sha256=digest("train"),
         validation_sha256=digest("validation"),
         test_sha256=digest("test"),
+        begins=begins,
     )
 
 
@@ -78,12 +90,48 @@ def _held_out(fractions: Fractions, rows: int) -> Fractions:
     return 1.0 - validation - test, validation, test
 
 
+def _moments(column: str, validated: ValidateRecord) -> pa.ChunkedArray:
+    """When each row happened.
+
+    Raises:
+        UsageError: A row has no time, so that it belongs neither to the past nor to the future.
+    """
+    moments = pq.read_table(validated.path, columns=[column]).column(0)
+    if moments.null_count:
+        row = pc.index(pc.is_null(moments), True).as_py()
+        raise UsageError(
+            f"split.time_column {column!r} is empty in {moments.null_count:,} of {len(moments):,} "
+            f"valid rows, first in valid row {row}: set nullable: false for it in the contract, "
+            "which quarantines such rows"
+        )
+    return moments
+
+
 def _groups(
     contract: Contract, config: TrainConfig, validated: ValidateRecord
 ) -> np.ndarray | None:
-    """A number for each row, the same for equal rows; None where they need not stay together."""
-    if not keeps_duplicates_together(config, contract):
-        return None
+    """A number for each row, the same for rows that stay together; None where none need to."""
+    found = []
+    if keeps_duplicates_together(config, contract):
+        found.append(_duplicates(contract, config, validated))
+    if contract.split.group_column is not None:
+        found.append(_members(contract.split.group_column, validated))
+    if len(found) > 1:
+        return joined_groups(*found)
+    return found[0] if found else None
+
+
+def _members(column: str, validated: ValidateRecord) -> np.ndarray:
+    """A number for each value of a column; rows without a value are on their own."""
+    values = pq.read_table(validated.path, columns=[column]).column(0).combine_chunks()
+    codes = values.dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.float64)
+    alone = np.isnan(codes)
+    codes[alone] = -1.0 - np.arange(alone.sum())
+    return codes.astype(np.int64)
+
+
+def _duplicates(contract: Contract, config: TrainConfig, validated: ValidateRecord) -> np.ndarray:
+    """A number for each row, the same for equal rows."""
     if not config.fit.streaming:
         table = read_rows(validated.path, contract)
         return duplicate_groups(encoder_for(contract, table).encode(as_frame(table)))

@@ -69,14 +69,8 @@ def budgets(model: str, current: Threshold, lines: Sequence[WhatIf], period: str
     )
     rows = lines[0].rows
     table = _grid(*["right"] * 5)
-    table.add_row(
-        "false-alarm rate",
-        "threshold",
-        f"false alarms per {period} of {rows:,} normal rows",
-        "recall",
-        "precision",
-        style="bold",
-    )
+    headers = ("rate", "threshold", f"false alarms per {period}", "recall", "precision")
+    table.add_row(*headers, style="bold")
     for line in lines:
         table.add_row(
             f"{_shown_rate(line.rate)}{' *' if line.rate == current.target_rate else '  '}",
@@ -85,7 +79,11 @@ def budgets(model: str, current: Threshold, lines: Sequence[WhatIf], period: str
             _value_and_ends(line.recall),
             _value_and_ends(line.precision),
         )
-    note = Text("* in use; intervals of 95 %; recall and precision on the kept test rows", "dim")
+    note = Text(
+        f"* in use. False alarms per {period} of {rows:,} normal rows; recall and precision on the "
+        "kept test rows; 95 % intervals.",
+        "dim",
+    )
     return Group(head, "", table, "", note)
 
 
@@ -95,7 +93,11 @@ def _shown_rate(rate: float) -> str:
 
 
 def _value_and_ends(interval: Interval | None) -> str:
-    return "-" if interval is None else f"{interval.value:.3f} {_ends(interval)}"
+    return (
+        "-"
+        if interval is None
+        else f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+    )
 
 
 def _before_and_now(then: DeploymentMetrics, now: DeploymentMetrics) -> Table:
@@ -225,31 +227,36 @@ def models(listed: Iterable[ListedVersion]) -> RenderableType:
 
 
 def _model(name: str, listed: Iterable[ListedVersion]) -> RenderableType:
-    figures = ("ROC AUC", "avg. precision", "recall", "false alarms")
-    headers = ("version", "alias", "detector", *figures, "since (UTC)", "decision")
+    figures = ("ROC AUC", "avg. prec.", "recall", "false al.")
+    headers = ("version", "alias", "detector", *figures)
     table = Table.grid(padding=(0, 2))
-    for header in headers[:-1]:
+    for header in headers:
         justify = "right" if header in figures or header == "version" else "left"
         table.add_column(justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    table.add_column(overflow="fold")
     table.add_row(*(Text(header, "bold") for header in headers))
+    lines: list[RenderableType] = [Text(name, "bold")]
     for each in listed:
-        moment = each.created if each.decided is None else each.decided
         detector = each.detector
         if each.threshold_of is not None:
             detector += f" of v{each.threshold_of}"
-        decision = Text("none yet", "dim")
-        if each.decision:
-            decision = Text.assemble(styled(each.decision), f" by {each.by}: {each.why}")
         table.add_row(
             f"v{each.version}",
             Text(", ".join(each.aliases), "green" if "production" in each.aliases else ""),
             detector,
             *(_number(each.figures.get(key)) for key in FIGURES),
-            datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M"),
-            decision,
         )
-    return Group(Text(name, "bold"), table, "")
+        lines.append(_since(each))
+    return Group(lines[0], table, "", *lines[1:], "")
+
+
+def _since(each: ListedVersion) -> Text:
+    """Since when a version is where it is, and why."""
+    moment = each.created if each.decided is None else each.decided
+    when = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    head = f"{f'v{each.version}':>7}  {when}  "
+    if not each.decision:
+        return Text.assemble(head, ("registered, not decided on yet", "dim"))
+    return Text.assemble(head, styled(each.decision), f" by {each.by}: {each.why}")
 
 
 def title(name: str) -> str:

@@ -34,7 +34,7 @@ def test_versions_stand_with_aliases_and_the_last_decision_on_each(store, served
     capsys.readouterr()
     show(screens.models(found.values()))
     text = capsys.readouterr().out
-    assert "none yet" in text
+    assert "not decided on yet" in text
     assert "of v1" in text
 
 
