@@ -74,7 +74,7 @@ def logged_model(client: MlflowClient, run_id: str) -> str | None:
 
 
 def log_copy(client: MlflowClient, folder: Path, run_id: str) -> str:
-    """Log the files of a model as they are as the model of another run; its id.
+    """Log the files of a model as they are now as the model of another run; its id.
 
     Nothing is loaded and no code is exchanged: what was judged is what the copy runs.
 
@@ -88,6 +88,9 @@ def log_copy(client: MlflowClient, folder: Path, run_id: str) -> str:
     about = Model.load(str(folder))
     about.model_id = about.model_uuid = logged.model_id
     about.run_id, about.artifact_path = run_id, logged.artifact_location
+    if digests := (about.metadata or {}).get(DIGESTS):
+        fresh = {name: sha256_of(folder / name, CACHES) for name in digests}
+        about.metadata = {**about.metadata, DIGESTS: fresh}
     about.save(str(folder / MLMODEL_FILE_NAME))
     client.log_model_artifacts(logged.model_id, str(folder))
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])

@@ -267,7 +267,7 @@ def test_a_flipped_bit_ends_in_no_other_error(tmp_path):
         file.write_bytes(intact)
 
 
-def test_a_damaged_model_is_not_served(settings, client):
+def test_a_damaged_model_is_not_served(settings, client, tmp_path):
     import mlflow
 
     bundle = FIRST / "model" / seal.BUNDLE
@@ -279,6 +279,11 @@ def test_a_damaged_model_is_not_served(settings, client):
     where = client.get_logged_model(logged.model_id).artifact_location
     model = Path(where.removeprefix("file://"))
     assert len(mlflow.pyfunc.load_model(logged.model_uri).predict(example[:5])) == 5
+    # A copy that was given another threshold on purpose is one of its own.
+    copy = seal.fetch(logged.model_uri, tmp_path / "copy")
+    raise_the_threshold(copy / seal.BUNDLE)
+    other = packaging.log_copy(client, copy, client.create_run(experiment).info.run_id)
+    assert len(mlflow.pyfunc.load_model(f"models:/{other}").predict(example[:5])) == 5
     raise_the_threshold(model / seal.BUNDLE)
     with pytest.raises(ValueError, match="not as it was logged"):
         mlflow.pyfunc.load_model(logged.model_uri)
