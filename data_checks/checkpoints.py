@@ -12,6 +12,7 @@ import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from great_expectations.data_context.types.resource_identifiers import (
     ExpectationSuiteIdentifier,
     ValidationResultIdentifier,
 )
+
+from data_checks.web_page import marked
 
 SITE = "data_docs"
 SHOWN_VALUES = 20
@@ -85,7 +88,12 @@ class SuiteRunner:
         return BatchResult(rows, labelled_rows, tuple(result.results), dict(result.meta))
 
     def write_docs(self, result: ExpectationSuiteValidationResult, folder: Path) -> None:
-        """Write the Data Docs site of one (merged) result, replacing an older one."""
+        """Write the Data Docs site of one (merged) result, replacing an older one.
+
+        The templates leave some texts as they are: all that comes from the table or its contract is
+        marked here, and `docs_pages.finish_site` makes entities of the marks.
+        """
+        self._mark_suite()
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
@@ -98,7 +106,7 @@ class SuiteRunner:
             run_id=result.meta["run_id"],
             batch_identifier="rows",
         )
-        store.store_validation_results(result, key, suite_id)
+        store.store_validation_results(_marked(result), key, suite_id)
         backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)}
         site: Any = {
             "class_name": "SiteBuilder",
@@ -109,6 +117,26 @@ class SuiteRunner:
         self._context.add_data_docs_site(SITE, site)
         with _quiet():
             self._context.build_data_docs(site_names=[SITE])
+
+    def _mark_suite(self) -> None:
+        for expectation in self._suite.expectations:
+            for name, value in dict(expectation).items():
+                if name not in ("id", "severity") and (safe := marked(value)) != value:
+                    setattr(expectation, name, safe)
+        self._suite.save()
+
+
+def _marked(result: ExpectationSuiteValidationResult) -> ExpectationSuiteValidationResult:
+    """A copy for the pages."""
+    copy = deepcopy(result)
+    for item in copy.results:
+        item.result = marked(item.result)
+        item.exception_info = marked(item.exception_info)
+        if (config := item.expectation_config) is not None:
+            config.kwargs.update(marked(dict(config.kwargs)))
+            config.meta.update(marked(dict(config.meta)))
+            config.description = marked(config.description)
+    return copy
 
 
 def merge(

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from data_checks.contract import Contract
 from data_checks.report import ValidationReport
+from data_checks.web_page import CONTENT_POLICY, unmarked
 
 _FOREIGN = [
     re.compile(r"<script\b.*?</script>", re.DOTALL),
@@ -26,6 +27,7 @@ _FOREIGN = [
     re.compile(r"@font-face\s*{.*?}", re.DOTALL),
     re.compile(r"[\w-]+:[^;{}]*url\([^)]*https?://[^)]*\)[^;}]*;?"),
     re.compile(r"<br> Data asset: None"),
+    re.compile(r"\son\w+=\"[^\"]*\""),
 ]
 
 _STYLE = """
@@ -98,7 +100,8 @@ def _self_contained(html: str, title: str) -> str:
     for pattern in _FOREIGN:
         html = pattern.sub("", html)
     head = f"<title>{escape(title)}: expectations</title><style>{_STYLE}</style></head>"
-    return html.replace("</head>", head, 1)
+    html = html.replace("</head>", head, 1)
+    return unmarked(html.replace("<head>", f"<head>{CONTENT_POLICY}", 1))
 
 
 def _summary(folder: Path, contract: Contract, report: ValidationReport) -> str:
@@ -119,7 +122,7 @@ def _summary(folder: Path, contract: Contract, report: ValidationReport) -> str:
     status = "passed" if report.passed else "failed"
     remark = ", with findings" if report.passed and report.failures else ""
     return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8">
+<html lang="en"><head><meta charset="utf-8">{CONTENT_POLICY}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(contract.name)}: data validation {status}</title><style>{_STYLE}</style></head>
 <body><div class="page">

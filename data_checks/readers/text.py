@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +17,17 @@ from data_checks.readers.head import Head, damage, header_names, not_text, open_
 from data_checks.source_settings import CsvSource
 
 BLOCK_BYTES = 8 << 20
+_BAD_ROW = re.compile(
+    r"Row #(?P<row>\d+): Expected (?P<expected>\d+) columns, got (?P<fields>\d+): (?P<text>.*)",
+    re.S,
+)
+_KEPT: deque[Any] = deque(maxlen=16)
+"""The last streams that were not read to the end.
+
+Arrow reads ahead in a thread of its own. When that is the last to hold something that Python
+stands behind, and the interpreter has begun to end, the process aborts. For the same reason Arrow
+is handed no function of ours.
+"""
 
 
 def read_csv(
@@ -39,14 +51,8 @@ def read_csv(
     head = read_head(location, source)
     names = _names(location, source, head, expected, extra)
     skipped = head.lines if source.header else head.lines - 1
-    bad_rows: list[Any] = []
-
-    def note(row: Any) -> str:
-        bad_rows.append(row)
-        return "error"
-
     try:
-        with closing(open_text(location, source.encoding)) as stream:
+        with closing(open_text(location, source.encoding)) as stream, _kept_on_error(stream):
             stream.read(head.after_first if source.header else head.start)
             with pyarrow.csv.open_csv(
                 stream,
@@ -57,7 +63,6 @@ def read_csv(
                     delimiter=source.delimiter,
                     quote_char=source.quote,
                     newlines_in_values=True,
-                    invalid_row_handler=note,
                 ),
                 convert_options=pyarrow.csv.ConvertOptions(
                     column_types=dict.fromkeys(names, pa.string()),
@@ -74,7 +79,16 @@ def read_csv(
         if "Empty CSV file" in str(error):
             return  # a header, and no row
         kind = EncodingError if "invalid UTF8" in str(error) else SourceError
-        raise kind(_explain(location, str(error), names, bad_rows, skipped)) from error
+        raise kind(_explain(location, str(error), names, skipped)) from error
+
+
+@contextmanager
+def _kept_on_error(stream: Any) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        _KEPT.append(stream)
+        raise
 
 
 def _names(
@@ -132,16 +146,12 @@ def _delimiter_hint(first: Sequence[str], source: CsvSource) -> str:
     return ""
 
 
-def _explain(
-    location: str, said: str, names: Sequence[str], bad_rows: Sequence[Any], skipped: int
-) -> str:
-    if bad_rows:
-        row = bad_rows[0]
-        number = None if row.number is None else row.number + skipped
-        place = "a row" if number is None else f"row {number} (counted from 1, header too)"
+def _explain(location: str, said: str, names: Sequence[str], skipped: int) -> str:
+    if found := _BAD_ROW.search(said):
+        number = int(found["row"]) + skipped
         return (
-            f"{location}, {place}: {row.actual_columns} fields instead of {row.expected_columns}: "
-            f"{row.text[:80]!r}."
+            f"{location}, row {number} (counted from 1, header too): {found['fields']} fields "
+            f"instead of {found['expected']}: {found['text'][:80]!r}."
         )
     if "straddl" in said:
         return (
@@ -152,9 +162,9 @@ def _explain(
         column, _, rest = said.removeprefix("In CSV column #").partition(":")
         row_text = rest.strip().split(":")[0].removeprefix("Row #")
         name = names[int(column)] if column.isdigit() and int(column) < len(names) else "?"
-        number = int(row_text) + skipped if row_text.isdigit() else row_text
+        place = int(row_text) + skipped if row_text.isdigit() else row_text
         return (
-            f"{location}, row {number}, column '{name}': bytes that are not UTF-8; set "
+            f"{location}, row {place}, column '{name}': bytes that are not UTF-8; set "
             "source.encoding in the contract (for example latin-1)."
         )
     return f"{location}: {damage(said)}"

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from data_checks.web_page import CONTENT_POLICY
 from flows.benchmarking.protocols import PROTOCOLS
 from flows.benchmarking.rows import REFERENCE, is_sanity
 from flows.benchmarking.summary import Block
@@ -82,6 +83,7 @@ def page(
     body += [f"<li>{_fact(fact)}</li>" for fact in facts[1:]] + ["</ul>"]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f"{CONTENT_POLICY}"
         '<meta name="viewport" content="width=device-width">'
         f"<title>Benchmark</title><style>{STYLE}</style></head>\n<body>\n"
         + "\n".join(body)
