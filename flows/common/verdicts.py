@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, computed_field, model_validator
@@ -43,6 +44,12 @@ class Figure(BaseModel):
         if self.at_most is not None:
             said += f", at most {_number(self.at_most)}"
         return said
+
+
+def in_words(note: str, figures: Iterable[Figure]) -> str:
+    """What was found, in one line, whatever an error's text holds."""
+    words = [*([note] if note else []), *(figure.text() for figure in figures)]
+    return " ".join("; ".join(words).split())
 
 
 def figure(
@@ -133,8 +140,7 @@ class GateResult(BaseModel):
     @property
     def message(self) -> str:
         """Note and figures in words."""
-        words = [*([self.note] if self.note else []), *(f.text() for f in self.figures)]
-        return " ".join("; ".join(words).split())  # one line, whatever an error's text holds
+        return in_words(self.note, self.figures)
 
     @property
     def holds_back(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from flows.common.verdicts import Figure, GateResult
+from flows.common.verdicts import Figure, GateResult, in_words
 
 if TYPE_CHECKING:
     from flows.promotion.gates.material import Material
@@ -26,6 +26,11 @@ class Finding:
     measured: bool = True
     part: str = ""
     waits: bool = False
+
+    @property
+    def message(self) -> str:
+        """Note and figures in words."""
+        return in_words(self.note, self.figures)
 
 
 def unmeasured(note: str, *figures: Figure) -> Finding:
