@@ -13,7 +13,7 @@ from dagmm_model.base.settings import SettingsError
 from dagmm_model.detectors.catalogue import make_detector
 from dagmm_model.detectors.interface import Explaining
 from dagmm_model.detectors.persistence import load_detector, save_detector
-from dagmm_model.engines.choice import make_engine
+from dagmm_model.engines.choice import Device, make_engine
 from dagmm_model.mixture.em import mixture_by_em
 from dagmm_model.networks.network import initialise
 from dagmm_model.networks.objective import objective
@@ -144,7 +144,8 @@ def test_in_turns_is_adam_on_one_loss_and_then_on_the_other(rows, engine):
     settings = resolve("paper-thyroid", 6, len(rows), SMALL | {"dropout": 0.0, "n_components": 2})
     start = initialise(settings, 6, [4], x)
     order = np.random.default_rng(0).permutation(len(x))[: 3 * 64].reshape(1, 3, 64)
-    ours = make_engine(engine, "cpu", x, None, start, replace(settings, alternating=True))
+    cpu = Device("cpu", "a test")
+    ours = make_engine(engine, cpu, x, None, start, replace(settings, alternating=True))
     found = ours.run(order, 1e-3, [np.random.default_rng(0)])
 
     parameters = {n: torch.tensor(v, requires_grad=True) for n, v in start.items()}
