@@ -40,6 +40,8 @@ class Protocol:
         judged_by: Rows beside the detectors: variants of the reference, the best column.
         first_seeds: The seeds that come before all others.
         beside: Whether the published figures are of this very protocol.
+        one_split: Whether all seeds have the same split, as far as the rows are not drawn: spread
+            and tests over the seeds would speak of the detector's draws, not of the table.
     """
 
     title: str
@@ -48,6 +50,7 @@ class Protocol:
     judged_by: tuple[str, ...] = (UNTRAINED,)
     first_seeds: tuple[int, ...] = ()
     beside: bool = False
+    one_split: bool = False
 
     @property
     def many_tables(self) -> bool:
@@ -87,6 +90,7 @@ PROTOCOLS = {
         "and NeuTraL AD: it holds twice the anomalies of the paper's test half and is not random, "
         "so that seeds differ in the detector's draws alone.",
         ("f1",),
+        one_split=True,
     ),
     "dte": Protocol(
         "DTE's protocol",
@@ -96,6 +100,7 @@ PROTOCOLS = {
         "order, trains; the other half and all anomalies test.",
         first_seeds=PUBLISHED_SEEDS,
         beside=True,
+        one_split=True,
     ),
     "dte-plain": Protocol(
         "DTE's split without draws",
@@ -103,6 +108,7 @@ PROTOCOLS = {
         "protocol: the first half of the normal rows trains, the other half and all anomalies "
         "test.",
         first_seeds=PUBLISHED_SEEDS,
+        one_split=True,
     ),
     "halves": Protocol(
         "Shuffled halves",

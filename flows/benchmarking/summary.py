@@ -221,7 +221,9 @@ def _lines(
     by_label: dict[str, list[Cell]] = {}
     for cell in cells:
         by_label.setdefault(cell.detector, []).append(cell)
-    lines = _compared([_line(mine, main) for mine in by_label.values()])
+    lines = [_line(mine, main) for mine in by_label.values()]
+    if not PROTOCOLS[protocol].one_split:
+        lines = _compared(lines)
     if protocol == "paper" and not grouped:
         lines = [replace(line, published=_published(line.label, cells)) for line in lines]
     lines += [_quoted(method, found, main) for method, found in quoted.items() if main in found]

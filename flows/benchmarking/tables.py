@@ -60,6 +60,9 @@ def overview(block: Block) -> Table:
         (label, *(_overview(block.line(dataset, label), block.main) for dataset in block.lines))
         for label in block.labels()
     ]
+    if PROTOCOLS[block.protocol].one_split:
+        note = "Mean ± standard deviation over the detector's draws, their number in brackets."
+        return Table(NAMES[block.main], ("", *block.lines), tuple(rows), note)
     marks = f"▲ ▼: better or worse than {REFERENCE} (signed-rank test over the splits, Holm-"
     note = (
         f"Mean ± standard deviation over random splits, their number in brackets. {marks}corrected "
