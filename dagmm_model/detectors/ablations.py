@@ -42,18 +42,21 @@ class Ablation(DAGMM):
 
     Attributes:
         fixed: settings that make it what it is.
+        masked: whether it can hide columns; if not, `recommended` is `recommended-fast`.
         phases: changes in every preset.
         editions: further changes in the presets `EDITIONS`.
     """
 
     presets = (*PRESETS, *EDITIONS)
+    masked: ClassVar[bool] = True
     phases: ClassVar[Changes] = {}
     editions: ClassVar[Mapping[str, Changes]] = {}
 
     def variant(self) -> tuple[str, Changes]:
         """See `DAGMM.variant`."""
         if self.preset not in EDITIONS:
-            return self.preset, self.phases
+            unmasked = self.preset == "recommended" and not self.masked
+            return "recommended-fast" if unmasked else self.preset, self.phases
         changes = {**self.phases, **self.editions.get(self.preset, {}), "preset": self.preset}
         return f"paper-{self.preset}", changes
 
@@ -75,6 +78,7 @@ class EndToEndAutoencoder(Ablation):
     """E2E-AE: a deep autoencoder, trained end to end; the reconstruction error is the score."""
 
     name = "e2e-ae"
+    masked = False
     fixed: ClassVar[Changes] = {**AUTOENCODER, "layer_epochs": 0}
     editions: ClassVar[Mapping[str, Changes]] = {
         "kddcup": {**FAST, "epochs": 15},
@@ -88,6 +92,7 @@ class PretrainedAutoencoder(Ablation):
     """PAE: a deep autoencoder, layers trained by themselves first; scored as E2E-AE."""
 
     name = "pae"
+    masked = False
     fixed = AUTOENCODER
     phases = LAYERS
     editions: ClassVar[Mapping[str, Changes]] = {
@@ -102,6 +107,7 @@ class PretrainedGmmEm(Ablation):
     """PAE-GMM-EM: the autoencoder of PAE, then a mixture of its latent rows by EM."""
 
     name = "pae-gmm-em"
+    masked = False
     fixed: ClassVar[Changes] = {**AUTOENCODER, "criterion": "energy", "final_mixture": "em"}
     phases = LAYERS
     editions: ClassVar[Mapping[str, Changes]] = {
@@ -116,6 +122,7 @@ class PretrainedGmm(Ablation):
     """PAE-GMM: the autoencoder of PAE, frozen; then the estimation network by itself."""
 
     name = "pae-gmm"
+    masked = False
     fixed: ClassVar[Changes] = {"freeze_compression": True}
     phases = AUTOENCODER_FIRST
     editions: ClassVar[Mapping[str, Changes]] = {
@@ -130,6 +137,7 @@ class PretrainedDagmm(Ablation):
     """DAGMM-p: the autoencoder of PAE, then everything fine-tuned end to end."""
 
     name = "dagmm-p"
+    masked = False
     phases = AUTOENCODER_FIRST
     editions: ClassVar[Mapping[str, Changes]] = {
         "kddcup": {**FAST, **GENTLE, "epochs": 5, "layer_epochs": 3, "autoencoder_epochs": 15},

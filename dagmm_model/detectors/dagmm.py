@@ -16,15 +16,16 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.base.processors import chunks, each_chunk
-from dagmm_model.base.settings import from_json, refuse, replaced, unknown
+from dagmm_model.base.settings import from_json, refuse, unknown
 from dagmm_model.detectors.interface import Arrays, State
 from dagmm_model.engines.choice import ENGINES, Device
 from dagmm_model.mixture.mixture import Mixture, MixtureHealth
 from dagmm_model.networks.network import Parameters, initialise
 from dagmm_model.networks.presets import PRESETS, Settings, resolve
 from dagmm_model.scoring.explanation import Explanation
-from dagmm_model.scoring.fused import FusedScorer
 from dagmm_model.scoring.inference import Scorer, fit_scorer
+from dagmm_model.scoring.views import Views, fit_views
+from dagmm_model.scoring.views_scorer import EnergyScorer, scorer_for
 from dagmm_model.scoring.wide import joined, own, own_mixtures
 from dagmm_model.tables.encoded import Encoded, Layout
 from dagmm_model.tables.rows import hold_out, quantile, scaled32, training_rows
@@ -38,6 +39,9 @@ Float = NDArray[np.float64]
 
 OVERRIDES = tuple(field.name for field in fields(Settings) if field.name != "preset")
 """Parameters that replace a setting of the preset unless None."""
+
+ANY_SHAPE = (10_000, 30)
+"""Rows and columns by which settings are checked before there is a table."""
 
 RUNTIME = ("contamination", "engine", "device")
 """Parameters that are not settings of the model."""
@@ -88,13 +92,13 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
     Every parameter that is None is taken from the preset; `Settings` describes them.
 
     Args:
-        preset: recommended, paper, paper-kddcup, paper-kddcup-rev, paper-thyroid or
-            paper-arrhythmia.
+        preset: recommended, recommended-fast, paper, paper-kddcup, paper-kddcup-rev,
+            paper-thyroid or paper-arrhythmia.
         encoder_widths: units of the encoder's layers, the last is the code.
         estimation_widths: units of the estimation network's hidden layers.
         n_components: mixture components K.
         dropout: rate in the estimation network.
-        scaling: none, minmax, standard, numeric, robust, whitened or tempered.
+        scaling: none, minmax, standard, numeric, robust, soft, whitened or tempered.
         initial_weights: glorot or fan_in.
         reconstruction_features: paper, log_error or log_error_cosine.
         latent_scaling: none or standardised.
@@ -125,6 +129,8 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         alternating: descend reconstruction and mixture in turns, not together.
         final_mixture: memberships or em.
         criterion: energy or reconstruction.
+        masking: largest share of the columns hidden from the encoder in training.
+        views: what the energy is made of: some of energy, error, neighbours and axes.
         contamination: expected share of anomalies in the training rows, in (0, 0.5]; it sets
             ``offset_`` and nothing else.
         engine: auto, numpy, torch, torch-graph (a captured step, on a GPU) or torch-compiled.
@@ -169,7 +175,8 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
     n_features_in_: int
     _scaler: Scaler
     _scorer: Scorer
-    _fused: FusedScorer
+    _views: Views | None
+    _row_scorer: EnergyScorer
 
     def __init__(
         self,
@@ -209,6 +216,8 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         alternating: bool | None = None,
         final_mixture: str | None = None,
         criterion: str | None = None,
+        masking: float | None = None,
+        views: Sequence[str] | None = None,
         contamination: float = 0.1,
         engine: str = "auto",
         device: str = "auto",
@@ -249,6 +258,8 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         self.alternating = alternating
         self.final_mixture = final_mixture
         self.criterion = criterion
+        self.masking = masking
+        self.views = views
         self.contamination = contamination
         self.engine = engine
         self.device = device
@@ -349,13 +360,33 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         if (wide := settings.wide()) is not None:
             beside = initialise(wide, X.shape[1], ready.last, ready.scaled)
             scorer = joined(scorer, score(beside, wide, np.array([wide.jitter]), ready.last))
-        self._score_by(scaler, scorer)
+        views = self._fit_views(scaler, scorer, X, weight, ready.seeds[0])
+        self._score_by(scaler, scorer, views)
         self.history_, self.device_ = trained.history, trained.device
         self.kept_ = trained.kept
         self.n_iter_ = len(trained.history)
-        scores = -self._fused.energy(Encoded.of(ready.given))
+        scores = -self._row_scorer.energy(Encoded.of(ready.given))
         self.offset_ = quantile(scores, self.contamination, ready.sample_weight)
         return self
+
+    def _fit_views(
+        self,
+        scaler: Scaler,
+        scorer: Scorer,
+        X: NDArray[np.floating],
+        weight: Float | None,
+        seed: int,
+    ) -> Views | None:
+        """What the settings combine with the network's energy, if anything."""
+        names = scorer.settings.views
+        if names == ("energy",):
+            return None
+        axes = None
+        if "axes" in names:
+            along = DAGMM(preset="recommended-fast", epochs=0, random_state=seed, engine="numpy")
+            along.fit(X, sample_weight=weight)
+            axes = along._scaler, along._scorer
+        return fit_views(scaler, scorer, axes, X, weight, seed)
 
     def _check_contamination(self) -> None:
         if (
@@ -390,10 +421,11 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
                 refuse(name, settings[name], f"another detector: it is what makes {cls.name}")
             if name not in free:
                 raise unknown("setting", name, free)
-        replaced(Settings(), {n: v for n, v in settings.items() if n in OVERRIDES})
         if settings.get("engine", "auto") not in ENGINES:
             refuse("engine", settings["engine"], f"one of {', '.join(ENGINES)}")
-        return cls(preset=preset, random_state=seed, **settings)
+        detector = cls(preset=preset, random_state=seed, **settings)
+        detector.settings_for(*ANY_SHAPE)  # refuses what no table could be fitted with
+        return detector
 
     def settings_for(self, n_rows: int, n_columns: int) -> Settings:
         """The settings that a fit on a table of this shape would have.
@@ -437,17 +469,20 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         )
         return rows
 
-    def _score_by(self, scaler: Scaler, scorer: Scorer) -> None:
+    def _score_by(self, scaler: Scaler, scorer: Scorer, views: Views | None) -> None:
         """Take what decides the energies."""
-        self._scaler, self._scorer = scaler, scorer
-        self._fused = self.for_layout((None,) * len(scaler.centre))
+        self._scaler, self._scorer, self._views = scaler, scorer, views
+        self._row_scorer = self.for_layout((None,) * len(scaler.centre))
 
-    def for_layout(self, layout: Layout) -> FusedScorer:
+    def for_layout(self, layout: Layout) -> EnergyScorer:
         """A scorer of encoded rows, see `dagmm_model.detectors.interface.ForLayout`."""
-        return FusedScorer(self._scaler, self._scorer, layout)
+        return scorer_for(self._scaler, self._scorer, self._views, layout)
 
     def energy(self, X: ArrayLike) -> Float:
-        """Sample energy (paper, equation 6) or what the score is; higher = more anomalous.
+        """What the score is made of; higher = more anomalous.
+
+        With one view the sample energy (paper, equation 6), or the reconstruction error; with
+        several the mean of their surprisals (see `dagmm_model.scoring.views`).
 
         Args:
             X: ``(n, D)`` rows.
@@ -466,7 +501,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
             True
         """
         rows = self._rows(X)
-        return self._fused.energy(Encoded.of(rows))
+        return self._row_scorer.energy(Encoded.of(rows))
 
     def score_samples(self, X: ArrayLike) -> Float:
         """``-energy(X)``, the log-likelihood: higher = more normal, ``(n,)``.
@@ -508,6 +543,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
             raise ValueError("random_state is a generator; set it to an integer or None to save")
         names = getattr(self, "feature_names_in_", None)
         history: tuple[Any, ...] = self.history_
+        views, view_arrays = (None, {}) if self._views is None else self._views.to_state()
         values = {
             "params": self.get_params(deep=False),
             "settings": asdict(self.settings_),
@@ -518,17 +554,20 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
             "n_features_in": self.n_features_in_,
             "feature_names_in": None if names is None else [str(name) for name in names],
             "history": [asdict(record) for record in history],
+            "views": views,
         }
-        return values, self._scorer.to_arrays() | self._scaler.to_arrays()
+        return values, self._scorer.to_arrays() | self._scaler.to_arrays() | view_arrays
 
     @classmethod
     def from_state(cls, values: dict[str, Any], arrays: Arrays) -> Self:
         """The fitted detector of a `state`."""
         detector = cls(**values["params"])
         detector.settings_ = from_json(Settings, values["settings"])
+        views = values.get("views")  # models of before the views have one
         detector._score_by(
             Scaler.from_arrays(values["scaler"], arrays),
             Scorer.from_arrays(detector.settings_, values["jitter"], arrays),
+            None if views is None else Views.from_state(views, arrays),
         )
         detector.history_ = tuple(
             Epoch(**record) if "terms" in record else record_from(record)
@@ -573,8 +612,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
 
         def one(part: slice) -> None:
             x = np.asarray(self._scaler.transform(rows[part], part.start), dtype=np.float64)
-            error = self._scorer.compress(x)[1] - x
-            errors = np.vecdot(error, error)
+            errors = self._scorer.reconstruction_errors(x)
             out[part] = errors[: self._scorer.reconstructing].mean(axis=0)
 
         each_chunk(one, len(rows))
@@ -591,7 +629,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
             2
         """
         rows = self._rows(X)
-        return self._fused.score(Encoded.of(rows), -np.inf).explanation
+        return self._row_scorer.score(Encoded.of(rows), -np.inf).explanation
 
 
 def least_rows(settings: Settings) -> int:

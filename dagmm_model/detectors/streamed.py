@@ -3,7 +3,8 @@
 Exact, by mergeable moments: means, deviations, extremes, the principal axes of the whitening and of
 the linear path, the standardisation of the latent, the final mixture's last step, the energies'
 mean and deviation. From `RowGroups.sample`: the quartiles of the columns, the choice of the
-mixture's components, and ``offset_``.
+mixture's components, ``offset_``, and all views but the network's own: the reference rows, the
+mixture along the principal axes, and every view's surprisals.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from dagmm_model.networks.estimation import membership, membership_logits
 from dagmm_model.networks.network import Parameters, initialise, latent_width
 from dagmm_model.networks.presets import Settings
 from dagmm_model.scoring.inference import Scorer
+from dagmm_model.scoring.masked import MaskedNetwork
 from dagmm_model.scoring.wide import joined
 from dagmm_model.tables.encoded import Encoded
 from dagmm_model.tables.rows import canonical_order, scaled32
@@ -40,6 +42,7 @@ from dagmm_model.tables.scaling import (
     Values,
     centre_and_scale,
     rotated,
+    standardised,
 )
 from dagmm_model.training.loop import run_identity, run_training, selects
 from dagmm_model.training.observers import Observer
@@ -115,11 +118,12 @@ def fit_streamed(
         return detector
     detector.n_features_in_ = width
     detector.settings_ = settings
-    detector._score_by(scaler, scorer)
+    views = detector._fit_views(scaler, scorer, groups.sample, None, seeds[0])
+    detector._score_by(scaler, scorer, views)
     detector.history_, detector.kept_ = trained.history, trained.kept
     detector.device_ = trained.device
     detector.n_iter_ = len(trained.history)
-    scores = -detector._fused.energy(Encoded.of(groups.sample))
+    scores = -detector._row_scorer.energy(Encoded.of(groups.sample))
     detector.offset_ = float(np.percentile(scores, 100.0 * detector.contamination))
     return detector
 
@@ -192,6 +196,10 @@ def fit_scaler(settings: Settings, groups: RowGroups, ranks: Ranks) -> tuple[Sca
     scaled = groups.map(lambda rows: scaler.transform(rows, None))
     (moments,) = moments_of(scaled, ranks, lambda rows: [whole(rows)])
     mean, covariance = moments.mean[0], moments.scatter[0] / groups.rows
+    if kind == "soft":
+        scaler = standardised(scaler, mean, covariance)
+        assert scaler.spread is not None
+        return scaler, (np.zeros(width), covariance / np.outer(scaler.spread, scaler.spread))
     if kind not in WHITENING:
         return scaler, (mean, covariance)
     scaler = rotated(scaler, groups.rows, mean, covariance, quartiles[0] == quartiles[2])
@@ -246,6 +254,10 @@ def fit_scorer(
     def moments(of_members: Callable[[Rows], Float]) -> list[Moments]:
         return moments_of(groups, ranks, lambda rows: [whole(z) for z in of_members(rows)])
 
+    if settings.masking:
+        masked = MaskedNetwork(scorer.double)
+        error_moments = moments(lambda rows: masked.errors(rows.astype(np.float64, copy=False)))
+        scorer = replace(scorer, typical=np.stack([m.mean[0] for m in error_moments]))
     if settings.latent_scaling == "standardised":
         latent_moments = moments(scorer.latent)
         variance = np.stack([np.diagonal(m.scatter[0]) for m in latent_moments]) / groups.rows

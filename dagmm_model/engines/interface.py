@@ -123,6 +123,29 @@ def raised_jitter(
     return raised
 
 
+def visible_columns(
+    generators: Sequence[np.random.Generator],
+    rows: int,
+    width: int,
+    most: float,
+    dtype: type[np.floating],
+    part: Part,
+) -> NDArray[np.floating]:
+    """Which columns the encoder sees in one step, ``(S, rows, D)`` of 1 and 0.
+
+    Of each row, a share that is uniform between 0 and ``most`` is hidden. As `dropout_masks`, they
+    are drawn for the batch of all ranks.
+    """
+    here = slice(part.start, part.start + rows)
+    visible = np.ones((len(generators), rows, width), dtype)
+    for s, (generator, out) in enumerate(zip(generators, visible, strict=True)):
+        count = part.batch if part.each is None else part.each[s]
+        share = most * generator.random((count, 1), dtype=np.float32)
+        seen = (generator.random((count, width), dtype=np.float32) >= share)[here]
+        out[: len(seen)] = seen
+    return visible
+
+
 def dropout_masks(
     generators: Sequence[np.random.Generator],
     rows: int,

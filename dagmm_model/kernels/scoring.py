@@ -1,4 +1,4 @@
-"""Compiled loops of scoring that need neither tanh nor exp; see `kernels`."""
+"""Compiled loops of scoring that need neither tanh nor exp; see `arithmetic`."""
 
 from __future__ import annotations
 
@@ -85,3 +85,59 @@ def reconstruction(
                 else:
                     value = math.log(squares + floors[1])
                 features[s, first + i, j] = value
+
+
+@compiled
+def relative_log(errors: Float, inverse: Float, tail: float, floor: float, out: Float) -> None:
+    """Logarithm of ``floor`` plus the sum over columns of ``tail log(1 + error inverse)``.
+
+    Args:
+        errors: ``(S, n, D)``.
+        inverse: ``(S, D)``.
+        tail: where a column's part begins to grow as its logarithm.
+        floor: of the sum.
+        out: ``(S, n)``, written.
+    """
+    members, n, width = errors.shape
+    for s in range(members):
+        for j in range(n):
+            total, product = 0.0, 1.0  # a sum of logarithms by one of their product
+            for d in range(width):
+                product *= 1.0 + errors[s, j, d] * inverse[s, d]
+                if product > 1e60:
+                    total += math.log(product)
+                    product = 1.0
+            out[s, j] = math.log(floor + tail * (total + math.log(product)))
+
+
+@compiled
+def nearest(
+    squares: Float, own: NDArray[np.intp], weights: Float, floor: float, out: Float
+) -> None:
+    """Weighted mean of the logarithms of the distances to the nearest references.
+
+    Args:
+        squares: ``(n, R)`` squared distances.
+        own: ``(n,)`` reference that a row itself is, which does not count; -1 for none.
+        weights: ``(k,)`` of the nearest, the next, ..., with the sum 1.
+        floor: added to a distance.
+        out: ``(n,)``, written.
+    """
+    n, count = squares.shape
+    k = len(weights)
+    best = np.empty(k)
+    for j in range(n):
+        best[:] = np.inf
+        row, self_ = squares[j], own[j]
+        for r in range(count):
+            value = row[r]
+            if value < best[k - 1] and r != self_:
+                i = k - 1
+                while i > 0 and best[i - 1] > value:
+                    best[i] = best[i - 1]
+                    i -= 1
+                best[i] = value
+        total = 0.0
+        for i in range(k):
+            total += weights[i] * math.log(math.sqrt(max(best[i], 0.0)) + floor)
+        out[j] = total

@@ -73,6 +73,36 @@ def compare(
 
 
 @compiled
+def weigh(x: Array, visible: Array, root: float, x_hat: Array) -> None:
+    """Draw the visible columns of x_hat to x, in place, so that their squared error counts less.
+
+    Args:
+        x: ``(S, n, D or more)``.
+        visible: ``(S, n, D)`` of 1 and 0.
+        root: what is left of the difference in a visible column.
+        x_hat: ``(S, n, D)``.
+    """
+    members, n, width = x_hat.shape
+    less = x_hat.dtype.type(1.0 - root)
+    for s in range(members):
+        for j in range(n):
+            row, row_hat, seen = x[s, j], x_hat[s, j], visible[s, j]
+            for d in range(width):
+                row_hat[d] -= less * seen[d] * (row_hat[d] - row[d])
+
+
+@compiled
+def through_weights(visible: Array, root: float, delta: Array) -> None:
+    """Gradient by x_hat before `weigh`, in place of that after it: ``(S, n, D)``."""
+    members, n, width = delta.shape
+    less = delta.dtype.type(1.0 - root)
+    for s in range(members):
+        for j in range(n):
+            for d in range(width):
+                delta[s, j, d] *= delta.dtype.type(1.0) - less * visible[s, j, d]
+
+
+@compiled
 def pull_back(x: Array, x_hat: Array, start: int, alpha: Float, beta: Float) -> None:
     """Alpha (x_hat - x) + beta x in place of x_hat; alpha and beta ``(S, batch)``."""
     members, n, width = x_hat.shape

@@ -24,6 +24,9 @@ LOG_FLOOR = 1e-3
 """Squared error per column that is added inside the logarithm: a row that happens to be
 reconstructed perfectly is no anomaly, and the feature has no heavy lower tail."""
 
+VISIBLE = 0.1
+"""Weight of a visible column's squared error where the others, of weight 1, are hidden."""
+
 
 def layers(xp: Any, parameters: Mapping[str, Any], network: str, x: Any) -> Any:
     """Dense layers with tanh between them, the last one linear.
@@ -97,19 +100,28 @@ def reconstruction_features(xp: Any, x: Any, x_hat: Any, kind: str) -> Any:
     return xp.stack(columns, -1)
 
 
-def compress(xp: Any, parameters: Mapping[str, Any], x: Any, kind: str) -> tuple[Any, Any]:
+def compress(
+    xp: Any, parameters: Mapping[str, Any], x: Any, kind: str, visible: Any = None
+) -> tuple[Any, Any]:
     """Latent rows and reconstructions: z = [z_c, z_r] (paper 3.2, equations 1-4).
+
+    Where some columns are hidden, the encoder sees their mean, 0, and the reconstruction of the
+    others is drawn to them, so that their squared error counts `VISIBLE`.
 
     Args:
         xp: `numpy` or `torch`.
         parameters: all weights of the S members.
         x: ``(S or 1, n, D)`` scaled rows.
         kind: a key of `FEATURES`.
+        visible: ``(S or 1, n, D)``, 1 for a column that the encoder sees and 0 for a hidden one;
+            None where it sees all.
 
     Returns:
         z ``(S, n, L)`` and x_hat ``(S, n, D)``.
     """
-    z_c = encode(xp, parameters, x)
+    z_c = encode(xp, parameters, x if visible is None else x * visible)
     x_hat = decode(xp, parameters, z_c)
+    if visible is not None:
+        x_hat = x + (x_hat - x) * (1.0 - (1.0 - VISIBLE**0.5) * visible)
     z_r = reconstruction_features(xp, x, x_hat, kind)
     return xp.concatenate([z_c, z_r], -1), x_hat

@@ -137,6 +137,7 @@ def objective(
     jitter: float | Tensor,
     masks: list[Tensor] | None = None,
     ranks: Ranks = ALONE,
+    visible: Tensor | None = None,
     term: Term | None = None,
 ) -> tuple[Losses, BatchMixture | None]:
     """The training objective of a batch, for every member (paper, equation 8).
@@ -153,10 +154,11 @@ def objective(
         jitter: relative jitter of the covariances, ``(S, 1)`` or one for all members.
         masks: dropout factors, see `membership_logits`.
         ranks: that share the batch; the losses are then this one's share.
+        visible: ``(S, n, D)`` which columns the encoder sees, see `compress`; None for all.
         term: what computes energy and penalty, this rank's share where there are several;
             `mixture_term`, which knows of no ranks, unless given.
     """
-    z, x_hat = compress(torch, parameters, x, settings.reconstruction_features)
+    z, x_hat = compress(torch, parameters, x, settings.reconstruction_features, visible)
     (total_weight,) = ranks.total(weight.sum(1, keepdim=True))
     share = weight / total_weight
     error = ((x - x_hat) ** 2).sum(-1).double()

@@ -1,4 +1,4 @@
-"""Settings of a detector: the paper's four architectures, and the rule behind `recommended`."""
+"""Settings of a detector: the paper's four architectures, and the rules behind `recommended`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ from typing import Any
 from dagmm_model.base.settings import is_count, refuse, replaced, unknown
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "scaling": ("none", "minmax", "standard", "numeric", "robust", "whitened", "tempered"),
+    "scaling": (
+        "none",
+        "minmax",
+        "standard",
+        "numeric",
+        "robust",
+        "soft",
+        "whitened",
+        "tempered",
+    ),
     "initial_weights": ("glorot", "fan_in"),
     "reconstruction_features": ("paper", "log_error", "log_error_cosine"),
     "latent_scaling": ("none", "standardised"),
@@ -21,6 +30,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "final_mixture": ("memberships", "em"),
     "criterion": ("energy", "reconstruction"),
 }
+
+VIEWS = ("energy", "error", "neighbours", "axes")
+"""What an energy can be made of, see `Settings`."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,7 @@ class Settings:
         n_components: number of mixture components K.
         dropout: rate of the estimation network's hidden layers, in [0, 1).
         scaling: of the input columns: none, minmax, standard, numeric (standard, with columns of
-            two values as 0 and 1), robust (median, IQR, arcsinh),
+            two values as 0 and 1), robust (median, IQR, arcsinh), soft (the same, then standard),
             whitened (arcsinh, then principal axes of equal variance) or tempered (the same, with
             columns that are mostly one value counting half).
         initial_weights: glorot (uniform after Glorot and Bengio, biases 0), or fan_in (weights and
@@ -82,6 +94,13 @@ class Settings:
         alternating: whether reconstruction and mixture are descended in turns, each by an optimiser
             of its own, instead of together.
         criterion: energy, or reconstruction: the squared reconstruction error of the scaled row.
+        masking: largest share of a row's columns that are hidden from the encoder in training, and
+            reconstructed from the others; each row has a share of its own between 0 and this. At
+            scoring every column is hidden in turn (see `dagmm_model.scoring.masked`). 0 for none.
+        views: what the energy is made of, see `dagmm_model.scoring.views`: energy (of the mixture
+            over z), error (of the reconstruction of hidden columns), neighbours (distance to the
+            nearest reference rows) and axes (the mixture along the principal axes, the rule of
+            the preset `recommended-fast`, untrained). Of several, the mean of their surprisals.
     """
 
     preset: str = "paper-kddcup"
@@ -119,6 +138,8 @@ class Settings:
     alternating: bool = False
     final_mixture: str = "memberships"
     criterion: str = "energy"
+    masking: float = 0.0
+    views: tuple[str, ...] = ("energy",)
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
@@ -167,6 +188,33 @@ class Settings:
             refuse("dropout", self.dropout, "a rate of at least 0 and below 1")
         if not 0 < self.validation_fraction < 1:
             refuse("validation_fraction", self.validation_fraction, "a share between 0 and 1")
+        if not 0 <= self.masking <= 0.9:
+            refuse("masking", self.masking, "a share from 0 to 0.9")
+        self._check_views()
+
+    def _check_views(self) -> None:
+        if not isinstance(self.views, tuple) or not set(self.views) <= set(VIEWS):
+            refuse("views", self.views, f"some of {', '.join(VIEWS)}")
+        if not self.views or len(set(self.views)) < len(self.views):
+            refuse("views", self.views, "at least one view, and each once")
+        if "error" in self.views and not self.masking:
+            refuse("views", self.views, "views without error, or a masking above 0")
+        if self.masking:
+            needed = {
+                "linear_path": "none",
+                "reconstruction_features": "log_error",
+                "latent_scaling": "standardised",
+                "criterion": "energy",
+                "wide_code": 0,
+                "layer_epochs": 0,
+            }
+            for name, value in needed.items():
+                if getattr(self, name) != value:
+                    refuse(name, getattr(self, name), f"{value!r}, or masking=0")
+        if not {"energy", "error"} & set(self.views):
+            refuse("views", self.views, "energy or error among them: the network's own views")
+        if self.views != ("energy",) and self.criterion != "energy":
+            refuse("criterion", self.criterion, "'energy', or views=('energy',)")
 
     @property
     def mixes(self) -> bool:
@@ -219,13 +267,19 @@ multiplies both lambdas by their number; its sum, as the formula has it, elsewhe
 has the figures of the other choices, and what is not reached.
 """
 
+LEAST_STEPS = 1_200
+"""Steps of a recommended training, to the next whole epoch."""
+
+MANY_ROWS = 500_000
+"""Rows from which on a recommended training takes batches of 1,024 instead of 256."""
+
 STEPS = 1_500
-"""Most steps of a recommended training: longer ones did not detect more (docs/results.md)."""
+"""Most steps of a training along the principal axes: it gains nothing (docs/results.md)."""
 
 WIDEST = 12
 """Largest wide code: beyond it, the mixture's covariances cost more than they detect."""
 
-PRESETS: tuple[str, ...] = ("recommended", "paper", *PAPER)
+PRESETS: tuple[str, ...] = ("recommended", "recommended-fast", "paper", *PAPER)
 
 
 def _paper(n_features: int, n_rows: int) -> Settings:
@@ -242,6 +296,37 @@ def _paper(n_features: int, n_rows: int) -> Settings:
 def _recommended(n_features: int, n_rows: int) -> Settings:
     """The rule behind `recommended`: everything follows from the table's shape.
 
+    Columns are softly clipped and standardised. The network reconstructs hidden columns from the
+    others; its code is twice the square root of their number wide. It is trained for at least
+    `LEAST_STEPS` steps, jointly with sixteen components (a tenth of the rows at most).
+    """
+    batch = max(1, min(256 if n_rows < MANY_ROWS else 1024, n_rows))
+    return Settings(
+        preset="recommended",
+        encoder_widths=(64, 64, max(2, min(32, round(2 * n_features**0.5)))),
+        estimation_widths=(16,),
+        n_components=max(1, min(16, n_rows // 10)),
+        dropout=0.0,
+        scaling="soft",
+        reconstruction_features="log_error",
+        latent_scaling="standardised",
+        epochs=-(-LEAST_STEPS // -(-n_rows // batch)),
+        batch_size=batch,
+        learning_rate=2e-3,
+        learning_rate_schedule="warmup_cosine",
+        lambda_energy=0.01,
+        lambda_penalty=0.0005,
+        jitter=1e-2,
+        refinement=20,
+        overlap_weight=0.0,
+        masking=0.7,
+        views=VIEWS,
+    )
+
+
+def principal_axes(n_features: int, n_rows: int) -> Settings:
+    """The rule behind `recommended-fast`, and the view `axes` of others, untrained there.
+
     Columns are softly clipped and whitened; the code starts as their leading principal axes, about
     the square root of their number and no more than 20 rows can carry each; training goes on from
     there for at most `STEPS` steps. Sixteen components, from 10,000 rows on 32 (a tenth of the rows
@@ -254,7 +339,7 @@ def _recommended(n_features: int, n_rows: int) -> Settings:
     large = n_rows >= 10_000
     batch = 1024 if large else 128
     return Settings(
-        preset="recommended",
+        preset="recommended-fast",
         encoder_widths=(32, code),
         estimation_widths=(16,),
         n_components=max(1, min(32 if large else 16, n_rows // 10)),
@@ -290,6 +375,8 @@ def resolve(
     """
     if preset == "recommended":
         settings = _recommended(n_features, n_rows)
+    elif preset == "recommended-fast":
+        settings = principal_axes(n_features, n_rows)
     elif preset == "paper":
         settings = _paper(n_features, n_rows)
     elif preset in PAPER:

@@ -23,6 +23,7 @@ from dagmm_model.networks.compression import compress
 from dagmm_model.networks.estimation import membership, membership_logits
 from dagmm_model.networks.network import Parameters, latent_width
 from dagmm_model.networks.presets import Settings
+from dagmm_model.scoring.masked import MaskedNetwork, log_error
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.floating]
@@ -42,6 +43,8 @@ class Scorer:
         mixtures: one for each member; none where the score is the reconstruction error.
         energy_mean: ``(S,)`` and
         energy_scale: ``(S,)`` of the members' energies over the training rows.
+        typical: ``(S, D)`` mean squared error of each hidden column over the training rows; None
+            where no column is hidden.
     """
 
     settings: Settings
@@ -51,10 +54,13 @@ class Scorer:
     mixtures: tuple[Mixture, ...]
     energy_mean: Float
     energy_scale: Float
+    typical: Float | None = None
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Its arrays for disk, as `from_arrays` takes them."""
         arrays = {name: getattr(self, name) for name in STATISTICS}
+        if self.typical is not None:
+            arrays["typical"] = self.typical
         for s, mixture in enumerate(self.mixtures):  # they may keep different numbers of components
             arrays[f"mixture.{s}.phi"] = mixture.phi
             arrays[f"mixture.{s}.mu"] = mixture.mu
@@ -88,7 +94,14 @@ class Scorer:
         )
         latent_mean, latent_scale, energy_mean, energy_scale = (arrays[n] for n in STATISTICS)
         return cls(
-            settings, parameters, latent_mean, latent_scale, mixtures, energy_mean, energy_scale
+            settings,
+            parameters,
+            latent_mean,
+            latent_scale,
+            mixtures,
+            energy_mean,
+            energy_scale,
+            arrays.get("typical"),
         )
 
     @cached_property
@@ -106,9 +119,28 @@ class Scorer:
 
     def latent(self, x: Rows) -> Float:
         """Latent rows ``(S, n, L)`` as the mixture sees them, of scaled rows ``(n, D)``."""
-        z = raw_latent(self.double, self.settings, x)
+        z = raw_latent(self.double, self.settings, x, self.typical)
         result: Float = (z - self.latent_mean[:, None]) / self.latent_scale[:, None]
         return result
+
+    @cached_property
+    def _masked(self) -> MaskedNetwork:
+        return MaskedNetwork(self.double)
+
+    def latent_and_errors(self, x: Float) -> tuple[Float, Float]:
+        """`latent`, and squared errors of each column ``(S, n, D)``, of a few scaled rows."""
+        if self.typical is None:
+            z, x_hat = self.compress(x)
+            return z, (x_hat - x) ** 2
+        codes, errors = self._masked.codes_and_errors(x)
+        z = np.concatenate([codes, log_error(errors, self.typical)[..., None]], axis=2)
+        z -= self.latent_mean[:, None]
+        z /= self.latent_scale[:, None]
+        return z, errors
+
+    def energies_of(self, z: Float) -> Float:
+        """Energies ``(S, n)`` of latent rows ``(S, n, L)``."""
+        return np.stack([m.energy(rows) for m, rows in zip(self.mixtures, z, strict=True)])
 
     def member_energies(self, x: Rows) -> Float:
         """Energy of each scaled row under each member, ``(S, n)``.
@@ -117,8 +149,7 @@ class Scorer:
         """
         if self.settings.criterion == "reconstruction":
             return self.reconstruction_errors(x)
-        z = self.latent(x)
-        return np.stack([m.energy(rows) for m, rows in zip(self.mixtures, z, strict=True)])
+        return self.energies_of(self.latent(x))
 
     def energy(self, x: Rows) -> Float:
         """The detector's energy of scaled rows ``(n, D)``: ``(n,)``."""
@@ -138,12 +169,19 @@ class Scorer:
         return result
 
     def reconstruction_errors(self, x: Rows) -> Float:
-        """Squared reconstruction error of each scaled row by each member, ``(S, n)``."""
+        """Squared reconstruction error of each scaled row by each member, ``(S, n)``.
+
+        Where columns are hidden, of those.
+        """
         out = np.empty((len(self.latent_mean), len(x)))
 
         def one(part: slice) -> None:
-            error = self.compress(x[part])[1] - x[part]
-            out[:, part] = np.vecdot(error, error)
+            if self.typical is None:
+                error = self.compress(x[part])[1] - x[part]
+                out[:, part] = np.vecdot(error, error)
+            else:
+                rows = np.asarray(x[part], dtype=np.float64)
+                out[:, part] = self._masked.errors(rows).sum(axis=2)
 
         each_chunk(one, len(x))
         return out
@@ -155,19 +193,61 @@ class Scorer:
         return (z - self.latent_mean[:, None]) / self.latent_scale[:, None], x_hat
 
 
-def raw_latent(parameters: dict[str, Float], settings: Settings, x: Rows) -> Float:
-    """Latent rows ``(S, n, L)`` before any standardisation, of scaled rows ``(n, D)``."""
+def raw_latent(
+    parameters: dict[str, Float], settings: Settings, x: Rows, typical: Float | None = None
+) -> Float:
+    """Latent rows ``(S, n, L)`` before any standardisation, of scaled rows ``(n, D)``.
+
+    Args:
+        parameters: of the S members, float64.
+        settings: of the detector.
+        x: the rows.
+        typical: see `Scorer`.
+    """
     members = len(next(iter(parameters.values())))
     width = latent_width(settings) - settings.encoder_widths[-1]
     width += parameters["decoder.0.weight"].shape[2]  # with narrow members filled up, see `wide`
     out = np.empty((members, len(x), width))
+    masked = None if typical is None else MaskedNetwork(parameters)
 
     def one(part: slice) -> None:
-        rows = np.asarray(x[part], dtype=np.float64)[None]
-        out[:, part] = compress(np, parameters, rows, settings.reconstruction_features)[0]
+        rows = np.asarray(x[part], dtype=np.float64)
+        if masked is None or typical is None:
+            out[:, part] = compress(np, parameters, rows[None], settings.reconstruction_features)[0]
+        else:
+            out[:, part, :-1], errors = masked.codes_and_errors(rows)
+            out[:, part, -1] = log_error(errors, typical)
 
     each_chunk(one, len(x))
     return out
+
+
+def typical_errors(
+    parameters: dict[str, Float],
+    x: Callable[[slice], Rows],
+    n: int,
+    sample_weight: Float | None = None,
+) -> Float:
+    """Mean squared error ``(S, D)`` of each hidden column over n training rows.
+
+    Args:
+        parameters: of the S members, float64.
+        x: gives the scaled rows of a slice.
+        n: number of rows.
+        sample_weight: ``(n,)`` or None.
+    """
+    masked = MaskedNetwork(parameters)
+    weight = np.ones(n) if sample_weight is None else sample_weight
+    parts = list(chunks(n))
+
+    def one(part: slice) -> Float:
+        errors = masked.errors(np.asarray(x(part), dtype=np.float64))
+        total: Float = np.matmul(weight[part], errors)
+        return total
+
+    total = reduce(np.add, in_threads(one, parts))  # in the order of the parts
+    result: Float = total / weight.sum()
+    return result
 
 
 def fit_scorer(
@@ -193,17 +273,24 @@ def fit_scorer(
         seeds: one for each member, where the mixture begins anew.
     """
     double = {name: value.astype(np.float64) for name, value in parameters.items()}
-    members = len(next(iter(double.values())))
-    z, errors = np.empty((members, n, latent_width(settings))), np.empty((members, n))
+    members, width = len(next(iter(double.values()))), latent_width(settings)
+    typical = typical_errors(double, x, n, sample_weight) if settings.masking else None
+    no_mean, no_scale = np.zeros((members, width)), np.ones((members, width))
+    nothing = np.zeros(members)
+    scorer = Scorer(settings, parameters, no_mean, no_scale, (), nothing, np.ones(members), typical)
+    z, errors = np.empty((members, n, width)), np.empty((members, n))
 
     def one(part: slice) -> None:
-        rows = np.asarray(x(part), dtype=np.float64)[None]
-        z[:, part], x_hat = compress(np, double, rows, settings.reconstruction_features)
-        x_hat -= rows
-        errors[:, part] = np.vecdot(x_hat, x_hat)
+        rows = np.asarray(x(part), dtype=np.float64)
+        if typical is None:
+            z[:, part], x_hat = compress(np, double, rows[None], settings.reconstruction_features)
+            x_hat -= rows
+            errors[:, part] = np.vecdot(x_hat, x_hat)
+        else:
+            z[:, part] = scorer.latent_and_errors(rows)[0]
 
     each_chunk(one, n)
-    mean, scale = np.zeros((members, z.shape[2])), np.ones((members, z.shape[2]))
+    mean, scale = no_mean, no_scale
     if settings.latent_scaling == "standardised":
         mean = np.average(z, axis=1, weights=sample_weight)
         variance = np.average((z - mean[:, None]) ** 2, axis=1, weights=sample_weight)
@@ -223,7 +310,7 @@ def fit_scorer(
     centre = np.average(energies, axis=1, weights=sample_weight)
     spread = np.average((energies - centre[:, None]) ** 2, axis=1, weights=sample_weight)
     scale_of_energy = np.where(spread > 0, np.sqrt(spread), 1.0)
-    return Scorer(settings, parameters, mean, scale, mixtures, centre, scale_of_energy)
+    return Scorer(settings, parameters, mean, scale, mixtures, centre, scale_of_energy, typical)
 
 
 def _mixtures_by_memberships(

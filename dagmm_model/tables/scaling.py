@@ -31,12 +31,15 @@ RARE_WEIGHT = 0.5
 """Weight of a column with equal quartiles in tempered scaling: a value that half of the rows do not
 share is many deviations away in it, however little that says."""
 
+CONSTANT_VARIANCE = 1e-12
+"""Softly scaled columns that vary less than this are only centred."""
+
 QUARTILES = [25.0, 50.0, 75.0]
 WHITENING = ("whitened", "tempered")
-SOFT = ("robust", *WHITENING)
+SOFT = ("robust", "soft", *WHITENING)
 """Kinds that take quartiles and an arcsinh."""
 
-ARRAYS = ("centre", "scale", "mean", "rotation", "back")
+ARRAYS = ("centre", "scale", "mean", "rotation", "back", "spread")
 """What a scaler consists of beside its kind."""
 
 BLOCK = 4096
@@ -76,10 +79,11 @@ class Scaler:
     """``(x - centre) / scale`` for each column, and what the kind adds to it.
 
     Attributes:
-        kind: none, minmax, standard, numeric, robust, whitened or tempered.
+        kind: none, minmax, standard, numeric, robust, soft, whitened or tempered.
         centre: ``(D,)``.
         scale: ``(D,)``, 1 for a constant column.
-        mean: ``(D,)`` taken off before the rotation; None where there is none.
+        mean: ``(D,)`` taken off last, or before the rotation; None where nothing is.
+        spread: ``(D,)`` then divided by; None where nothing is.
         rotation: ``(D, D)`` to principal axes of about equal variance.
         back: ``(D, D)``, its inverse.
     """
@@ -90,6 +94,7 @@ class Scaler:
     mean: Float | None = None
     rotation: Float | None = None
     back: Float | None = None
+    spread: Float | None = None
 
     @classmethod
     def fit(cls, kind: str, x: Rows) -> Scaler:
@@ -99,6 +104,7 @@ class Scaler:
         ``numeric`` is the same, but maps a column of two values, such as an indicator, to 0 and 1;
         ``robust`` to median 0 and interquartile range 1, then arcsinh; a column whose quartiles
         coincide is divided by its standard deviation; a constant column is only centred.
+        ``soft`` is the same, and then to mean 0 and variance 1.
         ``whitened`` is `SOFTNESS` times the arcsinh of the robust deviations over it, then a
         rotation to the principal axes, each divided by the root of its variance plus a floor: the
         mean variance times `WHITEN_FLOOR` and twice the cube of columns per row. ``tempered`` is
@@ -109,9 +115,11 @@ class Scaler:
             return cls(kind, np.zeros(width), np.ones(width))
         columns = [_centre_and_scale(kind, x[:, d].astype(np.float64)) for d in range(width)]
         plain = cls(kind, np.array([c[0] for c in columns]), np.array([c[1] for c in columns]))
-        if kind not in WHITENING:
+        if kind not in (*WHITENING, "soft"):
             return plain
         statistics = covariance_of(lambda part: plain.transform(x[part], None), *x.shape)
+        if kind == "soft":
+            return standardised(plain, *statistics)
         return rotated(plain, len(x), *statistics, np.array([c[2] for c in columns]))
 
     def to_arrays(self) -> dict[str, Float]:
@@ -173,6 +181,8 @@ class Scaler:
             scaled *= SOFTNESS
         if self.mean is not None:
             scaled -= self.mean[some]
+        if self.spread is not None:
+            scaled /= self.spread[some]
         return scaled
 
     def by_column(self, difference: Float) -> Float:
@@ -221,6 +231,13 @@ def centre_and_scale(
     if kind in WHITENING:
         return centre, SOFTNESS * (scale / NORMAL_IQR if scale > 0 else deviation)
     return centre, scale if scale > 0 else deviation
+
+
+def standardised(plain: Scaler, mean: Float, covariance: Float) -> Scaler:
+    """A soft scaler; see `rotated`."""
+    variance = np.diagonal(covariance)
+    spread = np.sqrt(np.where(variance > CONSTANT_VARIANCE, variance, 1.0))
+    return Scaler(plain.kind, plain.centre, plain.scale, mean, spread=spread)
 
 
 def rotated(

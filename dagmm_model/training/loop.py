@@ -235,7 +235,7 @@ def _judged(settings: Settings) -> Settings:
 
     The mixture is refined, or fitted anew, once, at the end.
     """
-    criterion = settings.criterion if settings.mixes else "reconstruction"
+    criterion = settings.criterion if settings.mixes or settings.masking else "reconstruction"
     return replace(settings, refinement=0, final_mixture="memberships", criterion=criterion)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dagmm_model.engines.numpy.dense import DenseStack
 from dagmm_model.engines.numpy.features import ReconstructionFeatures
 from dagmm_model.kernels import step as kernels_step
+from dagmm_model.networks.compression import VISIBLE
 
 Array = NDArray[np.floating]
 Float = NDArray[np.float64]
@@ -33,6 +34,7 @@ class CompressionShard:
         features: of the batch; `forward` fills in what they need of these rows.
         z: ``(S, L, batch)`` float64, `forward` writes the codes of these rows to it.
         path: the fixed linear path down ``(S, C, D)`` and up ``(S, D, C)``, or None.
+        masked: whether columns will be hidden from the encoder.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class CompressionShard:
         features: ReconstructionFeatures,
         z: Float,
         path: tuple[Array, Array] | None = None,
+        masked: bool = False,
     ) -> None:
         members, dtype = encoder[0].shape[0], encoder[0].dtype
         rows, code = part.stop - part.start, encoder[-1].shape[1]
@@ -56,6 +59,7 @@ class CompressionShard:
         self._taken = np.empty((members, rows, x.shape[1]), dtype)
         self._x = self._taken[..., :width]
         self._x_and_one = self._taken[..., : width + 1].swapaxes(1, 2)
+        self._seen = np.ones((members, rows, width + 1), dtype) if masked else None
         self._code = np.ones((members, code + 1, rows), dtype)
         self._d_code = np.empty((members, code, rows), dtype)
         self._x_hat = np.empty((members, rows, width), dtype)
@@ -65,10 +69,21 @@ class CompressionShard:
         self._code_scratch = np.empty_like(self._d_code)
         self._features, self._start = features, part.start
 
-    def forward(self, rows: NDArray[np.int64]) -> None:
-        """Codes of the given training rows ``(S, rows)``, and what their features need."""
+    def forward(self, rows: NDArray[np.int64], visible: Array | None = None) -> None:
+        """Codes of the given training rows ``(S, rows)``, and what their features need.
+
+        Args:
+            rows: which ones.
+            visible: ``(S, rows, D)``, 0 for a column hidden from the encoder and 1 for the others;
+                what is hidden then counts more, see `compress`.
+        """
         np.take(self._data, rows, axis=0, out=self._taken, mode="clip")
-        self._encoder.forward(self._x_and_one, self._code[:, :-1])
+        given = self._x_and_one
+        if visible is not None:
+            assert self._seen is not None
+            np.multiply(self._x, visible, out=self._seen[..., :-1])
+            given = self._seen.swapaxes(1, 2)
+        self._encoder.forward(given, self._code[:, :-1])
         code = self._code[:, :-1]
         if self._path is not None:
             code += np.matmul(self._path[0], self._x.swapaxes(1, 2), out=self._code_scratch)
@@ -76,6 +91,9 @@ class CompressionShard:
         if self._path is not None:
             linear = np.matmul(code.swapaxes(1, 2), self._path[1].swapaxes(1, 2), out=self._linear)
             self._x_hat += linear
+        self._visible = visible
+        if visible is not None:
+            kernels_step.weigh(self._taken, visible, VISIBLE**0.5, self._x_hat)
         self._z[...] = code
         features = self._features
         kernels_step.compare(
@@ -92,6 +110,8 @@ class CompressionShard:
         """
         delta = self._x_hat
         kernels_step.pull_back(self._taken, delta, self._start, alpha, beta)
+        if self._visible is not None:
+            kernels_step.through_weights(self._visible, VISIBLE**0.5, delta)
         self._decoder.backward(delta.swapaxes(1, 2), self._d_code)
         self._d_code += d_code
         if self._path is not None:

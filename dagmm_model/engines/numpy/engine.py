@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from dagmm_model.base.distributed import ALONE, Part, Ranks
 from dagmm_model.base.processors import blas_threads, processors
-from dagmm_model.engines.interface import dropout_masks, raised_jitter
+from dagmm_model.engines.interface import dropout_masks, raised_jitter, visible_columns
 from dagmm_model.engines.numpy.compression import CompressionShard
 from dagmm_model.engines.numpy.dense import DenseStack
 from dagmm_model.engines.numpy.features import ReconstructionFeatures
@@ -130,6 +130,7 @@ class NumpyEngine:
                 self._features,
                 self._z,
                 self._path,
+                settings.masking > 0,
             )
             for grad, part in zip(self._shard_grads, self._slices, strict=True)
         ]
@@ -195,7 +196,16 @@ class NumpyEngine:
             share = self._weight[rows]
             share /= self._ranks.sum(share.sum(axis=1, keepdims=True))
         parts = self._slices
-        self._each_shard(lambda i: self._shards[i].forward(rows[:, parts[i]]))
+        visible = None
+        if settings.masking > 0:
+            size = self._rows, self._width
+            visible = visible_columns(dropout, *size, settings.masking, self._dtype, part)
+
+        def forward(i: int) -> None:
+            seen = None if visible is None else visible[:, parts[i]]
+            self._shards[i].forward(rows[:, parts[i]], seen)
+
+        self._each_shard(forward)
         code = settings.encoder_widths[-1]
         result = np.zeros((self._members, 4))
         result[:, 1] = self._features.forward(self._square[rows], share, self._z[:, code:])

@@ -2,13 +2,14 @@
 
 At DAGMM's layer widths a step on a GPU is launches, not arithmetic; a CUDA graph replays all of
 them with one call. So a step reads nothing from the host: the data, the rows, learning rates,
-jitter and dropout of all steps of a run lie on the device, and a counter says which one it is. The
-host waits once, at the end of the run. On a CPU the same step runs without a graph.
+jitter, dropout and hidden columns of all steps of a run lie on the device, and a counter says which
+one it is. The host waits once, at the end of the run. On a CPU the same step runs without a graph.
 
 A covariance that is not positive definite shows only then, as an energy that is not finite: the
 run is repeated with more jitter from that step on, which is what the NumPy engine does at once.
 
-Not as on a CPU: dropout is drawn on the GPU, from a generator that each member's own stream seeds.
+Not as on a CPU: dropout and hidden columns are drawn on the GPU, from a generator that each
+member's own stream seeds.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dagmm_model.base.distributed import ALONE, Part, Ranks, watched
-from dagmm_model.engines.interface import TERMS, dropout_masks, raised_jitter
+from dagmm_model.engines.interface import TERMS, dropout_masks, raised_jitter, visible_columns
 from dagmm_model.engines.torch.mixture import mixture_term
 from dagmm_model.engines.torch.validation import mean_energies
 from dagmm_model.engines.torch.weights import Weights
@@ -124,7 +125,7 @@ class TorchEngine:
         self._order[:steps, :, batch:] = len(self._x) - 1
         self._rates[:steps] = torch.as_tensor(np.broadcast_to(learning_rates, steps).copy())
         self._jitter[:steps] = torch.as_tensor(self.jitter)[:, None]
-        if self.settings.dropout > 0:
+        if self.settings.dropout > 0 or self.settings.masking > 0:
             self._draw(steps, batch, dropout, part or Part(0, batch))
         self._weights.keep()
         self._jitter_before = self.jitter
@@ -162,30 +163,45 @@ class TorchEngine:
         self._losses = new((steps, members, len(TERMS)), dtype=torch.float64)
         units = sum(self.settings.estimation_widths) if self.settings.dropout > 0 else 0
         self._masks = new((steps, members, batch, units), dtype=self._dtype)
+        columns = self._x.shape[1] if self.settings.masking > 0 else 0
+        self._visible = new((steps, members, batch, columns), dtype=torch.bool)
         self._graph = None
 
     def _draw(
         self, steps: int, batch: int, dropout: Sequence[np.random.Generator], part: Part
     ) -> None:
-        """Dropout factors of each step, from each member's own stream.
+        """Hidden columns and dropout factors of each step, from each member's own stream.
 
         They are drawn for the batch of all ranks, so that a row's do not depend on who has it.
         """
         rate, masks = self.settings.dropout, self._masks[:steps, :, :batch]
+        most, visible = self.settings.masking, self._visible[:steps, :, :batch]
         if self._device.type == "cpu":
             widths = self.settings.estimation_widths
             for step in range(steps):
+                if most > 0:
+                    shape = batch, visible.shape[-1], most
+                    drawn = visible_columns(dropout, *shape, np.float32, part)
+                    visible[step] = torch.as_tensor(drawn)
+                if rate == 0:
+                    continue
                 layers = dropout_masks(dropout, batch, widths, rate, np.float64, part)
                 masks[step] = torch.as_tensor(np.concatenate(layers, axis=1)).mT
             return
         generator = torch.Generator(self._device)
+        random = partial(torch.rand, generator=generator, device=self._device)
+        here = slice(part.start, part.start + batch)
         for s, stream in enumerate(dropout):
             rows = part.batch if part.each is None else part.each[s]
             shape = (steps, rows, masks.shape[-1])
             generator.manual_seed(int(stream.integers(2**62)))
-            drawn = torch.rand(shape, generator=generator, device=self._device)
-            mine = drawn[:, part.start : part.start + batch]
-            masks[:, s, : mine.shape[1]] = (mine >= rate).to(self._dtype) / (1.0 - rate)
+            for step in range(steps if most > 0 else 0):  # a wide table's would not fit at once
+                share = most * random((rows, 1))
+                seen = (random((rows, visible.shape[-1])) >= share)[here]
+                visible[step, s, : len(seen)] = seen
+            if rate > 0:
+                kept = random(shape)[:, here] >= rate
+                masks[:, s, : kept.shape[1]] = kept.to(self._dtype) / (1.0 - rate)
 
     def _steps(self, steps: int) -> Float:
         """Run the steps whose rows lie on the device: their losses, ``(steps, S, 4)``."""
@@ -243,12 +259,16 @@ class TorchEngine:
         if self.settings.dropout > 0:
             widths = list(self.settings.estimation_widths)
             masks = list(torch.split(self._now(self._masks), widths, dim=-1))
+        visible = None
+        if self.settings.masking > 0:
+            visible = self._now(self._visible).to(self._dtype)
         total, losses, mixture = self._evaluate(
             self._weights.flat,
             self._x.index_select(0, of_rows).view(*rows.shape, self._x.shape[1]),
             self._weight.index_select(0, of_rows).view(rows.shape),
             self._now(self._jitter),
             masks,
+            visible,
         )
         (gradient,) = torch.autograd.grad(total, self._weights.flat)
         if mixture is not None:
@@ -256,13 +276,19 @@ class TorchEngine:
         return losses.detach(), gradient
 
     def _objective(
-        self, flat: Tensor, x: Tensor, weight: Tensor, jitter: Tensor, masks: list[Tensor] | None
+        self,
+        flat: Tensor,
+        x: Tensor,
+        weight: Tensor,
+        jitter: Tensor,
+        masks: list[Tensor] | None,
+        visible: Tensor | None,
     ) -> tuple[Tensor, Tensor, BatchMixture | None]:
         """The objective of all members together, its terms ``(S, 4)`` and the mixture."""
         term = partial(mixture_term, ranks=self._ranks)
         named = self._weights.named(flat)
         terms, mixture = objective(
-            named, x, weight, self.settings, jitter, masks, self._ranks, term
+            named, x, weight, self.settings, jitter, masks, self._ranks, visible, term
         )
         return terms.total.sum(), torch.stack(list(terms), dim=1), mixture
 
@@ -306,6 +332,8 @@ class TorchEngine:
 
     def mean_energies(self, x: NDArray[np.floating], criterion: str) -> Float | None:
         """See `dagmm_model.engines.interface.Engine.mean_energies`."""
+        if self.settings.masking > 0:
+            return None  # scoring hides columns in its own way, see `scoring.masked`
         held = torch.as_tensor(x).to(self._device)
         weight, jitter = self._weight[: self._rows], torch.as_tensor(self.jitter)[:, None]
         energies = mean_energies(

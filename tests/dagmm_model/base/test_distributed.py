@@ -250,7 +250,8 @@ def test_a_rank_that_dies_or_hangs_ends_the_others_and_one_process_goes_on(tmp_p
 
 
 def layered(ranks):
-    DAGMM(layer_epochs=1, linear_path="none", random_state=0).fit(rows_of(), ranks=ranks)
+    layers = {"preset": "recommended-fast", "layer_epochs": 1, "linear_path": "none"}
+    DAGMM(**layers, random_state=0).fit(rows_of(), ranks=ranks)
 
 
 def test_layers_by_themselves_are_trained_by_one_process():

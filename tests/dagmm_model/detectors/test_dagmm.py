@@ -22,13 +22,16 @@ from dagmm_model.networks.presets import PAPER
 QUICK = {"epochs": 15, "members": 1, "random_state": 0}
 
 
+FAST = {"preset": "recommended-fast"}
+
+
 def rows_of(n=200, width=4, seed=0):
     return np.random.default_rng(seed).normal(size=(n, width))
 
 
 @pytest.fixture(scope="module")
 def fitted():
-    return DAGMM(epochs=15, members=2, random_state=0).fit(rows_of())
+    return DAGMM(**FAST, epochs=15, members=2, random_state=0).fit(rows_of())
 
 
 @parametrize_with_checks([DAGMM(epochs=5), DAGMM(preset="paper", epochs=5)])
@@ -85,8 +88,8 @@ def test_the_wide_code_sees_what_a_narrow_one_cannot():
     between = np.random.default_rng(0).uniform([-1.0, -0.6], [2.0, 1.1], size=(500, 2))
     far = np.linalg.norm(between[:, None] - arcs, axis=2).min(axis=1) > 0.25
     rows, labels = np.concatenate([arcs, between[far]]), np.repeat([0, 1], [1000, far.sum()])
-    with_it = DAGMM(random_state=0).fit(arcs)
-    without = DAGMM(random_state=0, wide_code=0).fit(arcs)
+    with_it = DAGMM(**FAST, random_state=0).fit(arcs)
+    without = DAGMM(**FAST, random_state=0, wide_code=0).fit(arcs)
     assert with_it.settings_.wide_code == 2
     assert max(mixture.health().max_condition for mixture in with_it.mixtures_) < 1e6
     found = [roc_auc_score(labels, detector.energy(rows)) for detector in (with_it, without)]
@@ -95,8 +98,8 @@ def test_the_wide_code_sees_what_a_narrow_one_cannot():
 
 def test_narrow_members_are_the_same_beside_a_wide_code():
     x = rows_of(300, 6)
-    alone = DAGMM(epochs=3, random_state=0, members=2, wide_code=0).fit(x)
-    beside = DAGMM(epochs=3, random_state=0, members=2, wide_code=5).fit(x)
+    alone = DAGMM(**FAST, epochs=3, random_state=0, members=2, wide_code=0).fit(x)
+    beside = DAGMM(**FAST, epochs=3, random_state=0, members=2, wide_code=5).fit(x)
     ours, theirs = (d._scorer.member_energies(d._scaler.transform(x)) for d in (alone, beside))
     np.testing.assert_allclose(theirs[:2], ours, rtol=1e-9)
     np.testing.assert_allclose(beside.latent(x), alone.latent(x), rtol=1e-9, atol=1e-12)
@@ -106,10 +109,11 @@ def test_narrow_members_are_the_same_beside_a_wide_code():
 
 
 def test_a_table_of_too_few_rows_has_no_wide_code():
-    assert DAGMM().settings_for(178, 30).wide_code == 0
-    assert DAGMM().settings_for(178, 30).members == 4
-    assert DAGMM(criterion="reconstruction").settings_for(998, 10).wide() is None
-    wide = DAGMM().settings_for(998, 10).wide()
+    fast = DAGMM(**FAST)
+    assert fast.settings_for(178, 30).wide_code == 0
+    assert fast.settings_for(178, 30).members == 4
+    assert DAGMM(**FAST, criterion="reconstruction").settings_for(998, 10).wide() is None
+    wide = fast.settings_for(998, 10).wide()
     assert wide is not None
     assert (wide.encoder_widths[-1], wide.members, wide.overlap_weight) == (10, 1, 0.0)
 
@@ -249,7 +253,8 @@ def test_odd_tables_work(preset, case):
         {"batch_size": 8, "dropout": 0.5, "gradient_clip": 1.0},
         {"learning_rate_schedule": "cosine"},
         {"learning_rate_schedule": "warmup_cosine"},
-        {"scaling": "whitened", "linear_path": "pca", "encoder_widths": (8, 2)},
+        {**FAST, "scaling": "whitened", "linear_path": "pca", "encoder_widths": (8, 2)},
+        {"masking": 0.2, "views": ("energy", "error")},
         {"refinement": 5},
         {"scaling": "robust"},
         {"scaling": "none"},
@@ -395,7 +400,7 @@ def test_a_value_that_cannot_be_scored_is_named_with_its_row():
 
 
 def test_explain_names_the_column_through_the_rotation():
-    detector = DAGMM(scaling="whitened", linear_path="pca", **QUICK).fit(rows_of())
+    detector = DAGMM(**FAST, scaling="whitened", linear_path="pca", **QUICK).fit(rows_of())
     x = np.zeros((2, 4))
     x[0, 2], x[1, 0] = 30.0, -30.0
     shares = detector.explain(x).shares
@@ -415,4 +420,4 @@ def test_refinement_leaves_only_components_that_the_rows_support():
 
 def test_a_code_wider_than_the_table_has_no_principal_path():
     with pytest.raises(SettingsError, match="narrow the code"):
-        DAGMM(linear_path="pca", encoder_widths=(8, 5), **QUICK).fit(rows_of())
+        DAGMM(**FAST, linear_path="pca", encoder_widths=(8, 5), **QUICK).fit(rows_of())

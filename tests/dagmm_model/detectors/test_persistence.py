@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,6 +119,15 @@ def test_members_with_different_numbers_of_components_are_kept(tmp_path):
     first = detector.mixtures_[0]
     smaller = Mixture(first.phi[:1] / first.phi[0], first.mu[:1], first.sigma[:1], first.jitter)
     mixtures = (smaller, *detector.mixtures_[1:])
-    detector._score_by(detector._scaler, replace(detector._scorer, mixtures=mixtures))
+    detector._score_by(detector._scaler, replace(detector._scorer, mixtures=mixtures), None)
     save_detector(detector, tmp_path)
     np.testing.assert_array_equal(load_detector(tmp_path).energy(rows), detector.energy(rows))
+
+
+def test_a_model_saved_before_there_were_views_scores_as_it_did():
+    folder = Path(__file__).with_name("saved_before_views")
+    detector = load_detector(folder)
+    rows = np.random.default_rng(0).normal(size=(200, 4))[:20]
+    expected = json.loads((folder / "energies.json").read_text())
+    np.testing.assert_allclose(detector.energy(rows), expected, rtol=1e-9)
+    assert detector.settings_.views == ("energy",)

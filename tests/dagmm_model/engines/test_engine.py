@@ -8,7 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dagmm_model.base.distributed import Part
-from dagmm_model.engines.interface import dropout_masks
+from dagmm_model.engines.interface import dropout_masks, visible_columns
 from dagmm_model.engines.numpy import engine as engine_numpy
 from dagmm_model.engines.numpy.engine import NumpyEngine
 from dagmm_model.engines.torch.engine import TorchEngine
@@ -70,11 +70,13 @@ def reference(settings, rows, weighted, seeds=(1, 2)):
         name: torch.tensor(value, dtype=torch.float64, requires_grad=trained(name, settings))
         for name, value in start_of(settings, seeds).items()
     }
-    part, widths, masks = Part(0, rows.shape[1]), settings.estimation_widths, None
+    part, widths, masks, visible = Part(0, rows.shape[1]), settings.estimation_widths, None, None
+    drawing = dropout_of(seeds)
+    if settings.masking > 0:
+        shape = rows.shape[1], WIDTH, settings.masking
+        visible = torch.as_tensor(visible_columns(drawing, *shape, np.float64, part))
     if settings.dropout > 0:
-        drawn = dropout_masks(
-            dropout_of(seeds), rows.shape[1], widths, settings.dropout, np.float64, part
-        )
+        drawn = dropout_masks(drawing, rows.shape[1], widths, settings.dropout, np.float64, part)
         masks = [torch.as_tensor(mask).mT for mask in drawn]
     weight = np.ones(N) if weights_of(weighted) is None else weights_of(weighted)
     losses, _ = objective(
@@ -84,11 +86,18 @@ def reference(settings, rows, weighted, seeds=(1, 2)):
         settings,
         settings.jitter,
         masks,
+        visible=visible,
     )
     losses.total.sum().backward()
     gradients = {n: p.grad.numpy() for n, p in parameters.items() if p.grad is not None}
     return torch.stack(losses, dim=1).detach().numpy(), gradients
 
+
+MASKED = {
+    "masking": 0.7,
+    "reconstruction_features": "log_error",
+    "latent_scaling": "standardised",
+}
 
 OPTIONS = [
     {
@@ -115,6 +124,8 @@ OPTIONS += [
     {"lambda_reconstruction": 0.0, "mixture_term": "energy"},
     {"lambda_energy": 0.0, "lambda_penalty": 0.0},
     {"freeze_compression": True, "latent_scaling": "standardised"},
+    MASKED,
+    MASKED | {"dropout": 0.5, "gradient_clip": 1.0},
 ]
 
 
@@ -355,6 +366,26 @@ def test_the_linear_path_starts_as_the_principal_components_and_stays():
     engine.run(order_of(1, 5), 1e-3, [])
     np.testing.assert_array_equal(engine.parameters()["path.down"], start["path.down"])
     assert np.abs(engine.parameters()["encoder.2.weight"]).max() > 0
+
+
+@pytest.mark.parametrize("width", [1, 40])
+def test_each_row_hides_a_share_of_its_own_up_to_the_setting(width):
+    visible = visible_columns(dropout_of((1, 2)), 4000, width, 0.7, np.float32, Part(0, 4000))
+    hidden = 1.0 - visible.mean(axis=2)
+    assert hidden.mean(axis=1) == pytest.approx([0.35, 0.35], abs=0.02)
+    if width == 40:
+        variance = 0.7**2 / 12 + (0.35 - 0.7**2 / 3) / 40  # of the share, of the draws
+        assert hidden.std(axis=1) == pytest.approx([variance**0.5] * 2, abs=0.01)
+    assert (visible[0] != visible[1]).mean() > 0.3
+
+
+def test_ranks_hide_what_one_would():
+    whole = visible_columns(dropout_of((1, 2)), 10, 5, 0.7, np.float64, Part(0, 10))
+    parts = [
+        visible_columns(dropout_of((1, 2)), 5, 5, 0.7, np.float64, Part(start, 10))
+        for start in (0, 5)
+    ]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
 
 
 class Launches(TorchDispatchMode):

@@ -22,7 +22,7 @@ ENCODER = Encoder(
     )
 )
 VARIANTS = {
-    "recommended": {"preset": "recommended", "members": 3},
+    "recommended-fast": {"preset": "recommended-fast", "members": 3},
     "paper": {"preset": "paper-kddcup"},
     "wide code, both features": {
         "preset": "paper",
@@ -30,7 +30,7 @@ VARIANTS = {
         "reconstruction_features": "log_error_cosine",
         "members": 2,
     },
-    "one layer": {"preset": "recommended", "encoder_widths": (3,), "members": 2},
+    "one layer": {"preset": "recommended-fast", "encoder_widths": (3,), "members": 2},
     "one layer, no path": {"preset": "paper", "encoder_widths": (2,)},
     "unscaled": {"preset": "paper-arrhythmia", "scaling": "none"},
 }
@@ -98,6 +98,16 @@ def test_shares_are_those_of_the_reconstruction_written_out(detector):
     np.testing.assert_array_equal(some.rows, np.flatnonzero(all_rows.energy > bound))
     expected = all_rows.explanation.shares[some.rows]
     np.testing.assert_allclose(some.explanation.shares, expected, rtol=1e-9, atol=1e-15)
+
+
+def test_several_views_see_the_same_row_in_levels_and_in_the_matrix():
+    detector = DAGMM(epochs=3, random_state=0).fit(ENCODER.encode(table(600, 0)))
+    encoded = ENCODER.codes(strange(700))
+    by_level = detector.for_layout(ENCODER.layout).score(encoded, -np.inf)
+    matrix = encoded.matrix()
+    np.testing.assert_allclose(by_level.energy, detector.energy(matrix), rtol=1e-9, atol=1e-12)
+    shares = detector.explain(matrix).shares
+    np.testing.assert_allclose(by_level.explanation.shares, shares, rtol=1e-9, atol=1e-12)
 
 
 def test_equal_rows_get_equal_verdicts_wherever_they_stand():

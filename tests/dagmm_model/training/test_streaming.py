@@ -79,11 +79,14 @@ class Alone(Ranks):
         return moments
 
 
-@pytest.mark.parametrize("kind", ["none", "minmax", "standard", "numeric", "robust", "whitened"])
+KINDS = ["none", "minmax", "standard", "numeric", "robust", "soft", "whitened"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_scaler_is_that_of_all_rows_in_memory(kind):
     x = table()
     wanted = Scaler.fit(kind, x)
-    chosen = replace(resolve("recommended", WIDTH, ROWS), scaling=kind)
+    chosen = replace(resolve("recommended-fast", WIDTH, ROWS), scaling=kind)
     found, (mean, covariance) = fit_scaler(chosen, grouped(x), ALONE)
     np.testing.assert_allclose(found.transform(x), wanted.transform(x), rtol=1e-6, atol=1e-6)
     scaled = found.transform(x)
@@ -100,11 +103,12 @@ def test_the_scaler_is_that_of_all_rows_in_memory(kind):
         {"final_mixture": "em"},
         {"criterion": "reconstruction"},
         {"latent_scaling": "none", "refinement": 0},
+        {"masking": 0.7, "linear_path": "none", "wide_code": 0},
     ],
 )
 def test_the_scorer_is_that_of_all_rows_in_memory(options):
     x = Scaler.fit("whitened", table()).transform(table())
-    chosen = replace(resolve("recommended", WIDTH, ROWS), n_components=3, **options)
+    chosen = replace(resolve("recommended-fast", WIDTH, ROWS), n_components=3, **options)
     parameters = initialise(chosen, WIDTH, [1, 2], x)
     arguments = parameters, chosen, np.full(2, 1e-3)
     with threadpool_limits(1):
@@ -248,7 +252,8 @@ def test_a_streamed_training_goes_on_to_the_last_bit(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", [{"keep_best": True}, {"layer_epochs": 2, "linear_path": "none"}]
+    "options",
+    [{"keep_best": True}, {"preset": "recommended-fast", "layer_epochs": 2, "linear_path": "none"}],
 )
 def test_what_needs_all_rows_is_refused(options):
     with pytest.raises(SettingsError, match="needs all rows in memory"):
@@ -276,6 +281,6 @@ def test_rows_of_objects_are_numbers():
 @pytest.mark.parametrize("size", [1, 7, 64, ROWS])
 def test_two_values_far_from_0_are_recognised_in_any_groups(size):
     x = np.where(np.random.default_rng(0).random((ROWS, 1)) < 0.3, 65536.0, 65535.0)
-    chosen = replace(resolve("recommended", 1, ROWS), scaling="numeric")
+    chosen = replace(resolve("recommended-fast", 1, ROWS), scaling="numeric")
     found, _ = fit_scaler(chosen, grouped(x, range(size, ROWS, size)), ALONE)
     np.testing.assert_array_equal(found.transform(x), x - 65535.0)

@@ -1,0 +1,203 @@
+"""One energy of several views of a row, which miss different anomalies.
+
+The views are the energy of the mixture over z, the error of hidden columns, the distance to the
+nearest reference rows, and the energy along the principal axes. They have different units: each is
+turned into its surprisal, minus the logarithm of the share of training rows with at least as much
+of it, and these are averaged. So the energy is in nats, and a row with 7 is, in the geometric mean
+over the views, one in a thousand. Beyond the largest training value, a surprisal grows with the
+distance from it in standard deviations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dagmm_model.base.processors import each_chunk
+from dagmm_model.base.settings import from_json
+from dagmm_model.mixture.selection import ROWS, evenly
+from dagmm_model.networks.presets import Settings
+from dagmm_model.scoring.fused import FusedScorer
+from dagmm_model.scoring.inference import Scorer
+from dagmm_model.scoring.masked import log_error
+from dagmm_model.scoring.neighbours import References
+from dagmm_model.tables.encoded import Encoded
+from dagmm_model.tables.scaling import Scaler
+
+Float = NDArray[np.float64]
+Rows = NDArray[np.floating]
+
+WEIGHTS = {"energy": 1.0, "error": 1.0, "neighbours": 2.0, "axes": 1.0}
+"""Of the views in the mean: the neighbours count as much as the network, which has two."""
+
+KNOTS = 512
+"""Training values that a surprisal keeps, the more the higher they are."""
+
+
+@dataclass(frozen=True)
+class Surprisal:
+    """Minus the logarithm of the share of training rows with at least that value.
+
+    Attributes:
+        values: ``(k,)`` some of the training rows' values, ascending.
+        nats: ``(k,)`` their surprisals.
+        scale: standard deviation of the values: beyond the largest, a nat more for each.
+    """
+
+    values: Float
+    nats: Float
+    scale: float
+
+    @classmethod
+    def of(cls, values: Float, weight: Float | None = None) -> Surprisal:
+        """From the values of training rows ``(n,)`` and their weights ``(n,)``."""
+        order = np.argsort(values, kind="stable")
+        ascending = values[order]
+        mass = np.ones(len(values)) if weight is None else weight[order]
+        # Half of a row's own weight is below it.
+        share = (np.cumsum(mass[::-1])[::-1] - 0.5 * mass) / mass.sum()
+        nats = -np.log(np.maximum(share, 1e-300))
+        first = np.unique(ascending, return_index=True)[1]  # of equal values the first
+        kept = first
+        if len(first) > KNOTS:
+            below = np.round(np.geomspace(1, len(first), KNOTS)).astype(np.int64)
+            kept = first[np.unique(len(first) - below)]
+        spread = float(np.sqrt(np.average((values - np.average(values, weights=weight)) ** 2,
+                                          weights=weight)))  # fmt: skip
+        return cls(ascending[kept], nats[kept], spread if spread > 0 else 1.0)
+
+    def __call__(self, values: Float) -> Float:
+        """Surprisals ``(n,)`` of values ``(n,)``."""
+        result: Float = np.interp(values, self.values, self.nats)
+        result += np.maximum(values - self.values[-1], 0.0) / self.scale
+        return result
+
+
+@dataclass(frozen=True)
+class Views:
+    """What the views are of.
+
+    Attributes:
+        surprisals: by the name of the view, in the order of the settings.
+        weights: of the surprisals, likewise.
+        references: of the view ``neighbours``, or None.
+        axes: scaler and scorer of the view ``axes``, or None.
+    """
+
+    surprisals: dict[str, Surprisal]
+    weights: dict[str, float]
+    references: References | None = None
+    axes: tuple[Scaler, Scorer] | None = None
+
+    def to_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """JSON-able values and arrays for disk, as `from_state` takes them."""
+        arrays: dict[str, NDArray[Any]] = {}
+        for name, surprisal in self.surprisals.items():
+            arrays[f"view.{name}.values"] = surprisal.values
+            arrays[f"view.{name}.nats"] = surprisal.nats
+        if self.references is not None:
+            arrays["references"] = self.references.rows
+        values: dict[str, Any] = {
+            "scales": {name: surprisal.scale for name, surprisal in self.surprisals.items()},
+            "weights": self.weights,
+            "axes": None,
+        }
+        if self.axes is not None:
+            scaler, scorer = self.axes
+            own = scaler.to_arrays() | scorer.to_arrays()
+            arrays |= {f"axes.{name}": array for name, array in own.items()}
+            values["axes"] = {
+                "settings": asdict(scorer.settings),
+                "scaler": scaler.kind,
+                "jitter": [mixture.jitter for mixture in scorer.mixtures],
+            }
+        return values, arrays
+
+    @classmethod
+    def from_state(cls, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Views:
+        """The views of what `to_state` gave, among other arrays."""
+        surprisals = {
+            name: Surprisal(arrays[f"view.{name}.values"], arrays[f"view.{name}.nats"], scale)
+            for name, scale in values["scales"].items()
+        }
+        references = References(arrays["references"]) if "references" in arrays else None
+        axes, along = None, values["axes"]
+        if along is not None:
+            own = {n.removeprefix("axes."): a for n, a in arrays.items() if n.startswith("axes.")}
+            settings = from_json(Settings, along["settings"])
+            axes = (
+                Scaler.from_arrays(along["scaler"], own),
+                Scorer.from_arrays(settings, along["jitter"], own),
+            )
+        return cls(surprisals, values["weights"], references, axes)
+
+    def energy(self, seen: dict[str, Float]) -> Float:
+        """The mean surprisal ``(n,)`` of the views' values, each ``(n,)``."""
+        total = np.zeros(len(next(iter(seen.values()))))
+        for name, surprisal in self.surprisals.items():
+            total += self.weights[name] * surprisal(seen[name])
+        total /= sum(self.weights.values())
+        return total
+
+
+def network_views(scorer: Scorer, x: Float) -> tuple[dict[str, Float], Float, Float]:
+    """Values of the network's views of scaled rows ``(n, D)``, each ``(n,)``.
+
+    And latent rows ``(S, n, L)`` and squared errors of the columns ``(S, n, D)``.
+    """
+    z, errors = scorer.latent_and_errors(x)
+    seen = {"energy": scorer.together(scorer.energies_of(z))}
+    if scorer.typical is not None:
+        seen["error"] = log_error(errors, scorer.typical).mean(axis=0)
+    return seen, z, errors
+
+
+def fit_views(
+    scaler: Scaler,
+    scorer: Scorer,
+    axes: tuple[Scaler, Scorer] | None,
+    X: Rows,
+    weight: Float | None,
+    seed: int,
+) -> Views:
+    """The views that the scorer's settings name.
+
+    Surprisals are those of at most `ROWS` evenly spaced training rows. A reference row's distance
+    is that to the other ones.
+
+    Args:
+        scaler: of the network's input columns.
+        scorer: the network's members and mixtures.
+        axes: scaler and scorer of the view ``axes``, where it is one.
+        X: ``(n, D)`` training rows.
+        weight: ``(n,)`` their weights, or None.
+        seed: of the choice of the references.
+    """
+    names = scorer.settings.views
+    X, weight = evenly(X, ROWS), None if weight is None else evenly(weight, ROWS)
+    n, width = X.shape
+    seen = {name: np.empty(n) for name in names}
+    references, own = None, np.full(n, -1)
+    if "neighbours" in names:
+        references, own = References.of(
+            lambda rows: scaler.transform(X[rows], None), n, width, seed
+        )
+
+    def one(part: slice) -> None:
+        x = scaler.transform(X[part], None)
+        values, *_ = network_views(scorer, x)
+        if references is not None:
+            values["neighbours"] = references.energy(x, own[part])
+        for name in seen.keys() & values.keys():
+            seen[name][part] = values[name]
+
+    each_chunk(one, n)
+    if axes is not None:
+        layout = (None,) * width
+        seen["axes"] = FusedScorer(*axes, layout).energy(Encoded.of(X))
+    surprisals = {name: Surprisal.of(values, weight) for name, values in seen.items()}
+    return Views(surprisals, {name: WEIGHTS[name] for name in names}, references, axes)

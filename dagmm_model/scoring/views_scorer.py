@@ -1,0 +1,138 @@
+"""Scoring by several views: encoded rows in, their energy and reasons out."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dagmm_model.base.processors import CHUNK, in_threads
+from dagmm_model.scoring.explanation import Explanation, Found
+from dagmm_model.scoring.fused import FusedScorer
+from dagmm_model.scoring.inference import Scorer
+from dagmm_model.scoring.masked import relative_errors
+from dagmm_model.scoring.views import Views, network_views
+from dagmm_model.tables.encoded import Encoded, Layout, places, width_of
+from dagmm_model.tables.scaling import Scaler
+
+Float = NDArray[np.float64]
+
+BLOCK = 8192
+"""Rows that a thread takes at a time."""
+
+
+class EnergyScorer(Protocol):
+    """Scores encoded rows of one layout, see `FusedScorer`."""
+
+    def energy(self, rows: Encoded) -> Float:
+        """Energies ``(n,)``."""
+
+    def score(self, rows: Encoded, explain_above: float) -> Found:
+        """Energies, and reasons for the rows with an energy above a bound (-inf: for all)."""
+
+
+def scorer_for(scaler: Scaler, scorer: Scorer, views: Views | None, layout: Layout) -> EnergyScorer:
+    """What scores rows of that layout."""
+    if views is None and not scorer.settings.masking:
+        return FusedScorer(scaler, scorer, layout)
+    return ViewsScorer(scaler, scorer, views, layout)
+
+
+class ViewsScorer:
+    """Scores rows of one layout by several views; safe to use from several threads.
+
+    Args:
+        scaler: of the network's input columns.
+        scorer: the network's members and mixtures.
+        views: what else there is; None where the network's energy is the only view.
+        layout: which columns are numbers.
+    """
+
+    def __init__(self, scaler: Scaler, scorer: Scorer, views: Views | None, layout: Layout) -> None:
+        self._scaled, self._scorer, self._views = _Scaled(scaler, layout), scorer, views
+        self._width = width_of(layout)
+        axes = None if views is None else views.axes
+        self._axes = None if axes is None else FusedScorer(*axes, layout)
+        self._references = None if views is None else views.references
+
+    def energy(self, rows: Encoded) -> Float:
+        """Energy of each row ``(n,)``.
+
+        Raises:
+            ValueError: a value is too large once it is scaled.
+        """
+        return self.score(rows, np.inf).energy
+
+    def score(self, rows: Encoded, explain_above: float) -> Found:
+        """Energies, and reasons for the rows with an energy above a bound (-inf: for all).
+
+        Raises:
+            ValueError: a value is too large once it is scaled.
+        """
+        n = len(rows)
+        energy, chosen = np.zeros(n), np.zeros(n, bool)
+        along = None if self._axes is None else self._axes.energy(rows)
+        parts = [slice(a, min(a + BLOCK, n)) for a in range(0, n, BLOCK)]
+
+        def one(block: slice) -> list[Explanation]:
+            explained = []
+            for start in range(block.start, block.stop, CHUNK):
+                part = slice(start, min(start + CHUNK, block.stop))
+                x = self._scaled(rows[part], part.start)
+                seen, z, errors = network_views(self._scorer, x)
+                if self._references is not None:
+                    seen["neighbours"] = self._references.energy(x)
+                if along is not None:
+                    seen["axes"] = along[part]
+                energy[part] = self._together(seen)
+                chosen[part] = above = energy[part] > explain_above
+                if above.any():
+                    explained.append(self._explained(z[:, above], errors[:, above]))
+            return explained
+
+        found = [each for block in in_threads(one, parts) for each in block]
+        explanation = Explanation.joined([Explanation.of_nothing(self._width), *found])
+        return Found(energy, np.flatnonzero(chosen), explanation)
+
+    def _together(self, seen: dict[str, Float]) -> Float:
+        return seen["energy"] if self._views is None else self._views.energy(seen)
+
+    def _explained(self, z: Float, errors: Float) -> Explanation:
+        """Reasons for rows, of their latent rows ``(S, n, L)`` and errors ``(S, n, D)``."""
+        scorer = self._scorer
+        if scorer.typical is not None:
+            errors = relative_errors(errors, scorer.typical)
+        errors = errors[: scorer.reconstructing]
+        total = errors.sum(axis=2, keepdims=True)
+        shares: Float = (errors / np.where(total > 0, total, 1.0)).mean(axis=0)
+        posterior = scorer.mixtures[0].posterior(z[0])
+        return Explanation(shares, posterior.argmax(axis=1), posterior.max(axis=1))
+
+
+class _Scaled:
+    """Scaled rows ``(n, D)`` of encoded ones; levels are scaled once."""
+
+    def __init__(self, scaler: Scaler, layout: Layout) -> None:
+        self._scaler, self._width = scaler, width_of(layout)
+        self._numbers, self._blocks = places(layout)
+        self._levels = [
+            scaler.by_itself(
+                np.eye(block.stop - block.start + 1, block.stop - block.start),
+                columns=np.arange(block.start, block.stop),
+            )
+            for block in self._blocks
+        ]
+
+    def __call__(self, rows: Encoded, first: int) -> Float:
+        """The rows, the first of which has that number in messages.
+
+        Raises:
+            ValueError: a value is too large once it is scaled.
+        """
+        out = np.empty((len(rows), self._width))
+        out[:, self._numbers] = self._scaler.by_itself(rows.numbers.T, first, self._numbers)
+        for block, levels, codes in zip(self._blocks, self._levels, rows.codes, strict=True):
+            np.take(levels, codes, axis=0, out=out[:, block], mode="clip")
+        rotation = self._scaler.rotation
+        return out if rotation is None else out @ rotation
