@@ -178,7 +178,7 @@ def test_broken_contract_names_file_and_line(pumps, registry):
         (("train", "wdbc", "--set", "detector.settings.learning_rate=fast"), "learning_rate"),
         (("train", "wdbc", "--config", "nofile.yaml"), "nofile.yaml"),
         (("score", "rows.csv", "out.xlsx"), "out.xlsx"),
-        (("score", "rows.csv", "out.csv", "--model", "dagmm"), "models:/"),
+        (("score", "rows.csv", "out.csv", "--model", "dagmm"), "no registered model 'dagmm'"),
         (("score", "rows.csv", "out.csv"), "dagmm-wdbc"),
         (("history", "nosuch"), "nosuch"),
         (("promote", "nosuch", "1"), "nosuch"),
