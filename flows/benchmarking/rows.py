@@ -27,6 +27,8 @@ ADDED = {
     "initial_weights": "glorot",
     "distance": "mean",
     "alternating": False,
+    "masking": 0.0,
+    "views": ("energy",),
 }
 """Settings that came later, with what they were before: cells measured then are still the same."""
 
