@@ -28,10 +28,10 @@ from scipy.stats import binomtest
 from dagmm_model import DAGMM
 from dagmm_model.detectors.bundle import ScoringBundle
 from dagmm_model.evaluation.threshold import calibrate
-from data_checks.contract import ANOMALY_COLUMN, Contract, load_contract
+from data_checks.base.locations import default_data_dir
+from data_checks.contract.model import ANOMALY_COLUMN, Contract, load_contract
 from data_checks.drift import DriftReference, bin_counts, drift_reference
-from data_checks.locations import default_data_dir
-from data_checks.sources import ingest
+from data_checks.sources.sources import ingest
 from flows.common.features import as_frame, encoder_for
 from flows.drift.verdict import MonitorPolicy, judge_window
 from flows.drift.window import Window

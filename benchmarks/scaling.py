@@ -30,7 +30,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from data_checks.contract import load_contract
+from data_checks.contract.model import load_contract
 
 Point = dict[str, Any]
 

@@ -38,7 +38,7 @@ from threadpoolctl import ThreadpoolController
 from dagmm_model import DAGMM
 from dagmm_model.scoring.fused import FusedScorer
 from dagmm_model.tables.preprocessing import Column, Encoder
-from data_checks.contract import load_contract
+from data_checks.contract.model import load_contract
 
 SYMBOLIC = (1, 2, 3, 6, 11, 20, 21)
 BLOCK = 65_536

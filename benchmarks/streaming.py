@@ -27,8 +27,8 @@ from dagmm_model.detectors.dagmm import DAGMM
 from dagmm_model.detectors.streamed import fit_streamed
 from dagmm_model.evaluation.metrics import paper_metrics
 from dagmm_model.tables.protocols import deployment_split
-from data_checks.contract import load_contract
-from data_checks.sources import ingest
+from data_checks.contract.model import load_contract
+from data_checks.sources.sources import ingest
 from flows.common.features import as_frame, encoder_for, labels_of, read_rows
 from flows.common.records import SplitRecord, ValidateRecord
 from flows.common.settings import Settings

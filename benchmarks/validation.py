@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_checks.contract import Contract, load_contract
+from data_checks.contract.model import Contract, load_contract
 
 FILE = "kddcup.data_10_percent.gz"
 
@@ -62,7 +62,7 @@ def pandas_read(contract: Contract, folder: Path) -> tuple[float, float]:
 def ingest_only(contract: Contract, folder: Path) -> tuple[float, float]:
     """Text to typed Parquet: types judged value by value, labels mapped, digests taken."""
     start = time.perf_counter()
-    from data_checks.sources import ingest
+    from data_checks.sources.sources import ingest
 
     imported = time.perf_counter()
     with tempfile.TemporaryDirectory() as out:
@@ -73,8 +73,8 @@ def ingest_only(contract: Contract, folder: Path) -> tuple[float, float]:
 def validate_only(contract: Contract, folder: Path) -> tuple[float, float]:
     """Great Expectations, row masks, quarantine, Data Docs; from the ingested Parquet."""
     start = time.perf_counter()
-    from data_checks.sources import ingest
-    from data_checks.validation import validate
+    from data_checks.sources.sources import ingest
+    from data_checks.validation.validation import validate
 
     imported = time.perf_counter()
     with tempfile.TemporaryDirectory() as out:
@@ -90,7 +90,7 @@ def check_rows_only(contract: Contract, folder: Path) -> tuple[float, float]:
     start = time.perf_counter()
     import pandas as pd
 
-    from data_checks.rows import check_rows
+    from data_checks.rows.rows import check_rows
 
     imported = time.perf_counter() - start
     frame = pd.read_csv(folder / FILE, header=None, names=list(contract.source_names))

@@ -19,9 +19,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_checks.columns import Column, Frozen
-from data_checks.contract import Contract, Drift
-from data_checks.errors import SourceError
+from data_checks.base.errors import SourceError
+from data_checks.contract.columns import Column, Frozen
+from data_checks.contract.model import Contract, Drift
 
 BINS = 10
 LEVEL = 0.01

@@ -213,7 +213,7 @@ def environment() -> str:
 
 def configuration() -> str:
     """The page of every key."""
-    from data_checks.contract import Contract
+    from data_checks.contract.model import Contract
     from flows.common.config import TrainConfig
     from flows.drift.verdict import MonitorPolicy
     from flows.orchestration.monitor_flow import Retraining
@@ -306,7 +306,7 @@ measured. Newest last. A new one takes the next number; `make docs` adds it here
 
 def first_table() -> str:
     """The page of the first table, with the contract that is drafted for its example today."""
-    from data_checks.drafting import draft_contract
+    from data_checks.drafting.drafting import draft_contract
 
     page = (DOCS / "first-table.md").read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as name:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from data_checks.errors import EngineError
+from data_checks.base.errors import EngineError
 from data_checks.spark.session import require_spark, spark_session
 from flows.services.servers import free_port
 

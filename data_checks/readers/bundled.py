@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from data_checks.source_settings import SklearnSource
+from data_checks.contract.source_settings import SklearnSource
 
 
 def read_bundled(source: SklearnSource, label: str | None) -> Iterator[pa.RecordBatch]:

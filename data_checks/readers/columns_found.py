@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from data_checks.errors import SourceError
+from data_checks.base.errors import SourceError
 
 
 def check_extra(location: str, found: Sequence[str], expected: Sequence[str], extra: str) -> None:

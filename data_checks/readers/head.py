@@ -16,9 +16,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from data_checks.errors import EncodingError, SourceError
+from data_checks.base.errors import EncodingError, SourceError
+from data_checks.contract.source_settings import CsvSource
 from data_checks.readers.opening import open_stream
-from data_checks.source_settings import CsvSource
 
 _BLOCK_BYTES = 1 << 20
 _MOST_BYTES = 16 << 20

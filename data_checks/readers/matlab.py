@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data_checks.errors import SourceError
+from data_checks.base.errors import SourceError
+from data_checks.contract.source_settings import MatSource
 from data_checks.readers.opening import open_stream
-from data_checks.source_settings import MatSource
 
 
 def describe_mat(location: str) -> tuple[str, int, tuple[str, ...]]:

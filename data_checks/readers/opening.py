@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from data_checks.errors import MissingDataError, SourceError, UnreachableError
-from data_checks.locations import STORES, file_location, is_url, protocol_of
+from data_checks.base.errors import MissingDataError, SourceError, UnreachableError
+from data_checks.base.locations import STORES, file_location, is_url, protocol_of
 
 _COMPRESSION = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".zstd": "zstd", ".lz4": "lz4"}
 

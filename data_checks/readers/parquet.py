@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_checks.errors import SourceError
-from data_checks.locations import is_url
+from data_checks.base.errors import SourceError
+from data_checks.base.locations import is_url
 from data_checks.readers.columns_found import check_extra, listed
 from data_checks.readers.opening import open_url
 from data_checks.readers.parquet_files import files_of, partition_columns, partition_value

@@ -10,8 +10,8 @@ import glob
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from data_checks.errors import MissingDataError
-from data_checks.locations import is_url
+from data_checks.base.errors import MissingDataError
+from data_checks.base.locations import is_url
 from data_checks.readers.opening import store_errors, url_filesystem
 
 _ENDINGS = (".parquet", ".pq")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from data_checks.errors import MissingDataError, SourceError
+from data_checks.base.errors import MissingDataError, SourceError
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from data_checks.errors import EncodingError
+from data_checks.base.errors import EncodingError
+from data_checks.contract.source_settings import CsvSource
 from data_checks.readers.head import Head, read_head
 from data_checks.readers.opening import open_stream
-from data_checks.source_settings import CsvSource
 
 Rows = Sequence[Sequence[str]]
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from data_checks.errors import SourceError, UnreachableError
+from data_checks.base.errors import SourceError, UnreachableError
+from data_checks.contract.source_settings import SqlSource, has_credentials
 from data_checks.readers.columns_found import check_extra, listed
 from data_checks.readers.read_only import check_query, forbid_writing, read_only_engine
-from data_checks.source_settings import SqlSource, has_credentials
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
-from data_checks.errors import EncodingError, SourceError
+from data_checks.base.errors import EncodingError, SourceError
+from data_checks.contract.source_settings import CsvSource
 from data_checks.readers.columns_found import check_extra, listed
 from data_checks.readers.head import Head, damage, header_names, not_text, open_text, read_head
-from data_checks.source_settings import CsvSource
 
 BLOCK_BYTES = 8 << 20
 _BAD_ROW = re.compile(

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from data_checks.contract import Contract
-from data_checks.errors import EngineError, SourceError
-from data_checks.integrity import changed, file_state, shown
-from data_checks.locations import is_url
+from data_checks.base.errors import EngineError, SourceError
+from data_checks.base.locations import is_url
+from data_checks.contract.model import Contract
 from data_checks.readers.opening import store_errors, url_filesystem
 from data_checks.readers.parquet import ParquetPart, parquet_parts, read_parquet_rows
-from data_checks.sources import columns_read, format_of, numbered_slices
+from data_checks.sources.integrity import changed, file_state, shown
+from data_checks.sources.sources import columns_read, format_of, numbered_slices
 
 TASK_ROWS = 1_000_000
 """Most rows of a task; its results are held until it is done."""

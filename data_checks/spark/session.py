@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_checks.errors import EngineError, UnreachableError
+from data_checks.base.errors import EngineError, UnreachableError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

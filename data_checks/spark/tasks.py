@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
-from data_checks import errors
-from data_checks.errors import DataError, UnreachableError
+from data_checks.base import errors
+from data_checks.base.errors import DataError, UnreachableError
 
 if TYPE_CHECKING:
     from pyspark import SparkContext

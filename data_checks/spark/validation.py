@@ -18,22 +18,22 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_checks.atomic import explaining_write_errors, replacing, replacing_folder
-from data_checks.casting import cast_batch, stored_schema
-from data_checks.contract import ANOMALY_COLUMN, Contract
-from data_checks.errors import EngineError, SourceError
-from data_checks.integrity import sha256_of, shown
-from data_checks.quarantine import RowSorter, quarantine_schema
-from data_checks.row_rules import RowRule, broken, row_rules
+from data_checks.base.atomic import explaining_write_errors, replacing, replacing_folder
+from data_checks.base.errors import EngineError, SourceError
+from data_checks.contract.model import ANOMALY_COLUMN, Contract
+from data_checks.rows.casting import cast_batch, stored_schema
+from data_checks.rows.row_rules import RowRule, broken, row_rules
+from data_checks.sources.integrity import sha256_of, shown
 from data_checks.spark.plan import Span, plan_tasks, read_task
 from data_checks.spark.tasks import run_tasks
-from data_checks.suites import derived_name
-from data_checks.tally import Tally
+from data_checks.validation.quarantine import RowSorter, quarantine_schema
+from data_checks.validation.suites import derived_name
+from data_checks.validation.tally import Tally
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from data_checks.report import ValidationReport
+    from data_checks.validation.report import ValidationReport
 
 SLICE_CELLS = 4_000_000
 """Rows times columns that a task holds at a time."""
@@ -120,9 +120,9 @@ def validate_on_spark(
         SourceError: the source cannot be read, or changed while it was read.
         ValidationDisagreementError: Great Expectations counted otherwise than the row masks.
     """
-    from data_checks.checkpoints import SuiteRunner, merge
-    from data_checks.suites import build_suite
-    from data_checks.validation import QUARANTINE, conclude, unique_columns
+    from data_checks.validation.checkpoints import SuiteRunner, merge
+    from data_checks.validation.suites import build_suite
+    from data_checks.validation.validation import QUARANTINE, conclude, unique_columns
 
     _refuse_what_spark_cannot(contract)
     plan = plan_tasks(contract, location, spark.sparkContext.defaultParallelism)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from filelock import FileLock
 
 from dagmm_model.tables.protocols import Fractions, Split, duplicate_groups
-from data_checks.contract import Contract, load_contract
+from data_checks.contract.model import Contract, load_contract
 from flows.benchmarking.protocols import Limits, split_rows
 from flows.common.errors import UsageError, Verdict
 from flows.common.features import as_frame, encoder_for, labels_of, read_rows

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from data_checks.web_page import CONTENT_POLICY
+from data_checks.base.web_page import CONTENT_POLICY
 from flows.benchmarking.protocols import PROTOCOLS
 from flows.benchmarking.rows import REFERENCE, is_sanity
 from flows.benchmarking.summary import Block

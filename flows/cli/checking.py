@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from data_checks.contract import load_contract
-from data_checks.integrity import verified_sha256
-from data_checks.sources import locate
+from data_checks.contract.model import load_contract
+from data_checks.sources.integrity import verified_sha256
+from data_checks.sources.sources import locate
 from flows.common import progress
 from flows.common.errors import UsageError
 from flows.common.policy import PromotionPolicy, contract_policy
@@ -73,7 +73,7 @@ def draft(table: str, label: str | None, output: Path | None) -> tuple[Path, lis
         UsageError: The contract file exists already.
         SourceError: The table cannot be read, or has no such column.
     """
-    from data_checks.drafting import draft_contract
+    from data_checks.drafting.drafting import draft_contract
 
     path = output or Path(f"{Path(table).name.partition('.')[0] or 'table'}.yaml")
     if path.exists():

@@ -22,7 +22,7 @@ Data = Annotated[
 
 def complete_dataset(incomplete: str) -> list[str]:
     """Shipped contracts that begin so; where none does, the shell offers files."""
-    from data_checks.contract import shipped_contracts
+    from data_checks.contract.model import shipped_contracts
 
     return [name for name in shipped_contracts() if name.startswith(incomplete)]
 

@@ -160,7 +160,7 @@ def contract(
     from flows.cli.checking import draft
 
     if schema:
-        from data_checks.contract import contract_json_schema
+        from data_checks.contract.model import contract_json_schema
 
         print_json(contract_json_schema())
         return

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dagmm_model.detectors.catalogue import CATALOGUE, entry, make_detector
-from data_checks.contract import Contract
+from data_checks.contract.model import Contract
 from flows.common.assignments import dotted_keys, first_problem, parse_assignment
 from flows.common.errors import UsageError
 from flows.common.policy import PromotionPolicy

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dagmm_model.tables.preprocessing import Column, Encoder, Levels
-from data_checks.contract import ANOMALY_COLUMN, ROW_ID, Contract
+from data_checks.contract.model import ANOMALY_COLUMN, ROW_ID, Contract
 
 if TYPE_CHECKING:
     import pandas as pd

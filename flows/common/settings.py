@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from data_checks.locations import DATA_DIR_VARIABLE, default_data_dir
+from data_checks.base.locations import DATA_DIR_VARIABLE, default_data_dir
 
 Engine = Literal["local", "spark"]
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dagmm_model.detectors.bundle import ScoringBundle
 from dagmm_model.evaluation.metrics import binomial_interval
 from dagmm_model.evaluation.threshold import alarms_expected, exceeds
-from data_checks.contract import Contract
+from data_checks.contract.model import Contract
 from data_checks.drift import (
     LEVEL,
     ColumnDrift,

@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from dagmm_model.detectors.bundle import ScoringBundle
-from data_checks.contract import Contract
+from data_checks.contract.model import Contract
+from data_checks.contract.notation import notation_of
 from data_checks.drift import DriftReference, bin_counts
-from data_checks.integrity import shown
-from data_checks.notation import notation_of
-from data_checks.rows import check_rows
-from data_checks.sources import locate, read_batches
-from data_checks.values import cast_column, plain
+from data_checks.rows.rows import check_rows
+from data_checks.rows.values import cast_column, plain
+from data_checks.sources.integrity import shown
+from data_checks.sources.sources import locate, read_batches
 from flows.common.errors import UsageError
 from flows.common.features import as_frame
 from flows.scoring.output import rejects_beside

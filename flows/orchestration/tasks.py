@@ -13,7 +13,7 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from data_checks.contract import Contract
+from data_checks.contract.model import Contract
 from flows.common.config import TrainConfig
 from flows.common.errors import Verdict, is_transient
 from flows.common.records import (

@@ -7,7 +7,7 @@ from pathlib import Path
 from prefect import flow
 from prefect.runtime import flow_run
 
-from data_checks.contract import Contract, load_contract
+from data_checks.contract.model import Contract, load_contract
 from flows.common.config import AUTO, DetectorConfig, TrainConfig
 from flows.common.policy import contract_policy
 from flows.common.records import (

@@ -10,7 +10,7 @@ import numpy as np
 from dagmm_model.evaluation.metrics import paper_metrics
 from dagmm_model.evaluation.threshold import Threshold, just_below
 from dagmm_model.evaluation.threshold import calibrate as conformal
-from data_checks.contract import Contract
+from data_checks.contract.model import Contract
 from flows.common.config import TrainConfig
 from flows.common.errors import UsageError
 from flows.common.features import as_frame, labels_of, read_rows

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dagmm_model.evaluation.metrics import deployment_metrics, paper_metrics, slice_metrics
-from data_checks.contract import ROW_ID, Contract
+from data_checks.contract.model import ROW_ID, Contract
 from flows.common.config import TrainConfig
 from flows.common.features import as_frame, labels_of, read_rows
 from flows.common.records import (

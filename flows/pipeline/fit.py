@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.tables.preprocessing import Encoder
-from data_checks.contract import Contract
+from data_checks.contract.model import Contract
 from flows.common import progress
 from flows.common.config import TrainConfig
 from flows.common.features import as_frame, encoder_for, read_rows

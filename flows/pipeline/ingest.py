@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data_checks.contract import Contract, load_contract
+from data_checks.contract.model import Contract, load_contract
 from flows.common.errors import UsageError
 from flows.common.records import IngestRecord
 
 
 def ingest(folder: Path, contract: Contract, data: str | None, data_dir: Path) -> IngestRecord:
     """Read the source of a contract, or the table given instead of it."""
-    from data_checks import sources
+    from data_checks.sources import sources
 
     done = sources.ingest(contract, folder / "table.parquet", data=data, data_dir=data_dir)
     return IngestRecord(
@@ -30,7 +30,7 @@ def find_source(dataset: str, data: str | None, data_dir: Path, *, download: boo
         ContractError: The contract cannot be read.
         SourceError: The source is not there.
     """
-    from data_checks.sources import locate
+    from data_checks.sources.sources import locate
 
     location = locate(load_contract(dataset), data, data_dir, allow_download=download)
     if data is not None and "://" not in location and not any(m in location for m in "*?["):

@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from dagmm_model.tables.protocols import deployment_split, duplicate_groups
-from data_checks.contract import Contract
+from data_checks.contract.model import Contract
 from flows.common.config import TrainConfig, keeps_duplicates_together
 from flows.common.features import as_frame, encoder_for, labels_of, read_rows
 from flows.common.records import SplitRecord, ValidateRecord

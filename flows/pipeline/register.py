@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from mlflow.tracking import MlflowClient
 
 from dagmm_model.detectors.catalogue import entry
-from data_checks.contract import Contract
+from data_checks.contract.model import Contract
 from data_checks.drift import drift_reference
 from flows.common.config import TrainConfig
 from flows.common.features import as_frame, labels_of, model_input, read_rows

@@ -10,7 +10,7 @@ from mlflow.tracking import MlflowClient
 
 from dagmm_model.detectors.bundle import load_bundle
 from dagmm_model.detectors.interface import Latent, Mixed
-from data_checks.contract import Contract
+from data_checks.contract.model import Contract
 from flows.common.features import as_frame, labels_of, read_rows
 from flows.common.records import (
     CalibrateRecord,

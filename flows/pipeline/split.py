@@ -17,7 +17,7 @@ from dagmm_model.tables.protocols import (
     paper_split,
 )
 from dagmm_model.tables.timed import joined_groups, time_split
-from data_checks.contract import ANOMALY_COLUMN, Contract
+from data_checks.contract.model import ANOMALY_COLUMN, Contract
 from flows.common.config import TrainConfig, keeps_duplicates_together
 from flows.common.errors import UsageError
 from flows.common.features import as_frame, encoder_for, labels_of, read_rows

@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_checks.contract import Contract
+from data_checks.contract.model import Contract
 from flows.common.records import IngestRecord, RuleFailure, ValidateRecord
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-    from data_checks.report import ValidationReport
+    from data_checks.validation.report import ValidationReport
 
 
 def validate(folder: Path, contract: Contract, ingested: IngestRecord) -> ValidateRecord:
     """Run the contract's expectation suite; writes everything it finds into `folder`."""
-    from data_checks.validation import validate as work
+    from data_checks.validation.validation import validate as work
 
     report = work(Path(ingested.path), contract, folder, expected_sha256=ingested.sha256)
     return record_of(report)

@@ -17,7 +17,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from dagmm_model.base.integrity import sha256_of
-from data_checks.contract import load_contract
+from data_checks.contract.model import load_contract
 from flows.common.errors import UsageError
 from flows.common.features import labels_of, model_input
 from flows.common.policy import PromotionPolicy

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dagmm_model.evaluation.metrics import Interval
-from data_checks.contract import Contract
+from data_checks.contract.model import Contract
 from flows.common.config import TrainConfig
 from flows.common.records import (
     ChoiceRecord,

@@ -18,8 +18,8 @@ from mlflow.tracking import MlflowClient
 from dagmm_model.detectors.bundle import ScoringBundle
 from dagmm_model.evaluation.comparison import Difference, paired_difference
 from dagmm_model.evaluation.threshold import p_values
-from data_checks.contract import ROW_ID, Contract
-from data_checks.rows import check_rows
+from data_checks.contract.model import ROW_ID, Contract
+from data_checks.rows.rows import check_rows
 from flows.common.errors import UsageError
 from flows.common.features import as_columns, labels_of
 from flows.common.settings import Settings

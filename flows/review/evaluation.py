@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 from dagmm_model.detectors.bundle import ScoringBundle
 from dagmm_model.evaluation.metrics import Interval
 from dagmm_model.evaluation.threshold import alarms_expected
-from data_checks.contract import Contract
+from data_checks.contract.model import Contract
 from flows.common.errors import UsageError
 from flows.common.features import as_columns
 from flows.common.settings import Settings

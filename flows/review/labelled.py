@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from data_checks.casting import anomaly_flags
-from data_checks.contract import Contract
-from data_checks.integrity import shown
-from data_checks.notation import notation_of
-from data_checks.rows import check_rows
-from data_checks.sources import locate, numbered_slices, read_batches
-from data_checks.values import as_text, plain
+from data_checks.contract.model import Contract
+from data_checks.contract.notation import notation_of
+from data_checks.rows.casting import anomaly_flags
+from data_checks.rows.rows import check_rows
+from data_checks.rows.values import as_text, plain
+from data_checks.sources.integrity import shown
+from data_checks.sources.sources import locate, numbered_slices, read_batches
 
 SLICE_ROWS = 65_536
 REASONS = 5

@@ -14,7 +14,7 @@ from dagmm_model.evaluation.metrics import (
     deployment_metrics,
     slice_metrics,
 )
-from data_checks.contract import load_contract
+from data_checks.contract.model import load_contract
 from flows.common.features import labels_of
 from flows.promotion import evidence as bound
 from flows.promotion.stored_version import StoredVersion

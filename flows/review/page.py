@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from dagmm_model.detectors.bundle import ScoringBundle, load_bundle
 from dagmm_model.evaluation.metrics import Interval
 from dagmm_model.evaluation.what_if import what_if
-from data_checks.contract import ROW_ID, Contract, load_contract
+from data_checks.contract.model import ROW_ID, Contract, load_contract
 from flows.common.features import as_columns
 from flows.common.records import Evidence, PromoteRecord
 from flows.promotion import evidence as bound

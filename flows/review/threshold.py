@@ -25,7 +25,7 @@ from mlflow.tracking import MlflowClient
 from dagmm_model.detectors.bundle import exchange_threshold, load_bundle
 from dagmm_model.evaluation.threshold import Threshold, calibrate, exceeds, rows_needed
 from dagmm_model.evaluation.what_if import WhatIf, what_if
-from data_checks.contract import Contract, load_contract
+from data_checks.contract.model import Contract, load_contract
 from flows.common.config import TrainConfig
 from flows.common.errors import UsageError, Verdict
 from flows.common.records import Evidence, PromoteRecord

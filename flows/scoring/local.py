@@ -10,8 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pyarrow as pa
 
 from dagmm_model.base.processors import blas_threads, processors
-from data_checks.contract import Contract
-from data_checks.sources import count_rows, locate, numbered_slices, read_batches
+from data_checks.contract.model import Contract
+from data_checks.sources.sources import count_rows, locate, numbered_slices, read_batches
 from flows.common import progress
 from flows.common.settings import Settings
 from flows.scoring.parts import Parts

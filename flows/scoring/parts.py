@@ -25,7 +25,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from data_checks.atomic import explaining_write_errors, replacing
+from data_checks.base.atomic import explaining_write_errors, replacing
 from flows.common import progress
 from flows.common.errors import UsageError
 from flows.common.workspace import write_atomic

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dagmm_model.detectors.bundle import Explained, Reasons, ScoringBundle
-from data_checks.columns import Outside
-from data_checks.contract import ROW_ID, Contract
-from data_checks.rows import check_rows
+from data_checks.contract.columns import Outside
+from data_checks.contract.model import ROW_ID, Contract
+from data_checks.rows.rows import check_rows
 from flows.common.features import as_columns
 from flows.scoring.parts import Counts, checksum
 

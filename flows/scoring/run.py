@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from dagmm_model.detectors.bundle import Explained, ScoringBundle, load_bundle
-from data_checks.columns import Outside
-from data_checks.contract import Contract, load_contract
-from data_checks.integrity import changed, file_state, shown
+from data_checks.contract.columns import Outside
+from data_checks.contract.model import Contract, load_contract
+from data_checks.sources.integrity import changed, file_state, shown
 from flows.common import progress
 from flows.common.errors import UsageError
 from flows.common.settings import NO_SETTINGS, Engine, Settings

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from dagmm_model.base.processors import blas_threads
 from dagmm_model.detectors.bundle import Explained, load_bundle
-from data_checks.columns import Outside
-from data_checks.contract import load_contract
-from data_checks.errors import SourceError
-from data_checks.sources import locate
+from data_checks.base.errors import SourceError
+from data_checks.contract.columns import Outside
+from data_checks.contract.model import load_contract
+from data_checks.sources.sources import locate
 from data_checks.spark.plan import Span, plan_tasks, read_task, rows_of
 from data_checks.spark.tasks import run_tasks
 from flows.common import progress

@@ -21,7 +21,7 @@ from mlflow.types import ColSpec, DataType, Schema
 import dagmm_model
 import data_checks
 from dagmm_model.base.integrity import sha256_of
-from data_checks.contract import Contract
+from data_checks.contract.model import Contract
 from flows.tracking.queries import equals
 
 if TYPE_CHECKING:

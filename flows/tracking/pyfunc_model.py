@@ -17,9 +17,9 @@ from mlflow.models import Model
 
 from dagmm_model.base.integrity import sha256_of
 from dagmm_model.detectors.bundle import BundleError, load_bundle
-from data_checks.contract import load_contract
-from data_checks.errors import SourceError
-from data_checks.rows import check_rows
+from data_checks.base.errors import SourceError
+from data_checks.contract.model import load_contract
+from data_checks.rows.rows import check_rows
 
 DIGESTS = "dagmm_sha256"
 """Key of the model's metadata: sha256 of its folders by their names."""

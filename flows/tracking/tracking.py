@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from mlflow.data.dataset import Dataset
 
-    from data_checks.contract import Contract
+    from data_checks.contract.model import Contract
     from flows.common.config import TrainConfig
 
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}

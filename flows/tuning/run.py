@@ -12,7 +12,7 @@ from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel, ConfigDict
 
-from data_checks.contract import load_contract
+from data_checks.contract.model import load_contract
 from flows.common import progress
 from flows.common.config import TrainConfig
 from flows.common.errors import UsageError, Verdict

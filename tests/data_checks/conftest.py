@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_checks.contract import Contract
+from data_checks.contract.model import Contract
 
 COLUMNS: list[dict[str, Any]] = [
     {"name": "id", "type": "identifier"},

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_checks.base.errors import SourceError
 from data_checks.drift import (
     ColumnDrift,
     DriftReference,
@@ -17,7 +18,6 @@ from data_checks.drift import (
     homogeneity,
     population_stability,
 )
-from data_checks.errors import SourceError
 from tests.data_checks.conftest import small_contract, small_frame
 
 CONTRACT = small_contract()

@@ -12,10 +12,10 @@ import pytest
 from dagmm_model import load_detector, save_detector
 from dagmm_model.base.settings import SettingsError
 from dagmm_model.detectors import catalogue
-from data_checks import sources
-from data_checks.contract import load_contract
-from data_checks.errors import SourceError
-from data_checks.rows import check_rows
+from data_checks.base.errors import SourceError
+from data_checks.contract.model import load_contract
+from data_checks.rows.rows import check_rows
+from data_checks.sources import sources
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from data_checks.contract import load_contract
-from data_checks.rows import check_rows
-from data_checks.sources import ingest
-from data_checks.validation import validate
+from data_checks.contract.model import load_contract
+from data_checks.rows.rows import check_rows
+from data_checks.sources.sources import ingest
+from data_checks.validation.validation import validate
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 

@@ -8,9 +8,9 @@ import pytest
 import yaml
 from mlflow.tracking import MlflowClient
 
-from data_checks.contract import Contract, load_contract, shipped_contracts
-from data_checks.drafting import draft_contract
-from data_checks.errors import ContractError
+from data_checks.base.errors import ContractError
+from data_checks.contract.model import Contract, load_contract, shipped_contracts
+from data_checks.drafting.drafting import draft_contract
 from flows.common.errors import UsageError
 from flows.tracking.queries import equals
 from tests.data_checks.conftest import small_contract, small_frame

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_checks.contract import Contract, Drift
+from data_checks.base.web_page import CONTENT_POLICY, marked, unmarked
+from data_checks.contract.model import Contract, Drift
 from data_checks.drift import ColumnDrift, ColumnReference, DriftReference
-from data_checks.sources import ingest
-from data_checks.validation import validate
-from data_checks.web_page import CONTENT_POLICY, marked, unmarked
+from data_checks.sources.sources import ingest
+from data_checks.validation.validation import validate
 from flows.benchmarking.cells import Cell
 from flows.benchmarking.page import page
 from flows.benchmarking.summary import blocks

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dagmm_model.detectors.bundle import BundleError, load_bundle
-from data_checks.contract import load_contract
+from data_checks.contract.model import load_contract
 from flows.common.errors import Verdict
 from flows.common.features import model_input
 from flows.common.settings import Settings

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data_checks.contract import Contract
-from data_checks.drafting import draft_contract
-from data_checks.errors import SourceError
+from data_checks.base.errors import SourceError
+from data_checks.contract.model import Contract
+from data_checks.contract.source_settings import CsvSource
+from data_checks.drafting.drafting import draft_contract
 from data_checks.readers.head import read_head
-from data_checks.source_settings import CsvSource
-from data_checks.sources import ingest, read_batches
+from data_checks.sources.sources import ingest, read_batches
 
 COLUMNS = [{"name": name, "type": "numeric"} for name in ("a", "b")]
 ROWS = [f"{i},{i / 2}" for i in range(40)]

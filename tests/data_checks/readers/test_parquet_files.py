@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data_checks import locations
-from data_checks.contract import Contract
-from data_checks.drafting import draft_contract
-from data_checks.errors import MissingDataError, SourceError
+from data_checks.base import locations
+from data_checks.base.errors import MissingDataError, SourceError
+from data_checks.contract.model import Contract
+from data_checks.drafting.drafting import draft_contract
 from data_checks.readers.parquet_files import files_of
-from data_checks.sources import count_rows, ingest, read_batches
+from data_checks.sources.sources import count_rows, ingest, read_batches
 from data_checks.spark.plan import plan_tasks, read_task
 
 SHOWN = ("a.parquet", "b.PARQUET", "c.pq", "day=1/_x=2/d.parquet", "sub/e.parquet")

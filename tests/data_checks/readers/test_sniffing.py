@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_checks.drafting import draft_contract
+from data_checks.drafting.drafting import draft_contract
 from data_checks.readers.sniffing import sniff
 
 RNG = np.random.default_rng(0)

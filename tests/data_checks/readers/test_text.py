@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow.csv
 import pytest
 
-from data_checks.errors import SourceError
+from data_checks.base.errors import SourceError
+from data_checks.contract.source_settings import CsvSource
 from data_checks.readers import text
-from data_checks.source_settings import CsvSource
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])

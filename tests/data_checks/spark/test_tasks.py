@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from data_checks.errors import ContractError, SourceError, UnreachableError
+from data_checks.base.errors import ContractError, SourceError, UnreachableError
 from data_checks.spark.tasks import run_tasks
 
 

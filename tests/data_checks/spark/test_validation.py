@@ -8,13 +8,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from data_checks.errors import EngineError, SourceError
-from data_checks.row_rules import row_rules
-from data_checks.sources import ingest
+from data_checks.base.errors import EngineError, SourceError
+from data_checks.rows.row_rules import row_rules
+from data_checks.sources.sources import ingest
 from data_checks.spark import plan as planning
 from data_checks.spark.validation import validate_on_spark
-from data_checks.tally import Found, Tally
-from data_checks.validation import validate
+from data_checks.validation.tally import Found, Tally
+from data_checks.validation.validation import validate
 from tests.data_checks.conftest import COLUMNS, small_contract, small_frame
 
 

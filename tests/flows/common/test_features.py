@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from mlflow.models.utils import _enforce_schema
 
-from data_checks.contract import Contract
-from data_checks.drafting import draft_contract
-from data_checks.sources import ingest
+from data_checks.contract.model import Contract
+from data_checks.drafting.drafting import draft_contract
+from data_checks.sources.sources import ingest
 from flows.common.features import encoder_for, model_input, read_rows
 from flows.tracking.packaging import signature_for
 

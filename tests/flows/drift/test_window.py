@@ -7,9 +7,9 @@ import pytest
 from dagmm_model.detectors.bundle import ScoringBundle
 from dagmm_model.detectors.catalogue import make_detector
 from dagmm_model.evaluation.threshold import calibrate
-from data_checks.casting import cast_batch
+from data_checks.base.errors import SourceError
 from data_checks.drift import drift_reference
-from data_checks.errors import SourceError
+from data_checks.rows.casting import cast_batch
 from flows.common.features import as_frame, encoder_for
 from flows.drift.window import read_window
 from tests.data_checks.conftest import small_contract, small_frame

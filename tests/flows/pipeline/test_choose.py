@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dagmm_model.detectors.catalogue import FAST
-from data_checks.contract import ANOMALY_COLUMN, ROW_ID, load_contract
+from data_checks.contract.model import ANOMALY_COLUMN, ROW_ID, load_contract
 from flows.common.config import build_config
 from flows.common.errors import UsageError
 from flows.common.records import ValidateRecord

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from data_checks.contract import load_contract
-from data_checks.errors import ContractError
+from data_checks.base.errors import ContractError
+from data_checks.contract.model import load_contract
 from flows.common.config import TrainConfig
 from flows.common.errors import UsageError
 from flows.common.workspace import RunFolder

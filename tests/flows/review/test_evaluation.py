@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sklearn.datasets import load_breast_cancer
 
 from dagmm_model.evaluation.metrics import deployment_metrics
-from data_checks.contract import load_contract
-from data_checks.source_settings import SqlSource
+from data_checks.contract.model import load_contract
+from data_checks.contract.source_settings import SqlSource
 from flows.common.errors import UsageError
 from flows.review import evaluation
 from flows.review.labelled import RowCounts, read_labelled

@@ -19,8 +19,8 @@ from mlflow.pyfunc import scoring_server
 from dagmm_model.detectors.bundle import ScoringBundle, save_bundle
 from dagmm_model.detectors.catalogue import make_detector
 from dagmm_model.evaluation.threshold import calibrate
-from data_checks.casting import cast_batch
-from data_checks.contract import Contract
+from data_checks.contract.model import Contract
+from data_checks.rows.casting import cast_batch
 from flows.common.features import as_frame, encoder_for, model_input
 from flows.common.settings import Settings
 from flows.promotion import evidence

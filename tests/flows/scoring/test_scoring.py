@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer
 
 from dagmm_model.detectors.bundle import Reasons
-from data_checks.errors import SourceError
+from data_checks.base.errors import SourceError
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
 from flows.scoring import local

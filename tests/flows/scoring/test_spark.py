@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.datasets import load_breast_cancer
 
-from data_checks.errors import EngineError, SourceError
+from data_checks.base.errors import EngineError, SourceError
 from data_checks.spark import plan as planning
 from data_checks.spark import session
 from flows.common.settings import Settings

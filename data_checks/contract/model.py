@@ -1,0 +1,365 @@
+"""A contract: what a data set must look like, read from YAML.
+
+One file per data set states the source, every column with type, unit, meaning and allowed
+values, the label and which of its values are anomalous, the checks with their severity, and how
+the rows are split. Nothing here reads a table, so that importing this module stays quick.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections import Counter
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from data_checks.base.errors import ContractError
+from data_checks.contract.columns import Column, Frozen, Outside, Severity
+from data_checks.contract.source_settings import Source
+from data_checks.contract.yaml_reading import Key, dotted, read_yaml
+
+ANOMALY_COLUMN = "__anomaly__"
+"""Derived int8 column: 1 anomaly, 0 normal, null when the label is not one of the known ones."""
+ROW_ID = "row_id"
+"""Derived int64 column: 0-based row in the source."""
+UNPARSED_COLUMN = "__unparsed__"
+"""Derived text column: the values of this row that could not be read as their declared type."""
+ANY = "*"
+_KEYS_ADDED = {"decimal": ".", "thousands": ""}
+"""Keys of `source` that came later: a contract without them keeps its digest."""
+
+_NAME = re.compile(r"\w(?:[\w .-]{0,58}\w)?")
+
+
+def _plain_name(name: str) -> str:
+    """Files, folders, models, experiments and tags are named from a contract's name."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            "a name is up to 60 letters, digits, '_', '-', '.' and blanks; it begins and ends with "
+            "a letter, digit or '_'"
+        )
+    return name
+
+
+class Label(Frozen):
+    """Which column holds the label, and what its values mean.
+
+    `normal` and `anomalous` list label values as text; one of the two may be "*" for "all others".
+    In a file without a header the label is the last column, unless `position` (from 0) says where.
+    """
+
+    column: str = Field(description="Column that holds the label")
+    normal: tuple[str, ...] | Literal["*"] = Field(
+        description="Values that mean normal; '*' for all others"
+    )
+    anomalous: tuple[str, ...] | Literal["*"] = Field(
+        description="Values that mean anomalous; '*' for all others"
+    )
+    position: int | None = Field(
+        None, description="Position from 0 in a file without a header; the last unless given"
+    )
+    meaning: str = Field("", description="For the reader")
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Label:
+        if self.normal == ANY and self.anomalous == ANY:
+            raise ValueError("normal and anomalous cannot both be '*'; list one of them")
+        if self.normal != ANY and self.anomalous != ANY:
+            if both := sorted(set(self.normal) & set(self.anomalous)):
+                raise ValueError(f"{', '.join(both)} listed as both normal and anomalous")
+            if not self.normal:
+                raise ValueError("no normal label listed, so nothing could be trained on")
+        return self
+
+    @property
+    def known(self) -> tuple[str, ...] | None:
+        """All label values allowed, or None when "*" admits any."""
+        if self.normal == ANY or self.anomalous == ANY:
+            return None
+        return tuple(level.strip() for level in (*self.normal, *self.anomalous))
+
+
+class RowCount(Frozen):
+    """How many rows the table must have."""
+
+    minimum: int = Field(1, description="Fewest rows of the table")
+    maximum: int | None = Field(None, description="Most rows of the table")
+    severity: Severity = Field("critical", description="critical fails the check; else reported")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> RowCount:
+        if self.minimum < 0 or (self.maximum is not None and self.maximum < self.minimum):
+            raise ValueError("needs 0 <= minimum <= maximum")
+        return self
+
+
+class Sample(Frozen):
+    """Keep all rows of one class and a seeded random subset of the other."""
+
+    of: Literal["normal", "anomalous"] = Field(description="Class that is sampled")
+    rows: int = Field(description="Rows that are kept of it")
+    seed: int = Field(0, description="Seed of the draw")
+
+
+class Rule(Frozen):
+    """A condition across columns of one row, for example `src_bytes + dst_bytes >= hot`.
+
+    A row for which `check` is false breaks the rule; a row with a missing value in it does not.
+    """
+
+    name: str = Field(description="Name, for reports and the quarantine")
+    check: str = Field(description="Condition that every row must meet; see the page on contracts")
+    severity: Severity = Field(
+        "critical", description="critical quarantines the rows that break it; else reported"
+    )
+    meaning: str = Field("", description="For the reader")
+
+    @model_validator(mode="after")
+    def _parses(self) -> Rule:
+        from data_checks.contract.expressions import parse
+
+        parse(self.check)
+        return self
+
+
+class Split(Frozen):
+    """Shares of train, validation and test, what stays on one side, and whether time divides."""
+
+    train: float = Field(0.6, description="Share of training rows")
+    validation: float = Field(0.2, description="Share of validation rows")
+    test: float = Field(0.2, description="Share of test rows")
+    group_duplicates: bool = Field(False, description="Keep identical rows on one side")
+    group_column: str | None = Field(
+        None,
+        description="Keep rows with the same value of this column on one side; an identifier that "
+        "is named here may occur more than once",
+    )
+    time_column: str | None = Field(
+        None,
+        description="Timestamp or number by which to split: the earliest rows train, the latest "
+        "test",
+    )
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> Split:
+        shares = (self.train, self.validation, self.test)
+        if min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
+            raise ValueError("train, validation and test must be positive and sum to 1")
+        return self
+
+
+class Drift(Frozen):
+    """From which distance on a column counts as drifted (population stability index)."""
+
+    warning: float = Field(0.1, description="Population stability index from which to warn")
+    critical: float = Field(0.25, description="Population stability index that is critical")
+    unseen_share: float = Field(
+        0.01, description="Tolerated share of rows with levels not seen in training"
+    )
+
+
+class Scoring(Frozen):
+    """What becomes of rows to be scored that training would have quarantined.
+
+    `outside` is about a level outside its vocabulary and a number outside its range: `mark` scores
+    the row and says so (a new level is an all-zero one-hot block), `reject` does not score it. The
+    strangest rows are the ones that a detector is there to see, so `mark` is the default.
+    """
+
+    outside: Outside = Field(
+        "mark", description="Levels outside their vocabulary, numbers outside their range"
+    )
+
+
+class Contract(Frozen):
+    """What one data set must look like. See the module's description."""
+
+    name: Annotated[str, AfterValidator(_plain_name)] = Field(
+        description="Name of the data set; its model is dagmm-NAME"
+    )
+    title: str = Field("", description="One line for the reader")
+    source: Source = Field(description="Where the rows come from")
+    columns: tuple[Column, ...] = Field(description="Every column, in order")
+    label: Label | None = Field(None, description="The label, if there is one")
+    slice_column: str | None = Field(
+        None, description="Detection is also reported for each value of this column"
+    )
+    anomaly_ratio: float | None = Field(None, description="Expected share of anomalies")
+    ratio_tolerance: float = Field(0.05, description="How far the share may be from it")
+    ratio_severity: Severity = Field("warning", description="What a share beyond that means")
+    rows: RowCount = Field(RowCount(), description="How many rows the table must have")
+    extra_columns: Literal["refuse", "ignore"] = Field(
+        "refuse", description="What to do with columns of the source that are not listed"
+    )
+    sample: Sample | None = Field(None, description="Keep a random subset of one class")
+    rules: tuple[Rule, ...] = Field((), description="Conditions across the columns of a row")
+    max_quarantine_share: float = Field(0.01, description="Tolerated share of bad rows")
+    split: Split = Field(Split(), description="How rows are divided")
+    drift: Drift = Field(Drift(), description="From which distance on a column has drifted")
+    scoring: Scoring = Field(
+        Scoring(), description="What becomes of rows that training would quarantine"
+    )
+    promotion: dict[str, bool | int | float | str | tuple[str, ...]] = Field(
+        default_factory=dict, description="The promotion policy of this data set's models"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Contract:
+        from data_checks.contract.expressions import names_in
+
+        names = [column.name for column in self.columns]
+        if self.label is not None:
+            names.append(self.label.column)
+        if not self.feature_columns:
+            raise ValueError("no numeric, categorical or boolean column: nothing to learn from")
+        if twice := sorted(name for name, count in Counter(names).items() if count > 1):
+            raise ValueError(f"column named twice: {', '.join(twice)}")
+        readable = {c.name for c in self.columns if c.type != "ignored"}
+        for rule in self.rules:
+            if unknown := sorted(names_in(rule.check) - readable):
+                raise ValueError(f"rule {rule.name!r} uses unknown column {', '.join(unknown)}")
+        for field, column in (
+            ("slice_column", self.slice_column),
+            ("split.group_column", self.split.group_column),
+            ("split.time_column", self.split.time_column),
+        ):
+            if column is not None and column not in names:
+                raise ValueError(f"{field} {column!r} is not a column")
+        kinds = {column.name: column.type for column in self.columns}
+        for field, column, usable in (
+            ("split.group_column", self.split.group_column, {*kinds.values()} - {"ignored"}),
+            ("split.time_column", self.split.time_column, {"timestamp", "numeric"}),
+        ):
+            if column in kinds and kinds[column] not in usable:
+                raise ValueError(
+                    f"{field} {column!r} is of type {kinds[column]}; it needs to be "
+                    + ("a timestamp or numeric" if "time" in field else "kept, e.g. an identifier")
+                )
+        for field, share in (
+            ("anomaly_ratio", self.anomaly_ratio),
+            ("ratio_tolerance", self.ratio_tolerance),
+            ("max_quarantine_share", self.max_quarantine_share),
+        ):
+            if share is not None and not 0 <= share <= 1:
+                raise ValueError(f"{field} must lie in [0, 1]")
+        position = 0 if self.label is None else self.label.position or 0
+        if not 0 <= position <= len(self.columns):
+            raise ValueError(f"label.position must lie in [0, {len(self.columns)}]")
+        if self.label is None and (self.sample is not None or self.anomaly_ratio is not None):
+            raise ValueError("sample and anomaly_ratio need a label")
+        return self
+
+    @property
+    def feature_columns(self) -> tuple[Column, ...]:
+        """The columns a model sees, in order."""
+        return tuple(c for c in self.columns if c.is_feature)
+
+    @property
+    def stored_columns(self) -> tuple[Column, ...]:
+        """The columns kept by `ingest`, in order: all but the ignored ones; the label not."""
+        return tuple(c for c in self.columns if c.type != "ignored")
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """All columns expected in the source, in order, the label at its position."""
+        names = [column.name for column in self.columns]
+        if self.label is not None:
+            position = len(names) if self.label.position is None else self.label.position
+            names.insert(position, self.label.column)
+        return tuple(names)
+
+    @property
+    def encoded_width(self) -> int:
+        """Columns of the numeric matrix after one-hot encoding."""
+        return sum(column.encoded_width for column in self.feature_columns)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the contract's canonical JSON: equal contracts, equal digest."""
+        content = self.model_dump(mode="json")
+        for name, default in _KEYS_ADDED.items():
+            if content["source"].get(name) == default:
+                del content["source"][name]
+        canonical = json.dumps(content, sort_keys=True, allow_nan=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def shipped_contracts() -> tuple[str, ...]:
+    """Names of the contracts that come with the package."""
+    folder = resources.files("data_checks") / "contracts"
+    names = (item.name for item in folder.iterdir())
+    return tuple(sorted(name[: -len(".yaml")] for name in names if name.endswith(".yaml")))
+
+
+def load_contract(name_or_path: str | Path) -> Contract:
+    """Read a shipped contract by name, or any contract by path.
+
+    Raises:
+        ContractError: with file, key and line of what is wrong, at most five at once.
+    """
+    path = _resolve(name_or_path)
+    data, lines = read_yaml(path)
+    try:
+        return Contract.model_validate(data)
+    except ValidationError as error:
+        raise ContractError(_message(path, error, lines)) from error
+
+
+def contract_json_schema() -> dict[str, Any]:
+    """JSON Schema of a contract file, for editors."""
+    schema = Contract.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return schema
+
+
+def _resolve(name_or_path: str | Path) -> Path:
+    text = str(name_or_path)
+    if (
+        text.endswith((".yaml", ".yml"))
+        or isinstance(name_or_path, Path)
+        or Path(text).name != text
+    ):
+        return Path(text)
+    shipped = shipped_contracts()
+    if text in shipped:
+        return Path(str(resources.files("data_checks") / "contracts" / f"{text}.yaml"))
+    close = difflib.get_close_matches(text, shipped, n=1)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    raise ContractError(
+        f"no shipped contract is called {text!r}.{hint} Shipped: {', '.join(shipped)}; "
+        "or give the path of a contract file ending in .yaml."
+    )
+
+
+def _message(path: Path, error: ValidationError, lines: dict[Key, int]) -> str:
+    problems = []
+    for item in error.errors()[:5]:
+        key = _known_key(item["loc"], lines)
+        said = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            said = "unknown key"
+        elif item["type"] == "missing":
+            said = f"key '{item['loc'][-1]}' is missing"
+        elif item["type"] == "string_type":
+            said = f"{item['input']!r} is not text; put it in quotes"
+        problems.append(f"{path}, line {lines.get(key, 1)}: '{dotted(key)}': {said}")
+    more = len(error.errors()) - len(problems)
+    return "; ".join(problems) + (f"; and {more} more" if more else "")
+
+
+def _known_key(location: tuple[str | int, ...], lines: dict[Key, int]) -> Key:
+    """The longest part of pydantic's location that is in the file.
+
+    Pydantic adds the chosen member of a union to the path; such parts are skipped.
+    """
+    key: Key = ()
+    for part in location:
+        if (*key, part) in lines:
+            key = (*key, part)
+    return key

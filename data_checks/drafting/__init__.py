@@ -1,0 +1,1 @@
+"""A first contract from a look at a table, with every doubt as a remark."""

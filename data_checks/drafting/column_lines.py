@@ -1,0 +1,206 @@
+"""The lines of a drafted contract that describe one column."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from data_checks.contract.columns import Column
+from data_checks.drafting.first_look import MOSTLY, number_with_a_unit, unread_examples
+from data_checks.drafting.profile import MAX_LEVELS, ColumnProfile, looks_like_identifier
+
+HEAD_ROOM = 0.25
+"""Ranges reach this share of the observed span beyond what was observed."""
+_FEW_LEVELS = 20
+_NO_VALUE = {"?", "-", "--", ".", "*", "n/a", "none", "None", "NONE", "nil", "Null", "#N/A", "\\N"}
+_FLOAT32_LIMIT = 3.4e38
+
+
+@dataclass(frozen=True)
+class ColumnDraft:
+    """One column of a drafted contract.
+
+    Attributes:
+        lines: YAML, indented as an item of `columns`.
+        bad_rows: rows that the column's own type will send to quarantine.
+        remarks: what a person should look at.
+        told_together: what is said once, of all columns that it is true of.
+    """
+
+    lines: tuple[str, ...]
+    bad_rows: int = 0
+    remarks: tuple[str, ...] = ()
+    told_together: Literal["", "left out", "zero and one"] = ""
+
+
+def draft_column(column: ColumnProfile, texts: Sequence[str] = ()) -> ColumnDraft:
+    """Propose type, range, vocabulary and treatment of gaps for one column.
+
+    Args:
+        column: what is in it.
+        texts: some of its distinct values, as text.
+    """
+    name = json.dumps(column.name, ensure_ascii=False)
+    if column.binary:
+        lines = (f"  - name: {name}", "    type: ignored  # bytes that are not text")
+        return ColumnDraft(lines, remarks=(f"{name} is left out: bytes that are not text",))
+    if column.present == 0:
+        lines = (f"  - name: {name}", "    type: ignored  # no value in any row")
+        return ColumnDraft(lines, remarks=(f"{name} is empty",))
+    drafted = _typed(column, name, texts)
+    gaps = [] if "ignored" in drafted.lines[0] else _gaps(column)
+    constant = (f"{name} is constant",) if column.constant else ()
+    return ColumnDraft(
+        (f"  - name: {name}", *drafted.lines, *gaps),
+        drafted.bad_rows,
+        constant + drafted.remarks,
+        drafted.told_together,
+    )
+
+
+def _typed(column: ColumnProfile, name: str, texts: Sequence[str]) -> ColumnDraft:
+    mostly_numbers = column.numbers >= MOSTLY * column.present > 0
+    if not mostly_numbers and (shown := number_with_a_unit(texts)):
+        said = f"{name} is left out: {shown!r} is a number with something around it; store numbers"
+        return ColumnDraft(("    type: ignored  # no plain numbers",), remarks=(said,))
+    if looks_like_identifier(column):
+        return ColumnDraft(
+            ("    type: identifier  # no value occurs twice",), told_together="left out"
+        )
+    lines: tuple[str, ...]
+    if _is_boolean(column):
+        lines = ("    type: boolean", *_filled(column, _most_frequent_truth(column)))
+        digits = set(column.levels or ()) == {"0", "1"}
+        return ColumnDraft(lines, told_together="zero and one" if digits else "")
+    if column.padded and column.levels is not None and _repeats(column):
+        said = f"{name} is categorical: numbers with zeros in front are taken for codes"
+        return ColumnDraft(_categorical(column), remarks=(said,))
+    if mostly_numbers and column.numbers > column.infinite:
+        return _numeric(column, name, texts)
+    if column.times >= MOSTLY * column.present:
+        return _time(column, name, texts)
+    if column.levels is not None and _repeats(column):
+        empty = sorted(_NO_VALUE & column.levels.keys())
+        said = f'{name}: {", ".join(map(repr, empty))} may mean "no value", for source.missing'
+        return ColumnDraft(_categorical(column), remarks=(said,) if empty else ())
+    many = f"more than {MAX_LEVELS}" if column.levels is None else f"{len(column.levels)}"
+    lines = (f"    type: ignored  # text with {many} different values",)
+    said = f"{name} is left out: text with {many} different values"
+    if texts:
+        said += f", for example {texts[0][:40]!r}"
+    return ColumnDraft(lines, remarks=(said,))
+
+
+def _numeric(column: ColumnProfile, name: str, texts: Sequence[str]) -> ColumnDraft:
+    remarks = []
+    if column.padded:
+        remarks.append(
+            f"{name} is numeric, though some values have leading zeros: as numbers 007 and 7 are "
+            "the same; codes belong in a categorical or ignored column"
+        )
+    if bad := column.present - column.numbers + column.infinite:
+        shown = _for_example(column, "numeric", texts)
+        remarks.append(
+            f"{name}: {bad:,} values are no finite numbers{shown}; "
+            'quarantine takes them. A text that means "no value" belongs into source.missing'
+        )
+    lines = ("    type: numeric", *_range(column), *_filled(column, None))
+    return ColumnDraft(lines, bad, tuple(remarks))
+
+
+def _time(column: ColumnProfile, name: str, texts: Sequence[str]) -> ColumnDraft:
+    lines = ["    type: timestamp  # the model does not see it"]
+    if column.time_format is not None:
+        lines.append(f"    timestamp_format: {json.dumps(column.time_format)}")
+    remarks = []
+    if bad := column.present - column.times:
+        shown = _for_example(column, "timestamp", texts)
+        remarks.append(f"{name}: {bad:,} values are no times{shown}; quarantine takes them")
+    return ColumnDraft(tuple(lines), bad, tuple(remarks), told_together="left out")
+
+
+def _for_example(
+    column: ColumnProfile, kind: Literal["numeric", "timestamp"], texts: Sequence[str]
+) -> str:
+    pattern = column.time_format if kind == "timestamp" else None
+    typed = Column(name="x", type=kind, timestamp_format=pattern)
+    found = unread_examples(texts, typed, column.notation)
+    return f" ({', '.join(repr(text[:40]) for text in found)})" if found else ""
+
+
+def _is_boolean(column: ColumnProfile) -> bool:
+    two = column.levels is not None and len(column.levels) == 2
+    return two and column.booleans == column.present
+
+
+def _repeats(column: ColumnProfile) -> bool:
+    """Whether texts come back often enough to be levels rather than free text."""
+    assert column.levels is not None
+    return len(column.levels) <= _FEW_LEVELS or 2 * len(column.levels) <= column.present
+
+
+def _gaps(column: ColumnProfile) -> list[str]:
+    if not column.missing:
+        return []
+    share = min(1.0, column.missing / column.rows + 0.1)
+    limit = [f"    max_null_share: {share:.2f}"] if share > 0.5 else []
+    return [f"    nullable: true  # {column.missing:,} missing", *limit]
+
+
+def _filled(column: ColumnProfile, constant: object) -> list[str]:
+    if not column.missing:
+        return []
+    if constant is None:
+        return ["    impute: median"]
+    return ["    impute: constant", f"    impute_value: {constant}  # most frequent"]
+
+
+def _mode(column: ColumnProfile) -> str:
+    assert column.levels is not None
+    return column.levels.most_common(1)[0][0]
+
+
+def _most_frequent_truth(column: ColumnProfile) -> int:
+    return int(_mode(column).lower() in ("true", "t", "yes", "y", "1"))
+
+
+def _range(column: ColumnProfile) -> list[str]:
+    span = column.high - column.low
+    room = HEAD_ROOM * span if span else max(1.0, abs(column.low))
+    low = 0.0 if column.low >= 0 else _rounded(column.low - room, math.floor)
+    high = _rounded(column.high + room, math.ceil)
+    return [
+        f"    minimum: {_plain(low)}  # observed {column.low:g}",
+        f"    maximum: {_plain(high)}  # observed {column.high:g}",
+    ]
+
+
+def _rounded(value: float, direction: Any) -> float:
+    """Round outwards to three digits; never past what float32 holds."""
+    if value == 0:
+        return 0.0
+    scale = 10.0 ** (math.floor(math.log10(abs(value))) - 2)
+    rounded = direction(value / scale) * scale
+    return float(min(_FLOAT32_LIMIT, max(-_FLOAT32_LIMIT, rounded)))
+
+
+def _plain(value: float) -> str:
+    # YAML reads 1e+16 as text; with a decimal point in the mantissa it is a number.
+    text = f"{value:.10g}"
+    if "e" in text and "." not in text:
+        text = text.replace("e", ".0e")
+    return text
+
+
+def _categorical(column: ColumnProfile) -> tuple[str, ...]:
+    assert column.levels is not None
+    levels = ", ".join(json.dumps(level, ensure_ascii=False) for level in sorted(column.levels))
+    return (
+        "    type: categorical",
+        f"    vocabulary: [{levels}]",
+        "    unseen: reject  # or other: score rows with a new level all the same",
+        *_filled(column, json.dumps(_mode(column), ensure_ascii=False)),
+    )

@@ -1,0 +1,116 @@
+"""Any table, opened to be profiled: what its format and its first rows say of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+
+from data_checks.base.errors import EncodingError, SourceError
+from data_checks.base.locations import is_url
+from data_checks.contract.notation import PLAIN, Notation
+from data_checks.contract.source_settings import CsvSource, MatSource
+from data_checks.drafting.first_look import FirstLook, first_look
+from data_checks.drafting.profile import TableProfile, profile_batches
+from data_checks.readers.head import header_names
+from data_checks.readers.matlab import describe_mat, read_mat
+from data_checks.readers.parquet import parquet_schema, read_parquet
+from data_checks.readers.sniffing import other_encodings, sniff
+from data_checks.readers.text import read_csv
+
+
+@dataclass(frozen=True)
+class OpenedTable:
+    """A table that can be read from its beginning, and the lines that say how."""
+
+    names: list[str]
+    lines: list[str]
+    doubts: tuple[str, ...]
+    read: Callable[[], Iterator[pa.RecordBatch]]
+    settings: CsvSource | None = None
+
+
+def open_table(place: str, label: str | None) -> tuple[OpenedTable, TableProfile]:
+    """Open and profile a table; where bytes further down are of another encoding, once more.
+
+    Args:
+        place: path or URL of an object store.
+        label: the column that holds the label.
+
+    Raises:
+        SourceError: the table cannot be read, or has no such column.
+    """
+    opened = _open(place, label)
+    others = other_encodings(opened.settings.encoding) if opened.settings else ()
+    for encoding in (None, *others):
+        if encoding is not None:
+            opened = _open_csv(place, label, encoding)
+        if label is not None and label not in opened.names:
+            raise SourceError(f"{place}: there is no column '{label}' to take as label.")
+        try:
+            with closing(opened.read()) as batches:  # type: ignore[type-var]  # a generator
+                first = next(batches, None)
+            delimiter = opened.settings.delimiter if opened.settings else None
+            look = FirstLook(PLAIN, {}, ()) if first is None else first_look(first, delimiter)
+            profile = profile_batches(opened.read(), opened.names, look.notation, look.formats)
+        except EncodingError:
+            if encoding == (others or (None,))[-1]:
+                raise
+        else:
+            lines = [*opened.lines, *_marks(look.notation)]
+            return replace(opened, lines=lines, doubts=(*opened.doubts, *look.doubts)), profile
+    raise AssertionError("the last encoding reads or raises")
+
+
+def _marks(notation: Notation) -> list[str]:
+    marks = (("decimal", notation.decimal, "."), ("thousands", notation.thousands, ""))
+    return [f"  {key}: {json.dumps(mark)}" for key, mark, usual in marks if mark != usual]
+
+
+def _open(place: str, label: str | None) -> OpenedTable:
+    if place.lower().endswith((".parquet", ".pq")) or (not is_url(place) and Path(place).is_dir()):
+        schema = parquet_schema(place)
+        names = [field.name for field in schema if not pa.types.is_nested(field.type)]
+        lines = ["  kind: parquet"]
+        if nested := sorted(set(schema.names) - set(names), key=schema.names.index):
+            shown = json.dumps(nested, ensure_ascii=False)
+            lines.append(f"extra_columns: ignore  # {shown} hold lists or structures")
+        read = partial(read_parquet, place, names, names, extra="ignore")
+        return OpenedTable(names, lines, (), read)
+    if place.lower().endswith(".mat"):
+        return _open_mat(place, label)
+    return _open_csv(place, label)
+
+
+def _open_csv(place: str, label: str | None, encoding: str | None = None) -> OpenedTable:
+    sniffed = sniff(place, label, encoding=encoding)
+    settings, first = sniffed.settings, sniffed.head.rows[0]
+    unnamed = [f"column_{i}" for i in range(1, len(first) + 1)]
+    names = header_names(first) if settings.header else unnamed
+    lines = ["  kind: csv"]
+    if settings.delimiter != ",":
+        lines.append(f"  delimiter: {json.dumps(settings.delimiter)}")
+    if not settings.header:
+        lines.append("  header: false  # no names in the first line; rename the columns below")
+    if settings.encoding != "utf-8":
+        lines.append(f"  encoding: {settings.encoding}")
+    read = partial(read_csv, place, settings, names, names, extra="refuse")
+    return OpenedTable(names, lines, sniffed.doubts, read, settings)
+
+
+def _open_mat(place: str, label: str | None) -> OpenedTable:
+    features, width, vectors = describe_mat(place)
+    if label is not None and label not in vectors:
+        found = ", ".join(vectors) or "none"
+        raise SourceError(f"{place}: no vector '{label}' to take as label; there is: {found}.")
+    names = [f"x{i}" for i in range(1, width + 1)]
+    source = MatSource(kind="mat", features=features, labels=label or "y")
+    lines = ["  kind: mat", f"  features: {json.dumps(features)}"]
+    lines += [f"  labels: {json.dumps(label)}"] if label is not None else []
+    every = names if label is None else [*names, label]
+    return OpenedTable(every, lines, (), lambda: read_mat(place, source, names, label))

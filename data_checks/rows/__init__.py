@@ -1,0 +1,1 @@
+"""Rows cast and judged by a contract, one rule for every reader."""

@@ -1,0 +1,73 @@
+"""Columns of a data frame, as people and web requests fill them, to Arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from data_checks.contract.columns import Column
+from data_checks.contract.notation import Notation
+
+
+def arrow_columns(
+    rows: Any, columns: Sequence[Column], notation: Notation
+) -> pa.Table | pa.RecordBatch:
+    """The columns of a frame as Arrow; Arrow's own tables stay as they are.
+
+    Args:
+        rows: pandas data frame (n rows), or an Arrow table or batch.
+        columns: which columns.
+        notation: how numbers are written where they stand among texts.
+
+    Returns:
+        (n rows) with these columns, of whatever types the values have.
+    """
+    if isinstance(rows, pa.Table | pa.RecordBatch):
+        return rows
+    named = {str(name): place for place, name in enumerate(rows.columns)}
+    arrays = [_array(rows.iloc[:, named[column.name]], column, notation) for column in columns]
+    return pa.table(arrays, names=[column.name for column in columns])
+
+
+def _array(series: Any, column: Column, notation: Notation) -> pa.Array:
+    if series.dtype != object:
+        return pa.Array.from_pandas(series)
+    values = [_plain(value) for value in series.tolist()]
+    kinds = {type(value) for value in values} - {type(None)}
+    if kinds <= {str}:
+        return pa.array(values, pa.string())
+    if column.type == "numeric" and kinds <= {int, float, bool}:
+        try:
+            return pa.array([None if v is None else float(v) for v in values], pa.float64())
+        except OverflowError:
+            pass  # a whole number beyond every float: judged as text
+    if len(kinds) == 1 and kinds != {int} and not kinds & {list, dict}:
+        return pa.array(values)
+    # Values of several types: as text, each is judged as it would be without the others.
+    return pa.array([None if v is None else _text(v, column, notation) for v in values])
+
+
+def _plain(value: Any) -> Any:
+    """A Python value of a cell; None where there is nothing."""
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and not value.ndim):
+        value = value.item()
+    if isinstance(value, list | dict | np.ndarray):
+        return value
+    try:
+        return value if bool(value == value) else None  # NaN and NaT are not equal to themselves
+    except TypeError:  # pandas.NA has no truth value
+        return None
+
+
+def _text(value: Any, column: Column, notation: Notation) -> str:
+    if isinstance(value, bool):
+        words = ("0", "1") if column.type == "numeric" else ("false", "true")
+        return words[value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    if isinstance(value, float) and column.type == "numeric":
+        return str(value).replace(".", notation.decimal)
+    return str(value)

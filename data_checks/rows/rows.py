@@ -1,0 +1,230 @@
+"""Rows to be scored: which can be, and why the others cannot.
+
+The light side of validation, without Great Expectations. A row that cannot be scored is returned
+with its reason, never dropped and never filled in silently. A level outside its vocabulary or a
+number outside its range can be scored, and an anomaly detector is there to see it: such rows get a
+remark instead, unless `reject` was chosen.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from data_checks.base.errors import SourceError
+from data_checks.contract.columns import FLOAT32_MAX, Outside
+from data_checks.contract.expressions import names_in
+from data_checks.contract.model import ROW_ID, UNPARSED_COLUMN, Contract
+from data_checks.contract.notation import notation_of
+from data_checks.rows.casting import cast_batch
+from data_checks.rows.frames import arrow_columns
+from data_checks.rows.row_rules import RowRule, broken, row_rules, unparsed_values
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Texts = npt.NDArray[np.object_]
+WORDS = {"numeric": "number", "boolean": "truth value"}
+REMEDIES = {
+    "number": "give a number",
+    "truth value": "give true or false, yes or no, 1 or 0",
+    "present": "give a value, or let the contract impute gaps of this column",
+    "finite": "give a number that 32-bit arithmetic can hold",
+    "range": "correct it, or choose `scoring.outside: mark` to have such rows scored",
+    "vocabulary": "correct it, or choose `scoring.outside: mark` to have such rows scored",
+}
+
+
+@dataclass(frozen=True)
+class RowCheck:
+    """The rows, typed, and what was found about each.
+
+    Attributes:
+        features: (n rows) the contract's feature columns with its types; a value that could not
+            be read is null.
+        scorable: boolean (n,).
+        reasons: for each row that cannot be scored, all reasons in one text; else None.
+        remarks: for each row that breaks a rule but can be scored, what it breaks; else None.
+        unseen: for each categorical column, the scored rows with a level outside its vocabulary.
+        causes: for each cause, without the value, the rows that cannot be scored because of it.
+        refusal: what is wrong with the first row that cannot be scored, and what to do; else "".
+    """
+
+    features: pa.Table
+    scorable: npt.NDArray[np.bool_]
+    reasons: Texts
+    remarks: Texts
+    unseen: Mapping[str, int]
+    causes: Mapping[str, int]
+    refusal: str
+
+    @property
+    def rejected(self) -> int:
+        """Rows that cannot be scored."""
+        return int((~self.scorable).sum())
+
+    def summary(self) -> str:
+        """One line for people."""
+        rows = len(self.scorable)
+        text = f"{rows - self.rejected:,} of {rows:,} rows can be scored"
+        if self.rejected:
+            first = int(np.flatnonzero(~self.scorable)[0])
+            text += f"; the first that cannot is row {first}: {self.reasons[first]}"
+        if self.unseen:
+            levels = ", ".join(f"{name} ({count:,})" for name, count in self.unseen.items())
+            text += f"; levels not seen in training: {levels}"
+        return text
+
+
+def check_rows(
+    rows: pd.DataFrame | pa.Table | pa.RecordBatch,
+    contract: Contract,
+    *,
+    where: str = "input",
+    outside: Outside | None = None,
+) -> RowCheck:
+    """Check rows that are to be scored; label and identifiers need not be there.
+
+    Args:
+        rows: (n rows) with at least the contract's feature columns, of any types.
+        contract: the contract the model was trained under.
+        where: name of the input, for messages.
+        outside: what becomes of levels and numbers outside vocabulary and range; as the contract
+            has it when None.
+
+    Raises:
+        SourceError: a feature column is missing, or as a whole of a type that cannot be read.
+    """
+    light = _features_only(contract)
+    names = [column.name for column in light.columns]
+    present = rows.column_names if isinstance(rows, pa.Table | pa.RecordBatch) else rows.columns
+    have = [str(name) for name in present]
+    if absent := [name for name in names if name not in set(have)]:
+        shown = ", ".join(f"'{name}'" for name in absent[:5])
+        raise SourceError(
+            f"{where}: missing column {shown}; the input needs every feature column of the model."
+        )
+    if twice := sorted({name for name in have if have.count(name) > 1} & set(names)):
+        raise SourceError(f"{where}: column named twice: {', '.join(twice)}.")
+    table = arrow_columns(rows, light.columns, notation_of(contract.source))
+    typed = cast_batch(table, light, 0, where=where, with_label=False)
+    notes = _Notes(typed, unparsed_values(typed), outside or contract.scoring.outside, light)
+    for rule in row_rules(light, for_scoring=True):
+        if rule.kind != "parsed":
+            notes.add(rule, broken(rule, typed, {}))
+    n = typed.num_rows
+    scorable = np.ones(n, dtype=bool)
+    scorable[notes.reasons.rows()] = False
+    return RowCheck(
+        features=typed.drop_columns([ROW_ID, UNPARSED_COLUMN]),
+        scorable=scorable,
+        reasons=notes.reasons.array(),
+        remarks=notes.remarks.array(),
+        unseen=notes.unseen,
+        causes=dict(notes.causes),
+        refusal=notes.refusal(),
+    )
+
+
+def _features_only(contract: Contract) -> Contract:
+    features = contract.feature_columns
+    names = {column.name for column in features}
+    rules = tuple(rule for rule in contract.rules if names_in(rule.check) <= names)
+    return contract.model_copy(update={"columns": features, "label": None, "rules": rules})
+
+
+class _Notes:
+    """What is found about the rows, rule by rule."""
+
+    def __init__(
+        self,
+        typed: pa.Table,
+        unparsed: Mapping[int, Mapping[str, str]],
+        outside: Outside,
+        contract: Contract,
+    ) -> None:
+        self.reasons, self.remarks = _Texts(typed.num_rows), _Texts(typed.num_rows)
+        self.unseen: dict[str, int] = {}
+        self.causes: Counter[str] = Counter()
+        self._typed, self._unparsed, self._outside = typed, unparsed, outside
+        self._first: tuple[int, str, str] | None = None
+        kinds = {column.name: WORDS.get(column.type, column.type) for column in contract.columns}
+        for row, values in unparsed.items():
+            for name, text in values.items():
+                kind = kinds[name]
+                self._reject(row, name, f"{text!r} is not a {kind}", f"not a {kind}", kind)
+
+    def add(self, rule: RowRule, mask: npt.NDArray[np.bool_]) -> None:
+        """Note the rows that break a rule."""
+        rows = np.flatnonzero(mask).tolist()
+        if not rows:
+            return
+        if rule.kind == "rule":
+            for row in rows:
+                self.remarks.add(row, rule.text)
+            return
+        name, critical = rule.column, rule.severity == "critical"
+        kept = self._outside == "mark" or not critical
+        if rule.kind == "vocabulary" and kept:
+            self.unseen[name] = len(rows)
+        column = self._typed.column(name)
+        for row in rows:
+            value = column[row].as_py()
+            if rule.kind == "present":
+                if name not in self._unparsed.get(row, {}):
+                    self._reject(row, name, rule.text, rule.text, "present")
+            elif rule.kind == "vocabulary" and kept:
+                self.remarks.add(row, f"{name}: {value!r}: {rule.text}")
+            elif rule.kind == "vocabulary":
+                self._reject(row, name, f"{value!r}: {rule.text}", rule.text, "vocabulary")
+            elif abs(value) > FLOAT32_MAX:
+                text = "not a finite 32-bit number"
+                self._reject(row, name, f"{value:g} is {text}", text, "finite")
+            elif kept:
+                self.remarks.add(row, f"{name}: {value:g} is {rule.text}")
+            else:
+                self._reject(row, name, f"{value:g} is {rule.text}", rule.text, "range")
+
+    def _reject(self, row: int, column: str, said: str, cause: str, remedy: str) -> None:
+        self.reasons.add(row, f"{column}: {said}")
+        self.causes[f"{column}: {cause}"] += 1
+        if self._first is None or row < self._first[0]:
+            remedied = REMEDIES.get(remedy, f"give a {remedy}")
+            self._first = row, f"column {column!r}: {said}", remedied
+
+    def refusal(self) -> str:
+        """The first row that cannot be scored, in one sentence."""
+        if self._first is None:
+            return ""
+        row, said, remedy = self._first
+        others = len(self.reasons.rows()) - 1
+        more = f" ({others:,} more {'row' if others == 1 else 'rows'} cannot be scored)"
+        return f"row {row}, {said}; {remedy}{more if others else ''}"
+
+
+class _Texts:
+    """Texts by row, joined where a row has several."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._by_row: dict[int, list[str]] = {}
+
+    def add(self, row: int, text: str) -> None:
+        texts = self._by_row.setdefault(row, [])
+        if text not in texts:
+            texts.append(text)
+
+    def rows(self) -> list[int]:
+        return list(self._by_row)
+
+    def array(self) -> Texts:
+        result = np.full(self._rows, None, dtype=object)
+        for row, texts in self._by_row.items():
+            result[row] = "; ".join(texts)
+        return result

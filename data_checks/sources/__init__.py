@@ -1,0 +1,1 @@
+"""Tables from wherever a contract says they are, pinned and downloaded."""

@@ -1,0 +1,88 @@
+"""Is a file the one it should be, and did it stay the same while it was read?"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from data_checks.base.errors import ChecksumError, SourceError
+from data_checks.base.locations import is_url
+from data_checks.contract.model import Contract
+from data_checks.contract.source_settings import FileSource
+from data_checks.readers.opening import open_url
+from data_checks.readers.sql import safe_name
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verified_sha256(contract: Contract, location: str, *, pinned: bool) -> str | None:
+    """Digest of the source file; None for what is not one file.
+
+    Args:
+        contract: may pin the digest.
+        location: from `sources.locate`.
+        pinned: whether the contract's digest applies to this location.
+
+    Raises:
+        ChecksumError: the content is not the pinned one, or not that of one file.
+    """
+    source = contract.source
+    expected = source.sha256 if pinned and isinstance(source, FileSource) else None
+    single = isinstance(source, FileSource) and not location.startswith("sklearn:")
+    if single and is_url(location):
+        # A remote file is read twice only when its content has to be verified.
+        found = _digest_of_url(location) if expected else None
+    elif single and Path(location).is_file():
+        try:
+            found = sha256_of(Path(location))
+        except OSError as error:
+            raise SourceError(f"{location}: cannot be read: {error.strerror}.") from error
+    else:
+        found = None
+    if expected is not None and found is None:
+        raise ChecksumError(
+            f"{location}: source.sha256 pins the content of one file; this is not one."
+        )
+    if expected is not None and found != expected:
+        raise ChecksumError(
+            f"{shown(location)}: not the file that the contract pins: sha256 is {found}, expected "
+            f"{expected}. Get it again from {source.publisher or 'its publisher'}."
+        )
+    return found
+
+
+def _digest_of_url(url: str) -> str:
+    digest = hashlib.sha256()
+    with open_url(url) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def file_state(location: str) -> tuple[int, int, int] | None:
+    """Identity, size and time of change of a local file; None for anything else."""
+    if location.startswith("sklearn:") or is_url(location):
+        return None
+    try:
+        state = os.stat(location)  # noqa: PTH116
+    except OSError:
+        return None
+    return (state.st_ino, state.st_size, state.st_mtime_ns)
+
+
+def changed(location: str) -> SourceError:
+    """The error of a source that was written to meanwhile."""
+    return SourceError(
+        f"{shown(location)}: the file changed while it was being read; try again when nobody "
+        "writes to it."
+    )
+
+
+def shown(location: str) -> str:
+    """A location as messages and records show it: without credentials."""
+    return safe_name(location) if is_url(location) else location

@@ -1,0 +1,1 @@
+"""Validation with Great Expectations: suites, checkpoints, quarantine, Data Docs."""

@@ -1,0 +1,162 @@
+"""Data Docs that stand on their own: no foreign scripts, no network, a summary as first page.
+
+Great Expectations' pages take style sheets, scripts, pictures and icons from half a dozen web
+servers. Behind a firewall, or as an artifact in a tracking server, they come out bare and their
+index empty; and every look at them would tell third parties. The pages are kept, these references
+are not.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from html import escape
+from pathlib import Path
+
+from data_checks.base.web_page import CONTENT_POLICY, unmarked
+from data_checks.contract.model import Contract
+from data_checks.validation.report import ValidationReport
+
+_FOREIGN = [
+    re.compile(r"<script\b.*?</script>", re.DOTALL),
+    re.compile(r"<link\b[^>]*https?://[^>]*>"),
+    re.compile(r"<link\b[^>]*static/[^>]*>"),
+    re.compile(r"<img\b[^>]*https?://[^>]*/?>"),
+    re.compile(r"<footer>.*?</footer>", re.DOTALL),
+    re.compile(r"<title>.*?</title>", re.DOTALL),
+    re.compile(r"@font-face\s*{.*?}", re.DOTALL),
+    re.compile(r"[\w-]+:[^;{}]*url\([^)]*https?://[^)]*\)[^;}]*;?"),
+    re.compile(r"<br> Data asset: None"),
+    re.compile(r"\son\w+=\"[^\"]*\""),
+]
+
+_STYLE = """
+:root { --line: #d7dce1; --soft: #f3f5f7; --good: #1a7f37; --bad: #b42318; --warn: #9a6700; }
+* { box-sizing: border-box; }
+body { margin: 0; font: 15px/1.45 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
+a { color: #0b57a4; text-decoration: none; } a:hover { text-decoration: underline; }
+h1 { font-size: 24px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 28px 0 8px; }
+h4 { font-size: 18px; margin: 0 0 4px; } h5 { font-size: 15px; margin: 0; } h6 { margin: 8px 0 0; }
+.page { max-width: 1100px; margin: 0 auto; padding: 28px 24px; }
+.verdict { border-left: 6px solid var(--good); background: var(--soft); }
+.verdict { padding: 12px 16px; margin: 16px 0; }
+.verdict.failed { border-color: var(--bad); }
+.numbers { display: flex; flex-wrap: wrap; gap: 12px; margin: 16px 0; }
+.numbers div { border: 1px solid var(--line); border-radius: 6px; padding: 8px 16px; }
+.numbers div { min-width: 130px; }
+.numbers b { display: block; font-size: 20px; }
+table { border-collapse: collapse; width: 100%; margin: 6px 0; }
+th, td { border-bottom: 1px solid var(--line); padding: 6px 10px; }
+th, td { text-align: left; vertical-align: top; }
+thead[hidden] { display: none; } td.number { text-align: right; white-space: nowrap; }
+.critical, .text-danger { color: var(--bad); } .warning, .text-warning { color: var(--warn); }
+.text-success { color: var(--good); } .muted { color: #5b6670; }
+.container-fluid { padding: 0; } body > .container-fluid { padding: 16px 24px; }
+body > .container-fluid > .row { display: flex; gap: 24px; }
+.col-lg-2 { flex: 0 0 240px; } .col-lg-10 { flex: 1; min-width: 0; }
+.sticky { position: sticky; top: 8px; } .navbar { padding: 0 24px; }
+body > .navbar { height: auto !important; border-bottom: 1px solid var(--line); }
+body > .navbar { padding: 10px 24px; }
+.breadcrumb, .nav { list-style: none; margin: 0; padding: 0 !important; }
+.breadcrumb { display: flex; gap: 6px; } .breadcrumb .active::before { content: "/ "; }
+.navbar-brand { display: none; } #navigation { padding: 0; }
+.card { border: 1px solid var(--line); border-radius: 6px; margin-bottom: 14px; }
+.card-header { background: var(--soft); padding: 6px 10px; } .card-body { padding: 8px 10px; }
+.nav-link { display: block; padding: 1px 0; font-size: 13px; }
+.alert { background: var(--soft); border-radius: 6px; padding: 8px 12px; margin: 14px 0 4px; }
+.badge { background: #e7ebef; border-radius: 4px; padding: 0 5px; font-size: 13px; }
+.collapse { display: none; } .collapse:target { display: block; }
+.fa-check-circle::before { content: "\\2713 passed"; }
+.fa-times::before { content: "\\2717 failed"; } i[aria-hidden] { display: none; }
+.fa-exclamation-triangle::before { content: "! warning"; }
+i.fas { font-style: normal; font-weight: 600; white-space: nowrap; font-size: 13px; }
+.btn { cursor: pointer; margin-right: 10px; }
+body:has(#option2:checked) tr:has(> .hide-succeeded-validation-target-child),
+body:has(#option2:checked) .ge-section:has(.hide-succeeded-validations-column-section-target-child)
+  { display: none; }
+"""
+
+
+def finish_site(folder: Path, contract: Contract, report: ValidationReport) -> Path:
+    """Make the pages of a Data Docs site self-contained and write its first page.
+
+    Args:
+        folder: the site that Great Expectations wrote.
+        contract: for title and limits.
+        report: for the summary.
+
+    Returns:
+        `index.html` of the site.
+    """
+    shutil.rmtree(folder / "static", ignore_errors=True)
+    for page in folder.rglob("*.html"):
+        page.write_text(_self_contained(page.read_text(encoding="utf-8"), contract.name), "utf-8")
+    index = folder / "index.html"
+    index.write_text(_summary(folder, contract, report), encoding="utf-8")
+    return index
+
+
+def _self_contained(html: str, title: str) -> str:
+    for pattern in _FOREIGN:
+        html = pattern.sub("", html)
+    head = f"<title>{escape(title)}: expectations</title><style>{_STYLE}</style></head>"
+    html = html.replace("</head>", head, 1)
+    return unmarked(html.replace("<head>", f"<head>{CONTENT_POLICY}", 1))
+
+
+def _summary(folder: Path, contract: Contract, report: ValidationReport) -> str:
+    numbers = [("rows read", report.rows_in), ("valid", report.rows_valid)]
+    numbers.append(("in quarantine", report.rows_quarantined))
+    if report.rows_anomalous is not None:
+        numbers.append(("valid anomalies", report.rows_anomalous))
+    numbers.append(("expectations", report.expectations))
+    boxes = "".join(f"<div><b>{value:,}</b>{name}</div>" for name, value in numbers)
+    links = "".join(
+        f'<li><a href="{escape(page.relative_to(folder).as_posix())}">{name}</a></li>'
+        for name, part in (
+            ("Every expectation and its result", "validations"),
+            ("The suite of expectations", "expectations"),
+        )
+        for page in sorted((folder / part).rglob("*.html"))
+    )
+    status = "passed" if report.passed else "failed"
+    remark = ", with findings" if report.passed and report.failures else ""
+    return f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8">{CONTENT_POLICY}
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(contract.name)}: data validation {status}</title><style>{_STYLE}</style></head>
+<body><div class="page">
+<h1>Data validation {status}{escape(remark)}</h1>
+<div class="muted">{escape(contract.title or contract.name)} · contract {escape(contract.name)},
+digest {report.contract_digest[:12]}</div>
+<div class="verdict {status}">{escape(report.message)}</div>
+<div class="numbers">{boxes}</div>
+<h2>What was found</h2>
+{_findings(report)}
+{_quarantine_note(contract, report)}
+<h2>Details</h2><ul>{links}</ul>
+</div></body></html>
+"""
+
+
+def _findings(report: ValidationReport) -> str:
+    if not report.failures:
+        return "<p>Every expectation holds for every row.</p>"
+    rows = "".join(
+        f'<tr><td class="{failure.severity}">{failure.severity}</td>'
+        f"<td>{escape(failure.place)}</td>"
+        f'<td class="number">{failure.unexpected:,}</td><td>{escape(failure.message)}</td></tr>'
+        for failure in report.failures
+    )
+    head = "<tr><th>severity</th><th>column</th><th>rows</th><th>finding</th></tr>"
+    return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+
+
+def _quarantine_note(contract: Contract, report: ValidationReport) -> str:
+    if not report.rows_quarantined:
+        return ""
+    return (
+        "<p>Rows that break a critical rule are kept in <code>quarantine.parquet</code>, each "
+        f"with all of its reasons. Allowed are {contract.max_quarantine_share:.2%} of the rows. "
+        "Row numbers count from 0 in the source.</p>"
+    )

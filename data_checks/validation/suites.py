@@ -1,0 +1,172 @@
+"""A contract as a Great Expectations suite.
+
+Each expectation carries the key of its rule in `meta`, so that its result finds the way back.
+Great Expectations takes seconds to import: import this module only where validation runs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import great_expectations as gx
+import pyarrow as pa
+
+from data_checks.contract.columns import FLOAT32_MAX, Severity
+from data_checks.contract.model import ANOMALY_COLUMN, Contract
+from data_checks.rows.row_rules import RowRule, row_rules
+
+expectations: Any = gx.expectations
+
+COLUMNS, ROWS, RATIO, HAS_NORMAL = "columns", "rows", "ratio", "has_normal"
+"""Keys of the table-level rules; `null_share:COLUMN` is the fifth."""
+
+
+def build_suite(contract: Contract, schema: pa.Schema) -> Any:
+    """Build the suite of a contract.
+
+    Args:
+        contract: the contract.
+        schema: of the table to be checked, `casting.stored_schema`.
+
+    Returns:
+        A `great_expectations.ExpectationSuite` with table-level expectations first.
+    """
+    found = [*table_expectations(contract, schema)]
+    found += [_row_expectation(rule) for rule in row_rules(contract)]
+    return gx.ExpectationSuite(
+        name=contract.name, expectations=found, meta={"contract_digest": contract.digest}
+    )
+
+
+def table_expectations(contract: Contract, schema: pa.Schema) -> list[Any]:
+    """The expectations on the table as a whole."""
+    rules = [rule for rule in row_rules(contract) if rule.kind == "rule"]
+    names = [*schema.names, *(derived_name(rule) for rule in rules)]
+    rows = contract.rows
+    found = [
+        expectations.ExpectTableColumnsToMatchOrderedList(
+            column_list=names, **_about(COLUMNS, "critical")
+        ),
+        expectations.ExpectTableRowCountToBeBetween(
+            min_value=rows.minimum, max_value=rows.maximum, **_about(ROWS, rows.severity)
+        ),
+    ]
+    if contract.label is not None:
+        column = contract.label.column
+        text = f"'{column}': at least one row has a normal label"
+        found.append(
+            expectations.ExpectColumnMinToBeBetween(
+                column=ANOMALY_COLUMN,
+                min_value=0,
+                max_value=0,
+                **_about(HAS_NORMAL, "critical", text),
+            )
+        )
+        if contract.anomaly_ratio is not None:
+            low, high = ratio_bounds(contract)
+            text = f"'{column}': the share of anomalies is between {low:.4f} and {high:.4f}"
+            found.append(
+                expectations.ExpectColumnMeanToBeBetween(
+                    column=ANOMALY_COLUMN,
+                    min_value=low,
+                    max_value=high,
+                    **_about(RATIO, contract.ratio_severity, text),
+                )
+            )
+    for column_ in contract.stored_columns:
+        if column_.nullable:
+            found.append(
+                expectations.ExpectColumnProportionOfNonNullValuesToBeBetween(
+                    column=column_.name,
+                    min_value=1 - column_.max_null_share,
+                    max_value=1.0,
+                    **_about(f"null_share:{column_.name}", "critical"),
+                )
+            )
+    return found
+
+
+def ratio_bounds(contract: Contract) -> tuple[float, float]:
+    """Smallest and largest allowed share of anomalies."""
+    assert contract.anomaly_ratio is not None
+    low = contract.anomaly_ratio - contract.ratio_tolerance
+    return max(0.0, low), min(1.0, contract.anomaly_ratio + contract.ratio_tolerance)
+
+
+def table_message(contract: Contract, key: str, observed: Any) -> str:
+    """What a broken table-level rule means, in words.
+
+    Args:
+        contract: the contract.
+        key: of the rule.
+        observed: Great Expectations' observed value; None or NaN where there was none.
+    """
+    label = contract.label.column if contract.label else ""
+    if key == ROWS:
+        most = "any number" if contract.rows.maximum is None else f"{contract.rows.maximum:,}"
+        return f"the table has {observed:,} rows, allowed are {contract.rows.minimum:,} to {most}"
+    if key == HAS_NORMAL:
+        return f"column '{label}': no row has a normal label, so there is nothing to learn from"
+    if key == RATIO:
+        low, high = ratio_bounds(contract)
+        share = "unknown" if observed is None else f"{observed:.4f}"
+        return (
+            f"column '{label}': the share of anomalies is {share}, allowed [{low:.4f}, {high:.4f}]"
+        )
+    if key.startswith("null_share:"):
+        name = key.partition(":")[2]
+        limit = next(c.max_null_share for c in contract.columns if c.name == name)
+        return f"column '{name}': {1 - observed:.1%} of the values are missing, allowed {limit:.1%}"
+    return f"the columns are {observed}"
+
+
+def derived_name(rule: RowRule) -> str:
+    """Name of the boolean column that tells Great Expectations where a cross-column rule holds.
+
+    Its engines know no such expressions, so the rule is computed first and then expected. A dot
+    would name a nested field to Spark.
+    """
+    return f"rule: {rule.column}".replace(".", " ").replace("`", " ")
+
+
+def _row_expectation(rule: RowRule) -> Any:
+    match rule.kind:
+        case "parsed":
+            text = "every value can be read as the type the contract declares"
+            return expectations.ExpectColumnValuesToBeNull(
+                column=rule.column, **_about(rule.key, rule.severity, text)
+            )
+        case "present":
+            return expectations.ExpectColumnValuesToNotBeNull(
+                column=rule.column, **_about(rule.key, rule.severity)
+            )
+        case "range":
+            meaning = None
+            if rule.text.startswith("not a finite"):
+                meaning = "values are finite 32-bit numbers"
+            elif rule.low == -FLOAT32_MAX or rule.high == FLOAT32_MAX:
+                meaning = f"values lie in {rule.text.removeprefix('outside ')} and are finite"
+            return expectations.ExpectColumnValuesToBeBetween(
+                column=rule.column,
+                min_value=rule.low,
+                max_value=rule.high,
+                **_about(rule.key, rule.severity, meaning),
+            )
+        case "vocabulary" | "label":
+            return expectations.ExpectColumnValuesToBeInSet(
+                column=rule.column, value_set=list(rule.levels), **_about(rule.key, rule.severity)
+            )
+        case "unique":
+            return expectations.ExpectColumnValuesToBeUnique(
+                column=rule.column, **_about(rule.key, rule.severity)
+            )
+        case "rule":
+            return expectations.ExpectColumnValuesToBeInSet(
+                column=derived_name(rule),
+                value_set=[True],
+                **_about(rule.key, rule.severity, f"every row satisfies: {rule.check}"),
+            )
+
+
+def _about(key: str, severity: Severity, text: str | None = None) -> dict[str, Any]:
+    return {"severity": severity, "meta": {"rule": key}, "description": text}
