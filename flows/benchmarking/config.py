@@ -17,8 +17,8 @@ from pydantic import (
 
 from flows.benchmarking.data import Prepared
 from flows.benchmarking.protocols import BEST_COLUMN, GROUPED, PROTOCOLS, SMALL, Limits
+from flows.benchmarking.results.summary import DATASETS
 from flows.benchmarking.rows import Row, default_rows, rows_named, sanity_rows
-from flows.benchmarking.summary import DATASETS
 from flows.benchmarking.work import Job
 from flows.common.assignments import dotted_keys, first_problem
 from flows.common.errors import UsageError

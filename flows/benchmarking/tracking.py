@@ -13,7 +13,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
 
 from flows.benchmarking.cells import FIGURES, Cell
-from flows.benchmarking.report import CELLS, PAGE, PLOTS, RUNS, TABLE, Attempt
+from flows.benchmarking.results.report import CELLS, PAGE, PLOTS, RUNS, TABLE, Attempt
 from flows.common.settings import Settings
 from flows.tracking import tracking
 from flows.tracking.queries import equals

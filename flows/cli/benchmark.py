@@ -63,8 +63,8 @@ def benchmark(
     """Compare detectors on labelled tables over many splits; resumes where it stopped."""
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     if table_only:
-        from flows.benchmarking.report import write_report
-        from flows.benchmarking.tables import overviews
+        from flows.benchmarking.results.report import write_report
+        from flows.benchmarking.results.tables import overviews
 
         blocks = write_report(output or settings.home / "benchmark")
         if as_json:

@@ -25,10 +25,10 @@ from dagmm_model.evaluation.published_tables import read_published
 from flows.benchmarking.cells import append_cells, done, read_cells
 from flows.benchmarking.config import BenchmarkConfig, planned
 from flows.benchmarking.data import Prepared, prepare
-from flows.benchmarking.league import standings, trainings
 from flows.benchmarking.pool import in_order, processes_for, work_off
 from flows.benchmarking.protocols import Limits
-from flows.benchmarking.report import (
+from flows.benchmarking.results.league import standings, trainings
+from flows.benchmarking.results.report import (
     CELLS,
     PAGE,
     PUBLISHED,
@@ -38,9 +38,9 @@ from flows.benchmarking.report import (
     versions,
     write_report,
 )
+from flows.benchmarking.results.tables import missing as missing_table
+from flows.benchmarking.results.tables import overviews
 from flows.benchmarking.suite import MOST_ROWS, prepare_table, tables_of
-from flows.benchmarking.tables import missing as missing_table
-from flows.benchmarking.tables import overviews
 from flows.benchmarking.together import batches, on_gpu
 from flows.benchmarking.tracking import BenchmarkRuns
 from flows.benchmarking.work import Job

@@ -14,8 +14,8 @@ from flows.common.errors import UsageError
 from flows.common.policy import PromotionPolicy
 from flows.common.verdicts import GateResult
 from flows.promotion import serving_check
-from flows.promotion.best_before import with_best_before
 from flows.promotion.carried import carried_over
+from flows.promotion.gates.best_before import with_best_before
 from flows.promotion.gates.case import Case
 from flows.promotion.gates.material import Material
 from flows.promotion.gates.table import EVIDENCE, GATES, find_gate, in_order, judged

@@ -16,8 +16,8 @@ from data_checks.drift import ColumnDrift, ColumnReference, DriftReference
 from data_checks.sources.sources import ingest
 from data_checks.validation.validation import validate
 from flows.benchmarking.cells import Cell
-from flows.benchmarking.page import page
-from flows.benchmarking.summary import blocks
+from flows.benchmarking.results.page import page
+from flows.benchmarking.results.summary import blocks
 from flows.drift.page import History, render_page
 from flows.drift.verdict import DriftReport, Finding
 from flows.drift.window import Window

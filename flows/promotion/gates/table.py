@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterable
 
 from flows.common.errors import UsageError
 from flows.common.verdicts import GateResult
-from flows.promotion import approval, serving_check, standing_hold, standing_policy
-from flows.promotion.gates import comparisons, quality, soundness
+from flows.promotion import approval, serving_check, standing_hold
+from flows.promotion.gates import comparisons, quality, soundness, standing_policy
 from flows.promotion.gates.case import Case
 from flows.promotion.gates.gate import Finding, Gate, Needs
 from flows.promotion.gates.material import Material

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from flows.benchmarking.cells import read_cells
-from flows.benchmarking.report import write_report
+from flows.benchmarking.results.report import write_report
 from tests.flows.conftest import Outcome
 from tests.flows.orchestration.test_deployments import _api
 

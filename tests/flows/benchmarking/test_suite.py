@@ -11,12 +11,12 @@ import pytest
 from dagmm_model.evaluation.published_tables import read_published
 from flows.benchmarking.cells import Cell, read_cells
 from flows.benchmarking.config import build_benchmark, planned
-from flows.benchmarking.league import standings, trainings
 from flows.benchmarking.protocols import PUBLISHED_SEEDS, Limits
+from flows.benchmarking.results.league import standings, trainings
+from flows.benchmarking.results.summary import blocks
+from flows.benchmarking.results.tables import markdown, overview
 from flows.benchmarking.rows import Row
 from flows.benchmarking.suite import MOST_ROWS, plain_name, prepare_table, tables_of
-from flows.benchmarking.summary import blocks
-from flows.benchmarking.tables import markdown, overview
 from flows.benchmarking.work import Job, measure
 from flows.common.errors import UsageError
 

@@ -6,8 +6,8 @@ from scipy import stats
 
 from dagmm_model.evaluation.published import PUBLISHED
 from flows.benchmarking.cells import Cell
-from flows.benchmarking.summary import blocks
-from flows.benchmarking.tables import beside_published, details, failures, overview
+from flows.benchmarking.results.summary import blocks
+from flows.benchmarking.results.tables import beside_published, details, failures, overview
 
 
 def _cells(detector, values, dataset="thyroid", **more):

@@ -9,7 +9,7 @@ import pytest
 
 from flows.common.policy import PromotionPolicy
 from flows.common.verdicts import GateResult
-from flows.promotion import standing_policy
+from flows.promotion.gates import standing_policy
 from flows.promotion.gates.case import Case, Health
 from flows.promotion.gates.material import Material
 from flows.promotion.gates.quality import false_alarm_rate

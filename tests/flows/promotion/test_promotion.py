@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from flows.common.errors import ServiceUnreachable
-from flows.promotion import audit, evidence, lease, rollback, standing_policy, switch
+from flows.promotion import audit, evidence, lease, rollback, switch
 from flows.promotion import promote as stage
+from flows.promotion.gates import standing_policy
 from flows.promotion.gates.table import GATES
 from flows.tracking import registry
 from tests.flows import promotion_store as made

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from dagmm_model.detectors.catalogue import CATALOGUE
 from dagmm_model.evaluation.published import PUBLISHED
 from dagmm_model.evaluation.published_tables import SOURCE
-from flows.benchmarking.league import Standing, means, ranks, standings, trainings
 from flows.benchmarking.protocols import PROTOCOLS
+from flows.benchmarking.results.league import Standing, means, ranks, standings, trainings
+from flows.benchmarking.results.summary import LEVEL, Block, Line
 from flows.benchmarking.rows import REFERENCE, is_sanity
-from flows.benchmarking.summary import LEVEL, Block, Line
 
 NAMES = {
     "f1": "F1",
@@ -275,7 +275,7 @@ def markdown(blocks: Sequence[Block], plots: Sequence[str], facts: Sequence[str]
     """The whole result as one Markdown text.
 
     Args:
-        blocks: From `flows.benchmarking.summary.blocks`.
+        blocks: From `flows.benchmarking.results.summary.blocks`.
         plots: File names of the plots, relative to the text.
         facts: Sentences on machine, command and time.
     """

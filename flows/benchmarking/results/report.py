@@ -15,10 +15,10 @@ import matplotlib as mpl
 
 from dagmm_model.evaluation.published_tables import read_published
 from flows.benchmarking.cells import Cell, current, read_cells
-from flows.benchmarking.page import page
-from flows.benchmarking.plots import plots
-from flows.benchmarking.summary import Block, blocks
-from flows.benchmarking.tables import Table, markdown
+from flows.benchmarking.results.page import page
+from flows.benchmarking.results.plots import plots
+from flows.benchmarking.results.summary import Block, blocks
+from flows.benchmarking.results.tables import Table, markdown
 from flows.common.workspace import write_atomic
 
 CELLS, RUNS, TABLE, PAGE, PLOTS = "cells.jsonl", "runs.jsonl", "table.md", "report.html", "plots"

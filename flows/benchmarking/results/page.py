@@ -9,9 +9,8 @@ from html import escape
 
 from data_checks.base.web_page import CONTENT_POLICY
 from flows.benchmarking.protocols import PROTOCOLS
-from flows.benchmarking.rows import REFERENCE, is_sanity
-from flows.benchmarking.summary import Block
-from flows.benchmarking.tables import (
+from flows.benchmarking.results.summary import Block
+from flows.benchmarking.results.tables import (
     Table,
     beside_published,
     details,
@@ -22,6 +21,7 @@ from flows.benchmarking.tables import (
     title,
     training_table,
 )
+from flows.benchmarking.rows import REFERENCE, is_sanity
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --mark: #c8553d; }
@@ -57,7 +57,7 @@ def page(
     """The page.
 
     Args:
-        blocks: From `flows.benchmarking.summary.blocks`.
+        blocks: From `flows.benchmarking.results.summary.blocks`.
         pictures: SVG by file name.
         facts: Sentences on machine, command and time; the first stands on top.
         missing: What was planned and is not there.

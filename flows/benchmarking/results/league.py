@@ -10,8 +10,8 @@ import numpy as np
 
 from dagmm_model.evaluation.significance import average_ranks, signed_rank_p
 from flows.benchmarking.protocols import UNTRAINED
+from flows.benchmarking.results.summary import Block
 from flows.benchmarking.rows import is_sanity
-from flows.benchmarking.summary import Block
 
 
 @dataclass(frozen=True)

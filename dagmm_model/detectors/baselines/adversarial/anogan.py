@@ -16,7 +16,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from dagmm_model.detectors.baselines.gan import (
+from dagmm_model.detectors.baselines.adversarial.gan import (
     BETAS,
     GanDetector,
     GanSettings,

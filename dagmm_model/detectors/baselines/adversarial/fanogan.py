@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from dagmm_model.detectors.baselines.gan import (
+from dagmm_model.detectors.baselines.adversarial.gan import (
     GanDetector,
     GanSettings,
     critic_options,

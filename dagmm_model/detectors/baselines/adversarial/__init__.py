@@ -1,0 +1,1 @@
+"""The GAN family, one module a paper."""

@@ -1,0 +1,1 @@
+"""What cells add up to: summaries, league, tables, plots, page."""
