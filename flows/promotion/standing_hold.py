@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from mlflow.tracking import MlflowClient
 
 from flows.promotion import approval, audit
-from flows.promotion.gates.gate import Finding, unmeasured
+from flows.promotion.gates.finding import Finding, unmeasured
 from flows.promotion.gates.material import Material
 
 GATE = "no hold"

@@ -4,38 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from flows.common.verdicts import Figure, GateResult, in_words
-
-if TYPE_CHECKING:
-    from flows.promotion.gates.material import Material
+from flows.common.verdicts import GateResult
+from flows.promotion.gates.finding import Finding
+from flows.promotion.gates.material import Material
 
 Needs = Literal["registry", "energies", "served model"]
 """What a gate looks at: only what the registry says; the candidate's files and energies, which are
 opened when they are those of the evidence; or the model being served."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a gate found out; its name is the gate's affair. See `GateResult` for the fields."""
-
-    passed: bool
-    note: str = ""
-    figures: tuple[Figure, ...] = ()
-    measured: bool = True
-    part: str = ""
-    waits: bool = False
-
-    @property
-    def message(self) -> str:
-        """Note and figures in words."""
-        return in_words(self.note, self.figures)
-
-
-def unmeasured(note: str, *figures: Figure) -> Finding:
-    """There was nothing to measure."""
-    return Finding(True, note, figures, measured=False)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from flows.common.verdicts import GateResult
 from flows.promotion import approval, serving_check, standing_hold
 from flows.promotion.gates import comparisons, quality, soundness, standing_policy
 from flows.promotion.gates.case import Case
-from flows.promotion.gates.gate import Finding, Gate, Needs
+from flows.promotion.gates.finding import Finding
+from flows.promotion.gates.gate import Gate, Needs
 from flows.promotion.gates.material import Material
 
 
