@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from flows.promotion.score_drift import compare_scores, energy_bins
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer
@@ -25,6 +24,7 @@ from flows.drift.verdict import (
 )
 from flows.drift.window import Window
 from flows.promotion import evidence
+from flows.promotion.gates.score_drift import compare_scores, energy_bins
 from flows.scoring.run import read_bundle, score, version_folder
 
 NAME = "dagmm-wdbc"
