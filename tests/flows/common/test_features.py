@@ -1,4 +1,4 @@
-"""Rows as the model's signature has them, gaps included."""
+"""Rows as a registered model takes them, gaps included."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from mlflow.models.utils import _enforce_schema
 
 from data_checks.contract.model import Contract
 from data_checks.drafting.drafting import draft_contract
+from data_checks.rows.rows import check_rows
 from data_checks.sources.sources import ingest
 from flows.common.features import encoder_for, model_input, read_rows
-from flows.tracking.packaging import signature_for
 
 ROWS = 40
 RNG = np.random.default_rng(0)
@@ -34,7 +33,7 @@ def with_gaps(values: list[Any], gaps: list[int]) -> list[Any]:
 
 @pytest.mark.parametrize("gaps", [[], [0], [3], list(range(5)), [30]], ids=str)
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_the_input_example_of_a_drafted_contract_fits_its_signature(
+def test_a_model_takes_the_input_example_of_a_drafted_contract(
     tmp_path: Path, ending: str, gaps: list[int]
 ) -> None:
     columns = {name: with_gaps(values, gaps) for name, values in KINDS.items()}
@@ -46,7 +45,9 @@ def test_the_input_example_of_a_drafted_contract_fits_its_signature(
     table = read_rows(ingest(contract, tmp_path / "o", data_dir=tmp_path).path, contract)
     for rows in (table.slice(0, 5), table):
         example = model_input(rows, contract)
-        taken = _enforce_schema(example, signature_for(contract).inputs)
+        checked = check_rows(example, contract)
+        assert not checked.refusal
+        taken = checked.features.to_pandas()
         encoder = encoder_for(contract, table)
         np.testing.assert_array_equal(encoder.encode(taken), encoder.encode(example))
         assert not np.isnan(encoder.encode(taken)).any()
