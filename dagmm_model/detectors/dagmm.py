@@ -526,7 +526,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         """+1 for normal rows, -1 for anomalies, ``(n,)``.
 
         Example:
-            >>> detector.predict([[0.0, 0.0, 0.0, 0.0], [9.0, -9.0, 9.0, 9.0]])
+            >>> detector.predict(np.stack([rows[3], rows[3] + [9.0, -9.0, 9.0, 9.0]]))
             array([ 1, -1])
         """
         return np.where(self.decision_function(X) < 0, -1, 1)
@@ -587,8 +587,8 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         The code, then the error's features.
 
         Example:
-            >>> detector.latent(rows).shape  # a code of two coordinates, the error's logarithm
-            (200, 3)
+            >>> detector.latent(rows).shape  # a code of four coordinates, the error's logarithm
+            (200, 5)
         """
         rows = self._rows(X)
         return np.concatenate(

@@ -25,7 +25,7 @@ class Discoveries:
         >>> found = Discoveries(np.arange(99.0))
         >>> found.add(np.array([3.0, 50.0, 200.0, 300.0]))
         >>> found.threshold(0.1)
-        98.0
+        94.0
     """
 
     def __init__(self, calibration: ArrayLike) -> None:

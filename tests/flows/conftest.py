@@ -38,6 +38,12 @@ PREFECT_PORT = free_port()
 os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{PREFECT_PORT}/api"
 
 
+@pytest.fixture(autouse=True)
+def progress_is_shown(monkeypatch):
+    """Whatever a command of an earlier test has set in this process."""
+    monkeypatch.delenv("DAGMM_PROGRESS", raising=False)
+
+
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory):
     """A Prefect server of the session's own, on loopback."""
