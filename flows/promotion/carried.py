@@ -24,6 +24,7 @@ from flows.promotion import audit
 from flows.promotion.gates.table import GATES
 from flows.promotion.stored_version import StoredVersion, fetch_version
 from flows.tracking import registry, seal
+from flows.tracking.packaging import DIGESTS
 
 BUNDLE, ABOUT = seal.BUNDLE / "bundle.json", "MLmodel"
 OF_THE_COPY = {"artifact_path", "model_id", "model_uuid", "run_id", "model_size_bytes"}
@@ -81,7 +82,10 @@ def _bundle(model: Path) -> dict[str, Any]:
 
 def _about(model: Path) -> dict[str, Any]:
     about = yaml.safe_load((model / ABOUT).read_text(encoding="utf-8"))
-    return {key: value for key, value in about.items() if key not in OF_THE_COPY}
+    kept = {key: value for key, value in about.items() if key not in OF_THE_COPY}
+    # Digests of files that are compared themselves, the one with the threshold among them.
+    metadata = about.get("metadata") or {}
+    return kept | {"metadata": {k: v for k, v in metadata.items() if k != DIGESTS}}
 
 
 def _promotion(client: MlflowClient, name: str, version: int) -> PromoteRecord | None:
