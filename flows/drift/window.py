@@ -74,7 +74,7 @@ def read_window(
             newest.extend(_newest(batch, contract, times))
             rows = checked.features.filter(pa.array(checked.scorable))
             if rows.num_rows:
-                energies.append(bundle.taking_new_levels().score(as_frame(rows)).energy)
+                energies.append(bundle.score(as_frame(rows)).energy)
                 yield rows
 
     counts = bin_counts(reference, scored())

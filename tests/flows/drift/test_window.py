@@ -36,7 +36,9 @@ def test_rows_are_scored_counted_and_dated(trained, tmp_path):
     frame.loc[5, "fee"] = "much"
     frame.loc[7, "kind"] = "pink"
     frame.sample(frac=1, random_state=0).to_csv(tmp_path / "rows.csv", index=False)
-    window = read_window(bundle, CONTRACT, reference, str(tmp_path / "rows.csv"), tmp_path)
+    window = read_window(
+        bundle.taking_new_levels(), CONTRACT, reference, str(tmp_path / "rows.csv"), tmp_path
+    )
     assert window.rejected == 1  # a level that training never saw is scored, and counted as such
     assert len(window.energies) == 119
     assert all(counts.sum() == 119 for counts in window.counts.values())
