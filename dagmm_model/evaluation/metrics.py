@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from dagmm_model.evaluation.threshold import exceeds
 
@@ -193,8 +192,12 @@ def slice_metrics(
 
 def binomial_interval(hits: int, rows: int, level: float = 0.95) -> Interval:
     """Share with its exact Clopper-Pearson interval; `rows` must be positive."""
-    interval = stats.binomtest(hits, rows).proportion_ci(level, method="exact")
-    return Interval(hits / rows, float(interval.low), float(interval.high))
+    from scipy.special import betaincinv
+
+    tail = (1 - level) / 2
+    low = betaincinv(hits, rows - hits + 1, tail) if hits else 0.0
+    high = betaincinv(hits + 1, rows - hits, 1 - tail) if hits < rows else 1.0
+    return Interval(hits / rows, float(low), float(high))
 
 
 class _Ranked:

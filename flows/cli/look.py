@@ -25,9 +25,9 @@ def models(
     from flows.reporting.terminal import show
     from flows.review import screens
     from flows.review.listing import list_versions
-    from flows.tracking import tracking
+    from flows.tracking.home_store import reader
 
-    found = list_versions(tracking.connect(settings), name)
+    found = list_versions(reader(settings), name)
     if as_json:
         print_json([listed.document() for listed in found])
     else:
@@ -38,9 +38,9 @@ def history(name: Name, as_json: Json = False, debug: Debug = False, quiet: Quie
     """Every decision on a model: when, who, from, to, why."""
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows.promotion import audit, standing_hold
-    from flows.tracking import tracking
+    from flows.tracking.home_store import reader
 
-    client = tracking.connect(settings)
+    client = reader(settings)
     decisions = audit.history(client, name)
     moved = audit.moved_outside(client, name, decisions)
     held = standing_hold.standing(decisions)

@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from typing import Any
-
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.tracking import MlflowClient
+from typing import TYPE_CHECKING, Any
 
 from flows.common.policy import PromotionPolicy
 from flows.common.verdicts import GateResult, figure
 from flows.promotion.gates.finding import Finding, unmeasured
 from flows.tracking.names import tracking_name
 from flows.tracking.seal import EVIDENCE_TAG
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.tracking import MlflowClient
 
 GATE = "approval"
 STATE_TAG, PREFIX = "dagmm.approval", "dagmm.approval."

@@ -10,20 +10,22 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, dataclass
-from typing import Any
-
-from mlflow.entities import Metric, Run, RunTag
-from mlflow.tracking import MlflowClient
+from typing import TYPE_CHECKING, Any
 
 from flows.common.errors import UsageError
-from flows.common.records import PromoteRecord
-from flows.common.settings import Settings
 from flows.common.verdicts import GateResult
-from flows.promotion.lease import PROMOTIONS
 from flows.tracking import registry
 from flows.tracking.names import tracking_name
 from flows.tracking.queries import equals
-from flows.tracking.tracking import experiment_id
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+    from flows.common.records import PromoteRecord
+    from flows.common.settings import Settings
+
+PROMOTIONS = "promotions"
 
 SWITCHES = {"promoted", "rolled back"}
 INTERRUPTED = "interrupted"
@@ -77,6 +79,8 @@ def write(
     client: MlflowClient, settings: Settings, record: PromoteRecord, by: str, lease: int = 0
 ) -> str:
     """Write a decision down, open; returns its run id."""
+    from flows.tracking.tracking import experiment_id
+
     experiment = experiment_id(client, settings, PROMOTIONS)
     overridden = [gate.title for gate in record.gates if gate.overridden]
     tags = {
@@ -97,6 +101,8 @@ def write(
 
 def close(client: MlflowClient, run_id: str, record: PromoteRecord) -> None:
     """Complete a decision with its gates and its text."""
+    from mlflow.entities import Metric, RunTag
+
     now = int(time.time() * 1000)
     client.log_batch(
         run_id,

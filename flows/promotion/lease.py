@@ -30,9 +30,9 @@ from mlflow.tracking import MlflowClient
 
 from flows.common.errors import ServiceUnreachable
 from flows.common.settings import Settings
+from flows.promotion.audit import PROMOTIONS
 from flows.tracking.tracking import experiment_id
 
-PROMOTIONS = "promotions"
 LEASE_RUN_TAG = "dagmm.ledger"  # the first version's name, kept for the stores that hold it
 BEAT_SECONDS, STALE_SECONDS, WAIT_SECONDS = 3.0, 30.0, 180.0
 POLL_SECONDS = 0.1

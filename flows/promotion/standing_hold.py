@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-
-from mlflow.tracking import MlflowClient
+from typing import TYPE_CHECKING
 
 from flows.promotion import approval, audit
 from flows.promotion.gates.finding import Finding, unmeasured
-from flows.promotion.gates.material import Material
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+    from flows.promotion.gates.material import Material
 
 GATE = "no hold"
 TAG = "dagmm.hold"

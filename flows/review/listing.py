@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
-
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.tracking import MlflowClient
+from typing import TYPE_CHECKING, Any
 
 from flows.common.errors import UsageError
 from flows.promotion import audit
 from flows.tracking import registry
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.tracking import MlflowClient
 
 FIGURES = ("roc_auc", "average_precision", "recall", "false_alarm_rate")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -16,10 +17,12 @@ from dagmm_model.evaluation.what_if import WhatIf
 from flows.reporting.screens import next_commands
 from flows.reporting.summary import LABEL_FIGURES
 from flows.reporting.terminal import Entry, gates, sheet, styled
-from flows.review.comparison import Comparison, Disagreement
-from flows.review.evaluation import Evaluation
 from flows.review.listing import FIGURES, ListedVersion
-from flows.review.threshold import ThresholdChange, rounded_up
+
+if TYPE_CHECKING:
+    from flows.review.comparison import Comparison, Disagreement
+    from flows.review.evaluation import Evaluation
+    from flows.review.threshold import ThresholdChange
 
 SLICES_SHOWN = 12
 
@@ -89,6 +92,8 @@ def budgets(model: str, current: Threshold, lines: Sequence[WhatIf], period: str
 
 def _shown_rate(rate: float) -> str:
     """Of the smallest one, what has to be typed in for it."""
+    from flows.review.threshold import rounded_up
+
     return f"{rounded_up(rate):.3g}"
 
 

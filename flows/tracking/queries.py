@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from flows.common.errors import UsageError
 
 
@@ -15,3 +17,15 @@ def equals(field: str, value: str) -> str:
     if mark in value or not value.isprintable():
         raise UsageError(f"{value!r}: MLflow cannot be asked for text with both kinds of quotes")
     return f"{field} = {mark}{value}{mark}"
+
+
+def condition(text: str, field: str) -> str:
+    """The value that `equals` was given for a field.
+
+    Raises:
+        ValueError: The text is another condition.
+    """
+    found = re.fullmatch(rf"{re.escape(field)} = (['\"])(.*)\1", text)
+    if found is None:
+        raise ValueError(f"{text!r} is not a condition on {field}")
+    return found[2]

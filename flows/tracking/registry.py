@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
-
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
-from mlflow.tracking import MlflowClient
+from typing import TYPE_CHECKING, Any
 
 from flows.common.errors import UsageError
 from flows.tracking.queries import equals
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.tracking import MlflowClient
 
 PRODUCTION, CHALLENGER, PREVIOUS = "production", "challenger", "previous"
 ABOUT = """Anomaly detector made by `dagmm train`; the page of a version is its model card.
@@ -34,8 +34,8 @@ def find_version(client: MlflowClient, name: str, version: int) -> ModelVersion:
     """
     try:
         return client.get_model_version(name, str(version))
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+    except Exception as error:
+        if _code(error) != "RESOURCE_DOES_NOT_EXIST":
             raise
         if is_registered(client, name):
             numbers = sorted(int(found.version) for found in versions(client, name))
@@ -75,8 +75,8 @@ def version_or_none(client: MlflowClient, name: str, version: int) -> ModelVersi
     """A version of a registered model; None when it was deleted."""
     try:
         return client.get_model_version(name, str(version))
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+    except Exception as error:
+        if _code(error) != "RESOURCE_DOES_NOT_EXIST":
             raise
         return None
 
@@ -85,8 +85,8 @@ def version_behind(client: MlflowClient, name: str, alias: str) -> int | None:
     """Version that an alias points to; None when the model or the alias does not exist."""
     try:
         return int(client.get_model_version_by_alias(name, alias).version)
-    except MlflowException as error:
-        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+    except Exception as error:
+        if _code(error) in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
             return None
         raise
 
@@ -102,8 +102,8 @@ def register_version(
     """Register the model of a run; a run that has its version already keeps it."""
     try:
         client.create_registered_model(name, description=ABOUT.format(name=name))
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+    except Exception as error:
+        if _code(error) != "RESOURCE_ALREADY_EXISTS":
             raise
     if (existing := version_of_run(client, name, run_id)) is not None:
         return int(existing.version)
@@ -123,8 +123,8 @@ def is_registered(client: MlflowClient, name: str) -> bool:
     """Whether there is a registered model of that name."""
     try:
         client.get_registered_model(name)
-    except MlflowException as error:
-        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+    except Exception as error:
+        if _code(error) in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
             return False
         raise
     return True
@@ -139,6 +139,11 @@ def versions(client: MlflowClient, name: str) -> list[ModelVersion]:
     """All versions of a model, the newest first; aliases are not filled in."""
     found = _pages(client.search_model_versions, filter_string=equals("name", name))
     return sorted(found, key=lambda version: -int(version.version))
+
+
+def _code(error: Exception) -> str:
+    """What MLflow's exception says; importing its class would cost who only reads two seconds."""
+    return getattr(error, "error_code", "")
 
 
 def _pages(search: Callable[..., Any], **query: str) -> Iterator[Any]:

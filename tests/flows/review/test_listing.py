@@ -2,12 +2,16 @@
 
 import pytest
 
+from flows.common.errors import UsageError
+from flows.common.settings import Settings
+from flows.promotion import audit
 from flows.promotion.promote import promote
 from flows.promotion.rollback import roll_back
 from flows.reporting.terminal import show
 from flows.review import screens
 from flows.review.listing import list_versions
 from flows.review.threshold import change_threshold
+from flows.tracking.home_store import reader
 from tests.flows import promotion_store as made
 
 NAME = made.NAME
@@ -78,3 +82,31 @@ def test_the_command(dagmm):
     assert [each["version"] for each in listed] == [2, 1]
     assert listed[0]["aliases"] == ["production"]
     assert 0 < listed[0]["figures"]["roc_auc"] <= 1
+
+
+def test_a_home_is_read_without_mlflow_as_mlflow_reads_it(store, served, new):
+    settings, client = store
+    second = change_threshold(client, settings, NAME, 0.02, by="me")
+    new()
+    roll_back(client, settings, NAME, None, by="boss", reason="too 'quiet'")
+    direct = reader(settings)
+    assert type(direct) is not type(client)
+    assert list_versions(direct) == list_versions(client) != []
+    decisions = audit.history(direct, NAME)
+    assert decisions == audit.history(client, NAME)
+    client.set_registered_model_alias(NAME, "production", str(second.version))
+    for each in (direct, client):
+        assert "moved outside" in audit.moved_outside(each, NAME, decisions)
+        with pytest.raises(UsageError, match=f"no registered model 'none'; registered: {NAME}"):
+            audit.history(each, "none")
+    client.delete_model_version(NAME, "2")
+    client.delete_run(decisions[0].run_id)
+    assert list_versions(direct) == list_versions(client)
+    assert audit.history(direct, NAME) == audit.history(client, NAME) != decisions
+
+
+def test_a_home_in_which_nothing_was_trained_has_no_models(tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGMM_HOME", str(tmp_path))
+    assert list_versions(reader(Settings())) == []
+    (tmp_path / "mlflow.db").touch()
+    assert list_versions(reader(Settings())) == []

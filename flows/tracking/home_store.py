@@ -1,0 +1,158 @@
+"""The embedded store, read without MLflow, whose import and store take three seconds to open.
+
+`HomeReader` has the methods of MLflow's client that `dagmm models` and `dagmm history` use, with
+the same names and answers, over the tables of the MLflow version that pyproject.toml pins. It
+cannot write. A tracking server is read by MLflow's client.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from flows.common.errors import ServiceUnreachable, message_of
+from flows.tracking.queries import condition
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+    from flows.common.settings import Settings
+
+
+class NotThere(LookupError):
+    """There is no such model, version or alias; said as MLflow's exception says it."""
+
+    error_code = "RESOURCE_DOES_NOT_EXIST"
+
+
+class Page(list[Any]):
+    """Everything that a search finds: there is no second page."""
+
+    token = None
+
+
+def reader(settings: Settings) -> MlflowClient | HomeReader:
+    """What the configured store is read with: this process for a home, else MLflow's client.
+
+    Raises:
+        ServiceUnreachable: The store cannot be read.
+    """
+    if settings.embedded_tracking:
+        return HomeReader(settings)
+    from flows.tracking import tracking
+
+    return tracking.connect(settings)
+
+
+class HomeReader:
+    """MLflow's tables in the SQLite file of a home, opened read-only for each question."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._file = settings.home.resolve() / "mlflow.db"
+
+    def search_registered_models(self, page_token: str | None = None) -> Page:
+        """All registered models by name."""
+        names = self._rows("SELECT name FROM registered_models ORDER BY name")
+        return Page(SimpleNamespace(name=name) for (name,) in names)
+
+    def get_registered_model(self, name: str) -> SimpleNamespace:
+        """A model with its tags and aliases.
+
+        Raises:
+            NotThere: There is none of that name.
+        """
+        if not self._rows("SELECT 1 FROM registered_models WHERE name = ?", name):
+            raise NotThere(f"no registered model {name!r}")
+        tags = self._rows("SELECT key, value FROM registered_model_tags WHERE name = ?", name)
+        aliases = self._rows(
+            "SELECT alias, version FROM registered_model_aliases WHERE name = ?", name
+        )
+        return SimpleNamespace(
+            name=name, tags=dict(tags), aliases={alias: str(v) for alias, v in aliases}
+        )
+
+    def get_model_version_by_alias(self, name: str, alias: str) -> SimpleNamespace:
+        """Number of the version behind an alias.
+
+        Raises:
+            NotThere: There is no such model or alias.
+        """
+        version = self.get_registered_model(name).aliases.get(alias)
+        if version is None:
+            raise NotThere(f"no version of {name!r} has the alias {alias!r}")
+        return SimpleNamespace(name=name, version=version)
+
+    def search_model_versions(self, filter_string: str, page_token: str | None = None) -> Page:
+        """Versions of the model that a filter names; aliases are not filled in."""
+        name = condition(filter_string, "name")
+        tags: dict[int, dict[str, str]] = {}
+        for version, key, value in self._rows(
+            "SELECT version, key, value FROM model_version_tags WHERE name = ?", name
+        ):
+            tags.setdefault(version, {})[key] = value
+        found = self._rows(
+            "SELECT version, run_id, creation_time FROM model_versions "
+            "WHERE name = ? AND current_stage != 'Deleted_Internal'",
+            name,
+        )
+        return Page(
+            SimpleNamespace(
+                name=name,
+                version=str(version),
+                run_id=run_id,
+                creation_timestamp=created,
+                tags=tags.get(version, {}),
+            )
+            for version, run_id, created in found
+        )
+
+    def get_experiment_by_name(self, name: str) -> SimpleNamespace | None:
+        """An experiment's id; None where there is none of that name."""
+        found = self._rows("SELECT experiment_id FROM experiments WHERE name = ?", name)
+        return SimpleNamespace(experiment_id=str(found[0][0])) if found else None
+
+    def search_runs(
+        self, experiment_ids: Sequence[str], filter_string: str, **_order: object
+    ) -> Page:
+        """Runs of an experiment that have the tag of a filter, oldest first."""
+        (experiment,) = experiment_ids
+        value = condition(filter_string, "tags.`dagmm.model`")
+        found = self._rows(
+            "SELECT r.run_uuid, r.start_time, r.status FROM runs r JOIN tags t USING (run_uuid) "
+            "WHERE r.experiment_id = ? AND r.lifecycle_stage = 'active' "
+            "AND t.key = 'dagmm.model' AND t.value = ? ORDER BY r.start_time, r.run_uuid",
+            int(experiment),
+            value,
+        )
+        return Page(
+            SimpleNamespace(
+                info=SimpleNamespace(run_id=run_id, start_time=started, status=status),
+                data=SimpleNamespace(tags=dict(self._of_run("key, value", "tags", run_id))),
+            )
+            for run_id, started, status in found
+        )
+
+    def get_run(self, run_id: str) -> SimpleNamespace:
+        """The last values of a run's metrics."""
+        rows = self._of_run("key, value, is_nan", "latest_metrics", run_id)
+        metrics = {key: float("nan") if nan else value for key, value, nan in rows}
+        return SimpleNamespace(data=SimpleNamespace(metrics=metrics))
+
+    def _of_run(self, columns: str, table: str, run_id: str) -> list[tuple[Any, ...]]:
+        return self._rows(f"SELECT {columns} FROM {table} WHERE run_uuid = ?", run_id)  # noqa: S608
+
+    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        if not self._file.exists():  # nothing was ever trained here
+            return []
+        try:
+            store = sqlite3.connect(f"{self._file.as_uri()}?mode=ro", uri=True, timeout=20)
+            try:
+                return store.execute(query, values).fetchall()
+            finally:
+                store.close()
+        except sqlite3.Error as error:
+            if "no such table" in str(error):  # MLflow was ended before it had set the store up
+                return []
+            raise ServiceUnreachable(message_of(error)) from error
