@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import socket
 import traceback
@@ -10,10 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from dagmm_model.base.distributed import joined
+from tests.forkserver import processes
 
 TIMEOUT = 60.0
-
-processes = multiprocessing.get_context("spawn")
 
 
 class Team:

@@ -6,7 +6,6 @@ For tests of what happens between processes: starting an interpreter costs them 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 import sys
@@ -18,16 +17,7 @@ from multiprocessing.queues import Queue
 from pathlib import Path
 from queue import Empty
 
-processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(
-    [
-        "tests.flows.promotion_store",
-        "flows.orchestration.train_flow",
-        "dagmm_model.detectors.dagmm",
-        "mlflow.pyfunc",
-    ]
-    + ["great_expectations", "sklearn.metrics", "pandas", "matplotlib.pyplot"]
-)
+from tests.forkserver import processes
 
 
 def start(arguments: Sequence[str], environment: Mapping[str, str], output: Path, **death: object):

@@ -1,12 +1,12 @@
 """Killed anywhere and started again, a run ends with the same bits; another run is refused."""
 
 import json
+import os
 import pickle
 import random
 import signal
-import subprocess
-import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from dagmm_model.base.checkpoint import FILE, damage
 from dagmm_model.networks.presets import Settings
 from dagmm_model.training import feed
 from dagmm_model.training.loop import train
+from tests.forkserver import processes
 
 ROWS = np.random.default_rng(0).normal(size=(230, 5)).astype(np.float32)
 HELD = np.random.default_rng(1).normal(size=(40, 5)).astype(np.float32)
@@ -25,49 +26,32 @@ SETTINGS = Settings(
     encoder_widths=(4, 2), epochs=12, batch_size=20, learning_rate=1e-3, keep_best=True
 )
 
-SCRIPT = """
-import os, signal, sys
-import numpy as np
-from pathlib import Path
-from dagmm_model import Checkpointing
-from dagmm_model.base import checkpoint
-from dagmm_model.training import feed
-from dagmm_model.training import loop as training
-from dagmm_model.networks.presets import Settings
 
-folder, kill_at = Path(sys.argv[1]), int(sys.argv[2])
-rows = np.random.default_rng(0).normal(size=(230, 5)).astype(np.float32)
-held = np.random.default_rng(1).normal(size=(40, 5)).astype(np.float32)
-feed.PIECE = 3  # several checkpoints within an epoch
-settings = Settings(
-    encoder_widths=(4, 2), epochs=12, batch_size=20, learning_rate=1e-3, keep_best=True
-)
-writes = 0
-replace = Path.replace
+def train_and_die(folder, kill_at):
+    """Train, and be killed at a write; before or after the file is in place, so half are torn."""
+    feed.PIECE = 3  # several checkpoints within an epoch
+    writes, replace_file = 0, Path.replace
 
-def counted(self, target):
-    # Killed before or after the file is in place: half of all kills tear a write.
-    global writes
-    writes += 1
-    if kill_at and writes == kill_at and kill_at % 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-    result = replace(self, target)
-    if kill_at and writes == kill_at:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return result
+    def counted(self, target):
+        nonlocal writes
+        writes += 1
+        if writes == kill_at and kill_at % 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = replace_file(self, target)
+        if writes == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
 
-Path.replace = counted
-trained = training.train(
-    rows, settings, [1, 2], validation=held, checkpoint=Checkpointing(folder, 0.0)
-)
-np.savez(folder / "out.npz", kept=trained.kept, **trained.parameters)
-"""
+    Path.replace = counted
+    trained = train(ROWS, SETTINGS, [1, 2], validation=HELD, checkpoint=Checkpointing(folder, 0.0))
+    np.savez(folder / "out.npz", kept=trained.kept, **trained.parameters)
 
 
 def run(folder, kill_at):
-    return subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(folder), str(kill_at)], check=False
-    ).returncode
+    process = processes.Process(target=train_and_die, args=(folder, kill_at))
+    process.start()
+    process.join(120)
+    return process.exitcode
 
 
 def test_a_killed_run_goes_on_to_the_same_bits(tmp_path):

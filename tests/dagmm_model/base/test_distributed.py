@@ -76,8 +76,15 @@ def assert_close(got, wanted, rtol):
             np.testing.assert_allclose(found[name], value, rtol=0, atol=rtol * scale, err_msg=name)
 
 
-@pytest.mark.parametrize("batch", [64, 33])  # 33: the ranks have 16 and 17 rows
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    ("batch", "weighted"),
+    [
+        (64, False),
+        (33, True),  # the ranks have 16 and 17 rows
+        pytest.param(64, True, marks=pytest.mark.slow),
+        pytest.param(33, False, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(map(str, o)) or "paper")
 @pytest.mark.parametrize("kind", [NumpyEngine, TorchEngine])
 def test_two_ranks_have_the_gradients_of_the_whole_batch(team, kind, options, weighted, batch):

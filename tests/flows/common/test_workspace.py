@@ -1,13 +1,13 @@
 """Run folders: resumed, locked, finished, pruned."""
 
 import json
-import multiprocessing
 from contextlib import suppress
 
 import pytest
 
 from flows.common.records import StageRecord
 from flows.common.workspace import KEEP_FINISHED, open_run, run_stage, sha256_of, write_atomic
+from tests.forkserver import processes
 
 KEY = {"config": "a"}
 
@@ -115,9 +115,8 @@ def _hold(folder, started, release):
 
 
 def test_two_processes_with_the_same_inputs_work_side_by_side(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    started, release = context.Queue(), context.Event()
-    other = context.Process(target=_hold, args=(tmp_path, started, release))
+    started, release = processes.Queue(), processes.Event()
+    other = processes.Process(target=_hold, args=(tmp_path, started, release))
     other.start()
     try:
         theirs = started.get(timeout=60)
