@@ -98,7 +98,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         estimation_widths: units of the estimation network's hidden layers.
         n_components: mixture components K.
         dropout: rate in the estimation network.
-        scaling: none, minmax, standard, numeric, robust, soft, whitened or tempered.
+        scaling: none, minmax, standard, numeric, robust, soft, clipped, whitened or tempered.
         initial_weights: glorot or fan_in.
         reconstruction_features: paper, log_error or log_error_cosine.
         latent_scaling: none or standardised.

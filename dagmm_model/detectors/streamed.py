@@ -37,6 +37,7 @@ from dagmm_model.tables.encoded import Encoded
 from dagmm_model.tables.rows import canonical_order, scaled32
 from dagmm_model.tables.scaling import (
     QUARTILES,
+    STANDARD_AFTER,
     WHITENING,
     Scaler,
     Values,
@@ -196,7 +197,7 @@ def fit_scaler(settings: Settings, groups: RowGroups, ranks: Ranks) -> tuple[Sca
     scaled = groups.map(lambda rows: scaler.transform(rows, None))
     (moments,) = moments_of(scaled, ranks, lambda rows: [whole(rows)])
     mean, covariance = moments.mean[0], moments.scatter[0] / groups.rows
-    if kind == "soft":
+    if kind in STANDARD_AFTER:
         scaler = standardised(scaler, mean, covariance)
         assert scaler.spread is not None
         return scaler, (np.zeros(width), covariance / np.outer(scaler.spread, scaler.spread))

@@ -17,6 +17,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
         "numeric",
         "robust",
         "soft",
+        "clipped",
         "whitened",
         "tempered",
     ),
@@ -47,7 +48,7 @@ class Settings:
         dropout: rate of the estimation network's hidden layers, in [0, 1).
         scaling: of the input columns: none, minmax, standard, numeric (standard, with columns of
             two values as 0 and 1), robust (median, IQR, arcsinh), soft (the same, then standard),
-            whitened (arcsinh, then principal axes of equal variance) or tempered (the same, with
+            clipped (standard, arcsinh from about 4.5 deviations on, standard again), whitened (arcsinh, then principal axes of equal variance) or tempered (the same, with
             columns that are mostly one value counting half).
         initial_weights: glorot (uniform after Glorot and Bengio, biases 0), or fan_in (weights and
             biases uniform within 1 / sqrt(inputs), PyTorch's rule).
@@ -307,7 +308,7 @@ def _recommended(n_features: int, n_rows: int) -> Settings:
         estimation_widths=(16,),
         n_components=max(1, min(16, n_rows // 10)),
         dropout=0.0,
-        scaling="soft",
+        scaling="clipped",
         reconstruction_features="log_error",
         latent_scaling="standardised",
         epochs=-(-LEAST_STEPS // -(-n_rows // batch)),

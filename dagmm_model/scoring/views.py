@@ -6,6 +6,10 @@ turned into its surprisal, minus the logarithm of the share of training rows wit
 of it, and these are averaged. So the energy is in nats, and a row with 7 is, in the geometric mean
 over the views, one in a thousand. Beyond the largest training value, a surprisal grows with the
 distance from it in standard deviations.
+
+How much the principal axes count is read from the training rows: the more, the longer the tail of
+their energies. Where normal rows differ in how far out they are, being far out along an axis that
+hardly varies says more than what the networks, which saturate, and the logarithm of a distance see.
 """
 
 from __future__ import annotations
@@ -31,8 +35,12 @@ from dagmm_model.tables.scaling import Scaler
 Float = NDArray[np.float64]
 Rows = NDArray[np.floating]
 
-WEIGHTS = {"energy": 1.0, "error": 1.0, "neighbours": 2.0, "axes": 1.0}
-"""Of the views in the mean: the neighbours count as much as the network, which has two."""
+WEIGHTS = {"energy": 1.0, "error": 1.0, "neighbours": 2.0}
+"""Of the views in the mean, beside the axes."""
+
+AXES = 2.0
+"""Weight of the axes if their energies' tail is exponential, when they count as much as the network;
+it goes with the cube of the L-skewness: an eighth of this for half the skewness."""
 
 KNOTS = 512
 """Training values that a surprisal keeps, the more the higher they are."""
@@ -136,12 +144,41 @@ class Views:
         return cls(surprisals, values["weights"], references, axes)
 
     def energy(self, seen: dict[str, Float]) -> Float:
-        """The mean surprisal ``(n,)`` of the views' values, each ``(n,)``."""
+        """The weighted mean surprisal ``(n,)`` of the views' values, each ``(n,)``."""
         total = np.zeros(len(next(iter(seen.values()))))
         for name, surprisal in self.surprisals.items():
             total += self.weights[name] * surprisal(seen[name])
         total /= sum(self.weights.values())
         return total
+
+
+def weights_of(seen: dict[str, Float], weight: Float | None = None) -> dict[str, float]:
+    """How much each view counts.
+
+    Args:
+        seen: the views' values of the training rows, each ``(n,)``.
+        weight: ``(n,)`` of the rows, or None.
+    """
+    return {
+        name: WEIGHTS[name] if name in WEIGHTS else AXES * (3.0 * l_skewness(values, weight)) ** 3
+        for name, values in seen.items()
+    }
+
+
+def l_skewness(values: Float, weight: Float | None = None) -> float:
+    """L-skewness of values ``(n,)`` (Hosking 1990), 0 where the longer tail is the lower one.
+
+    A third for an exponential distribution. It is of order statistics, not of third powers, which
+    a single row could decide.
+    """
+    order = np.argsort(values, kind="stable")
+    mass = np.ones(len(values)) if weight is None else weight[order]
+    u = np.concatenate([[0.0], np.cumsum(mass)]) / mass.sum()
+    ascending = values[order]
+    # Integrals of the shifted Legendre polynomials, with which the quantile function is weighed.
+    scale = float(np.diff(u**2 - u) @ ascending)
+    third = float(np.diff(2.0 * u**3 - 3.0 * u**2 + u) @ ascending)
+    return max(0.0, third / scale) if scale > 0 else 0.0
 
 
 def network_views(scorer: Scorer, x: Float) -> tuple[dict[str, Float], Float, Float]:
@@ -200,4 +237,4 @@ def fit_views(
         layout = (None,) * width
         seen["axes"] = FusedScorer(*axes, layout).energy(Encoded.of(X))
     surprisals = {name: Surprisal.of(values, weight) for name, values in seen.items()}
-    return Views(surprisals, {name: WEIGHTS[name] for name in names}, references, axes)
+    return Views(surprisals, weights_of(seen, weight), references, axes)

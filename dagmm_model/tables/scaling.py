@@ -21,7 +21,7 @@ NORMAL_IQR = 1.349
 """Interquartile range of a normal distribution of deviation 1."""
 
 SOFTNESS = 4.5
-"""Robust deviations up to about which whitened scaling is linear."""
+"""Deviations up to about which clipped and whitened scaling are linear."""
 
 WHITEN_FLOOR = 1e-4
 """Share of the mean variance that is added to the variance of each principal axis; to it comes
@@ -32,12 +32,14 @@ RARE_WEIGHT = 0.5
 share is many deviations away in it, however little that says."""
 
 CONSTANT_VARIANCE = 1e-12
-"""Softly scaled columns that vary less than this are only centred."""
+"""Bent columns that vary less than this are only centred."""
 
 QUARTILES = [25.0, 50.0, 75.0]
 WHITENING = ("whitened", "tempered")
-SOFT = ("robust", "soft", *WHITENING)
-"""Kinds that take quartiles and an arcsinh."""
+BENT = ("robust", "soft", "clipped", *WHITENING)
+"""Kinds that take an arcsinh."""
+STANDARD_AFTER = ("soft", "clipped")
+"""Kinds that are brought to mean 0 and variance 1 after it."""
 
 ARRAYS = ("centre", "scale", "mean", "rotation", "back", "spread")
 """What a scaler consists of beside its kind."""
@@ -79,7 +81,7 @@ class Scaler:
     """``(x - centre) / scale`` for each column, and what the kind adds to it.
 
     Attributes:
-        kind: none, minmax, standard, numeric, robust, soft, whitened or tempered.
+        kind: none, minmax, standard, numeric, robust, soft, clipped, whitened or tempered.
         centre: ``(D,)``.
         scale: ``(D,)``, 1 for a constant column.
         mean: ``(D,)`` taken off last, or before the rotation; None where nothing is.
@@ -104,7 +106,8 @@ class Scaler:
         ``numeric`` is the same, but maps a column of two values, such as an indicator, to 0 and 1;
         ``robust`` to median 0 and interquartile range 1, then arcsinh; a column whose quartiles
         coincide is divided by its standard deviation; a constant column is only centred.
-        ``soft`` is the same, and then to mean 0 and variance 1.
+        ``soft`` is the same, and then to mean 0 and variance 1. ``clipped`` is standard, the
+        arcsinh of `SOFTNESS` deviations, and then to mean 0 and variance 1 again.
         ``whitened`` is `SOFTNESS` times the arcsinh of the robust deviations over it, then a
         rotation to the principal axes, each divided by the root of its variance plus a floor: the
         mean variance times `WHITEN_FLOOR` and twice the cube of columns per row. ``tempered`` is
@@ -115,10 +118,10 @@ class Scaler:
             return cls(kind, np.zeros(width), np.ones(width))
         columns = [_centre_and_scale(kind, x[:, d].astype(np.float64)) for d in range(width)]
         plain = cls(kind, np.array([c[0] for c in columns]), np.array([c[1] for c in columns]))
-        if kind not in (*WHITENING, "soft"):
+        if kind not in (*WHITENING, *STANDARD_AFTER):
             return plain
         statistics = covariance_of(lambda part: plain.transform(x[part], None), *x.shape)
-        if kind == "soft":
+        if kind in STANDARD_AFTER:
             return standardised(plain, *statistics)
         return rotated(plain, len(x), *statistics, np.array([c[2] for c in columns]))
 
@@ -166,7 +169,7 @@ class Scaler:
         scaled: Float = np.empty(x.shape)  # row by row in memory, whatever the layout of x
         np.subtract(x, self.centre[some], out=scaled, dtype=np.float64)
         scaled /= self.scale[some]
-        if self.kind in SOFT:
+        if self.kind in BENT:
             np.arcsinh(scaled, out=scaled)
         if scaled.size and not max(scaled.max(), -scaled.min()) <= LARGEST:
             row, column = np.argwhere(~(np.abs(scaled) <= LARGEST))[0]
@@ -201,7 +204,7 @@ def _centre_and_scale(kind: str, column: Float) -> tuple[float, float, bool]:
         return low, high - low, False
     # Brought near 1 first, so that no square of a huge value overflows.
     column /= unit
-    quartiles = np.percentile(column, QUARTILES) if kind in SOFT else np.zeros(3)
+    quartiles = np.percentile(column, QUARTILES) if kind in BENT else np.zeros(3)
     centre, scale = centre_and_scale(
         kind, low / unit, high / unit, two, float(column.mean()), float(column.std()), quartiles
     )
@@ -226,6 +229,8 @@ def centre_and_scale(
         return low, high - low
     if kind in ("standard", "numeric"):
         return mean, deviation
+    if kind == "clipped":
+        return mean, SOFTNESS * deviation
     lower, centre, upper = (float(q) for q in quartiles)
     scale = upper - lower
     if kind in WHITENING:
@@ -234,7 +239,7 @@ def centre_and_scale(
 
 
 def standardised(plain: Scaler, mean: Float, covariance: Float) -> Scaler:
-    """A soft scaler; see `rotated`."""
+    """A soft or clipped scaler; see `rotated`."""
     variance = np.diagonal(covariance)
     spread = np.sqrt(np.where(variance > CONSTANT_VARIANCE, variance, 1.0))
     return Scaler(plain.kind, plain.centre, plain.scale, mean, spread=spread)

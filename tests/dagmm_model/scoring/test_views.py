@@ -5,7 +5,15 @@ import pytest
 
 from dagmm_model import DAGMM
 from dagmm_model.networks.presets import VIEWS
-from dagmm_model.scoring.views import KNOTS, WEIGHTS, Surprisal, network_views
+from dagmm_model.scoring.views import (
+    AXES,
+    KNOTS,
+    WEIGHTS,
+    Surprisal,
+    l_skewness,
+    network_views,
+    weights_of,
+)
 from dagmm_model.tables.encoded import Encoded
 
 QUICK = {"epochs": 20, "random_state": 0}
@@ -66,8 +74,52 @@ def test_the_energy_is_the_weighted_mean_of_the_views_surprisals(detector):
     seen["neighbours"] = views.references.energy(x)
     seen["axes"] = detector._row_scorer._axes.energy(Encoded.of(rows))
     assert tuple(views.surprisals) == VIEWS
-    total = sum(WEIGHTS[name] * views.surprisals[name](seen[name]) for name in VIEWS)
-    np.testing.assert_allclose(detector.energy(rows), total / sum(WEIGHTS.values()), rtol=1e-10)
+    weights = views.weights
+    assert weights == WEIGHTS | {"axes": weights["axes"]}
+    total = sum(weights[name] * views.surprisals[name](seen[name]) for name in VIEWS)
+    np.testing.assert_allclose(detector.energy(rows), total / sum(weights.values()), rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("draw", "known"), [("uniform", 0.0), ("normal", 0.0), ("exponential", 1 / 3), ("gumbel", 0.17)]
+)
+def test_l_skewness_is_that_of_the_known_distributions(draw, known):
+    values = getattr(np.random.default_rng(0), draw)(size=50_000)
+    assert l_skewness(values) == pytest.approx(known, abs=0.02)
+    assert l_skewness(3.0 * values - 7.0) == pytest.approx(l_skewness(values))
+    assert l_skewness(-values - values.max()) == pytest.approx(0.0, abs=0.02)  # never below 0
+
+
+def test_l_skewness_takes_a_weight_for_as_many_rows_and_no_notice_of_one_row_in_many():
+    values, weight = np.random.default_rng(0).exponential(size=60), np.tile([1.0, 3.0], 30)
+    repeated = l_skewness(np.repeat(values, [1, 3] * 30))
+    assert l_skewness(values, weight) == pytest.approx(repeated)
+    many = np.random.default_rng(0).normal(size=5000)
+    assert l_skewness(np.append(many, 20.0)) < 0.05
+    assert l_skewness(np.ones(9)) == 0.0
+
+
+def test_the_axes_count_the_more_the_longer_the_tail_of_their_energies():
+    rng = np.random.default_rng(0)
+    flat, long = rng.normal(size=5000), rng.exponential(size=5000) ** 1.5
+    weights = [weights_of({"error": flat, "axes": axes}) for axes in (flat, long)]
+    assert weights[0]["axes"] < 0.05
+    assert weights[1]["axes"] > AXES
+    assert weights[0]["error"] == weights[1]["error"] == 1.0
+
+
+def test_a_model_with_other_weights_and_another_scaling_scores_by_its_own():
+    detector = DAGMM(scaling="soft", **QUICK).fit(ROWS)
+    values, arrays = detector.state()
+    energy = detector.energy(ROWS)
+    assert values["views"]["weights"]["neighbours"] == 2.0
+    values["views"]["weights"] |= {"neighbours": 1.0, "axes": 0.5}
+    again = DAGMM.from_state(values, arrays)
+    assert again._views.weights == {"energy": 1.0, "error": 1.0, "neighbours": 1.0, "axes": 0.5}
+    assert np.abs(again.energy(ROWS) - energy).max() > 1e-3
+    np.testing.assert_array_equal(
+        DAGMM.from_state(*again.state()).energy(ROWS), again.energy(ROWS)
+    )
 
 
 def test_the_reasons_are_the_columns_that_are_not_what_the_others_say(detector):

@@ -101,7 +101,7 @@ def test_tempered_weighs_a_rare_value_less_where_whitening_fades_out():
 
 
 @pytest.mark.parametrize(
-    "kind", ["minmax", "standard", "numeric", "robust", "whitened", "tempered"]
+    "kind", ["minmax", "standard", "numeric", "robust", "clipped", "whitened", "tempered"]
 )
 def test_a_constant_column_becomes_0_and_huge_values_stay_finite(kind):
     x = rows_of()

@@ -79,7 +79,7 @@ class Alone(Ranks):
         return moments
 
 
-KINDS = ["none", "minmax", "standard", "numeric", "robust", "soft", "whitened"]
+KINDS = ["none", "minmax", "standard", "numeric", "robust", "soft", "clipped", "whitened"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
