@@ -48,8 +48,9 @@ class Settings:
         dropout: rate of the estimation network's hidden layers, in [0, 1).
         scaling: of the input columns: none, minmax, standard, numeric (standard, with columns of
             two values as 0 and 1), robust (median, IQR, arcsinh), soft (the same, then standard),
-            clipped (standard, arcsinh from about 4.5 deviations on, standard again), whitened (arcsinh, then principal axes of equal variance) or tempered (the same, with
-            columns that are mostly one value counting half).
+            clipped (standard, softly clipped at 4.5 deviations, and standard again), whitened
+            (arcsinh, then principal axes of equal variance) or tempered (the same, with columns
+            that are mostly one value counting half).
         initial_weights: glorot (uniform after Glorot and Bengio, biases 0), or fan_in (weights and
             biases uniform within 1 / sqrt(inputs), PyTorch's rule).
         reconstruction_features: paper (relative distance, cosine), log_error or log_error_cosine.

@@ -35,12 +35,12 @@ from dagmm_model.tables.scaling import Scaler
 Float = NDArray[np.float64]
 Rows = NDArray[np.floating]
 
-WEIGHTS = {"energy": 1.0, "error": 1.0, "neighbours": 2.0}
+WEIGHTS = {"energy": 1.0, "error": 2.0, "neighbours": 2.5}
 """Of the views in the mean, beside the axes."""
 
 AXES = 2.0
-"""Weight of the axes if their energies' tail is exponential, when they count as much as the network;
-it goes with the cube of the L-skewness: an eighth of this for half the skewness."""
+"""Weight of the axes if their energies' tail is exponential, as much as that of the error; it goes
+with the cube of the L-skewness, an eighth of this for half the skewness."""
 
 KNOTS = 512
 """Training values that a surprisal keeps, the more the higher they are."""

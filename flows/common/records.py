@@ -121,6 +121,7 @@ class FitRecord(StageRecord):
     sha256: str
     device: str
     epochs: int
+    first_epoch: dict[str, float] = {}
     last_epoch: dict[str, float]
     health: dict[str, float]
     settings: dict[str, Any]
@@ -132,11 +133,16 @@ class FitRecord(StageRecord):
         """The device, and how many ranks there were."""
         return self.device if self.ranks == 1 else f"{self.device} by {self.ranks} ranks"
 
+    def change(self, term: str) -> str:
+        """What training made of a term of the objective, from the first epoch to the last."""
+        value = f"{self.last_epoch[term]:.4g}"
+        return f"{self.first_epoch[term]:.4g} → {value}" if term in self.first_epoch else value
+
     def summary(self) -> str:
         if not self.last_epoch:
             return f"fitted on {self.where}"
-        term, value = next(iter(self.last_epoch.items()))
-        return f"{self.epochs} epochs on {self.where}, {term} {value:.4g}"
+        term = next(iter(self.last_epoch))
+        return f"{self.epochs} epochs on {self.where}, {term} {self.change(term)}"
 
 
 class CalibrateRecord(StageRecord):

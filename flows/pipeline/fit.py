@@ -82,6 +82,9 @@ def fit(work: FitWork, observers: Iterable[Any] = (), ranks: Ranks = ALONE) -> F
     save_detector(detector, folder)
     write_atomic(work.run / "encoder.json", json.dumps(encoder.to_dict()))
     health = detector.health_
+    terms = [dict(epoch.terms) for epoch in detector.history_]
+    # Epochs before the objective's, of layers or of the autoencoder alone, have other terms.
+    first = next((each for each in terms if each.keys() == terms[-1].keys()), {})
     return FitRecord(
         detector=str(folder),
         sha256=sha256_of(folder),
@@ -89,7 +92,8 @@ def fit(work: FitWork, observers: Iterable[Any] = (), ranks: Ranks = ALONE) -> F
         device_reason=detector.device_.reason,
         ranks=ranks.size,
         epochs=int(detector.n_iter_),
-        last_epoch=dict(detector.history_[-1].terms) if detector.history_ else {},
+        first_epoch=first,
+        last_epoch=terms[-1] if terms else {},
         health={} if health is None else {k: float(np.max(v)) for k, v in asdict(health).items()},
         settings=json.loads(json.dumps(asdict(detector.settings_))),
     )

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from flows.common.records import PromoteRecord, TrainResult, ValidateRecord
+from flows.common.records import EvaluateRecord, PromoteRecord, TrainResult, ValidateRecord
 from flows.reporting.summary import choice_table, figures, quality_measured
 from flows.reporting.terminal import Entry, gates, sheet, styled
 
@@ -46,11 +46,11 @@ def _training(result: TrainResult, verbose: bool) -> Iterator[Entry]:
                 else f"failed: {row['failed']}"
             )
             yield "", f"{row['detector']}: {figures_of}"
-    last = ", ".join(f"{k} {v:.4g}" for k, v in fitted.last_epoch.items() if "/" not in k)
+    changed = ", ".join(f"{k} {fitted.change(k)}" for k in fitted.last_epoch if "/" not in k)
     yield (
         "Training",
         f"{plural(fitted.epochs, 'epoch') if fitted.epochs else 'fitted'} on {fitted.where} in "
-        f"{fitted.seconds:.1f} s" + (f"; last epoch: {last}" if last else ""),
+        f"{fitted.seconds:.1f} s" + (f"; first epoch to last: {changed}" if changed else ""),
     )
     yield "Threshold", f"{threshold.value:.6g}, {threshold.method}"
     if evidence.calibrate.deployable:
@@ -85,6 +85,7 @@ def _training(result: TrainResult, verbose: bool) -> Iterator[Entry]:
             f"for comparison, {sanity.name}: F1 {sanity.f1:.4f}, ROC AUC {sanity.roc_auc:.4f}, "
             f"average precision {sanity.average_precision:.4f}",
         )
+    yield from _training_worth(evaluated)
     yield "", ""
     registered, promotion = result.registration, result.promotion
     yield "Registry", f"{registered.name} version {registered.version}"
@@ -99,6 +100,17 @@ def _training(result: TrainResult, verbose: bool) -> Iterator[Entry]:
         yield "Report", result.report
     for command in next_commands(promotion, result.run_url):
         yield "Next", command
+
+
+def _training_worth(evaluated: EvaluateRecord) -> Iterator[Entry]:
+    """By how much the trained detector is ahead of itself untrained, where there are labels."""
+    metrics = evaluated.deployment
+    before = next((row for row in evaluated.sanity if row.name == "untrained"), None)
+    if before is None or metrics.roc_auc is None or metrics.average_precision is None:
+        return
+    auc = metrics.roc_auc.value - before.roc_auc
+    precision = metrics.average_precision.value - before.average_precision
+    yield "", f"what training changed: ROC AUC {auc:+.4f}, average precision {precision:+.4f}"
 
 
 def next_commands(record: PromoteRecord, page: str = "") -> Iterator[str]:

@@ -105,21 +105,19 @@ def test_the_axes_count_the_more_the_longer_the_tail_of_their_energies():
     weights = [weights_of({"error": flat, "axes": axes}) for axes in (flat, long)]
     assert weights[0]["axes"] < 0.05
     assert weights[1]["axes"] > AXES
-    assert weights[0]["error"] == weights[1]["error"] == 1.0
+    assert weights[0]["error"] == weights[1]["error"] == WEIGHTS["error"]
 
 
 def test_a_model_with_other_weights_and_another_scaling_scores_by_its_own():
     detector = DAGMM(scaling="soft", **QUICK).fit(ROWS)
     values, arrays = detector.state()
     energy = detector.energy(ROWS)
-    assert values["views"]["weights"]["neighbours"] == 2.0
-    values["views"]["weights"] |= {"neighbours": 1.0, "axes": 0.5}
+    assert values["views"]["weights"]["neighbours"] == 2.5
+    values["views"]["weights"] |= {"error": 1.0, "neighbours": 2.0, "axes": 1.0}
     again = DAGMM.from_state(values, arrays)
-    assert again._views.weights == {"energy": 1.0, "error": 1.0, "neighbours": 1.0, "axes": 0.5}
+    assert again._views.weights == {"energy": 1.0, "error": 1.0, "neighbours": 2.0, "axes": 1.0}
     assert np.abs(again.energy(ROWS) - energy).max() > 1e-3
-    np.testing.assert_array_equal(
-        DAGMM.from_state(*again.state()).energy(ROWS), again.energy(ROWS)
-    )
+    np.testing.assert_array_equal(DAGMM.from_state(*again.state()).energy(ROWS), again.energy(ROWS))
 
 
 def test_the_reasons_are_the_columns_that_are_not_what_the_others_say(detector):

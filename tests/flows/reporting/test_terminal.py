@@ -3,12 +3,14 @@
 import re
 from io import StringIO
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from flows.common.records import PromoteRecord
+from dagmm_model.evaluation.metrics import deployment_metrics
+from flows.common.records import EvaluateRecord, PromoteRecord, SanityRow
 from flows.common.verdicts import GateResult
 from flows.reporting import screens
 from flows.reporting.terminal import gates, sheet, show
@@ -95,3 +97,21 @@ def test_next_is_the_command_that_the_decision_calls_for(decision, command):
 def test_a_count_of_one_is_singular():
     assert screens.plural(1, "epoch") == "1 epoch"
     assert screens.plural(1200, "epoch") == "1,200 epochs"
+
+
+def test_a_run_with_labels_says_what_training_changed():
+    labels = np.arange(40) >= 30
+    trained = labels + np.linspace(0, 0.5, 40)
+    before = SanityRow(name="untrained", f1=0.0, roc_auc=0.0, average_precision=0.25)
+    evaluated = EvaluateRecord(
+        deployment=deployment_metrics(labels, trained, 0.9),
+        known_ratio=None,
+        slices=(),
+        sanity=(before,),
+        energies="e",
+        sha256="0" * 64,
+    )
+    ((_, said),) = screens._training_worth(evaluated)
+    assert said == "what training changed: ROC AUC +1.0000, average precision +0.7500"
+    none = evaluated.model_copy(update={"sanity": ()})
+    assert not list(screens._training_worth(none))
