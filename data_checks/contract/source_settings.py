@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from urllib.parse import parse_qsl
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
@@ -10,6 +11,7 @@ from data_checks.base.locations import file_location
 from data_checks.contract.columns import Frozen
 
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+_PASSWORDS = ("password", "passwd", "pwd", "sslpassword")
 MISSING_MARKERS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
 
 
@@ -124,5 +126,5 @@ def has_credentials(url: str) -> bool:
     _, _, rest = url.partition("://")
     authority = rest.split("/", 1)[0].split("?", 1)[0]
     login, at, _ = authority.rpartition("@")
-    query = rest.partition("?")[2].lower()
-    return (bool(at) and ":" in login) or "password=" in query or "pwd=" in query
+    options = {name.lower() for name, _ in parse_qsl(rest.partition("?")[2])}
+    return (bool(at) and ":" in login) or not options.isdisjoint(_PASSWORDS)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from data_checks.base.errors import SourceError, UnreachableError
+from data_checks.base.locations import is_url
 from data_checks.contract.source_settings import SqlSource, has_credentials
+from data_checks.readers.borrowed_logins import refuse_borrowed_login
 from data_checks.readers.columns_found import check_extra, listed
 from data_checks.readers.read_only import check_query, forbid_writing, read_only_engine
 
@@ -25,7 +27,8 @@ def database_url(source: SqlSource, override: str | None) -> str:
     """The URL to connect to.
 
     Raises:
-        SourceError: the environment variable is not set, or `override` holds a password.
+        SourceError: the environment variable is not set, `override` holds a password, or the
+            contract's URL would be sent a login that it was not given.
     """
     if override is not None:
         if has_credentials(override):
@@ -35,6 +38,9 @@ def database_url(source: SqlSource, override: str | None) -> str:
             )
         return override
     if source.url is not None:
+        if is_url(source.url):
+            with database_errors(source.url):
+                refuse_borrowed_login(safe_name(source.url), _parsed(source.url))
         return source.url
     variable = source.url_variable or ""
     if url := os.environ.get(variable):
