@@ -26,6 +26,7 @@ from data_checks.contract.source_settings import (
     MatSource,
     ParquetSource,
     SklearnSource,
+    Source,
     SqlSource,
 )
 from data_checks.readers import bundled, matlab, parquet, sql, text
@@ -36,6 +37,8 @@ from data_checks.sources.downloads import download
 from data_checks.sources.integrity import changed, file_state, sha256_of, shown, verified_sha256
 
 ROW_GROUP_ROWS = 131_072
+BUNDLED = "sklearn:"
+"""What the location of a table inside scikit-learn begins with."""
 
 
 class IngestRecord(Frozen):
@@ -113,6 +116,7 @@ def locate(
     """
     source = contract.source
     if data is not None:
+        _only_own_bundled(source, str(data))
         queried = isinstance(source, SqlSource) and is_url(str(data))
         if not queried or names_files(str(data)):
             return file_location(str(data))
@@ -122,7 +126,7 @@ def locate(
             raise SourceError("database: not a SQLAlchemy URL (dialect://host/database).")
         return url
     if not isinstance(source, FileSource):
-        return f"sklearn:{source.dataset}"
+        return f"{BUNDLED}{source.dataset}"
     if source.file is None:
         raise SourceError(
             f"{contract.name}: the contract names no file; give one with --data or set source.file."
@@ -139,6 +143,18 @@ def locate(
     if allow_download and source.url and source.sha256:
         return str(download(source.url, path, source.sha256))
     raise missing(contract.name, path, source.publisher, source.url)
+
+
+def _only_own_bundled(source: Source, data: str) -> None:
+    """A table inside scikit-learn has the columns and the label of one contract."""
+    if not data.startswith(BUNDLED):
+        return
+    own = f"{BUNDLED}{source.dataset}" if isinstance(source, SklearnSource) else None
+    if data != own:
+        says = f"names {own}" if own else "reads no table of scikit-learn"
+        raise SourceError(
+            f"{data}: the contract {says}; give a file, or the contract of that table."
+        )
 
 
 def read_batches(
@@ -228,7 +244,7 @@ def format_of(
     ending, source = location.lower(), contract.source
     if isinstance(source, SqlSource) and is_url(location):
         return "sql"
-    if location.startswith("sklearn:"):
+    if location.startswith(BUNDLED):
         return "sklearn"
     if ending.endswith((".parquet", ".pq")) or isinstance(source, ParquetSource):
         return "parquet"

@@ -30,10 +30,11 @@ def find_source(dataset: str, data: str | None, data_dir: Path, *, download: boo
         ContractError: The contract cannot be read.
         SourceError: The source is not there.
     """
-    from data_checks.sources.sources import locate
+    from data_checks.sources.sources import BUNDLED, locate
 
     location = locate(load_contract(dataset), data, data_dir, allow_download=download)
-    if data is not None and "://" not in location and not any(m in location for m in "*?["):
+    elsewhere = location.startswith(BUNDLED) or "://" in location
+    if data is not None and not elsewhere and not any(m in location for m in "*?["):
         path = Path(location)
         if not path.exists():
             raise UsageError(f"--data {data}: no such file")

@@ -19,7 +19,7 @@ from scipy.io import savemat
 
 from data_checks.base import locations
 from data_checks.base.errors import ChecksumError, MissingDataError, SourceError, UnreachableError
-from data_checks.contract.model import load_contract
+from data_checks.contract.model import Contract, load_contract
 from data_checks.sources.downloads import download
 from data_checks.sources.integrity import sha256_of
 from data_checks.sources.sources import ingest, locate, read_batches
@@ -324,3 +324,20 @@ def test_rows_to_be_scored_may_lack_the_label(
     if with_label:
         table = rows_of(ingest(contract, tmp_path / "t.parquet", data_dir=tmp_path).path)
         assert table["label"].tolist() == frame["label"].tolist()
+
+
+@pytest.mark.parametrize("data", ["sklearn:wine", "sklearn:nothing", "sklearn:", "sklearn:../x"])
+def test_a_table_of_scikit_learn_is_read_by_its_own_contract_only(tmp_path, data):
+    own = Contract.model_validate(
+        {
+            "name": "own",
+            "source": {"kind": "sklearn", "dataset": "iris"},
+            "columns": [{"name": "sepal length (cm)", "type": "numeric"}],
+            "extra_columns": "ignore",
+        }
+    )
+    for contract in (small_contract(), own):
+        with pytest.raises(SourceError, match="give a file") as caught:
+            ingest(contract, tmp_path / "t.parquet", data=data, data_dir=tmp_path)
+        assert str(caught.value).startswith(data)
+    assert ingest(own, tmp_path / "t.parquet", data="sklearn:iris", data_dir=tmp_path).rows == 150
