@@ -118,23 +118,10 @@ def own(home: Path) -> None:
 
 
 def embed_services(settings: Settings) -> None:
-    """Point Prefect and MLflow at the files under `home` where no server is configured.
+    """Make the home, and have libraries say no more than is needed.
 
-    Must run before either is imported, because both read the environment at import.
+    Must run before MLflow is imported, because it reads the environment at import.
     """
     own(settings.home)
-    defaults = {
-        # Git's presence is checked by our own lineage tags; MLflow's notice adds nothing.
-        "GIT_PYTHON_REFRESH": "quiet",
-    }
-    if settings.prefect_api_url is None:
-        database = settings.home.resolve() / "prefect" / "prefect.db"
-        database.parent.mkdir(parents=True, exist_ok=True)
-        defaults |= {
-            "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}",
-            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-            # With it on, the server's telemetry loop fights the run for the SQLite lock.
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        }
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
+    # Git's presence is checked by our own lineage tags; MLflow's notice adds nothing.
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")

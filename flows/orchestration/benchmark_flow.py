@@ -47,6 +47,7 @@ from flows.benchmarking.work import Job
 from flows.common import progress
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
+from flows.orchestration.at_home import at_home
 from flows.tracking import tracking
 
 
@@ -138,6 +139,7 @@ def measure(
     return reasons
 
 
+@at_home
 @flow(name="benchmark", log_prints=False)
 def benchmark(config: BenchmarkConfig) -> BenchmarkResult:
     """Measure what is not known yet, then write tables, plots and the page of all that is."""

@@ -15,6 +15,7 @@ from flows.common.records import TrainResult
 from flows.common.settings import Settings
 from flows.drift import record as drift_record
 from flows.drift.verdict import MonitorPolicy
+from flows.orchestration.at_home import at_home
 from flows.promotion.lease import hold
 from flows.tracking import tracking
 
@@ -48,6 +49,7 @@ class MonitorResult(BaseModel):
     not_retrained: str = ""
 
 
+@at_home
 @flow(name="monitor", flow_run_name="{name}", log_prints=False)
 def monitor(
     name: str,

@@ -13,6 +13,7 @@ from pydantic import Field
 from flows.common.policy import PromotionPolicy
 from flows.common.records import PromoteRecord
 from flows.common.settings import Settings
+from flows.orchestration.at_home import at_home
 from flows.reporting import summary
 from flows.tracking import tracking
 
@@ -25,6 +26,7 @@ class Approval(RunInput):
     reason: str = Field(min_length=1, description="Why, for the audit trail")
 
 
+@at_home
 @flow(name="promote", flow_run_name="{name}-v{version}", log_prints=False)
 def promote(
     name: str,

@@ -9,10 +9,12 @@ from prefect.artifacts import create_markdown_artifact
 
 from flows.common.errors import Verdict
 from flows.common.settings import Engine, Settings
+from flows.orchestration.at_home import at_home
 from flows.scoring.run import ScoreReport
 from flows.scoring.run import score as work
 
 
+@at_home
 @flow(name="score")
 def score(
     source: str,

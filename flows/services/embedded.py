@@ -179,6 +179,7 @@ def _started(
     if pages:
         port = next_free(settings.prefect_port, "DAGMM_PREFECT_PORT", tell)
     environment = {
+        **_store(home),
         AUTH: auth,
         "PREFECT_API_AUTH_STRING": auth,
         CORS: origins(port),
@@ -202,6 +203,16 @@ def _started(
             )
         time.sleep(0.05)
     return server
+
+
+def _store(home: Home) -> dict[str, str]:
+    """Where the server keeps what it knows, and how, unless the environment says otherwise."""
+    defaults = {
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home.folder}/prefect.db",
+        # With it on, the server's telemetry loop fights the run for the SQLite lock.
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    }
+    return {name: value for name, value in defaults.items() if name not in os.environ}
 
 
 def next_free(wanted: int, variable: str, tell: Callable[[str], None]) -> int:
