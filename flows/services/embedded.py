@@ -13,6 +13,7 @@ import secrets
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -30,6 +31,7 @@ from flows.services.prefect_app import AUTH, CORS, LOGIN, WHO, origins, proof
 PORTS_TRIED = 20
 ANSWER_SECONDS = 30.0
 """A server of ours that answers nothing for so long is ended; whoever started it has waited."""
+SEND_SECONDS = 10.0
 CLIENT = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
 
 
@@ -263,8 +265,28 @@ def _clients_of(server: Embedded, auth: str) -> Iterator[None]:
         try:
             yield
         finally:
+            _send_what_waits()
             for name, value in before.items():
                 if value is None:
                     os.environ.pop(name, None)
                 else:
                     os.environ[name] = value
+
+
+def _send_what_waits() -> None:
+    """Have Prefect's clients send the events and log lines that they hold, while the server lives.
+
+    They would try it again and again when this process ends, and keep it from ending.
+    """
+    if "prefect.events.worker" not in sys.modules:
+        return
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    def send() -> None:
+        for worker in (EventsWorker, APILogWorker):
+            worker.drain_all(timeout=SEND_SECONDS)
+
+    thread = threading.Thread(target=send)  # we may stand in an event loop, as notebooks do
+    thread.start()
+    thread.join()

@@ -1,5 +1,8 @@
 """A flow called from Python without a server uses the home's, with its door and its login."""
 
+import os
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 
@@ -12,6 +15,22 @@ from flows.orchestration.at_home import HomeFlow, at_home
 from flows.orchestration.definitions import FLOWS, flow_behind
 from flows.services import keeper, servers
 from flows.services.embedded import Home
+
+SCRIPT = """
+from prefect import flow, task
+from flows.orchestration.at_home import at_home
+
+@task
+def answer():
+    return 42
+
+@at_home
+@flow(name="script")
+def script():
+    return answer()
+
+print(script() + script())
+"""
 
 
 @pytest.fixture
@@ -58,6 +77,17 @@ def test_a_call_from_python_uses_the_server_of_the_home_and_ends_it(nowhere):
     assert not PREFECT_API_URL.value()
 
 
+def test_a_script_ends_when_its_calls_have(home, tmp_path):
+    """Prefect's clients would go on trying to reach a server that has ended."""
+    environment = {**os.environ, "PREFECT_API_URL": "", "DAGMM_HOME": str(home)}
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "script.py"], env=environment, capture_output=True, text=True, timeout=200
+    )
+    assert done.stdout == "84\n", done.stderr
+    assert "pending" not in done.stderr
+
+
 def test_a_server_that_is_configured_is_used(home, prefect_server):
     with temporary_settings({PREFECT_API_URL: prefect_server}):
         assert outer(0)[0][0] == prefect_server
@@ -65,10 +95,10 @@ def test_a_server_that_is_configured_is_used(home, prefect_server):
 
 
 def test_every_flow_is_at_home_and_prefect_finds_it():
-    from prefect.flows import load_flow_argument_from_entrypoint, load_flow_from_entrypoint
+    from prefect.flows import load_flow_from_entrypoint, safe_load_flow_from_entrypoint
 
     for entrypoint in FLOWS:
         found = flow_behind(entrypoint)
         assert isinstance(found, HomeFlow)
-        assert load_flow_argument_from_entrypoint(entrypoint, "name") == found.name
+        assert safe_load_flow_from_entrypoint(entrypoint).name == found.name
         assert load_flow_from_entrypoint(entrypoint).name == found.name
