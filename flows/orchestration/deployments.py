@@ -27,6 +27,7 @@ from flows.orchestration.definitions import (
     limit_of,
     read_definitions,
 )
+from flows.services.door import login_page
 from flows.services.embedded import Home, prefect_server
 
 NOT_SERVED = ("pull", "build", "push", "triggers", "sla")
@@ -83,7 +84,7 @@ def serve(settings: Settings, file: Path | None) -> None:
         if settings.prefect_api_url is None:
             progress.note("starting Prefect")
             server = stack.enter_context(prefect_server(settings, pages=True, tell=progress.note))
-            address = server.page(Home(settings).auth())
+            address = login_page(server.url, Home(settings).auth())
         from prefect import serve as run_forever
 
         with _client() as client:

@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
-from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
@@ -26,7 +25,8 @@ from flows.common.errors import ServiceUnreachable
 from flows.common.settings import Settings
 from flows.common.workspace import write_atomic
 from flows.services import keeper, servers
-from flows.services.prefect_app import AUTH, CORS, LOGIN, WHO, origins, proof
+from flows.services.door import WHO, origins, proof
+from flows.services.prefect_app import AUTH, CORS
 
 PORTS_TRIED = 20
 ANSWER_SECONDS = 30.0
@@ -55,10 +55,6 @@ class Embedded:
     def url(self) -> str:
         """Address of the pages."""
         return f"http://127.0.0.1:{self.port}"
-
-    def page(self, auth: str) -> str:
-        """Address that logs a browser in."""
-        return f"{self.url}{LOGIN}#{quote(auth, safe=':')}"
 
     def is_ours(self, auth: str) -> bool:
         """Whether the server of this home answers there, and not another one."""

@@ -14,7 +14,8 @@ import typer
 from flows.common import progress
 from flows.common.errors import ServiceUnreachable
 from flows.common.settings import Settings
-from flows.services import keeper, servers
+from flows.services import keeper, mlflow_app, servers
+from flows.services.door import login_page, origins
 from flows.services.embedded import Embedded, Home, next_free, prefect_server
 
 
@@ -26,18 +27,19 @@ def serve_pages(settings: Settings) -> None:
     """
     mlflow = prefect = None
     addresses = [settings.mlflow_url, str(settings.prefect_api_url).removesuffix("/api")]
+    auth = Home(settings).auth()
     with ExitStack() as stack:
         if settings.embedded_tracking:
             progress.note("starting MLflow")
-            mlflow = stack.enter_context(_mlflow(settings))
-            addresses[0] = mlflow.address
+            mlflow = stack.enter_context(mlflow_server(settings, auth))
+            addresses[0] = login_page(mlflow.address, auth)
         if settings.prefect_api_url is None:
             progress.note("starting Prefect")
             prefect = stack.enter_context(prefect_server(settings, pages=True, tell=progress.note))
-            addresses[1] = prefect.page(Home(settings).auth())
+            addresses[1] = login_page(prefect.url, auth)
         if mlflow is not None:
             servers.wait_for(f"{mlflow.address}/health", mlflow.process, mlflow.log)
-        typer.echo(f"MLflow   {addresses[0]}/#/experiments?workflowType=machine_learning")
+        typer.echo(f"MLflow   {addresses[0]}")
         typer.echo(f"Prefect  {addresses[1]}")
         if mlflow is None and prefect is None:
             return
@@ -65,18 +67,21 @@ def _watch(mlflow: _MLflow | None, prefect: Embedded | None) -> None:
 
 
 @contextmanager
-def _mlflow(settings: Settings) -> Iterator[_MLflow]:
+def mlflow_server(settings: Settings, auth: str) -> Iterator[_MLflow]:
     """MLflow's server, starting; ended with the block."""
     port = next_free(settings.mlflow_port, "DAGMM_MLFLOW_PORT", progress.note)
     log = settings.home.resolve() / "logs" / "mlflow.log"
     log.parent.mkdir(exist_ok=True)
     address = f"http://127.0.0.1:{port}"
+    environment = {
+        mlflow_app.AUTH: auth,
+        mlflow_app.STORE: settings.tracking_uri,
+        mlflow_app.ARTIFACTS: settings.artifacts.as_uri(),
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": origins(port),
+    }
     process = servers.start(
-        *("mlflow", "server"),
-        *("--backend-store-uri", settings.tracking_uri),
-        *("--artifacts-destination", settings.artifacts.as_uri()),
-        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-        *("--cors-allowed-origins", f"{address},http://localhost:{port}"),
+        *("python", "-P", "-m", "flows.services.mlflow_app", str(port)),
+        environment=environment,
         log=log,
     )
     try:

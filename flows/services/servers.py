@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 
 from flows.common.errors import ServiceUnreachable
 from flows.services import keeper
-from flows.services.prefect_app import CORS, origins
+from flows.services.door import origins
+from flows.services.prefect_app import CORS
 
 STOP_SECONDS = 10
 START_SECONDS = 120

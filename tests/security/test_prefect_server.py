@@ -14,8 +14,8 @@ import pytest
 
 from flows.common.settings import Settings, embed_services
 from flows.services import servers
+from flows.services.door import is_own
 from flows.services.embedded import Home, prefect_server
-from flows.services.prefect_app import is_own
 
 OTHERS = ("http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1:{port}")
 

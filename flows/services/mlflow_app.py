@@ -1,0 +1,48 @@
+"""MLflow's server behind a door: `python -m flows.services.mlflow_app PORT`.
+
+MLflow's own server asks for no login, and takes requests from every page of this machine, whatever
+port it comes from. Its login app keeps users in a database, for a team; a home has one owner, whose
+login lies in it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from flows.services.door import Door, Lock
+
+AUTH = "DAGMM_MLFLOW_LOGIN"
+STORE = "MLFLOW_BACKEND_STORE_URI"
+ARTIFACTS = "MLFLOW_ARTIFACTS_DESTINATION"
+"""As MLflow's own command reads them."""
+SCRIPT = (
+    "fetch(location.pathname, {method: 'POST', body: decodeURIComponent(location.hash.slice(1))})"
+    ".then(answer => { if (answer.ok) location.replace("
+    "'/#/experiments?workflowType=machine_learning');"
+    " else document.body.textContent = 'This is not the login of this home.'; });"
+)
+"""What stands behind the # of an address is in no log, and in no history of a proxy."""
+
+
+def main(port: int) -> None:
+    """Serve on loopback until a signal comes; the environment names stores and login."""
+    import uvicorn
+    from mlflow import server
+
+    auth = os.environ.pop(AUTH)
+    os.environ |= {
+        server.BACKEND_STORE_URI_ENV_VAR: os.environ[STORE],
+        server.REGISTRY_STORE_URI_ENV_VAR: os.environ[STORE],
+        server.ARTIFACT_ROOT_ENV_VAR: "mlflow-artifacts:/",
+        server.ARTIFACTS_DESTINATION_ENV_VAR: os.environ[ARTIFACTS],
+        server.SERVE_ARTIFACTS_ENV_VAR: "true",
+    }
+    from mlflow.server.fastapi_app import app  # reads the environment
+
+    lock = Lock(auth, port, free=("/health", "/version"))
+    uvicorn.run(Door(app, auth, SCRIPT, lock), host="127.0.0.1", port=port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
