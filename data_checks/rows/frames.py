@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ import pyarrow as pa
 from data_checks.contract.columns import Column
 from data_checks.contract.notation import Notation
 
+NUMBERS = {int, float, type(None)}
+
 
 def arrow_columns(
     rows: Any, columns: Sequence[Column], notation: Notation
@@ -18,7 +20,8 @@ def arrow_columns(
     """The columns of a frame as Arrow; Arrow's own tables stay as they are.
 
     Args:
-        rows: pandas data frame (n rows), or an Arrow table or batch.
+        rows: pandas data frame (n rows), lists of Python values by name, or an Arrow table or
+            batch.
         columns: which columns.
         notation: how numbers are written where they stand among texts.
 
@@ -27,15 +30,34 @@ def arrow_columns(
     """
     if isinstance(rows, pa.Table | pa.RecordBatch):
         return rows
-    named = {str(name): place for place, name in enumerate(rows.columns)}
-    arrays = [_array(rows.iloc[:, named[column.name]], column, notation) for column in columns]
+    if isinstance(rows, Mapping):
+        arrays = [_values(rows[column.name], column, notation) for column in columns]
+    else:
+        named = {str(name): place for place, name in enumerate(rows.columns)}
+        arrays = [_array(rows.iloc[:, named[column.name]], column, notation) for column in columns]
     return pa.table(arrays, names=[column.name for column in columns])
+
+
+def column_names(rows: Any) -> list[str]:
+    """Names of the columns, in whichever form the rows come."""
+    if isinstance(rows, pa.Table | pa.RecordBatch):
+        return list(rows.column_names)
+    return [str(name) for name in (rows if isinstance(rows, Mapping) else rows.columns)]
 
 
 def _array(series: Any, column: Column, notation: Notation) -> pa.Array:
     if series.dtype != object:
         return pa.Array.from_pandas(series)
-    values = [_plain(value) for value in series.tolist()]
+    return _values(series.tolist(), column, notation)
+
+
+def _values(found: Sequence[Any], column: Column, notation: Notation) -> pa.Array:
+    if column.type == "numeric" and set(map(type, found)) <= NUMBERS:
+        try:
+            return pa.array(found, pa.float64())  # as nearly always; NaN is a gap to the casting
+        except (pa.ArrowInvalid, OverflowError):
+            pass  # a whole number that no float holds exactly
+    values = [_plain(value) for value in found]
     kinds = {type(value) for value in values} - {type(None)}
     if kinds <= {str}:
         return pa.array(values, pa.string())

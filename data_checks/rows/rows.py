@@ -9,9 +9,10 @@ remark instead, unless `reject` was chosen.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ from data_checks.contract.expressions import names_in
 from data_checks.contract.model import ROW_ID, UNPARSED_COLUMN, Contract
 from data_checks.contract.notation import notation_of
 from data_checks.rows.casting import cast_batch
-from data_checks.rows.frames import arrow_columns
+from data_checks.rows.frames import arrow_columns, column_names
 from data_checks.rows.row_rules import RowRule, broken, row_rules, unparsed_values
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class RowCheck:
 
 
 def check_rows(
-    rows: pd.DataFrame | pa.Table | pa.RecordBatch,
+    rows: pd.DataFrame | pa.Table | pa.RecordBatch | Mapping[str, Sequence[Any]],
     contract: Contract,
     *,
     where: str = "input",
@@ -92,7 +93,8 @@ def check_rows(
     """Check rows that are to be scored; label and identifiers need not be there.
 
     Args:
-        rows: (n rows) with at least the contract's feature columns, of any types.
+        rows: (n rows) with at least the contract's feature columns, of any types; lists of Python
+            values by name are rows, too.
         contract: the contract the model was trained under.
         where: name of the input, for messages.
         outside: what becomes of levels and numbers outside vocabulary and range; as the contract
@@ -101,35 +103,59 @@ def check_rows(
     Raises:
         SourceError: a feature column is missing, or as a whole of a type that cannot be read.
     """
-    light = _features_only(contract)
-    names = [column.name for column in light.columns]
-    present = rows.column_names if isinstance(rows, pa.Table | pa.RecordBatch) else rows.columns
-    have = [str(name) for name in present]
-    if absent := [name for name in names if name not in set(have)]:
-        shown = ", ".join(f"'{name}'" for name in absent[:5])
-        raise SourceError(
-            f"{where}: missing column {shown}; the input needs every feature column of the model."
-        )
-    if twice := sorted({name for name in have if have.count(name) > 1} & set(names)):
-        raise SourceError(f"{where}: column named twice: {', '.join(twice)}.")
-    table = arrow_columns(rows, light.columns, notation_of(contract.source))
-    typed = cast_batch(table, light, 0, where=where, with_label=False)
-    notes = _Notes(typed, unparsed_values(typed), outside or contract.scoring.outside, light)
-    for rule in row_rules(light, for_scoring=True):
-        if rule.kind != "parsed":
+    return RowChecker(contract)(rows, where=where, outside=outside)
+
+
+@dataclass(frozen=True)
+class RowChecker:
+    """`check_rows` for whoever checks rows of one contract again and again."""
+
+    contract: Contract
+
+    @cached_property
+    def _light(self) -> Contract:
+        return _features_only(self.contract)
+
+    @cached_property
+    def _rules(self) -> tuple[RowRule, ...]:
+        return tuple(r for r in row_rules(self._light, for_scoring=True) if r.kind != "parsed")
+
+    def __call__(
+        self,
+        rows: pd.DataFrame | pa.Table | pa.RecordBatch | Mapping[str, Sequence[Any]],
+        *,
+        where: str = "input",
+        outside: Outside | None = None,
+    ) -> RowCheck:
+        """See `check_rows`."""
+        light = self._light
+        names = [column.name for column in light.columns]
+        have = Counter(column_names(rows))
+        if absent := [name for name in names if name not in have]:
+            shown = ", ".join(f"'{name}'" for name in absent[:5])
+            raise SourceError(
+                f"{where}: missing column {shown}; the input needs every feature column of the "
+                "model."
+            )
+        if twice := sorted(name for name in names if have[name] > 1):
+            raise SourceError(f"{where}: column named twice: {', '.join(twice)}.")
+        table = arrow_columns(rows, light.columns, notation_of(light.source))
+        typed = cast_batch(table, light, 0, where=where, with_label=False)
+        notes = _Notes(typed, unparsed_values(typed), outside or light.scoring.outside, light)
+        for rule in self._rules:
             notes.add(rule, broken(rule, typed, {}))
-    n = typed.num_rows
-    scorable = np.ones(n, dtype=bool)
-    scorable[notes.reasons.rows()] = False
-    return RowCheck(
-        features=typed.drop_columns([ROW_ID, UNPARSED_COLUMN]),
-        scorable=scorable,
-        reasons=notes.reasons.array(),
-        remarks=notes.remarks.array(),
-        unseen=notes.unseen,
-        causes=dict(notes.causes),
-        refusal=notes.refusal(),
-    )
+        n = typed.num_rows
+        scorable = np.ones(n, dtype=bool)
+        scorable[notes.reasons.rows()] = False
+        return RowCheck(
+            features=typed.drop_columns([ROW_ID, UNPARSED_COLUMN]),
+            scorable=scorable,
+            reasons=notes.reasons.array(),
+            remarks=notes.remarks.array(),
+            unseen=notes.unseen,
+            causes=dict(notes.causes),
+            refusal=notes.refusal(),
+        )
 
 
 def _features_only(contract: Contract) -> Contract:

@@ -137,7 +137,7 @@ def reasons_text(reasons: Reasons | None, top: int, rows: int) -> tuple[pa.Array
     """
     if reasons is None or not len(reasons.rows):
         return pa.nulls(rows, pa.string()), pa.nulls(rows, pa.int32())
-    order = _largest(reasons.shares, min(top, reasons.shares.shape[1]))
+    order = largest_shares(reasons.shares, min(top, reasons.shares.shape[1]))
     percent = np.rint(100 * np.take_along_axis(reasons.shares, order, axis=1)).astype(np.int64)
     names = pa.array(reasons.columns, pa.string())
     words = [
@@ -163,7 +163,7 @@ def reasons_text(reasons: Reasons | None, top: int, rows: int) -> tuple[pa.Array
     return texts.take(scattered), components.take(scattered)
 
 
-def _largest(shares: np.ndarray, top: int) -> np.ndarray:
+def largest_shares(shares: np.ndarray, top: int) -> np.ndarray:
     """Columns of the largest shares ``(m, top)``, falling; of equal ones the first."""
     order, left = np.empty((len(shares), top), np.int64), shares.copy()
     for place in range(top):  # few: quicker than sorting every row
