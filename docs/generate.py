@@ -39,6 +39,10 @@ LIBRARIES = {
     "RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT": "Set by torchrun for each rank",
 }
 OWN = {
+    "DAGMM_API_TOKEN": (
+        "",
+        "What callers of `dagmm api` send as `Authorization: Bearer TOKEN`; required off loopback",
+    ),
     "DAGMM_PROGRESS": ("on", "`off` for no progress on stderr, as `--quiet`"),
     "DO_NOT_TRACK": ("1 under make", "No telemetry of the libraries"),
 }

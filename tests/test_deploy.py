@@ -1,6 +1,8 @@
 """`deploy/compose.yaml` exposes nothing by default and starts with no secret left out."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,10 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from flows.api.follower import Standing
+from flows.api.guard import TOKEN
 from flows.services.team import DATABASES, SECRETS
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 COMPOSE = DEPLOY / "compose.yaml"
+EVERY_SECRET = (*SECRETS, TOKEN)
 SERVICES = yaml.safe_load(COMPOSE.read_text())["services"]
 
 
@@ -23,7 +28,7 @@ def test_every_port_is_on_loopback():
 
 def test_no_secret_has_a_default_and_the_example_names_all_of_them():
     example = (DEPLOY / ".env.example").read_text()
-    for name in SECRETS:
+    for name in EVERY_SECRET:
         used = [
             value
             for service in SERVICES.values()
@@ -54,7 +59,73 @@ def test_compose_accepts_it_and_refuses_an_absent_secret():
             text=True,
         )
 
-    assert config(**dict.fromkeys(SECRETS, "chosen")).returncode == 0
-    refused = config(**dict.fromkeys(list(SECRETS)[1:], "chosen"))
+    assert config(**dict.fromkeys(EVERY_SECRET, "chosen")).returncode == 0
+    refused = config(**dict.fromkeys(EVERY_SECRET[1:], "chosen"))
     assert refused.returncode != 0
     assert "choose one" in refused.stderr
+
+
+def test_the_dashboard_and_the_alerts_ask_for_metrics_that_there_are():
+    from flows.api.histograms import Rows
+    from flows.api.metrics import Metrics, Versions
+
+    class Nothing:  # a follower that has not looked yet
+        current, standing = None, Standing()
+
+    there = {family.name for each in (Rows(), Versions(Nothing())) for family in each.collect()}
+    there |= {family.name for family in Metrics(Nothing()).registry.collect()}
+    dashboard = json.loads((DEPLOY / "grafana-dashboard.json").read_text())
+    rules = yaml.safe_load((DEPLOY / "prometheus-alerts.yml").read_text())
+    asked = [t["expr"] for panel in dashboard["panels"] for t in panel["targets"]]
+    asked += [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    named = {name for text in asked for name in re.findall(r"\b(?:dagmm|process)_\w+", text)}
+    plain = {re.sub(r"_(total|count|sum|bucket)$", "", name) for name in named}
+    assert len(plain) > 10
+    assert plain <= there
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="prometheus is not installed")
+def test_prometheus_takes_its_configuration_and_raises_what_it_should(tmp_path):
+    for name in ("prometheus.yml", "prometheus-alerts.yml"):
+        shutil.copy(DEPLOY / name, tmp_path)
+    (tmp_path / "cases.yml").write_text(CASES)
+    for command in (("check", "config", "prometheus.yml"), ("test", "rules", "cases.yml")):
+        found = subprocess.run(["promtool", *command], cwd=tmp_path, capture_output=True, text=True)
+        assert found.returncode == 0, found.stdout + found.stderr
+
+
+CASES = """
+rule_files: [prometheus-alerts.yml]
+evaluation_interval: 1m
+tests:
+  - interval: 1m
+    input_series:
+      - {series: 'dagmm_wanted_version{job="dagmm-api", instance="a"}', values: '2 3x9'}
+      - {series: 'dagmm_model_version{job="dagmm-api", instance="a"}', values: '2x10'}
+      - {series: 'dagmm_version_refused{job="dagmm-api", instance="a"}', values: '0 1x9'}
+      - {series: 'dagmm_registry_up{job="dagmm-api", instance="a"}', values: '1x10'}
+    alert_rule_test:
+      - {eval_time: 0m, alertname: DagmmVersionRefused}
+      - eval_time: 1m
+        alertname: DagmmVersionRefused
+        exp_alerts: [{exp_labels: {job: dagmm-api, instance: a}, exp_annotations: {summary:
+          "a refused the version behind its alias; `dagmm history` says why"}}]
+      - {eval_time: 1m, alertname: DagmmVersionBehind}
+      - eval_time: 5m
+        alertname: DagmmVersionBehind
+        exp_alerts: [{exp_labels: {job: dagmm-api, instance: a}, exp_annotations: {summary:
+          "a answers by another version than the alias names"}}]
+      - {eval_time: 9m, alertname: DagmmRegistryAway}
+  - interval: 10m
+    input_series:
+      - {series: 'dagmm_energy_count{job="dagmm-api", instance="a", verdict="alert"}',
+         values: '0+10x144 1540+100x40'}
+      - {series: 'dagmm_energy_count{job="dagmm-api", instance="a", verdict="normal"}',
+         values: '0+990x184'}
+    alert_rule_test:
+      - {eval_time: 20h, alertname: DagmmManyAlerts}
+      - eval_time: 29h
+        alertname: DagmmManyAlerts
+        exp_alerts: [{exp_labels: {job: dagmm-api, instance: a}, exp_annotations: {summary:
+          "a raises more than three times as many alerts as a day ago"}}]
+"""

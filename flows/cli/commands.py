@@ -57,7 +57,7 @@ def common(
 FAMILIES: dict[str, tuple[Callable[..., Any], ...]] = {
     "Train": (train.contract, train.check, train.train, train.detectors, tune, benchmark),
     "Judge": (judge.promote, judge.rollback, judge.threshold, judge.evaluate, judge.compare),
-    "Run": (run.score, run.monitor, run.deploy, run.serve),
+    "Run": (run.score, run.api, run.monitor, run.deploy, run.serve),
     "Look": (look.models, look.history, look.ui),
 }
 """The commands as `dagmm --help` groups them."""

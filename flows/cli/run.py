@@ -11,6 +11,7 @@ from flows.cli.options import (
     Debug,
     EngineName,
     Json,
+    Model,
     Name,
     Quiet,
     SparkSettings,
@@ -20,6 +21,9 @@ from flows.cli.options import (
 )
 from flows.common.errors import EXIT_NO, UsageError, Verdict
 
+JsonLines = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document a line on stdout.")
+]
 DeploymentFile = Annotated[
     Path | None, typer.Option("--file", help="A prefect.yaml instead of the shipped one.")
 ]
@@ -146,3 +150,40 @@ def serve(file: DeploymentFile = None, debug: Debug = False, quiet: Quiet = Fals
     from flows.orchestration.deployments import serve as work
 
     work(settings, file)
+
+
+def api(
+    model: Model,
+    host: Annotated[
+        str, typer.Option("--host", help="Where to listen; off loopback a token is required.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65_535, help="0 for any that is free.")
+    ] = 8000,
+    poll: Annotated[
+        float, typer.Option("--poll", min=0.05, help="Seconds between two looks at the alias.")
+    ] = 5.0,
+    max_rows: Annotated[
+        int, typer.Option("--max-rows", min=1, help="Most rows of a request.")
+    ] = 10_000,
+    max_megabytes: Annotated[
+        float, typer.Option("--max-megabytes", min=0.001, help="Longest body of a request.")
+    ] = 16.0,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Start although no version can be served yet.")
+    ] = False,
+    as_json: JsonLines = False,
+    debug: Debug = False,
+    quiet: Quiet = False,
+) -> None:
+    """Serve verdicts over HTTP by the version in production, and follow the alias."""
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    from flows.common import progress
+
+    progress.note("loading the libraries")
+    from flows.api.news import Events
+    from flows.api.run import ServerOptions
+    from flows.api.run import serve as work
+
+    options = ServerOptions(host, port, poll, max_rows, max_megabytes, wait)
+    work(model, settings, options, Events(as_json))

@@ -222,9 +222,11 @@ Decision = Literal[
     "held",
     "registered only",
     "rolled back",
+    "not served",
 ]
 """`returned`: the switch was made, the model did not answer as recorded, and it was undone.
-`held`: nothing but a person's hold on the model keeps the version back."""
+`held`: nothing but a person's hold on the model keeps the version back. `not served`: a server
+that follows the alias found the version unfit, and goes on with the one before."""
 
 
 class PromoteRecord(StageRecord):

@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
-from dagmm_model.base.integrity import sha256_of
 from data_checks.contract.model import load_contract
 from flows.common.errors import UsageError
 from flows.common.features import labels_of, model_input
@@ -196,8 +195,8 @@ def answers(client: MlflowClient, name: str) -> Callable[[int], str]:
     def probe(version: int) -> str:
         try:
             found = client.get_model_version_by_alias(name, registry.PRODUCTION)
-            canary = _sealed_canary(client, registry.find_version(client, name, version))
-            energies = score(client, found, _columns(canary))
+            canary = sealed_canary(client, registry.find_version(client, name, version))
+            energies = score(client, found, canary_columns(canary))
         except Exception as error:  # whatever it is, production cannot answer
             return f"{type(error).__name__}: {error}"
         worst = largest_difference(energies, np.array(canary["energy"]))
@@ -208,15 +207,21 @@ def answers(client: MlflowClient, name: str) -> Callable[[int], str]:
     return probe
 
 
-def _sealed_canary(client: MlflowClient, version: ModelVersion) -> dict[str, Any]:
+def sealed_canary(client: MlflowClient, version: ModelVersion) -> dict[str, Any]:
+    """The canary batch of a version: columns, data and recorded energies.
+
+    Raises:
+        SealBroken: It is not the one that the evidence was sealed with.
+    """
     recorded = seal.sealed_evidence(client, version)["files"][bound.CANARY]
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(client.download_artifacts(version.run_id, CANARY_PATH, scratch))
-        if sha256_of(path) != recorded:
+        if not seal.is_recorded(path, recorded):
             raise seal.SealBroken(f"{bound.CANARY} was changed after the registration")
         found: dict[str, Any] = json.loads(path.read_bytes())
     return found
 
 
-def _columns(canary: dict[str, Any]) -> dict[str, list[Any]]:
+def canary_columns(canary: dict[str, Any]) -> dict[str, list[Any]]:
+    """Raw values of a canary batch by column."""
     return dict(zip(canary["columns"], map(list, zip(*canary["data"], strict=True)), strict=True))

@@ -27,6 +27,7 @@ STYLES = {
     "failed": "bold red",
     "rejected": "bold red",
     "returned": "bold red",
+    "not served": "bold red",
     "overridden": "yellow",
     "waits": "yellow",
     "pending approval": "bold yellow",

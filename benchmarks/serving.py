@@ -1,0 +1,165 @@
+r"""`dagmm api` beside `mlflow models serve`: the same version, the same requests, one run.
+
+One row at a time by one client (median and 99th percentile of the time to the answer), then
+requests of 1,000 rows by two clients at once (rows a second). The servers take turns, so that
+whatever else the machine does falls on both.
+
+    DAGMM_HOME=mlruns python benchmarks/serving.py dagmm-wdbc --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import itertools
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from flows.common.settings import Settings
+from flows.promotion.stored_version import sealed_canary
+from flows.services import servers
+from flows.tracking import registry, tracking
+
+SERVE = ("models", "serve", "--env-manager", "local")
+DAGMM, MLFLOW = "dagmm api", "mlflow models serve"
+
+
+@contextmanager
+def started(
+    program: str, *arguments: str, health: str, scratch: Path
+) -> Iterator[tuple[int, psutil.Process]]:
+    """A server on a free port; its port and process."""
+    port = servers.free_port()
+    log = scratch / f"{program}.log"
+    process = servers.start(program, *arguments, "--port", str(port), log=log)
+    try:
+        servers.wait_for(f"http://127.0.0.1:{port}{health}", process, log)
+        yield port, psutil.Process(process.pid)
+    finally:
+        servers.stop(process)
+
+
+def client(port: int, body: bytes) -> Callable[[], None]:
+    """Sends the body over a connection that stays open, and reads the answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+
+    def ask() -> None:
+        connection.request("POST", "/invocations", body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        said = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(said.decode())
+
+    return ask
+
+
+def times(ask: Callable[[], None], requests: int) -> list[float]:
+    """Seconds of each request."""
+    taken = []
+    for _ in range(requests):
+        started = time.perf_counter()
+        ask()
+        taken.append(time.perf_counter() - started)
+    return taken
+
+
+def rate(port: int, body: bytes, rows: int, clients: int, requests: int) -> float:
+    """Rows a second of several clients at once."""
+    asks = [client(port, body) for _ in range(clients)]
+    threads = [threading.Thread(target=times, args=(ask, requests)) for ask in asks]
+    started = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return clients * requests * rows / (time.perf_counter() - started)
+
+
+def processor(process: psutil.Process) -> float:
+    """Processor seconds of a server and what it started."""
+    every = [process, *process.children(recursive=True)]
+    return sum(sum(each.cpu_times()[:2]) for each in every)
+
+
+def body(columns: list[str], rows: list[list[Any]]) -> bytes:
+    """A request in a form that both take."""
+    return json.dumps({"dataframe_split": {"columns": columns, "data": rows}}).encode()
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", help="NAME, NAME@alias or NAME/VERSION")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--one", type=int, default=100, help="one-row requests a round")
+    parser.add_argument("--many", type=int, default=5, help="1,000-row requests a client and round")
+    parser.add_argument("--clients", type=int, default=2)
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    settings = Settings()
+    registered = tracking.connect(settings)
+    version = registry.find_model(registered, asked.model)
+    canary = sealed_canary(registered, version)
+    columns, rows = canary["columns"], canary["data"]
+    one = body(columns, rows[:1])
+    many = body(columns, list(itertools.islice(itertools.cycle(rows), 1000)))
+    os.environ["MLFLOW_TRACKING_URI"] = settings.tracking_uri
+    reference = f"models:/{version.name}/{version.version}"
+    local = ("--host", "127.0.0.1")
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        scratch = Path(folder)
+        commands = {
+            DAGMM: ("/ready", "dagmm", "api", reference, *local),
+            MLFLOW: ("/ping", "mlflow", *SERVE, "-m", reference, *local),
+        }
+        running = {
+            name: stack.enter_context(started(*command, health=health, scratch=scratch))
+            for name, (health, *command) in commands.items()
+        }
+        found: dict[str, dict[str, list[float]]] = {
+            name: {"one": [], "rows": [], "one cpu": [], "many cpu": []} for name in running
+        }
+        for port, _ in running.values():
+            times(client(port, one), 20)
+            times(client(port, many), 2)
+        for _ in range(asked.rounds):
+            for name, (port, process) in running.items():
+                before = processor(process)
+                found[name]["one"] += times(client(port, one), asked.one)
+                between = processor(process)
+                found[name]["rows"].append(rate(port, many, 1000, asked.clients, asked.many))
+                found[name]["one cpu"].append((between - before) / asked.one)
+                requests = asked.clients * asked.many
+                found[name]["many cpu"].append((processor(process) - between) / requests)
+    table = {
+        name: {
+            "one_row_p50_ms": float(np.median(got["one"])) * 1000,
+            "one_row_p99_ms": float(np.quantile(got["one"], 0.99)) * 1000,
+            "rows_per_second": float(np.median(got["rows"])),
+            "cpu_ms_per_one_row": float(np.median(got["one cpu"])) * 1000,
+            "cpu_ms_per_1000_rows": float(np.median(got["many cpu"])) * 1000,
+        }
+        for name, got in found.items()
+    }
+    if asked.json:
+        print(json.dumps({"model": reference, "clients": asked.clients, **table}, indent=2))
+        return
+    print(f"{reference}, {len(columns)} columns, {asked.clients} clients\n")
+    for figure in table[DAGMM]:
+        mine, other = table[DAGMM][figure], table[MLFLOW][figure]
+        print(f"{figure:<22} {mine:10,.2f} {other:10,.2f}   {mine / other:6.2f}")
+
+
+if __name__ == "__main__":
+    main()

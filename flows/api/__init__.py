@@ -1,0 +1,1 @@
+"""A server of verdicts that follows an alias of the registry."""

@@ -1,0 +1,72 @@
+"""Verdicts to JSON: in full for `/score`, in MLflow's form for `/invocations`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_core import to_json
+
+from dagmm_model.detectors.bundle import Reasons, Scores
+from data_checks.rows.rows import RowCheck
+from flows.api.model import ServedModel
+from flows.scoring.rows import largest_shares
+
+DIGITS = 4
+
+
+def in_full(model: ServedModel, checked: RowCheck, scores: Scores, top: int) -> bytes:
+    """The version, its threshold, and of each row verdict, reasons and remarks."""
+    reasons = _reasons(scores.reasons, top)
+    rows = [
+        {
+            "energy": energy,
+            "p_value": p_value,
+            "is_anomaly": is_anomaly,
+            "reasons": found[0],
+            "component": found[1],
+            "remarks": remarks,
+        }
+        for energy, p_value, is_anomaly, remarks, found in zip(
+            scores.energy.tolist(),
+            scores.p_value.tolist(),
+            scores.is_anomaly.tolist(),
+            checked.remarks.tolist(),
+            (reasons.get(row, (None, None)) for row in range(len(scores.energy))),
+            strict=True,
+        )
+    ]
+    return to_json(
+        {"model": model.uri, "version": model.version, "threshold": model.threshold, "rows": rows}
+    )
+
+
+def as_mlflow(model: ServedModel, scores: Scores) -> bytes:
+    """`predictions` as MLflow's server gives them, and the version beside them."""
+    threshold = model.threshold
+    predictions = [
+        {"energy": energy, "p_value": p_value, "is_anomaly": flag, "threshold": threshold}
+        for energy, p_value, flag in zip(
+            scores.energy.tolist(), scores.p_value.tolist(), scores.is_anomaly.tolist(), strict=True
+        )
+    ]
+    return to_json({"predictions": predictions, "model": model.uri})
+
+
+def _reasons(found: Reasons | None, top: int) -> dict[int, tuple[list[dict[str, Any]], int | None]]:
+    """Of explained rows the columns with the largest shares, and the nearest component."""
+    if found is None or not len(found.rows):
+        return {}
+    order = largest_shares(found.shares, min(top, found.shares.shape[1]))
+    return {
+        row: (
+            [
+                {"column": found.columns[place], "share": round(float(shares[place]), DIGITS)}
+                for place in places
+                if round(float(shares[place]), 2) > 0
+            ],
+            component if component >= 0 else None,
+        )
+        for row, places, shares, component in zip(
+            found.rows.tolist(), order.tolist(), found.shares, found.component.tolist(), strict=True
+        )
+    }

@@ -1,0 +1,178 @@
+"""The endpoints. Each request takes the version that answers once, and stays with it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.openapi.utils import get_openapi
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic_core import to_json
+
+from flows.api import answers, schema
+from flows.api.bodies import JSON, read_rows
+from flows.api.follower import Follower
+from flows.api.guard import Guard
+from flows.api.metrics import Metrics
+from flows.api.model import ServedModel
+from flows.api.refusals import DEFECT, Refused, no_version
+from flows.common.errors import UsageError
+from flows.scoring.run import parse_reasons
+
+SMALL_BYTES = 8_192
+"""A body up to here is worked on at once: the way to a thread and back takes longer than it."""
+MODEL_HEADER = "X-Dagmm-Model"
+Work = Callable[[ServedModel, bytes], bytes]
+
+
+def make_app(
+    follower: Follower,
+    guard: Guard,
+    *,
+    reference: str,
+    max_rows: int,
+    pool: ThreadPoolExecutor,
+) -> FastAPI:
+    """The application of one server.
+
+    Args:
+        follower: Gives the version that answers.
+        guard: Lets requests through.
+        reference: Model and alias that are followed, for messages.
+        max_rows: Most rows of a request.
+        pool: Threads that score.
+    """
+    app = FastAPI(title=f"dagmm api {reference}", docs_url=None, redoc_url=None, openapi_url=None)
+    metrics = Metrics(follower)
+
+    async def worked_on(request: Request, work: Work) -> Response:
+        """Answer with what the work makes of the body, in a thread where that takes a while."""
+        endpoint = request.url.path
+        try:
+            guard.check(request)
+            model = follower.current
+            if model is None:
+                raise no_version(reference)
+            body = await guard.body(request)
+            started = time.perf_counter()
+            if len(body) <= SMALL_BYTES:
+                answer = work(model, body)
+            else:
+                loop = asyncio.get_running_loop()
+                answer = await loop.run_in_executor(pool, work, model, body)
+        except Refused as refused:
+            metrics.request(endpoint, refused.status)
+            metrics.refused(refused.why, refused.causes)
+            return _refusal(refused)
+        metrics.request(endpoint, 200, time.perf_counter() - started)
+        return Response(answer, media_type=JSON, headers={MODEL_HEADER: model.uri})
+
+    @app.post(
+        "/score",
+        responses={200: {"model": schema.ScoreAnswer}, **schema.REFUSALS},
+        summary="Energy, p-value, verdict and reasons of each row",
+    )
+    async def score(
+        request: Request,
+        reasons: str = Query(
+            "3", description="Columns named for each anomaly; none, or all for all rows"
+        ),
+    ) -> Response:
+        content_type = request.headers.get("content-type", JSON)
+
+        def work(model: ServedModel, body: bytes) -> bytes:
+            explain, top = _asked(reasons)
+            columns, _ = read_rows(body, content_type, model.names, max_rows)
+            checked, scores = model.judge(columns, explain)
+            metrics.rows.add(model, scores)
+            return answers.in_full(model, checked, scores, top)
+
+        return await worked_on(request, work)
+
+    @app.post(
+        "/invocations",
+        responses={200: {"model": schema.Predictions}, **schema.REFUSALS},
+        summary="As MLflow's own server answers: the same forms, the same columns",
+    )
+    async def invocations(request: Request) -> Response:
+        content_type = request.headers.get("content-type", JSON)
+
+        def work(model: ServedModel, body: bytes) -> bytes:
+            columns, _ = read_rows(body, content_type, model.names, max_rows)
+            _, scores = model.judge(columns, "none")
+            metrics.rows.add(model, scores)
+            return answers.as_mlflow(model, scores)
+
+        return await worked_on(request, work)
+
+    async def guarded(request: Request, answer: Callable[[], Response]) -> Response:
+        try:
+            guard.check(request)
+        except Refused as refused:
+            return _refusal(refused)
+        return answer()
+
+    @app.get("/health", summary="Whether the process answers")
+    @app.get("/ping", include_in_schema=False)
+    async def health() -> Response:
+        return Response(to_json({"status": "ok"}), media_type=JSON)
+
+    @app.get("/ready", summary="Whether rows get a verdict, and by which version")
+    async def ready() -> Response:
+        model, standing = follower.current, follower.standing
+        said = {
+            "ready": model is not None,
+            "model": None if model is None else model.uri,
+            "wanted_version": standing.wanted,
+            "trouble": standing.trouble,
+        }
+        return Response(to_json(said), 503 if model is None else 200, media_type=JSON)
+
+    @app.get("/metrics", summary="For Prometheus")
+    async def read_metrics(request: Request) -> Response:
+        def answer() -> Response:
+            return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+        return await guarded(request, answer)
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi(request: Request) -> Response:
+        return await guarded(
+            request, lambda: Response(to_json(described(app, follower.current)), media_type=JSON)
+        )
+
+    @app.exception_handler(Exception)
+    async def defect(request: Request, _error: Exception) -> Response:
+        metrics.request(request.url.path, 500)
+        sentence = "a defect of dagmm; its log has the details, please report it"
+        return _refusal(Refused(500, DEFECT, sentence, "defect"))
+
+    return app
+
+
+def described(app: FastAPI, model: ServedModel | None) -> dict[str, Any]:
+    """OpenAPI, with the schema of the contract and an example where a version is served."""
+    version = "none" if model is None else str(model.version)
+    found = get_openapi(title=app.title, version=version, routes=app.routes)
+    if model is not None:
+        found["components"]["schemas"]["Row"] = schema.row_schema(model.contract)
+        for path, mlflow in (("/score", False), ("/invocations", True)):
+            found["paths"][path]["post"]["requestBody"] = schema.request_body(model, mlflow=mlflow)
+    found["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    return found
+
+
+def _asked(reasons: str) -> Any:
+    try:
+        return parse_reasons(reasons)
+    except UsageError as error:
+        raise Refused(400, "INVALID_PARAMETER_VALUE", str(error), "malformed") from None
+
+
+def _refusal(refused: Refused) -> Response:
+    headers = {"WWW-Authenticate": "Bearer"} if refused.status == 401 else None
+    return Response(refused.body(), refused.status, headers, JSON)

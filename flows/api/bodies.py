@@ -1,0 +1,145 @@
+"""The body of a request to columns: MLflow's forms, a list of rows, CSV. No value is changed.
+
+What the values mean is the contract's affair and is decided where `dagmm score` decides it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+from pydantic_core import from_json
+
+from flows.api.refusals import BAD_REQUEST, Refused, malformed, too_large
+
+JSON, CSV = "application/json", "text/csv"
+SPLIT, RECORDS, INSTANCES, INPUTS, ROWS = (
+    *("dataframe_split", "dataframe_records", "instances", "inputs"),
+    "rows",
+)
+FORMS = (ROWS, SPLIT, RECORDS, INSTANCES, INPUTS)
+Columns = Mapping[str, Sequence[Any]] | pa.Table
+
+
+def read_rows(
+    body: bytes, content_type: str, names: Sequence[str], max_rows: int
+) -> tuple[Columns, int]:
+    """Columns of a request, and how many rows it has.
+
+    Args:
+        body: As it came.
+        content_type: Of the request.
+        names: Columns that are wanted; others are left out, absent ones stay absent.
+        max_rows: Most rows that are taken.
+
+    Raises:
+        Refused: It is none of the forms, or has too many rows.
+    """
+    mime, _, parameters = content_type.lower().partition(";")
+    charset = parameters.partition("charset=")[2].strip(' ";') or "utf-8"
+    if mime.strip() not in (JSON, CSV) or charset not in ("utf-8", "utf8", "us-ascii"):
+        sentence = f"content type {content_type!r}: send {JSON} or {CSV}, in UTF-8"
+        raise Refused(415, BAD_REQUEST, sentence, "content type")
+    if not body.strip():
+        raise malformed(f"the body is empty: send rows, e.g. {{'{ROWS}': [{{...}}]}}")
+    if mime.strip() == CSV:
+        table = _csv(body, names)
+        _count(table.num_rows, max_rows)
+        return table, table.num_rows
+    return _json(body, names, max_rows)
+
+
+def _csv(body: bytes, names: Sequence[str]) -> pa.Table:
+    try:
+        return pyarrow.csv.read_csv(
+            pa.BufferReader(body),
+            read_options=pyarrow.csv.ReadOptions(use_threads=False),
+            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+            ),
+        )
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        said = str(error).partition("\n")[0][:300]
+        raise malformed(f"no CSV with a header and commas: {said}") from None
+
+
+def _json(body: bytes, names: Sequence[str], max_rows: int) -> tuple[Columns, int]:
+    try:
+        # A few texts, the names, stand in every row; values are as many as there are.
+        document = from_json(body, cache_strings="keys")
+    except ValueError as error:
+        raise malformed(f"no JSON: {error}") from None
+    if isinstance(document, list):
+        document = {ROWS: document}
+    found = [form for form in FORMS if isinstance(document, dict) and form in document]
+    if len(found) != 1:
+        has = f"; it has {', '.join(found)}" if found else ""
+        raise malformed(f"the body needs one of {', '.join(FORMS)}, or to be a list of rows{has}")
+    form, rows = found[0], document[found[0]]
+    if form == SPLIT:
+        return _split(rows, names, max_rows)
+    if isinstance(rows, list):
+        _count(len(rows), max_rows)
+        return _records(rows, names, form), len(rows)
+    if form in (INPUTS, INSTANCES) and isinstance(rows, dict):
+        return _by_column(rows, names, form, max_rows)
+    raise malformed(f"{form} is {_kind(rows)}: make it a list of rows, each with column names")
+
+
+def _split(split: Any, names: Sequence[str], max_rows: int) -> tuple[Columns, int]:
+    columns, data = (split.get(k) if isinstance(split, dict) else None for k in ("columns", "data"))
+    if not isinstance(columns, list) or not isinstance(data, list):
+        raise malformed(f"{SPLIT} needs two lists, `columns` and `data`")
+    if strange := next((name for name in columns if not isinstance(name, str)), None):
+        raise malformed(f"{SPLIT}: {str(strange)[:100]!r} among its columns is no name")
+    _count(len(data), max_rows)
+    _each(data, list, lambda row: len(row) == len(columns), f"list of {len(columns)} values", SPLIT)
+    wanted = set(names)
+    if twice := [name for name in wanted if columns.count(name) > 1]:
+        raise malformed(f"{SPLIT}: column named twice: {twice[0]}")
+    values = dict(zip(columns, zip(*data, strict=True), strict=True))
+    return {name: values[name] for name in names if name in values}, len(data)
+
+
+def _records(rows: list[Any], names: Sequence[str], form: str) -> Columns:
+    hint = "row with column names, {name: value}"
+    _each(rows, dict, lambda _row: True, hint, form)
+    there: Collection[str] = set().union(*rows)
+    return {name: [row.get(name) for row in rows] for name in names if name in there}
+
+
+def _by_column(
+    columns: dict[str, Any], names: Sequence[str], form: str, max_rows: int
+) -> tuple[Columns, int]:
+    wanted = {name: columns[name] for name in names if name in columns}
+    alone = not any(isinstance(values, list) for values in wanted.values())
+    if alone:  # one row
+        return {name: [value] for name, value in wanted.items()}, 1
+    lengths = {n: len(v) if isinstance(v, list) else -1 for n, v in wanted.items()}
+    length = max(lengths.values())
+    if odd := next((name for name, found in lengths.items() if found != length), None):
+        raise malformed(f"{form}: column {odd!r} has not as many values as others ({length})")
+    _count(length, max_rows)
+    return wanted, length
+
+
+def _each(rows: list[Any], kind: type, fits: Callable[[Any], bool], should: str, form: str) -> None:
+    for place, row in enumerate(rows):
+        if not isinstance(row, kind) or not fits(row):
+            raise malformed(f"{form}: row {place} is {_kind(row)}, not a {should}")
+
+
+def _count(rows: int, most: int) -> None:
+    if not rows:
+        raise malformed("the request holds no rows")
+    if rows > most:
+        raise too_large(f"the request holds {rows:,} rows", f"{most:,}", "--max-rows")
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, list | dict):
+        return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value)}"
+    return {str: "a text", bool: "a truth value", type(None): "null"}.get(type(value), "a number")

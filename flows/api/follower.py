@@ -1,0 +1,143 @@
+"""The version behind an alias, loaded beside the one that answers and exchanged in one step.
+
+Whoever answers a request takes `Follower.current` once and stays with it, so that no answer is of
+two versions. A version that cannot be fetched, is not what was registered or does not give the
+recorded energies never becomes `current`: the one before stays, and it is said why.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.tracking import MlflowClient
+
+from flows.api.model import ServedModel, load
+from flows.common.errors import EXIT_UNREACHABLE, UsageError, exit_code, message_of
+from flows.tracking import registry
+from flows.tracking.seal import EVIDENCE_TAG
+
+RETRY_SECONDS = 30.0
+"""After which a version that was refused is looked at again: its files may have been restored."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the follower knows; exchanged as a whole.
+
+    Attributes:
+        wanted: Version behind the alias when the registry last answered; None where there is none.
+        asked: When the registry last answered, seconds since 1970; 0 for never.
+        registry_error: Why it does not answer now, or empty.
+        refused: Version that was not taken into service, and stands behind the alias still.
+        refusal: Why not.
+        switches: How often `current` was exchanged.
+        refusals: How often a version was refused.
+    """
+
+    wanted: int | None = None
+    asked: float = 0.0
+    registry_error: str = ""
+    refused: int | None = None
+    refusal: str = ""
+    switches: int = 0
+    refusals: int = 0
+
+    @property
+    def trouble(self) -> str:
+        """Why the server does not serve what it should, or empty."""
+        return self.refusal or self.registry_error
+
+
+class Follower:
+    """Follows an alias until it is stopped.
+
+    Args:
+        client: Registry.
+        reference: `NAME`, `NAME@alias` or `NAME/VERSION`.
+        switched: Is told of a version that came into service, and of the one before.
+        refused: Is told of a version that did not, and why; once for each reason.
+    """
+
+    def __init__(
+        self,
+        client: MlflowClient,
+        reference: str,
+        switched: Callable[[ServedModel, ServedModel | None], None],
+        refused: Callable[[ModelVersion, str, ServedModel | None], None],
+    ) -> None:
+        self.current: ServedModel | None = None
+        self.standing = Standing()
+        self._client, self._reference = client, reference
+        self._switched, self._refused = switched, refused
+        self._told: set[tuple[str, str]] = set()
+        self._untold: tuple[ModelVersion, str] | None = None
+        self._again = 0.0
+        self._stop = threading.Event()
+
+    def step(self) -> None:
+        """Look once; load and exchange when another version is wanted. Raises nothing."""
+        try:
+            found = registry.find_model(self._client, self._reference)
+        except Exception as error:  # the server goes on, whatever the registry says
+            gone = {"wanted": None} if isinstance(error, UsageError) else {}
+            self._stand(registry_error=message_of(error), **gone)
+            return
+        wanted = int(found.version)
+        self._stand(wanted=wanted, asked=time.time(), registry_error="")
+        self._tell()
+        if self.current is not None and self.current.version == wanted:
+            self._stand(refused=None, refusal="")
+            return
+        if self.standing.refused == wanted and time.monotonic() < self._again:
+            return
+        self._take(found)
+
+    def run(self, seconds: float) -> None:
+        """Look every so many seconds, until `stop`."""
+        while not self._stop.wait(seconds):
+            self.step()
+
+    def stop(self) -> None:
+        """Have `run` return."""
+        self._stop.set()
+
+    def _take(self, found: ModelVersion) -> None:
+        before = self.current
+        try:
+            served = load(self._client, found)
+        except Exception as error:
+            if exit_code(error) == EXIT_UNREACHABLE:  # of the store: it says nothing of the version
+                self._stand(registry_error=message_of(error))
+                return
+            why = f"{type(error).__name__}: {message_of(error)}"
+            self._again = time.monotonic() + RETRY_SECONDS
+            refusals = self.standing.refusals + 1
+            self._stand(refused=int(found.version), refusal=why, refusals=refusals)
+            self._untold = (found, why)
+            self._tell()
+            return
+        self.current = served
+        self._stand(refused=None, refusal="", switches=self.standing.switches + 1)
+        self._switched(served, before)
+
+    def _tell(self) -> None:
+        """Tell of a refusal once; later when the store could not be told."""
+        if self._untold is None:
+            return
+        found, why = self._untold
+        key = (f"{found.version} {found.tags.get(EVIDENCE_TAG)}", why)
+        if key not in self._told:
+            try:
+                self._refused(found, why, self.current)
+            except Exception as error:
+                self._stand(registry_error=message_of(error))
+                return
+            self._told.add(key)
+        self._untold = None
+
+    def _stand(self, **changes: object) -> None:
+        self.standing = replace(self.standing, **changes)  # type: ignore[arg-type]

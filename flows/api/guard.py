@@ -1,0 +1,93 @@
+"""What a request must have before anybody reads it: a known host, the token, a bearable size."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from flows.api.refusals import BAD_REQUEST, UNAUTHENTICATED, Refused, too_large
+from flows.common.errors import UsageError
+
+TOKEN = "DAGMM_API_TOKEN"  # noqa: S105  the name of a variable
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+SHORTEST = 16
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Lets a request through, or refuses it.
+
+    Attributes:
+        token: That requests carry; none is asked for when empty.
+        loopback: Whether only this machine reaches the server. A web page that a browser here
+            shows reaches it, too, under a name of its own: other names are refused.
+        max_bytes: Longest body.
+    """
+
+    token: str
+    loopback: bool
+    max_bytes: int
+
+    def check(self, request: Request) -> None:
+        """Compare host and token.
+
+        Raises:
+            Refused: The host is another one, or the token is not the one.
+        """
+        if self.loopback and request.url.hostname not in LOOPBACK:
+            raise Refused(400, BAD_REQUEST, "this server is reached as 127.0.0.1 only", "host")
+        if not self.token:
+            return
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not secrets.compare_digest(
+            given.strip().encode(), self.token.encode()
+        ):
+            sentence = "send the server's token: `Authorization: Bearer TOKEN`"
+            raise Refused(401, UNAUTHENTICATED, sentence, "token")
+
+    async def body(self, request: Request) -> bytes:
+        """The whole body.
+
+        Raises:
+            Refused: It is too long; what lies beyond the limit is not read.
+        """
+        declared = request.headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > self.max_bytes:
+            raise self._too_long(f"the body has {int(declared):,} bytes")
+        parts, length = [], 0
+        async for part in request.stream():
+            length += len(part)
+            if length > self.max_bytes:
+                raise self._too_long("the body is longer")
+            parts.append(part)
+        return b"".join(parts)
+
+    def _too_long(self, what: str) -> Refused:
+        return too_large(what, f"{self.max_bytes:,} bytes", "--max-megabytes")
+
+
+def guard_for(host: str, max_bytes: int, read: Callable[[str], str | None]) -> Guard:
+    """The guard of a server that listens at a host.
+
+    Args:
+        host: Name or address.
+        max_bytes: Longest body.
+        read: Gives variables of the environment.
+
+    Raises:
+        UsageError: Others reach the server, and there is no token, or one that is soon guessed.
+    """
+    token, loopback = (read(TOKEN) or "").strip(), host in LOOPBACK
+    if not loopback and not token:
+        raise UsageError(
+            f"--host {host}: others reach the server there, so it needs a token: set {TOKEN}, or "
+            "stay on 127.0.0.1"
+        )
+    if token and (len(token) < SHORTEST or not token.isascii()):
+        raise UsageError(
+            f"{TOKEN}: at least {SHORTEST} plain characters, e.g. of `openssl rand -hex 32`"
+        )
+    return Guard(token, loopback, max_bytes)

@@ -1,0 +1,114 @@
+"""What Prometheus is told: requests, energies, rejects, and which version answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from flows.api.follower import Follower
+from flows.api.histograms import Rows
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+class Metrics:
+    """Counts of one server."""
+
+    def __init__(self, follower: Follower) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._requests = Counter(
+            "dagmm_requests",
+            "Requests by endpoint and status",
+            ["endpoint", "status"],
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "dagmm_request_seconds",
+            "Time from the whole body to the answer",
+            ["endpoint"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self._refused = Counter(
+            "dagmm_refused_requests",
+            "Requests without a verdict, by what was wrong",
+            ["reason"],
+            registry=self.registry,
+        )
+        self._rejected = Counter(
+            "dagmm_rejected_rows",
+            "Rows that cannot be scored, by column and cause; their request was refused",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.rows = Rows()
+        self.registry.register(self.rows)
+        self.registry.register(Versions(follower))
+
+    def request(self, endpoint: str, status: int, seconds: float | None = None) -> None:
+        """Count a request; `seconds` of those that were worked on."""
+        self._requests.labels(endpoint, str(status)).inc()
+        if seconds is not None:
+            self._seconds.labels(endpoint).observe(seconds)
+
+    def refused(self, why: str, causes: Mapping[str, int]) -> None:
+        """Count a request that was refused, and the rows that were the cause."""
+        self._refused.labels(why).inc()
+        for cause, rows in causes.items():
+            self._rejected.labels(cause).inc(rows)
+
+
+class Versions(Collector):
+    """Which version answers, which one should, and how old it is."""
+
+    def __init__(self, follower: Follower) -> None:
+        self._follower = follower
+
+    def collect(self) -> Iterable[Metric]:
+        """See `Collector`."""
+        model, standing = self._follower.current, self._follower.standing
+        info = GaugeMetricFamily(
+            "dagmm_model_info", "The version that answers", labels=["model", "version", "detector"]
+        )
+        version = GaugeMetricFamily("dagmm_model_version", "Number of the version that answers")
+        age = GaugeMetricFamily("dagmm_model_age_seconds", "Since that version was registered")
+        limit = GaugeMetricFamily("dagmm_model_threshold", "Energy above which a row is an anomaly")
+        if model is not None:
+            info.add_metric([model.name, str(model.version), model.detector], 1)
+            version.add_metric([], model.version)
+            age.add_metric([], time.time() - model.created)
+            limit.add_metric([], model.threshold)
+        yield from (info, version, age, limit)
+        yield GaugeMetricFamily(
+            "dagmm_wanted_version",
+            "Number of the version behind the alias, 0 where there is none",
+            value=standing.wanted or 0,
+        )
+        yield GaugeMetricFamily(
+            "dagmm_version_refused",
+            "1 while the version behind the alias was refused and the one before answers",
+            value=float(bool(standing.refusal)),
+        )
+        yield GaugeMetricFamily(
+            "dagmm_registry_up", "Whether the registry answers", value=not standing.registry_error
+        )
+        yield GaugeMetricFamily(
+            "dagmm_registry_answered_timestamp_seconds",
+            "When the registry last answered",
+            value=standing.asked,
+        )
+        yield CounterMetricFamily(
+            "dagmm_switches", "Versions taken into service", value=standing.switches
+        )
+        yield CounterMetricFamily(
+            "dagmm_refused_versions", "Attempts that were refused", value=standing.refusals
+        )

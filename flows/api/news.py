@@ -1,0 +1,105 @@
+"""What a server makes known: lines for people or JSON, and refused versions in the audit."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import socket
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.tracking import MlflowClient
+
+from flows.api.follower import Follower
+from flows.api.model import ServedModel
+from flows.common.records import PromoteRecord
+from flows.common.settings import Settings
+from flows.promotion import audit
+from flows.tracking.seal import EVIDENCE_TAG
+
+WORDS = {"serving": "Serving", "waiting": "Waiting", "switched": "Switched", "refused": "Refused"}
+
+
+@dataclass(frozen=True)
+class Events:
+    """Writes on stdout.
+
+    Attributes:
+        as_json: One document a line, in place of words.
+    """
+
+    as_json: bool
+
+    def __call__(self, event: str, text: str, **facts: object) -> None:
+        """Say what happened.
+
+        Args:
+            event: Of few words.
+            text: For people.
+            facts: For programs.
+        """
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        line = f"{WORDS.get(event, event.capitalize()):<10} {text}"
+        if self.as_json:
+            line = json.dumps({"event": event, "time": now, **facts})
+        elif event in ("switched", "refused"):
+            line = f"{line} ({now})"
+        with suppress(OSError):  # whoever read this is gone; the server has others to serve
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+
+
+def make_follower(
+    client: MlflowClient, settings: Settings, reference: str, tell: Events
+) -> Follower:
+    """A follower whose switches are said, and whose refusals the audit keeps as well.
+
+    Args:
+        client: Registry.
+        settings: Where the embedded store keeps artifacts.
+        reference: `NAME`, `NAME@alias` or `NAME/VERSION`.
+        tell: Says what happened.
+    """
+
+    def switched(served: ServedModel, before: ServedModel | None) -> None:
+        if before is not None:
+            text = f"to {served.uri}; before, {before.uri} answered"
+            tell("switched", text, model=served.uri, before=before.uri)
+
+    def refused(version: ModelVersion, why: str, current: ServedModel | None) -> None:
+        stays = "nothing is served" if current is None else f"{current.uri} goes on answering"
+        tell(
+            "refused",
+            f"version {version.version}: {why}; {stays}",
+            version=int(version.version),
+            why=why,
+            serving=None if current is None else current.uri,
+        )
+        _write_down(client, settings, version, why, stays, current)
+
+    return Follower(client, reference, switched, refused)
+
+
+def _write_down(
+    client: MlflowClient,
+    settings: Settings,
+    version: ModelVersion,
+    why: str,
+    stays: str,
+    current: ServedModel | None,
+) -> None:
+    """Have the audit say that a version was not taken into service."""
+    record = PromoteRecord(
+        name=version.name,
+        version=int(version.version),
+        decision="not served",
+        previous=None if current is None else current.version,
+        gates=(),
+        reasons=(f"dagmm api on {socket.gethostname()}: {why}; {stays}",),
+        evidence_sha256=version.tags.get(EVIDENCE_TAG, ""),
+    )
+    run_id = audit.write(client, settings, record, getpass.getuser())
+    audit.close(client, run_id, record)

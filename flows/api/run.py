@@ -1,0 +1,163 @@
+"""`dagmm api`: a socket, a version, uvicorn, and a thread that follows the alias."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import uvicorn
+from mlflow.tracking import MlflowClient
+
+from dagmm_model.base.processors import blas_threads, processors
+from flows.api.app import make_app
+from flows.api.follower import Follower
+from flows.api.guard import LOOPBACK, guard_for
+from flows.api.news import Events, make_follower
+from flows.common import progress
+from flows.common.errors import ServiceUnreachable, UsageError
+from flows.common.settings import Settings
+from flows.tracking import registry, tracking
+
+MEGABYTE = 1_000_000
+DRAIN_SECONDS = 10
+"""What requests under way may still take after the server was told to end."""
+CONNECTIONS = 500
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+"""A registry that does not answer is asked again soon enough: MLflow would wait for minutes."""
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """How a server is run.
+
+    Attributes:
+        host: Name or address to listen at.
+        port: 0 for any that is free.
+        poll_seconds: Time between two looks at the alias.
+        max_rows: Most rows of a request.
+        max_megabytes: Longest body, in 10**6 bytes.
+        wait: Start although there is no version yet, and refuse requests until there is one.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    poll_seconds: float = 5.0
+    max_rows: int = 10_000
+    max_megabytes: float = 16.0
+    wait: bool = False
+
+
+def serve(reference: str, settings: Settings, options: ServerOptions, tell: Events) -> None:
+    """Serve the version behind an alias until Ctrl-C or SIGTERM.
+
+    Raises:
+        UsageError: There is no such model or version, or the server needs a token.
+        SealBroken: The version's files are not those that were registered.
+        ServiceUnreachable: The registry does not answer, or the port is taken.
+    """
+    guard = guard_for(options.host, int(options.max_megabytes * MEGABYTE), os.environ.get)
+    for name, value in PATIENCE.items():
+        os.environ.setdefault(name, value)
+    with listening_at(options.host, options.port) as listening, blas_threads().limit(limits=1):
+        address = address_of(listening, options.host)
+        progress.note("reading the registry")
+        client = tracking.connect(settings)
+        follower = make_follower(client, settings, reference, tell)
+        _first(client, follower, reference, wait=options.wait)
+        with ThreadPoolExecutor(processors(), thread_name_prefix="score") as pool:
+            app = make_app(
+                follower, guard, reference=reference, max_rows=options.max_rows, pool=pool
+            )
+            server = uvicorn.Server(
+                uvicorn.Config(
+                    app,
+                    log_level="warning",
+                    access_log=False,
+                    lifespan="off",
+                    server_header=False,
+                    limit_concurrency=CONNECTIONS,
+                    timeout_graceful_shutdown=DRAIN_SECONDS,
+                )
+            )
+            _announce(follower, reference, address, options, tell)
+            _run(server, listening, follower, options.poll_seconds)
+    tell("stopped", "requests under way were answered")
+
+
+def _run(
+    server: uvicorn.Server, listening: socket.socket, follower: Follower, seconds: float
+) -> None:
+    """Serve, and follow beside, until a signal comes."""
+    following = threading.Thread(target=follower.run, args=(seconds,), daemon=True)
+    following.start()
+    try:
+        with suppress(KeyboardInterrupt):  # uvicorn raises the signal again once all is answered
+            server.run(sockets=[listening])
+    finally:
+        follower.stop()
+
+
+@contextmanager
+def listening_at(host: str, port: int) -> Iterator[socket.socket]:
+    """A bound socket, closed with the block; port 0 for any that is free.
+
+    Raises:
+        UsageError: There is no such host.
+        ServiceUnreachable: The port is taken, or not this user's to take.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except OSError as error:
+        raise UsageError(f"--host {host}: {error.strerror or error}") from None
+    # With its protocol named, so that asyncio sends small answers at once.
+    with socket.socket(*found[:3]) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(found[4])
+        except OSError as error:
+            where = f"port {port} of {host}"
+            raise ServiceUnreachable(
+                f"{where} cannot be used ({error.strerror}): end what listens there, or choose "
+                "another with --port"
+            ) from None
+        yield listening
+
+
+def address_of(listening: socket.socket, host: str) -> str:
+    """How clients reach it."""
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{listening.getsockname()[1]}"
+
+
+def _first(client: MlflowClient, follower: Follower, reference: str, *, wait: bool) -> None:
+    """Load the first version; without one, say why, unless the server is to wait for it."""
+    if not wait:
+        registry.find_model(client, reference)  # says what is wrong with the name
+    follower.step()
+    if follower.current is None and not wait:
+        standing = follower.standing
+        if standing.refusal:
+            raise UsageError(standing.refusal)
+        raise ServiceUnreachable(standing.registry_error)
+
+
+def _announce(
+    follower: Follower, reference: str, address: str, options: ServerOptions, tell: Events
+) -> None:
+    model, every = follower.current, f"every {options.poll_seconds:g} s"
+    facts = {"url": address, "follows": reference, "poll_seconds": options.poll_seconds}
+    if model is None:
+        text = f"at {address} for a version of {reference}: {follower.standing.trouble}"
+        tell("waiting", text, **facts, why=follower.standing.trouble)
+    else:
+        tell("serving", f"{model.uri} at {address}", **facts, model=model.uri)
+    if not tell.as_json:
+        tell("follows", f"{reference}, {every}")
+        local = options.host in LOOPBACK
+        tell("describes", f"{address}/openapi.json" + ("" if local else " (with the token)"))
+        tell("stop", "with Ctrl-C")

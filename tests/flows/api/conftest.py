@@ -1,0 +1,110 @@
+"""A server of a test's own store: its endpoints called directly, or over a real socket."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from flows.api.app import make_app
+from flows.api.follower import Follower
+from flows.api.guard import Guard
+from flows.api.news import Events, make_follower
+from flows.common.settings import Settings
+from flows.promotion.stored_version import sealed_canary
+from flows.tracking import registry, tracking
+
+NAME = "dagmm-wdbc"
+OPEN = Guard(token="", loopback=True, max_bytes=1_000_000)
+
+
+@dataclass(frozen=True)
+class Api:
+    """A server, its parts, and what is kept of the version that it began with."""
+
+    app: FastAPI
+    follower: Follower
+    client: Any
+    settings: Settings
+    http: TestClient
+
+    def canary(self, version: int) -> dict[str, Any]:
+        return sealed_canary(self.client, registry.find_version(self.client, NAME, version))
+
+    def rows(self, version: int = 2) -> list[dict[str, Any]]:
+        canary = self.canary(version)
+        return [dict(zip(canary["columns"], row, strict=True)) for row in canary["data"]]
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        for line in self.http.get("/metrics").text.splitlines():
+            start, _, value = line.rpartition(" ")
+            if start.partition("{")[0] == name and all(
+                f'{label}="{wanted}"' in start for label, wanted in labels.items()
+            ):
+                return float(value)
+        return None
+
+
+def make(settings: Settings, guard: Guard = OPEN, max_rows: int = 1000) -> Api:
+    """The parts of `dagmm api`, put together as it does."""
+    client = tracking.connect(settings)
+    follower = make_follower(client, settings, NAME, Events(as_json=True))
+    pool = ThreadPoolExecutor(2)
+    app = make_app(follower, guard, reference=NAME, max_rows=max_rows, pool=pool)
+    http = TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
+    return Api(app, follower, client, settings, http)
+
+
+@pytest.fixture
+def api(two_versions, monkeypatch) -> Api:
+    """A server of a store in which version 2 is in production, before it has looked."""
+    monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    return make(Settings())
+
+
+@pytest.fixture
+def ready(api) -> Api:
+    """The same, answering."""
+    api.follower.step()
+    assert api.follower.current is not None, api.follower.standing
+    return api
+
+
+@contextmanager
+def listening(api: Api, seconds: float) -> Iterator[str]:
+    """Serve on a socket, and follow, until the block ends; the address."""
+    with socket.socket(proto=socket.IPPROTO_TCP) as bound:
+        bound.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(api.app, log_level="warning", lifespan="off"))
+        threads = [
+            threading.Thread(target=server.run, kwargs={"sockets": [bound]}),
+            threading.Thread(target=api.follower.run, args=(seconds,)),
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            deadline = time.monotonic() + 30
+            while not server.started:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            api.follower.stop()
+            for thread in threads:
+                thread.join()
+
+
+def split(columns: list[str], data: list[list[Any]]) -> bytes:
+    return json.dumps({"dataframe_split": {"columns": columns, "data": data}}).encode()

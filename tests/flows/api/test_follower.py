@@ -1,0 +1,227 @@
+"""Whatever becomes of `production`, every answer is one version's, and the version's it names."""
+
+import json
+import shutil
+import threading
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flows.api import follower as following
+from flows.promotion import audit
+from flows.promotion.promote import promote
+from flows.promotion.rollback import roll_back
+from tests.flows import promotion_store as made
+from tests.flows.api.conftest import NAME, listening, split
+from tests.flows.promotion.conftest import flip, model_file
+
+ROUNDS = 10
+"""Each a rollback and a promotion."""
+
+
+def asking(url: str, body: bytes, answers: list, ended: threading.Event) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    request = urllib.request.Request(
+        f"{url}/score", data=body, headers={"Content-Type": "application/json"}
+    )
+    while not ended.is_set():
+        try:
+            with opener.open(request, timeout=30) as answer:
+                answers.append((answer.status, json.load(answer)))
+        except Exception as error:
+            answers.append((0, repr(error)))
+
+
+def test_twenty_switches_under_load_lose_nothing_and_mix_nothing(ready):
+    canary = ready.canary(2)
+    recorded = {2: canary["energy"]}
+    body = split(canary["columns"], canary["data"])
+    ready.client.set_registered_model_alias(NAME, "production", "1")
+    ready.follower.step()
+    said = ready.http.post("/score", content=body, headers={"Content-Type": "application/json"})
+    recorded[1] = [row["energy"] for row in said.json()["rows"]]
+    assert not np.allclose(recorded[1], recorded[2], rtol=1e-3)
+    ready.client.set_registered_model_alias(NAME, "production", "2")
+    ready.follower.step()
+    before = ready.follower.standing.switches
+
+    answers, ended = [], threading.Event()
+    with listening(ready, 0.02) as url:
+        clients = [
+            threading.Thread(target=asking, args=(url, body, answers, ended)) for _ in range(2)
+        ]
+        for client in clients:
+            client.start()
+        try:
+            for turn in range(ROUNDS):
+                back = roll_back(ready.client, ready.settings, NAME, 1, by="t", keep_held=False)
+                assert back.decision == "rolled back"
+                seen(ready, 1)
+                record = promote(ready.client, ready.settings, NAME, 2, by="t", policy=made.QUICK)
+                assert record.decision == "promoted", (turn, record.reasons)
+                seen(ready, 2)
+        finally:
+            ended.set()
+            for client in clients:
+                client.join()
+    assert ready.follower.standing.switches == before + 2 * ROUNDS
+    assert {status for status, _ in answers} == {200}
+    assert {answer["version"] for _, answer in answers} == {1, 2}
+    for _, answer in answers:
+        energies = [row["energy"] for row in answer["rows"]]
+        np.testing.assert_allclose(energies, recorded[answer["version"]], rtol=1e-6)
+        assert answer["model"] == f"models:/{NAME}/{answer['version']}"
+
+
+def seen(api, version: int) -> None:
+    """Wait until the follower, in its thread, has taken a version."""
+    ended = threading.Event()
+    for _ in range(3000):
+        if api.follower.current.version == version:
+            return
+        ended.wait(0.01)
+    raise AssertionError(api.follower.standing)
+
+
+def verdict(api, rows=None):
+    return api.http.post("/score", json=rows or api.rows()[:1])
+
+
+def refusals(api) -> list:
+    return [d for d in audit.history(api.client, NAME) if d.decision == "not served"]
+
+
+@pytest.fixture
+def damaged(ready) -> Path:
+    """A file of version 1, with one bit of it changed."""
+    file = model_file(ready.client, 1, "bundle.json")
+    shutil.copy(file, file.with_suffix(".kept"))
+    kept = file.read_bytes()
+    file.with_suffix(".kept").unlink()
+    flip(file)
+    yield file
+    file.write_bytes(kept)
+
+
+def test_a_damaged_version_is_not_served_and_the_one_before_stays(ready, damaged, capsys):
+    ready.client.set_registered_model_alias(NAME, "production", "1")
+    for _ in range(3):
+        ready.follower.step()
+    assert verdict(ready).json()["version"] == 2
+    assert ready.metric("dagmm_version_refused") == 1
+    assert ready.metric("dagmm_wanted_version") == 1
+    assert ready.metric("dagmm_model_version") == 2
+    said = ready.http.get("/ready")
+    assert said.status_code == 200
+    assert "not those that were registered" in said.json()["trouble"]
+    (decision,) = refusals(ready)
+    assert (decision.version, decision.previous, decision.complete) == (1, 2, True)
+    assert "SealBroken" in decision.reasons
+    assert "goes on answering" in decision.reasons
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [e["event"] for e in events] == ["refused"]
+    assert events[0]["serving"] == f"models:/{NAME}/2"
+
+
+def test_a_restored_version_is_taken_at_the_next_look(ready, damaged, monkeypatch):
+    kept = bytearray(damaged.read_bytes())
+    ready.client.set_registered_model_alias(NAME, "production", "1")
+    ready.follower.step()
+    assert verdict(ready).json()["version"] == 2
+    kept[len(kept) // 2] ^= 1
+    damaged.write_bytes(kept)
+    ready.follower.step()
+    assert verdict(ready).json()["version"] == 2, "it is not loaded again at every look"
+    monkeypatch.setattr(ready.follower, "_again", 0.0)
+    ready.follower.step()
+    assert verdict(ready).json()["version"] == 1
+    assert ready.metric("dagmm_version_refused") == 0
+    assert len(refusals(ready)) == 1
+
+
+def test_a_version_that_gives_other_energies_is_not_served(ready, parts, tmp_path):
+    files = Path(shutil.copytree(parts.files, tmp_path / "files"))
+    canary = json.loads((files / "canary.json").read_text())
+    canary["energy"][3] += 0.5
+    (files / "canary.json").write_text(json.dumps(canary))
+    folder = tmp_path / "version"
+    folder.mkdir()
+    changed = made.Parts(parts.model, files, parts.document, parts.tags)
+    version = made.register(ready.client, changed, folder)
+    ready.client.set_registered_model_alias(NAME, "production", str(version))
+    ready.follower.step()
+    assert verdict(ready).json()["version"] == 2
+    assert "differ by" in ready.follower.standing.refusal
+    assert [d.version for d in refusals(ready)] == [version]
+
+
+def test_a_refusal_takes_no_part_in_later_decisions(ready, damaged):
+    ready.client.set_registered_model_alias(NAME, "production", "1")
+    ready.follower.step()
+    ready.client.set_registered_model_alias(NAME, "production", "2")
+    ready.follower.step()
+    assert not ready.follower.standing.trouble
+    decisions = audit.history(ready.client, NAME)
+    assert refusals(ready)
+    assert not audit.moved_outside(ready.client, NAME, decisions)
+    record = promote(ready.client, ready.settings, NAME, 2, by="t", policy=made.QUICK)
+    assert record.decision == "unchanged"
+
+
+def test_it_answers_while_the_store_is_down_and_follows_when_it_is_back(ready):
+    rows = ready.rows()[:1]
+    store = ready.settings.home / "mlflow.db"
+    ready.client.set_registered_model_alias(NAME, "production", "1")
+    kept = store.read_bytes()
+    store.write_bytes(b"no database " * 1000)
+    ready.follower.step()
+    assert verdict(ready, rows).json()["version"] == 2
+    assert ready.metric("dagmm_registry_up") == 0
+    assert ready.http.get("/ready").json()["trouble"]
+    store.write_bytes(kept)
+    ready.follower.step()
+    assert verdict(ready, rows).json()["version"] == 1
+    assert ready.metric("dagmm_registry_up") == 1
+
+
+def test_a_refusal_that_could_not_be_written_down_is_written_later(ready, damaged, monkeypatch):
+    store = ready.settings.home / "mlflow.db"
+    ready.client.set_registered_model_alias(NAME, "production", "1")
+    kept, load = store.read_bytes(), following.load
+
+    def breaks(client, version):
+        try:
+            return load(client, version)
+        finally:
+            store.write_bytes(b"no database " * 1000)
+
+    monkeypatch.setattr(following, "load", breaks)
+    ready.follower.step()
+    assert ready.follower.standing.refused == 1
+    assert not ready.metric("dagmm_registry_up")
+    store.write_bytes(kept)
+    assert not refusals(ready)
+    ready.follower.step()
+    assert len(refusals(ready)) == 1
+
+
+def test_it_keeps_answering_when_the_alias_is_gone(ready):
+    ready.client.delete_registered_model_alias(NAME, "production")
+    ready.follower.step()
+    assert verdict(ready).json()["version"] == 2
+    assert ready.metric("dagmm_wanted_version") == 0
+    assert "alias" in ready.http.get("/ready").json()["trouble"]
+
+
+def test_nothing_is_scored_before_there_is_a_version(api):
+    answer = api.http.post("/score", json=[{"a": 1}])
+    assert answer.status_code == 503
+    assert answer.json()["message"].startswith(f"no version of {NAME} is served yet")
+    assert api.http.get("/ready").status_code == 503
+    assert api.http.get("/health").status_code == 200
+    assert api.http.get("/openapi.json").status_code == 200
+    assert api.metric("dagmm_model_version") is None
+    api.follower.step()
+    assert api.http.get("/ready").status_code == 200

@@ -1,0 +1,82 @@
+"""Who is let in, and how much they may send."""
+
+import json
+
+import pytest
+
+from flows.api.guard import TOKEN, Guard, guard_for
+from flows.common.errors import UsageError
+from flows.common.settings import Settings
+from tests.flows.api.conftest import make
+
+SECRET = "correct horse battery"
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture
+def locked(two_versions):
+    api = make(Settings(), Guard(SECRET, loopback=False, max_bytes=20_000), max_rows=15)
+    api.follower.step()
+    return api
+
+
+def test_off_loopback_a_token_is_needed(monkeypatch):
+    monkeypatch.delenv(TOKEN, raising=False)
+    with pytest.raises(UsageError, match=f"needs a token: set {TOKEN}"):
+        guard_for("0.0.0.0", 1, {}.get)
+    with pytest.raises(UsageError, match="at least 16"):
+        guard_for("0.0.0.0", 1, {TOKEN: "short"}.get)
+    assert guard_for("0.0.0.0", 1, {TOKEN: SECRET}.get).token == SECRET
+    assert guard_for("127.0.0.1", 1, {}.get).loopback
+
+
+@pytest.mark.parametrize(
+    "header", ["", SECRET, f"Basic {SECRET}", "Bearer ", f"Bearer {SECRET}x", "Bearer \xe9"]
+)
+@pytest.mark.parametrize("path", ["/score", "/invocations", "/metrics", "/openapi.json"])
+def test_without_the_token_there_is_nothing_but_health(locked, header, path):
+    headers = {"Authorization": header.encode("latin-1")} if header else {}
+    ask = locked.http.get if path in ("/metrics", "/openapi.json") else locked.http.post
+    answer = ask(path, headers=headers)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert answer.json()["message"].startswith("send the server's token")
+    assert locked.http.get("/health").status_code == 200
+
+
+def test_with_the_token_it_answers(locked):
+    headers = {"Authorization": f"bearer {SECRET}"}
+    rows = locked.rows()[:2]
+    assert locked.http.post("/score", json=rows, headers=headers).status_code == 200
+    assert b"dagmm_energy" in locked.http.get("/metrics", headers=headers).content
+
+
+def test_a_body_too_long_is_not_read_to_its_end(locked):
+    headers = {"Authorization": f"Bearer {SECRET}", **JSON}
+    answer = locked.http.post("/score", content=b"[" + b" " * 30_000, headers=headers)
+    assert answer.status_code == 413
+    assert "20,000 bytes are taken" in answer.json()["message"]
+    read = []
+
+    def endless():
+        for _ in range(1000):
+            read.append(1)
+            yield b" " * 1000
+
+    answer = locked.http.post("/score", content=endless(), headers=headers)
+    assert answer.status_code == 413
+    assert "the body is longer" in answer.json()["message"]
+
+
+def test_too_many_rows_are_refused(locked):
+    headers = {"Authorization": f"Bearer {SECRET}"}
+    answer = locked.http.post("/score", json=locked.rows()[:16], headers=headers)
+    assert answer.status_code == 413
+    assert "--max-rows" in answer.json()["message"]
+
+
+def test_a_web_page_does_not_reach_a_server_on_loopback_under_a_name_of_its_own(ready):
+    rows = json.dumps(ready.rows()[:1])
+    for host, status in (("evil.example", 400), ("localhost:8000", 200), ("127.0.0.1:1", 200)):
+        answer = ready.http.post("/score", content=rows, headers={**JSON, "Host": host})
+        assert answer.status_code == status, host
