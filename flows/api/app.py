@@ -13,8 +13,9 @@ from fastapi.openapi.utils import get_openapi
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic_core import to_json
 
+from dagmm_model.detectors.bundle import Scores
 from flows.api import answers, schema
-from flows.api.bodies import JSON, read_rows
+from flows.api.bodies import JSON, Columns, read_rows
 from flows.api.follower import Follower
 from flows.api.guard import Guard
 from flows.api.metrics import Metrics
@@ -22,6 +23,7 @@ from flows.api.model import ServedModel
 from flows.api.refusals import DEFECT, Refused, no_version
 from flows.common.errors import UsageError
 from flows.scoring.run import parse_reasons
+from flows.shadow.worker import ShadowWorker
 
 SMALL_BYTES = 8_192
 """A body up to here is worked on at once: the way to a thread and back takes longer than it."""
@@ -36,6 +38,7 @@ def make_app(
     reference: str,
     max_rows: int,
     pool: ThreadPoolExecutor,
+    shadow: ShadowWorker | None = None,
 ) -> FastAPI:
     """The application of one server.
 
@@ -45,9 +48,15 @@ def make_app(
         reference: Model and alias that are followed, for messages.
         max_rows: Most rows of a request.
         pool: Threads that score.
+        shadow: Is offered the rows that were answered.
     """
     app = FastAPI(title=f"dagmm api {reference}", docs_url=None, redoc_url=None, openapi_url=None)
-    metrics = Metrics(follower)
+    metrics = Metrics(follower, shadow)
+
+    def answered(model: ServedModel, columns: Columns, scores: Scores) -> None:
+        metrics.rows.add(model, scores)
+        if shadow is not None:
+            shadow.offer(model.in_shadow, columns, scores.energy)
 
     async def worked_on(request: Request, work: Work) -> Response:
         """Answer with what the work makes of the body, in a thread where that takes a while."""
@@ -88,7 +97,7 @@ def make_app(
             explain, top = _asked(reasons)
             columns, _ = read_rows(body, content_type, model.names, max_rows)
             checked, scores = model.judge(columns, explain)
-            metrics.rows.add(model, scores)
+            answered(model, columns, scores)
             return answers.in_full(model, checked, scores, top)
 
         return await worked_on(request, work)
@@ -104,7 +113,7 @@ def make_app(
         def work(model: ServedModel, body: bytes) -> bytes:
             columns, _ = read_rows(body, content_type, model.names, max_rows)
             _, scores = model.judge(columns, "none")
-            metrics.rows.add(model, scores)
+            answered(model, columns, scores)
             return answers.as_mlflow(model, scores)
 
         return await worked_on(request, work)

@@ -96,6 +96,11 @@ class Follower:
             return
         self._take(found)
 
+    @property
+    def serving(self) -> ServedModel | None:
+        """The version that was loaded, unless the alias is known to be gone."""
+        return self.current if self.standing.wanted is not None else None
+
     def run(self, seconds: float) -> None:
         """Look every so many seconds, until `stop`."""
         while not self._stop.wait(seconds):

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from flows.api.follower import Follower
 from flows.api.histograms import Rows
+from flows.shadow.worker import ShadowWorker
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
@@ -22,7 +23,7 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10
 class Metrics:
     """Counts of one server."""
 
-    def __init__(self, follower: Follower) -> None:
+    def __init__(self, follower: Follower, shadow: ShadowWorker | None = None) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._requests = Counter(
@@ -53,6 +54,8 @@ class Metrics:
         self.rows = Rows()
         self.registry.register(self.rows)
         self.registry.register(Versions(follower))
+        if shadow is not None:
+            self.registry.register(Shadow(shadow))
 
     def request(self, endpoint: str, status: int, seconds: float | None = None) -> None:
         """Count a request; `seconds` of those that were worked on."""
@@ -111,4 +114,41 @@ class Versions(Collector):
         )
         yield CounterMetricFamily(
             "dagmm_refused_versions", "Attempts that were refused", value=standing.refusals
+        )
+
+
+class Shadow(Collector):
+    """How far the candidate in the shadow agrees, and what it could not keep up with."""
+
+    def __init__(self, worker: ShadowWorker) -> None:
+        self._worker = worker
+
+    def collect(self) -> Iterable[Metric]:
+        """See `Collector`."""
+        pair = ["version", "candidate"]
+        rows = CounterMetricFamily("dagmm_shadow_rows", "Rows that both scored", labels=pair)
+        alerts = CounterMetricFamily(
+            "dagmm_shadow_alerts", "Alerts, by who raises them", labels=[*pair, "raised_by"]
+        )
+        ranks = GaugeMetricFamily(
+            "dagmm_shadow_rank_correlation", "Of the energies of both", labels=pair
+        )
+        if (now := self._worker.sitting) is not None:
+            found, names = now.found, [str(now.first.number), str(now.candidate.number)]
+            rows.add_metric(names, found.rows)
+            ranks.add_metric(names, found.rank_correlation)
+            for who, count in (
+                ("both", found.both),
+                ("version", found.only_first),
+                ("candidate", found.only_second),
+            ):
+                alerts.add_metric([*names, who], count)
+        yield from (rows, alerts, ranks)
+        yield CounterMetricFamily(
+            "dagmm_shadow_dropped_rows",
+            "Rows that the candidate had no time for",
+            value=self._worker.dropped,
+        )
+        yield CounterMetricFamily(
+            "dagmm_shadow_failures", "What went wrong in the shadow", value=self._worker.failures
         )

@@ -20,6 +20,7 @@ from flows.common.features import as_columns
 from flows.promotion.gates.case import SAME_ENERGY, largest_difference
 from flows.promotion.stored_version import canary_columns, sealed_canary
 from flows.scoring.run import read_bundle
+from flows.shadow.version import Version
 from flows.tracking import seal
 
 WHERE = "the request"
@@ -40,6 +41,7 @@ class ServedModel:
         version: Number.
         created: When it was registered, seconds since 1970, UTC.
         detector: Name in the catalogue.
+        sealed: Digest of its evidence.
         bundle: Scores.
         contract: Says what rows are.
         example: Raw row that was kept with the version, the strangest of a few.
@@ -49,6 +51,7 @@ class ServedModel:
     version: int
     created: float
     detector: str
+    sealed: str
     bundle: ScoringBundle
     contract: Contract
     example: dict[str, Any]
@@ -71,6 +74,11 @@ class ServedModel:
     @cached_property
     def _check(self) -> RowChecker:
         return RowChecker(self.contract)
+
+    @cached_property
+    def in_shadow(self) -> Version:
+        """The same, as a shadow compares it."""
+        return Version(self.name, self.version, self.sealed, self.bundle, self.contract)
 
     def judge(self, columns: Columns, explain: Explained) -> tuple[RowCheck, Scores]:
         """Check and score rows, as `dagmm score` does and with its code.
@@ -109,6 +117,7 @@ def load(client: MlflowClient, version: ModelVersion) -> ServedModel:
         version=int(version.version),
         created=version.creation_timestamp / 1000,
         detector=version.tags.get("dagmm.detector", ""),
+        sealed=version.tags.get(seal.EVIDENCE_TAG, ""),
         bundle=bundle,
         contract=contract,
         example={name: values[-1] for name, values in columns.items()},

@@ -18,9 +18,8 @@ from flows.api.model import ServedModel
 from flows.common.records import PromoteRecord
 from flows.common.settings import Settings
 from flows.promotion import audit
+from flows.tracking import registry
 from flows.tracking.seal import EVIDENCE_TAG
-
-WORDS = {"serving": "Serving", "waiting": "Waiting", "switched": "Switched", "refused": "Refused"}
 
 
 @dataclass(frozen=True)
@@ -42,14 +41,34 @@ class Events:
             facts: For programs.
         """
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        line = f"{WORDS.get(event, event.capitalize()):<10} {text}"
+        line = f"{event.capitalize():<10} {text}"
         if self.as_json:
             line = json.dumps({"event": event, "time": now, **facts})
-        elif event in ("switched", "refused"):
+        elif event in ("switched", "refused", "shadow"):
             line = f"{line} ({now})"
         with suppress(OSError):  # whoever read this is gone; the server has others to serve
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
+
+
+def make_candidate(client: MlflowClient, name: str, which: str, tell: Events) -> Follower:
+    """A follower of the version in the shadow, whose news are said and are no matter of the audit.
+
+    Args:
+        client: Registry.
+        name: Registered model.
+        which: Alias or number of the candidate.
+        tell: Says what happened.
+    """
+
+    def switched(served: ServedModel, _before: ServedModel | None) -> None:
+        tell("shadow", f"{served.uri} scores what is answered", candidate=served.uri)
+
+    def refused(version: ModelVersion, why: str, _current: ServedModel | None) -> None:
+        number = int(version.version)
+        tell("shadow", f"version {number} is refused: {why}", version=number, why=why)
+
+    return Follower(client, registry.beside(name, which), switched, refused)
 
 
 def make_follower(

@@ -17,16 +17,18 @@ from dagmm_model.base.processors import blas_threads, processors
 from flows.api.app import make_app
 from flows.api.follower import Follower
 from flows.api.guard import LOOPBACK, guard_for
-from flows.api.news import Events, make_follower
+from flows.api.news import Events, make_candidate, make_follower
 from flows.common import progress
 from flows.common.errors import ServiceUnreachable, UsageError
 from flows.common.settings import Settings
+from flows.shadow.version import Version
+from flows.shadow.worker import ShadowWorker
 from flows.tracking import registry, tracking
 
 MEGABYTE = 1_000_000
 DRAIN_SECONDS = 10
 """What requests under way may still take after the server was told to end."""
-CONNECTIONS = 500
+CONNECTIONS, BACKLOG = 500, 128
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 """A registry that does not answer is asked again soon enough: MLflow would wait for minutes."""
 
@@ -41,6 +43,7 @@ class ServerOptions:
         poll_seconds: Time between two looks at the alias.
         max_rows: Most rows of a request.
         max_megabytes: Longest body, in 10**6 bytes.
+        shadow: Alias or number of a version that scores what was answered, or empty.
         wait: Start although there is no version yet, and refuse requests until there is one.
     """
 
@@ -49,6 +52,7 @@ class ServerOptions:
     poll_seconds: float = 5.0
     max_rows: int = 10_000
     max_megabytes: float = 16.0
+    shadow: str = ""
     wait: bool = False
 
 
@@ -69,9 +73,18 @@ def serve(reference: str, settings: Settings, options: ServerOptions, tell: Even
         client = tracking.connect(settings)
         follower = make_follower(client, settings, reference, tell)
         _first(client, follower, reference, wait=options.wait)
-        with ThreadPoolExecutor(processors(), thread_name_prefix="score") as pool:
+        with (
+            ThreadPoolExecutor(processors(), thread_name_prefix="score") as pool,
+            _shadowing(client, settings, reference, options, tell) as shadow,
+            _in_thread(follower, options.poll_seconds),
+        ):
             app = make_app(
-                follower, guard, reference=reference, max_rows=options.max_rows, pool=pool
+                follower,
+                guard,
+                reference=reference,
+                max_rows=options.max_rows,
+                pool=pool,
+                shadow=shadow,
             )
             server = uvicorn.Server(
                 uvicorn.Config(
@@ -85,21 +98,46 @@ def serve(reference: str, settings: Settings, options: ServerOptions, tell: Even
                 )
             )
             _announce(follower, reference, address, options, tell)
-            _run(server, listening, follower, options.poll_seconds)
+            with suppress(KeyboardInterrupt):  # raised again by uvicorn once all is answered
+                server.run(sockets=[listening])
     tell("stopped", "requests under way were answered")
 
 
-def _run(
-    server: uvicorn.Server, listening: socket.socket, follower: Follower, seconds: float
-) -> None:
-    """Serve, and follow beside, until a signal comes."""
-    following = threading.Thread(target=follower.run, args=(seconds,), daemon=True)
-    following.start()
+@contextmanager
+def _in_thread(follower: Follower, seconds: float) -> Iterator[None]:
+    """Follow beside the block."""
+    threading.Thread(target=follower.run, args=(seconds,), daemon=True).start()
     try:
-        with suppress(KeyboardInterrupt):  # uvicorn raises the signal again once all is answered
-            server.run(sockets=[listening])
+        yield
     finally:
         follower.stop()
+
+
+@contextmanager
+def _shadowing(
+    client: MlflowClient, settings: Settings, reference: str, options: ServerOptions, tell: Events
+) -> Iterator[ShadowWorker | None]:
+    """A candidate in the shadow, where one is asked for; what was found is written at the end."""
+    if not options.shadow:
+        yield None
+        return
+    candidate = make_candidate(client, registry.name_of(reference), options.shadow, tell)
+    candidate.step()
+    if candidate.current is None and not candidate.standing.refusal:
+        why = candidate.standing.registry_error
+        tell("shadow", f"waits for a candidate: {why}", why=why)
+
+    def now() -> Version | None:
+        served = candidate.serving
+        return None if served is None else served.in_shadow
+
+    worker = ShadowWorker(client, settings, now)
+    worker.start()
+    try:
+        with _in_thread(candidate, options.poll_seconds):
+            yield worker
+    finally:
+        worker.stop()
 
 
 @contextmanager
@@ -119,6 +157,8 @@ def listening_at(host: str, port: int) -> Iterator[socket.socket]:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind(found[4])
+            # At once: until then another could still take the port. Who connects early waits.
+            listening.listen(BACKLOG)
         except OSError as error:
             where = f"port {port} of {host}"
             raise ServiceUnreachable(

@@ -11,7 +11,7 @@ import typer
 from flows.cli.options import Debug, Json, Model, Name, Quiet, Verbose, prepare, print_json
 from flows.common.errors import EXIT_NO, UsageError
 
-NOT_PROMOTED = {"rejected", "pending approval", "held", "returned"}
+NOT_PROMOTED = {"rejected", "pending approval", "pending shadow", "held", "returned"}
 
 
 def promote(

@@ -58,6 +58,13 @@ def score(
             help="Values outside vocabulary or range: mark (score and say so) or reject.",
         ),
     ] = None,
+    shadow: Annotated[
+        str | None,
+        typer.Option(
+            "--shadow",
+            help="Alias or version that scores the same rows and is compared; e.g. challenger.",
+        ),
+    ] = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Start over instead of resuming an interrupted run.")
     ] = False,
@@ -69,9 +76,16 @@ def score(
 ) -> None:
     """Score raw rows: energy, p-value, verdict, reasons; a killed run resumes where it stopped."""
     chosen, spark_settings = engine_of(engine, spark)
+    if shadow is not None and (chosen == "spark" or fdr is not None):
+        raise UsageError("--shadow compares verdicts on single rows: leave out --engine and --fdr")
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows.scoring.run import score as work
 
+    beside = None
+    if shadow is not None:
+        from flows.shadow.batch import BatchShadow
+
+        beside = BatchShadow(settings, shadow)
     report = work(
         source,
         output,
@@ -84,11 +98,14 @@ def score(
         engine=chosen,
         spark=spark_settings,
         fdr=fdr,
+        also=beside,
     )
+    compared = None if beside is None else beside.finish()
     if as_json:
-        print_json(report.document())
+        facts = {} if compared is None else {"shadow": compared.document()}
+        print_json({**report.document(), **facts})
     else:
-        typer.echo(report.text())
+        typer.echo(report.text() if compared is None else f"{report.text()}\n{compared.text()}")
     if report.failure:
         raise Verdict(report.failure)
 
@@ -169,6 +186,13 @@ def api(
     max_megabytes: Annotated[
         float, typer.Option("--max-megabytes", min=0.001, help="Longest body of a request.")
     ] = 16.0,
+    shadow: Annotated[
+        str,
+        typer.Option(
+            "--shadow",
+            help="Alias or version that scores what was answered and is compared; e.g. challenger.",
+        ),
+    ] = "",
     wait: Annotated[
         bool, typer.Option("--wait", help="Start although no version can be served yet.")
     ] = False,
@@ -185,5 +209,5 @@ def api(
     from flows.api.run import ServerOptions
     from flows.api.run import serve as work
 
-    options = ServerOptions(host, port, poll, max_rows, max_megabytes, wait)
+    options = ServerOptions(host, port, poll, max_rows, max_megabytes, shadow, wait)
     work(model, settings, options, Events(as_json))

@@ -63,6 +63,21 @@ class PromotionPolicy(BaseModel):
     serving_seconds: float = Field(
         120.0, gt=0, description="Time the model may take to be served and to answer"
     )
+    min_shadow_rows: int = Field(
+        0,
+        ge=0,
+        description="Live rows that a candidate has to score beside production; 0 for none",
+    )
+    min_shadow_hours: float = Field(
+        0.0, ge=0, description="Time between the first and the last of these rows"
+    )
+    max_shadow_disagreement: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Largest share of these rows on which only one of the two raises an alert; "
+        "1 for any",
+    )
     approvals: int = Field(
         0, ge=0, description="People other than the requester who have to approve"
     )
@@ -71,7 +86,10 @@ class PromotionPolicy(BaseModel):
     )
 
 
-STRICTER_WHEN_HIGHER = ("min_roc_auc", "min_recall", "min_effective_components", "approvals")
+STRICTER_WHEN_HIGHER = (
+    *("min_roc_auc", "min_recall", "min_effective_components", "approvals"),
+    *("min_shadow_rows", "min_shadow_hours"),
+)
 STRICTER_WHEN_LOWER = (
     "min_anomalies",  # more of them needed means that fewer tables are measured at all
     "min_normals",
@@ -83,6 +101,7 @@ STRICTER_WHEN_LOWER = (
     "max_latency_ms",
     "max_memory_mb",
     "serving_seconds",
+    "max_shadow_disagreement",
 )
 
 

@@ -217,6 +217,7 @@ Decision = Literal[
     "promoted",
     "rejected",
     "pending approval",
+    "pending shadow",
     "returned",
     "unchanged",
     "held",
@@ -225,6 +226,7 @@ Decision = Literal[
     "not served",
 ]
 """`returned`: the switch was made, the model did not answer as recorded, and it was undone.
+`pending shadow`: it has to score more live rows beside production first.
 `held`: nothing but a person's hold on the model keeps the version back. `not served`: a server
 that follows the alias found the version unfit, and goes on with the one before."""
 

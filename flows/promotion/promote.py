@@ -13,6 +13,7 @@ from flows.common.records import Decision, PromoteRecord
 from flows.common.settings import Settings
 from flows.common.verdicts import GateResult
 from flows.promotion import approval, audit, judging, standing_hold, switch
+from flows.promotion.gates import shadowed
 from flows.promotion.gates.material import Material
 from flows.promotion.gates.table import find_gate
 from flows.promotion.lease import hold
@@ -121,8 +122,10 @@ def _decision(gates: Sequence[GateResult], policy: PromotionPolicy, automatic: b
         return "registered only"
     if not against:
         return "promoted"
-    held = any(gate.gate == standing_hold.GATE for gate in against)
-    return "held" if held else "pending approval"
+    waiting = {gate.gate for gate in against}
+    if standing_hold.GATE in waiting:
+        return "held"
+    return "pending shadow" if waiting == {shadowed.GATE} else "pending approval"
 
 
 def _tag_approval(client: MlflowClient, record: PromoteRecord) -> None:

@@ -118,6 +118,9 @@ def next_commands(record: PromoteRecord, page: str = "") -> Iterator[str]:
     target = f"{record.name} {record.version}"
     if record.decision == "pending approval":
         yield f"dagmm promote {target} --approved-by YOU --reason WHY"
+    elif record.decision == "pending shadow":
+        yield f"dagmm api {record.name} --shadow {record.version}    # let it see live rows"
+        yield f"dagmm promote {target}"
     elif record.decision == "held":
         yield f"dagmm promote {target} --release --reason WHY"
     elif record.decision in {"rejected", "returned"}:

@@ -31,6 +31,7 @@ STYLES = {
     "overridden": "yellow",
     "waits": "yellow",
     "pending approval": "bold yellow",
+    "pending shadow": "bold yellow",
     "held": "bold yellow",
     "interrupted": "yellow",
 }

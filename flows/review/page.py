@@ -32,6 +32,7 @@ TONES = {
     "rejected": "bad",
     "returned": "bad",
     "pending approval": "careful",
+    "pending shadow": "careful",
     "held": "careful",
     "registered only": "careful",
     "passed": "good",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +60,7 @@ class Judge:
         checksums: Whether to tell the rows by their content.
         outside: What becomes of levels and numbers outside vocabulary and range; as the contract
             has it when None.
+        also: Is shown every slice once it is judged; changes nothing.
     """
 
     bundle: ScoringBundle
@@ -69,6 +71,7 @@ class Judge:
     top: int
     checksums: bool
     outside: Outside | None = None
+    also: Callable[[Judge, int, pa.RecordBatch, Judged], None] | None = None
 
     @property
     def slice_rows(self) -> int:
@@ -104,7 +107,10 @@ class Judge:
             causes=dict(checked.causes),
             checksum=checksum(raw) if self.checksums else 0,
         )
-        return Judged(scored, rejected, counts)
+        judged = Judged(scored, rejected, counts)
+        if self.also is not None:
+            self.also(self, first, raw, judged)
+        return judged
 
     def _scored(self, features: pa.Table, ids: np.ndarray, remarks: pa.Array) -> pa.Table:
         rows = len(ids)

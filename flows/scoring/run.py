@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from dagmm_model.detectors.bundle import Explained, ScoringBundle, load_bundle
 from data_checks.contract.columns import Outside
@@ -25,7 +26,7 @@ from flows.common.settings import NO_SETTINGS, Engine, Settings
 from flows.scoring import discoveries
 from flows.scoring.output import output_for
 from flows.scoring.parts import Parts, SourceMoved, open_parts
-from flows.scoring.rows import REJECTED, SCORED, Judge
+from flows.scoring.rows import REJECTED, SCORED, Judge, Judged
 
 TOP = 3
 CAUSES = 10
@@ -134,6 +135,7 @@ def score(
     engine: Engine = "local",
     spark: Mapping[str, str] = NO_SETTINGS,
     fdr: float | None = None,
+    also: Callable[[Judge, int, pa.RecordBatch, Judged], None] | None = None,
 ) -> ScoreReport:
     """Score a table; a killed run is taken up behind its last finished part.
 
@@ -153,6 +155,7 @@ def score(
         spark: Spark's own settings, e.g. ``{"spark.master": "spark://host:7077"}``.
         fdr: Share of normal rows, in expectation, among the rows of this batch that are called
             anomalies; the model's threshold decides on each row by itself unless given.
+        also: Is shown every slice that is judged here; it changes nothing, and must not raise.
 
     Raises:
         UsageError: The output or the model cannot be used, or is in use.
@@ -199,6 +202,7 @@ def score(
             top,
             checksums=state is None,
             outside=outside,
+            also=also,
         )
         with _filler(engine, spark, folder, settings) as fill:
             started, spent, resumed = time.perf_counter(), time.process_time(), parts.total.rows

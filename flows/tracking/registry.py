@@ -71,6 +71,17 @@ def find_model(client: MlflowClient, reference: str) -> ModelVersion:
     return find_version(client, name, number)
 
 
+def name_of(reference: str) -> str:
+    """The registered model of `NAME`, `NAME@alias` or `NAME/VERSION`."""
+    return re.split("[@/]", reference.removeprefix("models:/"))[0]
+
+
+def beside(name: str, which: str) -> str:
+    """The reference to another version of a model, which is named by its alias or number."""
+    plain = which.removeprefix("@")
+    return f"{name}/{plain}" if plain.isascii() and plain.isdigit() else f"{name}@{plain}"
+
+
 def version_or_none(client: MlflowClient, name: str, version: int) -> ModelVersion | None:
     """A version of a registered model; None when it was deleted."""
     try:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from flows.common.errors import UsageError
 from flows.common.verdicts import GateResult
 from flows.promotion import approval, serving_check, standing_hold
-from flows.promotion.gates import comparisons, quality, soundness, standing_policy
+from flows.promotion.gates import comparisons, quality, shadowed, soundness, standing_policy
 from flows.promotion.gates.case import Case
 from flows.promotion.gates.finding import Finding
 from flows.promotion.gates.gate import Gate, Needs
@@ -146,6 +146,15 @@ GATES: tuple[Gate, ...] = (
         standing_policy.GATE,
         "its policy asks for no less than that of the version in production",
         lambda m: standing_policy.judge(m.client, m.stored, m.production),
+        relative=True,
+    ),
+    Gate(
+        shadowed.GATE,
+        "scored `promotion.min_shadow_rows` live rows beside production, over "
+        "`promotion.min_shadow_hours`, and raised other alerts on at most "
+        "`promotion.max_shadow_disagreement` of them",
+        shadowed.judge,
+        needs="registry",
         relative=True,
     ),
     Gate(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from flows.api.guard import Guard
 from flows.api.news import Events, make_follower
 from flows.common.settings import Settings
 from flows.promotion.stored_version import sealed_canary
+from flows.shadow.worker import ShadowWorker
 from flows.tracking import registry, tracking
 
 NAME = "dagmm-wdbc"
@@ -56,12 +58,17 @@ class Api:
         return None
 
 
-def make(settings: Settings, guard: Guard = OPEN, max_rows: int = 1000) -> Api:
+def make(
+    settings: Settings,
+    guard: Guard = OPEN,
+    max_rows: int = 1000,
+    shadow: ShadowWorker | None = None,
+) -> Api:
     """The parts of `dagmm api`, put together as it does."""
     client = tracking.connect(settings)
     follower = make_follower(client, settings, NAME, Events(as_json=True))
     pool = ThreadPoolExecutor(2)
-    app = make_app(follower, guard, reference=NAME, max_rows=max_rows, pool=pool)
+    app = make_app(follower, guard, reference=NAME, max_rows=max_rows, pool=pool, shadow=shadow)
     http = TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
     return Api(app, follower, client, settings, http)
 
@@ -108,3 +115,10 @@ def listening(api: Api, seconds: float) -> Iterator[str]:
 
 def split(columns: list[str], data: list[list[Any]]) -> bytes:
     return json.dumps({"dataframe_split": {"columns": columns, "data": data}}).encode()
+
+
+def bundle_file(client: Any, version: int) -> Path:
+    """`bundle.json` of a trained version, where it lies."""
+    source = client.get_model_version(NAME, str(version)).source
+    location = client.get_logged_model(source.removeprefix("models:/")).artifact_location
+    return Path(location.removeprefix("file://")) / "artifacts" / "bundle" / "bundle.json"

@@ -14,11 +14,8 @@ from flows.promotion import audit
 from flows.promotion.promote import promote
 from flows.promotion.rollback import roll_back
 from tests.flows import promotion_store as made
-from tests.flows.api.conftest import NAME, listening, split
-from tests.flows.promotion.conftest import flip, model_file
-
-ROUNDS = 10
-"""Each a rollback and a promotion."""
+from tests.flows.api.conftest import NAME, bundle_file, listening, split
+from tests.flows.promotion.conftest import flip
 
 
 def asking(url: str, body: bytes, answers: list, ended: threading.Event) -> None:
@@ -32,9 +29,12 @@ def asking(url: str, body: bytes, answers: list, ended: threading.Event) -> None
                 answers.append((answer.status, json.load(answer)))
         except Exception as error:
             answers.append((0, repr(error)))
+        ended.wait(0.005)  # the promotions need the interpreter, too
 
 
-def test_twenty_switches_under_load_lose_nothing_and_mix_nothing(ready):
+@pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.slow)])
+def test_switches_under_load_lose_nothing_and_mix_nothing(ready, rounds):
+    """Each round a rollback and a promotion, so twenty switches in all of the long one."""
     canary = ready.canary(2)
     recorded = {2: canary["energy"]}
     body = split(canary["columns"], canary["data"])
@@ -55,7 +55,7 @@ def test_twenty_switches_under_load_lose_nothing_and_mix_nothing(ready):
         for client in clients:
             client.start()
         try:
-            for turn in range(ROUNDS):
+            for turn in range(rounds):
                 back = roll_back(ready.client, ready.settings, NAME, 1, by="t", keep_held=False)
                 assert back.decision == "rolled back"
                 seen(ready, 1)
@@ -66,7 +66,7 @@ def test_twenty_switches_under_load_lose_nothing_and_mix_nothing(ready):
             ended.set()
             for client in clients:
                 client.join()
-    assert ready.follower.standing.switches == before + 2 * ROUNDS
+    assert ready.follower.standing.switches == before + 2 * rounds
     assert {status for status, _ in answers} == {200}
     assert {answer["version"] for _, answer in answers} == {1, 2}
     for _, answer in answers:
@@ -96,10 +96,8 @@ def refusals(api) -> list:
 @pytest.fixture
 def damaged(ready) -> Path:
     """A file of version 1, with one bit of it changed."""
-    file = model_file(ready.client, 1, "bundle.json")
-    shutil.copy(file, file.with_suffix(".kept"))
+    file = bundle_file(ready.client, 1)
     kept = file.read_bytes()
-    file.with_suffix(".kept").unlink()
     flip(file)
     yield file
     file.write_bytes(kept)

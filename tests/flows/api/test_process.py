@@ -9,7 +9,11 @@ import urllib.request
 
 import pytest
 
+from flows.common.settings import Settings
 from flows.services.servers import OPENER, free_port
+from flows.tracking import tracking
+from tests.flows.api.conftest import bundle_file
+from tests.flows.promotion.conftest import flip
 
 NAME = "dagmm-wdbc"
 
@@ -99,7 +103,7 @@ def test_a_request_under_way_is_answered_before_the_end(two_versions, dagmm_proc
         ((f"{NAME}/9",), {}, 2, "no version 9"),
         ((NAME, "--host", "0.0.0.0"), {}, 2, "needs a token: set DAGMM_API_TOKEN"),
         ((NAME, "--host", "no.such.host.invalid"), {"DAGMM_API_TOKEN": "x" * 32}, 2, "--host"),
-        ((NAME, "--port", "70000"), {}, 2, "70000"),
+        ((NAME, "--port", "70000"), {}, 2, "--port"),
     ],
     ids=["model", "alias", "version", "token", "host", "port"],
 )
@@ -121,10 +125,8 @@ def test_an_absent_registry_is_said(dagmm, monkeypatch):
     assert "does not answer" in found.err
 
 
-def test_a_damaged_version_is_not_begun_with(two_versions, registry, dagmm):
-    from tests.flows.promotion.conftest import flip, model_file
-
-    flip(model_file(registry, 2, "bundle.json"))
+def test_a_damaged_version_is_not_begun_with(two_versions, dagmm):
+    flip(bundle_file(tracking.connect(Settings()), 2))  # of this test's copy of the store
     found = dagmm("api", NAME, "--port", "0")
     assert found.code == 2
     assert "not those that were registered" in found.err

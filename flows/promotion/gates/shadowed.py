@@ -1,0 +1,35 @@
+"""Has the candidate scored live rows beside production, enough of them, and seen the same?"""
+
+from __future__ import annotations
+
+from flows.common.verdicts import figure
+from flows.promotion.gates.finding import Finding, unmeasured
+from flows.promotion.gates.material import Material
+from flows.promotion.shadows import shadowed
+
+GATE = "shadowed"
+
+
+def judge(material: Material) -> Finding:
+    """At least so many rows over at least so many hours, with at most so much disagreement.
+
+    Too few rows so far make the version wait; too much disagreement refuses it.
+    """
+    policy, version = material.policy, material.stored.version
+    if not policy.min_shadow_rows:
+        return unmeasured("not asked for")
+    if material.production is None:
+        return unmeasured("no production model yet")
+    found = shadowed(material.client, version, material.production)
+    figures = (
+        figure("shadowed rows", found.rows, at_least=policy.min_shadow_rows),
+        figure("hours", found.hours, at_least=policy.min_shadow_hours),
+        figure("disagreement", found.disagreement, at_most=policy.max_shadow_disagreement),
+    )
+    if found.rows < policy.min_shadow_rows or found.hours < policy.min_shadow_hours:
+        note = (
+            f"not enough yet: shadow it with `dagmm api {version.name} --shadow "
+            f"{version.version}` or `dagmm score --shadow {version.version}`"
+        )
+        return Finding(False, note, figures[: 2 if found.rows else 1], waits=True)
+    return Finding(found.disagreement <= policy.max_shadow_disagreement, figures=figures)

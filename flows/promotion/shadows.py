@@ -1,0 +1,84 @@
+"""What was found out about a candidate in the shadow of production: where it lies, and its sum.
+
+Whoever shadows (`dagmm score --shadow`, `dagmm api --shadow`) keeps one run for each pair of
+versions and sitting; the gate adds up those of the pair that it judges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.tracking import MlflowClient
+
+from flows.tracking.queries import equals
+from flows.tracking.seal import EVIDENCE_TAG
+
+SHADOWS = "shadows"
+"""The experiment."""
+MODEL, FIRST, CANDIDATE, EVIDENCE = (
+    *("dagmm.model", "dagmm.answers", "dagmm.candidate"),
+    EVIDENCE_TAG,
+)
+"""Tags of a run: registered model, version that answered, candidate, and the candidate's seal."""
+ROWS, DISAGREEMENTS, BEGAN, ENDED = "rows", "disagreements", "began", "ended"
+"""Metrics that are added up; times in seconds since 1970."""
+
+
+@dataclass(frozen=True)
+class Shadowed:
+    """All that was seen of a candidate in the shadow of one version.
+
+    Attributes:
+        rows: Rows that both scored.
+        disagreements: Of these, on how many only one of them raised an alert.
+        hours: Between the first and the last of them.
+        runs: In how many sittings.
+    """
+
+    rows: int
+    disagreements: int
+    hours: float
+    runs: int
+
+    @property
+    def disagreement(self) -> float:
+        """Share of the rows; 1 before the first."""
+        return self.disagreements / self.rows if self.rows else 1.0
+
+
+def shadowed(client: MlflowClient, candidate: ModelVersion, answers: int) -> Shadowed:
+    """What was seen of a candidate, as it was sealed, in the shadow of a version.
+
+    Args:
+        client: Registry.
+        candidate: The version before the gates.
+        answers: Version in production.
+    """
+    experiment = client.get_experiment_by_name(SHADOWS)
+    if experiment is None:
+        return Shadowed(0, 0, 0.0, 0)
+    query = " and ".join(
+        equals(f"tags.`{tag}`", value)
+        for tag, value in (
+            (MODEL, candidate.name),
+            (FIRST, str(answers)),
+            (CANDIDATE, str(candidate.version)),
+            (EVIDENCE, candidate.tags.get(EVIDENCE_TAG, "")),
+        )
+    )
+    found: list[dict[str, float]] = []
+    token: str | None = ""
+    while token is not None:
+        page = client.search_runs([experiment.experiment_id], query, page_token=token or None)
+        found += [run.data.metrics for run in page if run.data.metrics.get(ROWS)]
+        token = page.token or None
+    if not found:
+        return Shadowed(0, 0, 0.0, 0)
+    seconds = max(each[ENDED] for each in found) - min(each[BEGAN] for each in found)
+    return Shadowed(
+        rows=sum(int(each[ROWS]) for each in found),
+        disagreements=sum(int(each[DISAGREEMENTS]) for each in found),
+        hours=seconds / 3600,
+        runs=len(found),
+    )

@@ -1,0 +1,147 @@
+"""The shadow of `dagmm score`: it sees each slice once the slice has its verdicts.
+
+Nothing that goes wrong here reaches the scoring: it is noted, and the shadow ends.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from flows.common import progress
+from flows.common.errors import message_of
+from flows.common.settings import Settings
+from flows.scoring.rows import Judge, Judged
+from flows.shadow.agreement import Agreement
+from flows.shadow.record import PAGE, write_down
+from flows.shadow.version import Version, load
+from flows.tracking import registry, tracking
+
+
+@dataclass(frozen=True)
+class ShadowReport:
+    """What a shadow found, or why there was none.
+
+    Attributes:
+        candidate: `models:/NAME/VERSION`, or what was asked for.
+        rows: That both scored.
+        disagreement: Share of these on which only one raises an alert; None without rows.
+        rank_correlation: Of the energies; None where nothing varies.
+        run: Address of the MLflow run, or empty.
+        failure: Why there is no comparison, or not of all rows.
+    """
+
+    candidate: str
+    rows: int = 0
+    disagreement: float | None = None
+    rank_correlation: float | None = None
+    run: str = ""
+    failure: str = ""
+
+    def document(self) -> dict[str, object]:
+        """JSON-able form."""
+        return asdict(self)
+
+    def text(self) -> str:
+        """Lines under those of the scoring."""
+        lines = []
+        if self.disagreement is not None:
+            ranks = self.rank_correlation
+            shown = "" if ranks is None else f", rank correlation {ranks:.3f}"
+            lines.append(
+                f"{self.candidate}: {self.rows:,} rows, other alerts on "
+                f"{self.disagreement:.2%}{shown}"
+            )
+        if self.failure:
+            lines.append(f"{'' if lines else f'{self.candidate}: '}{self.failure}")
+        if self.run:
+            lines.append(f"{PAGE} of {self.run}")
+        return "\n".join(
+            f"{'Shadow' if not place else '':<10} {line}" for place, line in enumerate(lines)
+        )
+
+
+@dataclass
+class BatchShadow:
+    """Compares a candidate with the version that scores; call it with every slice.
+
+    Args:
+        settings: Registry.
+        reference: Alias or number of the candidate.
+    """
+
+    settings: Settings
+    reference: str
+    _found: Agreement = field(default_factory=Agreement, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _versions: tuple[Version, Version] | None = field(default=None, init=False)
+    _failure: str = field(default="", init=False)
+
+    def __call__(self, judge: Judge, first: int, raw: pa.RecordBatch, judged: Judged) -> None:
+        """Score a slice with the candidate, and compare; from several threads."""
+        if self._failure:
+            return
+        try:
+            production, candidate = self._pair(judge)
+            good = np.zeros(raw.num_rows, bool)
+            good[judged.scored.column("row_id").to_numpy() - first] = True
+            found = Agreement()
+            found.add(production, candidate, raw, judged.scored.column("energy").to_numpy(), good)
+        except Exception as error:  # the rows have their verdicts, whatever the shadow does
+            self._failure = message_of(error)
+            progress.note(f"the shadow ends: {self._failure}")
+            return
+        with self._lock:
+            self._found.merge(found)
+
+    def finish(self) -> ShadowReport:
+        """Write down what was found; raises nothing."""
+        if self._versions is None:
+            return ShadowReport(self.reference, failure=self._failure or "no rows")
+        first, candidate = self._versions
+        found, run = self._found, ""
+        if found.rows:
+            try:
+                run = self._write_down(first, candidate)
+            except Exception as error:
+                self._failure = message_of(error)
+        facts = found.document()
+        return ShadowReport(
+            candidate.uri,
+            found.rows,
+            facts["disagreement"],
+            facts["rank_correlation"],
+            run,
+            self._failure,
+        )
+
+    def _pair(self, judge: Judge) -> tuple[Version, Version]:
+        with self._lock:
+            if self._versions is None:
+                client = tracking.connect(self.settings)
+                answers = registry.find_model(client, judge.model)
+                first = Version(
+                    name=answers.name,
+                    number=int(answers.version),
+                    sealed="",
+                    bundle=judge.bundle,
+                    contract=judge.contract,
+                    outside=judge.outside,
+                )
+                wanted = registry.find_model(client, registry.beside(answers.name, self.reference))
+                if wanted.version == answers.version:
+                    raise ValueError(f"{self.reference} is the version that scores")
+                self._versions = first, load(client, wanted, judge.outside)
+            return self._versions
+
+    def _write_down(self, first: Version, candidate: Version) -> str:
+        client = tracking.connect(self.settings)
+        run_id = write_down(
+            client, self.settings, first, candidate, self._found, "dagmm score --shadow"
+        )
+        client.set_terminated(run_id)
+        experiment = client.get_run(run_id).info.experiment_id
+        return tracking.run_url(self.settings, experiment, run_id)

@@ -1,0 +1,73 @@
+"""What a shadow found, in an MLflow run of the experiment `shadows` with a page."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from mlflow.entities import Metric
+from mlflow.tracking import MlflowClient
+
+from flows.common.settings import Settings
+from flows.promotion import shadows
+from flows.shadow.agreement import Agreement
+from flows.shadow.page import render
+from flows.shadow.version import Version
+from flows.tracking import tracking
+
+PAGE, DOCUMENT = "shadow.html", "agreement.json"
+
+
+def write_down(
+    client: MlflowClient,
+    settings: Settings,
+    first: Version,
+    candidate: Version,
+    found: Agreement,
+    where: str,
+    run_id: str = "",
+) -> str:
+    """Write what was found so far; a run that there is already is brought up to date.
+
+    Args:
+        client: Tracking store.
+        settings: Where the embedded store keeps artifacts.
+        first: Version that answered.
+        candidate: The one in its shadow.
+        found: On how many rows they agree.
+        where: Command that shadows.
+        run_id: Of an earlier call for the same two and the same sitting.
+
+    Returns:
+        Id of the run.
+    """
+    if not run_id:
+        tags = {
+            shadows.MODEL: candidate.name,
+            shadows.FIRST: str(first.number),
+            shadows.CANDIDATE: str(candidate.number),
+            shadows.EVIDENCE: candidate.sealed,
+            **tracking.origin(where),
+        }
+        experiment = tracking.experiment_id(client, settings, shadows.SHADOWS)
+        title = f"{candidate.name} v{candidate.number} beside v{first.number}"
+        run_id = str(client.create_run(experiment, tags=tags, run_name=title).info.run_id)
+    now = int(time.time() * 1000)
+    figures = {
+        shadows.ROWS: found.rows,
+        shadows.DISAGREEMENTS: found.only_first + found.only_second,
+        shadows.BEGAN: found.began,
+        shadows.ENDED: found.ended,
+        "disagreement": found.disagreement,
+        "rank_correlation": found.rank_correlation,
+        "alerts/both": found.both,
+        "alerts/first_only": found.only_first,
+        "alerts/candidate_only": found.only_second,
+        "refused_by_candidate": found.refused,
+    }
+    finite = {name: float(value) for name, value in figures.items() if math.isfinite(value)}
+    # One batch: who adds the runs up finds all of these figures, or those of before.
+    client.log_batch(run_id, metrics=[Metric(k, v, now, 0) for k, v in finite.items()])
+    client.log_dict(run_id, found.document(), DOCUMENT)
+    client.log_text(run_id, render(first, candidate, found), PAGE)
+    return run_id

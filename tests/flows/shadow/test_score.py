@@ -1,0 +1,77 @@
+"""`dagmm score --shadow`: the result is the same with it, whatever becomes of it."""
+
+import pandas as pd
+import pytest
+
+from flows.common.settings import Settings
+from flows.promotion.stored_version import sealed_canary
+from flows.tracking import registry as versions
+from flows.tracking import tracking
+from tests.flows.api.conftest import bundle_file
+from tests.flows.promotion.conftest import flip
+
+NAME = "dagmm-wdbc"
+
+
+@pytest.fixture
+def rows(two_versions, tmp_path):
+    client = tracking.connect(Settings())
+    canary = sealed_canary(client, versions.find_version(client, NAME, 2))
+    frame = pd.DataFrame(canary["data"], columns=canary["columns"])
+    many = pd.concat([frame] * 20).astype({"mean area": object})
+    many.iloc[5, many.columns.get_loc("mean area")] = "many"
+    many.to_csv(tmp_path / "rows.csv", index=False)
+    return tmp_path / "rows.csv", client
+
+
+def score(dagmm, source, *more):
+    out = source.with_name("out.parquet")
+    found = dagmm("score", source, out, "--model", NAME, "--restart", "--json", *more)
+    return found, pd.read_parquet(out)
+
+
+def test_the_result_is_the_same_and_the_shadow_is_a_run(dagmm, rows):
+    source, client = rows
+    _, expected = score(dagmm, source)
+    found, result = score(dagmm, source, "--shadow", "1")
+    assert found.code == 0
+    pd.testing.assert_frame_equal(result, expected)
+    shadow = found.json["shadow"]
+    assert (shadow["candidate"], shadow["rows"]) == (f"models:/{NAME}/1", len(result))
+    assert shadow["failure"] == ""
+    assert 0 <= shadow["disagreement"] <= 1
+    run = client.get_run(shadow["run"].rpartition("/")[2].partition("?")[0])
+    assert run.data.metrics["rows"] == len(result)
+    assert run.data.tags["dagmm.answers"] == "2"
+    text = dagmm("score", source, source.with_name("o.csv"), "--model", NAME, "--shadow", "1").out
+    assert f"Shadow     models:/{NAME}/1: {len(result):,} rows, other alerts on" in text
+
+
+@pytest.mark.parametrize(
+    ("candidate", "said"),
+    [("challenger", "has the alias 'challenger'"), ("2", "2 is the version that scores")],
+)
+def test_without_a_candidate_the_rows_are_scored_all_the_same(dagmm, rows, candidate, said):
+    source, client = rows
+    if versions.version_behind(client, NAME, "challenger") is not None:
+        client.delete_registered_model_alias(NAME, "challenger")
+    found, result = score(dagmm, source, "--shadow", candidate)
+    assert found.code == 0
+    assert len(result) == found.json["scored"]
+    assert said in found.json["shadow"]["failure"]
+
+
+def test_a_damaged_candidate_changes_nothing(dagmm, rows):
+    source, client = rows
+    flip(bundle_file(client, 1))
+    found, result = score(dagmm, source, "--shadow", "1")
+    assert found.code == 0
+    assert len(result) == found.json["scored"]
+    assert "not those that were registered" in found.json["shadow"]["failure"]
+
+
+def test_what_it_does_not_go_with_is_said_before_anything_is_scored(dagmm, two_versions, tmp_path):
+    for more in (("--fdr", "0.1"), ("--engine", "spark")):
+        found = dagmm("score", "in.csv", "out.csv", "--shadow", "1", *more)
+        assert found.code == 2
+        assert "--shadow compares verdicts on single rows" in found.err
