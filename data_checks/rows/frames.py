@@ -30,12 +30,13 @@ def arrow_columns(
     """
     if isinstance(rows, pa.Table | pa.RecordBatch):
         return rows
+    names = [column.name for column in columns]
     if isinstance(rows, Mapping):
-        arrays = [_values(rows[column.name], column, notation) for column in columns]
-    else:
-        named = {str(name): place for place, name in enumerate(rows.columns)}
-        arrays = [_array(rows.iloc[:, named[column.name]], column, notation) for column in columns]
-    return pa.table(arrays, names=[column.name for column in columns])
+        values = [_values(rows[column.name], column, notation) for column in columns]
+        return pa.RecordBatch.from_arrays(values, names)
+    named = {str(name): place for place, name in enumerate(rows.columns)}
+    arrays = [_array(rows.iloc[:, named[column.name]], column, notation) for column in columns]
+    return pa.table(arrays, names=names)
 
 
 def column_names(rows: Any) -> list[str]:

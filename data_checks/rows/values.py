@@ -125,6 +125,8 @@ def _value_of(level: str) -> str:
 
 def plain(values: Any) -> pa.Array:
     """One contiguous array of one of few types: no dictionaries, views, large or foreign types."""
+    if isinstance(values, pa.DoubleArray):
+        return values
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     if isinstance(values, pa.ChunkedArray):
@@ -169,6 +171,8 @@ def _padded(column: Column) -> bool:
 
 def _numbers(values: pa.Array, notation: Notation) -> pa.Array:
     kind = values.type
+    if pa.types.is_float64(kind):
+        return _nan_to_null(values)
     if pa.types.is_string(kind):
         if notation.plain:
             try:

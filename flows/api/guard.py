@@ -37,7 +37,7 @@ class Guard:
         Raises:
             Refused: The host is another one, or the token is not the one.
         """
-        if self.loopback and request.url.hostname not in LOOPBACK:
+        if self.loopback and _host(request) not in LOOPBACK:
             raise Refused(400, BAD_REQUEST, "this server is reached as 127.0.0.1 only", "host")
         if not self.token:
             return
@@ -67,6 +67,12 @@ class Guard:
 
     def _too_long(self, what: str) -> Refused:
         return too_large(what, f"{self.max_bytes:,} bytes", "--max-megabytes")
+
+
+def _host(request: Request) -> str:
+    """The name under which the server was asked; `request.url` has its own where that is odd."""
+    name = request.headers.get("host", "").lower()
+    return name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
 
 
 def guard_for(host: str, max_bytes: int, read: Callable[[str], str | None]) -> Guard:

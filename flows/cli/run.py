@@ -76,15 +76,14 @@ def score(
 ) -> None:
     """Score raw rows: energy, p-value, verdict, reasons; a killed run resumes where it stopped."""
     chosen, spark_settings = engine_of(engine, spark)
-    if shadow is not None and (chosen == "spark" or fdr is not None):
-        raise UsageError("--shadow compares verdicts on single rows: leave out --engine and --fdr")
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows.scoring.run import score as work
 
     beside = None
     if shadow is not None:
-        from flows.shadow.batch import BatchShadow
+        from flows.shadow.batch import BatchShadow, check_shadow
 
+        check_shadow(shadow, chosen, fdr)
         beside = BatchShadow(settings, shadow)
     report = work(
         source,

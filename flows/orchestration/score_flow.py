@@ -12,6 +12,7 @@ from flows.common.settings import Engine, Settings
 from flows.orchestration.at_home import at_home
 from flows.scoring.run import ScoreReport
 from flows.scoring.run import score as work
+from flows.shadow.batch import BatchShadow, check_shadow
 
 
 @at_home
@@ -25,6 +26,7 @@ def score(
     engine: Engine = "local",
     spark: dict[str, str] | None = None,
     outside: Literal["mark", "reject"] | None = None,
+    shadow: str | None = None,
 ) -> ScoreReport:
     """Score raw rows with a registered model; a run that was killed is taken up.
 
@@ -38,25 +40,32 @@ def score(
         spark: Spark's own settings, e.g. `{"spark.master": "spark://host:7077"}`.
         outside: Whether rows with values outside vocabulary or range are scored and marked, or
             rejected; as the contract has it unless given.
+        shadow: Alias or version that scores the same rows and is compared, e.g. `challenger`; with
+            the engine `local`.
 
     Raises:
         Verdict: Nothing, or less than the contract tolerates, could be scored; the result of what
             could be is there.
     """
+    settings = Settings()
+    check_shadow(shadow, engine)
+    beside = None if shadow is None else BatchShadow(settings, shadow)
     report = work(
         source,
         output,
         model,
-        Settings(),
+        settings,
         table=table,
         reasons=reasons,
         engine=engine,
         spark=spark or {},
         outside=outside,
+        also=beside,
     )
+    text = report.text() if beside is None else f"{report.text()}\n{beside.finish().text()}"
     create_markdown_artifact(
         key="scoring-summary",
-        markdown="\n".join(f"- {line}" for line in report.text().splitlines()),
+        markdown="\n".join(f"- {line}" for line in text.splitlines()),
         description=f"{report.model}: {report.anomalies:,} anomalies in {report.rows:,} rows",
     )
     if report.failure:

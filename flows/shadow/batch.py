@@ -12,13 +12,23 @@ import numpy as np
 import pyarrow as pa
 
 from flows.common import progress
-from flows.common.errors import message_of
-from flows.common.settings import Settings
+from flows.common.errors import UsageError, message_of
+from flows.common.settings import Engine, Settings
 from flows.scoring.rows import Judge, Judged
 from flows.shadow.agreement import Agreement
 from flows.shadow.record import PAGE, write_down
 from flows.shadow.version import Version, load
 from flows.tracking import registry, tracking
+
+
+def check_shadow(reference: str | None, engine: Engine, fdr: float | None = None) -> None:
+    """Refuse what a shadow cannot be compared with.
+
+    Raises:
+        UsageError: The verdicts are made elsewhere, or on the batch as a whole.
+    """
+    if reference is not None and (engine != "local" or fdr is not None):
+        raise UsageError("--shadow compares verdicts on single rows: leave out --engine and --fdr")
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,8 @@ def test_too_many_rows_are_refused(locked):
 
 def test_a_web_page_does_not_reach_a_server_on_loopback_under_a_name_of_its_own(ready):
     rows = json.dumps(ready.rows()[:1])
-    for host, status in (("evil.example", 400), ("localhost:8000", 200), ("127.0.0.1:1", 200)):
+    names = {"evil.example": 400, "an_other:80": 400, "[": 400, "": 400, "127.0.0.1.example": 400}
+    own = {"localhost:8000": 200, "127.0.0.1:1": 200, "[::1]:80": 200, "LOCALHOST": 200}
+    for host, status in (names | own).items():
         answer = ready.http.post("/score", content=rows, headers={**JSON, "Host": host})
         assert answer.status_code == status, host

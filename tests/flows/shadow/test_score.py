@@ -70,6 +70,16 @@ def test_a_damaged_candidate_changes_nothing(dagmm, rows):
     assert "not those that were registered" in found.json["shadow"]["failure"]
 
 
+def test_the_flow_compares_as_well(rows, prefect_server):
+    from flows.orchestration.score_flow import score as flow
+
+    source, client = rows
+    report = flow(str(source), str(source.with_name("flow.csv")), NAME, shadow="1")
+    experiment = client.get_experiment_by_name("shadows")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.data.metrics["rows"] == report.scored
+
+
 def test_what_it_does_not_go_with_is_said_before_anything_is_scored(dagmm, two_versions, tmp_path):
     for more in (("--fdr", "0.1"), ("--engine", "spark")):
         found = dagmm("score", "in.csv", "out.csv", "--shadow", "1", *more)
