@@ -23,8 +23,8 @@ from flows.shadow.version import Rows, Version
 
 QUEUED = 64
 """Requests that may wait."""
-WRITE_SECONDS = 30.0
-"""Time between two looks that MLflow gets at what was found."""
+WRITE_SECONDS = 300.0
+"""Time between two writes to MLflow, which keeps every one of them."""
 
 
 @dataclass
