@@ -131,13 +131,16 @@ def make_app(
         return Response(to_json({"status": "ok"}), media_type=JSON)
 
     @app.get("/ready", summary="Whether rows get a verdict, and by which version")
-    async def ready() -> Response:
+    async def ready(request: Request) -> Response:
         model, standing = follower.current, follower.standing
+        trouble = standing.trouble
+        if trouble and not guard.knows(request):  # it may name addresses and folders
+            trouble = "there is some; ask with the token"
         said = {
             "ready": model is not None,
             "model": None if model is None else model.uri,
             "wanted_version": standing.wanted,
-            "trouble": standing.trouble,
+            "trouble": trouble,
         }
         return Response(to_json(said), 503 if model is None else 200, media_type=JSON)
 

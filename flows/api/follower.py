@@ -19,6 +19,7 @@ from flows.api.model import ServedModel, load
 from flows.common.errors import EXIT_UNREACHABLE, UsageError, exit_code, message_of
 from flows.tracking import registry
 from flows.tracking.seal import EVIDENCE_TAG
+from flows.tracking.tracking import without_passwords
 
 RETRY_SECONDS = 30.0
 """After which a version that was refused is looked at again: its files may have been restored."""
@@ -84,7 +85,7 @@ class Follower:
             found = registry.find_model(self._client, self._reference)
         except Exception as error:  # the server goes on, whatever the registry says
             gone = {"wanted": None} if isinstance(error, UsageError) else {}
-            self._stand(registry_error=message_of(error), **gone)
+            self._stand(registry_error=_said(error), **gone)
             return
         wanted = int(found.version)
         self._stand(wanted=wanted, asked=time.time(), registry_error="")
@@ -116,9 +117,9 @@ class Follower:
             served = load(self._client, found)
         except Exception as error:
             if exit_code(error) == EXIT_UNREACHABLE:  # of the store: it says nothing of the version
-                self._stand(registry_error=message_of(error))
+                self._stand(registry_error=_said(error))
                 return
-            why = f"{type(error).__name__}: {message_of(error)}"
+            why = f"{type(error).__name__}: {_said(error)}"
             self._again = time.monotonic() + RETRY_SECONDS
             refusals = self.standing.refusals + 1
             self._stand(refused=int(found.version), refusal=why, refusals=refusals)
@@ -139,10 +140,15 @@ class Follower:
             try:
                 self._refused(found, why, self.current)
             except Exception as error:
-                self._stand(registry_error=message_of(error))
+                self._stand(registry_error=_said(error))
                 return
             self._told.add(key)
         self._untold = None
 
     def _stand(self, **changes: object) -> None:
         self.standing = replace(self.standing, **changes)  # type: ignore[arg-type]
+
+
+def _said(error: Exception) -> str:
+    """What is said of an error to whoever asks the server."""
+    return without_passwords(message_of(error))

@@ -39,14 +39,15 @@ class Guard:
         """
         if self.loopback and _host(request) not in LOOPBACK:
             raise Refused(400, BAD_REQUEST, "this server is reached as 127.0.0.1 only", "host")
-        if not self.token:
-            return
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not secrets.compare_digest(
-            given.strip().encode(), self.token.encode()
-        ):
+        if not self.knows(request):
             sentence = "send the server's token: `Authorization: Bearer TOKEN`"
             raise Refused(401, UNAUTHENTICATED, sentence, "token")
+
+    def knows(self, request: Request) -> bool:
+        """Whether a request carries the token, where one is asked for."""
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        same = secrets.compare_digest(given.strip().encode(), self.token.encode())
+        return not self.token or (scheme.lower() == "bearer" and same)
 
     async def body(self, request: Request) -> bytes:
         """The whole body.

@@ -70,7 +70,7 @@ def serve(reference: str, settings: Settings, options: ServerOptions, tell: Even
     with listening_at(options.host, options.port) as listening, blas_threads().limit(limits=1):
         address = address_of(listening, options.host)
         progress.note("reading the registry")
-        client = tracking.connect(settings)
+        client = (tracking.client_of if options.wait else tracking.connect)(settings)
         follower = make_follower(client, settings, reference, tell)
         _first(client, follower, reference, wait=options.wait)
         with (

@@ -42,10 +42,31 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 def connect(settings: Settings) -> MlflowClient:
-    """Client of the configured tracking server or of the embedded store.
+    """Client of the configured tracking server or of the embedded store, which answers.
 
     Raises:
         ServiceUnreachable: The server does not answer.
+        UsageError: The home was copied without its artifacts.
+    """
+    client = client_of(settings)
+    try:
+        client.search_experiments(max_results=1)
+    except (MlflowException, OSError) as error:
+        if settings.embedded_tracking:
+            raise ServiceUnreachable(message_of(error)) from error
+        raise ServiceUnreachable(
+            without_passwords(
+                f"MLflow at {settings.tracking_uri} does not answer ({error}); "
+                "start the server, or unset MLFLOW_TRACKING_URI to use the embedded store"
+            )
+        ) from None
+    return client
+
+
+def client_of(settings: Settings) -> MlflowClient:
+    """The same client, whether anybody answers or not.
+
+    Raises:
         UsageError: The home was copied without its artifacts.
     """
     if settings.embedded_tracking:
@@ -55,19 +76,7 @@ def connect(settings: Settings) -> MlflowClient:
     with _environment_kept("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         mlflow.set_tracking_uri(settings.tracking_uri)
         mlflow.set_registry_uri(settings.tracking_uri)
-    client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
-    try:
-        client.search_experiments(max_results=1)
-    except (MlflowException, OSError) as error:
-        if settings.embedded_tracking:
-            raise ServiceUnreachable(message_of(error)) from error
-        raise ServiceUnreachable(
-            _without_passwords(
-                f"MLflow at {settings.tracking_uri} does not answer ({error}); "
-                "start the server, or unset MLFLOW_TRACKING_URI to use the embedded store"
-            )
-        ) from None
-    return client
+    return MlflowClient(settings.tracking_uri, settings.tracking_uri)
 
 
 @contextmanager
@@ -243,6 +252,6 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _without_passwords(text: str) -> str:
+def without_passwords(text: str) -> str:
     """A message without the user names and passwords of the addresses in it."""
     return re.sub(r"://[^/@\s]+@", "://", text)

@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,9 +63,10 @@ def make(
     guard: Guard = OPEN,
     max_rows: int = 1000,
     shadow: ShadowWorker | None = None,
+    connect: Callable[[Settings], Any] = tracking.connect,
 ) -> Api:
     """The parts of `dagmm api`, put together as it does."""
-    client = tracking.connect(settings)
+    client = connect(settings)
     follower = make_follower(client, settings, NAME, Events(as_json=True))
     pool = ThreadPoolExecutor(2)
     app = make_app(follower, guard, reference=NAME, max_rows=max_rows, pool=pool, shadow=shadow)

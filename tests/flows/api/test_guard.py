@@ -7,6 +7,8 @@ import pytest
 from flows.api.guard import TOKEN, Guard, guard_for
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
+from flows.services.servers import free_port
+from flows.tracking import tracking
 from tests.flows.api.conftest import make
 
 SECRET = "correct horse battery"
@@ -49,6 +51,24 @@ def test_with_the_token_it_answers(locked):
     rows = locked.rows()[:2]
     assert locked.http.post("/score", json=rows, headers=headers).status_code == 200
     assert b"dagmm_energy" in locked.http.get("/metrics", headers=headers).content
+
+
+def test_what_is_wrong_is_said_to_who_has_the_token(locked):
+    locked.client.delete_registered_model_alias("dagmm-wdbc", "production")
+    locked.follower.step()
+    assert locked.http.get("/ready").json()["trouble"] == "there is some; ask with the token"
+    headers = {"Authorization": f"Bearer {SECRET}"}
+    assert "alias" in locked.http.get("/ready", headers=headers).json()["trouble"]
+
+
+def test_an_address_is_said_without_its_password(two_versions, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:secret@127.0.0.1:{free_port()}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    api = make(Settings(), connect=tracking.client_of)
+    api.follower.step()
+    said = api.http.get("/ready").json()["trouble"]
+    assert "127.0.0.1" in said
+    assert "secret" not in said
 
 
 def test_a_body_too_long_is_not_read_to_its_end(locked):

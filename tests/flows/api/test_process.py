@@ -125,6 +125,21 @@ def test_an_absent_registry_is_said(dagmm, monkeypatch):
     assert "does not answer" in found.err
 
 
+def test_one_that_waits_waits_for_the_registry_too(dagmm_process):
+    away = f"http://127.0.0.1:{free_port()}"
+    server = dagmm_process("api", NAME, "--port", 0, "--wait", "--json", MLFLOW_TRACKING_URI=away)
+    try:
+        said = read_event(server)
+        assert said["event"] == "waiting"
+        assert "Max retries exceeded" in said["why"]
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            OPENER.open(f"{said['url']}/ready", timeout=10)
+        server.send_signal(signal.SIGTERM)
+        assert ended(server)[0] == 0
+    finally:
+        server.kill()
+
+
 def test_a_damaged_version_is_not_begun_with(two_versions, dagmm):
     flip(bundle_file(tracking.connect(Settings()), 2))  # of this test's copy of the store
     found = dagmm("api", NAME, "--port", "0")
