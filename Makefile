@@ -3,8 +3,8 @@ DATASET ?= wdbc
 ARGS ?=
 # Processes of the quick tests; each starts servers of its own.
 WORKERS ?= 2
-# The first of these that runs; 3.11 is the one that constraints.txt was made on.
-PYTHON ?= $(shell for v in 3.11 3.12 3.13 3.14; do \
+# The newest of these that runs; the pinned versions install on each (make resolve).
+PYTHON ?= $(shell for v in 3.14 3.13 3.12 3.11; do \
 	python$$v -c "" 2>/dev/null && echo python$$v && break; done)
 VENV := .venv
 BIN := $(VENV)/bin

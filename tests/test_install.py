@@ -34,9 +34,9 @@ def test_without_a_suitable_python_make_names_the_remedy(tmp_path):
     assert "set PYTHON=" in done.stderr
 
 
-def test_make_takes_the_python_that_there_is(tmp_path):
-    """Only 3.13 runs; 3.11 is on the path, but broken as a shim of an absent version is."""
-    for version, code in (("3.11", 127), ("3.12", 127), ("3.13", 0)):
+def test_make_takes_the_newest_python_that_there_is(tmp_path):
+    """3.14 is on the path, but broken as a shim of an absent version is."""
+    for version, code in (("3.11", 0), ("3.12", 0), ("3.13", 0), ("3.14", 127), ("3.15", 0)):
         program = tmp_path / f"python{version}"
         program.write_text(f"#!/bin/sh\nexit {code}\n")
         program.chmod(0o755)
