@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from flows.common.workspace import sha256_of
 
 MOST_ROWS = 50_000
 """Of larger tables a sample of as many rows takes part, as in DTE's protocol."""
+MOST_OF_DISK = 0.1
+"""Of what is free, that an array may take; rows are laid out in up to eight times its size."""
 BLOCK = 1 << 20
 """Numbers that are copied at a time."""
 
@@ -82,13 +85,14 @@ def prepare_table(file: Path, workspace: Path, limits: Limits) -> Prepared:
 
 def _lay_out(file: Path, folder: Path) -> None:
     """Write `rows.npy`, row by row, and `labels.npy`."""
-    labels = _labels(file, _member(file, "y", folder))
     rows = _member(file, "X", folder)
     numeric = rows.dtype == bool or np.issubdtype(rows.dtype, np.number)
     if rows.ndim != 2 or not rows.shape[1] or not numeric or np.iscomplexobj(rows):
         raise UsageError(f"{file}: X is {rows.dtype} {rows.shape}; rows of real numbers are needed")
-    if len(rows) != len(labels):
-        raise UsageError(f"{file}: {len(rows)} rows in X and {len(labels)} labels in y")
+    given = _member(file, "y", folder)
+    if len(rows) != given.size:
+        raise UsageError(f"{file}: {len(rows)} rows in X and {given.size} labels in y")
+    labels = _labels(file, given)
     kind = rows.dtype if rows.dtype in (np.float32, np.float64) else np.dtype(np.float64)
     out = np.lib.format.open_memmap(folder / "rows.npy", "w+", kind, rows.shape)
     step = max(1, BLOCK // rows.shape[1])
@@ -116,12 +120,23 @@ def _member(file: Path, name: str, folder: Path) -> np.ndarray[Any, Any]:
             archive.open(unpacked.name) as packed,
             unpacked.open("wb") as out,
         ):
+            _refuse_too_large(file, archive.getinfo(unpacked.name).file_size, folder)
             shutil.copyfileobj(packed, out, BLOCK)
         return np.load(unpacked, mmap_mode="r", allow_pickle=False)
     except KeyError:
         raise UsageError(f"{file}: no array {name}; a table has rows X and labels y") from None
-    except (zipfile.BadZipFile, ValueError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, RuntimeError) as error:
         raise UsageError(f"{file}: array {name} cannot be read: {error}") from None
+
+
+def _refuse_too_large(file: Path, size: int, folder: Path) -> None:
+    """A few kilobytes can unpack to more than any disk holds; no more than is announced is read."""
+    free = shutil.disk_usage(folder).free
+    if size > free * MOST_OF_DISK:
+        raise UsageError(
+            f"{file}: unpacked it takes {size / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB are free in "
+            f"{folder}; take a smaller table, or set DAGMM_HOME to a folder with more room"
+        )
 
 
 def _labels(file: Path, found: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
