@@ -121,8 +121,7 @@ class TorchEngine:
         """See `dagmm_model.engines.interface.Engine.run`."""
         _, steps, batch = order.shape
         self._make_room(steps, batch)
-        self._order[:steps, :, :batch] = torch.as_tensor(order.swapaxes(0, 1))
-        self._order[:steps, :, batch:] = len(self._x) - 1
+        self._take_order(order)
         self._rates[:steps] = torch.as_tensor(np.broadcast_to(learning_rates, steps).copy())
         self._jitter[:steps] = torch.as_tensor(self.jitter)[:, None]
         if self.settings.dropout > 0 or self.settings.masking > 0:
@@ -143,6 +142,18 @@ class TorchEngine:
             self.jitter = raised
             self._jitter[first:steps] = torch.as_tensor(raised)[:, None]
 
+    def _take_order(self, order: NDArray[np.int64]) -> None:
+        """Put the rows of each step on the device, in one copy that the host does not wait for.
+
+        What lies in pinned memory is fetched by the device itself; the copy before is done, for a
+        run ends with its losses on the host.
+        """
+        _, steps, batch = order.shape
+        staged = self._staged[:steps]
+        staged[:, :, :batch] = torch.as_tensor(order.swapaxes(0, 1))
+        staged[:, :, batch:] = len(self._x) - 1
+        self._order[:steps].copy_(staged, non_blocking=True)
+
     def undo(self) -> None:
         """See `dagmm_model.engines.interface.Engine.undo`."""
         self._weights.undo()
@@ -158,6 +169,8 @@ class TorchEngine:
             steps, batch = steps + -steps % ROUND, batch + -batch % ROUND
         new = partial(torch.zeros, device=self._device)
         self._order = new((steps, members, batch), dtype=torch.int32)
+        pinned = self._device.type == "cuda"
+        self._staged = torch.empty(self._order.shape, dtype=torch.int32, pin_memory=pinned)
         self._rates = new(steps, dtype=self._weights.rate.dtype)
         self._jitter = new((steps, members, 1), dtype=torch.float64)
         self._losses = new((steps, members, len(TERMS)), dtype=torch.float64)
