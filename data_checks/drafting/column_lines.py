@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from data_checks.contract.columns import Column
-from data_checks.drafting.first_look import MOSTLY, number_with_a_unit, unread_examples
+from data_checks.drafting.first_look import (
+    MOSTLY,
+    number_with_a_unit,
+    number_written_differently,
+    unread_examples,
+)
 from data_checks.drafting.profile import MAX_LEVELS, ColumnProfile, looks_like_identifier
 
 HEAD_ROOM = 0.25
@@ -67,6 +72,13 @@ def _typed(column: ColumnProfile, name: str, texts: Sequence[str]) -> ColumnDraf
         said = f"{name} is left out: {shown!r} is a number with something around it; store numbers"
         return ColumnDraft(("    type: ignored  # no plain numbers",), remarks=(said,))
     if looks_like_identifier(column):
+        other = None if mostly_numbers else number_written_differently(texts)
+        if other is not None and column.times < MOSTLY * column.present:
+            said = (
+                f"{name} is left out: {other!r} is a number, but not in the notation of the other "
+                "columns (source.decimal, source.thousands); store all numbers alike"
+            )
+            return ColumnDraft(("    type: ignored  # no plain numbers",), remarks=(said,))
         return ColumnDraft(
             ("    type: identifier  # no value occurs twice",), told_together="left out"
         )

@@ -40,6 +40,7 @@ _WITH_UNIT = re.compile(
     r"(?P<behind>[^\d.,'\s:/-][^\d.,:/-]{0,11}|)"
 )
 _UNITS = 3
+_ANY_NOTATION = re.compile(r"[+-]?(?:\d{1,3}(?:[.,'\u2019\u00a0\u202f ]\d{3})+|\d+)(?:[.,]\d+)?")
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,12 @@ def number_with_a_unit(texts: Sequence[str]) -> str | None:
     if len(texts) < 2 or len(known) < MOSTLY * len(texts) or len(around) > _UNITS:
         return None
     return known[0][0] if any(pair != ("", "") for pair in around) else None
+
+
+def number_written_differently(texts: Sequence[str]) -> str | None:
+    """The first of some texts, which do not read as numbers, if nearly all are in some notation."""
+    found = [text for text in texts if _ANY_NOTATION.fullmatch(text)]
+    return found[0] if len(texts) > 1 and len(found) >= MOSTLY * len(texts) else None
 
 
 def unread_examples(texts: Sequence[str], column: Column, notation: Notation) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -92,15 +92,23 @@ def _open_csv(place: str, label: str | None, encoding: str | None = None) -> Ope
     settings, first = sniffed.settings, sniffed.head.rows[0]
     unnamed = [f"column_{i}" for i in range(1, len(first) + 1)]
     names = header_names(first) if settings.header else unnamed
-    lines = ["  kind: csv"]
+    lines, doubts = ["  kind: csv"], list(sniffed.doubts)
     if settings.delimiter != ",":
         lines.append(f"  delimiter: {json.dumps(settings.delimiter)}")
     if not settings.header:
         lines.append("  header: false  # no names in the first line; rename the columns below")
+        doubts.append(
+            f"the first line ({_start(first)}) is taken as values; `header: true` if it holds names"
+        )
     if settings.encoding != "utf-8":
         lines.append(f"  encoding: {settings.encoding}")
     read = partial(read_csv, place, settings, names, names, extra="refuse")
-    return OpenedTable(names, lines, sniffed.doubts, read, settings)
+    return OpenedTable(names, lines, tuple(doubts), read, settings)
+
+
+def _start(cells: Sequence[str]) -> str:
+    """The first cells of a line, for a message."""
+    return ", ".join([cell[:20] for cell in cells[:3]] + ["…"] * (len(cells) > 3))
 
 
 def _open_mat(place: str, label: str | None) -> OpenedTable:

@@ -166,3 +166,23 @@ def test_bytes_in_parquet_are_left_out_and_told(tmp_path: Path) -> None:
     draft = draft_contract(tmp_path / "t.parquet")
     assert [c.type for c in draft.contract.columns] == ["ignored", "numeric"]
     assert any("bytes" in remark for remark in draft.remarks)
+
+
+def test_numbers_of_another_notation_do_not_leave_as_identifiers(tmp_path):
+    """One column has decimal commas, the other points: only one notation can be read."""
+    lines = [f"{number}.5;{number},25" for number in range(100)]
+    (tmp_path / "t.csv").write_text("a;b\n" + "\n".join(lines) + "\n")
+    drafted = draft_contract(tmp_path / "t.csv")
+    left = next(c for c in drafted.contract.columns if c.type != "numeric")
+    assert left.type == "ignored"
+    assert any("not in the notation" in remark for remark in drafted.remarks)
+
+
+@pytest.mark.parametrize("first", ["0.5,1.5,2.5,3.5", "7,8,9,10"])
+def test_a_table_without_names_is_asked_about(tmp_path, first):
+    """Whoever measures at wavelengths has numbers for names."""
+    lines = [f"{number},{number / 7:.3f},{number % 5}.25,{number}.125" for number in range(100)]
+    (tmp_path / "t.csv").write_text("\n".join([first, *lines]) + "\n")
+    drafted = draft_contract(tmp_path / "t.csv")
+    said = " ".join(drafted.remarks)
+    assert ("is taken as values; `header: true` if" in said) or ("is taken as names" in said)
