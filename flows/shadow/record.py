@@ -11,7 +11,6 @@ from mlflow.tracking import MlflowClient
 from flows.common.settings import Settings
 from flows.promotion import shadows
 from flows.shadow.agreement import Agreement
-from flows.shadow.page import render
 from flows.shadow.version import Version
 from flows.tracking import tracking
 
@@ -41,6 +40,8 @@ def write_down(
     Returns:
         Id of the run.
     """
+    from flows.shadow.page import render  # it draws: a server starts without that
+
     if not run_id:
         tags = {
             shadows.MODEL: candidate.name,

@@ -29,9 +29,10 @@ def ended(process: subprocess.Popen) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-def test_it_serves_until_it_is_told_to_end_and_frees_its_port(two_versions, dagmm_process):
+def test_it_serves_until_it_is_told_to_end_and_leaves_nothing_behind(two_versions, dagmm_process):
     port = free_port()
     server = dagmm_process("api", NAME, "--port", port, "--json")
+    others = []
     try:
         said = read_event(server)
         assert (said["event"], said["model"]) == ("serving", f"models:/{NAME}/2")
@@ -43,34 +44,24 @@ def test_it_serves_until_it_is_told_to_end_and_frees_its_port(two_versions, dagm
         assert code == 3
         assert f"port {port} of 127.0.0.1 cannot be used" in err
         assert "Traceback" not in err
-        # Two on two ports serve the same home.
-        other = dagmm_process("api", NAME, "--port", 0, "--json")
-        try:
-            assert read_event(other)["model"] == f"models:/{NAME}/2"
-        finally:
-            other.kill()
-            other.wait()
-        server.send_signal(signal.SIGTERM)
-        code, out, err = ended(server)
-        assert (code, json.loads(out)["event"]) == (0, "stopped")
-        assert "Traceback" not in err
+        # Two on two ports serve the same home; what is killed frees its port.
+        others.append(dagmm_process("api", NAME, "--port", 0))
+        line = others[0].stdout.readline()
+        assert line.startswith(f"Serving    models:/{NAME}/2 at http://127.0.0.1:")
+        others[0].kill()
+        others[0].wait(30)
+        freed = line.rpartition(":")[2].strip()
+        others.append(dagmm_process("api", NAME, "--port", freed, "--json"))
+        assert read_event(others[1])["url"].endswith(f":{freed}")
+        for process, number in ((others[1], signal.SIGINT), (server, signal.SIGTERM)):
+            process.send_signal(number)
+            code, out, err = ended(process)
+            assert (code, json.loads(out)["event"]) == (0, "stopped")
+            assert "Traceback" not in err
     finally:
-        server.kill()
-        server.wait()
-    again = dagmm_process("api", NAME, "--port", port)
-    try:
-        assert again.stdout.readline().startswith("Serving    models:/dagmm-wdbc/2 at ")
-        again.send_signal(signal.SIGKILL)
-        again.wait(30)
-        last = dagmm_process("api", NAME, "--port", port, "--json")
-        try:
-            assert read_event(last)["event"] == "serving"
-            last.send_signal(signal.SIGINT)
-            assert ended(last)[0] == 0
-        finally:
-            last.kill()
-    finally:
-        again.kill()
+        for process in (server, *others):
+            process.kill()
+            process.wait()
 
 
 def test_a_request_under_way_is_answered_before_the_end(two_versions, dagmm_process):
