@@ -43,6 +43,7 @@ OWN = {
         "",
         "What callers of `dagmm api` send as `Authorization: Bearer TOKEN`; required off loopback",
     ),
+    "DAGMM_MLFLOW_LOGIN": ("", "Set by `dagmm ui` for the MLflow server that it starts"),
     "DAGMM_PROGRESS": ("on", "`off` for no progress on stderr, as `--quiet`"),
     "DO_NOT_TRACK": ("1 under make", "No telemetry of the libraries"),
 }
