@@ -81,7 +81,7 @@ services: install-team
 	@$(BIN)/dagmm services run
 
 upgrade: install-dev
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --upgrade -e '.[dev]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --upgrade -e '.[dev,bench]'
 	{ echo "# Versions that were seen to work together on Python 3.11; every install goes through this file."; \
 	  echo "# Refresh: make upgrade, then make test."; \
 	  $(BIN)/uv pip freeze --python $(BIN)/python --exclude-editable | sed 's/+cpu$$//'; } > constraints.txt

@@ -31,6 +31,7 @@ LIBRARIES = {
     "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL": "`s3://` tables",
     "GOOGLE_APPLICATION_CREDENTIALS": "`gs://` tables",
     "PGPASSWORD": "Password of a PostgreSQL source or result",
+    "PGHOST, MYSQL_HOST": "Host that a contract's own `url` may have that password sent to",
     "JAVA_HOME, PYSPARK_PYTHON": "Java and Python of Spark",
     "OMP_NUM_THREADS": "Threads of training and scoring",
     "NUMBA_CACHE_DIR": "Where compiled loops are kept; beside the code unless set",
@@ -45,6 +46,7 @@ OWN = {
     ),
     "DAGMM_MLFLOW_LOGIN": ("", "Set by `dagmm ui` for the MLflow server that it starts"),
     "DAGMM_PROGRESS": ("on", "`off` for no progress on stderr, as `--quiet`"),
+    "DAGMM_SIGNING_PASSWORD": ("", "Password of the key in `DAGMM_SIGNING_KEY`, if it has one"),
     "DO_NOT_TRACK": ("1 under make", "No telemetry of the libraries"),
 }
 EXIT_CODES = {

@@ -56,7 +56,14 @@ def common(
 
 FAMILIES: dict[str, tuple[Callable[..., Any], ...]] = {
     "Train": (train.contract, train.check, train.train, train.detectors, tune, benchmark),
-    "Judge": (judge.promote, judge.rollback, judge.threshold, judge.evaluate, judge.compare),
+    "Judge": (
+        judge.promote,
+        judge.rollback,
+        judge.threshold,
+        judge.evaluate,
+        judge.compare,
+        judge.sign,
+    ),
     "Run": (run.score, run.api, run.monitor, run.deploy, run.serve),
     "Look": (look.models, look.history, look.ui),
 }

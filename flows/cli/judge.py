@@ -119,6 +119,24 @@ def rollback(
         raise typer.Exit(EXIT_NO)
 
 
+def sign(
+    model: Model,
+    as_json: Json = False,
+    debug: Debug = False,
+    quiet: Quiet = False,
+) -> None:
+    """Sign a version with the key in DAGMM_SIGNING_KEY, once its files match its seal."""
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    from flows.tracking import tracking
+    from flows.tracking.seal import sign_version
+
+    version = sign_version(tracking.connect(settings), model)
+    if as_json:
+        print_json({"name": version.name, "version": int(version.version), "signed": True})
+    else:
+        typer.echo(f"Signed     models:/{version.name}/{version.version}")
+
+
 def threshold(
     model: Model,
     false_alarm_rate: Annotated[

@@ -72,8 +72,10 @@ def train(
     parameters = build_config(dataset, data, config, [*(assignments or []), *named], detector)
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
     from flows.pipeline.ingest import find_source
+    from flows.tracking.signature import check_settings
 
-    # A missing file or a broken contract is said before anything is started.
+    # A missing file, a broken contract or a lost key is said before anything is started.
+    check_settings(settings)
     find_source(dataset, data, settings.data_dir, download=download)
     from flows.pipeline.ranks import follow, joined
 

@@ -24,7 +24,7 @@ PREFECT_IS_AWAY = (
 
 EXTRAS = {
     **{"psycopg": "postgres", "flask_wtf": "team", "pyspark": "spark"},
-    **{"s3fs": "s3", "gcsfs": "gcs"},
+    **{"s3fs": "s3", "gcsfs": "gcs", "model_signing": "signing", "OpenSSL": "signing"},
 }
 """Extra of the project by the module that it brings."""
 MISPLACED = (

@@ -68,6 +68,22 @@ class Settings(BaseSettings):
         validation_alias="PREFECT_API_URL",
         description="Prefect server; one that the commands of a home share unless set",
     )
+    signing_key: Path | None = Field(
+        default=None,
+        validation_alias="DAGMM_SIGNING_KEY",
+        description="Private EC key (PEM) that signs the evidence of new versions",
+    )
+    trusted: str = Field(
+        default="",
+        validation_alias="DAGMM_TRUSTED_KEYS",
+        description="Public EC keys (PEM), separated by `:`; when set, only versions that one of "
+        "them signed are used",
+    )
+
+    @property
+    def trusted_keys(self) -> tuple[Path, ...]:
+        """Files of the public keys that may have signed a version."""
+        return tuple(Path(part) for part in self.trusted.split(os.pathsep) if part)
 
     @property
     def tracking_uri(self) -> str:

@@ -24,7 +24,7 @@ from flows.pipeline.fit import load_encoder
 from flows.pipeline.split import positions
 from flows.promotion import evidence as bound
 from flows.reporting.summary import metric_values, model_card
-from flows.tracking import packaging, registry, seal, tracking
+from flows.tracking import packaging, registry, seal, signature, tracking
 
 EXAMPLE_ROWS = 5
 
@@ -73,6 +73,7 @@ def register(
         model = seal.fetch(f"models:/{model_id}", Path(scratch) / "model")
         text, sha256 = bound.seal(document, model, files, run_id, model_id)
     client.log_text(run_id, text, seal.EVIDENCE)
+    signature.sign(client, name, run_id, text)
     dataset = tracking.dataset_of(contract, test, parts.test_sha256, f"{contract.name}-test")
     tracking.log_dataset(client, run_id, dataset, "evaluation")
     # Logged again with model and rows, so that the model's own page shows them.

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dagmm_model.base.integrity import sha256_of
+from flows.tracking import signature
 from flows.tracking.seal import EVIDENCE_TAG, FORMAT, is_recorded, model_sha256
 
 if TYPE_CHECKING:
@@ -172,6 +173,7 @@ def broken(
     *,
     max_days: float = float("inf"),
     names: Iterable[str] = tuple(FILES),
+    signed: bytes | None = None,
 ) -> tuple[str, ...]:
     """Every way in which the bytes differ from what the evidence was made on.
 
@@ -182,6 +184,7 @@ def broken(
         files: Folder of the downloaded evaluation files.
         max_days: Oldest evidence accepted.
         names: Evaluation files to look at.
+        signed: Signature of the evidence, where one is asked for and there.
 
     Returns:
         One sentence for each difference; none when everything holds.
@@ -196,6 +199,8 @@ def broken(
     # Said only where nothing better can be said: a changed part changes the whole as well.
     if not problems and sha256_of_text(text) != tag:
         problems.append("evidence.json was changed after the registration")
+    if not problems and (unsigned := signature.problem(version, text.encode(), signed)):
+        problems.append(unsigned)
     return tuple(problems)
 
 

@@ -36,12 +36,14 @@ class StoredVersion:
         text: ``evidence.json``.
         files: Folder of the evaluation files.
         model: Folder of the model.
+        signed: Signature of the evidence, where one is asked for and there.
     """
 
     version: ModelVersion
     text: str
     files: Path
     model: Path
+    signed: bytes | None = None
 
     @cached_property
     def evidence(self) -> dict[str, Any]:
@@ -76,7 +78,12 @@ class StoredVersion:
     def problems(self, policy: PromotionPolicy) -> tuple[str, ...]:
         """Every way in which the bytes differ from the evidence."""
         return bound.broken(
-            self.text, self.version, self.model, self.files, max_days=policy.max_evidence_days
+            self.text,
+            self.version,
+            self.model,
+            self.files,
+            max_days=policy.max_evidence_days,
+            signed=self.signed,
         )
 
 
@@ -97,7 +104,8 @@ def fetch_version(client: MlflowClient, version: ModelVersion, folder: Path) -> 
             f"version {version.version} of {version.name!r} carries no evidence ({error}); "
             "register it through `dagmm train`"
         ) from None
-    return StoredVersion(version, _text(text), files, model)
+    signed = seal.read_signature(client, version.run_id)
+    return StoredVersion(version, _text(text), files, model, signed)
 
 
 def check_light(client: MlflowClient, version: ModelVersion) -> tuple[str, ...]:
@@ -116,6 +124,7 @@ def check_light(client: MlflowClient, version: ModelVersion) -> tuple[str, ...]:
             model,
             canary.parent,
             names=(bound.CANARY,),
+            signed=seal.read_signature(client, version.run_id),
         )
 
 

@@ -39,7 +39,7 @@ from flows.reporting import plots
 from flows.reporting.budget import log_what_if
 from flows.reporting.summary import metric_values, model_card
 from flows.review.measured import Measured, measure, recorded
-from flows.tracking import packaging, registry, seal, tracking
+from flows.tracking import packaging, registry, seal, signature, tracking
 from flows.tracking.queries import equals
 
 STEPS = ("run opened", "model logged", "files logged", "version registered", "version sealed")
@@ -224,6 +224,7 @@ def _register(
             model = seal.fetch(f"models:/{model_id}", Path(scratch) / "model")
             text, sha256 = bound.seal(document, model, stored.files, run_id, model_id)
         client.log_text(run_id, text, seal.EVIDENCE)
+        signature.sign(client, change.name, run_id, text)
         reached("files logged")
         card = model_card(contract, config, evidence)
         tracking.set_tags(client, run_id, {"mlflow.note.content": card})

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dagmm_model.base.integrity import sha256_of
+from flows.tracking import signature
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
-EVIDENCE = "evidence.json"
+EVIDENCE = signature.EVIDENCE
 EVIDENCE_TAG = "dagmm.evidence_sha256"
 FORMAT = 2
 BUNDLE = Path("artifacts", "bundle")
@@ -65,27 +66,55 @@ def is_recorded(file: Path, sha256: str) -> bool:
     return sha256 in {once, hashlib.sha256(bytes.fromhex(once)).hexdigest()}
 
 
+def sign_version(client: MlflowClient, reference: str) -> ModelVersion:
+    """Sign the evidence of a version that exists already, once its files match the seal.
+
+    Args:
+        client: Tracking store and registry.
+        reference: `NAME`, `NAME@alias` or `NAME/VERSION`.
+
+    Raises:
+        UsageError: There is no such version, or no key to sign with.
+        SealBroken: The files are not those that were registered.
+    """
+    from flows.tracking.registry import find_model
+
+    version = find_model(client, reference)
+    text = _sealed_text(client, version)
+    with _compared(client, version, json.loads(text)):
+        signature.sign(client, version.name, version.run_id, text.decode(), must=True)
+    return version
+
+
 def sealed_evidence(client: MlflowClient, version: ModelVersion) -> dict[str, Any]:
     """The evidence of a version, as it was sealed.
 
     Raises:
         SealBroken: It is gone, was changed, or the version never carried any.
     """
+    text = _sealed_text(client, version)
+    if why := signature.problem(version, text, read_signature(client, version.run_id)):
+        raise _broken(version, why)
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def _sealed_text(client: MlflowClient, version: ModelVersion) -> bytes:
+    """The evidence of a version, whose digest is that of its tag."""
     tag = version.tags.get(EVIDENCE_TAG)
     if tag is None or not version.run_id:
         raise _broken(version, "it carries no sealed evidence: register it through `dagmm train`")
     try:
-        text = _read_evidence(client, version.run_id)
+        text = _read(client, version.run_id, EVIDENCE)
     except Exception as error:
         if not _is_gone(error):
             raise
         raise _broken(version, f"its {EVIDENCE} is gone") from None
     if hashlib.sha256(text).hexdigest() != tag:
         raise _broken(version, f"its {EVIDENCE} was changed after the registration")
-    found: dict[str, Any] = json.loads(text)
-    if found.get("format") != FORMAT:
-        raise _broken(version, f"its evidence has format {found.get('format')}: train it again")
-    return found
+    if (found := json.loads(text).get("format")) != FORMAT:
+        raise _broken(version, f"its evidence has format {found}: train it again")
+    return text
 
 
 @contextmanager
@@ -97,7 +126,14 @@ def sealed_bundle(client: MlflowClient, version: ModelVersion) -> Iterator[Path]
     Raises:
         SealBroken: The model's files are not those that were registered.
     """
-    evidence = sealed_evidence(client, version)
+    with _compared(client, version, sealed_evidence(client, version)) as bundle:
+        yield bundle
+
+
+@contextmanager
+def _compared(
+    client: MlflowClient, version: ModelVersion, evidence: dict[str, Any]
+) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="dagmm-model-") as scratch:
         try:
             model = on_this_disk(_location(client, version)) or fetch(
@@ -114,11 +150,23 @@ def sealed_bundle(client: MlflowClient, version: ModelVersion) -> Iterator[Path]
         yield bundle
 
 
-def _read_evidence(client: MlflowClient, run_id: str) -> bytes:
+def read_signature(client: MlflowClient, run_id: str) -> bytes | None:
+    """The signature of a run's evidence; None where there is none, or nobody asks for one."""
+    if not signature.is_asked_for():
+        return None
+    try:
+        return _read(client, run_id, signature.SIGNATURE)
+    except Exception as error:
+        if not _is_gone(error):
+            raise
+        return None
+
+
+def _read(client: MlflowClient, run_id: str, name: str) -> bytes:
     if (place := on_this_disk(client.get_run(run_id).info.artifact_uri)) is not None:
-        return (place / EVIDENCE).read_bytes()
+        return (place / name).read_bytes()
     with tempfile.TemporaryDirectory() as scratch:
-        return Path(client.download_artifacts(run_id, EVIDENCE, scratch)).read_bytes()
+        return Path(client.download_artifacts(run_id, name, scratch)).read_bytes()
 
 
 def _location(client: MlflowClient, version: ModelVersion) -> str:

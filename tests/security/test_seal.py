@@ -16,50 +16,13 @@ from dagmm_model.detectors.bundle import BundleError, load_bundle
 from data_checks.contract.model import load_contract
 from flows.common.errors import Verdict
 from flows.common.features import model_input
-from flows.common.settings import Settings
 from flows.drift.record import monitor
 from flows.promotion.promote import promote
 from flows.promotion.rollback import roll_back
 from flows.scoring.run import score
 from flows.tracking import packaging, seal, tracking
 from tests.flows import promotion_store as made
-
-FIRST = Path(__file__).parents[1] / "data" / "first_version"
-"""A model of the first release, without the code that travelled with it."""
-QUICK = made.QUICK.model_copy(update={"min_roc_auc": 0.5, "max_evidence_days": 1e6})
-
-
-@pytest.fixture
-def settings(home, monkeypatch) -> Settings:
-    monkeypatch.setenv("DAGMM_PROGRESS", "off")
-    return Settings()
-
-
-@pytest.fixture
-def client(settings):
-    return tracking.connect(settings)
-
-
-@pytest.fixture
-def new(client, tmp_path):
-    """Registers the model once more, with files of its own."""
-    tags = json.loads((FIRST / "tags.json").read_text())
-    document = json.loads((FIRST / "evidence.json").read_text())
-    parts = made.Parts(FIRST / "model", FIRST / "evaluation", document, tags)
-    made_before = []
-
-    def register() -> int:
-        made_before.append(tmp_path / f"version-{len(made_before)}")
-        version = made.register(client, parts, made_before[-1])
-        client.set_registered_model_alias(made.NAME, "production", str(version))
-        return version
-
-    return register
-
-
-@pytest.fixture
-def rows() -> Path:
-    return FIRST / "evaluation" / "test_rows.parquet"
+from tests.security.first_version import FIRST, QUICK
 
 
 def model_of(client, version: int) -> Path:

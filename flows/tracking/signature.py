@@ -1,0 +1,150 @@
+"""Signatures of evidence: who can write files and tags, and has no key, can seal nothing anew.
+
+The seal compares two stores, so whoever writes both can change a model and seal it again. With keys
+the evidence is signed where a version is made, and every use of it asks for a signature by one of
+the keys that are trusted. The evidence names the digests of all files, so one signature covers them
+all. The format is that of `model-signing` (sigstore), with keys of one's own and no network.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.common.errors import UsageError
+from flows.common.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.tracking import MlflowClient
+
+EVIDENCE, SIGNATURE = "evidence.json", "evidence.sig"
+PASSWORD = "DAGMM_SIGNING_PASSWORD"  # noqa: S105  its name
+
+
+def check_settings(settings: Settings) -> None:
+    """Say before anything is computed that keys cannot be used.
+
+    Raises:
+        UsageError: A key is not there, or is none; or the extra is not installed.
+    """
+    if settings.signing_key is not None:
+        _signer(settings.signing_key)
+    for key in settings.trusted_keys:
+        _verifier(key)
+
+
+def sign(client: MlflowClient, name: str, run_id: str, text: str, *, must: bool = False) -> None:
+    """Sign the evidence of a run if there is a key to sign with.
+
+    Args:
+        client: Tracking store.
+        name: The registered model that the version is of; a signature is for this one only.
+        run_id: The run that keeps the evidence.
+        text: ``evidence.json``, exactly as it is kept.
+        must: Whether there has to be a key.
+
+    Raises:
+        UsageError: The key cannot be used, or has to be there and is not.
+    """
+    key = Settings().signing_key
+    if key is None and must:
+        raise UsageError("set DAGMM_SIGNING_KEY to the private key that is to sign")
+    if key is None:
+        return
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    with tempfile.TemporaryDirectory(prefix="dagmm-sign-") as scratch:
+        signed = _signed_folder(Path(scratch), name, text.encode())
+        signature = Path(scratch) / SIGNATURE
+        _signer(key).sign(signed, signature)
+        # Not by the client, which remembers where a run's files were: a home may have moved since.
+        get_artifact_repository(client.get_run(run_id).info.artifact_uri).log_artifact(
+            str(signature)
+        )
+
+
+def problem(version: ModelVersion, text: bytes, signature: bytes | None) -> str:
+    """What is wrong with the signature of a version's evidence; empty where none is asked for.
+
+    Args:
+        version: The registered version.
+        text: ``evidence.json``, as it was found.
+        signature: As it was found; None where there is none.
+
+    Raises:
+        UsageError: A trusted key cannot be read.
+    """
+    keys = Settings().trusted_keys
+    if not keys:
+        return ""
+    if signature is None:
+        return (
+            "its evidence is not signed (`dagmm sign "
+            f"{version.name}/{version.version}` signs what is as registered)"
+        )
+    if not _is_signed(version.name, text, signature, keys):
+        return (
+            f"none of the {len(keys)} keys in DAGMM_TRUSTED_KEYS signed its evidence for this model"
+        )
+    return ""
+
+
+def is_asked_for() -> bool:
+    """Whether versions are used only with a signature."""
+    return bool(Settings().trusted_keys)
+
+
+def _is_signed(name: str, text: bytes, signature: bytes, keys: Sequence[Path]) -> bool:
+    with tempfile.TemporaryDirectory(prefix="dagmm-sign-") as scratch:
+        signed, file = _signed_folder(Path(scratch), name, text), Path(scratch) / SIGNATURE
+        file.write_bytes(signature)
+        for key in keys:
+            verifier = _verifier(key)
+            try:
+                verifier.verify(signed, file)
+            except Exception:  # noqa: S112  of many kinds, and all mean: not by this key
+                continue
+            return True
+    return False
+
+
+def _signed_folder(scratch: Path, name: str, text: bytes) -> Path:
+    """What a signature is of: a folder with the evidence, and the model that it is about.
+
+    With the name, a signed version of one model cannot be passed off as one of another.
+    """
+    folder = scratch / "signed"
+    folder.mkdir()
+    (folder / EVIDENCE).write_bytes(text)
+    (folder / "model").write_text(name, encoding="utf-8")
+    return folder
+
+
+def _signer(key: Path):  # type: ignore[no-untyped-def]
+    password = os.environ.get(PASSWORD)
+    try:
+        from model_signing.signing import Config
+
+        return Config().use_elliptic_key_signer(
+            private_key=key, password=password.encode() if password else None
+        )
+    except (OSError, ValueError, TypeError, AttributeError) as error:  # another kind of key
+        raise UsageError(
+            f"DAGMM_SIGNING_KEY {key}: no private EC key that can be used ({error}); the password "
+            f"of an encrypted one belongs in {PASSWORD}"
+        ) from None
+
+
+def _verifier(key: Path):  # type: ignore[no-untyped-def]
+    try:
+        from model_signing.verifying import Config
+
+        return Config().use_elliptic_key_verifier(public_key=key)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"DAGMM_TRUSTED_KEYS {key}: no public EC key that can be used ({error})"
+        ) from None
