@@ -17,6 +17,7 @@ from flows.cli import judge, look, run, services, train
 from flows.cli.benchmark import benchmark
 from flows.cli.options import ManyValues, terminable
 from flows.cli.tune import tune
+from flows.cli.verdicts import verdicts
 from flows.common.errors import (
     EXIT_DEFECT,
     EXIT_INTERRUPTED,
@@ -63,6 +64,7 @@ FAMILIES: dict[str, tuple[Callable[..., Any], ...]] = {
         judge.evaluate,
         judge.compare,
         judge.sign,
+        verdicts,
     ),
     "Run": (run.score, run.api, run.monitor, run.deploy, run.serve),
     "Look": (look.models, look.history, look.ui),

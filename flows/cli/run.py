@@ -51,6 +51,14 @@ def score(
         float | None,
         typer.Option("--fdr", help="Share of false calls among this batch's anomalies, e.g. 0.1."),
     ] = None,
+    review: Annotated[
+        int | None,
+        typer.Option(
+            "--review",
+            help="Also write a file for people to judge: the alerts, and so many rows drawn below "
+            "the threshold; see `dagmm verdicts`.",
+        ),
+    ] = None,
     outside: Annotated[
         str | None,
         typer.Option(
@@ -98,6 +106,7 @@ def score(
         spark=spark_settings,
         fdr=fdr,
         also=beside,
+        review_rows=review,
     )
     compared = None if beside is None else beside.finish()
     if as_json:

@@ -65,6 +65,42 @@ class ValidateRecord(StageRecord):
         return f"{self.rows_valid:,} valid, {self.rows_quarantined:,} quarantined"
 
 
+class JudgedRecord(StageRecord):
+    """The valid rows with what people have said of them.
+
+    Attributes:
+        path: Parquet of the rows; the valid rows themselves where nobody has said anything.
+        sha256: Of it.
+        rows: In it.
+        anomalies: Rows judged anomalies, and `normals` normal, that the contract takes.
+        appended: Those of them that the table does not have.
+        relabelled: Rows of the table whose label said otherwise.
+        left_out: Judged rows that the contract does not take.
+        verdicts_sha256: Of the verdicts that were used; empty without any.
+    """
+
+    path: str
+    sha256: str
+    rows: int
+    anomalies: int = 0
+    normals: int = 0
+    appended: int = 0
+    relabelled: int = 0
+    left_out: int = 0
+    verdicts_sha256: str = ""
+
+    def summary(self) -> str:
+        if not self.verdicts_sha256:
+            return "none" + (
+                f" that the contract takes, of {self.left_out:,}" if self.left_out else ""
+            )
+        parts = [f"{self.anomalies:,} anomalies, {self.normals:,} normal rows"]
+        parts += [f"{self.appended:,} of them new"] if self.appended else []
+        parts += [f"{self.relabelled:,} rows relabelled"] if self.relabelled else []
+        parts += [f"{self.left_out:,} left out"] if self.left_out else []
+        return "; ".join(parts)
+
+
 class SplitRecord(StageRecord):
     """Which rows train, validate and test; `parts` is a Parquet of row position and part."""
 
@@ -192,6 +228,7 @@ class Evidence(BaseModel):
 
     ingest: IngestRecord
     validation: ValidateRecord
+    verdicts: JudgedRecord | None = None
     split: SplitRecord
     choice: ChoiceRecord | None = None
     fit: FitRecord

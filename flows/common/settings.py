@@ -63,6 +63,12 @@ class Settings(BaseSettings):
         validation_alias="MLFLOW_TRACKING_URI",
         description="MLflow's tracking server and registry; SQLite under DAGMM_HOME unless set",
     )
+    verdicts_uri: str | None = Field(
+        default=None,
+        validation_alias="DAGMM_VERDICTS_URI",
+        description="Database of the verdicts on scored rows, SQLite or PostgreSQL; MLflow's own "
+        "where MLFLOW_TRACKING_URI is a database, or unset",
+    )
     prefect_api_url: str | None = Field(
         default=None,
         validation_alias="PREFECT_API_URL",
@@ -94,6 +100,14 @@ class Settings(BaseSettings):
     def embedded_tracking(self) -> bool:
         """Whether MLflow's stores are the files under `home`."""
         return self.mlflow_tracking_uri is None
+
+    @property
+    def verdicts_database(self) -> str | None:
+        """Where verdicts are kept: beside the registry; None where only a server knows that."""
+        if self.verdicts_uri is not None:
+            return self.verdicts_uri
+        kind = self.tracking_uri.partition("://")[0]
+        return self.tracking_uri if kind.startswith(("sqlite", "postgresql")) else None
 
     @property
     def artifacts(self) -> Path:

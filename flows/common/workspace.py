@@ -30,7 +30,7 @@ R = TypeVar("R", bound=StageRecord)
 KEEP_FINISHED = 5
 CHECKPOINTS = "checkpoints"
 STAGES = (
-    *("ingest", "validate", "split", "choose", "fit"),
+    *("ingest", "validate", "verdicts", "split", "choose", "fit"),
     *("calibrate", "evaluate", "register", "promote"),
 )
 

@@ -23,6 +23,7 @@ from flows.common.records import (
     Evidence,
     FitRecord,
     IngestRecord,
+    JudgedRecord,
     PromoteRecord,
     RegisterRecord,
     SplitRecord,
@@ -126,6 +127,32 @@ def validate(
     if not record.passed:
         raise Verdict(record.message)
     return record
+
+
+@task(name="verdicts", **IO_STAGE)
+def verdicts(
+    run: RunFolder,
+    contract: Contract,
+    config: TrainConfig,
+    settings: Settings,
+    run_id: str,
+    validated: ValidateRecord,
+) -> JudgedRecord:
+    """Take what people have said of rows of the model."""
+    from flows.pipeline.judged import judged, judged_rows
+
+    def taken() -> JudgedRecord:
+        client = tracking.connect(settings)
+        name = config.model_name or f"dagmm-{contract.name}"
+        record = judged(run, contract, validated, judged_rows(client, settings, name))
+        if record.verdicts_sha256:
+            tags = {"dagmm.verdicts": record.summary()}
+            tracking.set_tags(
+                client, run_id, tags | {"dagmm.verdicts_sha256": record.verdicts_sha256}
+            )
+        return record
+
+    return _stage(run, "verdicts", JudgedRecord, taken)
 
 
 @task(name="split", **PURE_STAGE)

@@ -28,6 +28,7 @@ from flows.orchestration.tasks import (
     split,
     start_tracking,
     validate,
+    verdicts,
     write_report,
 )
 from flows.tracking import tracking
@@ -56,6 +57,9 @@ def train(config: TrainConfig) -> TrainResult:
         run_id = start_tracking(run, contract, config, settings)
         with tracking.ending(tracking.connect(settings), run_id):
             validated = validate(run, contract, settings, run_id, ingested)
+            known = verdicts(run, contract, config, settings, run_id, validated)
+            update = {"path": known.path, "sha256": known.sha256}
+            validated = validated.model_copy(update=update)
             parts = split(run, contract, config, validated)
             choice = None
             if config.detector.name == AUTO:
@@ -70,6 +74,7 @@ def train(config: TrainConfig) -> TrainResult:
             evidence = Evidence(
                 ingest=ingested,
                 validation=validated,
+                verdicts=known,
                 split=parts,
                 choice=choice,
                 fit=fitted,

@@ -17,12 +17,13 @@ from dagmm_model.tables.protocols import (
     paper_split,
 )
 from dagmm_model.tables.timed import joined_groups, time_split
-from data_checks.contract.model import ANOMALY_COLUMN, Contract
+from data_checks.contract.model import ANOMALY_COLUMN, ROW_ID, Contract
 from flows.common.config import TrainConfig, keeps_duplicates_together
 from flows.common.errors import UsageError
 from flows.common.features import as_frame, encoder_for, labels_of, read_rows
 from flows.common.records import SplitRecord, ValidateRecord
 from flows.common.workspace import RunFolder
+from flows.pipeline.judged import VERDICT_COLUMN, shares
 
 HELD_OUT_ROWS = 100_000
 """Most validation and most test rows of a streamed training."""
@@ -36,13 +37,18 @@ def split(
     run: RunFolder, contract: Contract, config: TrainConfig, validated: ValidateRecord
 ) -> SplitRecord:
     """Divide the valid rows; only the positions of the rows are written, never copies."""
-    names = [n for n in pq.read_schema(validated.path).names if n == ANOMALY_COLUMN]
+    derived = (ANOMALY_COLUMN, VERDICT_COLUMN, ROW_ID)
+    names = [name for name in pq.read_schema(validated.path).names if name in derived]
     table = pq.read_table(validated.path, columns=names)
-    labels = labels_of(table)
-    anomalous = np.zeros(validated.rows_valid, dtype=bool) if labels is None else labels
+    labels, verdicts = labels_of(table), _verdicts(table)
+    anomalous = verdicts == 1 if labels is None else labels
+    # Judged rows that the table does not have stand behind its own, and are divided by themselves.
+    own = int((table.column(ROW_ID).to_numpy() >= 0).sum())
     groups = _groups(contract, config, validated)
+    anomalous, groups = anomalous[:own], None if groups is None else groups[:own]
     begins: tuple[str, str] | None = None
     if config.split.protocol == "paper":
+        fractions: Fractions = (0.5, 0.0, 0.5)
         parts = paper_split(anomalous, config.seed, groups=groups)
     else:
         fractions = config.split.fractions or (
@@ -60,6 +66,10 @@ def split(
                 anomalous, moments.to_numpy(), groups=groups, fractions=fractions
             )
             begins = (str(moments[first[0]]), str(moments[first[1]]))
+    if (verdicts >= 0).any():
+        behind = read_rows(validated.path, contract, np.arange(own, len(verdicts)))
+        drawn = np.fromiter(shares(behind, contract), float, len(behind))
+        parts = _with_judged(parts, verdicts, own, drawn, fractions)
     path = run.path / "parts.parquet"
     pq.write_table(_as_table(parts), path)
 
@@ -84,6 +94,45 @@ def split(
     )
 
 
+def _verdicts(table: pa.Table) -> np.ndarray:
+    """What people have said of each row: 1 an anomaly, 0 normal, -1 nothing."""
+    if VERDICT_COLUMN not in table.column_names:
+        return np.full(len(table), -1, np.int8)
+    return table.column(VERDICT_COLUMN).fill_null(-1).to_numpy()
+
+
+def _with_judged(
+    parts: Split, verdicts: np.ndarray, own: int, drawn: np.ndarray, fractions: Fractions
+) -> Split:
+    """The split with the judged rows.
+
+    Every row that was judged an anomaly is a test row, also those that the split had set aside. A
+    normal one that the table does not have goes where its values put it, in the same shares as any
+    other row: so none of the parts has more than its share of the rows that once were false alarms.
+
+    Args:
+        parts: Of the table's own rows.
+        verdicts: -1, 0 or 1 for every row, int8 ``(rows,)``.
+        own: Number of the table's own rows, which come first.
+        drawn: Between 0 and 1 for each row behind them.
+        fractions: Shares of train, validation and test.
+    """
+    aside = parts.set_aside[verdicts[parts.set_aside] == 1]
+    behind = np.arange(own, len(verdicts))
+    part = np.searchsorted(np.cumsum(fractions)[:-1], drawn, side="right")
+    part[verdicts[own:] == 1] = 2
+    train, validation, test = (
+        np.sort(np.concatenate([rows, behind[part == number]]))
+        for number, rows in enumerate((parts.train, parts.validation, parts.test))
+    )
+    return Split(
+        train,
+        validation,
+        np.sort(np.concatenate([test, aside])),
+        parts.set_aside[verdicts[parts.set_aside] != 1],
+    )
+
+
 def _held_out(fractions: Fractions, rows: int) -> Fractions:
     """The same for few rows; of many, no more are held out than fit into memory and are needed."""
     _, validation, test = (min(share, HELD_OUT_ROWS / rows) for share in fractions)
@@ -96,7 +145,8 @@ def _moments(column: str, validated: ValidateRecord) -> pa.ChunkedArray:
     Raises:
         UsageError: A row has no time, so that it belongs neither to the past nor to the future.
     """
-    moments = pq.read_table(validated.path, columns=[column]).column(0)
+    table = pq.read_table(validated.path, columns=[column, ROW_ID])
+    moments = table.filter(pc.greater_equal(table.column(ROW_ID), 0)).column(0)
     if moments.null_count:
         row = pc.index(pc.is_null(moments), True).as_py()
         raise UsageError(

@@ -32,6 +32,8 @@ def _training(result: TrainResult, verbose: bool) -> Iterator[Entry]:
         f"{checked.rows_in:,} rows in, {checked.rows_valid:,} valid, "
         f"{checked.rows_quarantined:,} quarantined",
     )
+    if evidence.verdicts is not None and evidence.verdicts.verdicts_sha256:
+        yield "Verdicts", evidence.verdicts.summary()
     anomalies = "" if parts.test_anomalies is None else f" ({parts.test_anomalies:,} anomalies)"
     yield (
         "Split",

@@ -17,7 +17,7 @@ from dagmm_model.detectors.bundle import exchange_threshold, load_bundle
 from dagmm_model.evaluation.discoveries import Discoveries
 from dagmm_model.evaluation.threshold import calibrate, exceeds, rows_needed
 from flows.common.errors import UsageError
-from flows.scoring.parts import Parts
+from flows.scoring.parts import KNOWN, Parts
 
 SUFFIX = ".parquet"
 """Of the parts, which are read again, whatever the result's own format."""
@@ -72,6 +72,10 @@ def decide(parts: Parts, calibration: np.ndarray, level: float, *, keep_reasons:
     def judged(table: pa.Table) -> pa.Table:
         flags = pa.array(exceeds(table.column("energy").to_numpy(), threshold))
         columns = {"is_anomaly": flags, "threshold": pa.array(np.full(len(table), threshold))}
+        remarks = table.column("remarks")
+        without = pc.replace_substring_regex(remarks, f"(; )?{KNOWN}.*$", "")
+        without = pc.if_else(pc.equal(without, ""), pa.scalar(None, pa.string()), without)
+        columns["remarks"] = pc.if_else(flags, remarks, without)
         if not keep_reasons:
             for name in ("reasons", "component"):
                 nothing = pa.scalar(None, table.schema.field(name).type)

@@ -34,6 +34,9 @@ HEADER = "run.json"
 TEXTS = ("model", "reasons", "remarks", "threshold")
 """Columns with few values, which Parquet stores best as a dictionary; energies have none."""
 
+KNOWN = "known: "
+"""How the remark on an anomaly begins that is like a row judged normal; it ends the remarks."""
+
 FORMULA = r"^\s*[=+\-@\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]|^[\t\r\n]"
 """How a text begins that a spreadsheet takes for a formula, full-width signs among them."""
 
@@ -51,7 +54,8 @@ class SourceMoved(RuntimeError):
 class Counts:
     """What was found in some rows.
 
-    `checksum` is of their content, or 0; `causes` are rejected rows by what was wrong with them.
+    `checksum` is of their content, or 0; `causes` are rejected rows by what was wrong with them;
+    `known` are anomalies like rows that were judged normal.
     """
 
     rows: int = 0
@@ -61,6 +65,7 @@ class Counts:
     unseen: dict[str, int] = field(default_factory=dict)
     checksum: int = 0
     causes: dict[str, int] = field(default_factory=dict)
+    known: int = 0
 
     def plus(self, other: Counts) -> Counts:
         """Counts of both, in this order."""
@@ -72,6 +77,7 @@ class Counts:
             _sum(self.unseen, other.unseen),
             zlib.crc32(other.checksum.to_bytes(4, "big"), self.checksum) if other.checksum else 0,
             _sum(self.causes, other.causes),
+            self.known + other.known,
         )
 
 
@@ -146,7 +152,8 @@ class Parts:
             changed = change(pq.read_table(path))
             _write(changed, path)
             anomalies = int(pc.sum(changed.column("is_anomaly")).as_py() or 0)
-            self.records[number] = replace(counts, anomalies=anomalies)
+            known = int(pc.sum(pc.match_substring(changed.column("remarks"), KNOWN)).as_py() or 0)
+            self.records[number] = replace(counts, anomalies=anomalies, known=known)
 
     def clear(self) -> None:
         """Forget every part; the model version stays."""
@@ -251,7 +258,8 @@ def _write(table: pa.Table, path: Path) -> None:
 
 def write_rows_csv(table: pa.Table, target: BinaryIO) -> None:
     """Append rows as CSV, without a header."""
-    rows = without_formulas(as_text(table))
+    # In one piece: behind an empty first one Arrow writes whatever lies in its memory.
+    rows = without_formulas(as_text(table.combine_chunks()))
     pacsv.write_csv(rows, target, pacsv.WriteOptions(include_header=False))
 
 

@@ -14,7 +14,8 @@ from data_checks.contract.columns import Outside
 from data_checks.contract.model import ROW_ID, Contract
 from data_checks.rows.rows import check_rows
 from flows.common.features import as_columns
-from flows.scoring.parts import Counts, checksum
+from flows.scoring.known import Known
+from flows.scoring.parts import KNOWN, Counts, checksum
 
 SLICE_CELLS = 4_000_000
 """Cells of the encoded matrix of one slice: what a thread holds at a time."""
@@ -61,6 +62,7 @@ class Judge:
         outside: What becomes of levels and numbers outside vocabulary and range; as the contract
             has it when None.
         also: Is shown every slice once it is judged; changes nothing.
+        known: Rows that were judged normal; None where there are none.
     """
 
     bundle: ScoringBundle
@@ -72,6 +74,7 @@ class Judge:
     checksums: bool
     outside: Outside | None = None
     also: Callable[[Judge, int, pa.RecordBatch, Judged], None] | None = None
+    known: Known | None = None
 
     @property
     def slice_rows(self) -> int:
@@ -98,19 +101,38 @@ class Judge:
             kept = pa.array(good)
             features, remarks, ids = features.filter(kept), remarks.filter(kept), ids[good]
         scored = self._scored(features, ids, remarks)
+        remarked = len(ids) - remarks.null_count
+        known = 0
+        if self.known is not None:
+            scored, known = self._marked(scored, features, self.known)
         counts = Counts(
             rows=raw.num_rows,
             scored=len(ids),
             anomalies=scored.column("is_anomaly").to_numpy().sum().item(),
-            remarked=len(ids) - remarks.null_count,
+            remarked=remarked,
             unseen=dict(checked.unseen),
             causes=dict(checked.causes),
             checksum=checksum(raw) if self.checksums else 0,
+            known=known,
         )
         judged = Judged(scored, rejected, counts)
         if self.also is not None:
             self.also(self, first, raw, judged)
         return judged
+
+    def _marked(self, scored: pa.Table, features: pa.Table, known: Known) -> tuple[pa.Table, int]:
+        """The rows with a remark on each anomaly that is like a row judged normal."""
+        flagged = np.flatnonzero(scored.column("is_anomaly").to_numpy())
+        texts = known.remarks(self.bundle, features.take(pa.array(flagged)))
+        if not any(texts):
+            return scored, 0
+        place = scored.schema.get_field_index("remarks")
+        remarks = scored.column("remarks").to_pylist()
+        for row, text in zip(flagged.tolist(), texts, strict=True):
+            if text:
+                remarks[row] = "; ".join([*filter(None, [remarks[row]]), f"{KNOWN}{text}"])
+        marked = scored.set_column(place, "remarks", pa.array(remarks, pa.string()))
+        return marked, sum(map(bool, texts))
 
     def _scored(self, features: pa.Table, ids: np.ndarray, remarks: pa.Array) -> pa.Table:
         rows = len(ids)

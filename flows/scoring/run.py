@@ -8,7 +8,7 @@ Who judges the rows, threads of this process or Spark's executors, is `flows.sco
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,10 +23,13 @@ from data_checks.sources.integrity import changed, file_state, shown
 from flows.common import progress
 from flows.common.errors import UsageError
 from flows.common.settings import NO_SETTINGS, Engine, Settings
-from flows.scoring import discoveries
+from flows.scoring import discoveries, review
+from flows.scoring.known import known_rows
 from flows.scoring.output import output_for
 from flows.scoring.parts import Parts, SourceMoved, open_parts
 from flows.scoring.rows import REJECTED, SCORED, Judge, Judged
+from flows.verdicts.standing import Standing, standing
+from flows.verdicts.store import read_verdicts
 
 TOP = 3
 CAUSES = 10
@@ -55,6 +58,8 @@ class ScoreReport:
         batch_threshold: Energy that they exceed; None without a rate, or where there are none.
         causes: Rejected rows by what was wrong with them; a row may have several causes.
         tolerance: Largest share of rejected rows that the contract accepts.
+        known: Anomalies that are like rows judged normal; their remark says so.
+        review: File with rows for people to judge, if one was asked for.
     """
 
     model: str
@@ -73,6 +78,8 @@ class ScoreReport:
     tolerance: float
     fdr: float | None = None
     batch_threshold: float | None = None
+    known: int = 0
+    review: str | None = None
 
     @property
     def failure(self) -> str:
@@ -104,6 +111,8 @@ class ScoreReport:
             limit = self.batch_threshold
             above = "" if limit is None else f"energy above {limit:.4g}; "
             lines.append(f"           {above}at most {self.fdr:.3g} of them false in expectation")
+        if self.known:
+            lines.append(f"Known      {self.known:,} of them like rows judged normal (`remarks`)")
         if self.remarked:
             lines.append(f"Remarks    {self.remarked:,} rows break a rule (column `remarks`)")
         lines += [
@@ -111,6 +120,8 @@ class ScoreReport:
             for name, rows in self.unseen.items()
         ]
         lines.append(f"Result     {self.output}")
+        if self.review:
+            lines.append(f"Review     {self.review}: fill in the column `verdict`")
         if self.rejects:
             lines.append(f"Rejects    {self.rejects}")
             common = sorted(self.causes.items(), key=lambda cause: (-cause[1], cause[0]))
@@ -136,6 +147,7 @@ def score(
     spark: Mapping[str, str] = NO_SETTINGS,
     fdr: float | None = None,
     also: Callable[[Judge, int, pa.RecordBatch, Judged], None] | None = None,
+    review_rows: int | None = None,
 ) -> ScoreReport:
     """Score a table; a killed run is taken up behind its last finished part.
 
@@ -156,6 +168,7 @@ def score(
         fdr: Share of normal rows, in expectation, among the rows of this batch that are called
             anomalies; the model's threshold decides on each row by itself unless given.
         also: Is shown every slice that is judged here; it changes nothing, and must not raise.
+        review_rows: Rows to draw below the threshold for people to judge, beside the anomalies.
 
     Raises:
         UsageError: The output or the model cannot be used, or is in use.
@@ -175,15 +188,19 @@ def score(
         "engine": engine,
         **({} if fdr is None else {"fdr": fdr}),
         **({} if outside is None else {"outside": outside}),
+        **({} if review_rows is None else {"review": review_rows}),
     }
     if fdr is not None:
         discoveries.check_level(fdr)
+    if review_rows is not None:
+        review.check_rows_asked(review_rows, settings)
     threshold: float | None = None
+    to_judge: str | None = None
     with (
         open_parts(
             target.folder,
             wanted,
-            target.suffix if fdr is None else discoveries.SUFFIX,
+            target.suffix if fdr is None and review_rows is None else discoveries.SUFFIX,
             lambda: resolve(model, settings),
             restart=restart,
         ) as parts,
@@ -203,6 +220,7 @@ def score(
             checksums=state is None,
             outside=outside,
             also=also,
+            known=known_rows(_standing(resolved, settings), bundle, contract),
         )
         with _filler(engine, spark, folder, settings) as fill:
             started, spent, resumed = time.perf_counter(), time.process_time(), parts.total.rows
@@ -220,6 +238,10 @@ def score(
             threshold = discoveries.decide(
                 parts, bundle.calibration, fdr, keep_reasons=explain == "all"
             )
+        if review_rows is not None:
+            progress.note("drawing rows for review")
+            above = bundle.threshold.value if threshold is None else threshold
+            to_judge = review.draw(parts, judge, source, target.name, above, review_rows, settings)
         progress.note("writing the result")
         rejects = target.publish(parts, SCORED, REJECTED)
         total = parts.total
@@ -240,7 +262,15 @@ def score(
         batch_threshold=None if threshold is None or np.isinf(threshold) else threshold,
         causes=total.causes,
         tolerance=contract.max_quarantine_share,
+        known=total.known,
+        review=to_judge,
     )
+
+
+def _standing(resolved: str, settings: Settings) -> Collection[Standing]:
+    """What holds of the rows of a model that were judged."""
+    name = resolved.removeprefix("models:/").rpartition("/")[0]
+    return standing(read_verdicts(settings.verdicts_database, name)).values()
 
 
 def parse_reasons(text: str) -> tuple[Explained, int]:

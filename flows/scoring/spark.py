@@ -26,6 +26,7 @@ from data_checks.spark.plan import Span, plan_tasks, read_task, rows_of
 from data_checks.spark.tasks import run_tasks
 from flows.common import progress
 from flows.common.workspace import write_atomic
+from flows.scoring.known import Known
 from flows.scoring.parts import Parts, SourceMoved, write_part
 from flows.scoring.rows import Judge
 
@@ -52,7 +53,7 @@ class ScoreTask:
 
     Attributes:
         files: content of the model's bundle by name, broadcast.
-        digest: of the bundle.
+        digest: of the bundle and the rows known.
         where: name of the source, for messages.
         model: resolved version.
         explain: which rows get reasons.
@@ -62,6 +63,7 @@ class ScoreTask:
         suffix: format of the parts.
         plan: digest of the plan that the parts are of.
         outside: what becomes of values outside vocabulary and range.
+        known: rows that were judged normal, if there are any.
     """
 
     files: Any = field(compare=False)
@@ -75,6 +77,7 @@ class ScoreTask:
     suffix: str
     plan: str
     outside: Outside | None
+    known: Known | None = field(compare=False)
 
     def __call__(self, task: Numbered) -> dict[str, float]:
         """Judge the task's rows and write them; gives the seconds of processor time."""
@@ -119,6 +122,7 @@ def _judge(task: ScoreTask) -> Judge:
         task.top,
         checksums=False,
         outside=task.outside,
+        known=task.known,
     )
 
 
@@ -163,7 +167,7 @@ def fill(
     }
     work = ScoreTask(
         spark.sparkContext.broadcast(files),
-        digest=_digest(files),
+        digest=_digest(files) + "".join(judge.known.keys if judge.known else ()),
         where=judge.where,
         model=judge.model,
         explain=judge.explain,
@@ -173,6 +177,7 @@ def fill(
         suffix=parts.suffix,
         plan=plan.digest,
         outside=judge.outside,
+        known=judge.known,
     )
     waiting = [
         Numbered(number, spans)

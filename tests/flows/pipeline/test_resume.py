@@ -21,7 +21,10 @@ TRAIN = (
     "--set", "detector.settings.members=1",
     "--set", "promotion.serving_check=false",
 )  # fmt: skip
-STAGES = ("ingest", "validate", "split", "fit", "calibrate", "evaluate", "register", "promote")
+STAGES = (
+    *("ingest", "validate", "verdicts", "split", "fit"),
+    *("calibrate", "evaluate", "register", "promote"),
+)
 DEATHS = [(stage, point) for stage in STAGES for point in ("start", "middle", "end")]
 QUICK = [("fit", "middle")]
 

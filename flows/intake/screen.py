@@ -1,0 +1,46 @@
+"""The page that ends `dagmm verdicts`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+
+from dagmm_model.evaluation.metrics import Interval
+from flows.intake.give import VerdictReport
+from flows.reporting.terminal import Entry, sheet
+
+
+def report(found: VerdictReport) -> RenderableType:
+    """What was taken, what holds, and how good the version is on live rows."""
+    return sheet(_report(found))
+
+
+def _report(found: VerdictReport) -> Iterator[Entry]:
+    yield "Model", found.model
+    if (intake := found.intake) is not None:
+        known = intake.given - intake.added
+        parts = [f"{intake.added:,} added"]
+        parts += [f"{known:,} known before"] if known else []
+        parts += [f"{intake.empty:,} lines without one"] if intake.empty else []
+        yield "Verdicts", f"{intake.given:,} in {intake.source}: {', '.join(parts)}"
+    counts = ", ".join(f"{rows:,} {word}" for word, rows in found.holds.items())
+    yield "Rows", f"{sum(found.holds.values()):,} judged: {counts}"
+    live = found.live
+    if live.precision is None:
+        yield "Precision", "not measured: nobody has judged an alert of this version"
+    else:
+        yield "Precision", f"{_ends(live.precision)} of {live.judged_alerts:,} judged alerts"
+    if live.recall is not None:
+        batches = f"{live.reviews:,} batch" + ("es" if live.reviews != 1 else "")
+        yield (
+            "Recall",
+            f"{_ends(live.recall)}, estimated: {live.missed:,} of {live.drawn:,} rows drawn below "
+            f"the threshold of {batches} are anomalies",
+        )
+    else:
+        yield "Recall", "not measured: score with --review 20, and judge the rows drawn"
+
+
+def _ends(interval: Interval) -> str:
+    return f"{interval.value:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
