@@ -223,6 +223,7 @@ def configuration() -> str:
     from data_checks.contract.model import Contract
     from flows.common.config import TrainConfig
     from flows.drift.verdict import MonitorPolicy
+    from flows.notify.config import NotifyConfig
     from flows.orchestration.monitor_flow import Retraining
 
     retraining = "".join(
@@ -250,6 +251,12 @@ in `flows/prefect.yaml` take the same keys under `config`.
 The flow `monitor` takes these under `policy`, and:
 
 {HEAD}{retraining}
+## Who is told: `notify:` in `notify.yaml`
+
+In `DAGMM_HOME`, or in the file that `DAGMM_NOTIFY` names; `dagmm notify --test` tries it
+([after promotion](after-promotion.md#who-is-told-notify)).
+
+{HEAD}{"".join(keys(NotifyConfig, "notify."))}
 ## Keys of a contract
 
 `dagmm contract FILE` drafts one, `dagmm contract --schema` prints the JSON Schema for editors;

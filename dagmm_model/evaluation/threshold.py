@@ -17,6 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Energies = NDArray[np.float64]
 
+CONFORMAL = "split-conformal quantile of validation energies"
+"""How `calibrate` sets a threshold."""
 
 SAME = 1e-9
 """Energies within this of each other, relative to those above 1, count as equal: equal rows differ
@@ -99,7 +101,7 @@ def calibrate(energies: ArrayLike, target_rate: float = 0.05) -> Threshold:
         )
     return Threshold(
         value=float(ordered[rank - 1]),
-        method="split-conformal quantile of validation energies",
+        method=CONFORMAL,
         target_rate=target_rate,
         guaranteed_rate=(n + 1 - rank) / (n + 1),
         calibration_rows=n,

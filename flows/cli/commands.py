@@ -15,6 +15,7 @@ import typer
 
 from flows.cli import judge, look, run, services, train
 from flows.cli.benchmark import benchmark
+from flows.cli.notify import notify
 from flows.cli.options import ManyValues, terminable
 from flows.cli.tune import tune
 from flows.cli.verdicts import verdicts
@@ -66,7 +67,7 @@ FAMILIES: dict[str, tuple[Callable[..., Any], ...]] = {
         judge.sign,
         verdicts,
     ),
-    "Run": (run.score, run.api, run.monitor, run.deploy, run.serve),
+    "Run": (run.score, run.api, run.monitor, run.deploy, run.serve, notify),
     "Look": (look.models, look.history, look.ui),
 }
 """The commands as `dagmm --help` groups them."""

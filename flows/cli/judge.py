@@ -151,6 +151,13 @@ def threshold(
         tuple[str, float] | None,
         typer.Option("--rows-per", help="Rows that come: a time and a number, e.g. 1d 20000."),
     ] = None,
+    confirmed: Annotated[
+        bool,
+        typer.Option(
+            "--confirmed-normals",
+            help="Rows that people have judged normal have to keep to the rate, too.",
+        ),
+    ] = False,
     rehearse: Annotated[
         bool, typer.Option("--rehearse", help="Calibrate and measure; change nothing.")
     ] = False,
@@ -175,6 +182,8 @@ def threshold(
     from flows.tracking import tracking
 
     client, by = tracking.connect(settings), getpass.getuser()
+    if rate is None and confirmed:
+        raise UsageError("--confirmed-normals goes with a budget, e.g. --false-alarm-rate 0.01")
     if rate is None:
         period, rows = rows_per or (per, 1000)
         current, lines = work.budgets(client, model, int(rows))
@@ -183,7 +192,9 @@ def threshold(
         else:
             show(screens.budgets(model, current, lines, period))
         return
-    change = work.change_threshold(client, settings, model, rate, by=by, rehearse=rehearse)
+    change = work.change_threshold(
+        client, settings, model, rate, by=by, rehearse=rehearse, confirmed=confirmed
+    )
     page = write_report(client, settings, change.promotion) if change.promotion else ""
     if as_json:
         print_json({**change.document(), "report": page})

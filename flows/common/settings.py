@@ -69,6 +69,12 @@ class Settings(BaseSettings):
         description="Database of the verdicts on scored rows, SQLite or PostgreSQL; MLflow's own "
         "where MLFLOW_TRACKING_URI is a database, or unset",
     )
+    notify_file: Path | None = Field(
+        default=None,
+        validation_alias="DAGMM_NOTIFY",
+        description="YAML file that says who is told of what; notify.yaml in DAGMM_HOME, if it is "
+        "there, unless set",
+    )
     prefect_api_url: str | None = Field(
         default=None,
         validation_alias="PREFECT_API_URL",

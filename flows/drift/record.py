@@ -21,6 +21,8 @@ from flows.common.settings import Settings
 from flows.drift.page import History, render_page
 from flows.drift.verdict import DriftReport, MonitorPolicy, judge_window
 from flows.drift.window import read_scored, read_window
+from flows.notify.event import Event
+from flows.notify.tell import tell
 from flows.promotion import evidence as bound
 from flows.scoring.run import read_bundle
 from flows.tracking import registry, seal, tracking
@@ -30,6 +32,8 @@ from flows.tracking.queries import equals
 EXPERIMENT = "monitoring"
 RUN_TAG = "dagmm.monitored"
 PAGE = "latest.html"
+REASONS = 3
+"""Of a drift, that are told."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,22 @@ def monitor(
         client.log_dict(run_id, document(report), f"reports/{stamp}-{step}.json")
     experiment = client.get_run(run_id).info.experiment_id
     url = tracking.run_url(settings, experiment, run_id)
+    if report.drifted:
+        tell(settings, _event(name, report, url))
     return Checked(report, run_id, url, f"reports/{stamp}-{step}.html", step)
+
+
+def _event(name: str, report: DriftReport, url: str) -> Event:
+    more = len(report.reasons) - REASONS
+    reasons = [*report.reasons[:REASONS], *([f"and {more} more"] if more > 0 else [])]
+    return Event(
+        kind="drift",
+        subject=name,
+        reason="\n".join([f"{report.verdict}, {report.model}", *reasons]),
+        figure=report.reasons[0] if report.reasons else "",
+        link=url,
+        same=f"{report.model} {report.verdict}",  # a warning that becomes critical is news
+    )
 
 
 def _reference(client: MlflowClient, version: ModelVersion, resolved: str) -> DriftReference:

@@ -100,7 +100,7 @@ def give_verdicts(
         submission = store.Submission(name, str(path), sha256_of(path), getpass.getuser())
         added = store.add_verdicts(url, submission, given) if given else 0
         intake = Intake(str(path), len(given), added, len(lines) - len(judged))
-        if added:
+        if given:
             _tell(client, name, url)
     return VerdictReport(
         f"{name}/{version.version}", intake, *_known(url, name, int(version.version))

@@ -48,6 +48,7 @@ from flows.common import progress
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
 from flows.orchestration.at_home import at_home
+from flows.orchestration.failures import TOLD
 from flows.tracking import tracking
 
 
@@ -140,7 +141,7 @@ def measure(
 
 
 @at_home
-@flow(name="benchmark", log_prints=False)
+@flow(name="benchmark", log_prints=False, **TOLD)
 def benchmark(config: BenchmarkConfig) -> BenchmarkResult:
     """Measure what is not known yet, then write tables, plots and the page of all that is."""
     settings = Settings()

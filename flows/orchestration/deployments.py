@@ -20,6 +20,8 @@ import typer
 from flows.common import progress
 from flows.common.errors import ServiceUnreachable, UsageError
 from flows.common.settings import Settings
+from flows.notify.config import read_notify
+from flows.orchestration.automations import automate
 from flows.orchestration.definitions import (
     DEFINITIONS,
     PROJECT,
@@ -63,6 +65,7 @@ def deploy(settings: Settings, file: Path | None) -> tuple[list[str], list[str]]
         _prefect_deploy(path)
         removed = list(_remove_others(client, definitions, path))
         _tag(client, definitions, path)
+        automate(client, read_notify(settings), tag_of(path), sorted({o.pool for o in definitions}))
     return [one.full_name for one in definitions], removed
 
 
@@ -90,6 +93,7 @@ def serve(settings: Settings, file: Path | None) -> None:
         with _client() as client:
             for sentence in _remove_others(client, definitions, path):
                 typer.echo(sentence)
+            automate(client, read_notify(settings), tag_of(path))
         runnable = [_runnable(one, path) for one in definitions]
         typer.echo(f"Serving {', '.join(one.full_name for one in definitions)}")
         typer.echo(f"Prefect  {address}")

@@ -16,6 +16,7 @@ from flows.common.settings import Settings
 from flows.drift import record as drift_record
 from flows.drift.verdict import MonitorPolicy
 from flows.orchestration.at_home import at_home
+from flows.orchestration.failures import TOLD
 from flows.promotion.lease import hold
 from flows.tracking import tracking
 
@@ -50,7 +51,7 @@ class MonitorResult(BaseModel):
 
 
 @at_home
-@flow(name="monitor", flow_run_name="{name}", log_prints=False)
+@flow(name="monitor", flow_run_name="{name}", log_prints=False, **TOLD)
 def monitor(
     name: str,
     data: str | None = None,

@@ -14,6 +14,7 @@ from flows.common.policy import PromotionPolicy
 from flows.common.records import PromoteRecord
 from flows.common.settings import Settings
 from flows.orchestration.at_home import at_home
+from flows.orchestration.failures import TOLD
 from flows.reporting import summary
 from flows.tracking import tracking
 
@@ -27,7 +28,7 @@ class Approval(RunInput):
 
 
 @at_home
-@flow(name="promote", flow_run_name="{name}-v{version}", log_prints=False)
+@flow(name="promote", flow_run_name="{name}-v{version}", log_prints=False, **TOLD)
 def promote(
     name: str,
     version: int,

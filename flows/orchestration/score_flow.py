@@ -10,13 +10,14 @@ from prefect.artifacts import create_markdown_artifact
 from flows.common.errors import Verdict
 from flows.common.settings import Engine, Settings
 from flows.orchestration.at_home import at_home
+from flows.orchestration.failures import TOLD
 from flows.scoring.run import ScoreReport
 from flows.scoring.run import score as work
 from flows.shadow.batch import BatchShadow, check_shadow
 
 
 @at_home
-@flow(name="score")
+@flow(name="score", **TOLD)
 def score(
     source: str,
     output: str,

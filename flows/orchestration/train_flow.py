@@ -17,6 +17,7 @@ from flows.common.records import (
 from flows.common.settings import Settings
 from flows.common.workspace import open_run, write_atomic
 from flows.orchestration.at_home import at_home
+from flows.orchestration.failures import TOLD
 from flows.orchestration.tasks import (
     calibrate,
     choose,
@@ -44,7 +45,7 @@ def _run_name() -> str:
 
 
 @at_home
-@flow(name="train", flow_run_name=_run_name, log_prints=False)
+@flow(name="train", flow_run_name=_run_name, log_prints=False, **TOLD)
 def train(config: TrainConfig) -> TrainResult:
     """Ingest, validate, split, fit, calibrate, evaluate, register and promote one detector."""
     settings = Settings()

@@ -12,6 +12,7 @@ from flows.common.policy import PromotionPolicy
 from flows.common.records import Decision, PromoteRecord
 from flows.common.settings import Settings
 from flows.common.verdicts import GateResult
+from flows.notify.events import tell_decision
 from flows.promotion import approval, audit, judging, standing_hold, switch
 from flows.promotion.gates import shadowed
 from flows.promotion.gates.material import Material
@@ -55,13 +56,43 @@ def promote(
     Raises:
         UsageError: The version does not exist, carries no evidence, or a gate cannot be overridden.
     """
+    record = _decided(
+        client,
+        settings,
+        name,
+        version,
+        by=by,
+        policy=policy,
+        rehearse=rehearse,
+        overrides=overrides,
+        automatic=automatic,
+        release=release,
+    )
+    tell_decision(settings, record)
+    return record
+
+
+def _decided(
+    client: MlflowClient,
+    settings: Settings,
+    name: str,
+    version: int,
+    *,
+    by: str,
+    policy: PromotionPolicy | None,
+    rehearse: bool,
+    overrides: Mapping[str, str] | None,
+    automatic: bool,
+    release: bool,
+) -> PromoteRecord:
     for gate in overrides or {}:
         find_gate(gate)  # a name that is none is said before anything is judged
     candidate = registry.find_version(client, name, version)
     probe = answers(client, name)
     if not rehearse:
         with hold(client, settings, name, f"look at version {version}") as held:
-            switch.settle(client, name, held, probe)
+            for left in switch.settle(client, name, held, probe):
+                tell_decision(settings, left)
     before = registry.version_behind(client, name, registry.PRODUCTION)
     if before == version:
         return _unchanged(client, settings, name, version, by, release=release and not rehearse)
@@ -94,7 +125,8 @@ def promote(
         if record.decision != "promoted":
             return _write_down(client, settings, record, by)
         with hold(client, settings, name, f"promote version {version}") as held:
-            switch.settle(client, name, held, probe)
+            for left in switch.settle(client, name, held, probe):
+                tell_decision(settings, left)
             now = registry.version_behind(client, name, registry.PRODUCTION)
             if now == version:
                 return _unchanged(client, settings, name, version, by)

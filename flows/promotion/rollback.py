@@ -10,6 +10,7 @@ from flows.common.errors import UsageError, Verdict
 from flows.common.policy import PromotionPolicy
 from flows.common.records import PromoteRecord
 from flows.common.settings import Settings
+from flows.notify.events import tell_decision
 from flows.promotion import audit, switch
 from flows.promotion.lease import hold
 from flows.promotion.stored_version import answers, check_light
@@ -47,7 +48,8 @@ def roll_back(
     probe = answers(client, name)
     audit.history(client, name)  # says so when there is no such model
     with hold(client, settings, name, "rollback") as held:
-        switch.settle(client, name, held, probe)
+        for left in switch.settle(client, name, held, probe):
+            tell_decision(settings, left)
         now = registry.version_behind(client, name, registry.PRODUCTION)
         version = _named(client, name, to) if to else _before(client, name, now)
         target = int(version.version)
@@ -64,9 +66,11 @@ def roll_back(
             return record.model_copy(update={"hold": ""})
         if problems := check_light(client, version):
             raise Verdict(f"version {target} of {name!r} is not as promoted: {'; '.join(problems)}")
-        return switch.move(
+        record = switch.move(
             client, settings, record, by, held, probe, PromotionPolicy().keep_promoted
         )
+    tell_decision(settings, record)
+    return record
 
 
 def _named(client: MlflowClient, name: str, number: int) -> ModelVersion:

@@ -100,8 +100,13 @@ def move(
     return record
 
 
-def settle(client: MlflowClient, name: str, held: Lease, probe: Probe) -> None:
-    """Close the decisions that dead processes left open; the caller holds a lease."""
+def settle(client: MlflowClient, name: str, held: Lease, probe: Probe) -> tuple[PromoteRecord, ...]:
+    """Close the decisions that dead processes left open; the caller holds a lease.
+
+    Returns:
+        Those that had come into effect, or were undone now.
+    """
+    settled: list[PromoteRecord] = []
     decisions = audit.history(client, name)
     for left in decisions:
         if left.complete:
@@ -120,11 +125,26 @@ def settle(client: MlflowClient, name: str, held: Lease, probe: Probe) -> None:
             _point(client, name, PRODUCTION, left.previous)
             audit.close_as(client, left.run_id, "returned", f"lease {held.number}: {wrong}")
             _tag(client, name, left.version, "returned")
+            settled.append(_record(left, "returned", wrong))
         else:
             audit.close_as(client, left.run_id, left.decision, f"completed in lease {held.number}")
             if registry.version_behind(client, name, CHALLENGER) == left.version:
                 _point(client, name, CHALLENGER, None)
             standing_hold.show(client, name)
+            settled.append(_record(left, left.decision, "completed after an interruption"))
+    return tuple(settled)
+
+
+def _record(left: audit.Decision, decision: str, remark: str) -> PromoteRecord:
+    return PromoteRecord(
+        name=left.name,
+        version=left.version,
+        decision=decision,  # type: ignore[arg-type]
+        previous=left.previous,
+        gates=left.gates,
+        reasons=tuple(left.reasons.splitlines()),
+        remark=remark,
+    )
 
 
 def undo_late_move(client: MlflowClient, settings: Settings, name: str, version: int) -> None:

@@ -23,7 +23,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from dagmm_model.detectors.bundle import exchange_threshold, load_bundle
-from dagmm_model.evaluation.threshold import Threshold, calibrate, exceeds, rows_needed
+from dagmm_model.evaluation.threshold import CONFORMAL, Threshold, calibrate, exceeds, rows_needed
 from dagmm_model.evaluation.what_if import WhatIf, what_if
 from data_checks.contract.model import Contract, load_contract
 from flows.common.config import TrainConfig
@@ -38,6 +38,7 @@ from flows.promotion.stored_version import StoredVersion, fetch_version
 from flows.reporting import plots
 from flows.reporting.budget import log_what_if
 from flows.reporting.summary import metric_values, model_card
+from flows.review.agreed import agreed
 from flows.review.measured import Measured, measure, recorded
 from flows.tracking import packaging, registry, seal, signature, tracking
 from flows.tracking.queries import equals
@@ -91,6 +92,7 @@ def change_threshold(
     *,
     by: str,
     rehearse: bool = False,
+    confirmed: bool = False,
 ) -> ThresholdChange:
     """Register a version with the detector of another one and a threshold for a rate; judge it.
 
@@ -103,9 +105,11 @@ def change_threshold(
         rate: False-alarm rate to guarantee.
         by: Who asks, for the audit trail.
         rehearse: Calibrate and measure, and change nothing.
+        confirmed: Whether the rows that people have judged normal have to keep to the rate, too.
 
     Raises:
-        UsageError: There is no such version, or its calibration rows cannot guarantee the rate.
+        UsageError: There is no such version, its calibration rows cannot guarantee the rate, or
+            nobody has judged rows of a review.
         Verdict: The version's files are not those that were registered.
     """
     version = registry.find_model(client, reference)
@@ -114,6 +118,8 @@ def change_threshold(
         stored = _fetched(client, version, Path(scratch))
         bundle = load_bundle(stored.model / seal.BUNDLE)
         threshold = _calibrated(stored, bundle.calibration, rate)
+        if confirmed:
+            threshold = agreed(stored, bundle, threshold, settings)
         then, now = (_measured(stored, each.value) for each in (bundle.threshold, threshold))
         change = ThresholdChange(
             name, number, bundle.threshold, threshold, then, now, None, promotion=None
@@ -271,6 +277,8 @@ def _run(
     """The run of this request: found again after a crash, otherwise created."""
     experiment = tracking.experiment_id(client, settings, f"dagmm-{contract.name}")
     wanted = [stored.sha256, change.name, change.source, change.threshold.target_rate]
+    if change.threshold.method != CONFORMAL:  # of confirmed rows, which may be others tomorrow
+        wanted += [change.threshold.method, change.threshold.value]
     token = "threshold-" + hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16]
     found = client.search_runs([experiment], equals("tags.`dagmm.run`", token), max_results=1)
     if found:

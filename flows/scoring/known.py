@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from scipy.spatial import cKDTree
 
 from dagmm_model.detectors.bundle import ScoringBundle
 from dagmm_model.detectors.interface import Latent, Mixed
@@ -67,11 +68,12 @@ class Known:
             if not len(mine) or not len(theirs):
                 continue
             root = np.linalg.cholesky(covariance[component])
-            ours, known = (np.linalg.solve(root, z.T) for z in (latent[mine], self.latent[theirs]))
-            square = ((ours[:, :, None] - known[:, None, :]) ** 2).sum(axis=0)
-            best = square.argmin(axis=1)
-            near = square[np.arange(len(mine)), best] <= NEAR**2
-            like[mine[near]] = theirs[best[near]]
+            ours, judged = (
+                np.linalg.solve(root, z.T).T for z in (latent[mine], self.latent[theirs])
+            )
+            _, nearest = cKDTree(judged).query(ours, distance_upper_bound=NEAR)
+            near = nearest < len(judged)  # else there is none so near
+            like[mine[near]] = theirs[nearest[near]]
         return like
 
 

@@ -23,6 +23,8 @@ from data_checks.sources.integrity import changed, file_state, shown
 from flows.common import progress
 from flows.common.errors import UsageError
 from flows.common.settings import NO_SETTINGS, Engine, Settings
+from flows.notify.event import Event
+from flows.notify.tell import tell
 from flows.scoring import discoveries, review
 from flows.scoring.known import known_rows
 from flows.scoring.output import output_for
@@ -245,7 +247,7 @@ def score(
         progress.note("writing the result")
         rejects = target.publish(parts, SCORED, REJECTED)
         total = parts.total
-    return ScoreReport(
+    report = ScoreReport(
         model=resolved,
         rows=total.rows,
         scored=total.scored,
@@ -264,6 +266,21 @@ def score(
         tolerance=contract.max_quarantine_share,
         known=total.known,
         review=to_judge,
+    )
+    if report.failure:
+        tell(settings, _event(report, where))
+    return report
+
+
+def _event(report: ScoreReport, where: str) -> Event:
+    common = sorted(report.causes.items(), key=lambda cause: (-cause[1], cause[0]))[:TOP]
+    share = report.rejected / report.rows if report.rows else 0.0
+    return Event(
+        kind="scoring",
+        subject=f"{report.model.removeprefix('models:/')} on {shown(where)}",
+        reason="\n".join([report.failure, *(f"{rows:,} rows: {cause}" for cause, rows in common)]),
+        figure=f"{share:.1%} of {report.rows:,} rows",
+        link=report.rejects or report.output,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import time
 import urllib.request
@@ -23,6 +24,8 @@ from filelock import FileLock, Timeout
 
 from flows.common.errors import ServiceUnreachable, UsageError
 from flows.common.settings import Settings
+from flows.notify.event import Event
+from flows.notify.tell import tell
 from flows.services import servers
 from flows.services.team import DATABASES, MLFLOW, MLFLOW_AUTH, PREFECT, TeamSettings, read_secrets
 
@@ -236,15 +239,23 @@ def _watch(
         time.sleep(WATCH_SECONDS)
         if not database_runs():
             typer.echo("PostgreSQL ended; starting it again")
+            _tell("PostgreSQL", "ended; it is being started again")
             start_database()
         for name, server in running.items():
             if server.poll() is None:
                 continue
             if time.monotonic() - started[name] < ENDS_TOO_SOON:
+                _tell(name, "ended again right after a restart: everything is stopped")
                 raise ServiceUnreachable(f"{name} ended again right after a restart; see its log")
             typer.echo(f"{name} ended with code {server.returncode}; starting it again")
+            _tell(name, f"ended with code {server.returncode}; it is being started again")
             servers.stop(server)  # what it left of its process group
             running[name], started[name] = starts[name](), time.monotonic()
+
+
+def _tell(name: str, what: str) -> None:
+    reason = f"{name} on {platform.node()} {what}; see its log"
+    tell(Settings(), Event(kind="service-down", subject=name, reason=reason, same=what))
 
 
 def _online_workers(team: TeamSettings, secret: dict[str, str]) -> list[str]:

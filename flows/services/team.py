@@ -107,6 +107,9 @@ class TeamSettings(BaseSettings):
             "MLFLOW_TRACKING_PASSWORD": secret["MLFLOW_AUTH_ADMIN_PASSWORD"],
             "PREFECT_API_URL": self.prefect_api_url,
             "PREFECT_API_AUTH_STRING": secret["PREFECT_SERVER_API_AUTH_STRING"],
+            # Verdicts lie beside MLflow's tables, which its server does not pass on.
+            "DAGMM_VERDICTS_URI": self.postgres(secret).uri("psycopg", MLFLOW),
+            "PGPASSWORD": secret["POSTGRES_PASSWORD"],
         }
 
 

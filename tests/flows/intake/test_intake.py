@@ -9,6 +9,7 @@ from sklearn.datasets import load_breast_cancer
 
 from flows.common.errors import UsageError
 from flows.intake.give import give_verdicts
+from flows.review.threshold import change_threshold
 from flows.scoring.run import score
 from flows.verdicts import store as verdicts
 from tests.flows import promotion_store as made
@@ -164,3 +165,20 @@ def test_where_only_a_server_knows_the_database(store, served, monkeypatch):
     settings = store[0].model_copy(update={"mlflow_tracking_uri": "http://127.0.0.1:1"})
     with pytest.raises(UsageError, match="DAGMM_VERDICTS_URI"):
         give_verdicts(store[1], settings, NAME)
+
+
+def test_confirmed_normal_rows_have_a_say_in_the_threshold(store, served, batch, asked, give):
+    def change(**options):
+        return change_threshold(store[1], store[0], NAME, 0.1, by="me", rehearse=True, **options)
+
+    plain = change().threshold
+    with pytest.raises(UsageError, match="nobody has judged rows"):
+        change(confirmed=True)
+    give(asked)
+    assert change(confirmed=True).threshold.value >= plain.value
+    # Somebody takes every alert back: far more than a tenth of the rows lie above that threshold.
+    give(asked.assign(verdict="normal", when="2026-11-02"))
+    raised = change(confirmed=True).threshold
+    assert raised.value > plain.value
+    assert raised.guaranteed_rate < plain.guaranteed_rate
+    assert "confirmed normal rows" in raised.method

@@ -1,0 +1,94 @@
+"""What was told already, and what could not be told: a small file that all processes share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from flows.common.workspace import write_atomic
+from flows.notify.event import Event
+
+WAIT_SECONDS = 2.0
+TELLING_SECONDS = 90.0
+"""After this long, whoever was about to tell is taken for dead."""
+KEPT_SECONDS = 86_400.0
+MOST_WAITING = 50
+
+
+class Memory:
+    """State of the messages of one home.
+
+    A message is first *claimed*, so that of two processes one tells it, and *told* when it has
+    arrived. One that could not be delivered waits, and goes out with the next one, for a day.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._file = home / "notify.json"
+
+    def claim(self, target: str, event: Event, now: float, cool_down: float) -> int | None:
+        """Take it on oneself to tell an event; None when that is done, or being done.
+
+        Returns:
+            How often the same was kept back since it was last told.
+        """
+        with self._open() as state:
+            each = state["told"].setdefault(f"{target}\n{event.key}", {})
+            told, claimed = each.get("told", 0.0), each.get("claimed", 0.0)
+            if now - told < cool_down or now - claimed < TELLING_SECONDS:
+                each["before"] = each.get("before", 0) + 1
+                return None
+            each["claimed"] = now
+            return int(each.get("before", 0))
+
+    def told(self, target: str, event: Event, now: float, *, arrived: bool) -> None:
+        """Say what became of a claimed event."""
+        with self._open() as state:
+            each = state["told"].setdefault(f"{target}\n{event.key}", {})
+            each.pop("claimed", None)
+            # Also where it waits: it is going to be told.
+            each.update(told=now, before=0)
+            if not arrived:
+                waiting = {"target": target, "event": asdict(event), "since": now}
+                state["waiting"] = [*state["waiting"], waiting][-MOST_WAITING:]
+            fresh = {
+                key: value
+                for key, value in state["told"].items()
+                if now - max(value.get("told", 0.0), value.get("claimed", 0.0)) < 30 * KEPT_SECONDS
+            }
+            state["told"] = fresh
+
+    def take_waiting(self, now: float) -> list[tuple[str, Event]]:
+        """Messages that wait for another try; whoever takes them tells them or puts them back."""
+        with self._open() as state:
+            found = [w for w in state["waiting"] if now - w["since"] < KEPT_SECONDS]
+            state["waiting"] = []
+            return [(each["target"], Event(**each["event"])) for each in found]
+
+    @contextmanager
+    def _open(self) -> Iterator[dict[str, Any]]:
+        """The state, written back as a whole when the block ends.
+
+        Raises:
+            TimeoutError: Another process does not let go of it.
+        """
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(f"{self._file}.lock", timeout=WAIT_SECONDS):
+                state = self._read()
+                yield state
+                write_atomic(self._file, json.dumps(state))
+        except Timeout:
+            raise TimeoutError(f"{self._file} is locked by another process") from None
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            state = json.loads(self._file.read_text(encoding="utf-8"))
+            return {"told": dict(state["told"]), "waiting": list(state["waiting"])}
+        except (OSError, ValueError, LookupError, TypeError):  # none yet, or damaged: begin anew
+            return {"told": {}, "waiting": []}

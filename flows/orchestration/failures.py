@@ -1,0 +1,50 @@
+"""A scheduled run that failed or crashed is told, by a hook of Prefect's in every flow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flows.common.errors import Verdict
+from flows.common.settings import Settings
+from flows.notify.event import Event
+from flows.notify.tell import tell
+
+
+def run_failed(flow: Any, run: Any, state: Any) -> None:
+    """Tell that a run of a deployment ended badly; whoever started one by hand sees it.
+
+    Args:
+        flow: Prefect's flow.
+        run: Prefect's flow run.
+        state: Its last state.
+    """
+    if run.deployment_id is None:
+        return
+    if flow.name == "score" and isinstance(_error(state), Verdict):
+        return  # told as `scoring`, with its figure
+    settings = Settings()
+    tell(
+        settings,
+        Event(
+            kind="run-failed",
+            subject=f"flow {flow.name}",  # of every run, so that each hour's failure is no news
+            reason=f"run {run.name}: {state.name}: {state.message or 'no reason given'}",
+            link=_page(settings, run),
+            same=str(run.deployment_id),
+        ),
+    )
+
+
+def _error(state: Any) -> object:
+    found = getattr(state, "data", None)
+    return found if isinstance(found, BaseException) else None
+
+
+def _page(settings: Settings, run: Any) -> str:
+    """The run's page in Prefect."""
+    api = settings.prefect_api_url or f"http://127.0.0.1:{settings.prefect_port}/api"
+    return f"{api.removesuffix('/').removesuffix('/api')}/runs/flow-run/{run.id}"
+
+
+TOLD: dict[str, Any] = {"on_failure": [run_failed], "on_crashed": [run_failed]}
+"""Options of a flow whose failures are told."""
