@@ -5,6 +5,7 @@ What the values mean is the contract's affair and is decided where `dagmm score`
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -93,12 +94,12 @@ def _split(split: Any, names: Sequence[str], max_rows: int) -> tuple[Columns, in
     columns, data = (split.get(k) if isinstance(split, dict) else None for k in ("columns", "data"))
     if not isinstance(columns, list) or not isinstance(data, list):
         raise malformed(f"{SPLIT} needs two lists, `columns` and `data`")
-    if strange := next((name for name in columns if not isinstance(name, str)), None):
-        raise malformed(f"{SPLIT}: {str(strange)[:100]!r} among its columns is no name")
+    if strange := [name for name in columns if not isinstance(name, str)]:
+        raise malformed(f"{SPLIT}: {str(strange[0])[:100]!r} among its columns is no name")
     _count(len(data), max_rows)
     _each(data, list, lambda row: len(row) == len(columns), f"list of {len(columns)} values", SPLIT)
-    wanted = set(names)
-    if twice := [name for name in wanted if columns.count(name) > 1]:
+    times = Counter(columns)
+    if twice := [name for name in names if times[name] > 1]:
         raise malformed(f"{SPLIT}: column named twice: {twice[0]}")
     values = dict(zip(columns, zip(*data, strict=True), strict=True))
     return {name: values[name] for name in names if name in values}, len(data)

@@ -80,6 +80,7 @@ BAD = [
     ({"dataframe_split": [1]}, 400, "dataframe_split needs two lists"),
     ({"dataframe_split": {"columns": ["a"], "data": [[1], [1, 2]]}}, 400, "row 1 is a list of 2"),
     ({"dataframe_split": {"columns": [["a"]], "data": [[1]]}}, 400, "among its columns is no name"),
+    ({"dataframe_split": {"columns": [0], "data": [[1]]}}, 400, "'0' among its columns is no name"),
     ({"dataframe_split": {"columns": ["a", "a"], "data": [[1, 2]]}}, 400, "column named twice: a"),
     ({"inputs": {"a": [1, 2], "b": ["x"]}}, 400, "column 'b' has not as many values as others (2)"),
     ({"inputs": {"a": [1, 2], "b": "x"}}, 400, "column 'b' has not as many values"),
