@@ -67,13 +67,13 @@ def test_compose_accepts_it_and_refuses_an_absent_secret():
 
 def test_the_dashboard_and_the_alerts_ask_for_metrics_that_there_are():
     from flows.api.histograms import Rows
-    from flows.api.metrics import Metrics, Versions
+    from flows.api.metrics import Metrics
 
-    class Nothing:  # a follower that has not looked yet
-        current, standing = None, Standing()
+    class Nothing:  # a follower and a shadow that have not looked yet
+        current, standing, sitting, dropped, failures = None, Standing(), None, 0, 0
 
-    there = {family.name for each in (Rows(), Versions(Nothing())) for family in each.collect()}
-    there |= {family.name for family in Metrics(Nothing()).registry.collect()}
+    there = {family.name for family in Metrics(Nothing(), Nothing()).registry.collect()}
+    there |= {family.name for family in Rows().collect()}
     dashboard = json.loads((DEPLOY / "grafana-dashboard.json").read_text())
     rules = yaml.safe_load((DEPLOY / "prometheus-alerts.yml").read_text())
     asked = [t["expr"] for panel in dashboard["panels"] for t in panel["targets"]]
