@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pyarrow as pa
 
@@ -45,7 +46,7 @@ def fill(parts: Parts, judge: Judge, source: str, settings: Settings) -> float:
     with progress.bar("rows") as show:
         part: list[Judged] = []
         begun, rows = started, before
-        for judged in _in_order(judge, slices):
+        for judged in in_order(judge, slices):
             part.append(judged)
             rows += judged.counts.rows
             now = time.perf_counter()
@@ -67,7 +68,7 @@ def _slices(contract: Contract, location: str, size: int) -> Iterator[tuple[int,
         first += batch.num_rows
 
 
-def _in_order(judge: Judge, slices: Iterable[tuple[int, pa.RecordBatch]]) -> Iterator[Judged]:
+def in_order(judge: Judge, slices: Iterable[tuple[int, Any]]) -> Iterator[Judged]:
     """Judge slices in threads, each with one processor, no more ahead than there are threads."""
     workers = processors()
     waiting: deque[Future[Judged]] = deque()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,9 @@ from data_checks.rows.rows import check_rows
 from flows.common.features import as_columns
 from flows.scoring.known import Known
 from flows.scoring.parts import KNOWN, Counts, checksum
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SLICE_CELLS = 4_000_000
 """Cells of the encoded matrix of one slice: what a thread holds at a time."""
@@ -81,7 +85,7 @@ class Judge:
         """Most rows to judge at a time."""
         return max(512, SLICE_CELLS // len(self.bundle.encoder.feature_names))
 
-    def __call__(self, first: int, raw: pa.RecordBatch) -> Judged:
+    def __call__(self, first: int, raw: pa.RecordBatch | pd.DataFrame) -> Judged:
         """Judge raw rows.
 
         Args:
@@ -92,7 +96,7 @@ class Judge:
             SourceError: A column as a whole cannot be read.
         """
         checked = check_rows(raw, self.contract, where=self.where, outside=self.outside)
-        good, ids = checked.scorable, np.arange(first, first + raw.num_rows, dtype=np.int64)
+        good, ids = checked.scorable, np.arange(first, first + len(raw), dtype=np.int64)
         features, remarks = checked.features, pa.array(checked.remarks, pa.string())
         rejected = REJECTED.empty_table()
         if not good.all():
@@ -106,7 +110,7 @@ class Judge:
         if self.known is not None:
             scored, known = self._marked(scored, features, self.known)
         counts = Counts(
-            rows=raw.num_rows,
+            rows=len(raw),
             scored=len(ids),
             anomalies=scored.column("is_anomaly").to_numpy().sum().item(),
             remarked=remarked,

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dagmm_model.base.processors import blas_threads
-from dagmm_model.detectors.bundle import Explained, load_bundle
+from dagmm_model.detectors.bundle import Explained, ScoringBundle, load_bundle
 from data_checks.base.errors import SourceError
 from data_checks.contract.columns import Outside
-from data_checks.contract.model import load_contract
+from data_checks.contract.model import Contract, load_contract
 from data_checks.sources.sources import locate
 from data_checks.spark.plan import Span, plan_tasks, read_task, rows_of
 from data_checks.spark.tasks import run_tasks
@@ -40,6 +40,46 @@ PLAN = "plan.json"
 
 
 @dataclass(frozen=True)
+class ModelFiles:
+    """A model on its way to executors.
+
+    Attributes:
+        files: content of the model's bundle by name, broadcast.
+        digest: of the bundle.
+    """
+
+    files: Any = field(compare=False)
+    digest: str
+
+
+def broadcast(spark: SparkSession, bundle: Path) -> ModelFiles:
+    """Send a bundle to the executors.
+
+    Args:
+        spark: the session.
+        bundle: folder whose content is sent.
+    """
+    files = {
+        str(path.relative_to(bundle)): path.read_bytes()
+        for path in sorted(bundle.rglob("*"))
+        if path.is_file()
+    }
+    return ModelFiles(spark.sparkContext.broadcast(files), _digest(files))
+
+
+@lru_cache(maxsize=1)
+def unpacked(model: ModelFiles) -> tuple[ScoringBundle, Contract]:
+    """The model, loaded once for each process of an executor."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for name, content in model.files.value.items():
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        return load_bundle(folder).taking_new_levels(), load_contract(folder / "contract.json")
+
+
+@dataclass(frozen=True)
 class Numbered:
     """A task and its place among all of them."""
 
@@ -52,8 +92,7 @@ class ScoreTask:
     """What an executor does with a task.
 
     Attributes:
-        files: content of the model's bundle by name, broadcast.
-        digest: of the bundle and the rows known.
+        model_files: the model.
         where: name of the source, for messages.
         model: resolved version.
         explain: which rows get reasons.
@@ -66,8 +105,7 @@ class ScoreTask:
         known: rows that were judged normal, if there are any.
     """
 
-    files: Any = field(compare=False)
-    digest: str
+    model_files: ModelFiles
     where: str
     model: str
     explain: Explained
@@ -103,19 +141,9 @@ class ScoreTask:
             )
 
 
-@lru_cache(maxsize=1)
 def _judge(task: ScoreTask) -> Judge:
-    """The model, loaded once for each process of an executor."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        for name, content in task.files.value.items():
-            file = folder / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
-        bundle, contract = load_bundle(folder), load_contract(folder / "contract.json")
     return Judge(
-        bundle.taking_new_levels(),
-        contract,
+        *unpacked(task.model_files),
         task.where,
         task.model,
         task.explain,
@@ -160,14 +188,8 @@ def fill(
     if before and before["digest"] != plan.digest:
         raise SourceMoved("the source has changed since the run was interrupted")
     write_atomic(record, json.dumps({"digest": plan.digest, "cores": cores}))
-    files = {
-        str(path.relative_to(bundle)): path.read_bytes()
-        for path in sorted(bundle.rglob("*"))
-        if path.is_file()
-    }
     work = ScoreTask(
-        spark.sparkContext.broadcast(files),
-        digest=_digest(files) + "".join(judge.known.keys if judge.known else ()),
+        broadcast(spark, bundle),
         where=judge.where,
         model=judge.model,
         explain=judge.explain,

@@ -1,0 +1,112 @@
+"""An expectation of Great Expectations: few rows are anomalies to a model of the registry."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Union
+
+from great_expectations.compatibility import pydantic
+from great_expectations.core.metric_domain_types import MetricDomainTypes
+from great_expectations.execution_engine import PandasExecutionEngine, SparkDFExecutionEngine
+from great_expectations.expectations.expectation import BatchExpectation
+from great_expectations.expectations.metrics.metric_provider import metric_value
+from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
+from great_expectations.expectations.row_conditions import RowConditionType
+from great_expectations.render.renderer_configuration import RendererValueType
+
+from flows.scoring.finding import Finding, judge_frame, judge_spark
+
+METRIC = "table.dagmm_finding"
+
+
+class FindingOfModel(TableMetricProvider):
+    """What a model says of a batch, in pandas and on Spark."""
+
+    metric_name = METRIC
+    value_keys = ("model",)
+
+    @metric_value(engine=PandasExecutionEngine)
+    def _pandas(
+        cls: Any,  # noqa: N805  Great Expectations binds the class
+        execution_engine: Any,
+        metric_domain_kwargs: dict[str, Any],
+        metric_value_kwargs: dict[str, Any],
+        **_: Any,
+    ) -> Finding:
+        return judge_frame(_rows(execution_engine, metric_domain_kwargs), **metric_value_kwargs)
+
+    @metric_value(engine=SparkDFExecutionEngine)
+    def _spark(
+        cls: Any,  # noqa: N805
+        execution_engine: Any,
+        metric_domain_kwargs: dict[str, Any],
+        metric_value_kwargs: dict[str, Any],
+        **_: Any,
+    ) -> Finding:
+        return judge_spark(_rows(execution_engine, metric_domain_kwargs), **metric_value_kwargs)
+
+
+def _rows(engine: Any, domain: dict[str, Any]) -> Any:
+    return engine.get_compute_domain(domain_kwargs=domain, domain_type=MetricDomainTypes.TABLE)[0]
+
+
+class ExpectRowsToBeNormal(BatchExpectation):
+    """Expect at most a share of the rows to be no normal rows to a registered model.
+
+    A row is not normal when its energy is above the model's threshold, or when the model cannot
+    take it (a gap, a text for a number). The model is loaded as `dagmm score` loads it: its files
+    are compared with the seal of the registration, and none of its code runs.
+
+    Attributes:
+        model: `NAME`, `NAME@alias` or `NAME/VERSION`; the registry is that of the environment
+            (`MLFLOW_TRACKING_URI`, or the home in `DAGMM_HOME`).
+        at_most: Share of the rows, 0 to 1; a threshold that was set for a false-alarm rate calls
+            that share of normal rows anomalies, so it should be above that rate.
+    """
+
+    model: str = pydantic.Field(min_length=1, description="NAME, NAME@alias or NAME/VERSION")
+    at_most: float = pydantic.Field(0.01, ge=0, le=1, description="Share of the rows")
+    row_condition: RowConditionType = None
+    condition_parser: Union[str, None] = None  # noqa: UP007  read by pydantic's first version
+
+    metric_dependencies: ClassVar[tuple[str, ...]] = (METRIC,)
+    domain_keys: ClassVar[tuple[str, ...]] = ("batch_id", "row_condition", "condition_parser")
+    success_keys: ClassVar[tuple[str, ...]] = ("model", "at_most")
+    args_keys: ClassVar[tuple[str, ...]] = ("model", "at_most")
+
+    @classmethod
+    def _prescriptive_template(cls, renderer_configuration: Any) -> Any:
+        """The sentence in Data Docs."""
+        for name, kind in (("model", "STRING"), ("at_most", "NUMBER")):
+            renderer_configuration.add_param(name=name, param_type=RendererValueType[kind])
+        renderer_configuration.template_str = (
+            "At most a share of $at_most of the rows may be anomalies to the model $model."
+        )
+        return renderer_configuration
+
+    def _validate(
+        self,
+        metrics: dict[str, Any],
+        runtime_configuration: dict[str, Any] | None = None,
+        execution_engine: Any = None,
+    ) -> dict[str, Any]:
+        """The verdict, in the words of Great Expectations; no rows are no anomalies."""
+        found: Finding = metrics[METRIC]
+        unexpected = found.anomalies + found.unscored
+        share = unexpected / found.rows if found.rows else 0.0
+        return {
+            "success": share <= self.at_most,
+            "result": {
+                "observed_value": share,
+                "element_count": found.rows,
+                "unexpected_count": unexpected,
+                "unexpected_percent": 100 * share,
+                "partial_unexpected_list": found.worst,
+                "details": {
+                    "model": found.model,
+                    "threshold": found.threshold,
+                    "anomalies": found.anomalies,
+                    "not_scored": found.unscored,
+                    "causes": dict(found.causes.most_common()),
+                },
+            },
+        }
