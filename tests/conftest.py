@@ -14,6 +14,7 @@ os.environ.update(
     PREFECT_SERVER_ANALYTICS_ENABLED="false",
     MLFLOW_DISABLE_TELEMETRY="true",
     PREFECT_LOGGING_TO_API_ENABLED="false",
+    DAGMM_PREFECT_IDLE_SECONDS="0",  # no server outlives the tests; who tests that sets it
 )
 # How long an example takes says something of the machine, not of the code.
 hypothesis.settings.register_profile("untimed", deadline=None)

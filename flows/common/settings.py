@@ -53,6 +53,13 @@ class Settings(BaseSettings):
     prefect_port: int = Field(
         default=4200, validation_alias="DAGMM_PREFECT_PORT", description="Port of the Prefect pages"
     )
+    prefect_idle_seconds: float = Field(
+        default=300.0,
+        ge=0,
+        validation_alias="DAGMM_PREFECT_IDLE_SECONDS",
+        description="How long the home's Prefect server, which takes seconds to start, waits for "
+        "the next command; 0 ends it with the last",
+    )
     spark_master: str = Field(
         default="local[*]",
         validation_alias="DAGMM_SPARK_MASTER",
@@ -133,6 +140,12 @@ class Settings(BaseSettings):
     def spark_log(self) -> Path:
         """What the last Java process of Spark said."""
         return self.workspace / "spark.log"
+
+    @property
+    def prefect_url(self) -> str:
+        """Where a browser finds Prefect: the server, or what `dagmm ui` starts."""
+        api = self.prefect_api_url or f"http://127.0.0.1:{self.prefect_port}"
+        return api.rstrip("/").removesuffix("/api")
 
     @property
     def mlflow_url(self) -> str:

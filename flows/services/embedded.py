@@ -1,12 +1,14 @@
 """The Prefect server of a home: one for all commands that need it at the same time.
 
-Whoever needs it says so with a file in `prefect/holders`; the first starts it, the last ends it,
-and its keeper ends it when all of them were killed. `prefect/server.json` says where it is. What
-answers there is believed only when it can prove that it knows the login of this home.
+Whoever needs it says so with a file in `prefect/holders`; the first starts it, and its keeper ends
+it when nobody has needed it for `DAGMM_PREFECT_IDLE_SECONDS`, also when all of them were killed.
+`prefect/server.json` says where it is. What answers there is believed only when it can prove that
+it knows the login of this home.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -18,6 +20,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -46,10 +50,12 @@ class Embedded:
     Attributes:
         keeper: Its keeper, as PID-BIRTH; its process group is the server.
         port: On loopback.
+        made_of: Digest of the programs and settings that it was started with.
     """
 
     keeper: str
     port: int
+    made_of: str = ""
 
     @property
     def url(self) -> str:
@@ -112,6 +118,10 @@ class Home:
         """The server is told to end: nobody may count on it any more."""
         self._record.unlink(missing_ok=True)
 
+    def is_needed(self, beside: Path) -> bool:
+        """Whether another need than one is written down."""
+        return any(keeper.lives(file.name) for file in self.holders.iterdir() if file != beside)
+
     def sweep(self) -> bool:
         """Remove the files of holders that are gone; whether any is left."""
         for file in self.holders.iterdir():
@@ -141,7 +151,8 @@ def prefect_server(
         try:
             with home.lock():
                 auth = home.auth()
-                server = _running(home, auth) or _started(home, auth, settings, pages, tell)
+                server = _running(home, auth, mine, settings.prefect_port if pages else None)
+                server = server or _started(home, auth, settings, pages, tell)
         except Timeout:
             raise ServiceUnreachable(f"{home.folder}: another command starts the server") from None
         with _clients_of(server, auth):
@@ -150,15 +161,26 @@ def prefect_server(
         mine.unlink(missing_ok=True)
         with home.lock():
             last = home.read()
-            if last is not None and not home.sweep():
+            needed = home.sweep()
+            waits = settings.prefect_idle_seconds > 0 and not pages  # else its keeper ends it
+            if last is not None and not needed and not waits:
                 home.forget()
                 last.end()
 
 
-def _running(home: Home, auth: str) -> Embedded | None:
-    """The server that runs already; one that does not answer any more is ended."""
+def _running(home: Home, auth: str, mine: Path, port: int | None) -> Embedded | None:
+    """The server that runs already; one that does not answer any more is ended.
+
+    So is one that only waits, where it was started by another installation or with other settings,
+    or where its pages are wanted on another port.
+    """
     server = home.read()
     if server is None:
+        return None
+    fits = server.made_of == _made_of() and port in (None, server.port)
+    if not fits and not home.is_needed(beside=mine):
+        server.end()
+        home.forget()
         return None
     deadline = time.monotonic() + ANSWER_SECONDS
     while keeper.lives(server.keeper) and time.monotonic() < deadline:
@@ -188,8 +210,9 @@ def _started(
         environment=environment,
         log=home.log,
         holders=str(home.holders),
+        idle_seconds=settings.prefect_idle_seconds,
     )
-    server = Embedded(keeper.identity(process.pid), port)
+    server = Embedded(keeper.identity(process.pid), port, _made_of())
     home.write(server)
     deadline = time.monotonic() + servers.START_SECONDS
     while not server.is_ours(auth):
@@ -211,6 +234,13 @@ def _store(home: Home) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     }
     return {name: value for name, value in defaults.items() if name not in os.environ}
+
+
+def _made_of() -> str:
+    """What a server that waits must have in common with who comes: programs and their settings."""
+    ours = {name: os.environ[name] for name in os.environ if name.startswith("PREFECT_SERVER_")}
+    whole = [sys.executable, version("prefect"), version("dagmm-pipeline"), sorted(ours.items())]
+    return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
 
 
 def next_free(wanted: int, variable: str, tell: Callable[[str], None]) -> int:

@@ -1,11 +1,12 @@
 """Stands between us and a server, and ends it when nobody is left who needs it.
 
-    python keeper.py HOLDERS PROGRAM ARGUMENTS...
+    python keeper.py HOLDERS SECONDS PROGRAM ARGUMENTS...
 
 HOLDERS names the processes that need the server: one of them, as PID-BIRTH, or a folder with an
-empty file, PID-BIRTH-ANYTHING, for each need. A process that is killed cannot end what it started;
-the keeper sees that it is gone and ends the server, with all that belongs to its process group. Run
-as a file, with nothing of ours imported: it must start at once and cost nothing.
+empty file, PID-BIRTH-ANYTHING, for each need. SECONDS is how long it waits for the next need. A
+process that is killed cannot end what it started; the keeper sees that it is gone and ends the
+server, with all that belongs to its process group. Run as a file, with nothing of ours imported: it
+must start at once and cost nothing.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def _end(server: subprocess.Popen[bytes]) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def main(holders: str, command: list[str]) -> int:
+def main(holders: str, seconds: float, command: list[str]) -> int:
     """Run the server; its exit code."""
     told: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -114,12 +115,16 @@ def main(holders: str, command: list[str]) -> int:
         stdin=subprocess.DEVNULL,
         preexec_fn=_end_with_us if sys.platform == "linux" else None,
     )
+    needed = time.monotonic()
     while server.poll() is None:
-        if told or _given_up(holders):
+        if held(holders):
+            needed = time.monotonic()
+        waited = time.monotonic() - needed >= seconds or not os.path.exists(holders)  # noqa: PTH110
+        if told or (waited and _given_up(holders)):
             _end(server)
         time.sleep(POLL_SECONDS)
     return server.returncode if server.returncode >= 0 else 128 - server.returncode
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2:]))
+    sys.exit(main(sys.argv[1], float(sys.argv[2]), sys.argv[3:]))

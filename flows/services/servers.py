@@ -37,6 +37,7 @@ def start(
     log: Path,
     cwd: Path | None = None,
     holders: str | None = None,
+    idle_seconds: float = 0,
 ) -> subprocess.Popen[bytes]:
     """Start a program that is installed beside this interpreter, in a process group of its own.
 
@@ -49,12 +50,13 @@ def start(
         log: File that receives what it says.
         cwd: Its working directory.
         holders: Who needs it (see `flows.services.keeper`); this process unless given.
+        idle_seconds: How long it waits for the next one who does.
     """
     binaries = Path(sys.executable).parent
     with log.open("ab") as stream:
         return subprocess.Popen(  # noqa: S603
             [
-                *(sys.executable, keeper.__file__, holders or keeper.identity()),
+                *(sys.executable, keeper.__file__, holders or keeper.identity(), str(idle_seconds)),
                 *(binaries / name, *arguments),
             ],
             stdin=subprocess.DEVNULL,

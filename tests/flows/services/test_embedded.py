@@ -71,6 +71,45 @@ def test_all_users_share_one_server_and_the_last_one_ends_it(settings):
     assert list(home.holders.iterdir()) == []
 
 
+def test_a_server_waits_for_the_next_command_and_ends_when_none_comes(settings, monkeypatch):
+    home = Home(settings)
+    waiting = settings.model_copy(update={"prefect_idle_seconds": 2.0})
+    with prefect_server(waiting) as first:
+        pass
+    with prefect_server(waiting) as second:
+        assert second == first
+        time.sleep(2.0 + 4 * keeper.POLL_SECONDS)  # a need that lasts is no idle time
+        assert second.is_ours(home.auth())
+    assert _gone(first)
+    assert home.read() is None
+
+
+def test_a_server_that_waits_makes_room_for_other_settings_and_for_its_pages(settings, monkeypatch):
+    waiting = settings.model_copy(
+        update={"prefect_idle_seconds": 300.0, "prefect_port": servers.free_port()}
+    )
+    with prefect_server(waiting) as first:
+        pass
+    monkeypatch.setenv("PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS", "7")
+    with prefect_server(waiting) as second:
+        assert second != first
+        assert _gone(first)
+    with prefect_server(waiting, pages=True) as third:
+        assert _gone(second)
+        assert third.port == waiting.prefect_port
+    assert _gone(third)  # whoever stops the pages wants no server any more
+
+
+def test_a_server_ends_with_its_home(settings):
+    import shutil
+
+    with prefect_server(settings.model_copy(update={"prefect_idle_seconds": 300.0})) as server:
+        pass
+    assert keeper.lives(server.keeper)
+    shutil.rmtree(settings.home)
+    assert _gone(server)
+
+
 def test_a_server_that_hangs_is_ended_and_another_one_started(settings, monkeypatch):
     home = Home(settings)
     (home.holders / keeper.identity()).touch()
