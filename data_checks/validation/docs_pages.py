@@ -1,9 +1,9 @@
-"""Data Docs that stand on their own: no foreign scripts, no network, a summary as first page.
+"""Data Docs as one page that stands on its own: a summary, then every expectation and its result.
 
 Great Expectations' pages take style sheets, scripts, pictures and icons from half a dozen web
 servers. Behind a firewall, or as an artifact in a tracking server, they come out bare and their
-index empty; and every look at them would tell third parties. The pages are kept, these references
-are not.
+index empty; and every look at them would tell third parties. What they say is kept, these
+references are not; nor are links from page to page, which a tracking server's frame leads nowhere.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ body:has(#option2:checked) .ge-section:has(.hide-succeeded-validations-column-se
 
 
 def finish_site(folder: Path, contract: Contract, report: ValidationReport) -> Path:
-    """Make the pages of a Data Docs site self-contained and write its first page.
+    """Make one self-contained page of a Data Docs site.
 
     Args:
         folder: the site that Great Expectations wrote.
@@ -86,39 +86,34 @@ def finish_site(folder: Path, contract: Contract, report: ValidationReport) -> P
         report: for the summary.
 
     Returns:
-        `index.html` of the site.
+        `index.html`, all that is left of the site.
     """
-    shutil.rmtree(folder / "static", ignore_errors=True)
-    for page in folder.rglob("*.html"):
-        page.write_text(_self_contained(page.read_text(encoding="utf-8"), contract.name), "utf-8")
+    written = sorted((folder / "validations").rglob("*.html"))
+    details = "".join(_details(page.read_text(encoding="utf-8")) for page in written)
+    shutil.rmtree(folder)
+    folder.mkdir()
     index = folder / "index.html"
-    index.write_text(_summary(folder, contract, report), encoding="utf-8")
+    index.write_text(_page(contract, report, details), encoding="utf-8")
     return index
 
 
-def _self_contained(html: str, title: str) -> str:
+def _details(html: str) -> str:
+    """What a page of Great Expectations says, without what it takes from elsewhere."""
     for pattern in _FOREIGN:
         html = pattern.sub("", html)
-    head = f"<title>{escape(title)}: expectations</title><style>{_STYLE}</style></head>"
-    html = html.replace("</head>", head, 1)
-    return unmarked(html.replace("<head>", f"<head>{CONTENT_POLICY}", 1))
+    body = html[html.index(">", html.index("<body")) + 1 : html.rindex("</body>")]
+    # The bar on top leads to other pages only; so does one link among the facts of the run.
+    body = body[body.index('<div class="container-fluid') :]
+    return unmarked(re.sub(r'<a\b[^>]*href="\.\./[^>]*>(.*?)</a>', r"\1", body, flags=re.DOTALL))
 
 
-def _summary(folder: Path, contract: Contract, report: ValidationReport) -> str:
+def _page(contract: Contract, report: ValidationReport, details: str) -> str:
     numbers = [("rows read", report.rows_in), ("valid", report.rows_valid)]
     numbers.append(("in quarantine", report.rows_quarantined))
     if report.rows_anomalous is not None:
         numbers.append(("valid anomalies", report.rows_anomalous))
     numbers.append(("expectations", report.expectations))
     boxes = "".join(f"<div><b>{value:,}</b>{name}</div>" for name, value in numbers)
-    links = "".join(
-        f'<li><a href="{escape(page.relative_to(folder).as_posix())}">{name}</a></li>'
-        for name, part in (
-            ("Every expectation and its result", "validations"),
-            ("The suite of expectations", "expectations"),
-        )
-        for page in sorted((folder / part).rglob("*.html"))
-    )
     status = "passed" if report.passed else "failed"
     remark = ", with findings" if report.passed and report.failures else ""
     return f"""<!DOCTYPE html>
@@ -134,8 +129,8 @@ digest {report.contract_digest[:12]}</div>
 <h2>What was found</h2>
 {_findings(report)}
 {_quarantine_note(contract, report)}
-<h2>Details</h2><ul>{links}</ul>
-</div></body></html>
+<h2 id="details">Every expectation and its result</h2>
+</div>{details}</body></html>
 """
 
 
