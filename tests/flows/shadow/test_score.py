@@ -74,10 +74,17 @@ def test_the_flow_compares_as_well(rows, prefect_server):
     from flows.orchestration.score_flow import score as flow
 
     source, client = rows
+    before = shadows(client)
     report = flow(str(source), str(source.with_name("flow.csv")), NAME, shadow="1")
+    (run,) = shadows(client).keys() - before.keys()
+    assert shadows(client)[run]["rows"] == report.scored
+
+
+def shadows(client) -> dict:
+    """Figures of the shadows' runs."""
     experiment = client.get_experiment_by_name("shadows")
-    (run,) = client.search_runs([experiment.experiment_id])
-    assert run.data.metrics["rows"] == report.scored
+    runs = [] if experiment is None else client.search_runs([experiment.experiment_id])
+    return {run.info.run_id: run.data.metrics for run in runs}
 
 
 def test_what_it_does_not_go_with_is_said_before_anything_is_scored(dagmm, two_versions, tmp_path):
