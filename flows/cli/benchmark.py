@@ -61,7 +61,7 @@ def benchmark(
     quiet: Quiet = False,
 ) -> None:
     """Compare detectors on labelled tables over many splits; resumes where it stopped."""
-    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet, doing="starting the benchmark")
     if table_only:
         from flows.benchmarking.results.report import write_report
         from flows.benchmarking.results.tables import overviews

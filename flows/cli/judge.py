@@ -44,7 +44,9 @@ def promote(
         raise UsageError("an approval, a rejection or an override needs --reason WHY")
     if rehearse and (approved_by or rejected_by):
         raise UsageError("a rehearsal changes nothing: leave --approved-by and --rejected-by out")
-    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    settings = prepare(
+        as_json=as_json, debug=debug, quiet=quiet, doing=f"judging {name} version {version}"
+    )
     from flows.promotion.promote import approve
     from flows.promotion.promote import promote as work
     from flows.reporting import screens
@@ -100,7 +102,12 @@ def rollback(
     quiet: Quiet = False,
 ) -> None:
     """Put the previous version back in production; needs no data and no training."""
-    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    settings = prepare(
+        as_json=as_json,
+        debug=debug,
+        quiet=quiet,
+        doing=f"looking for the version of {name} to go back to",
+    )
     from flows.promotion.rollback import roll_back
     from flows.reporting import screens
     from flows.reporting.terminal import show
@@ -174,7 +181,7 @@ def threshold(
 
     chosen = false_alarm_rate is not None or alerts is not None
     rate = rate_of(false_alarm_rate, alerts, per, rows_per) if chosen else None
-    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet, doing=f"reading {model}")
     from flows.reporting.terminal import show
     from flows.review import screens
     from flows.review import threshold as work
@@ -221,7 +228,9 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Measure a version, as deployed, on labelled rows; exit 1 below a floor."""
-    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    settings = prepare(
+        as_json=as_json, debug=debug, quiet=quiet, doing=f"evaluating {model} on {data}"
+    )
     from flows.reporting.terminal import show
     from flows.review import evaluation, screens
     from flows.tracking import tracking
@@ -248,7 +257,9 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Score the same rows with two versions: the paired interval, and where they disagree."""
-    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    settings = prepare(
+        as_json=as_json, debug=debug, quiet=quiet, doing=f"comparing {first} with {second}"
+    )
     from flows.reporting.terminal import show
     from flows.review import comparison, screens
     from flows.tracking import tracking

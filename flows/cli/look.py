@@ -18,10 +18,7 @@ def models(
     quiet: Quiet = False,
 ) -> None:
     """Versions with their aliases, detectors and figures, since when and why."""
-    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
-    from flows.common import progress
-
-    progress.note("reading the registry")
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet, doing="reading the registry")
     from flows.reporting.terminal import show
     from flows.review import screens
     from flows.review.listing import list_versions

@@ -80,12 +80,22 @@ class ManyValues(TyperCommand):
         return super().parse_args(ctx, spread)
 
 
-def prepare(*, as_json: bool, debug: bool, quiet: bool) -> Any:
-    """Settings, and an environment in which libraries speak only when they have to."""
+def prepare(*, as_json: bool, debug: bool, quiet: bool, doing: str = "") -> Any:
+    """Settings, and an environment in which libraries speak only when they have to.
+
+    Args:
+        as_json: Whether the answer is JSON, without a word beside it.
+        debug: Whether libraries may say everything.
+        quiet: Whether nothing is said of what goes on.
+        doing: What is begun, said at once: loading libraries takes seconds.
+    """
+    from flows.common import progress
     from flows.common.settings import Settings, embed_services
 
     if quiet or as_json:
         os.environ["DAGMM_PROGRESS"] = "off"
+    if doing:
+        progress.note(doing)
     if not debug:
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # what it raises is enough

@@ -84,7 +84,9 @@ def score(
 ) -> None:
     """Score raw rows: energy, p-value, verdict, reasons; a killed run resumes where it stopped."""
     chosen, spark_settings = engine_of(engine, spark)
-    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    settings = prepare(
+        as_json=as_json, debug=debug, quiet=quiet, doing=f"scoring {source} with {model}"
+    )
     from flows.scoring.run import score as work
 
     beside = None
@@ -140,7 +142,12 @@ def monitor(
     quiet: Quiet = False,
 ) -> None:
     """Compare a window of rows with what the production model was trained on; exit 1 on drift."""
-    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    settings = prepare(
+        as_json=as_json,
+        debug=debug,
+        quiet=quiet,
+        doing=f"comparing {data or scored} with what {name} was trained on",
+    )
     from flows.drift.record import monitor as work
     from flows.drift.verdict import policy_from
 
@@ -158,7 +165,7 @@ def deploy(
     file: DeploymentFile = None, as_json: Json = False, debug: Debug = False, quiet: Quiet = False
 ) -> None:
     """Make the Prefect server hold the deployments and schedules that the file has."""
-    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet, doing="reading the deployments")
     from flows.orchestration.deployments import deploy as work
 
     names, removed = work(settings, file)

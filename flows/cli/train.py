@@ -70,7 +70,12 @@ def train(
     chosen = {"engine": engine, "device": device}
     named = [f"detector.settings.{name}={value}" for name, value in chosen.items() if value]
     parameters = build_config(dataset, data, config, [*(assignments or []), *named], detector)
-    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    settings = prepare(
+        as_json=as_json,
+        debug=debug,
+        quiet=quiet,
+        doing=f"training on {dataset}: loading the libraries, starting Prefect",
+    )
     from flows.pipeline.ingest import find_source
     from flows.tracking.signature import check_settings
 
@@ -123,7 +128,7 @@ def check(
 ) -> None:
     """Validate a table against its contract and write Data Docs; trains nothing."""
     chosen, spark_settings = engine_of(engine, spark)
-    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    settings = prepare(as_json=as_json, debug=debug, quiet=quiet, doing=f"checking {dataset}")
     from flows.cli.checking import check as work
     from flows.pipeline.ingest import find_source
 
@@ -158,7 +163,7 @@ def contract(
     quiet: Quiet = False,
 ) -> None:
     """Draft a contract from a table: types, ranges, vocabularies, suspicious columns."""
-    prepare(as_json=as_json, debug=debug, quiet=quiet)
+    prepare(as_json=as_json, debug=debug, quiet=quiet, doing=f"reading {file}" if file else "")
     from flows.cli.checking import draft
 
     if schema:

@@ -58,7 +58,9 @@ def tune(
     parameters = build_config(dataset, data, config, assignments or [], detector)
     if parameters.detector.name == AUTO or parameters.fit.streaming:
         raise UsageError("dagmm tune searches one detector's settings in memory; name a detector")
-    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    settings = prepare(
+        as_json=as_json, debug=debug, quiet=quiet, doing=f"searching settings on {dataset}"
+    )
     from flows.pipeline.ingest import find_source
 
     find_source(dataset, data, settings.data_dir, download=download)
