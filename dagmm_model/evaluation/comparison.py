@@ -6,6 +6,7 @@ that in, and gives far narrower intervals than two separate ones would.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from dagmm_model.evaluation.metrics import Interval
 
 Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+WEIGHTS_AT_ONCE = 8_000
+"""Resampled rows in memory together: numpy's calls cost more than the sums of few rows."""
 RESAMPLED_ROWS = 20_000_000
 """Rows drawn in all; many rows need fewer resamples for the same time."""
 
@@ -72,21 +76,33 @@ def paired_difference(
     if anomalies in (0, len(labels)):
         raise ValueError("a comparison needs normal and anomalous rows")
     one, other = (_Ranking(labels, energies) for energies in scores)
-    everything = np.ones(len(labels))
-    values = one.average_precision(everything), other.average_precision(everything)
-    rng = np.random.default_rng(seed)
-    classes = np.flatnonzero(labels), np.flatnonzero(~labels)
-    draws = np.empty(max(200, min(resamples, RESAMPLED_ROWS // len(labels))))
-    weights = np.empty(len(labels))
-    for i in range(len(draws)):
-        for rows in classes:
-            weights[rows] = np.bincount(
-                rng.integers(len(rows), size=len(rows)), minlength=len(rows)
-            )
-        draws[i] = one.average_precision(weights) - other.average_precision(weights)
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    everything = np.ones((1, len(labels)))
+    values = (
+        float(one.average_precision(everything)[0]),
+        float(other.average_precision(everything)[0]),
+    )
+    count = max(200, min(resamples, RESAMPLED_ROWS // len(labels)))
+    draws = [
+        one.average_precision(weights) - other.average_precision(weights)
+        for weights in _resampled(labels, count, np.random.default_rng(seed))
+    ]
+    low, high = np.quantile(np.concatenate(draws), [(1 - level) / 2, (1 + level) / 2])
     interval = Interval(values[0] - values[1], float(low), float(high))
     return Difference(interval, level, *values, len(labels), anomalies)
+
+
+def _resampled(labels: NDArray[np.bool_], count: int, rng: np.random.Generator) -> Iterator[Matrix]:
+    """How often every row is drawn in `count` resamples within its class, some at a time."""
+    classes = np.flatnonzero(labels), np.flatnonzero(~labels)
+    at_once = max(1, WEIGHTS_AT_ONCE // len(labels))
+    for start in range(0, count, at_once):
+        weights = np.empty((min(at_once, count - start), len(labels)))
+        for rows in classes:
+            drawn = rng.integers(len(rows), size=(len(weights), len(rows)))
+            drawn += len(rows) * np.arange(len(weights))[:, None]  # each resample's own counters
+            counts = np.bincount(drawn.ravel(), minlength=drawn.size)
+            weights[:, rows] = counts.reshape(drawn.shape)
+        yield weights
 
 
 class _Ranking:
@@ -98,10 +114,11 @@ class _Ranking:
         self._ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
         self._labels = labels[self._order]
 
-    def average_precision(self, weights: Vector) -> float:
-        """Average precision with every row counted `weights` times."""
-        ordered = weights[self._order]
-        hits = np.cumsum(ordered * self._labels)[self._ends]
-        total = np.cumsum(ordered)[self._ends]
-        new = np.diff(hits, prepend=0.0)
-        return float(new @ (hits / np.maximum(total, 1.0)) / hits[-1])
+    def average_precision(self, weights: Matrix) -> Vector:
+        """Average precision ``(m,)`` with every row counted `weights` ``(m, rows)`` times."""
+        ordered = weights[:, self._order]
+        hits = np.cumsum(ordered * self._labels, axis=1)[:, self._ends]
+        total = np.cumsum(ordered, axis=1)[:, self._ends]
+        new = np.diff(hits, axis=1, prepend=0.0)
+        found: Vector = (new * (hits / np.maximum(total, 1.0))).sum(axis=1) / hits[:, -1]
+        return found

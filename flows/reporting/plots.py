@@ -20,13 +20,31 @@ HELD = "validation_"
 """Before the name of a loss: the same of the validation rows."""
 
 
+def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> Figure:
+    """Axes with margins in inches: matplotlib's own layouts draw everything twice for them."""
+    left, right, bottom, top, across, down = 0.85, 0.2, 0.55, 0.35, 0.85, 0.8
+    axis_width = (width - left - right - across * (columns - 1)) / columns
+    axis_height = (height - bottom - top - down * (rows - 1)) / rows
+    figure = Figure(figsize=(width, height))
+    figure.subplots_adjust(
+        left=left / width,
+        right=1 - right / width,
+        bottom=bottom / height,
+        top=1 - top / height,
+        wspace=across / axis_width,
+        hspace=down / axis_height,
+    )
+    figure.subplots(rows, columns)
+    return figure
+
+
 def loss_curves(history: Sequence[EpochLike]) -> Figure:
     """Every loss over the epochs, each on its own scale, with its validation where there is one."""
     found = dict.fromkeys(term for record in history for term in record.terms if "/" not in term)
     terms = [term for term in found if not term.startswith(HELD)]
     rows = -(-len(terms) // 2)
-    figure = Figure(figsize=(9, 3 * rows), layout="constrained")
-    for axis, term in zip(figure.subplots(rows, 2, squeeze=False).flat, terms, strict=False):
+    figure = _figure(9, 3 * rows, rows, 2)
+    for axis, term in zip(figure.axes, terms, strict=False):
         epochs, values = _curve(history, term)
         axis.plot(epochs, values, color=NORMAL, label="training")
         if HELD + term in found:
@@ -60,8 +78,8 @@ def at_threshold(
 
 def energy_histogram(energies: np.ndarray, labels: np.ndarray | None, threshold: float) -> Figure:
     """Distribution of the test energies on both sides of the threshold."""
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axis = figure.subplots()
+    figure = _figure(8, 4.5)
+    (axis,) = figure.axes
     low, high = np.quantile(energies, [0.0, 0.995])
     low, high = min(low, threshold), max(high, threshold)
     margin = 0.02 * (high - low) or 1.0
@@ -87,8 +105,8 @@ def what_if_curves(lines: Sequence[WhatIf], current: float) -> Figure:
         lines: From `what_if`.
         current: False-alarm rate in use.
     """
-    figure = Figure(figsize=(9, 4.0), layout="constrained")
-    axis = figure.subplots()
+    figure = _figure(9, 4.0)
+    (axis,) = figure.axes
     for name, colour in (("recall", ANOMALY), ("precision", NORMAL), ("alert_rate", ACCENT)):
         having = [line for line in lines if getattr(line, name) is not None]
         if not having:
@@ -113,12 +131,12 @@ def what_if_curves(lines: Sequence[WhatIf], current: float) -> Figure:
 
 def latent_space(latent: np.ndarray, labels: np.ndarray | None) -> Figure:
     """Latent rows z by label: first code against the reconstruction features, or its pairs."""
-    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    figure = _figure(9, 4.5, columns=2)
     rng = np.random.default_rng(0)
     keep = np.sort(rng.permutation(len(latent))[:MAX_POINTS])
     z, marked = latent[keep], None if labels is None else labels[keep]
     pairs = [(0, z.shape[1] - 1), (0, min(1, z.shape[1] - 1))]
-    for axis, (i, j) in zip(figure.subplots(1, 2), pairs, strict=True):
+    for axis, (i, j) in zip(figure.axes, pairs, strict=True):
         for value, colour, name in ((False, NORMAL, "normal"), (True, ANOMALY, "anomaly")):
             chosen = slice(None) if marked is None else marked == value
             if marked is None and value:
@@ -135,8 +153,8 @@ def roc_and_precision_recall(labels: np.ndarray, energies: np.ndarray, threshold
     """ROC and precision-recall curves with the calibrated threshold marked on both."""
     from sklearn.metrics import precision_recall_curve, roc_curve
 
-    figure = Figure(figsize=(9, 4.5), layout="constrained")
-    roc_axis, pr_axis = figure.subplots(1, 2)
+    figure = _figure(9, 4.5, columns=2)
+    roc_axis, pr_axis = figure.axes
     false_alarms, recall, _ = roc_curve(labels, energies)
     precision, pr_recall, _ = precision_recall_curve(labels, energies)
     flagged = exceeds(energies, threshold)

@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -18,6 +18,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from filelock import FileLock
 
 from flows.services.servers import free_port, start_prefect, stop, wait_for
 
@@ -83,16 +84,33 @@ def home(tmp_path, empty_store, monkeypatch) -> Iterator[Path]:
         yield folder
 
 
+def made_once(tmp_path_factory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that one of the session's processes makes, and all of them read."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    folder, done = root / name, root / f"{name}.made"
+    with FileLock(root / f"{name}.lock"):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def two_trainings(prefect_server, empty_store, tmp_path_factory) -> tuple[Path, list[dict]]:
     """A store with version 2 in production and version 1 before it, and what their trainings said.
 
     Made once: whoever only looks at a training looks at these.
     """
+    folder = made_once(tmp_path_factory, "two", lambda folder: _train_twice(folder, empty_store))
+    return folder / "mlflow.db", json.loads((folder / "said.json").read_text())
+
+
+def _train_twice(home: Path, empty_store: Path) -> None:
     from flows.cli import commands as cli
 
-    home = tmp_path_factory.mktemp("two") / "mlruns"
-    home.mkdir()
     shutil.copy(empty_store, home / "mlflow.db")
     results = []
     for seed in (0, 1):
@@ -106,7 +124,7 @@ def two_trainings(prefect_server, empty_store, tmp_path_factory) -> tuple[Path, 
                 cli.main()
         assert not leaving.value.code
         results.append(json.loads(out.getvalue()))
-    return home / "mlflow.db", results
+    (home / "said.json").write_text(json.dumps(results))
 
 
 @pytest.fixture(scope="session")
@@ -135,6 +153,30 @@ def parts(store_with_two_versions, tmp_path_factory):
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     return take_apart(MlflowClient(uri, uri), 2, tmp_path_factory.mktemp("parts"))
+
+
+@pytest.fixture
+def store(home, parts, monkeypatch):
+    """Settings and client of an empty registry."""
+    monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    from flows.common.settings import Settings
+    from flows.tracking import tracking
+
+    settings = Settings()
+    return settings, tracking.connect(settings)
+
+
+@pytest.fixture
+def new(store, parts, tmp_path):
+    """Registers one more sealed version, without a training."""
+    from tests.flows import promotion_store as made
+
+    def register(**changes) -> int:
+        folder = tmp_path / f"version{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        return made.register(store[1], parts, folder, **changes)
+
+    return register
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from flows.services.servers import free_port
+from tests.flows import promotion_store as made
 from tests.flows.conftest import BIN, FAST, production
 
 
@@ -85,8 +86,10 @@ def test_rollback_returns_to_the_version_before_and_is_recorded(dagmm, two_versi
     assert history["moved_outside"] == ""
 
 
-def test_rolling_back_to_a_version_that_never_served_is_refused(dagmm, two_versions, registry):
-    dagmm("train", "wdbc", *FAST, "--set", "promotion.promote=false", "--quiet")
+def test_rolling_back_to_a_version_that_never_served_is_refused(
+    dagmm, two_versions, registry, parts, tmp_path
+):
+    assert made.register(registry, parts, tmp_path / "third") == 3
     outcome = dagmm("rollback", "dagmm-wdbc", "--to", "3")
     assert outcome.code == 2
     assert "never in production" in outcome.err
@@ -130,11 +133,12 @@ def test_ui_serves_both_pages_on_loopback_until_stopped(home, dagmm_process, sto
                     time.sleep(0.5)
         with urllib.request.urlopen(f"http://127.0.0.1:{prefect_port}/ui-settings") as page:
             assert json.load(page)["api_url"] == f"http://127.0.0.1:{prefect_port}/api"
+        address = f"http://127.0.0.1:{mlflow_port}"
+        assert any(address in line for line in process.stdout), "the address is not said"
     finally:
         process.send_signal(stopped_by)
-        out, _ = process.communicate(timeout=60)
-    assert f"http://127.0.0.1:{mlflow_port}" in out
-    assert "stopped" in out
+        rest, _ = process.communicate(timeout=60)
+    assert "stopped" in rest
     assert not _listening(mlflow_port)
     assert not _listening(prefect_port)
 

@@ -7,7 +7,7 @@ from sklearn.datasets import load_breast_cancer
 from flows.intake.give import give_verdicts
 from flows.scoring.run import score
 from tests.flows import promotion_store as made
-from tests.flows.review.conftest import new, served, store  # noqa: F401
+from tests.flows.review.conftest import new, served  # noqa: F401
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def asked(batch) -> pd.DataFrame:
 
 
 @pytest.fixture
-def give(store, tmp_path):  # noqa: F811
+def give(store, tmp_path):
     """Sends verdicts in."""
 
     def run(frame: pd.DataFrame, **options):

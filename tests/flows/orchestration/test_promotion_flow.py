@@ -40,7 +40,7 @@ async def answer(run_name: str, approved: bool) -> str:
         FlowRunFilterState,
         FlowRunFilterStateName,
     )
-    from prefect.exceptions import ObjectNotFound
+    from prefect.exceptions import PrefectHTTPStatusError
 
     waiting = FlowRunFilter(
         name=FlowRunFilterName(any_=[run_name]),
@@ -56,7 +56,9 @@ async def answer(run_name: str, approved: bool) -> str:
             try:
                 said = await prefect.read_flow_run_input(runs[0].id, keys["description"])
                 break
-            except ObjectNotFound:
+            except PrefectHTTPStatusError as error:
+                if error.response.status_code != 404:
+                    raise
                 assert time.monotonic() < deadline
                 await asyncio.sleep(0.3)
         form = {"approved": approved, "by": "ann", "reason": "looked at it"}

@@ -1,35 +1,13 @@
-"""A registry with sealed versions, and the plain functions that decide on them."""
+"""The plain functions that decide on the versions of a registry."""
 
 from pathlib import Path
 
 import pytest
 
-from flows.common.settings import Settings
 from flows.promotion import promote as stage
-from flows.tracking import tracking
 from tests.flows import promotion_store as made
 
 NAME = made.NAME
-
-
-@pytest.fixture
-def store(home, parts, monkeypatch):
-    """Settings and client of an empty registry."""
-    monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    settings = Settings()
-    return settings, tracking.connect(settings)
-
-
-@pytest.fixture
-def new(store, parts, tmp_path):
-    """Registers one more version."""
-
-    def register(**changes) -> int:
-        folder = tmp_path / f"version{len(list(tmp_path.iterdir()))}"
-        folder.mkdir()
-        return made.register(store[1], parts, folder, **changes)
-
-    return register
 
 
 @pytest.fixture

@@ -2,31 +2,15 @@
 
 import pytest
 
-from flows.common.settings import Settings
 from flows.promotion.promote import promote
-from flows.tracking import tracking
 from tests.flows import promotion_store as made
 
 
 @pytest.fixture
-def store(home, parts, monkeypatch):
-    """Settings and client of an empty registry."""
-    monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    settings = Settings()
-    return settings, tracking.connect(settings)
-
-
-@pytest.fixture
-def new(store, parts, tmp_path):
+def new(new, parts):
     """Registers one more version, under a quick policy."""
-
-    def register(**changes) -> int:
-        folder = tmp_path / f"version{len(list(tmp_path.iterdir()))}"
-        folder.mkdir()
-        config = parts.document["config"] | {"promotion": made.QUICK.model_dump(mode="json")}
-        return made.register(store[1], parts, folder, **{"config": config, **changes})
-
-    return register
+    config = parts.document["config"] | {"promotion": made.QUICK.model_dump(mode="json")}
+    return lambda **changes: new(**{"config": config, **changes})
 
 
 @pytest.fixture
