@@ -84,7 +84,7 @@ class Moments:
         )
 
     def mixture(self, jitter: float, prior_rows: float = 0.0) -> Mixture:
-        """The mixture of these moments (paper, equation 5).
+        """The mixture of these moments: `equations.batch_mixture`.
 
         An empty component (share below `EMPTY_SHARE`) gets phi 0 and, for a defined answer, the
         mean and covariance of all rows.

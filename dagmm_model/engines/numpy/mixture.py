@@ -40,7 +40,9 @@ FLOORS = WEIGHT_FLOOR, SMALLEST, VARIANCE_FLOOR
 
 
 class MixtureTerm:
-    """Preallocated arrays for S members, K components, L coordinates, n rows.
+    """`equations.mixture_term` and its gradients, on preallocated arrays.
+
+    Of S members, K components, L coordinates, n rows.
 
     Args:
         members: S.

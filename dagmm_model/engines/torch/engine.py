@@ -28,8 +28,9 @@ from dagmm_model.engines.interface import TERMS, dropout_masks, raised_jitter, v
 from dagmm_model.engines.torch.mixture import mixture_term
 from dagmm_model.engines.torch.validation import mean_energies
 from dagmm_model.engines.torch.weights import Weights
+from dagmm_model.mixture.equations import BatchMixture
 from dagmm_model.networks.network import Parameters
-from dagmm_model.networks.objective import BatchMixture, objective
+from dagmm_model.networks.objective import objective
 from dagmm_model.networks.presets import Settings
 
 Float = NDArray[np.float64]

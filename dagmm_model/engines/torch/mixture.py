@@ -26,8 +26,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
 from dagmm_model.base.distributed import ALONE, Ranks
+from dagmm_model.mixture.equations import BatchMixture
 from dagmm_model.mixture.mixture import LOG_2PI, SMALLEST, VARIANCE_FLOOR, WEIGHT_FLOOR
-from dagmm_model.networks.objective import BatchMixture
 
 
 def mixture_term(
@@ -40,8 +40,8 @@ def mixture_term(
 ) -> tuple[Tensor, Tensor, BatchMixture]:
     """Mean energy ``(S,)`` (or its bound), penalty ``(S,)`` and mixture of a batch.
 
-    Energy and penalty are this rank's share. A covariance that is not positive definite has an
-    energy that is not finite.
+    Equals `dagmm_model.mixture.equations.mixture_term`; energy and penalty are this rank's share.
+    A covariance that is not positive definite has an energy that is not finite.
 
     Args:
         z: ``(S, n, L)`` latent rows.

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from dagmm_model.mixture.equations import batch_mixture, energies
 from dagmm_model.mixture.mixture import CONSTANT_VARIANCE, LATENT_VARIANCE_FLOOR
 from dagmm_model.networks.compression import compress
 from dagmm_model.networks.estimation import membership, membership_logits
-from dagmm_model.networks.objective import batch_mixture, energies
 from dagmm_model.networks.presets import Settings
 
 CHUNK = 16_384

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dagmm_model.engines.torch.mixture import inverse, mixture_term
-from dagmm_model.networks import objective
+from dagmm_model.mixture import equations
 
 
 def batch(members, rows, width, components, scale=1.0):
@@ -39,7 +39,7 @@ def test_it_is_the_reference(members, rows, width, components, variational):
     data = batch(members, rows, width, components, scale)
     found = figures(mixture_term, *data, variational)
     for ours, expected in zip(
-        found, figures(objective.mixture_term, *data, variational), strict=True
+        found, figures(equations.mixture_term, *data, variational), strict=True
     ):
         largest = float(expected.detach().abs().max())
         np.testing.assert_allclose(

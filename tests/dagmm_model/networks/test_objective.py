@@ -6,15 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from dagmm_model.mixture.equations import batch_mixture, energies, log_joint, variational_bounds
 from dagmm_model.networks.network import initialise, latent_width
-from dagmm_model.networks.objective import (
-    batch_mixture,
-    energies,
-    log_joint,
-    objective,
-    standardise,
-    variational_bounds,
-)
+from dagmm_model.networks.objective import objective, standardise
 from dagmm_model.networks.presets import Settings
 from tests.dagmm_model import paper_reference
 
