@@ -144,8 +144,8 @@ def _count(column: ColumnReference, values: pa.ChunkedArray) -> Counts:
         return counts
     if column.levels:
         place = {level: i for i, level in enumerate(column.levels)}
-        found = pc.value_counts(pc.cast(present, "string"))
-        for text, count in zip(*(found.field(i).to_pylist() for i in (0, 1)), strict=True):
+        counted = pc.value_counts(pc.cast(present, "string"))
+        for text, count in zip(*(counted.field(i).to_pylist() for i in (0, 1)), strict=True):
             counts[place.get(text, bins)] += count
         return counts
     where = np.searchsorted(np.array(column.edges), present.to_numpy(), side="left")
@@ -174,12 +174,12 @@ def compare_columns(
     columns = [column for column in reference.columns if column.name in kinds]
     p_values = [homogeneity(column.counts, counts[column.name]) for column in columns]
     real = holm([*p_values, *others], level)
-    found = [
+    drifts = [
         _judge(column, counts[column.name], p, bool(is_real), kinds[column.name], contract.drift)
         for column, p, is_real in zip(columns, p_values, real, strict=False)
     ]
     order: Sequence[Verdict] = ("critical", "warning", "stable")
-    return tuple(sorted(found, key=lambda item: (order.index(item.verdict), -item.psi)))
+    return tuple(sorted(drifts, key=lambda item: (order.index(item.verdict), -item.psi)))
 
 
 def _judge(

@@ -107,14 +107,6 @@ class Encoder:
             for column in self.columns
         )
 
-    @property
-    def binary_features(self) -> NDArray[np.bool_]:
-        """Which output columns hold only 0 and 1, shape ``(features,)``."""
-        return np.array(
-            [column.kind != "numeric" for column in self.columns for _ in column.feature_names],
-            dtype=bool,
-        )
-
     def encode(self, table: Mapping[str, Any], order: Literal["C", "F"] = "C") -> FloatMatrix:
         """Encode a mapping of columns, or a data frame.
 

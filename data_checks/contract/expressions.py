@@ -195,9 +195,9 @@ def _compare(left: Any, op: ast.cmpop, right: ast.expr, table: Any) -> Any:
     if not isinstance(op, ast.In | ast.NotIn):
         return getattr(pc, _COMPARISONS[type(op)])(left, _evaluate(right, table))
     constants = [item.value for item in right.elts]  # type: ignore[attr-defined]
-    found = pc.is_in(left, value_set=pa.array(constants, type=left.type))
-    found = pc.if_else(pc.is_null(left), pa.scalar(None, pa.bool_()), found)
-    return pc.invert(found) if isinstance(op, ast.NotIn) else found
+    among = pc.is_in(left, value_set=pa.array(constants, type=left.type))
+    among = pc.if_else(pc.is_null(left), pa.scalar(None, pa.bool_()), among)
+    return pc.invert(among) if isinstance(op, ast.NotIn) else among
 
 
 def _fold(join: Callable[[Any, Any], Any], parts: list[Any]) -> Any:

@@ -341,14 +341,14 @@ def _message(path: Path, error: ValidationError, lines: dict[Key, int]) -> str:
     problems = []
     for item in error.errors()[:5]:
         key = _known_key(item["loc"], lines)
-        said = item["msg"].removeprefix("Value error, ")
+        problem = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
-            said = "unknown key"
+            problem = "unknown key"
         elif item["type"] == "missing":
-            said = f"key '{item['loc'][-1]}' is missing"
+            problem = f"key '{item['loc'][-1]}' is missing"
         elif item["type"] == "string_type":
-            said = f"{item['input']!r} is not text; put it in quotes"
-        problems.append(f"{path}, line {lines.get(key, 1)}: '{dotted(key)}': {said}")
+            problem = f"{item['input']!r} is not text; put it in quotes"
+        problems.append(f"{path}, line {lines.get(key, 1)}: '{dotted(key)}': {problem}")
     more = len(error.errors()) - len(problems)
     return "; ".join(problems) + (f"; and {more} more" if more else "")
 

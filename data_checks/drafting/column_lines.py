@@ -69,8 +69,10 @@ def draft_column(column: ColumnProfile, texts: Sequence[str] = ()) -> ColumnDraf
 def _typed(column: ColumnProfile, name: str, texts: Sequence[str]) -> ColumnDraft:
     mostly_numbers = column.numbers >= MOSTLY * column.present > 0
     if not mostly_numbers and (shown := number_with_a_unit(texts)):
-        said = f"{name} is left out: {shown!r} is a number with something around it; store numbers"
-        return ColumnDraft(("    type: ignored  # no plain numbers",), remarks=(said,))
+        remark = (
+            f"{name} is left out: {shown!r} is a number with something around it; store numbers"
+        )
+        return ColumnDraft(("    type: ignored  # no plain numbers",), remarks=(remark,))
     if looks_like_identifier(column):
         other = None if mostly_numbers else number_written_differently(texts)
         if other is not None and column.times < MOSTLY * column.present:
@@ -88,22 +90,22 @@ def _typed(column: ColumnProfile, name: str, texts: Sequence[str]) -> ColumnDraf
         digits = set(column.levels or ()) == {"0", "1"}
         return ColumnDraft(lines, told_together="zero and one" if digits else "")
     if column.padded and column.levels is not None and _repeats(column):
-        said = f"{name} is categorical: numbers with zeros in front are taken for codes"
-        return ColumnDraft(_categorical(column), remarks=(said,))
+        remark = f"{name} is categorical: numbers with zeros in front are taken for codes"
+        return ColumnDraft(_categorical(column), remarks=(remark,))
     if mostly_numbers and column.numbers > column.infinite:
         return _numeric(column, name, texts)
     if column.times >= MOSTLY * column.present:
         return _time(column, name, texts)
     if column.levels is not None and _repeats(column):
         empty = sorted(_NO_VALUE & column.levels.keys())
-        said = f'{name}: {", ".join(map(repr, empty))} may mean "no value", for source.missing'
-        return ColumnDraft(_categorical(column), remarks=(said,) if empty else ())
+        remark = f'{name}: {", ".join(map(repr, empty))} may mean "no value", for source.missing'
+        return ColumnDraft(_categorical(column), remarks=(remark,) if empty else ())
     many = f"more than {MAX_LEVELS}" if column.levels is None else f"{len(column.levels)}"
     lines = (f"    type: ignored  # text with {many} different values",)
-    said = f"{name} is left out: text with {many} different values"
+    remark = f"{name} is left out: text with {many} different values"
     if texts:
-        said += f", for example {texts[0][:40]!r}"
-    return ColumnDraft(lines, remarks=(said,))
+        remark += f", for example {texts[0][:40]!r}"
+    return ColumnDraft(lines, remarks=(remark,))
 
 
 def _numeric(column: ColumnProfile, name: str, texts: Sequence[str]) -> ColumnDraft:
@@ -139,8 +141,8 @@ def _for_example(
 ) -> str:
     pattern = column.time_format if kind == "timestamp" else None
     typed = Column(name="x", type=kind, timestamp_format=pattern)
-    found = unread_examples(texts, typed, column.notation)
-    return f" ({', '.join(repr(text[:40]) for text in found)})" if found else ""
+    unread = unread_examples(texts, typed, column.notation)
+    return f" ({', '.join(repr(text[:40]) for text in unread)})" if unread else ""
 
 
 def _is_boolean(column: ColumnProfile) -> bool:

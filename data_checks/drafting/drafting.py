@@ -58,8 +58,8 @@ def draft_contract(location: Path | str, *, label: str | None = None) -> Draft:
     try:
         contract = Contract.model_validate(yaml.safe_load(text))
     except ValidationError as error:
-        said = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise SourceError(f"{place}: {said}; rename the column in the table.") from error
+        problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise SourceError(f"{place}: {problem}; rename the column in the table.") from error
     return Draft(text, contract, tuple(remarks))
 
 
@@ -83,16 +83,16 @@ def _write(
             f"{listed(flags)}: 0 and 1 only, drafted as boolean, which refuses any other number; "
             "numeric is for what counts or measures"
         )
-    if left := together.get("left out"):
-        remarks.append(f"{listed(left)}: the model does not see identifiers and times")
+    if left_out := together.get("left out"):
+        remarks.append(f"{listed(left_out)}: the model does not see identifiers and times")
     headerless = any("header: false" in line for line in source)
     label_lines: list[str] = []
     if label is not None:
-        found = next(column for column in profile.columns if column.name == label)
+        label_column = next(column for column in profile.columns if column.name == label)
         position = [c.name for c in profile.columns].index(label) if headerless else None
-        label_lines, leaks = draft_label(found, profile, position)
+        label_lines, leaks = draft_label(label_column, profile, position)
         remarks += leaks
-        bad_rows += found.missing
+        bad_rows += label_column.missing
     else:
         label_lines = [
             "# Without a label the detector trains and scores, but cannot be evaluated.",

@@ -73,16 +73,17 @@ def first_look(rows: pa.RecordBatch, delimiter: str | None) -> FirstLook:
     doubts: list[str] = []
     notation = PLAIN
     if delimiter is not None:
-        notation, said = _notation(list(texts.values()), delimiter)
-        doubts += said
+        notation, notation_doubts = _notation(list(texts.values()), delimiter)
+        doubts += notation_doubts
     formats = {}
     for name, values in texts.items():
-        found = _time_formats(values)
-        if found:
-            formats[name] = found[0]
-            if len(found) > 1:
+        readable = _time_formats(values)
+        if readable:
+            formats[name] = readable[0]
+            if len(readable) > 1:
                 doubts.append(
-                    f"{name!r}: the times read as {found[0]} and as {found[1]}; the first is taken"
+                    f"{name!r}: the times read as {readable[0]} and as {readable[1]}; "
+                    "the first is taken"
                 )
     return FirstLook(notation, formats, tuple(doubts))
 
@@ -105,13 +106,15 @@ def _notation(columns: Sequence[pa.Array], delimiter: str) -> tuple[Notation, li
     chosen = order[best]
     if chosen.plain:
         return PLAIN, _grouped_doubt(columns, delimiter)
-    said = f"decimal {chosen.decimal!r}" + (
+    chosen_marks = f"decimal {chosen.decimal!r}" + (
         f" and thousands {chosen.thousands!r}" if chosen.thousands else ""
     )
     equal = [order[i] for i in range(len(order)) if i != best and scores[i] == scores[best]]
     if rival := next((n for n in equal if n.decimal != chosen.decimal), None):
-        said += f"; decimal {rival.decimal!r} with thousands {rival.thousands!r} would fit as well"
-    return chosen, [f"numbers are read with {said}"]
+        chosen_marks += (
+            f"; decimal {rival.decimal!r} with thousands {rival.thousands!r} would fit as well"
+        )
+    return chosen, [f"numbers are read with {chosen_marks}"]
 
 
 def _score(columns: Sequence[pa.Array], notation: Notation) -> tuple[int, float]:
@@ -151,9 +154,9 @@ def _read(texts: pa.Array, pattern: str | None) -> float:
 
 def number_with_a_unit(texts: Sequence[str]) -> str | None:
     """The first of some texts if nearly all are numbers with a currency, a per cent or a unit."""
-    found = [_WITH_UNIT.fullmatch(text) for text in texts]
-    around = {(match["before"], match["behind"]) for match in found if match}
-    known = [match for match in found if match]
+    matches = [_WITH_UNIT.fullmatch(text) for text in texts]
+    around = {(match["before"], match["behind"]) for match in matches if match}
+    known = [match for match in matches if match]
     if len(texts) < 2 or len(known) < MOSTLY * len(texts) or len(around) > _UNITS:
         return None
     return known[0][0] if any(pair != ("", "") for pair in around) else None

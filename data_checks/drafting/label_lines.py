@@ -65,7 +65,7 @@ def _leaks(column: ColumnProfile, profile: TableProfile, normal: str) -> list[st
     known = np.array([value is not None for value in labels])
     sample = profile.sample.filter(pa.array(known))
     anomalous = labels[known] != normal
-    found = []
+    leaks = []
     for other in profile.columns:
         if other.name == column.name or other.present == 0:
             continue
@@ -73,11 +73,11 @@ def _leaks(column: ColumnProfile, profile: TableProfile, normal: str) -> list[st
         if comparable and not looks_like_identifier(other):
             auc = separation(sample, other.name, anomalous, other.notation)
             if auc >= _LEAK:
-                found.append(
+                leaks.append(
                     f"{json.dumps(other.name, ensure_ascii=False)} alone separates the labels "
                     f"(ROC AUC {auc:.3f}); make sure it is known when scoring"
                 )
-    return found
+    return leaks
 
 
 def _one_line(text: str) -> str:

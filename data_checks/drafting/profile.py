@@ -115,10 +115,10 @@ class ColumnProfile:
         except (pa.ArrowTypeError, pa.ArrowNotImplementedError):
             self.whole = self.increasing = False
             return
-        found = numbers.drop_null().to_numpy(zero_copy_only=False)
-        self.numbers += len(found)
-        finite = found[np.abs(found) <= np.finfo(np.float32).max]
-        self.infinite += len(found) - len(finite)
+        present_numbers = numbers.drop_null().to_numpy(zero_copy_only=False)
+        self.numbers += len(present_numbers)
+        finite = present_numbers[np.abs(present_numbers) <= np.finfo(np.float32).max]
+        self.infinite += len(present_numbers) - len(finite)
         if not len(finite):
             return
         self.low, self.high = min(self.low, finite.min()), max(self.high, finite.max())

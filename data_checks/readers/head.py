@@ -101,20 +101,20 @@ def header_names(fields: Sequence[str]) -> list[str]:
 
 def not_text(source: CsvSource, error: UnicodeError) -> str:
     """What to say of bytes that are not of the stated encoding."""
-    said = error.reason if isinstance(error, UnicodeDecodeError) else str(error)
+    why = error.reason if isinstance(error, UnicodeDecodeError) else str(error)
     return (
-        f"bytes that are not {source.encoding} ({said}); set source.encoding in the contract (for "
+        f"bytes that are not {source.encoding} ({why}); set source.encoding in the contract (for "
         "example latin-1)."
     )
 
 
-def damage(said: str) -> str:
+def damage(message: str) -> str:
     """What to say of a file that cannot be decompressed."""
-    if "Truncated compressed stream" in said:
+    if "Truncated compressed stream" in message:
         return "the compressed file is cut short; copy or download it again."
-    if "inflate failed" in said or "decompress" in said.lower():
-        return f"the compressed file is damaged ({said}); copy or download it again."
-    return f"{said}."
+    if "inflate failed" in message or "decompress" in message.lower():
+        return f"the compressed file is damaged ({message}); copy or download it again."
+    return f"{message}."
 
 
 class _Lines:

@@ -25,10 +25,10 @@ def files_of(location: str) -> list[str]:
         MissingDataError: there is none.
         SourceError: the store cannot be reached.
     """
-    found = _remote(location) if is_url(location) else _local(location)
-    if not found:
+    files = _remote(location) if is_url(location) else _local(location)
+    if not files:
         raise MissingDataError(f"{location}: no Parquet file there.")
-    return found
+    return files
 
 
 def partition_value(name: str, column: str) -> tuple[bool, str | None]:
@@ -61,8 +61,8 @@ def _local(location: str) -> list[str]:
         return _within(path)
     if path.exists():
         return [location]
-    found = sorted(glob.glob(location, recursive=True))  # noqa: PTH207 (may be absolute)
-    shown = [name for name in found if not _hidden(_matched(location, name), location)]
+    names = sorted(glob.glob(location, recursive=True))  # noqa: PTH207 (may be absolute)
+    shown = [name for name in names if not _hidden(_matched(location, name), location)]
     several = [_within(Path(name)) if Path(name).is_dir() else [name] for name in shown]
     return list(dict.fromkeys(name for names in several for name in names))
 
@@ -87,8 +87,8 @@ def _remote(location: str) -> list[str]:
         elif filesystem.exists(path):
             kept = [path]
         else:
-            found = filesystem.glob(path)
-            kept = [n for n in found if not _hidden(_matched(path, n), path)]
+            names = filesystem.glob(path)
+            kept = [n for n in names if not _hidden(_matched(path, n), path)]
         return [filesystem.unstrip_protocol(name) for name in sorted(kept)]
 
 

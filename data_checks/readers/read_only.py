@@ -52,9 +52,9 @@ def check_query(place: str, query: str, url: sa.URL) -> None:
     if not _READING.match(bare):
         first = (bare.split() or ["nothing"])[0][:40]
         raise SourceError(f"{place}: the query must be a SELECT; it begins with {first!r}.")
-    if url.get_backend_name() not in _GUARDED and (found := _WRITING.search(bare)):
+    if url.get_backend_name() not in _GUARDED and (verb := _WRITING.search(bare)):
         raise SourceError(
-            f"{place}: the query must only read; {found[0]!r} may write. Put a column of that name "
+            f"{place}: the query must only read; {verb[0]!r} may write. Put a column of that name "
             "in quotes."
         )
 

@@ -78,10 +78,10 @@ def other_encodings(encoding: str) -> tuple[str, ...]:
 def _decoded(place: str, encoding: str | None) -> tuple[CsvSource, Head]:
     with closing(open_stream(place)) as stream:
         first = stream.read(4096)
-    found = next((name for mark, name in _MARKS.items() if first.startswith(mark)), None)
-    if found is None and 3 * first.count(b"\0") > len(first):
-        found = "utf-16-be" if first[:1] == b"\0" else "utf-16-le"
-    tried = [encoding or found] if encoding or found else list(_OLD)
+    marked_encoding = next((name for mark, name in _MARKS.items() if first.startswith(mark)), None)
+    if marked_encoding is None and 3 * first.count(b"\0") > len(first):
+        marked_encoding = "utf-16-be" if first[:1] == b"\0" else "utf-16-le"
+    tried = [encoding or marked_encoding] if encoding or marked_encoding else list(_OLD)
     for name in tried:
         settings = CsvSource(kind="csv", encoding=name)
         try:

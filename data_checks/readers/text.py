@@ -100,8 +100,8 @@ def _names(
     first = header_names(head.rows[0])
     if twice := sorted(name for name, count in Counter(first).items() if count > 1):
         raise SourceError(f"{location}, line {head.lines}: column named twice: {listed(twice)}.")
-    found = set(first)
-    if absent := [name for name in expected if name not in found]:
+    present = set(first)
+    if absent := [name for name in expected if name not in present]:
         raise SourceError(
             f"{location}, line {head.lines}: missing column {listed(absent)}."
             f"{_header_hint(first, expected, source)}"
@@ -146,20 +146,20 @@ def _delimiter_hint(first: Sequence[str], source: CsvSource) -> str:
     return ""
 
 
-def _explain(location: str, said: str, names: Sequence[str], skipped: int) -> str:
-    if found := _BAD_ROW.search(said):
-        number = int(found["row"]) + skipped
+def _explain(location: str, message: str, names: Sequence[str], skipped: int) -> str:
+    if bad_row := _BAD_ROW.search(message):
+        number = int(bad_row["row"]) + skipped
         return (
-            f"{location}, row {number} (counted from 1, header too): {found['fields']} fields "
-            f"instead of {found['expected']}: {found['text'][:80]!r}."
+            f"{location}, row {number} (counted from 1, header too): {bad_row['fields']} fields "
+            f"instead of {bad_row['expected']}: {bad_row['text'][:80]!r}."
         )
-    if "straddl" in said:
+    if "straddl" in message:
         return (
             f"{location}: a row longer than {BLOCK_BYTES >> 20} MiB: probably a quote that is "
             "never closed; check the quoting."
         )
-    if "invalid UTF8" in said:
-        column, _, rest = said.removeprefix("In CSV column #").partition(":")
+    if "invalid UTF8" in message:
+        column, _, rest = message.removeprefix("In CSV column #").partition(":")
         row_text = rest.strip().split(":")[0].removeprefix("Row #")
         name = names[int(column)] if column.isdigit() and int(column) < len(names) else "?"
         place = int(row_text) + skipped if row_text.isdigit() else row_text
@@ -167,4 +167,4 @@ def _explain(location: str, said: str, names: Sequence[str], skipped: int) -> st
             f"{location}, row {place}, column '{name}': bytes that are not UTF-8; set "
             "source.encoding in the contract (for example latin-1)."
         )
-    return f"{location}: {damage(said)}"
+    return f"{location}: {damage(message)}"

@@ -52,18 +52,18 @@ def type_values(values: pa.Array, column: Column, notation: Notation = PLAIN) ->
         return Typed(pa.nulls(len(values), stored), None)
     match column.type:
         case "numeric":
-            found = _numbers(values, notation)
-            return _told_apart(values, _without(found, notation.missing_numbers), found, notation)
+            typed = _numbers(values, notation)
+            return _told_apart(values, _without(typed, notation.missing_numbers), typed, notation)
         case "boolean":
-            found = _booleans(values, notation)
+            typed = _booleans(values, notation)
         case "timestamp":
-            found = _times(values, column.timestamp_format, notation)
+            typed = _times(values, column.timestamp_format, notation)
         case _:  # whatever is there can be read as text
             texts = as_text(values, notation, trimmed=not _padded(column))
             if column.vocabulary and not pa.types.is_string(values.type):
                 texts = _spelled(texts, column.vocabulary)
             return Typed(texts, None)
-    return _told_apart(values, found, found, notation)
+    return _told_apart(values, typed, typed, notation)
 
 
 def cast_column(values: pa.Array, column: Column, notation: Notation = PLAIN) -> pa.Array:

@@ -36,24 +36,24 @@ def verified_sha256(contract: Contract, location: str, *, pinned: bool) -> str |
     single = isinstance(source, FileSource) and not location.startswith("sklearn:")
     if single and is_url(location):
         # A remote file is read twice only when its content has to be verified.
-        found = _digest_of_url(location) if expected else None
+        actual = _digest_of_url(location) if expected else None
     elif single and Path(location).is_file():
         try:
-            found = sha256_of(Path(location))
+            actual = sha256_of(Path(location))
         except OSError as error:
             raise SourceError(f"{location}: cannot be read: {error.strerror}.") from error
     else:
-        found = None
-    if expected is not None and found is None:
+        actual = None
+    if expected is not None and actual is None:
         raise ChecksumError(
             f"{location}: source.sha256 pins the content of one file; this is not one."
         )
-    if expected is not None and found != expected:
+    if expected is not None and actual != expected:
         raise ChecksumError(
-            f"{shown(location)}: not the file that the contract pins: sha256 is {found}, expected "
+            f"{shown(location)}: not the file that the contract pins: sha256 is {actual}, expected "
             f"{expected}. Get it again from {source.publisher or 'its publisher'}."
         )
-    return found
+    return actual
 
 
 def _digest_of_url(url: str) -> str:

@@ -100,10 +100,12 @@ def require_spark() -> None:
     done = subprocess.run(  # noqa: S603
         [java, "-version"], capture_output=True, text=True, check=False
     )
-    found = re.search(r'version "(\d+)', done.stderr)
-    if found is None or int(found[1]) < JAVA:
-        said = (done.stderr.splitlines() or ["it does not start"])[0]
-        raise EngineError(f"the engine spark needs another Java than {java} ({said}); {remedy}")
+    version = re.search(r'version "(\d+)', done.stderr)
+    if version is None or int(version[1]) < JAVA:
+        first_line = (done.stderr.splitlines() or ["it does not start"])[0]
+        raise EngineError(
+            f"the engine spark needs another Java than {java} ({first_line}); {remedy}"
+        )
 
 
 def _with_attempts(master: str) -> str:
@@ -114,12 +116,12 @@ def _with_attempts(master: str) -> str:
 
 
 def _start_error(master: str, error: Exception, log: Path | None) -> Exception:
-    said = next((line for line in str(error).splitlines() if "Exception" in line), str(error))
-    said = said.removeprefix(": ").strip()
+    reason = next((line for line in str(error).splitlines() if "Exception" in line), str(error))
+    reason = reason.removeprefix(": ").strip()
     where = f"; more in {log}" if log else ""
-    if "Could not parse Master URL" in said or "IllegalArgumentException" in said:
-        return EngineError(f"Spark does not start: {said}{where}")
-    return UnreachableError(f"Spark master {master} cannot be used: {said}{where}")
+    if "Could not parse Master URL" in reason or "IllegalArgumentException" in reason:
+        return EngineError(f"Spark does not start: {reason}{where}")
+    return UnreachableError(f"Spark master {master} cannot be used: {reason}{where}")
 
 
 @contextmanager

@@ -107,8 +107,8 @@ def _raise_first(answers: Sequence[Answer]) -> None:
 def _attempts(context: SparkContext) -> int:
     """How often Spark tries a task; on one machine it is part of the master's address."""
     master = str(context.master)
-    if found := re.fullmatch(r"local\[[^,]+,\s*(\d+)\]", master):
-        return int(found[1])
+    if limit := re.fullmatch(r"local\[[^,]+,\s*(\d+)\]", master):
+        return int(limit[1])
     if master == "local" or master.startswith("local["):
         return 1
     return int(context.getConf().get("spark.task.maxFailures", "4") or 4)
@@ -127,18 +127,18 @@ def _finished(context: SparkContext, group: str) -> int:
 
 def _translated(error: Exception) -> Exception:
     """Spark's own failure in one line; Python's traceback or Java's is kept as the cause."""
-    said = str(error)
-    if _lost(said):
-        reason = next((line for line in said.splitlines() if _lost(line)), said)
+    message = str(error)
+    if _lost(message):
+        reason = next((line for line in message.splitlines() if _lost(line)), message)
         return UnreachableError(f"Spark lost what it worked with too often: {reason.strip()}")
-    return RuntimeError(f"a Spark task failed: {_last_words(said)}")
+    return RuntimeError(f"a Spark task failed: {_last_words(message)}")
 
 
-def _lost(said: str) -> bool:
-    return any(sign in said for sign in _LOST)
+def _lost(message: str) -> bool:
+    return any(sign in message for sign in _LOST)
 
 
-def _last_words(said: str) -> str:
+def _last_words(message: str) -> str:
     """The last line of the Python traceback in a Java exception's message."""
-    found = re.findall(r"^(\w[\w.]*(?:Error|Exception): .+)$", said, re.MULTILINE)
-    return found[0] if found else said.splitlines()[0] if said else "without a message"
+    told = re.findall(r"^(\w[\w.]*(?:Error|Exception): .+)$", message, re.MULTILINE)
+    return told[0] if told else next(iter(message.splitlines()), "without a message")

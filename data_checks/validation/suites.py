@@ -31,10 +31,10 @@ def build_suite(contract: Contract, schema: pa.Schema) -> Any:
     Returns:
         A `great_expectations.ExpectationSuite` with table-level expectations first.
     """
-    found = [*table_expectations(contract, schema)]
-    found += [_row_expectation(rule) for rule in row_rules(contract)]
+    checks = [*table_expectations(contract, schema)]
+    checks += [_row_expectation(rule) for rule in row_rules(contract)]
     return gx.ExpectationSuite(
-        name=contract.name, expectations=found, meta={"contract_digest": contract.digest}
+        name=contract.name, expectations=checks, meta={"contract_digest": contract.digest}
     )
 
 
@@ -43,7 +43,7 @@ def table_expectations(contract: Contract, schema: pa.Schema) -> list[Any]:
     rules = [rule for rule in row_rules(contract) if rule.kind == "rule"]
     names = [*schema.names, *(derived_name(rule) for rule in rules)]
     rows = contract.rows
-    found = [
+    checks = [
         expectations.ExpectTableColumnsToMatchOrderedList(
             column_list=names, **_about(COLUMNS, "critical")
         ),
@@ -54,7 +54,7 @@ def table_expectations(contract: Contract, schema: pa.Schema) -> list[Any]:
     if contract.label is not None:
         column = contract.label.column
         text = f"'{column}': at least one row has a normal label"
-        found.append(
+        checks.append(
             expectations.ExpectColumnMinToBeBetween(
                 column=ANOMALY_COLUMN,
                 min_value=0,
@@ -65,7 +65,7 @@ def table_expectations(contract: Contract, schema: pa.Schema) -> list[Any]:
         if contract.anomaly_ratio is not None:
             low, high = ratio_bounds(contract)
             text = f"'{column}': the share of anomalies is between {low:.4f} and {high:.4f}"
-            found.append(
+            checks.append(
                 expectations.ExpectColumnMeanToBeBetween(
                     column=ANOMALY_COLUMN,
                     min_value=low,
@@ -75,7 +75,7 @@ def table_expectations(contract: Contract, schema: pa.Schema) -> list[Any]:
             )
     for column_ in contract.stored_columns:
         if column_.nullable:
-            found.append(
+            checks.append(
                 expectations.ExpectColumnProportionOfNonNullValuesToBeBetween(
                     column=column_.name,
                     min_value=1 - column_.max_null_share,
@@ -83,7 +83,7 @@ def table_expectations(contract: Contract, schema: pa.Schema) -> list[Any]:
                     **_about(f"null_share:{column_.name}", "critical"),
                 )
             )
-    return found
+    return checks
 
 
 def ratio_bounds(contract: Contract) -> tuple[float, float]:

@@ -110,17 +110,17 @@ class Tally:
         for rule in rules:
             if rule.kind == "parsed":
                 results += [
-                    self._failure(rule, column, f"value {rule.text}", found)
-                    for column, found in self.unparsed.items()
+                    self._failure(rule, column, f"value {rule.text}", failing)
+                    for column, failing in self.unparsed.items()
                 ]
-            elif (found := self.told.get(rule.key)) is not None:
-                results.append(self._failure(rule, rule.column, rule.text, found))
+            elif (failing := self.told.get(rule.key)) is not None:
+                results.append(self._failure(rule, rule.column, rule.text, failing))
         order = {"critical": 0, "warning": 1, "info": 2}
         return sorted(results, key=lambda item: (order[item.severity], -item.unexpected))
 
-    def _failure(self, rule: RowRule, column: str, text: str, found: Found) -> RuleResult:
+    def _failure(self, rule: RowRule, column: str, text: str, failing: Found) -> RuleResult:
         what = f"rule '{column}'" if rule.kind == "rule" else f"column '{column}'"
-        shown = f", for example {'; '.join(found.examples)}" if found.examples else ""
+        shown = f", for example {'; '.join(failing.examples)}" if failing.examples else ""
         broken_text = f"broken ({rule.check})" if rule.kind == "rule" else text
         return RuleResult(
             rule=rule.key,
@@ -128,8 +128,8 @@ class Tally:
             column=None if rule.kind == "rule" else column,
             severity=rule.severity,
             table_level=False,
-            unexpected=found.rows,
-            message=f"{what}: {broken_text} in {found.rows:,} of {self.rows:,} rows{shown}",
+            unexpected=failing.rows,
+            message=f"{what}: {broken_text} in {failing.rows:,} of {self.rows:,} rows{shown}",
         )
 
 
