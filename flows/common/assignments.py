@@ -46,10 +46,10 @@ def first_problem(
     """
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
-    said = first["msg"].removeprefix("Value error, ")
+    problem = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        said = f"unknown key; {_hint(where, known())}"
-    return where, said, first["input"]
+        problem = f"unknown key; {_hint(where, known())}"
+    return where, problem, first["input"]
 
 
 def dotted_keys(model: type[BaseModel]) -> dict[str, str]:
@@ -77,15 +77,15 @@ def _hint(key: str, known: Mapping[str, str]) -> str:
     if meant := ends[close[0]] if close else _of_meaning(end, known):
         return f"did you mean {meant!r}?"
     group = before + "." * bool(before)
-    beside = [name.removeprefix(group) for name in known if name.startswith(group)]
-    return "known: " + ", ".join(dict.fromkeys(name.partition(".")[0] for name in beside))
+    siblings = [name.removeprefix(group) for name in known if name.startswith(group)]
+    return "known: " + ", ".join(dict.fromkeys(name.partition(".")[0] for name in siblings))
 
 
 def _of_meaning(end: str, known: Mapping[str, str]) -> str:
     """The key whose name and description hold every word of an unknown one, if there is any."""
     words = end.lower().replace("-", "_").split("_")
     for name, description in known.items():
-        said = re.findall(r"[a-z0-9]+", f"{name} {description}".lower())
-        if all(any(each.startswith(word) for each in said) for word in words):
+        written = re.findall(r"[a-z0-9]+", f"{name} {description}".lower())
+        if all(any(each.startswith(word) for each in written) for word in words):
             return name
     return ""

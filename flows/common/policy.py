@@ -107,16 +107,16 @@ STRICTER_WHEN_LOWER = (
 
 def loosened(policy: PromotionPolicy, standing: PromotionPolicy) -> tuple[str, ...]:
     """Where a policy asks for less than the standing one, one sentence for each setting."""
-    found = []
+    looser = []
     for names, sign in ((STRICTER_WHEN_HIGHER, 1), (STRICTER_WHEN_LOWER, -1)):
         for name in names:
             mine, theirs = getattr(policy, name), getattr(standing, name)
             if sign * mine < sign * theirs:
-                found.append(f"{name} {theirs:g} -> {mine:g}")
+                looser.append(f"{name} {theirs:g} -> {mine:g}")
     if standing.serving_check and not policy.serving_check:
-        found.append("serving_check on -> off")
+        looser.append("serving_check on -> off")
     dropped = sorted(set(standing.required_slices) - set(policy.required_slices))
-    return (*found, *(f"required_slices without {name!r}" for name in dropped))
+    return (*looser, *(f"required_slices without {name!r}" for name in dropped))
 
 
 def contract_policy(
@@ -136,7 +136,7 @@ def contract_policy(
     try:
         return PromotionPolicy.model_validate({**stated, **given})
     except ValidationError as error:
-        where, said, got = first_problem(error, lambda: dotted_keys(PromotionPolicy))
+        where, problem, got = first_problem(error, lambda: dotted_keys(PromotionPolicy))
         raise UsageError(
-            f"contract {name!r}, key promotion.{where}: {said} (got {got!r})"
+            f"contract {name!r}, key promotion.{where}: {problem} (got {got!r})"
         ) from None

@@ -36,14 +36,14 @@ class Figure(BaseModel):
 
     def text(self) -> str:
         """`recall 0.91 [0.88, 0.94], at least 0.6`."""
-        said = f"{self.name} {_number(self.value)}"
+        sentence = f"{self.name} {_number(self.value)}"
         if self.low is not None or self.high is not None:
-            said += f" [{_number(self.low)}, {_number(self.high)}]"
+            sentence += f" [{_number(self.low)}, {_number(self.high)}]"
         if self.at_least is not None:
-            said += f", at least {_number(self.at_least)}"
+            sentence += f", at least {_number(self.at_least)}"
         if self.at_most is not None:
-            said += f", at most {_number(self.at_most)}"
-        return said
+            sentence += f", at most {_number(self.at_most)}"
+        return sentence
 
 
 def in_words(note: str, figures: Iterable[Figure]) -> str:

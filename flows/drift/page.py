@@ -83,7 +83,7 @@ def render_page(
 
 
 def _banner(report: DriftReport) -> str:
-    said = {
+    sentence = {
         "stable": "No drift: what differs is no more than chance, or too little to matter.",
         "warning": "Drift: look at it before it grows.",
         "critical": "Drift: the model sees other rows than it was trained on.",
@@ -91,7 +91,7 @@ def _banner(report: DriftReport) -> str:
     reasons = list(report.reasons[:5])
     if (more := len(report.reasons) - 5) > 0:
         reasons.append(f"and {more} more, below")
-    return html.banner(TONES.get(str(report.verdict), ""), said, reasons)
+    return html.banner(TONES.get(str(report.verdict), ""), sentence, reasons)
 
 
 def _mark(verdict: str) -> str:
@@ -215,9 +215,9 @@ def _over_time(history: History, report: DriftReport, limits: Drift) -> Figure:
 
 def _line(axis: Any, values: Sequence[tuple[float, float]], drifted: Any, title: str) -> None:
     times = [datetime.fromtimestamp(moment, UTC) for moment, _ in values]
-    found = dict(drifted)
+    drifted_at = dict(drifted)
     axis.plot(times, [value for _, value in values], color=NORMAL, linewidth=1)
-    colours = [ANOMALY if found.get(moment) else NORMAL for moment, _ in values]
+    colours = [ANOMALY if drifted_at.get(moment) else NORMAL for moment, _ in values]
     axis.scatter(times, [value for _, value in values], color=colours, s=22, zorder=3)
     axis.set_title(f"{title} (red: drift found)", fontsize=10)
     axis.set_ylim(bottom=0)

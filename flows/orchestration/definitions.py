@@ -70,20 +70,20 @@ def read_definitions(file: Path | None) -> list[Definition]:
     entries = document.get("deployments") if isinstance(document, dict) else None
     if not isinstance(entries, list) or not entries:
         raise UsageError(f"{path} defines no deployment: it needs a list `deployments:`")
-    found = []
+    definitions = []
     for number, values in enumerate(entries):
         name = values.get("name") if isinstance(values, dict) else None
         where = f"{path}: deployment {name or number + 1}"
         if not isinstance(name, str) or not name or "/" in name:
             raise UsageError(f"{where}: it needs a `name`, without a slash")
         try:
-            found.append(_definition(name, values))
+            definitions.append(_definition(name, values))
         except ValueError as error:  # pydantic's errors are of this class, too
             raise UsageError(f"{where}: {_sentence(error)}") from None
-    names = [one.full_name for one in found]
+    names = [one.full_name for one in definitions]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"{path}: {', '.join(twice)} is defined twice")
-    return found
+    return definitions
 
 
 def _definition(name: str, values: dict[str, Any]) -> Definition:
@@ -114,15 +114,15 @@ def flow_behind(entrypoint: object) -> Flow[Any, Any]:
     text = entrypoint if isinstance(entrypoint, str) else ""
     module, _, name = text.replace(":", ".").rpartition(".")
     module = module.removesuffix(".py").removeprefix("./").replace("/", ".")
-    found = None
+    named = None
     if module.startswith("flows.") and all(part.isidentifier() for part in module.split(".")):
         try:
-            found = getattr(importlib.import_module(module), name, None)
+            named = getattr(importlib.import_module(module), name, None)
         except ModuleNotFoundError:
-            found = None
-    if not isinstance(found, Flow):
+            named = None
+    if not isinstance(named, Flow):
         raise ValueError(f"no flow at entrypoint {entrypoint!r}; flows: {', '.join(FLOWS)}")
-    return found
+    return named
 
 
 def limit_of(value: object) -> Any:

@@ -102,19 +102,19 @@ def _promotion(client: MlflowClient, name: str, version: int) -> PromoteRecord |
 
 
 def _carried(record: PromoteRecord) -> tuple[GateResult, ...] | None:
-    found: list[GateResult] = []
+    results: list[GateResult] = []
     for gate in GATES:
         if not gate.of_detector:
             continue
         if gate.relative:
             note = f"version {record.version} in production has the same detector"
-            found.append(gate.carried(note))
+            results.append(gate.carried(note))
             continue
         before = [result for result in record.gates if result.gate == gate.name]
         if not before:
             return None  # a gate that there was not yet
-        found += [_noted(result, record.version) for result in before]
-    return tuple(found)
+        results += [_noted(result, record.version) for result in before]
+    return tuple(results)
 
 
 def _noted(result: GateResult, version: int) -> GateResult:

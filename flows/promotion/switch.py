@@ -108,41 +108,45 @@ def settle(client: MlflowClient, name: str, held: Lease, probe: Probe) -> tuple[
     """
     settled: list[PromoteRecord] = []
     decisions = audit.history(client, name)
-    for left in decisions:
-        if left.complete:
+    for decision in decisions:
+        if decision.complete:
             continue
         now = registry.version_behind(client, name, PRODUCTION)
-        overtaken = any(made.lease > left.lease for made in audit.switches(decisions))
-        if left.decision not in audit.SWITCHES:
-            audit.close_as(client, left.run_id, left.decision, "closed after an interruption")
-        elif now != left.version or overtaken:
+        overtaken = any(made.lease > decision.lease for made in audit.switches(decisions))
+        if decision.decision not in audit.SWITCHES:
             audit.close_as(
-                client, left.run_id, audit.INTERRUPTED, "ended before production was moved"
+                client, decision.run_id, decision.decision, "closed after an interruption"
             )
-            _tag(client, name, left.version, audit.INTERRUPTED)
+        elif now != decision.version or overtaken:
+            audit.close_as(
+                client, decision.run_id, audit.INTERRUPTED, "ended before production was moved"
+            )
+            _tag(client, name, decision.version, audit.INTERRUPTED)
             _repair_previous(client, name, now, decisions)
-        elif wrong := probe(left.version):
-            _point(client, name, PRODUCTION, left.previous)
-            audit.close_as(client, left.run_id, "returned", f"lease {held.number}: {wrong}")
-            _tag(client, name, left.version, "returned")
-            settled.append(_record(left, "returned", wrong))
+        elif wrong := probe(decision.version):
+            _point(client, name, PRODUCTION, decision.previous)
+            audit.close_as(client, decision.run_id, "returned", f"lease {held.number}: {wrong}")
+            _tag(client, name, decision.version, "returned")
+            settled.append(_record(decision, "returned", wrong))
         else:
-            audit.close_as(client, left.run_id, left.decision, f"completed in lease {held.number}")
-            if registry.version_behind(client, name, CHALLENGER) == left.version:
+            audit.close_as(
+                client, decision.run_id, decision.decision, f"completed in lease {held.number}"
+            )
+            if registry.version_behind(client, name, CHALLENGER) == decision.version:
                 _point(client, name, CHALLENGER, None)
             standing_hold.show(client, name)
-            settled.append(_record(left, left.decision, "completed after an interruption"))
+            settled.append(_record(decision, decision.decision, "completed after an interruption"))
     return tuple(settled)
 
 
-def _record(left: audit.Decision, decision: str, remark: str) -> PromoteRecord:
+def _record(settled: audit.Decision, decision: str, remark: str) -> PromoteRecord:
     return PromoteRecord(
-        name=left.name,
-        version=left.version,
+        name=settled.name,
+        version=settled.version,
         decision=decision,  # type: ignore[arg-type]
-        previous=left.previous,
-        gates=left.gates,
-        reasons=tuple(left.reasons.splitlines()),
+        previous=settled.previous,
+        gates=settled.gates,
+        reasons=tuple(settled.reasons.splitlines()),
         remark=remark,
     )
 
@@ -180,7 +184,7 @@ def _point(client: MlflowClient, name: str, alias: str, version: int | None) -> 
 
 def _read_back(client: MlflowClient, name: str, version: int) -> str:
     try:
-        found = registry.version_behind(client, name, PRODUCTION)
+        behind = registry.version_behind(client, name, PRODUCTION)
     except MlflowException as error:
         return f"{PRODUCTION} cannot be read: {error}"
-    return "" if found == version else f"{PRODUCTION} points to {found}, not to {version}"
+    return "" if behind == version else f"{PRODUCTION} points to {behind}, not to {version}"

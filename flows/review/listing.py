@@ -73,8 +73,8 @@ def _of_model(client: MlflowClient, name: str) -> Iterator[ListedVersion]:
     decisions = {d.version: d for d in audit.history(client, name)}  # the last one stays
     for version in registry.versions(client, name):
         number = int(version.version)
-        found = _listed(client, version, tuple(sorted(aliases.get(number, []))))
-        yield _decided(found, decisions.get(number))
+        version_listed = _listed(client, version, tuple(sorted(aliases.get(number, []))))
+        yield _decided(version_listed, decisions.get(number))
 
 
 def _listed(client: MlflowClient, version: ModelVersion, aliases: tuple[str, ...]) -> ListedVersion:
@@ -95,13 +95,13 @@ def _listed(client: MlflowClient, version: ModelVersion, aliases: tuple[str, ...
 def _decided(listed: ListedVersion, decision: audit.Decision | None) -> ListedVersion:
     if decision is None:
         return listed
-    found = {
+    told = {
         "decision": decision.decision if decision.complete else f"{decision.decision} (open)",
         "decided": decision.time,
         "by": decision.by,
         "why": _why(decision),
     }
-    return ListedVersion(**{**asdict(listed), **found})
+    return ListedVersion(**{**asdict(listed), **told})
 
 
 def _why(decision: audit.Decision) -> str:

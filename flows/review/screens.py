@@ -116,9 +116,9 @@ def _before_and_now(then: DeploymentMetrics, now: DeploymentMetrics) -> Table:
     return table
 
 
-def evaluation(found: Evaluation) -> RenderableType:
+def evaluation(measured: Evaluation) -> RenderableType:
     """The page that ends `dagmm evaluate`."""
-    return sheet(_evaluation(found))
+    return sheet(_evaluation(measured))
 
 
 def _evaluation(found: Evaluation) -> Iterator[Entry]:
@@ -163,19 +163,19 @@ def _slices(slices: Iterable[SliceMetrics]) -> Table:
     return table
 
 
-def comparison(found: Comparison) -> RenderableType:
+def comparison(compared: Comparison) -> RenderableType:
     """The page that ends `dagmm compare`."""
-    return sheet(_comparison(found))
+    return sheet(_comparison(compared))
 
 
-def _comparison(found: Comparison) -> Iterator[Entry]:
-    yield "First", found.models[0]
-    yield "Second", found.models[1]
-    left_out = f"; {found.left_out:,} cannot be scored by both" if found.left_out else ""
-    yield "Rows", f"{found.rows:,} of {found.source}{left_out}"
-    if found.note:
-        yield "", Text(found.note, "yellow")
-    one, other = (measured.deployment for measured in found.measured)
+def _comparison(compared: Comparison) -> Iterator[Entry]:
+    yield "First", compared.models[0]
+    yield "Second", compared.models[1]
+    left_out = f"; {compared.left_out:,} cannot be scored by both" if compared.left_out else ""
+    yield "Rows", f"{compared.rows:,} of {compared.source}{left_out}"
+    if compared.note:
+        yield "", Text(compared.note, "yellow")
+    one, other = (measured.deployment for measured in compared.measured)
     table = _grid("left", "right", "left", "right", "left")
     table.add_row("each at its own threshold", "first", "95 % interval", "second", "95 % interval")
     for name in LABEL_FIGURES:
@@ -186,8 +186,8 @@ def _comparison(found: Comparison) -> Iterator[Entry]:
             )
     table.add_row("alert rate", _number(one.alert_rate), "", _number(other.alert_rate), "")
     yield "Figures", table
-    if found.difference is not None:
-        interval = found.difference.interval
+    if compared.difference is not None:
+        interval = compared.difference.interval
         better = "no difference beyond chance"
         if interval.low > 0 or interval.high < 0:
             better = f"{'the first' if interval.low > 0 else 'the second'} is better"
@@ -196,14 +196,15 @@ def _comparison(found: Comparison) -> Iterator[Entry]:
             f"average precision, first minus second: {interval.value:+.4f}, 95 % interval "
             f"[{interval.low:+.4f}, {interval.high:+.4f}]: {better}",
         )
-    drift = found.drift
+    drift = compared.drift
     yield (
         "Scores",
         f"rank correlation {drift.ranks:.3f}, Kolmogorov-Smirnov distance {drift.distance:.3f}; "
-        f"{found.only[0]:,} rows flagged by the first only, {found.only[1]:,} by the second only",
+        f"{compared.only[0]:,} rows flagged by the first only, "
+        f"{compared.only[1]:,} by the second only",
     )
-    if found.disagreements:
-        yield "Disagree", _disagreements(found.disagreements)
+    if compared.disagreements:
+        yield "Disagree", _disagreements(compared.disagreements)
 
 
 def _disagreements(rows: Iterable[Disagreement]) -> Table:
@@ -225,10 +226,10 @@ def _disagreements(rows: Iterable[Disagreement]) -> Table:
 
 def models(listed: Iterable[ListedVersion]) -> RenderableType:
     """The page of `dagmm models`: a table for each model."""
-    found = [_model(name, versions) for name, versions in groupby(listed, lambda v: v.name)]
-    if not found:
+    tables = [_model(name, versions) for name, versions in groupby(listed, lambda v: v.name)]
+    if not tables:
         return "no model is registered yet; train one with `dagmm train`"
-    return Group(*found)
+    return Group(*tables)
 
 
 def _model(name: str, listed: Iterable[ListedVersion]) -> RenderableType:

@@ -126,8 +126,8 @@ def register_version(
 
 def version_of_run(client: MlflowClient, name: str, run_id: str) -> ModelVersion | None:
     """The version that a run was registered as; None when it was not."""
-    found = client.search_model_versions(f"{equals('name', name)} and {equals('run_id', run_id)}")
-    return find_version(client, name, int(found[0].version)) if found else None
+    of_run = client.search_model_versions(f"{equals('name', name)} and {equals('run_id', run_id)}")
+    return find_version(client, name, int(of_run[0].version)) if of_run else None
 
 
 def is_registered(client: MlflowClient, name: str) -> bool:
@@ -148,8 +148,8 @@ def names(client: MlflowClient) -> list[str]:
 
 def versions(client: MlflowClient, name: str) -> list[ModelVersion]:
     """All versions of a model, the newest first; aliases are not filled in."""
-    found = _pages(client.search_model_versions, filter_string=equals("name", name))
-    return sorted(found, key=lambda version: -int(version.version))
+    listed = _pages(client.search_model_versions, filter_string=equals("name", name))
+    return sorted(listed, key=lambda version: -int(version.version))
 
 
 def _code(error: Exception) -> str:

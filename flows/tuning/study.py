@@ -123,8 +123,8 @@ def search(
 
 def _ended(study: optuna.Study) -> list[FrozenTrial]:
     """The trials that have come to their own end; one that was killed has no say."""
-    found = study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
-    return [t for t in found if t.state != TrialState.FAIL or FAILED in t.user_attrs]
+    ended = study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
+    return [t for t in ended if t.state != TrialState.FAIL or FAILED in t.user_attrs]
 
 
 def _measured(
@@ -135,16 +135,16 @@ def _measured(
     Raises:
         TrialPruned: It is worse than most after a fold.
     """
-    found: list[float] = []
+    figures: list[float] = []
     for step, fold in enumerate(folds):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             energies = made().fit(fold.fitted).energy(fold.ranked)
-        found.append(fold.figures(energies)[0])
-        trial.report(float(np.mean(found)), step)
+        figures.append(fold.figures(energies)[0])
+        trial.report(float(np.mean(figures)), step)
         if prunes and step + 1 < len(folds) and trial.should_prune():
             raise optuna.TrialPruned
-    return float(np.mean(found))
+    return float(np.mean(figures))
 
 
 def _outcome(study: optuna.Study) -> Outcome:

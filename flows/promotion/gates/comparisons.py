@@ -71,23 +71,23 @@ def non_inferior(
     """
     assert case.labels is not None
     chosen = slice(None) if rows is None else rows
-    found = paired_difference(case.labels[chosen], case.candidate[chosen], other[chosen])
+    difference = paired_difference(case.labels[chosen], case.candidate[chosen], other[chosen])
     margin = case.policy.margin
     return Finding(
-        found.interval.low >= -margin,
-        note or f"the {found.level:.0%} interval has to lie above {-margin:+.3f}",
+        difference.interval.low >= -margin,
+        note or f"the {difference.level:.0%} interval has to lie above {-margin:+.3f}",
         (
-            _difference("difference", found, margin),
-            figure("average precision", found.first),
-            figure("against", found.second),
-            figure("rows", found.rows),
+            _difference("difference", difference, margin),
+            figure("average precision", difference.first),
+            figure("against", difference.second),
+            figure("rows", difference.rows),
         ),
         part=part,
     )
 
 
-def _difference(name: str, found: Difference, margin: float) -> Figure:
-    interval = found.interval
+def _difference(name: str, difference: Difference, margin: float) -> Figure:
+    interval = difference.interval
     return figure(name, interval.value, interval=(interval.low, interval.high), at_least=-margin)
 
 
@@ -95,13 +95,13 @@ def score_drift(case: Case) -> Finding:
     """How differently the candidate and production see the same rows."""
     if case.production is None:
         return unmeasured("no production model to compare with")
-    found = compare_scores(case.candidate, case.production)
+    drift = compare_scores(case.candidate, case.production)
     return Finding(
         True,
         figures=(
-            figure("energies PSI", found.psi),
-            figure("Kolmogorov-Smirnov distance", found.distance),
-            figure("rank correlation", found.ranks),
+            figure("energies PSI", drift.psi),
+            figure("Kolmogorov-Smirnov distance", drift.distance),
+            figure("rank correlation", drift.ranks),
         ),
     )
 
