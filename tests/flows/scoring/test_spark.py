@@ -109,7 +109,7 @@ def test_mlflow_s_own_udf_agrees(spark, settings, table, tmp_path):
     assert by_area["is_anomaly"].sum() == found["is_anomaly"].sum()
 
 
-@pytest.mark.parametrize("reasons", ["none", "all"])
+@pytest.mark.parametrize("reasons", ["all", pytest.param("none", marks=pytest.mark.slow)])
 def test_outputs_of_every_kind(spark, settings, table, tmp_path, reasons):
     url = f"sqlite:///{tmp_path / 'result.db'}"
     score(table, tmp_path / "a.csv", settings, reasons=reasons)
