@@ -40,8 +40,8 @@ def test_the_answer_does_not_tell_and_the_run_does(ready):
     assert alerts["both"] + alerts["version"] == 2 * sum(
         row["is_anomaly"] for row in ready.http.post("/score", json=rows).json()["rows"]
     )
-    experiment = ready.client.get_experiment_by_name(shadows.SHADOWS)
-    (run,) = ready.client.search_runs([experiment.experiment_id])
+    run = ready.client.get_run(worker.sitting.run_id)
+    assert ready.client.get_experiment(run.info.experiment_id).name == shadows.SHADOWS
     assert run.data.metrics["rows"] == 2 * len(rows)
 
 
