@@ -7,6 +7,7 @@ what answers is what was digested, with the code that travels with it.
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import time
 import urllib.error
@@ -83,13 +84,17 @@ class Server:
 
 @contextmanager
 def serving(model: Path, scratch: Path, seconds: float) -> Iterator[Server]:
-    """Start `mlflow models serve` on a model folder; end it, children included, on leaving."""
+    """Start what `mlflow models serve` starts on a model folder; end it on leaving.
+
+    Not that command itself: it would first import MLflow in a process that only starts another.
+    """
+    from mlflow.pyfunc import scoring_server
+
     port = servers.free_port()
     log = scratch / "serving.log"
-    command = ["models", "serve", "--model-uri", str(model), "--env-manager", "local"]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
-    environment = {"CUDA_VISIBLE_DEVICES": "", "PYTHONDONTWRITEBYTECODE": "1"}
-    process = servers.start("mlflow", *command, environment=environment, log=log)
+    command, environment = scoring_server.get_cmd(str(model), port, "127.0.0.1", nworkers=1)
+    environment |= {"CUDA_VISIBLE_DEVICES": "", "PYTHONDONTWRITEBYTECODE": "1"}
+    process = servers.start(*shlex.split(command), environment=environment, log=log)
     try:
         yield Server(process, port, log, time.monotonic() + seconds)
     finally:
