@@ -96,9 +96,12 @@ def benchmark(
     from flows.cli.startup import Startup
 
     with Startup(settings):
+        from prefect import tags
+
         from flows.orchestration.benchmark_flow import benchmark as flow
 
-        result = flow(config)
+        with tags("dagmm", "benchmark", "command"):
+            result = flow(config)
     if as_json:
         print_json(result.model_dump(mode="json"))
     else:

@@ -61,5 +61,6 @@ def ui(debug: Debug = False, quiet: Quiet = False) -> None:
     """Serve the MLflow and Prefect pages on loopback until Ctrl-C."""
     settings = prepare(as_json=False, debug=debug, quiet=quiet)
     from flows.services.pages import serve_pages
+    from flows.tracking.home_store import links
 
-    serve_pages(settings)
+    serve_pages(settings, lambda address: links(settings, address))

@@ -93,9 +93,12 @@ def train(
         from flows.cli.startup import Startup
 
         with Startup(settings) as startup:
+            from prefect import tags
+
             from flows.orchestration.train_flow import train as flow
 
-            result = flow(parameters)
+            with tags("dagmm", "train", "command"):
+                result = flow(parameters)
     seconds = startup.seconds | {name: stage.seconds for name, stage in result.stages().items()}
     seconds["everything"] = time.perf_counter() - started
     if as_json:

@@ -19,6 +19,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 from pydantic import BaseModel, ConfigDict
 
 from dagmm_model.evaluation.published_tables import read_published
@@ -140,8 +141,16 @@ def measure(
     return reasons
 
 
+def _run_name() -> str:
+    """Readable in Prefect's list of runs: what is compared, over how many splits."""
+    given = flow_run.parameters["config"]
+    config = given if isinstance(given, dict) else given.model_dump()
+    tables = config.get("suite") or "-".join(config.get("datasets") or ["all"])
+    return f"{Path(tables).name}-{config.get('seeds') or 'all'}-seeds"
+
+
 @at_home
-@flow(name="benchmark", log_prints=False, **TOLD)
+@flow(name="benchmark", flow_run_name=_run_name, log_prints=False, **TOLD)
 def benchmark(config: BenchmarkConfig) -> BenchmarkResult:
     """Measure what is not known yet, then write tables, plots and the page of all that is."""
     settings = Settings()

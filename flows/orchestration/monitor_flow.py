@@ -19,6 +19,7 @@ from flows.orchestration.at_home import at_home
 from flows.orchestration.failures import TOLD
 from flows.promotion.lease import hold
 from flows.tracking import tracking
+from flows.tracking.names import slug
 
 RETRAINED_TAG = "dagmm.retrained"
 DRIFT, CALM = "dagmm.drift.found", "dagmm.drift.none"
@@ -51,7 +52,7 @@ class MonitorResult(BaseModel):
 
 
 @at_home
-@flow(name="monitor", flow_run_name="{name}", log_prints=False, **TOLD)
+@flow(name="monitor", flow_run_name="monitor-{name}", log_prints=False, **TOLD)
 def monitor(
     name: str,
     data: str | None = None,
@@ -90,7 +91,7 @@ def _asks(verdict: str, least: str) -> bool:
     return verdict == "critical" or verdict == least
 
 
-@task(name="check", cache_policy=NO_CACHE)
+@task(name="check", task_run_name="check {name}", cache_policy=NO_CACHE)
 def check(
     name: str, data: str | None, scored: str | None, policy: MonitorPolicy
 ) -> drift_record.Checked:
@@ -98,12 +99,12 @@ def check(
     checked = drift_record.monitor(name, Settings(), data=data, scored=scored, policy=policy)
     report = checked.report
     create_markdown_artifact(
-        key="drift",
+        key=f"drift-{slug(name)}",
         markdown="\n".join(f"- {line.strip(' -')}" for line in checked.text().splitlines()),
         description=f"{report.model}: {report.verdict}",
     )
     create_link_artifact(
-        key="drift-report",
+        key=f"drift-report-{slug(name)}",
         link=checked.run_url,
         link_text=f"{checked.page} in the MLflow run of all checks",
         description=f"{report.model}: {report.verdict}",
@@ -116,7 +117,7 @@ def check(
     return checked
 
 
-@task(name="claim a retraining", cache_policy=NO_CACHE)
+@task(name="claim a retraining", task_run_name="claim a retraining", cache_policy=NO_CACHE)
 def claim(name: str, run_id: str, min_hours: float) -> str:
     """Take the right to retrain, or say why not; one process at a time, whatever the host.
 

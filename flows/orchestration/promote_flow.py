@@ -17,6 +17,7 @@ from flows.orchestration.at_home import at_home
 from flows.orchestration.failures import TOLD
 from flows.reporting import summary
 from flows.tracking import tracking
+from flows.tracking.names import slug
 
 
 class Approval(RunInput):
@@ -59,7 +60,7 @@ def promote(
     return record
 
 
-@task(name="judge and switch", cache_policy=NO_CACHE)
+@task(name="judge and switch", task_run_name="judge and switch", cache_policy=NO_CACHE)
 def judge(name: str, version: int, policy: PromotionPolicy | None, rehearse: bool) -> PromoteRecord:
     """Judge every gate; switch when nothing holds the version back."""
     from flows.promotion.promote import promote as work
@@ -72,14 +73,14 @@ def judge(name: str, version: int, policy: PromotionPolicy | None, rehearse: boo
     )
     write_report(client, settings, record)
     create_markdown_artifact(
-        key="promotion-decision",
+        key=f"promotion-{slug(record.name)}",
         markdown=summary.decision_card(record),
         description=f"{record.name} version {record.version}: {record.summary()}",
     )
     return record
 
 
-@task(name="write approval", cache_policy=NO_CACHE)
+@task(name="write approval", task_run_name="write approval", cache_policy=NO_CACHE)
 def write_approval(name: str, version: int, answer: Approval) -> None:
     """Bind a person's answer to the version's evidence."""
     from flows.promotion.promote import approve

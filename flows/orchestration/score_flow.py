@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
+from prefect.runtime import flow_run
 
 from flows.common.errors import Verdict
 from flows.common.settings import Engine, Settings
@@ -14,10 +16,17 @@ from flows.orchestration.failures import TOLD
 from flows.scoring.run import ScoreReport
 from flows.scoring.run import score as work
 from flows.shadow.batch import BatchShadow, check_shadow
+from flows.tracking.names import slug
+
+
+def _run_name() -> str:
+    """Readable in Prefect's list of runs: what is scored with what."""
+    given = flow_run.parameters
+    return f"{Path(given['source']).name} with {str(given['model']).removeprefix('models:/')}"
 
 
 @at_home
-@flow(name="score", **TOLD)
+@flow(name="score", flow_run_name=_run_name, **TOLD)
 def score(
     source: str,
     output: str,
@@ -65,7 +74,7 @@ def score(
     )
     text = report.text() if beside is None else f"{report.text()}\n{beside.finish().text()}"
     create_markdown_artifact(
-        key="scoring-summary",
+        key=f"scoring-{slug(report.model.partition(':/')[2].partition('/')[0])}",
         markdown="\n".join(f"- {line}" for line in text.splitlines()),
         description=f"{report.model}: {report.anomalies:,} anomalies in {report.rows:,} rows",
     )

@@ -8,10 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import psutil
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from prefect import get_run_logger, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 
 from data_checks.contract.model import Contract
 from flows.common.config import TrainConfig
@@ -35,6 +37,7 @@ from flows.pipeline import ranks
 from flows.pipeline.epochs import EpochLogger
 from flows.reporting import summary
 from flows.tracking import tracking
+from flows.tracking.names import slug
 
 
 def _worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
@@ -72,7 +75,7 @@ RESUMING_STAGE: dict[str, Any] = {
 """Goes on from its checkpoint when tried again."""
 
 
-@task(name="ingest", **IO_STAGE)
+@task(name="ingest", task_run_name="ingest", **IO_STAGE)
 def ingest(
     run: RunFolder, contract: Contract, config: TrainConfig, settings: Settings
 ) -> IngestRecord:
@@ -87,17 +90,18 @@ def ingest(
     )
 
 
-@task(name="start tracking", **IO_STAGE)
+@task(name="start tracking", task_run_name="start tracking", **IO_STAGE)
 def start_tracking(
     run: RunFolder, contract: Contract, config: TrainConfig, settings: Settings
 ) -> str:
     """Open the MLflow run, or find the one that an interrupted attempt opened."""
     client = tracking.connect(settings)
     run_id = tracking.ensure_run(client, settings, run, contract, config)
-    tracking.log_params(client, run_id, config.model_dump(mode="json"))
+    # The policy of the gates is no setting of the model; the evidence holds it.
+    tracking.log_params(client, run_id, config.model_dump(mode="json", exclude={"promotion"}))
     experiment = client.get_run(run_id).info.experiment_id
     create_link_artifact(
-        key="mlflow-run",
+        key=f"mlflow-run-{slug(contract.name)}",
         link=tracking.run_url(settings, experiment, run_id),
         link_text="MLflow run",
         description="Losses, figures, data sets and the model (`dagmm ui` serves the page)",
@@ -105,7 +109,7 @@ def start_tracking(
     return run_id
 
 
-@task(name="validate", **PURE_STAGE)
+@task(name="validate", task_run_name="validate", **PURE_STAGE)
 def validate(
     run: RunFolder, contract: Contract, settings: Settings, run_id: str, ingested: IngestRecord
 ) -> ValidateRecord:
@@ -120,7 +124,7 @@ def validate(
 
     record = _stage(run, "validate", ValidateRecord, logged)
     create_table_artifact(
-        key="data-quality",
+        key=f"data-quality-{slug(contract.name)}",
         table=summary.data_quality(record),
         description=f"{contract.name}: {record.summary()} of {record.rows_in:,} rows",
     )
@@ -129,7 +133,7 @@ def validate(
     return record
 
 
-@task(name="verdicts", **IO_STAGE)
+@task(name="verdicts", task_run_name="verdicts", **IO_STAGE)
 def verdicts(
     run: RunFolder,
     contract: Contract,
@@ -155,7 +159,7 @@ def verdicts(
     return _stage(run, "verdicts", JudgedRecord, taken)
 
 
-@task(name="split", **PURE_STAGE)
+@task(name="split", task_run_name="split", **PURE_STAGE)
 def split(
     run: RunFolder, contract: Contract, config: TrainConfig, validated: ValidateRecord
 ) -> SplitRecord:
@@ -165,7 +169,7 @@ def split(
     return _stage(run, "split", SplitRecord, lambda: work(run, contract, config, validated))
 
 
-@task(name="choose", **PURE_STAGE)
+@task(name="choose", task_run_name="choose", **PURE_STAGE)
 def choose(
     run: RunFolder,
     contract: Contract,
@@ -192,12 +196,14 @@ def choose(
     )
     if record.candidates:
         create_table_artifact(
-            key="choice", table=summary.choice_table(record), description=record.summary()
+            key=f"choice-{slug(contract.name)}",
+            table=summary.choice_table(record),
+            description=record.summary(),
         )
     return record
 
 
-@task(name="fit", **RESUMING_STAGE)
+@task(name="fit", task_run_name="fit", **RESUMING_STAGE)
 def fit(
     run: RunFolder,
     contract: Contract,
@@ -231,6 +237,7 @@ def fit(
                 resume_logging=True,
                 tracking_uri=settings.tracking_uri,
             )
+            psutil.cpu_percent()  # counts from here on: MLflow's first value would be 0
             monitor.start()
             stack.callback(monitor.finish)
             record = work(todo, (logger,), ranks.ours())
@@ -240,11 +247,12 @@ def fit(
     record = _stage(run, "fit", FitRecord, tracked)
     tracking.log_params(client, run_id, {"resolved": record.settings})
     tags = {"dagmm.device": record.device, "dagmm.device.reason": record.device_reason}
-    tracking.set_tags(client, run_id, tags | {"dagmm.ranks": str(record.ranks)})
+    tags |= {"dagmm.ranks": str(record.ranks), "dagmm.test_rows": parts.test_sha256[:8]}
+    tracking.set_tags(client, run_id, tags)
     return record
 
 
-@task(name="calibrate", **PURE_STAGE)
+@task(name="calibrate", task_run_name="calibrate", **PURE_STAGE)
 def calibrate(
     run: RunFolder,
     contract: Contract,
@@ -264,7 +272,7 @@ def calibrate(
     )
 
 
-@task(name="evaluate", **PURE_STAGE)
+@task(name="evaluate", task_run_name="evaluate", **PURE_STAGE)
 def evaluate(
     run: RunFolder,
     contract: Contract,
@@ -289,7 +297,7 @@ def evaluate(
     return _stage(run, "evaluate", EvaluateRecord, reported)
 
 
-@task(name="register", **IO_STAGE)
+@task(name="register", task_run_name="register", **IO_STAGE)
 def register(
     run: RunFolder,
     contract: Contract,
@@ -303,12 +311,13 @@ def register(
 
     card = summary.model_card(contract, config, evidence)
     create_markdown_artifact(
-        key="training-summary",
+        key=f"training-{slug(contract.name)}",
         markdown=card,
         description=f"{contract.name}: training and evaluation",
     )
     client = tracking.connect(settings)
-    tracking.set_tags(client, run_id, {"mlflow.note.content": card})
+    pages = f"[Flow run in Prefect]({settings.prefect_url}/runs/flow-run/{flow_run.id})"
+    tracking.set_tags(client, run_id, {"mlflow.note.content": f"{card}\n\n{pages}"})
     return _stage(
         run,
         "register",
@@ -317,7 +326,7 @@ def register(
     )
 
 
-@task(name="promote", **IO_STAGE)
+@task(name="promote", task_run_name="promote", **IO_STAGE)
 def promote(run: RunFolder, settings: Settings, registered: RegisterRecord) -> PromoteRecord:
     """Judge the version and, if it passes, put it in production."""
     from flows.promotion.promote import promote as work
@@ -346,14 +355,14 @@ def promote(run: RunFolder, settings: Settings, registered: RegisterRecord) -> P
         },
     )
     create_markdown_artifact(
-        key="promotion-decision",
+        key=f"promotion-{slug(record.name)}",
         markdown=summary.decision_card(record),
         description=f"{record.name} version {record.version}: {record.decision}",
     )
     return record
 
 
-@task(name="report", **PURE_STAGE)
+@task(name="report", task_run_name="report", **PURE_STAGE)
 def write_report(settings: Settings, record: PromoteRecord) -> str:
     """Write the page of the version and the decision on it; says where it is."""
     from flows.review.report import write_report as work

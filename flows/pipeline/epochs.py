@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from dagmm_model.training.observers import EpochLike
 
 MAX_LOGGED_EPOCHS = 1000
+SHARES = "mixture/phi_"
+"""A curve for each component tells nobody anything; the mixture is kept whole at the end."""
 FLUSH_SECONDS = 2.0
 BATCH = 1000
 """Most metrics in one request; MLflow's limit."""
@@ -79,6 +81,7 @@ class EpochLogger:
             [
                 Metric(_metric(term), float(value), now, epoch.epoch)
                 for term, value in epoch.terms.items()
+                if not term.startswith(SHARES)
             ]
         )
 

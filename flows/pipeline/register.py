@@ -88,9 +88,7 @@ def register(
         run_id,
         tags={
             "dagmm.detector": config.detector.name,
-            "dagmm.preset": config.detector.preset,
-            "dagmm.seed": str(config.seed),
-            **{f"dagmm.{key}": value for key, value in digests.items()},
+            "dagmm.contract_sha256": contract.digest,
         },
     )
     # Last, and again after a crash: only what is complete carries the seal.

@@ -21,8 +21,13 @@ from flows.common.records import (
 )
 from flows.pipeline.split import positions
 from flows.reporting import plots
-from flows.reporting.budget import log_what_if
-from flows.reporting.summary import metric_values
+from flows.reporting.budget import log_figure, log_what_if
+from flows.reporting.summary import (
+    all_figures,
+    effect_of_training,
+    loss_weights,
+    metric_values,
+)
 from flows.tracking import tracking
 
 
@@ -45,13 +50,15 @@ def report(
     threshold = calibrated.threshold.value
     figures = plots.at_threshold(energies, labels, threshold)
     if detector.history_:
-        figures["losses"] = plots.loss_curves(detector.history_)
+        figures["losses"] = plots.loss_curves(
+            detector.history_, loss_weights(fitted.settings), effect_of_training(evaluated)
+        )
     if isinstance(detector, Latent):
         sample = np.sort(np.random.default_rng(0).permutation(len(energies))[: plots.MAX_POINTS])
         latent = detector.latent(bundle.encoder.encode(as_frame(test.take(sample))))
         figures["latent"] = plots.latent_space(latent, None if labels is None else labels[sample])
     for name, figure in figures.items():
-        client.log_figure(run_id, figure, f"figures/{name}.png")
+        log_figure(client, run_id, figure, f"figures/{name}.png")
     log_what_if(client, run_id, calibrated.threshold, bundle.calibration, energies, labels)
     if isinstance(detector, Mixed) and detector.mixtures_:
         mixtures = [
@@ -67,9 +74,10 @@ def report(
         | {
             "threshold": threshold,
             "fit_seconds": fitted.seconds,
-            **{f"mixture/final_{name}": value for name, value in fitted.health.items()},
         },
     )
+    rest = all_figures(evaluated) | {"mixture": fitted.health}
+    client.log_dict(run_id, rest, "figures/all.json")
     for part, context in (("train", "training"), ("validation", "validation")):
         rows = positions(parts, part)
         if len(rows):

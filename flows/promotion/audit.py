@@ -32,7 +32,6 @@ INTERRUPTED = "interrupted"
 RECORD = "decision.json"
 TAG_LENGTH = 7500
 """Of a run's tag; MLflow refuses one of more than 8,000 characters."""
-CARD_MARK = "## Last decision"
 
 
 @dataclass(frozen=True)
@@ -95,8 +94,16 @@ def write(
         "dagmm.hold": record.hold,
         **({"dagmm.overridden": ", ".join(overridden)} if overridden else {}),
     }
-    title = f"{record.name} v{record.version} {record.decision}"
-    return client.create_run(experiment, tags=tags, run_name=title).info.run_id
+    return client.create_run(experiment, tags=tags, run_name=_title(record)).info.run_id
+
+
+def _title(record: PromoteRecord) -> str:
+    """Name of a decision's run: what moved where, or what was said of a version."""
+    if record.decision in SWITCHES:
+        before = "none" if record.previous is None else f"v{record.previous}"
+        how = "" if record.decision == "promoted" else " (rollback)"
+        return f"{record.name} production {before} → v{record.version}{how}"
+    return f"{record.name} v{record.version} {record.decision}"
 
 
 def close(client: MlflowClient, run_id: str, record: PromoteRecord) -> None:
@@ -199,41 +206,6 @@ def moved_outside(client: MlflowClient, name: str, decisions: tuple[Decision, ..
         f"{registry.PRODUCTION} points to version {now or 'none'}, the last recorded switch was to "
         f"{expected or 'none'}: the alias was moved outside this command"
     )
-
-
-def tag_version(client: MlflowClient, record: PromoteRecord) -> None:
-    """Make the decision visible on the version's own page."""
-    overridden = "; ".join(f"{g.title}: {g.overridden}" for g in record.gates if g.overridden)
-    for key, value in {
-        "dagmm.decision": record.decision,
-        "dagmm.reasons": "\n".join(record.reasons)[:5000],
-        **({"dagmm.overridden": overridden[:5000]} if overridden else {}),
-    }.items():
-        client.set_model_version_tag(record.name, str(record.version), key, value)
-    version = registry.find_version(client, record.name, record.version)
-    card = (version.description or "").partition(CARD_MARK)[0].rstrip()
-    client.update_model_version(
-        record.name, str(record.version), f"{card}\n\n{CARD_MARK}{_decided(record)}"
-    )
-
-
-def _decided(record: PromoteRecord) -> str:
-    """Markdown of a decision for the model card."""
-    lines = [f": {record.decision}", ""]
-    if not record.gates:
-        return "\n".join([*lines, *(f"- {reason}" for reason in record.reasons)])
-    lines += ["| gate | verdict | why |", "|---|---|---|"]
-    for gate in record.gates:
-        verdict = {"failed": "**FAILED**", "overridden": f"**overridden** by {gate.overridden}"}
-        lines.append(
-            f"| {_cell(gate.title)} | {_cell(verdict.get(gate.verdict, gate.verdict))} "
-            f"| {_cell(gate.message)[:400]} |"
-        )
-    return "\n".join(lines)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "/").replace("\n", " ")
 
 
 def mark_kept(

@@ -227,7 +227,8 @@ def _differences(
         )
     if (time.time() - found["created"]) / 86_400 > max_days:
         yield f"the evaluation is older than {max_days:g} days: evaluate again by training again"
-    if config_sha256(found["config"]) != version.tags.get("dagmm.config_sha256"):
+    sealed = version.tags.get("dagmm.config_sha256", found.get("config_sha256"))
+    if config_sha256(found["config"]) != sealed:
         yield "the configuration was changed after the training"
     for name in names:
         what, recorded = FILES[name], found["files"].get(name)

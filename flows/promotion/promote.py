@@ -13,7 +13,7 @@ from flows.common.records import Decision, PromoteRecord
 from flows.common.settings import Settings
 from flows.common.verdicts import GateResult
 from flows.notify.events import tell_decision
-from flows.promotion import approval, audit, judging, standing_hold, switch
+from flows.promotion import approval, audit, card, judging, standing_hold, switch
 from flows.promotion.gates import shadowed
 from flows.promotion.gates.material import Material
 from flows.promotion.gates.table import find_gate
@@ -190,7 +190,7 @@ def _unchanged(
     reasons = (*record.reasons, "the model is released")
     record = record.model_copy(update={"hold": "releases", "reasons": reasons})
     record = _write_down(client, settings, record, by)
-    standing_hold.show(client, name)
+    card.show(client, name)
     return record
 
 
@@ -199,6 +199,6 @@ def _write_down(
 ) -> PromoteRecord:
     """Audit a decision that moves nothing."""
     run_id = audit.write(client, settings, record, by)
-    audit.tag_version(client, record)
+    card.tag_decision(client, record)
     audit.close(client, run_id, record)
     return record

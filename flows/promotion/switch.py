@@ -13,7 +13,7 @@ from mlflow.tracking import MlflowClient
 
 from flows.common.records import PromoteRecord
 from flows.common.settings import Settings
-from flows.promotion import audit, standing_hold
+from flows.promotion import audit, card
 from flows.promotion.lease import Lease, LostLease, hold
 from flows.tracking import registry
 from flows.tracking.registry import CHALLENGER, PREVIOUS, PRODUCTION
@@ -63,7 +63,7 @@ def move(
     older = registry.version_behind(client, name, PREVIOUS)
     run_id = audit.write(client, settings, record, by, held.number)
     reached("decision written")
-    audit.tag_version(client, record)
+    card.tag_decision(client, record)
     reached("version tagged")
     _point(client, name, PREVIOUS, record.previous or older)
     reached("previous set")
@@ -88,14 +88,14 @@ def move(
                 "reasons": (remark, *record.reasons),
             }
         )
-        audit.tag_version(client, record)
+        card.tag_decision(client, record)
     elif registry.version_behind(client, name, CHALLENGER) == version:
         _point(client, name, CHALLENGER, None)
     reached("challenger dropped")
     audit.close(client, run_id, record)
     reached("decision closed")
     audit.mark_kept(client, name, audit.history(client, name), keep, record.best_before)
-    standing_hold.show(client, name)
+    card.show(client, name)
     reached("retention marked")
     return record
 
@@ -134,7 +134,7 @@ def settle(client: MlflowClient, name: str, held: Lease, probe: Probe) -> tuple[
             )
             if registry.version_behind(client, name, CHALLENGER) == decision.version:
                 _point(client, name, CHALLENGER, None)
-            standing_hold.show(client, name)
+            card.show(client, name)
             settled.append(_record(decision, decision.decision, "completed after an interruption"))
     return tuple(settled)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.figure import Figure
 from mlflow.tracking import MlflowClient
 
 from dagmm_model.evaluation.metrics import Interval
@@ -35,7 +36,12 @@ def log_what_if(
     """
     lines = what_if(calibration, energies, labels, also=[threshold.target_rate])
     client.log_table(run_id, table(lines), TABLE)
-    client.log_figure(run_id, plots.what_if_curves(lines, threshold.guaranteed_rate), FIGURE)
+    log_figure(client, run_id, plots.what_if_curves(lines, threshold.guaranteed_rate), FIGURE)
+
+
+def log_figure(client: MlflowClient, run_id: str, figure: Figure, file: str) -> None:
+    """Log a figure with as many pixels as a good screen shows."""
+    client.log_figure(run_id, figure, file, save_kwargs={"dpi": plots.DPI})
 
 
 def table(lines: Sequence[WhatIf]) -> dict[str, list[float | None]]:

@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable, Sequence
 
 from matplotlib.figure import Figure
 
+from flows.reporting.plots import DPI
+
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#222;margin:2rem auto;max-width:1080px;padding:0 1rem}
 h1{font-size:1.5rem;margin:0 0 .2rem}h2{font-size:1.1rem;margin:2rem 0 .5rem}
@@ -79,7 +81,7 @@ def heading(said: str) -> str:
 def image(figure: Figure, what: str) -> str:
     """A figure, inside the page."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
+    figure.savefig(buffer, format="png", dpi=DPI)
     content = base64.b64encode(buffer.getvalue()).decode()
     return f'<img alt="{text(what)}" src="data:image/png;base64,{content}">'
 

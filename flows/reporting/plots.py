@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,48 +16,90 @@ if TYPE_CHECKING:
 
 NORMAL, ANOMALY, ACCENT = "#3b6ea5", "#c8553d", "#444444"
 MAX_POINTS = 5000
+SMALL = 2000
+"""Test rows up to which their counts are drawn as they are, not their logarithm."""
+MOST_MARKED = 200
+DPI = 150
 HELD = "validation_"
 """Before the name of a loss: the same of the validation rows."""
 
 
-def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> Figure:
-    """Axes with margins in inches: matplotlib's own layouts draw everything twice for them."""
-    left, right, bottom, top, across, down = 0.85, 0.2, 0.55, 0.35, 0.85, 0.8
-    axis_width = (width - left - right - across * (columns - 1)) / columns
-    axis_height = (height - bottom - top - down * (rows - 1)) / rows
+def _figure(
+    width: float, height: float, rows: int = 1, columns: int = 1, top: float = 0.45
+) -> tuple[Figure, list[Any]]:
+    """A figure and its axes; margins are given in inches, since looking for them takes longer."""
     figure = Figure(figsize=(width, height))
+    axes = figure.subplots(rows, columns, squeeze=False)
+    left, right, bottom, gap = 0.75, 0.2, 0.55, 0.85
     figure.subplots_adjust(
         left=left / width,
         right=1 - right / width,
         bottom=bottom / height,
         top=1 - top / height,
-        wspace=across / axis_width,
-        hspace=down / axis_height,
+        hspace=gap * rows / (height - bottom - top - gap * (rows - 1)),
+        wspace=gap * columns / (width - left - right - gap * (columns - 1)),
     )
-    figure.subplots(rows, columns)
-    return figure
+    return figure, list(axes.flat)
 
 
-def loss_curves(history: Sequence[EpochLike]) -> Figure:
-    """Every loss over the epochs, each on its own scale, with its validation where there is one."""
+def loss_curves(
+    history: Sequence[EpochLike],
+    weights: Mapping[str, float] | None = None,
+    effect: str = "",
+) -> Figure:
+    """The objective with what each term contributes to it, and every term by itself.
+
+    Args:
+        history: Of the training.
+        weights: Of the terms in the objective, which is the sum of their products; where none are
+            given, the terms are drawn by themselves only.
+        effect: What the training changed, in words.
+    """
     found = dict.fromkeys(term for record in history for term in record.terms if "/" not in term)
     terms = [term for term in found if not term.startswith(HELD)]
-    rows = -(-len(terms) // 2)
-    figure = _figure(9, 3 * rows, rows, 2)
-    for axis, term in zip(figure.axes, terms, strict=False):
-        epochs, values = _curve(history, term)
-        axis.plot(epochs, values, color=NORMAL, label="training")
-        if HELD + term in found:
-            axis.plot(*_curve(history, HELD + term), color=ANOMALY, label="validation")
-            axis.legend(frameon=False)
-        if (values > 0).all() and values.max() > 100 * values.min():
-            axis.set_yscale("log")
-        axis.set_title(term)
+    parts = {t: w for t, w in (weights or {}).items() if t in found and w and terms[0] == "total"}
+    drawn = [*terms[:1], *(["contributions"] if parts else []), *terms[1:]]
+    rows = -(-len(drawn) // 2)
+    figure, axes = _figure(9, 0.4 + 2.8 * rows, rows, 2, top=0.75 if effect else 0.45)
+    if effect:
+        figure.suptitle(effect, fontsize=10, y=1 - 0.25 / (0.4 + 2.8 * rows))
+    for axis, term in zip(axes, drawn, strict=False):
+        if term == "contributions":
+            _contributions(axis, history, parts)
+        else:
+            _loss(axis, history, term, HELD + term in found)
         axis.set_xlabel("epoch")
         axis.grid(alpha=0.2)
-    for axis in figure.axes[len(terms) :]:
+    for axis in axes[len(drawn) :]:
         axis.set_axis_off()
     return figure
+
+
+def _loss(axis: Any, history: Sequence[EpochLike], term: str, held: bool) -> None:
+    epochs, values = _curve(history, term)
+    axis.plot(epochs, values, color=NORMAL, label="training")
+    if held:
+        axis.plot(*_curve(history, HELD + term), color=ANOMALY, label="validation")
+        axis.legend(frameon=False)
+    if (values > 0).all() and values.max() > 100 * values.min():
+        axis.set_yscale("log")
+    axis.set_title("total: what is minimised" if term == "total" else term, fontsize=10)
+
+
+def _contributions(axis: Any, history: Sequence[EpochLike], weights: Mapping[str, float]) -> None:
+    """Each term times its weight, on top of each other: together they are the total."""
+    curves = {term: _curve(history, term) for term in weights}
+    epochs = next(iter(curves.values()))[0]
+    values = [weights[term] * curve for term, (_, curve) in curves.items()]
+    labels = [f"{weight:g} × {term}" for term, weight in weights.items()]
+    colours = (NORMAL, ANOMALY, ACCENT)[: len(values)]
+    if all((value >= 0).all() for value in values):
+        axis.stackplot(epochs, values, labels=labels, colors=colours, alpha=0.7, linewidth=0)
+    else:
+        for value, label, colour in zip(values, labels, colours, strict=True):
+            axis.plot(epochs, value, label=label, color=colour)
+    axis.set_title("contributions, which add up to the total", fontsize=10)
+    axis.legend(frameon=False, fontsize=8)
 
 
 def _curve(history: Sequence[EpochLike], term: str) -> tuple[np.ndarray, np.ndarray]:
@@ -77,25 +119,43 @@ def at_threshold(
 
 
 def energy_histogram(energies: np.ndarray, labels: np.ndarray | None, threshold: float) -> Figure:
-    """Distribution of the test energies on both sides of the threshold."""
-    figure = _figure(8, 4.5)
-    (axis,) = figure.axes
+    """The test energies on both sides of the threshold; rows on the wrong side are marked."""
+    figure, (axis,) = _figure(9, 4.5)
     low, high = np.quantile(energies, [0.0, 0.995])
     low, high = min(low, threshold), max(high, threshold)
     margin = 0.02 * (high - low) or 1.0
     bins = np.linspace(low - margin, high + margin, 60)
     clipped = np.clip(energies, bins[0], bins[-1])
+    flagged = exceeds(energies, threshold)
     if labels is None:
         axis.hist(clipped, bins, color=NORMAL, label="unlabelled")
+        title = f"{int(flagged.sum()):,} of {len(energies):,} rows above the threshold"
     else:
         axis.hist(clipped[~labels], bins, color=NORMAL, alpha=0.75, label="normal")
         axis.hist(clipped[labels], bins, color=ANOMALY, alpha=0.75, label="anomaly")
+        wrong = (("missed", labels & ~flagged, ANOMALY), ("false alarm", ~labels & flagged, NORMAL))
+        for name, which, colour in wrong:
+            if 0 < which.sum() <= MOST_MARKED:
+                at = clipped[which]
+                height = np.full(len(at), -0.02)
+                axis.plot(at, height, "^", color=colour, label=name, **_below(axis))
+        title = (
+            f"{int((labels & flagged).sum()):,} of {int(labels.sum()):,} anomalies found, "
+            f"{int((~labels & flagged).sum()):,} of {int((~labels).sum()):,} normal rows flagged"
+        )
     axis.axvline(threshold, color=ACCENT, linestyle="--", label=f"threshold {threshold:.3g}")
-    axis.set_yscale("log")
+    if len(energies) > SMALL:
+        axis.set_yscale("log")
+    axis.set_title(title, fontsize=11)
     axis.set_xlabel("energy (the last bin holds everything beyond it)")
     axis.set_ylabel("test rows")
     axis.legend(frameon=False)
     return figure
+
+
+def _below(axis: Any) -> dict[str, Any]:
+    """Marks under the axis, whatever its scale."""
+    return {"transform": axis.get_xaxis_transform(), "clip_on": False, "markersize": 5}
 
 
 def what_if_curves(lines: Sequence[WhatIf], current: float) -> Figure:
@@ -105,8 +165,7 @@ def what_if_curves(lines: Sequence[WhatIf], current: float) -> Figure:
         lines: From `what_if`.
         current: False-alarm rate in use.
     """
-    figure = _figure(9, 4.0)
-    (axis,) = figure.axes
+    figure, (axis,) = _figure(9, 4.0)
     for name, colour in (("recall", ANOMALY), ("precision", NORMAL), ("alert_rate", ACCENT)):
         having = [line for line in lines if getattr(line, name) is not None]
         if not having:
@@ -131,12 +190,12 @@ def what_if_curves(lines: Sequence[WhatIf], current: float) -> Figure:
 
 def latent_space(latent: np.ndarray, labels: np.ndarray | None) -> Figure:
     """Latent rows z by label: first code against the reconstruction features, or its pairs."""
-    figure = _figure(9, 4.5, columns=2)
+    figure, axes = _figure(9, 4.5, 1, 2)
     rng = np.random.default_rng(0)
     keep = np.sort(rng.permutation(len(latent))[:MAX_POINTS])
     z, marked = latent[keep], None if labels is None else labels[keep]
     pairs = [(0, z.shape[1] - 1), (0, min(1, z.shape[1] - 1))]
-    for axis, (i, j) in zip(figure.axes, pairs, strict=True):
+    for axis, (i, j) in zip(axes, pairs, strict=True):
         for value, colour, name in ((False, NORMAL, "normal"), (True, ANOMALY, "anomaly")):
             chosen = slice(None) if marked is None else marked == value
             if marked is None and value:
@@ -153,8 +212,7 @@ def roc_and_precision_recall(labels: np.ndarray, energies: np.ndarray, threshold
     """ROC and precision-recall curves with the calibrated threshold marked on both."""
     from sklearn.metrics import precision_recall_curve, roc_curve
 
-    figure = _figure(9, 4.5, columns=2)
-    roc_axis, pr_axis = figure.axes
+    figure, (roc_axis, pr_axis) = _figure(9, 4.5, 1, 2)
     false_alarms, recall, _ = roc_curve(labels, energies)
     precision, pr_recall, _ = precision_recall_curve(labels, energies)
     flagged = exceeds(energies, threshold)

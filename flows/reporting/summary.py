@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from dagmm_model.evaluation.metrics import Interval
 from data_checks.contract.model import Contract
@@ -17,25 +17,60 @@ from flows.common.records import (
 
 QUALITY_GATES = ("ROC AUC floor", "recall floor")
 LABEL_FIGURES = ("roc_auc", "average_precision", "precision", "recall", "f1", "false_alarm_rate")
+LOSS_TERMS = ("reconstruction", "energy", "penalty")
+IN_SHORT = {
+    "roc_auc": "ROC AUC",
+    "average_precision": "average precision",
+    "recall": "recall",
+    "false_alarm_rate": "false-alarm rate",
+}
 
 
 def metric_values(evaluated: EvaluateRecord) -> dict[str, float]:
-    """Final metrics by their MLflow names; `deployed/` and `paper/` tell the protocols apart."""
+    """What runs are compared by, under its MLflow names; `all_figures` has the rest.
+
+    `deployed/` and `paper/` tell the protocols apart; `training/gain` is the average precision on
+    the test rows less that of the same detector before training.
+    """
     values = {"deployed/alert_rate": evaluated.deployment.alert_rate}
     for name in LABEL_FIGURES:
         interval: Interval | None = getattr(evaluated.deployment, name)
         if interval is not None:
             values[f"deployed/{name}"] = interval.value
-            values[f"test_interval/{name}_low"] = interval.low
-            values[f"test_interval/{name}_high"] = interval.high
     if evaluated.known_ratio is not None:
-        for name in ("precision", "recall", "f1"):
-            values[f"paper/{name}"] = getattr(evaluated.known_ratio, name)
-    for row in evaluated.sanity:
-        name = row.name.partition(" (")[0].replace(" ", "_")
-        values[f"sanity/{name}/f1"] = row.f1
-        values[f"sanity/{name}/roc_auc"] = row.roc_auc
+        values["paper/f1"] = evaluated.known_ratio.f1
+    if (gain := training_gain(evaluated)) is not None:
+        values["training/gain"] = gain
     return values
+
+
+def training_gain(evaluated: EvaluateRecord) -> float | None:
+    """Average precision that training has won; None where there is nothing to compare."""
+    before = next((row for row in evaluated.sanity if row.name == "untrained"), None)
+    after = evaluated.deployment.average_precision
+    return None if before is None or after is None else after.value - before.average_precision
+
+
+def effect_of_training(evaluated: EvaluateRecord) -> str:
+    """What training changed on the test rows, in words; empty where nobody can tell."""
+    gain, after = training_gain(evaluated), evaluated.deployment.average_precision
+    if gain is None or after is None:
+        return ""
+    levels = "; ".join(f"{r.name}: {r.average_precision:.4f}" for r in evaluated.sanity)
+    return f"average precision {after.value:.4f} after training, {gain:+.4f} ({levels})"
+
+
+def all_figures(evaluated: EvaluateRecord) -> dict[str, object]:
+    """Every figure of the test rows with its interval, and those that are set beside them."""
+    return evaluated.model_dump(
+        mode="json", include={"deployment", "known_ratio", "slices", "sanity"}
+    )
+
+
+def loss_weights(settings: Mapping[str, object]) -> dict[str, float]:
+    """Weights of a DAGMM's losses in its objective; empty for what has no such losses."""
+    found = {term: settings.get(f"lambda_{term}") for term in LOSS_TERMS}
+    return {term: value for term, value in found.items() if isinstance(value, int | float)}
 
 
 def choice_metrics(choice: ChoiceRecord) -> dict[str, float | None]:
@@ -68,7 +103,7 @@ def model_card(contract: Contract, config: TrainConfig, evidence: Evidence) -> s
     threshold = evidence.calibrate.threshold
     lines = [
         # MLflow's list of versions shows the first line only, and that as plain text.
-        f"{contract.title or contract.name}: {config.detector.name}, {evaluated.summary()}",
+        f"{_in_short(evaluated)} · {config.detector.name} on {contract.title or contract.name}",
         "",
         f"Detector **{config.detector.name}**, preset **{config.detector.preset}**, "
         f"seed {config.seed}, {fitted.summary()}.",
@@ -87,6 +122,13 @@ def model_card(contract: Contract, config: TrainConfig, evidence: Evidence) -> s
     if evaluated.deployment.not_reported:
         lines += ["", evaluated.deployment.not_reported]
     return "\n".join(lines)
+
+
+def _in_short(evaluated: EvaluateRecord) -> str:
+    """The figures that decide, in one line."""
+    found = [(name, getattr(evaluated.deployment, name)) for name in IN_SHORT]
+    text = ", ".join(f"{IN_SHORT[name]} {each.value:.3f}" for name, each in found if each)
+    return text or f"alert rate {evaluated.deployment.alert_rate:.3f} (no labels)"
 
 
 def data_quality(validated: ValidateRecord) -> list[dict[str, object]]:

@@ -137,7 +137,7 @@ def compare(
         (one, other),
         rows,
         counts.rejected + refused,
-        _note(versions) if data is None else "",
+        _note(client, versions) if data is None else "",
     )
 
 
@@ -249,9 +249,9 @@ def _reasons(bundle: ScoringBundle, features: pa.Table) -> list[str]:
     return [text or "" for text in texts.to_pylist()]
 
 
-def _note(versions: list[ModelVersion]) -> str:
+def _note(client: MlflowClient, versions: list[ModelVersion]) -> str:
     """Whether the second version may have been trained on the first one's test rows."""
-    tests = [found.tags.get("dagmm.test_sha256") for found in versions]
+    tests = [seal.sealed_evidence(client, found).get("test_sha256") for found in versions]
     if tests[0] is not None and tests[0] == tests[1]:
         return ""
     name = f"{versions[1].name} version {versions[1].version}"

@@ -20,6 +20,7 @@ from flows.common.errors import UsageError
 from flows.common.features import as_columns
 from flows.common.settings import Settings
 from flows.reporting import plots
+from flows.reporting.budget import log_figure
 from flows.reporting.summary import LABEL_FIGURES
 from flows.review.labelled import RowCounts, read_labelled
 from flows.review.measured import Measured, measure
@@ -226,7 +227,7 @@ def _log(
     tracking.log_metrics(client, found.run_id, _metrics(found))
     client.log_dict(found.run_id, found.document(), "evaluation.json")
     for name, figure in plots.at_threshold(energies, labels, found.threshold).items():
-        client.log_figure(found.run_id, figure, f"figures/{name}.png")
+        log_figure(client, found.run_id, figure, f"figures/{name}.png")
     note = f"{found.measured.deployment.rows:,} rows of {found.source}, measured on {found.model}"
     tracking.set_tags(client, found.run_id, {"mlflow.note.content": note})
     number = str(version.version)

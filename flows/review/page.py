@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from matplotlib.figure import Figure
 
 from dagmm_model.detectors.bundle import ScoringBundle, load_bundle
 from dagmm_model.evaluation.metrics import Interval
@@ -18,7 +19,7 @@ from flows.common.records import Evidence, PromoteRecord
 from flows.promotion import evidence as bound
 from flows.promotion.stored_version import StoredVersion
 from flows.reporting import html, plots
-from flows.reporting.summary import figures
+from flows.reporting.summary import effect_of_training, figures, loss_weights
 from flows.review.measured import recorded
 from flows.scoring.rows import reasons_text
 from flows.tracking import seal
@@ -70,8 +71,14 @@ def _page(stored: StoredVersion, record: PromoteRecord) -> Iterator[str]:
     yield from _explanations(stored, bundle, contract)
     if bundle.detector.history_:
         yield html.heading("Losses")
-        yield html.image(plots.loss_curves(bundle.detector.history_), "losses by epoch")
+        yield html.image(_losses(bundle, evidence), "losses by epoch")
     yield from _origin(stored, evidence)
+
+
+def _losses(bundle: ScoringBundle, evidence: Evidence) -> Figure:
+    effect = effect_of_training(evidence.evaluate)
+    weights = loss_weights(evidence.fit.settings)
+    return plots.loss_curves(bundle.detector.history_, weights, effect)
 
 
 def _decision(record: PromoteRecord) -> Iterator[str]:

@@ -36,7 +36,7 @@ from flows.promotion.lease import hold
 from flows.promotion.promote import promote
 from flows.promotion.stored_version import StoredVersion, fetch_version
 from flows.reporting import plots
-from flows.reporting.budget import log_what_if
+from flows.reporting.budget import log_figure, log_what_if
 from flows.reporting.summary import metric_values, model_card
 from flows.review.agreed import agreed
 from flows.review.measured import Measured, measure, recorded
@@ -242,8 +242,7 @@ def _register(
         mlflow.log_metrics(
             metric_values(evidence.evaluate), run_id=run_id, model_id=model_id, dataset=rows
         )
-        copied = ("dagmm.detector", "dagmm.preset", "dagmm.seed", "dagmm.contract_sha256")
-        copied += ("dagmm.train_sha256", "dagmm.validation_sha256", "dagmm.test_sha256")
+        copied = ("dagmm.detector", "dagmm.contract_sha256")
         version = registry.register_version(
             client,
             change.name,
@@ -252,9 +251,6 @@ def _register(
             run_id,
             tags={
                 **{key: stored.version.tags[key] for key in copied if key in stored.version.tags},
-                "dagmm.config_sha256": document["config_sha256"],
-                "dagmm.bundle_sha256": document["bundle_sha256"],
-                "dagmm.lock_sha256": tracking.lock_digest(),
                 "dagmm.threshold_of": str(change.source),
             },
         )
@@ -343,7 +339,7 @@ def _report(
     """Figures and metrics as a training logs them, as far as a threshold changes them."""
     energies, labels, _ = recorded(stored)
     for name, figure in plots.at_threshold(energies, labels, change.threshold.value).items():
-        client.log_figure(run_id, figure, f"figures/{name}.png")
+        log_figure(client, run_id, figure, f"figures/{name}.png")
     calibration = load_bundle(stored.model / seal.BUNDLE).calibration
     log_what_if(client, run_id, change.threshold, calibration, energies, labels)
     values = metric_values(evidence.evaluate) | {"threshold": change.threshold.value}

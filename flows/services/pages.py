@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,12 @@ from flows.services.door import login_page, origins
 from flows.services.embedded import Embedded, Home, next_free, prefect_server
 
 
-def serve_pages(settings: Settings) -> None:
+def serve_pages(settings: Settings, links: Callable[[str], Iterable[str]]) -> None:
     """Start what is configured nowhere else, print where it answers, wait for Ctrl-C.
+
+    Args:
+        settings: The home and its ports.
+        links: What to print of MLflow's pages, given its address.
 
     Raises:
         ServiceUnreachable: A server did not start, or ended by itself.
@@ -40,6 +44,9 @@ def serve_pages(settings: Settings) -> None:
         if mlflow is not None:
             servers.wait_for(f"{mlflow.address}/health", mlflow.process, mlflow.log)
         typer.echo(f"MLflow   {addresses[0]}")
+        if mlflow is not None:  # which by itself opens on pages for chat models
+            for line in links(mlflow.address):
+                typer.echo(f"         {line}")
         typer.echo(f"Prefect  {addresses[1]}")
         if mlflow is None and prefect is None:
             return

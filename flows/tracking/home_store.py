@@ -8,11 +8,13 @@ cannot write. A tracking server is read by MLflow's client.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from flows.common.errors import ServiceUnreachable, message_of
+from flows.tracking import pages
 from flows.tracking.queries import condition
 
 if TYPE_CHECKING:
@@ -44,6 +46,21 @@ def reader(settings: Settings) -> MlflowClient | HomeReader:
     from flows.tracking import tracking
 
     return tracking.connect(settings)
+
+
+def links(settings: Settings, address: str) -> Iterator[str]:
+    """Where each experiment's and each model's page is in MLflow.
+
+    Args:
+        settings: The home whose pages they are.
+        address: Of MLflow, where the browser is logged in.
+    """
+    home = HomeReader(settings)
+    for name, number in home.experiments():
+        if name != "Default" and not name.startswith("promotions of "):  # those hold leases
+            yield f"runs of {name}: {address}{pages.address(number)}"
+    for model in home.search_registered_models():
+        yield f"model {model.name}: {address}/#/models/{quote(model.name)}"
 
 
 class HomeReader:
@@ -107,6 +124,14 @@ class HomeReader:
             )
             for version, run_id, created in found
         )
+
+    def experiments(self) -> list[tuple[str, str]]:
+        """Name and id of each experiment that is there, in the order in which they were made."""
+        found = self._rows(
+            "SELECT name, experiment_id FROM experiments WHERE lifecycle_stage = 'active' "
+            "ORDER BY experiment_id"
+        )
+        return [(name, str(number)) for name, number in found]
 
     def get_experiment_by_name(self, name: str) -> SimpleNamespace | None:
         """An experiment's id; None where there is none of that name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 LONGEST = 200
 """MLflow takes names of at most 250 characters."""
@@ -20,3 +21,8 @@ def tracking_name(text: str) -> str:
     if name == text and len(name) <= LONGEST:
         return name
     return f"{name[:LONGEST]}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+
+def slug(text: str) -> str:
+    """A key that Prefect takes for an artifact: small letters, digits and single dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "unnamed"

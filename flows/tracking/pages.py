@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
-from mlflow.tracking import MlflowClient
+if TYPE_CHECKING:
+    from mlflow.entities import Experiment
+    from mlflow.tracking import MlflowClient
 
 VIEW = "dagmm"
 TAG = f"mlflow.sharedViewState.{VIEW}"
 """Where MLflow's own *Share* button keeps a view; an address names it by its last part."""
 NOTE = "mlflow.note.content"
-COLUMNS: dict[str, int] = {
-    "attributes.`Run Name`": 190,
-    "attributes.`Created`": 110,
+NAMED: dict[str, int] = {"attributes.`Run Name`": 190, "attributes.`Created`": 110}
+TRAINING: dict[str, int] = NAMED | {
     "tags.`dagmm.decision`": 85,
     "tags.`dagmm.model_version`": 125,
     "tags.`dagmm.detector`": 70,
@@ -21,28 +23,57 @@ COLUMNS: dict[str, int] = {
     "metrics.`deployed/average_precision`": 110,
     "metrics.`deployed/recall`": 115,
     "metrics.`deployed/false_alarm_rate`": 125,
+    "tags.`dagmm.test_rows`": 90,
     "metrics.`paper/f1`": 90,
     "tags.`dagmm.preset`": 110,
     "tags.`dagmm.protocol`": 100,
     "metrics.`loss/total`": 90,
 }
 """Columns in their order, with their widths in pixels: what decides fits a window of 1,440."""
+OTHERS: dict[str, dict[str, int]] = {
+    "promotions": {"attributes.`Run Name`": 330, "attributes.`Created`": 110}
+    | {"tags.`dagmm.decision`": 110, "tags.`dagmm.by`": 80, "tags.`dagmm.reasons`": 500},
+    "monitoring": NAMED
+    | {
+        "tags.`dagmm.verdict`": 110,
+        "metrics.`rows`": 80,
+        "metrics.`alerts/rate`": 100,
+        "metrics.`energy/psi`": 100,
+        "metrics.`drifted_columns`": 120,
+        "metrics.`version`": 80,
+        "metrics.`checks`": 80,
+    },
+    "dagmm-benchmark": {"attributes.`Run Name`": 300}
+    | {
+        "params.`dataset`": 110,
+        "params.`detector`": 150,
+        "params.`protocol`": 110,
+        "params.`seed`": 60,
+        "metrics.`f1`": 90,
+        "metrics.`roc_auc`": 90,
+        "metrics.`average_precision`": 120,
+        "metrics.`seconds`": 90,
+    },
+}
+NOTES = {
+    "promotions": "Every decision on a model, and every move of `production`; "
+    "`dagmm history NAME` tells the same.",
+    "monitoring": "The checks of each model in production, a run each, a step for every check.",
+    "dagmm-benchmark": "Detectors compared over many splits: a run for each cell of the table.",
+}
 
 
-def prepare(client: MlflowClient, experiment_id: str) -> None:
+def prepare(client: MlflowClient, experiment: Experiment) -> None:
     """Give an experiment its view and a description that leads there; one that has it keeps it."""
-    tags = client.get_experiment(experiment_id).tags
+    columns = OTHERS.get(experiment.name, TRAINING)
     view = json.dumps(
-        {
-            "selectedColumns": list(COLUMNS),
-            "columnOrder": list(COLUMNS),
-            "columnWidths": COLUMNS,
-        }
+        {"selectedColumns": list(columns), "columnOrder": list(columns), "columnWidths": columns}
     )
-    if tags.get(TAG) != view:
-        client.set_experiment_tag(experiment_id, TAG, view)
-    if NOTE not in tags:
-        client.set_experiment_tag(experiment_id, NOTE, _note(experiment_id))
+    if experiment.tags.get(TAG) != view:
+        client.set_experiment_tag(experiment.experiment_id, TAG, view)
+    if NOTE not in experiment.tags:
+        note = _note(experiment.name, experiment.experiment_id)
+        client.set_experiment_tag(experiment.experiment_id, NOTE, note)
 
 
 def address(experiment_id: str) -> str:
@@ -51,11 +82,15 @@ def address(experiment_id: str) -> str:
     return f"/#/experiments/{experiment_id}/runs?{query}"
 
 
-def _note(experiment_id: str) -> str:
+def _note(name: str, experiment_id: str) -> str:
+    link = f"[Runs side by side, with the columns that tell them apart]({address(experiment_id)})."
+    if name in NOTES:
+        return f"{NOTES[name]}\n\n{link}"
     return (
-        f"[Runs side by side, with the columns that tell them apart]({address(experiment_id)}). "
-        "Select some and press *Compare*, or open the charts for their losses in one.\n\n"
+        f"{link} Select some and press *Compare*, or open the charts for their losses in one.\n\n"
+        "Figures are of the run's own test rows. Another seed draws other ones: compare figures "
+        "where `dagmm.test_rows` is the same, and `dagmm compare` where it is not.\n\n"
         "Search by tags, e.g. `` tags.`dagmm.seed` = '0' and metrics.`deployed/roc_auc` > 0.9 ``: "
         "`dagmm.dataset`, `dagmm.detector`, `dagmm.preset`, `dagmm.protocol`, `dagmm.seed`, "
-        "`mlflow.source.git.commit`, `dagmm.decision`."
+        "`dagmm.test_rows`, `mlflow.source.git.commit`, `dagmm.decision`."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -14,16 +15,10 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 PRODUCTION, CHALLENGER, PREVIOUS = "production", "challenger", "previous"
-ABOUT = """Anomaly detector made by `dagmm train`; the page of a version is its model card.
-
-| alias | version |
-|---|---|
-| `production` | what is served and scored with: `models:/{name}@production` |
-| `previous` | what was in production before; `dagmm rollback {name}` returns to it |
-| `challenger` | the newest version that was not promoted |
-
-Move `production` with `dagmm promote {name} VERSION`, which judges first and writes every decision
-into the experiment `promotions`; `dagmm history {name}` tells who moved what, when and why."""
+ABOUT = """Scored and served as `models:/{name}@production`; `dagmm rollback {name}` returns to \
+`previous`, `challenger` is the newest version that was not promoted. \
+`dagmm promote {name} VERSION` judges before it moves anything, and `dagmm history {name}` tells \
+who moved what, when and why."""
 
 
 def find_version(client: MlflowClient, name: str, version: int) -> ModelVersion:
@@ -106,7 +101,7 @@ def register_version(
     client: MlflowClient,
     name: str,
     model_uri: str,
-    model_id: str,
+    model_id: str | None,
     run_id: str,
     tags: dict[str, str],
 ) -> int:
@@ -121,6 +116,9 @@ def register_version(
     created = client.create_model_version(
         name, model_uri, run_id=run_id, tags=tags, model_id=model_id
     )
+    if model_id is not None:  # as MLflow's server does it: the pages of run and model lead here
+        link = json.dumps([{"name": name, "version": int(created.version)}])
+        client.set_logged_model_tags(model_id, {"mlflow.modelVersions": link})
     return int(created.version)
 
 

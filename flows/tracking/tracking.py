@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import mlflow
 from mlflow.data.code_dataset_source import CodeDatasetSource
-from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import DatasetInput, Experiment, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -93,16 +93,21 @@ def _environment_kept(*names: str) -> Iterator[None]:
 
 
 def experiment_id(client: MlflowClient, settings: Settings, name: str) -> str:
-    """Id of an experiment, created at first use."""
-    if (found := client.get_experiment_by_name(name)) is not None:
-        return found.experiment_id
+    """Id of an experiment, created at first use; its page opens on the columns that tell most."""
+    if (found := client.get_experiment_by_name(name)) is None:
+        found = _created(client, settings, name)
+    pages.prepare(client, found)
+    return str(found.experiment_id)
+
+
+def _created(client: MlflowClient, settings: Settings, name: str) -> Experiment:
     location = f"{settings.artifacts.as_uri()}/{name}" if settings.embedded_tracking else None
     try:
-        return client.create_experiment(name, location, tags=MODEL_TRAINING)
+        return client.get_experiment(client.create_experiment(name, location, MODEL_TRAINING))
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-        return client.get_experiment_by_name(name).experiment_id
+        return client.get_experiment_by_name(name)
 
 
 def ensure_run(
@@ -114,7 +119,6 @@ def ensure_run(
 ) -> str:
     """The MLflow run of a run folder: found again after a crash, otherwise created."""
     experiment = experiment_id(client, settings, f"dagmm-{contract.name}")
-    pages.prepare(client, experiment)
     found = client.search_runs([experiment], equals("tags.`dagmm.run`", run.token), max_results=1)
     if found:
         before = found[0]
@@ -133,9 +137,17 @@ def ensure_run(
         "dagmm.config_sha256": config.digest,
         **origin("dagmm train"),
     }
-    name = f"{config.detector.name}-{config.detector.preset}-seed{config.seed}-{run.token[-4:]}"
-    created = client.create_run(experiment, tags=tags, run_name=name)
+    created = client.create_run(experiment, tags=tags, run_name=_run_name(config, run.token))
     return created.info.run_id
+
+
+def _run_name(config: TrainConfig, token: str) -> str:
+    """What tells a run from its neighbours, e.g. `dagmm-seed0-epochs60-1f3a`."""
+    chosen = config.detector
+    said = [chosen.name, *([chosen.preset] if chosen.preset != "recommended" else [])]
+    said.append(f"seed{config.seed}")
+    said += [f"{k}{v}" for k, v in chosen.settings.items() if isinstance(v, int | float | str)]
+    return f"{'-'.join(said)[:80]}-{token[-4:]}"
 
 
 def origin(command: str) -> dict[str, str]:

@@ -26,11 +26,16 @@ def test_one_command_ends_with_a_promoted_version_and_everything_logged(trained,
         run.data.metrics
     )
     assert len(registry.get_metric_history(run.info.run_id, "loss/total")) == 5
-    assert "mixture/phi_0" in run.data.metrics
+    assert {"mixture/min_phi", "training/gain"} <= set(run.data.metrics)
+    assert len(run.data.metrics) < 30, sorted(run.data.metrics)
     assert run.data.params["detector.settings.epochs"] == "5"
-    for tag in ("dagmm.train_sha256", "dagmm.contract_sha256", "dagmm.lock_sha256"):
-        version = registry.get_model_version("dagmm-wdbc", "2")
+    version = registry.get_model_version("dagmm-wdbc", "2")
+    for tag in ("dagmm.evidence_sha256", "dagmm.contract_sha256"):
         assert len(version.tags[tag]) == 64
+    assert {"dagmm.detector", "dagmm.decision"} < set(version.tags)
+    assert len(version.tags) <= 5, version.tags  # dagmm.retention is the fifth
+    model = registry.get_logged_model(trained["registration"]["model_id"])
+    assert '"version": 2' in model.tags["mlflow.modelVersions"]
     assert run.data.tags["dagmm.device"] in {"cpu", "cuda"}
     assert run.data.tags["dagmm.device.reason"]
     assert len(run.data.tags["mlflow.source.git.commit"]) >= 7
@@ -164,7 +169,10 @@ def test_prefect_holds_the_run_its_stages_and_its_artifacts(trained, prefect_ser
         artifacts = client.request("POST", "/artifacts/filter", json=asked).json()
     assert newest["parameters"]["config"]["dataset"] == "wdbc"
     keys = {artifact["key"] for artifact in artifacts}
-    assert keys == {"data-quality", "training-summary", "promotion-decision", "mlflow-run"}
+    assert keys == {
+        *("data-quality-wdbc", "training-wdbc"),
+        *("promotion-dagmm-wdbc", "mlflow-run-wdbc"),
+    }
 
 
 @pytest.mark.parametrize("dataset", ["thyroid", pytest.param("arrhythmia", marks=pytest.mark.slow)])

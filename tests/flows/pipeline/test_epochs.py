@@ -39,7 +39,8 @@ def test_every_epoch_is_logged_once(run):
         logger(record)
     logger.complete(history)
     assert _steps(client, run_id) == list(range(1, 251))
-    assert _steps(client, run_id, "mixture/phi_1") == list(range(1, 251))
+    assert _steps(client, run_id, "mixture/min_phi") == list(range(1, 251))
+    assert not [name for name in client.get_run(run_id).data.metrics if "phi_" in name]
 
 
 def test_terms_of_any_name_are_logged_and_filled_in_by_the_first_of_an_epoch(run):

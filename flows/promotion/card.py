@@ -1,0 +1,110 @@
+"""What the pages of a registered model say of its versions; rewritten after each decision.
+
+A version's page keeps the gates that it was judged by. Its standing (in production, replaced,
+withdrawn) stands above them, and on top of the model's own page.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from flows.promotion import audit, standing_hold
+from flows.tracking import registry
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+    from flows.common.records import PromoteRecord
+
+GATES = "## Last decision"
+STANDING = "> **"
+MODEL = "**Production: "
+DECISION_TAG, OVERRIDDEN_TAG = "dagmm.decision", "dagmm.overridden"
+
+
+def tag_decision(client: MlflowClient, record: PromoteRecord) -> None:
+    """Show a decision on the version's own page; a rollback judges no gates, so its gates stay."""
+    restored = record.decision == "rolled back"
+    overridden = "; ".join(f"{g.title}: {g.overridden}" for g in record.gates if g.overridden)
+    tags = {DECISION_TAG: "restored" if restored else record.decision}
+    if overridden:
+        tags[OVERRIDDEN_TAG] = overridden[:5000]
+    for key, value in tags.items():
+        client.set_model_version_tag(record.name, str(record.version), key, value)
+    if not restored:
+        version = registry.find_version(client, record.name, record.version)
+        card = (version.description or "").partition(GATES)[0].rstrip()
+        text = f"{card}\n\n{GATES}{_decided(record)}"
+        client.update_model_version(record.name, str(record.version), text)
+
+
+def show(client: MlflowClient, name: str) -> None:
+    """Say on the pages of a model and its versions what the last switch made of them."""
+    standing_hold.show(client, name)
+    made = audit.switches(audit.history(client, name))
+    if not made:
+        return
+    last = made[-1]
+    when = datetime.fromtimestamp(last.time, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    back = last.decision == "rolled back"
+    came = f"promoted by {last.by}, {_passed(last)}"
+    if back:
+        came = f"restored from v{last.previous} by {last.by}: {last.reasons}"
+    _stand(client, name, last.version, f"In production** since {when}; {came}")
+    if last.previous is not None:
+        gone = f"Replaced** by v{last.version} on {when}"
+        if back:
+            gone = f"Withdrawn** on {when} by {last.by}: {last.reasons} (v{last.version} restored)"
+            _tag(client, name, last.previous, "withdrawn")
+        _stand(client, name, last.previous, gone)
+    version = registry.version_or_none(client, name, last.version)
+    figures = ((version and version.description) or "").partition("\n")[0]
+    about = client.get_registered_model(name).description or ""
+    if about.startswith(MODEL):
+        about = about.partition("\n\n")[2]
+    head = f"{MODEL}v{last.version}** since {when}; {came}.  \n{figures}"
+    client.update_registered_model(name, f"{head}\n\n{about}")
+
+
+def _passed(decision: audit.Decision) -> str:
+    passed = sum(gate.verdict == "passed" for gate in decision.gates)
+    over = [gate.title for gate in decision.gates if gate.overridden]
+    return f"{passed} gates passed" + (f", overridden: {', '.join(over)}" if over else "")
+
+
+def _stand(client: MlflowClient, name: str, number: int, standing: str) -> None:
+    """Put a version's standing under the first line of its page, unless it was deleted."""
+    version = registry.version_or_none(client, name, number)
+    if version is None:
+        return
+    title, _, card = (version.description or "").partition("\n")
+    card = card.lstrip("\n")
+    if card.startswith(STANDING):
+        card = card.partition("\n")[2].lstrip("\n")
+    line = " ".join(f"{STANDING}{standing}".split())
+    client.update_model_version(name, str(number), f"{title}\n\n{line}\n\n{card}")
+
+
+def _tag(client: MlflowClient, name: str, number: int, decision: str) -> None:
+    if registry.version_or_none(client, name, number) is not None:
+        client.set_model_version_tag(name, str(number), DECISION_TAG, decision)
+
+
+def _decided(record: PromoteRecord) -> str:
+    """Markdown of a decision for the model card."""
+    lines = [f": {record.decision}", ""]
+    if not record.gates:
+        return "\n".join([*lines, *(f"- {reason}" for reason in record.reasons)])
+    lines += ["| gate | verdict | why |", "|---|---|---|"]
+    for gate in record.gates:
+        verdict = {"failed": "**FAILED**", "overridden": f"**overridden** by {gate.overridden}"}
+        lines.append(
+            f"| {_cell(gate.title)} | {_cell(verdict.get(gate.verdict, gate.verdict))} "
+            f"| {_cell(gate.message)[:400]} |"
+        )
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "/").replace("\n", " ")
