@@ -11,7 +11,7 @@ from mlflow.tracking import MlflowClient
 from dagmm_model.evaluation.metrics import Interval
 from dagmm_model.evaluation.threshold import Threshold
 from dagmm_model.evaluation.what_if import WhatIf, what_if
-from flows.reporting import plots
+from flows.reporting import html, plots
 
 TABLE, FIGURE = "what_if/what_if.json", "figures/what_if.png"
 
@@ -41,7 +41,7 @@ def log_what_if(
 
 def log_figure(client: MlflowClient, run_id: str, figure: Figure, file: str) -> None:
     """Log a figure with as many pixels as a good screen shows."""
-    client.log_figure(run_id, figure, file, save_kwargs={"dpi": plots.DPI})
+    client.log_figure(run_id, figure, file, save_kwargs={"dpi": html.SHARP})
 
 
 def table(lines: Sequence[WhatIf]) -> dict[str, list[float | None]]:

@@ -7,10 +7,10 @@ import hashlib
 import html
 import io
 from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
-
-from flows.reporting.plots import DPI
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#222;margin:2rem auto;max-width:1080px;padding:0 1rem}
@@ -25,6 +25,8 @@ td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .banner.good{background:#2e7d4f}.banner.careful{background:#8a5a10}.banner.bad{background:#b83232}
 .mark.good{color:#2e7d4f}.mark.careful{color:#8a5a10}.mark.bad{color:#b83232}
 """
+SHARP = 150
+"""Pixels of a figure for each inch."""
 TONES = ("good", "careful", "bad")
 """What a banner or a mark may say; anything else is grey."""
 
@@ -81,7 +83,7 @@ def heading(said: str) -> str:
 def image(figure: Figure, what: str) -> str:
     """A figure, inside the page."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
+    figure.savefig(buffer, format="png", dpi=SHARP)
     content = base64.b64encode(buffer.getvalue()).decode()
     return f'<img alt="{text(what)}" src="data:image/png;base64,{content}">'
 

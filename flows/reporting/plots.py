@@ -19,7 +19,6 @@ MAX_POINTS = 5000
 SMALL = 2000
 """Test rows up to which their counts are drawn as they are, not their logarithm."""
 MOST_MARKED = 200
-DPI = 150
 HELD = "validation_"
 """Before the name of a loss: the same of the validation rows."""
 

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from matplotlib.figure import Figure
 
-from dagmm_model.detectors.bundle import ScoringBundle, load_bundle
 from dagmm_model.evaluation.metrics import Interval
-from dagmm_model.evaluation.what_if import what_if
 from data_checks.contract.model import ROW_ID, Contract, load_contract
 from flows.common.features import as_columns
 from flows.common.records import Evidence, PromoteRecord
 from flows.promotion import evidence as bound
 from flows.promotion.stored_version import StoredVersion
-from flows.reporting import html, plots
+from flows.reporting import html
 from flows.reporting.summary import effect_of_training, figures, loss_weights
-from flows.review.measured import recorded
-from flows.scoring.rows import reasons_text
 from flows.tracking import seal
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dagmm_model.detectors.bundle import ScoringBundle
 
 EXPLAINED = 15
 SLICES = 40
@@ -57,7 +57,6 @@ def _page(stored: StoredVersion, record: PromoteRecord) -> Iterator[str]:
         return
     evidence = Evidence.model_validate(stored.evidence)
     contract = load_contract(stored.files / bound.CONTRACT)
-    bundle = load_bundle(stored.model / seal.BUNDLE)
     config = stored.evidence["config"]
     yield html.quiet(
         f"{made} · {contract.title or contract.name} · {config['detector']['name']}, preset "
@@ -66,16 +65,27 @@ def _page(stored: StoredVersion, record: PromoteRecord) -> Iterator[str]:
     )
     yield from _decision(record)
     yield from _figures(evidence)
+    if record.gates:  # a way back is in a hurry; its figures are on the page of the promotion
+        yield from _drawn(stored, evidence, contract)
+    yield from _origin(stored, evidence)
+
+
+def _drawn(stored: StoredVersion, evidence: Evidence, contract: Contract) -> Iterator[str]:
+    """What takes seconds: figures, and the explanations of single rows."""
+    from dagmm_model.detectors.bundle import load_bundle
+
+    bundle = load_bundle(stored.model / seal.BUNDLE)
     yield from _energies(stored, bundle)
     yield from _slices(evidence)
     yield from _explanations(stored, bundle, contract)
     if bundle.detector.history_:
         yield html.heading("Losses")
         yield html.image(_losses(bundle, evidence), "losses by epoch")
-    yield from _origin(stored, evidence)
 
 
 def _losses(bundle: ScoringBundle, evidence: Evidence) -> Figure:
+    from flows.reporting import plots
+
     effect = effect_of_training(evidence.evaluate)
     weights = loss_weights(evidence.fit.settings)
     return plots.loss_curves(bundle.detector.history_, weights, effect)
@@ -121,6 +131,10 @@ def _figures(evidence: Evidence) -> Iterator[str]:
 
 
 def _energies(stored: StoredVersion, bundle: ScoringBundle) -> Iterator[str]:
+    from dagmm_model.evaluation.what_if import what_if
+    from flows.reporting import plots
+    from flows.review.measured import recorded
+
     energies, labels, _ = recorded(stored)
     yield html.heading("Energies")
     for name, figure in plots.at_threshold(energies, labels, bundle.threshold.value).items():
@@ -183,6 +197,9 @@ def _slices(evidence: Evidence) -> Iterator[str]:
 def _explanations(
     stored: StoredVersion, bundle: ScoringBundle, contract: Contract
 ) -> Iterator[str]:
+    from flows.review.measured import recorded
+    from flows.scoring.rows import reasons_text
+
     energies, labels, _ = recorded(stored)
     worst = np.argsort(-energies, kind="stable")[:EXPLAINED]
     table = pq.read_table(stored.files / bound.ROWS).take(worst)

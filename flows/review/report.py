@@ -42,10 +42,12 @@ def write_report(client: MlflowClient, settings: Settings, record: PromoteRecord
             pages.mkdir()
             stamp = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime())
             name = f"{stamp}-{record.decision.replace(' ', '-')}.html"
-            for file in (pages / LATEST, pages / name):
-                file.write_text(page, encoding="utf-8")
+            # Without gates there are no figures: the page of the last judgement stays the latest.
+            for file in (name, *([LATEST] if record.gates else [])):
+                (pages / file).write_text(page, encoding="utf-8")
             client.log_artifacts(version.run_id, str(pages), FOLDER)
-        _link(client, version)
+        if record.gates:
+            _link(client, version)
         return _address(client, settings, version.run_id, name)
     except Exception as error:  # the decision is made, and must not look as if it were not
         progress.note(f"no report could be written: {type(error).__name__}: {error}")

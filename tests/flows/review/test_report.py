@@ -10,6 +10,7 @@ import pytest
 from flows.common.records import PromoteRecord
 from flows.common.verdicts import GateResult
 from flows.promotion.promote import promote
+from flows.promotion.rollback import roll_back
 from flows.reporting import html
 from flows.review import report
 from flows.tracking import registry
@@ -65,6 +66,23 @@ def test_the_page_of_a_training_holds_everything(store, new, parts):
     assert "reports/latest.html" in registry.find_version(client, NAME, version).description
     report.write_report(client, settings, record)
     assert registry.find_version(client, NAME, version).description.count("Report: ") == 1
+
+
+def test_the_page_of_a_rollback_is_short_and_leaves_the_one_with_the_figures(store, new):
+    settings, client = store
+    first, second = new(), new()
+    for version in (first, second):
+        place = report.write_report(
+            client, settings, promote(client, settings, NAME, version, by="t")
+        )
+    with_figures = Path(place).with_name("latest.html").read_text()
+    back = roll_back(client, settings, NAME, None, by="t", reason=HOSTILE)
+    place = Path(report.write_report(client, settings, back))
+    check_page(place.read_text())
+    assert html.text(HOSTILE) in place.read_text()
+    assert "<img" not in place.read_text()
+    assert "<img" in place.with_name("latest.html").read_text()
+    assert "<img" in with_figures
 
 
 def test_files_that_are_not_those_of_the_evidence_are_not_opened(store, new):
