@@ -11,7 +11,7 @@ from flows.reporting.terminal import show
 from flows.review import screens
 from flows.review.listing import list_versions
 from flows.review.threshold import change_threshold
-from flows.tracking.home_store import reader
+from flows.tracking.home_store import links, reader
 from tests.flows import promotion_store as made
 
 NAME = made.NAME
@@ -92,6 +92,11 @@ def test_a_home_is_read_without_mlflow_as_mlflow_reads_it(store, served, new):
     direct = reader(settings)
     assert type(direct) is not type(client)
     assert list_versions(direct) == list_versions(client) != []
+    shown = list(links(settings, "http://here"))
+    assert f"model {NAME}: http://here/#/models/{NAME}" in shown
+    number = client.get_experiment_by_name("promotions").experiment_id
+    (decided,) = [line for line in shown if line.startswith("runs of promotions")]
+    assert decided.startswith(f"runs of promotions: http://here/#/experiments/{number}/runs?")
     decisions = audit.history(direct, NAME)
     assert decisions == audit.history(client, NAME)
     client.set_registered_model_alias(NAME, "production", str(second.version))
