@@ -238,7 +238,8 @@ def test_the_flow_leaves_an_artifact_and_an_event_and_retrains_no_more_than_allo
     assert second.retrained is None
     assert "0.5 hours ago" in second.not_retrained
     artifacts = _api(prefect_server, "/artifacts/filter", {})
-    assert {"drift", "drift-report"} <= {artifact["key"] for artifact in artifacts}
+    keys = {f"drift-{NAME}", f"drift-report-{NAME}"}
+    assert keys <= {artifact["key"] for artifact in artifacts}
     deadline = time.monotonic() + 60
     while not (events := _drift_events(prefect_server)):
         assert time.monotonic() < deadline
