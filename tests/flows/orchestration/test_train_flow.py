@@ -43,7 +43,7 @@ def test_one_command_ends_with_a_promoted_version_and_everything_logged(trained,
     names = {item.path for item in registry.list_artifacts(run.info.run_id)}
     assert {"figures", "mixture", "data_checks", "evaluation", "evidence.json"} <= names
     figures = {Path(item.path).stem for item in registry.list_artifacts(run.info.run_id, "figures")}
-    assert figures == {"losses", "energies", "latent", "roc_precision_recall", "what_if"}
+    assert figures == {"losses", "energies", "latent", "roc_precision_recall", "what_if", "all"}
 
     contexts = {
         tag.value
@@ -188,9 +188,9 @@ def test_the_page_of_the_experiment_opens_on_columns_that_its_runs_have(trained,
     run = registry.get_run(trained["registration"]["run_id"])
     tags = registry.get_experiment(run.info.experiment_id).tags
     assert f"viewStateShareKey={pages.VIEW}" in tags[pages.NOTE]
-    assert json.loads(tags[pages.TAG])["columnOrder"] == list(pages.COLUMNS)
+    assert json.loads(tags[pages.TAG])["columnOrder"] == list(pages.TRAINING)
     held = {"tags": run.data.tags, "metrics": run.data.metrics}
-    for column in pages.COLUMNS:
+    for column in pages.TRAINING:
         kind, _, name = column.partition(".")
         assert kind == "attributes" or name.strip("`") in held[kind], column
     for name in ("resolved.epochs", "resolved.learning_rate"):
