@@ -1,5 +1,6 @@
 """score, check, promote, rollback, history and ui through the public command."""
 
+import base64
 import json
 import os
 import signal
@@ -7,7 +8,9 @@ import socket
 import subprocess
 import time
 import urllib.request
+from itertools import islice
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -120,21 +123,19 @@ def test_ui_serves_both_pages_on_loopback_until_stopped(home, dagmm_process, sto
         PREFECT_API_URL="",
     )
     try:
-        deadline = time.monotonic() + 120
-        for port in (mlflow_port, prefect_port):
-            while True:
-                try:
-                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as page:
-                        assert page.status == 200
-                    break
-                except OSError:
-                    assert process.poll() is None, process.communicate()
-                    assert time.monotonic() < deadline
-                    time.sleep(0.5)
+        said = dict(line.split(maxsplit=1) for line in islice(process.stdout, 2))
+        assert set(said) == {"MLflow", "Prefect"}, process.communicate()
+        for name, port in (("MLflow", mlflow_port), ("Prefect", prefect_port)):
+            address, _, login = said[name].strip().partition("#")
+            assert address.startswith(f"http://127.0.0.1:{port}/")
+            login = base64.b64encode(unquote(login).encode()).decode()
+            page = urllib.request.Request(
+                f"http://127.0.0.1:{port}/", headers={"Authorization": f"Basic {login}"}
+            )
+            with urllib.request.urlopen(page, timeout=60) as answer:
+                assert answer.status == 200
         with urllib.request.urlopen(f"http://127.0.0.1:{prefect_port}/ui-settings") as page:
             assert json.load(page)["api_url"] == f"http://127.0.0.1:{prefect_port}/api"
-        address = f"http://127.0.0.1:{mlflow_port}"
-        assert any(address in line for line in process.stdout), "the address is not said"
     finally:
         process.send_signal(stopped_by)
         rest, _ = process.communicate(timeout=60)
