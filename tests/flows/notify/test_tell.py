@@ -126,7 +126,8 @@ def test_the_memory_holds_no_address(configure, http, drift):
     assert not stat.S_IMODE((settings.home / "notify.json").stat().st_mode) & 0o002
 
 
-def tell_together(settings, event, barrier) -> None:
+def tell_together(settings, event, environment, barrier) -> None:
+    os.environ.update(environment)  # the fork server has that of the test that started it
     barrier.wait(120)
     tell(settings, event)
 
@@ -135,7 +136,8 @@ def test_of_processes_that_see_the_same_one_tells_it(configure, http, drift):
     settings = configure(("webhook", http.url))
     barrier = processes.Barrier(4)
     workers = [
-        processes.Process(target=tell_together, args=(settings, drift, barrier)) for _ in range(4)
+        processes.Process(target=tell_together, args=(settings, drift, dict(os.environ), barrier))
+        for _ in range(4)
     ]
     for worker in workers:
         worker.start()
@@ -145,7 +147,9 @@ def test_of_processes_that_see_the_same_one_tells_it(configure, http, drift):
     assert len(http.requests) == 1
 
 
-def claim_and_die(settings, event) -> None:
+def claim_and_die(settings, event, environment) -> None:
+    os.environ.update(environment)
+
     def die(*_):
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -155,7 +159,7 @@ def claim_and_die(settings, event) -> None:
 
 def test_a_process_killed_while_it_tells_leaves_it_to_the_next(configure, http, drift, monkeypatch):
     settings = configure(("webhook", http.url))
-    worker = processes.Process(target=claim_and_die, args=(settings, drift))
+    worker = processes.Process(target=claim_and_die, args=(settings, drift, dict(os.environ)))
     worker.start()
     worker.join(240)
     assert worker.exitcode == -signal.SIGKILL
