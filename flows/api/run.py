@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 import uvicorn
 from mlflow.tracking import MlflowClient
@@ -56,6 +57,19 @@ class ServerOptions:
     wait: bool = False
 
 
+class Server(uvicorn.Server):
+    """Says that it serves once it also ends as it is asked to: whoever is told may stop it."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer; signals are uvicorn's from before here on."""
+        await super().startup(sockets)
+        self._announce()
+
+
 def serve(reference: str, settings: Settings, options: ServerOptions, tell: Events) -> None:
     """Serve the version behind an alias until Ctrl-C or SIGTERM.
 
@@ -86,20 +100,18 @@ def serve(reference: str, settings: Settings, options: ServerOptions, tell: Even
                 pool=pool,
                 shadow=shadow,
             )
-            server = uvicorn.Server(
-                uvicorn.Config(
-                    app,
-                    log_level="warning",
-                    access_log=False,
-                    lifespan="off",
-                    server_header=False,
-                    limit_concurrency=CONNECTIONS,
-                    timeout_graceful_shutdown=DRAIN_SECONDS,
-                )
+            config = uvicorn.Config(
+                app,
+                log_level="warning",
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                limit_concurrency=CONNECTIONS,
+                timeout_graceful_shutdown=DRAIN_SECONDS,
             )
-            _announce(follower, reference, address, options, tell)
+            announce = partial(_announce, follower, reference, address, options, tell)
             with suppress(KeyboardInterrupt):  # raised again by uvicorn once all is answered
-                server.run(sockets=[listening])
+                Server(config, announce).run(sockets=[listening])
     tell("stopped", "requests under way were answered")
 
 
