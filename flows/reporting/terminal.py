@@ -22,6 +22,8 @@ UNBROKEN = 10_000
 STYLES = {
     "promoted": "bold green",
     "rolled back": "bold green",
+    "restored": "bold green",
+    "withdrawn": "yellow",
     "unchanged": "green",
     "passed": "green",
     "failed": "bold red",

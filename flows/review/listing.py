@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ class ListedVersion:
         figures: Of its evaluation rows by name, as far as they were measured.
         threshold: Energy above which a row is an anomaly; None where none was logged.
         created: When it was registered, seconds since 1970, UTC.
-        decision: The last one on it; empty where there was none.
+        decision: The last one on it; of a rollback, restored or withdrawn; empty without any.
         decided: When, seconds since 1970, UTC; None where there was none.
         by: Who asked for that decision.
         why: What decided, or how many gates passed.
@@ -70,11 +70,24 @@ def _of_model(client: MlflowClient, name: str) -> Iterator[ListedVersion]:
     aliases: dict[int, list[str]] = {}
     for alias, number in client.get_registered_model(name).aliases.items():
         aliases.setdefault(int(number), []).append(alias)
-    decisions = {d.version: d for d in audit.history(client, name)}  # the last one stays
+    last = _last_words(audit.history(client, name))
     for version in registry.versions(client, name):
         number = int(version.version)
         version_listed = _listed(client, version, tuple(sorted(aliases.get(number, []))))
-        yield _decided(version_listed, decisions.get(number))
+        yield _decided(version_listed, *last.get(number, ("", None)))
+
+
+def _last_words(decisions: Iterable[audit.Decision]) -> dict[int, tuple[str, audit.Decision]]:
+    """What was decided last on each version: a rollback restores one and withdraws another."""
+    last = {}
+    for decision in decisions:
+        if decision.decision == "rolled back":
+            last[decision.version] = ("restored", decision)
+            if decision.previous is not None:
+                last[decision.previous] = ("withdrawn", decision)
+        else:
+            last[decision.version] = (decision.decision, decision)
+    return last
 
 
 def _listed(client: MlflowClient, version: ModelVersion, aliases: tuple[str, ...]) -> ListedVersion:
@@ -92,11 +105,11 @@ def _listed(client: MlflowClient, version: ModelVersion, aliases: tuple[str, ...
     )
 
 
-def _decided(listed: ListedVersion, decision: audit.Decision | None) -> ListedVersion:
+def _decided(listed: ListedVersion, word: str, decision: audit.Decision | None) -> ListedVersion:
     if decision is None:
         return listed
     told = {
-        "decision": decision.decision if decision.complete else f"{decision.decision} (open)",
+        "decision": word if decision.complete else f"{word} (open)",
         "decided": decision.time,
         "by": decision.by,
         "why": _why(decision),

@@ -26,10 +26,11 @@ def test_versions_stand_with_aliases_and_the_last_decision_on_each(store, served
     assert list(found) == [3, 2, 1]
     assert (found[1].aliases, found[1].decision, found[1].by) == (
         ("production",),
-        "rolled back",
+        "restored",
         "boss",
     )
     assert "too quiet" in found[1].why
+    assert (found[second.version].decision, found[second.version].by) == ("withdrawn", "boss")
     assert found[waiting].decision == ""
     assert "previous" in found[second.version].aliases
     assert found[second.version].threshold_of == served
