@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from flows.common.settings import Settings
 
 
+SCHEMA = "dc11669786a5"
+"""Revision of MLflow's tables that is read here; a store of another one is MLflow's to read."""
+
+
 class NotThere(LookupError):
     """There is no such model, version or alias; said as MLflow's exception says it."""
 
@@ -36,13 +40,15 @@ class Page(list[Any]):
 
 
 def reader(settings: Settings) -> MlflowClient | HomeReader:
-    """What the configured store is read with: this process for a home, else MLflow's client.
+    """What the configured store is read with: the tables of a home, else MLflow's client.
 
     Raises:
         ServiceUnreachable: The store cannot be read.
     """
     if settings.embedded_tracking:
-        return HomeReader(settings)
+        home = HomeReader(settings)
+        if home.schema in (None, SCHEMA):
+            return home
     from flows.tracking import tracking
 
     return tracking.connect(settings)
@@ -68,6 +74,12 @@ class HomeReader:
 
     def __init__(self, settings: Settings) -> None:
         self._file = settings.home.resolve() / "mlflow.db"
+
+    @property
+    def schema(self) -> str | None:
+        """Revision of the tables; None where there are none yet."""
+        found = self._rows("SELECT version_num FROM alembic_version")
+        return str(found[0][0]) if found else None
 
     def search_registered_models(self, page_token: str | None = None) -> Page:
         """All registered models by name."""

@@ -11,6 +11,7 @@ from flows.reporting.terminal import show
 from flows.review import screens
 from flows.review.listing import list_versions
 from flows.review.threshold import change_threshold
+from flows.tracking import home_store
 from flows.tracking.home_store import links, reader
 from tests.flows import promotion_store as made
 
@@ -109,6 +110,14 @@ def test_a_home_is_read_without_mlflow_as_mlflow_reads_it(store, served, new):
     client.delete_run(decisions[0].run_id)
     assert list_versions(direct) == list_versions(client)
     assert audit.history(direct, NAME) == audit.history(client, NAME) != decisions
+
+
+def test_tables_of_another_version_of_mlflow_are_left_to_it(store, served, monkeypatch):
+    settings, client = store
+    monkeypatch.setattr(home_store, "SCHEMA", "another")
+    read = reader(settings)
+    assert type(read) is type(client)
+    assert list_versions(read) == list_versions(client) != []
 
 
 def test_a_home_in_which_nothing_was_trained_has_no_models(tmp_path, monkeypatch):
