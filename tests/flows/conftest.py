@@ -150,9 +150,10 @@ def parts(store_with_two_versions, tmp_path_factory):
     from tests.flows.promotion_store import take_apart
 
     uri = f"sqlite:///{store_with_two_versions}"
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-    return take_apart(MlflowClient(uri, uri), 2, tmp_path_factory.mktemp("parts"))
+    with mock.patch.dict(os.environ):  # MLflow writes both into it, for all tests to come
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        return take_apart(MlflowClient(uri, uri), 2, tmp_path_factory.mktemp("parts"))
 
 
 @pytest.fixture
