@@ -25,6 +25,7 @@ from dagmm_model.base.processors import each_chunk
 from dagmm_model.base.settings import from_json
 from dagmm_model.mixture.selection import ROWS, evenly
 from dagmm_model.networks.presets import Settings
+from dagmm_model.scoring import masked, neighbours
 from dagmm_model.scoring.fused import FusedScorer
 from dagmm_model.scoring.inference import Scorer
 from dagmm_model.scoring.masked import log_error
@@ -150,6 +151,23 @@ class Views:
             total += self.weights[name] * surprisal(seen[name])
         total /= sum(self.weights.values())
         return total
+
+
+def constants(settings: Settings) -> dict[str, Any]:
+    """What decides an energy beside the settings: by module, the constants of the views there are.
+
+    A detector that is fitted keeps its own weights.
+    """
+    found: dict[str, Any] = {}
+    if settings.views != ("energy",):
+        found["views"] = {**WEIGHTS, "axes": AXES}
+    if settings.masking:
+        names = ("GROUPS", "ROUNDS", "MANY", "TYPICAL_FLOOR", "TAIL")
+        found["masked"] = {name: getattr(masked, name) for name in names}
+    if "neighbours" in settings.views:
+        names = ("MOST", "LEAST", "VALUES", "NEIGHBOURS", "FLOOR")
+        found["neighbours"] = {name: getattr(neighbours, name) for name in names}
+    return found
 
 
 def weights_of(seen: dict[str, Float], weight: Float | None = None) -> dict[str, float]:

@@ -10,6 +10,8 @@ from typing import Any
 
 from dagmm_model.base.settings import unknown
 from dagmm_model.detectors.catalogue import CATALOGUE, FAST, entry, make_detector
+from dagmm_model.networks.presets import Settings
+from dagmm_model.scoring.views import constants
 from flows.benchmarking.data import Prepared
 from flows.benchmarking.protocols import BEST_COLUMN, RANDOM_WEIGHTS, UNTRAINED
 
@@ -31,6 +33,12 @@ ADDED = {
     "views": ("energy",),
 }
 """Settings that came later, with what they were before: cells measured then are still the same."""
+CONSTANTS: dict[str, Any] = {
+    "views": {"energy": 1.0, "error": 2.0, "neighbours": 2.5, "axes": 2.0},
+    "masked": {"GROUPS": 4, "ROUNDS": 2, "MANY": 64, "TYPICAL_FLOOR": 1e-3, "TAIL": 100.0},
+    "neighbours": {"MOST": 2_000, "LEAST": 500, "VALUES": 75_000, "NEIGHBOURS": 5, "FLOOR": 1e-3},
+}
+"""Constants of the scoring as they were before digests had them, likewise: not to be edited."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +72,17 @@ class Row:
 
     def digest_on(self, data: Prepared) -> str:
         """sha256 of all that decides the detector on a data set, but the seed."""
-        settings = {} if self.name == BEST_COLUMN else asdict(self.settings_on(data))
-        settings = {n: v for n, v in settings.items() if n not in ADDED or v != ADDED[n]}
-        content = json.dumps({"name": self.name, "settings": settings}, sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()
+        content: dict[str, Any] = {"name": self.name, "settings": {}}
+        if self.name != BEST_COLUMN:
+            found = self.settings_on(data)
+            settings = asdict(found)
+            content["settings"] = {
+                n: v for n, v in settings.items() if n not in ADDED or v != ADDED[n]
+            }
+            if isinstance(found, Settings):
+                changed = {n: v for n, v in constants(found).items() if v != CONSTANTS[n]}
+                content |= {"constants": changed} if changed else {}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def is_sanity(label: str) -> bool:

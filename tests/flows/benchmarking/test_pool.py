@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -13,8 +14,10 @@ import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from dagmm_model.detectors.catalogue import make_detector
+from dagmm_model.scoring import neighbours, views
 from dagmm_model.tables.protocols import duplicate_groups
 from flows.benchmarking import pool
+from flows.benchmarking.cells import current, read_cells
 from flows.benchmarking.data import Prepared
 from flows.benchmarking.pool import in_order, processes_for, work_off
 from flows.benchmarking.protocols import PROTOCOLS
@@ -210,3 +213,31 @@ def test_the_edition_of_a_preset_for_a_data_set_is_taken_where_there_is_one(data
     assert row.digest_on(data) != Row("dagmm").digest_on(data)
     with pytest.raises(ValueError, match="unknown preset of pca 'papr'"):
         rows_named(["pca:papr"])
+
+
+def test_another_weight_of_a_view_is_another_cell(data, monkeypatch):
+    rows = [Row("dagmm"), Row("dagmm", "recommended-fast"), Row("knn"), Row("best column")]
+    before = [row.digest_on(data) for row in rows]
+    monkeypatch.setitem(views.WEIGHTS, "error", 1.0)
+    weighted = [row.digest_on(data) for row in rows]
+    monkeypatch.undo()
+    assert [a == b for a, b in zip(before, weighted, strict=True)] == [False, True, True, True]
+    monkeypatch.setattr(neighbours, "MOST", 100)
+    assert rows[0].digest_on(data) not in (before[0], weighted[0])
+    monkeypatch.undo()
+    assert [row.digest_on(data) for row in rows] == before
+
+
+@pytest.mark.parametrize("variant", ["", "untrained"])
+def test_the_committed_cells_of_the_default_are_those_of_todays_default(data, variant):
+    """Otherwise its published figures are of another detector, and must be measured again."""
+    folder = Path(__file__).parents[3] / "docs" / "results"
+    row = Row("dagmm", variant=variant)
+    cells = current(read_cells(folder / "cells.jsonl"))
+    (digest,) = {
+        cell.settings_sha256
+        for cell in cells
+        if (cell.dataset, cell.protocol, cell.detector) == ("wdbc", "paper", row.label)
+    }
+    shape = replace(data, dataset="wdbc", rows=569, columns=30)
+    assert row.digest_on(shape) == digest
