@@ -61,6 +61,17 @@ def prefect_server(tmp_path_factory):
     stop(server)
 
 
+@pytest.fixture
+def ask(prefect_server):
+    """A request to the Prefect API; its client repeats what a busy server refuses."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        yield lambda path, body=None: client.request(
+            "GET" if body is None else "POST", path, json=body
+        ).json()
+
+
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory) -> Path:
     """An MLflow database whose tables exist: creating them takes seconds, copying nothing."""

@@ -12,7 +12,6 @@ import pytest
 from flows.benchmarking.cells import read_cells
 from flows.benchmarking.results.report import write_report
 from tests.flows.conftest import Outcome
-from tests.flows.orchestration.test_deployments import _api
 
 SMALL = ("benchmark", "--datasets", "wdbc", "--detectors", "dagmm", "pca")
 
@@ -34,7 +33,7 @@ def _said(outcome: Outcome):
 
 
 def test_a_parent_run_with_a_child_for_each_cell_and_nothing_is_measured_twice(
-    dagmm, prefect_server, home, registry, tmp_path
+    dagmm, ask, home, registry, tmp_path
 ):
     first = _said(dagmm(*SMALL, "--seeds", "2", "--json"))
     # Two detectors, the reference untrained, the best column.
@@ -59,7 +58,7 @@ def test_a_parent_run_with_a_child_for_each_cell_and_nothing_is_measured_twice(
     artifacts = {item.path for item in registry.list_artifacts(parent.info.run_id)}
     assert {"cells.jsonl", "table.md", "report.html", "plots", "runs.jsonl"} <= artifacts
 
-    found = _api(prefect_server, "/artifacts/filter", {"artifacts": {}})
+    found = ask("/artifacts/filter", {"artifacts": {}})
     assert {"benchmark", "benchmark-progress", "benchmark-run"} <= {item["key"] for item in found}
     again = _said(dagmm(*SMALL, "--seeds", "2", "--json"))
     assert (again["measured"], again["known_before"]) == (0, 8)

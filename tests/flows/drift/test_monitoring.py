@@ -1,8 +1,6 @@
 """Drift of a production model: what is found, what is written down, what it starts."""
 
-import json
 import time
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -225,7 +223,7 @@ def test_policies_that_cannot_be_used(text):
 
 
 def test_the_flow_leaves_an_artifact_and_an_event_and_retrains_no_more_than_allowed(
-    settings, moved, prefect_server, registry
+    settings, moved, ask, registry
 ):
     from flows.common.config import TrainConfig
     from flows.orchestration import monitor_flow as monitoring
@@ -237,11 +235,11 @@ def test_the_flow_leaves_an_artifact_and_an_event_and_retrains_no_more_than_allo
     second = monitoring.monitor(NAME, data=str(moved), retraining=retraining)
     assert second.retrained is None
     assert "0.5 hours ago" in second.not_retrained
-    artifacts = _api(prefect_server, "/artifacts/filter", {})
+    artifacts = ask("/artifacts/filter", {})
     keys = {f"drift-{NAME}", f"drift-report-{NAME}"}
     assert keys <= {artifact["key"] for artifact in artifacts}
     deadline = time.monotonic() + 60
-    while not (events := _drift_events(prefect_server)):
+    while not (events := _drift_events(ask)):
         assert time.monotonic() < deadline
         time.sleep(0.5)
     assert events[0]["resource"]["prefect.resource.id"] == f"dagmm.model.{NAME}"
@@ -282,14 +280,6 @@ def test_a_drift_starts_a_training_whose_gates_decide(settings, moved, tmp_path,
     assert "24 required" in again.not_retrained
 
 
-def _api(url: str, path: str, body: dict) -> list | dict:
-    request = urllib.request.Request(
-        f"{url}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
-
-
-def _drift_events(url: str) -> list:
+def _drift_events(ask) -> list:
     body = {"filter": {"event": {"name": ["dagmm.drift.found"]}}}
-    return _api(url, "/events/filter", body)["events"]
+    return ask("/events/filter", body)["events"]

@@ -2,7 +2,6 @@
 
 import signal
 import time
-import urllib.request
 
 import pytest
 import yaml
@@ -13,17 +12,7 @@ from flows.orchestration.definitions import flow_behind, read_definitions
 from flows.services.servers import free_port
 
 
-def _api(url: str, path: str, body: dict) -> list:
-    import json
-
-    request = urllib.request.Request(
-        f"{url}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
-
-
-def test_deploy_is_idempotent_and_sets_schedules_and_limits(dagmm, prefect_server):
+def test_deploy_is_idempotent_and_sets_schedules_and_limits(dagmm, ask):
     for _ in range(2):
         outcome = dagmm("deploy", "--json")
         assert outcome.code == 0, outcome.err
@@ -33,7 +22,7 @@ def test_deploy_is_idempotent_and_sets_schedules_and_limits(dagmm, prefect_serve
             "monitor/daily",
             "benchmark/weekly",
         ]
-    found = _api(prefect_server, "/deployments/filter", {})
+    found = ask("/deployments/filter", {})
     by_name = {item["name"]: item for item in found}
     assert sorted(by_name) == ["daily", "hourly", "nightly", "weekly"]
     nightly = by_name["nightly"]
@@ -51,7 +40,7 @@ def test_deploy_without_a_server_says_what_to_do(dagmm, monkeypatch):
     assert "dagmm serve" in outcome.err
 
 
-def test_the_file_is_the_truth(dagmm, prefect_server, tmp_path):
+def test_the_file_is_the_truth(dagmm, ask, tmp_path):
     """What it no longer has is removed, and said; what another file made stays."""
     path = tmp_path / "p.yaml"
 
@@ -72,7 +61,7 @@ def test_the_file_is_the_truth(dagmm, prefect_server, tmp_path):
         names = {"deployments": {"name": {"any_": ["truth", "dropped", "others"]}}}
         return {
             item["name"]: [(s["schedule"]["cron"], s["slug"]) for s in item["schedules"]]
-            for item in _api(prefect_server, "/deployments/filter", names)
+            for item in ask("/deployments/filter", names)
         }
 
     write(truth=[{"cron": "0 2 * * *", "slug": "two"}], dropped=[{"cron": "0 5 * * *"}])

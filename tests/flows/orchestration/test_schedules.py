@@ -32,17 +32,6 @@ def _deployment(name: str, epochs: int, schedules: list[dict]) -> dict:
 
 
 @pytest.fixture
-def ask(prefect_server):
-    """A request to the Prefect API; its client repeats what a busy server refuses."""
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
-        yield lambda path, body=None: client.request(
-            "GET" if body is None else "POST", path, json=body
-        ).json()
-
-
-@pytest.fixture
 def pool(request) -> str:
     """A work pool of the test's own: its worker does not take runs that another test left."""
     return request.node.name
