@@ -1,6 +1,7 @@
 """Environment of every test: telemetry off, no network, real data where it is there."""
 
 import os
+import socket
 from pathlib import Path
 
 import hypothesis
@@ -16,6 +17,12 @@ os.environ.update(
     PREFECT_LOGGING_TO_API_ENABLED="false",
     DAGMM_PREFECT_IDLE_SECONDS="0",  # no server outlives the tests; who tests that sets it
 )
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    # One Prefect server for the session; its processes inherit where it will be. Prefect reads its
+    # settings when it is first imported, which a test module may do on collection.
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{probe.getsockname()[1]}/api"
 # How long an example takes says something of the machine, not of the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")

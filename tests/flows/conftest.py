@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from unittest import mock
+from urllib.parse import urlsplit
 
 import pytest
 from filelock import FileLock
 
-from flows.services.servers import free_port, start_prefect, stop, wait_for
+from flows.services import keeper
+from flows.services.servers import start, wait_for
 
 BIN = Path(sys.executable).parent
 FAST = (
@@ -34,31 +36,45 @@ FAST = (
 )
 
 
-PREFECT_PORT = free_port()
-# Prefect reads its settings when it is first imported, which a test module may do on collection.
-os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{PREFECT_PORT}/api"
-
-
 @pytest.fixture(autouse=True)
 def progress_is_shown(monkeypatch):
     """Whatever a command of an earlier test has set in this process."""
     monkeypatch.delenv("DAGMM_PROGRESS", raising=False)
 
 
+def made_once(tmp_path_factory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that one of the session's processes makes, and all of them read."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    folder, done = root / name, root / f"{name}.made"
+    with FileLock(root / f"{name}.lock"):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory):
-    """A Prefect server of the session's own, on loopback."""
-    home = tmp_path_factory.mktemp("prefect")
-    log = home / "server.log"
-    server = start_prefect(
-        PREFECT_PORT,
-        log,
-        environment={"PREFECT_HOME": str(home), "PREFECT_UI_ENABLED": "false"},
-    )
+def prefect_server(tmp_path_factory) -> str:
+    """A Prefect server on loopback, of all processes of the session; it ends with the session."""
     url = os.environ["PREFECT_API_URL"]
-    wait_for(f"{url}/health", server, log)
-    yield url
-    stop(server)
+    session = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+
+    def start_server(home: Path) -> None:
+        log = home / "server.log"
+        server = start(
+            *("prefect", "server", "start", "--host", "127.0.0.1", "--port"),
+            str(urlsplit(url).port),
+            environment={"PREFECT_HOME": str(home), "PREFECT_UI_ENABLED": "false"},
+            log=log,
+            holders=keeper.identity(session),
+        )
+        wait_for(f"{url}/health", server, log)
+
+    made_once(tmp_path_factory, "prefect", start_server)
+    return url
 
 
 @pytest.fixture
@@ -77,9 +93,10 @@ def empty_store(tmp_path_factory) -> Path:
     """An MLflow database whose tables exist: creating them takes seconds, copying nothing."""
     from mlflow.tracking import MlflowClient
 
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
+    def migrate(folder: Path) -> None:
+        MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_experiments()
+
+    return made_once(tmp_path_factory, "store", migrate) / "mlflow.db"
 
 
 @pytest.fixture
@@ -93,20 +110,6 @@ def home(tmp_path, empty_store, monkeypatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     with mock.patch.dict(os.environ):
         yield folder
-
-
-def made_once(tmp_path_factory, name: str, make: Callable[[Path], None]) -> Path:
-    """A folder that one of the session's processes makes, and all of them read."""
-    root = tmp_path_factory.getbasetemp()
-    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
-    folder, done = root / name, root / f"{name}.made"
-    with FileLock(root / f"{name}.lock"):
-        if not done.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            make(folder)
-            done.touch()
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import yaml
 from prefect.client.orchestration import get_client
 
 from flows.orchestration import deployments
-from flows.orchestration.definitions import flow_behind, read_definitions
+from flows.orchestration.definitions import DEFINITIONS, flow_behind, read_definitions
 from flows.services.servers import free_port
 
 
@@ -22,7 +22,8 @@ def test_deploy_is_idempotent_and_sets_schedules_and_limits(dagmm, ask):
             "monitor/daily",
             "benchmark/weekly",
         ]
-    found = ask("/deployments/filter", {})
+    shipped = {"deployments": {"tags": {"all_": [deployments.tag_of(DEFINITIONS.resolve())]}}}
+    found = ask("/deployments/filter", shipped)
     by_name = {item["name"]: item for item in found}
     assert sorted(by_name) == ["daily", "hourly", "nightly", "weekly"]
     nightly = by_name["nightly"]
