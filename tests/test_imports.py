@@ -56,3 +56,16 @@ def test_commands_that_read_a_home_open_no_library_that_works():
     statement = f"import flows.tracking.home_store; from flows.promotion import {rooms}"
     heavy = {"prefect", "mlflow", "great_expectations", "pandas", "torch", "sklearn", "scipy"}
     assert not _loaded_after(statement) & (heavy | {"numba", "pyarrow", "matplotlib", "sqlalchemy"})
+
+
+def test_what_waits_for_a_model_has_loaded_its_libraries_and_none_of_our_code():
+    """The code of a model travels with it; what is loaded already would run in its place."""
+    loaded = _loaded_after("from flows.services.model_app import get_ready; get_ready()")
+    assert loaded >= {"mlflow", "fastapi", "uvicorn", "pandas", "sklearn", "numba", "safetensors"}
+    assert not loaded & {"dagmm_model", "data_checks", "prefect", "great_expectations", "torch"}
+
+
+@pytest.mark.parametrize("module", ["flows.promotion.served", "flows.cli.judge"])
+def test_the_process_that_waits_is_started_before_anything_heavy_is_loaded(module):
+    heavy = {"prefect", "mlflow", "numpy", "pandas", "sklearn", "pyarrow"}
+    assert not _loaded_after(f"import {module}") & heavy

@@ -47,31 +47,34 @@ def promote(
     settings = prepare(
         as_json=as_json, debug=debug, quiet=quiet, doing=f"judging {name} version {version}"
     )
-    from flows.promotion.promote import approve
-    from flows.promotion.promote import promote as work
-    from flows.reporting import screens
-    from flows.reporting.terminal import show
-    from flows.review.report import write_report
-    from flows.tracking import tracking
+    from flows.promotion import served
 
-    client = tracking.connect(settings)
-    if who := approved_by or rejected_by:
-        approve(client, name, version, who, reason, approved=not rejected_by)
-    overrides = dict.fromkeys(override or [], reason)
-    record = work(
-        client,
-        settings,
-        name,
-        version,
-        by=getpass.getuser(),
-        rehearse=rehearse,
-        overrides=overrides,
-        release=release,
-    )
+    with served.waiting():  # while this process loads its own libraries
+        from flows.promotion.promote import approve
+        from flows.promotion.promote import promote as work
+        from flows.review.report import write_report
+        from flows.tracking import tracking
+
+        client = tracking.connect(settings)
+        if who := approved_by or rejected_by:
+            approve(client, name, version, who, reason, approved=not rejected_by)
+        record = work(
+            client,
+            settings,
+            name,
+            version,
+            by=getpass.getuser(),
+            rehearse=rehearse,
+            overrides=dict.fromkeys(override or [], reason),
+            release=release,
+        )
     page = write_report(client, settings, record)
     if as_json:
         print_json({**record.model_dump(mode="json"), "report": page})
     else:
+        from flows.reporting import screens
+        from flows.reporting.terminal import show
+
         show(screens.decision(record, verbose=verbose))
         _show_report(page)
     if record.decision in NOT_PROMOTED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from prefect import flow
@@ -32,6 +33,7 @@ from flows.orchestration.tasks import (
     verdicts,
     write_report,
 )
+from flows.promotion import served
 from flows.tracking import tracking
 
 
@@ -52,12 +54,15 @@ def train(config: TrainConfig) -> TrainResult:
     contract = load_contract(config.dataset)
     policy = contract_policy(contract.promotion, config.promotion, contract.name)
     config = config.model_copy(update={"promotion": policy})
-    with open_run(settings.workspace, _identity(config, contract, settings)) as run:
+    identity = _identity(config, contract, settings)
+    with open_run(settings.workspace, identity) as run, ExitStack() as beside:
         write_atomic(run.path / "contract.json", contract.model_dump_json())
         ingested = ingest(run, contract, config, settings)
         run_id = start_tracking(run, contract, config, settings)
         with tracking.ending(tracking.connect(settings), run_id):
             validated = validate(run, contract, settings, run_id, ingested)
+            if policy.serving_check:
+                beside.enter_context(served.waiting())
             known = verdicts(run, contract, config, settings, run_id, validated)
             update = {"path": known.path, "sha256": known.sha256}
             validated = validated.model_copy(update=update)

@@ -13,7 +13,7 @@ from mlflow.tracking import MlflowClient
 from flows.common.errors import UsageError
 from flows.common.policy import PromotionPolicy
 from flows.common.verdicts import GateResult
-from flows.promotion import serving_check
+from flows.promotion import served
 from flows.promotion.carried import carried_over
 from flows.promotion.gates.best_before import with_best_before
 from flows.promotion.gates.case import Case
@@ -57,7 +57,7 @@ def judge(
             (*known, *before, *judged(material, ("energies",), without=without))
         ), material
     serving = (
-        serving_check.serving(stored.model, scratch, policy.serving_seconds)
+        served.serving(stored.model, scratch, policy.serving_seconds)
         if policy.serving_check
         else nullcontext()
     )
@@ -65,8 +65,8 @@ def judge(
         case = _against(client, stored.version, read_case(stored, policy), production)
         material = replace(material, case=case)
         energies = judged(material, ("energies",))  # while the server starts
-        served = judged(replace(material, server=server), ("served model",))
-    return in_order((*known, *energies, *served)), material
+        last = judged(replace(material, server=server), ("served model",))
+    return in_order((*known, *energies, *last)), material
 
 
 def judge_again(

@@ -11,7 +11,7 @@ from flows.promotion.gates.case import Case
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-    from flows.promotion.serving_check import Server
+    from flows.promotion.served import Server
     from flows.promotion.stored_version import StoredVersion
 
 

@@ -2,20 +2,22 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import psutil
 import pyarrow.parquet as pq
 
 from flows.common.policy import PromotionPolicy
-from flows.promotion import evidence, serving_check
+from flows.promotion import evidence, served, serving_check
 
 POLICY = PromotionPolicy(max_latency_ms=20_000, max_memory_mb=8_000)
 
 
 def test_what_is_served_is_queried_and_judged(parts, tmp_path):
     canary = json.loads((parts.files / evidence.CANARY).read_text())
-    with serving_check.serving(parts.model, tmp_path, 240) as server:
+    with served.serving(parts.model, tmp_path, 240) as server:
         good = serving_check.judge(server, canary, POLICY)
         assert good.passed, good.message
         assert "malformed request 4" in good.message
@@ -42,17 +44,52 @@ def test_what_is_served_is_queried_and_judged(parts, tmp_path):
     assert server.process.poll() is not None
 
 
+def test_a_waiting_process_serves_the_first_model(parts, tmp_path):
+    canary = json.loads((parts.files / evidence.CANARY).read_text())
+    with waiting_process() as process:
+        with served.serving(parts.model, tmp_path, 240) as server:
+            assert server.process.pid == process.pid
+            assert serving_check.judge(server, canary, POLICY).passed
+        with served.serving(parts.model, tmp_path, 0.1) as second:
+            assert second.process.pid != process.pid
+    assert not process.is_running()
+
+
+def test_a_waiting_process_that_nobody_needs_ends_with_its_block():
+    with waiting_process() as process:
+        assert process.is_running()
+    assert not process.is_running()
+
+
+def test_a_waiting_process_that_died_is_replaced(parts, tmp_path):
+    canary = json.loads((parts.files / evidence.CANARY).read_text())
+    with waiting_process() as process:
+        process.kill()
+        process.wait()
+        with served.serving(parts.model, tmp_path, 240) as server:
+            assert serving_check.judge(server, canary, POLICY).passed
+
+
+@contextmanager
+def waiting_process() -> Iterator[psutil.Process]:
+    """The process of `served.waiting`."""
+    before = set(psutil.Process().children())
+    with served.waiting():
+        [process] = set(psutil.Process().children()) - before
+        yield process
+
+
 def test_a_model_that_cannot_be_loaded_fails_with_the_reason(parts, tmp_path):
     broken = shutil.copytree(parts.model, tmp_path / "model")
     (broken / "artifacts" / "bundle" / "bundle.json").unlink()
-    with serving_check.serving(broken, tmp_path, 120) as server:
+    with served.serving(broken, tmp_path, 120) as server:
         found = serving_check.judge(server, {"columns": [], "data": [], "energy": []}, POLICY)
     assert not found.passed
     assert "the process ended" in found.message
 
 
 def test_no_answer_in_time_fails(parts, tmp_path):
-    with serving_check.serving(parts.model, tmp_path, 0.5) as server:
+    with served.serving(parts.model, tmp_path, 0.5) as server:
         found = serving_check.judge(server, {"columns": [], "data": [], "energy": []}, POLICY)
     assert not found.passed
     assert "no answer in time" in found.message

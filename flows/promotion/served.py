@@ -1,0 +1,130 @@
+"""A model in a process of its own: started before there is a model, ended in any case.
+
+The process is told of the verified copy of the model, so what answers is what was digested, with
+the code that travels with it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.services import model_app, servers
+
+
+class NotServedError(Exception):
+    """The process ended, or did not answer in time."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A model being served on loopback."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+    deadline: float
+
+    def _left(self) -> float:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise NotServedError("no answer in time")
+        return left
+
+    def post(self, body: bytes) -> tuple[int, Any]:
+        """Status and JSON answer of one request to ``/invocations``."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/invocations",
+            data=body,
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            with servers.OPENER.open(request, timeout=self._left()) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, None
+
+    def wait(self) -> None:
+        """Return when the model is loaded."""
+        while True:
+            if self.process.poll() is not None:
+                tail = servers.log_tail(self.log)
+                raise NotServedError(
+                    f"the process ended with code {self.process.returncode}: {tail}"
+                )
+            try:
+                ping = f"http://127.0.0.1:{self.port}/ping"
+                with servers.OPENER.open(ping, timeout=self._left()):
+                    return
+            except OSError:
+                time.sleep(min(0.05, self._left()))
+
+    def memory_mb(self) -> float:
+        """Resident memory of the process and its children, MB of 10**6 bytes."""
+        import psutil
+
+        parent = psutil.Process(self.process.pid)
+        return sum(p.memory_info().rss for p in [parent, *parent.children(recursive=True)]) / 1e6
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    process: subprocess.Popen[bytes]
+    order: Path
+    log: Path
+
+
+_WAITING: list[_Waiting] = []
+"""Processes without a model yet; whoever takes one out serves with it."""
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Have a process load its libraries now, for the first `serving` in the block."""
+    with tempfile.TemporaryDirectory(prefix="dagmm-serving-") as folder:
+        mine = _started(Path(folder))
+        _WAITING.append(mine)
+        try:
+            yield
+        finally:
+            if mine in _WAITING:
+                _WAITING.remove(mine)
+            servers.stop(mine.process)
+
+
+@contextmanager
+def serving(model: Path, scratch: Path, seconds: float) -> Iterator[Server]:
+    """Serve a model folder as `mlflow models serve` does; end it on leaving.
+
+    Args:
+        model: The verified copy.
+        scratch: Folder for the log, unless a process is waiting, which has its own.
+        seconds: In which everything must be answered, from now on.
+    """
+    ready = _WAITING.pop() if _WAITING else None
+    if ready is None or ready.process.poll() is not None:
+        ready = _started(scratch)
+    try:
+        port = servers.free_port()
+        model_app.order(ready.order, model, port)
+        yield Server(ready.process, port, ready.log, time.monotonic() + seconds)
+    finally:
+        servers.stop(ready.process)
+
+
+def _started(folder: Path) -> _Waiting:
+    order, log = folder / "order.json", folder / "serving.log"
+    # On the CPU, whatever this process trains on; and nothing is compiled into the model's folder.
+    environment = {"CUDA_VISIBLE_DEVICES": "", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = ("python", "-P", "-m", "flows.services.model_app", str(order))
+    process = servers.start(*command, environment=environment, log=log)
+    return _Waiting(process, order, log)
