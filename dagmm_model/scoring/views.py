@@ -7,9 +7,11 @@ of it, and these are averaged. So the energy is in nats, and a row with 7 is, in
 over the views, one in a thousand. Beyond the largest training value, a surprisal grows with the
 distance from it in standard deviations.
 
-How much the principal axes count is read from the training rows: the more, the longer the tail of
-their energies. Where normal rows differ in how far out they are, being far out along an axis that
-hardly varies says more than what the networks, which saturate, and the logarithm of a distance see.
+How much a view counts is read from the training rows. The principal axes count the more, the longer
+the tail of their energies: where normal rows differ in how far out they are, being far out along an
+axis that hardly varies says more than what the networks, which saturate, and the logarithm of a
+distance see. The network's two views count the more, the more columns have few values: there
+distances are coarse, and what is anomalous are values that do not go together.
 """
 
 from __future__ import annotations
@@ -37,7 +39,13 @@ Float = NDArray[np.float64]
 Rows = NDArray[np.floating]
 
 WEIGHTS = {"energy": 1.0, "error": 2.0, "neighbours": 2.5}
-"""Of the views in the mean, beside the axes."""
+"""Of the views in the mean, beside the axes; those of the network are multiplied by `NETWORK`."""
+
+NETWORK = (0.25, 2.0)
+"""How much the network counts where no column has few values, and where all have."""
+
+FEW = 20
+"""Different values in the training rows that are few."""
 
 AXES = 2.0
 """Weight of the axes if their energies' tail is exponential, as much as that of the error; it goes
@@ -160,7 +168,7 @@ def constants(settings: Settings) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     if settings.views != ("energy",):
-        found["views"] = {**WEIGHTS, "axes": AXES}
+        found["views"] = {**WEIGHTS, "axes": AXES, "network": NETWORK, "few": FEW}
     if settings.masking:
         names = ("GROUPS", "ROUNDS", "MANY", "TYPICAL_FLOOR", "TAIL")
         found["masked"] = {name: getattr(masked, name) for name in names}
@@ -170,17 +178,31 @@ def constants(settings: Settings) -> dict[str, Any]:
     return found
 
 
-def weights_of(seen: dict[str, Float], weight: Float | None = None) -> dict[str, float]:
+def weights_of(
+    seen: dict[str, Float], coarse: float, weight: Float | None = None
+) -> dict[str, float]:
     """How much each view counts.
 
     Args:
         seen: the views' values of the training rows, each ``(n,)``.
+        coarse: share of the columns that have few values, see `coarseness`.
         weight: ``(n,)`` of the rows, or None.
     """
+    network = NETWORK[0] + (NETWORK[1] - NETWORK[0]) * coarse
+    factors = {"energy": network, "error": network, "neighbours": 1.0}
     return {
-        name: WEIGHTS[name] if name in WEIGHTS else AXES * (3.0 * l_skewness(values, weight)) ** 3
+        name: WEIGHTS[name] * factors[name]
+        if name in WEIGHTS
+        else AXES * (3.0 * l_skewness(values, weight)) ** 3
         for name, values in seen.items()
     }
+
+
+def coarseness(X: Rows) -> float:
+    """Share of the columns of ``(n, D)`` rows that have few values, of those that vary at all."""
+    counts = np.array([len(np.unique(column)) for column in X.T])
+    vary = counts > 1
+    return float((counts[vary] <= FEW).mean()) if vary.any() else 0.0
 
 
 def l_skewness(values: Float, weight: Float | None = None) -> float:
@@ -255,4 +277,5 @@ def fit_views(
         layout = (None,) * width
         seen["axes"] = FusedScorer(*axes, layout).energy(Encoded.of(X))
     surprisals = {name: Surprisal.of(values, weight) for name, values in seen.items()}
-    return Views(surprisals, weights_of(seen, weight), references, axes)
+    weights = weights_of(seen, coarseness(X), weight)
+    return Views(surprisals, weights, references, axes)

@@ -7,9 +7,12 @@ from dagmm_model import DAGMM
 from dagmm_model.networks.presets import VIEWS
 from dagmm_model.scoring.views import (
     AXES,
+    FEW,
     KNOTS,
+    NETWORK,
     WEIGHTS,
     Surprisal,
+    coarseness,
     l_skewness,
     network_views,
     weights_of,
@@ -75,7 +78,8 @@ def test_the_energy_is_the_weighted_mean_of_the_views_surprisals(detector):
     seen["axes"] = detector._row_scorer._axes.energy(Encoded.of(rows))
     assert tuple(views.surprisals) == VIEWS
     weights = views.weights
-    assert weights == WEIGHTS | {"axes": weights["axes"]}
+    network = {name: WEIGHTS[name] * NETWORK[0] for name in ("energy", "error")}
+    assert weights == WEIGHTS | network | {"axes": weights["axes"]}
     total = sum(weights[name] * views.surprisals[name](seen[name]) for name in VIEWS)
     np.testing.assert_allclose(detector.energy(rows), total / sum(weights.values()), rtol=1e-10)
 
@@ -102,10 +106,25 @@ def test_l_skewness_takes_a_weight_for_as_many_rows_and_no_notice_of_one_row_in_
 def test_the_axes_count_the_more_the_longer_the_tail_of_their_energies():
     rng = np.random.default_rng(0)
     flat, long = rng.normal(size=5000), rng.exponential(size=5000) ** 1.5
-    weights = [weights_of({"error": flat, "axes": axes}) for axes in (flat, long)]
+    weights = [weights_of({"error": flat, "axes": axes}, 0.0) for axes in (flat, long)]
     assert weights[0]["axes"] < 0.05
     assert weights[1]["axes"] > AXES
-    assert weights[0]["error"] == weights[1]["error"] == WEIGHTS["error"]
+    assert weights[0]["error"] == weights[1]["error"] == WEIGHTS["error"] * NETWORK[0]
+
+
+def test_the_network_counts_the_more_the_more_columns_have_few_values():
+    rng = np.random.default_rng(0)
+    many, few = rng.normal(size=(200, 2)), rng.integers(0, FEW, (200, 2))
+    assert coarseness(many) == 0.0
+    assert coarseness(few) == coarseness(np.hstack([few, np.ones((200, 3))])) == 1.0
+    assert coarseness(np.hstack([few, many])) == 0.5
+    assert coarseness(np.ones((5, 3))) == 0.0
+    seen = dict.fromkeys(("energy", "error", "neighbours"), many[:, 0])
+    for coarse, factor in ((0.0, NETWORK[0]), (1.0, NETWORK[1]), (0.5, np.mean(NETWORK))):
+        weights = weights_of(seen, coarse)
+        assert weights["energy"] == WEIGHTS["energy"] * factor
+        assert weights["error"] == WEIGHTS["error"] * factor
+        assert weights["neighbours"] == WEIGHTS["neighbours"]
 
 
 def test_a_model_with_other_weights_and_another_scaling_scores_by_its_own():
@@ -113,9 +132,10 @@ def test_a_model_with_other_weights_and_another_scaling_scores_by_its_own():
     values, arrays = detector.state()
     energy = detector.energy(ROWS)
     assert values["views"]["weights"]["neighbours"] == 2.5
-    values["views"]["weights"] |= {"error": 1.0, "neighbours": 2.0, "axes": 1.0}
+    own = {"energy": 1.0, "error": 1.0, "neighbours": 2.0, "axes": 1.0}
+    values["views"]["weights"] |= own
     again = DAGMM.from_state(values, arrays)
-    assert again._views.weights == {"energy": 1.0, "error": 1.0, "neighbours": 2.0, "axes": 1.0}
+    assert again._views.weights == own
     assert np.abs(again.energy(ROWS) - energy).max() > 1e-3
     np.testing.assert_array_equal(DAGMM.from_state(*again.state()).energy(ROWS), again.energy(ROWS))
 
