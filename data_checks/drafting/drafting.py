@@ -108,7 +108,8 @@ def _write(
             "split.group_duplicates, which keeps identical rows on one side of the split"
         )
     if not any("type: numeric" in c or "type: cat" in c or "type: bool" in c for c in columns):
-        raise SourceError(f"{place}: no column looks like a feature; nothing to learn from.")
+        why = "".join(f"; {remark}" for remark in remarks[:5])
+        raise SourceError(f"{place}: no column looks like a feature; nothing to learn from{why}.")
     allowed = max(0.01, math.ceil(1.1 * bad_rows / profile.rows * 1000) / 1000)
     name = re.sub(r"\W+", "_", Path(place).name.split(".")[0]).strip("_").lower()[:60] or "table"
     confined = [] if is_url(place) else ["  confined: false  # the path is absolute"]

@@ -17,6 +17,7 @@ from data_checks.contract.notation import PLAIN, Notation
 from data_checks.contract.source_settings import CsvSource, MatSource
 from data_checks.drafting.first_look import FirstLook, first_look
 from data_checks.drafting.profile import TableProfile, profile_batches
+from data_checks.readers.columns_found import listed
 from data_checks.readers.head import header_names
 from data_checks.readers.matlab import describe_mat, read_mat
 from data_checks.readers.parquet import parquet_schema, read_parquet
@@ -51,7 +52,7 @@ def open_table(place: str, label: str | None) -> tuple[OpenedTable, TableProfile
         if encoding is not None:
             opened = _open_csv(place, label, encoding)
         if label is not None and label not in opened.names:
-            raise SourceError(f"{place}: there is no column '{label}' to take as label.")
+            raise SourceError(_no_label(place, label, opened.names))
         try:
             with closing(opened.read()) as batches:  # type: ignore[type-var]  # a generator
                 first = next(batches, None)
@@ -95,6 +96,8 @@ def _open_csv(place: str, label: str | None, encoding: str | None = None) -> Ope
     lines, doubts = ["  kind: csv"], list(sniffed.doubts)
     if settings.delimiter != ",":
         lines.append(f"  delimiter: {json.dumps(settings.delimiter)}")
+    if settings.quote != '"':
+        lines.append(f"  quote: {json.dumps(settings.quote)}")
     if not settings.header:
         lines.append("  header: false  # no names in the first line; rename the columns below")
         doubts.append(
@@ -104,6 +107,13 @@ def _open_csv(place: str, label: str | None, encoding: str | None = None) -> Ope
         lines.append(f"  encoding: {settings.encoding}")
     read = partial(read_csv, place, settings, names, names, extra="refuse")
     return OpenedTable(names, lines, tuple(doubts), read, settings)
+
+
+def _no_label(place: str, label: str, names: Sequence[str]) -> str:
+    message = f"{place}: there is no column '{label}' to take as label; there is: {listed(names)}."
+    if len(names) > 1:
+        return message
+    return f"{message} If that is no header, delete what stands before the header."
 
 
 def _start(cells: Sequence[str]) -> str:

@@ -34,7 +34,7 @@ class Sniffed:
     """How a file seems to be written.
 
     Attributes:
-        settings: encoding, delimiter and header.
+        settings: encoding, delimiter, quote and header.
         head: the first rows, split accordingly.
         doubts: what a person should look at.
     """
@@ -45,7 +45,7 @@ class Sniffed:
 
 
 def sniff(place: str, label: str | None = None, *, encoding: str | None = None) -> Sniffed:
-    """Guess encoding, delimiter and header of a delimited file.
+    """Guess encoding, delimiter, quote and header of a delimited file.
 
     Args:
         place: local path or URL of an object store.
@@ -63,6 +63,9 @@ def sniff(place: str, label: str | None = None, *, encoding: str | None = None) 
     delimiter = head.separator or max(_DELIMITERS, key=lambda mark: _fit(heads[mark].rows, mark))
     settings = settings.model_copy(update={"delimiter": delimiter})
     head = heads.get(delimiter) or read_head(place, settings)
+    if all(len(cell) > 1 and cell[0] == cell[-1] == "'" for cell in head.rows[0]):
+        settings = settings.model_copy(update={"quote": "'"})
+        head = read_head(place, settings)
     header, doubt = _header(head.rows, label)
     doubts = [doubt] if doubt else []
     if settings.encoding in _OLD[1:]:

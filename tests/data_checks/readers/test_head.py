@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 from pathlib import Path
 
 import pandas as pd
@@ -115,3 +117,27 @@ def test_only_blank_lines_or_a_header(tmp_path: Path) -> None:
         path.write_text(content)
         with pytest.raises(SourceError, match=words):
             ingest(contract(), tmp_path / "o", data=path, data_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"PK\x03\x04\x14\x00", "zip archive"),
+        (gzip.compress(b"a,b\n1,2\n"), r"end in \.gz"),
+        (bz2.compress(b"a,b\n1,2\n"), r"end in \.bz2"),
+        (b"PAR1\x15\x04", "source.kind is parquet"),
+        (b"SQLite format 3\0", "source.kind is sql"),
+        (b"\xd0\xcf\x11\xe0\xa1", "Excel"),
+    ],
+)
+def test_what_is_no_delimited_file_is_called_by_its_name(
+    tmp_path: Path, content: bytes, words: str
+) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(SourceError, match=words):
+        draft_contract(tmp_path / "t.csv")
+
+
+def test_a_column_may_have_the_name_that_a_parquet_file_begins_with(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("PAR1,PAR2\n" + "".join(f"{i / 3},{i}\n" for i in range(9)))
+    assert [c.name for c in draft_contract(tmp_path / "t.csv").contract.columns] == ["PAR1", "PAR2"]

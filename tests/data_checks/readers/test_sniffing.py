@@ -99,11 +99,22 @@ def test_a_label_that_the_first_line_names_makes_it_a_header(tmp_path: Path) -> 
     assert draft_contract(place, label="state").contract.label is not None
 
 
-def test_the_separator_line_decides(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_the_separator_line_decides(tmp_path: Path, mark: str) -> None:
     path = tmp_path / "t.csv"
-    path.write_text("sep=;\na,x;b\n" + "".join(f"{i},5;{i}\n" for i in range(30)))
+    rows = "".join(f"{i},5{mark}{i}\n" for i in range(30))
+    path.write_text(f"sep={mark}\na,x{mark}b\n{rows}")
     draft = draft_contract(path)
     assert [c.name for c in draft.contract.columns] == ["a,x", "b"]
+
+
+def test_single_quotes_are_found_and_written_into_the_draft(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    rows = "".join(f"'{i / 7:.3f}','it, or {'ab'[i % 2]}'\n" for i in range(30))
+    path.write_text(f"'p','note'\n{rows}")
+    draft = draft_contract(path)
+    assert [c.name for c in draft.contract.columns] == ["p", "note"]
+    assert draft.contract.columns[1].vocabulary == ("it, or a", "it, or b")
 
 
 def test_bytes_further_down_decide_about_the_encoding(tmp_path: Path) -> None:
