@@ -186,6 +186,18 @@ def _opened(name: str) -> Any:
     return open_url(name) if is_url(name) else name
 
 
+def _kind(stored: pa.DataType) -> object:
+    """What a column's values are, however they are stored.
+
+    pandas writes whole numbers as integers in a file without gaps, as floats in the next.
+    """
+    if pa.types.is_dictionary(stored):
+        stored = stored.value_type
+    if pa.types.is_integer(stored) or pa.types.is_floating(stored) or pa.types.is_decimal(stored):
+        return "number"
+    return "text" if pa.types.is_large_string(stored) or pa.types.is_string(stored) else stored
+
+
 def _check_schema(
     name: str,
     schema: pa.Schema,
@@ -208,7 +220,7 @@ def _check_schema(
         if column not in stored:
             continue
         here, there = schema.field(column).type, first.field(column).type
-        if here != there:
+        if _kind(here) != _kind(there):
             raise SourceError(
                 f"{name}: column '{column}' is {here}, in the first file it is {there}; write all "
                 "files with one schema."

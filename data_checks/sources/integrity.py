@@ -1,4 +1,4 @@
-"""Is a file the one it should be, and did it stay the same while it was read?"""
+"""Is a file the one it should be, did it stay the same while it was read, and is it whole?"""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import hashlib
 import os
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from data_checks.base.errors import ChecksumError, SourceError
 from data_checks.base.locations import is_url
-from data_checks.contract.model import Contract
-from data_checks.contract.source_settings import FileSource
+from data_checks.contract.model import ROW_ID, UNPARSED_COLUMN, Contract
+from data_checks.contract.source_settings import CsvSource, FileSource
+from data_checks.readers.head import read_head
 from data_checks.readers.opening import open_url
 from data_checks.readers.sql import safe_name
 
@@ -86,3 +91,36 @@ def changed(location: str) -> SourceError:
 def shown(location: str) -> str:
     """A location as messages and records show it: without credentials."""
     return safe_name(location) if is_url(location) else location
+
+
+def refuse_swallowed_rows(table: pa.Table, location: str, settings: CsvSource) -> None:
+    """A quote that is never closed swallows whole rows into one value; nothing else would tell.
+
+    Such a value has a line break, and the delimiters of a row: with fewer of them the row that it
+    is in would not have the fields of the others. Text of several lines usually has fewer.
+
+    Raises:
+        SourceError: there is one.
+    """
+    delimiters = -1
+    for name in table.column_names:
+        column = table.column(name)
+        if not pa.types.is_string(column.type):
+            continue
+        # Unreadable values are kept as JSON, where a line break is written as an escape.
+        marks = r"\\[nr]" if name == UNPARSED_COLUMN else "[\n\r]"
+        broken = pc.fill_null(pc.match_substring_regex(column, marks), False)
+        if not pc.any(broken).as_py():
+            continue
+        if delimiters < 0:
+            delimiters = len(read_head(location, settings).rows[0]) - 1
+        counted = pc.count_substring(column, settings.delimiter)
+        swallowed = pc.and_(broken, pc.greater_equal(counted, delimiters))
+        found = np.flatnonzero(pc.fill_null(swallowed, False).to_numpy())
+        if len(found):
+            row = table.column(ROW_ID)[int(found[0])].as_py()
+            where = "a value" if name == UNPARSED_COLUMN else f"column '{name}'"
+            raise SourceError(
+                f"{shown(location)}, row {row} (counted from 0): {where} runs over several lines "
+                "and holds a whole row: probably a quote that is never closed."
+            )

@@ -19,7 +19,7 @@ from data_checks.base.atomic import removed_on_error, replacing
 from data_checks.base.errors import SourceError
 from data_checks.base.locations import file_location, inside, is_url, missing, names_files
 from data_checks.contract.columns import Frozen
-from data_checks.contract.model import ANOMALY_COLUMN, ROW_ID, UNPARSED_COLUMN, Contract
+from data_checks.contract.model import ANOMALY_COLUMN, Contract
 from data_checks.contract.source_settings import (
     CsvSource,
     FileSource,
@@ -34,7 +34,14 @@ from data_checks.readers.head import read_head
 from data_checks.readers.parquet_files import files_of
 from data_checks.rows.casting import cast_batch, stored_schema
 from data_checks.sources.downloads import download
-from data_checks.sources.integrity import changed, file_state, sha256_of, shown, verified_sha256
+from data_checks.sources.integrity import (
+    changed,
+    file_state,
+    refuse_swallowed_rows,
+    sha256_of,
+    shown,
+    verified_sha256,
+)
 
 ROW_GROUP_ROWS = 131_072
 BUNDLED = "sklearn:"
@@ -190,10 +197,15 @@ def read_batches(
             variables = source if isinstance(source, MatSource) else MatSource(kind="mat")
             names = [column.name for column in contract.columns]
             return matlab.read_mat(location, variables, names, label_name)
-    settings = source if isinstance(source, CsvSource) else CsvSource(kind="csv")
+    settings = _csv_settings(contract)
     if not with_label:
         expected = _names_without_label(contract, location, settings, wanted)
     return text.read_csv(location, settings, expected, wanted, extra=extra)
+
+
+def _csv_settings(contract: Contract) -> CsvSource:
+    source = contract.source
+    return source if isinstance(source, CsvSource) else CsvSource(kind="csv")
 
 
 def numbered_slices(
@@ -266,32 +278,13 @@ def _names_without_label(
 
 def _typed(contract: Contract, location: str) -> Iterator[pa.Table]:
     first_row = 0
-    delimited = format_of(contract, location) == "csv"
+    settings = _csv_settings(contract) if format_of(contract, location) == "csv" else None
     for batch in read_batches(contract, location):
         table = cast_batch(batch, contract, first_row, where=shown(location))
-        if delimited:
-            _refuse_line_breaks(table, location)
+        if settings is not None:
+            refuse_swallowed_rows(table, location, settings)
         yield table
         first_row += batch.num_rows
-
-
-def _refuse_line_breaks(table: pa.Table, location: str) -> None:
-    """A quote that is never closed swallows whole rows into one value; nothing else would tell."""
-    for name in table.column_names:
-        column = table.column(name)
-        if not pa.types.is_string(column.type):
-            continue
-        # Unreadable values are kept as JSON, where a line break is written as an escape.
-        marks = r"\\[nr]" if name == UNPARSED_COLUMN else "[\n\r]"
-        broken = pc.match_substring_regex(column, marks)
-        found = np.flatnonzero(pc.fill_null(broken, False).to_numpy())
-        if len(found):
-            row = table.column(ROW_ID)[int(found[0])].as_py()
-            where = "a value" if name == UNPARSED_COLUMN else f"column '{name}'"
-            raise SourceError(
-                f"{shown(location)}, row {row} (counted from 0): {where} runs over several lines: "
-                "probably a quote that is never closed."
-            )
 
 
 def _write(path: Path, contract: Contract, tables: Iterator[pa.Table]) -> int:

@@ -20,6 +20,7 @@ from scipy.io import savemat
 from data_checks.base import locations
 from data_checks.base.errors import ChecksumError, MissingDataError, SourceError, UnreachableError
 from data_checks.contract.model import Contract, load_contract
+from data_checks.drafting.drafting import draft_contract
 from data_checks.sources.downloads import download
 from data_checks.sources.integrity import sha256_of
 from data_checks.sources.sources import ingest, locate, read_batches
@@ -341,3 +342,34 @@ def test_a_table_of_scikit_learn_is_read_by_its_own_contract_only(tmp_path, data
             ingest(contract, tmp_path / "t.parquet", data=data, data_dir=tmp_path)
         assert str(caught.value).startswith(data)
     assert ingest(own, tmp_path / "t.parquet", data="sklearn:iris", data_dir=tmp_path).rows == 150
+
+
+def test_text_of_several_lines_is_a_value_and_a_swallowed_row_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    rows = [f'{i},"seen by {"ab"[i % 2]}\nat night, again",{i / 7:.3f}' for i in range(40)]
+    path.write_text("\n".join(["id,note,p", *rows]))
+    contract = draft_contract(path).contract
+    assert ingest(contract, tmp_path / "out", data_dir=tmp_path).rows == 40
+    assert contract.columns[1].vocabulary == (
+        "seen by a\nat night, again",
+        "seen by b\nat night, again",
+    )
+    swallowed = '40,"seen by a,.3\n41,seen by b",.5'
+    path.write_text("\n".join(["id,note,p", *rows, swallowed]))
+    with pytest.raises(SourceError, match=r"row 40 .*'note' runs over several lines.*never closed"):
+        ingest(contract, tmp_path / "out", data_dir=tmp_path)
+
+
+def test_numbers_of_several_widths_in_the_files_of_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    levels = [f"level {i % 2}" for i in range(20)]
+    pd.DataFrame({"a": range(20), "c": levels}).to_parquet(folder / "1.parquet")
+    gaps = pd.DataFrame({"a": [None, *range(19)], "c": pd.Categorical(levels)})
+    gaps.astype({"a": "float32"}).to_parquet(folder / "2.parquet")
+    contract = draft_contract(folder).contract
+    ingested = ingest(contract, tmp_path / "out", data_dir=tmp_path)
+    assert ingested.rows == 40
+    values = rows_of(tmp_path / "out")["a"]
+    assert values.isna().sum() == 1
+    assert values.sum() == 190 + 171
