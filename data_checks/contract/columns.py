@@ -20,6 +20,11 @@ FLOAT32_MAX = 3.4028234663852886e38
 """Largest finite float32: models compute in float32, so larger values cannot be scored."""
 
 
+def is_reserved(name: str) -> bool:
+    """Whether a name is one of the pipeline's own, such as pandas' `__index_level_0__`."""
+    return name in RESERVED_NAMES or name.startswith("__")
+
+
 class Frozen(BaseModel):
     """Base of all contract parts: immutable, unknown keys refused, no coercion of types."""
 
@@ -108,7 +113,7 @@ class Column(Frozen):
     def _name_problem(self) -> str | None:
         if not self.name or not self.name.isprintable() or self.name != self.name.strip():
             return "a name is printable text without surrounding spaces"
-        if self.name in RESERVED_NAMES or self.name.startswith("__"):
+        if is_reserved(self.name):
             return "this name is reserved; rename the column in the source"
         return None
 

@@ -82,7 +82,14 @@ class Label(Frozen):
         """All label values allowed, or None when "*" admits any."""
         if self.normal == ANY or self.anomalous == ANY:
             return None
-        return tuple(level.strip() for level in (*self.normal, *self.anomalous))
+        return self.listed
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """The label values that the contract names, without blanks around them."""
+        named = [*(() if self.normal == ANY else self.normal)]
+        named += () if self.anomalous == ANY else self.anomalous
+        return tuple(level.strip() for level in named)
 
 
 class RowCount(Frozen):

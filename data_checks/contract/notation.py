@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 from data_checks.contract.source_settings import MISSING_MARKERS, CsvSource, Source
 
 _SPACES = "[ \u00a0\u202f]"
+_MINUS = "\u2212"
+"""The minus of typographers, which reports and some languages' programs write."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Notation:
             kept = pc.replace_substring_regex(kept, self._separator, "")
         if self.decimal != ".":
             kept = pc.replace_substring(kept, self.decimal, ".")
+        kept = pc.replace_substring(kept, _MINUS, "-")
         return pc.cast(kept, pa.float64())
 
     @property
@@ -74,7 +77,7 @@ class Notation:
         mark = re.escape(self.decimal)
         whole = rf"(\d{{1,3}}({self._separator}\d{{3}})+|\d+)" if self.thousands else r"\d+"
         number = rf"({whole}({mark}\d*)?|{mark}\d+)([eE][+-]?\d+)?"
-        return rf"^[+-]?({number}|[iI][nN][fF]([iI][nN][iI][tT][yY])?)$"
+        return rf"^[+\-{_MINUS}]?({number}|[iI][nN][fF]([iI][nN][iI][tT][yY])?)$"
 
 
 PLAIN = Notation()

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
 
 from data_checks.contract.columns import Column
 from data_checks.drafting.first_look import (
@@ -16,12 +20,14 @@ from data_checks.drafting.first_look import (
     unread_examples,
 )
 from data_checks.drafting.profile import MAX_LEVELS, ColumnProfile, looks_like_identifier
+from data_checks.drafting.yaml_text import quoted
 
 HEAD_ROOM = 0.25
 """Ranges reach this share of the observed span beyond what was observed."""
 _FEW_LEVELS = 20
 _NO_VALUE = {"?", "-", "--", ".", "*", "n/a", "none", "None", "NONE", "nil", "Null", "#N/A", "\\N"}
 _FLOAT32_LIMIT = 3.4e38
+_SENTINEL = re.compile(r"-?9{2,6}|-9")
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ def draft_column(column: ColumnProfile, texts: Sequence[str] = ()) -> ColumnDraf
         column: what is in it.
         texts: some of its distinct values, as text.
     """
-    name = json.dumps(column.name, ensure_ascii=False)
+    name = quoted(column.name)
     if column.binary:
         lines = (f"  - name: {name}", "    type: ignored  # bytes that are not text")
         return ColumnDraft(lines, remarks=(f"{name} is left out: bytes that are not text",))
@@ -67,6 +73,9 @@ def draft_column(column: ColumnProfile, texts: Sequence[str] = ()) -> ColumnDraf
 
 
 def _typed(column: ColumnProfile, name: str, texts: Sequence[str]) -> ColumnDraft:
+    if column.duration:
+        said = f"{name} is left out: a duration; store it as a number"
+        return ColumnDraft(("    type: ignored  # a duration",), remarks=(said,))
     mostly_numbers = column.numbers >= MOSTLY * column.present > 0
     if not mostly_numbers and (shown := number_with_a_unit(texts)):
         remark = (
@@ -121,8 +130,27 @@ def _numeric(column: ColumnProfile, name: str, texts: Sequence[str]) -> ColumnDr
             f"{name}: {bad:,} values are no finite numbers{shown}; "
             'quarantine takes them. A text that means "no value" belongs into source.missing'
         )
+    if (sentinel := _sentinel(column, texts)) is not None:
+        remarks.append(
+            f'{name}: {sentinel!r} lies far from all other values; if it means "no value", put it '
+            "into source.missing"
+        )
     lines = ("    type: numeric", *_range(column), *_filled(column, None))
     return ColumnDraft(lines, bad, tuple(remarks))
+
+
+def _sentinel(column: ColumnProfile, texts: Sequence[str]) -> str | None:
+    """The number of nines at one end of a column that is farther from the others than they span."""
+    numbers = column.notation.numbers(pa.array(texts, pa.string())).drop_null().unique()
+    if len(numbers) < 3:
+        return None
+    ordered = np.sort(numbers.to_numpy())
+    ends = ((ordered[0], ordered[1:]), (ordered[-1], ordered[:-1]))
+    for end, others in ends:
+        away = min(abs(end - others[0]), abs(end - others[-1]))
+        if _SENTINEL.fullmatch(f"{end:g}") and away > others[-1] - others[0]:
+            return f"{end:g}"
+    return None
 
 
 def _time(column: ColumnProfile, name: str, texts: Sequence[str]) -> ColumnDraft:
@@ -211,10 +239,10 @@ def _plain(value: float) -> str:
 
 def _categorical(column: ColumnProfile) -> tuple[str, ...]:
     assert column.levels is not None
-    levels = ", ".join(json.dumps(level, ensure_ascii=False) for level in sorted(column.levels))
+    levels = ", ".join(quoted(level) for level in sorted(column.levels))
     return (
         "    type: categorical",
         f"    vocabulary: [{levels}]",
         "    unseen: reject  # or other: score rows with a new level all the same",
-        *_filled(column, json.dumps(_mode(column), ensure_ascii=False)),
+        *_filled(column, quoted(_mode(column))),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 
 from data_checks.base.errors import SourceError
 from data_checks.base.locations import file_location, is_url
+from data_checks.base.visible import visible
 from data_checks.contract.model import Contract
 from data_checks.drafting.column_lines import draft_column
 from data_checks.drafting.label_lines import draft_label
@@ -20,6 +22,7 @@ from data_checks.drafting.profile import (
     TableProfile,
 )
 from data_checks.drafting.table_opening import OpenedTable, open_table
+from data_checks.drafting.yaml_text import quoted
 from data_checks.readers.columns_found import listed
 
 
@@ -59,8 +62,26 @@ def draft_contract(location: Path | str, *, label: str | None = None) -> Draft:
         contract = Contract.model_validate(yaml.safe_load(text))
     except ValidationError as error:
         problem = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise SourceError(f"{place}: {problem}; rename the column in the table.") from error
-    return Draft(text, contract, tuple(remarks))
+        remedy = "" if "rename" in problem else "; rename the column in the table"
+        if opened.settings is not None and opened.settings.encoding != "utf-8":
+            remedy += f". It was read as {opened.settings.encoding}; perhaps save it as UTF-8"
+        raise SourceError(f"{place}: {problem}{remedy}.") from error
+    return Draft(text, contract, tuple(visible(remark) for remark in remarks))
+
+
+def _nothing_to_learn(
+    place: str, opened: OpenedTable, profile: TableProfile, remarks: Sequence[str]
+) -> str:
+    why = "".join(f"; {remark}" for remark in remarks[:5])
+    said = f"{place}: no column looks like a feature; nothing to learn from{why}."
+    if opened.settings is None or len(profile.columns) > 1:
+        return said
+    examples = profile.texts(profile.columns[0].name)
+    shown = f", for example {examples[0][:60]!r}" if examples else ""
+    return (
+        f"{said} Every line is one field{shown}: it splits at none of , ; | and tab. Write the "
+        "table with one of these between its values."
+    )
 
 
 def _write(
@@ -108,20 +129,19 @@ def _write(
             "split.group_duplicates, which keeps identical rows on one side of the split"
         )
     if not any("type: numeric" in c or "type: cat" in c or "type: bool" in c for c in columns):
-        why = "".join(f"; {remark}" for remark in remarks[:5])
-        raise SourceError(f"{place}: no column looks like a feature; nothing to learn from{why}.")
+        raise SourceError(_nothing_to_learn(place, opened, profile, remarks))
     allowed = max(0.01, math.ceil(1.1 * bad_rows / profile.rows * 1000) / 1000)
     name = re.sub(r"\W+", "_", Path(place).name.split(".")[0]).strip("_").lower()[:60] or "table"
     confined = [] if is_url(place) else ["  confined: false  # the path is absolute"]
     lines = [
         f"# Drafted from {profile.rows:,} rows. Read every line: a profile knows what was there,",
         "# not what is right.",
-        *(f"# LOOK: {remark}." for remark in remarks),
+        *(f"# LOOK: {visible(remark)}." for remark in remarks),
         f"name: {json.dumps(name)}",
         f"title: {json.dumps(name)}",
         "source:",
         source[0],
-        f"  file: {json.dumps(place, ensure_ascii=False)}",
+        f"  file: {quoted(place)}",
         *confined,
         *source[1:],
         "columns:",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pyarrow as pa
 
@@ -14,6 +12,7 @@ from data_checks.drafting.profile import (
     looks_like_identifier,
     separation,
 )
+from data_checks.drafting.yaml_text import quoted
 
 _LEAK = 0.995
 _MAX_LABELS = 100
@@ -41,14 +40,14 @@ def draft_label(
         raise SourceError(f"column '{column.name}' is empty and cannot be the label.")
     counts = column.levels.most_common()
     normal, anomalous = counts[0][0], [level for level, _ in counts[1:]]
-    shown = ", ".join(json.dumps(level, ensure_ascii=False) for level in anomalous)
+    shown = ", ".join(quoted(level) for level in anomalous)
     told = ", ".join(f"{level!r} {count:,}" for level, count in counts[:10])
     lines = [
         "label:",
-        f"  column: {json.dumps(column.name, ensure_ascii=False)}",
+        f"  column: {quoted(column.name)}",
         *([] if position is None else [f"  position: {position}  # counted from 0"]),
         f"  # observed: {_one_line(told)}. Check which values are normal.",
-        f"  normal: [{json.dumps(normal, ensure_ascii=False)}]",
+        f"  normal: [{quoted(normal)}]",
         f"  anomalous: [{shown}]" if anomalous else "  anomalous: []  # only one value was there",
     ]
     if anomalous:
@@ -57,7 +56,13 @@ def draft_label(
             f"anomaly_ratio: {ratio:.4f}  # with the labels above; change it when you change them",
             f"ratio_tolerance: {min(1.0, max(0.02, ratio / 2)):.3f}",
         ]
-    return lines, _leaks(column, profile, normal)
+    doubts = []
+    if len(counts) > 2 and counts[0][1] * len(counts) < 2 * column.present:
+        doubts.append(
+            f"{quoted(column.name)} has {len(counts)} values, none of them in most rows; is it the "
+            "label, and are all but the most frequent anomalous?"
+        )
+    return lines, doubts + _leaks(column, profile, normal)
 
 
 def _leaks(column: ColumnProfile, profile: TableProfile, normal: str) -> list[str]:
@@ -74,7 +79,7 @@ def _leaks(column: ColumnProfile, profile: TableProfile, normal: str) -> list[st
             auc = separation(sample, other.name, anomalous, other.notation)
             if auc >= _LEAK:
                 leaks.append(
-                    f"{json.dumps(other.name, ensure_ascii=False)} alone separates the labels "
+                    f"{quoted(other.name)} alone separates the labels "
                     f"(ROC AUC {auc:.3f}); make sure it is known when scoring"
                 )
     return leaks

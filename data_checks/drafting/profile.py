@@ -50,6 +50,7 @@ class ColumnProfile:
         unique: whether no value occurs twice.
         padded: whole numbers that are written with zeros in front.
         binary: whether there are bytes that are not text; nothing else is known then.
+        duration: whether the values are durations.
         notation: how numbers are written.
         time_format: how times are written; None for ISO 8601.
     """
@@ -71,6 +72,7 @@ class ColumnProfile:
     unique: bool = True
     padded: int = 0
     binary: bool = False
+    duration: bool = False
     _hashes: list[Any] = field(default_factory=list)
     _last: float | None = None
 
@@ -87,6 +89,7 @@ class ColumnProfile:
     def add(self, values: pa.Array) -> None:
         """Take in one block of raw values (n,)."""
         self.rows += len(values)
+        self.duration = self.duration or pa.types.is_duration(values.type)
         if self.binary:
             return
         try:

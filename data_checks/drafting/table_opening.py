@@ -13,6 +13,8 @@ import pyarrow as pa
 
 from data_checks.base.errors import EncodingError, SourceError
 from data_checks.base.locations import is_url
+from data_checks.base.visible import visible
+from data_checks.contract.columns import is_reserved
 from data_checks.contract.notation import PLAIN, Notation
 from data_checks.contract.source_settings import CsvSource, MatSource
 from data_checks.drafting.first_look import FirstLook, first_look
@@ -75,17 +77,33 @@ def _marks(notation: Notation) -> list[str]:
 
 def _open(place: str, label: str | None) -> OpenedTable:
     if place.lower().endswith((".parquet", ".pq")) or (not is_url(place) and Path(place).is_dir()):
-        schema = parquet_schema(place)
-        names = [field.name for field in schema if not pa.types.is_nested(field.type)]
-        lines = ["  kind: parquet"]
-        if nested := sorted(set(schema.names) - set(names), key=schema.names.index):
-            shown = json.dumps(nested, ensure_ascii=False)
-            lines.append(f"extra_columns: ignore  # {shown} hold lists or structures")
-        read = partial(read_parquet, place, names, names, extra="ignore")
-        return OpenedTable(names, lines, (), read)
+        return _open_parquet(place)
     if place.lower().endswith(".mat"):
         return _open_mat(place, label)
     return _open_csv(place, label)
+
+
+def _open_parquet(place: str) -> OpenedTable:
+    schema = parquet_schema(place)
+    nested = [field.name for field in schema if _is_nested(field.type)]
+    reserved = [name for name in schema.names if is_reserved(name) and name not in nested]
+    names = [name for name in schema.names if name not in {*nested, *reserved}]
+    lines, doubts = ["  kind: parquet"], []
+    for left_out, why in (
+        (nested, "lists or structures; store what the model is to see in columns of their own"),
+        (reserved, "a name that is reserved (pandas' index, for one); rename it to keep it"),
+    ):
+        if left_out:
+            doubts.append(f"{listed(left_out)} left out: {why}")
+    if doubts:
+        lines.append(f"extra_columns: ignore  # {visible(listed([*nested, *reserved]))}")
+    read = partial(read_parquet, place, names, names, extra="ignore")
+    return OpenedTable(names, lines, tuple(doubts), read)
+
+
+def _is_nested(kind: pa.DataType) -> bool:
+    stored = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    return bool(pa.types.is_nested(stored))
 
 
 def _open_csv(place: str, label: str | None, encoding: str | None = None) -> OpenedTable:

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from data_checks.base.errors import EncodingError, SourceError
 from data_checks.contract.source_settings import CsvSource
+from data_checks.readers.foreign import no_delimited_text
 from data_checks.readers.opening import open_stream
 
 _BLOCK_BYTES = 1 << 20
@@ -25,16 +26,6 @@ _MOST_BYTES = 16 << 20
 _ROWS = 50
 _MARK = "\ufeff"
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
-_OTHER_FORMATS = {
-    b"PK\x03\x04": "a zip archive or an Excel workbook; unpack it, or save the table as CSV",
-    b"\xd0\xcf\x11\xe0": "an Excel workbook; save the table as CSV",
-    b"PAR1\x15": "a Parquet file; its name must end in .parquet, and source.kind is parquet",
-    b"SQLite format 3\0": "an SQLite database; source.kind is sql",
-    b"\x1f\x8b": "compressed with gzip; its name must end in .gz",
-    b"\x28\xb5\x2f\xfd": "compressed with zstd; its name must end in .zst",
-    b"BZh91AY&SY": "compressed with bzip2; its name must end in .bz2",
-}
-"""What files begin with that are often given in place of a delimited one."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +74,8 @@ def read_head(location: str, source: CsvSource) -> Head:
         with closing(open_text(location, source.encoding)) as stream:
             while block := stream.read(_BLOCK_BYTES):
                 content += block
-                _refuse_other_formats(location, content)
+                if (foreign := no_delimited_text(content)) is not None:
+                    raise SourceError(f"{location}: this is {foreign}.")
                 head = _split(location, content, source, whole=len(block) < _BLOCK_BYTES)
                 if head is not None:
                     return head
@@ -102,13 +94,6 @@ def read_head(location: str, source: CsvSource) -> Head:
     if head is None:
         raise SourceError(f"{location}: the file is empty.")
     return head
-
-
-def _refuse_other_formats(location: str, content: bytes) -> None:
-    """Raise SourceError where a file is of another format, whatever its name says."""
-    for start, what in _OTHER_FORMATS.items():
-        if content.startswith(start):
-            raise SourceError(f"{location}: this is {what}.")
 
 
 def header_names(fields: Sequence[str]) -> list[str]:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from data_checks.base.errors import EncodingError
+from data_checks.base.errors import EncodingError, SourceError
 from data_checks.contract.source_settings import CsvSource
+from data_checks.readers.foreign import no_delimited_text
 from data_checks.readers.head import Head, read_head
 from data_checks.readers.opening import open_stream
 
@@ -25,6 +26,7 @@ _MARKS = {  # longest first: UTF-32's begins as UTF-16's
     b"\xff\xfe": "utf-16",
     b"\xfe\xff": "utf-16",
 }
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 _OLD = ("utf-8", "cp1252", "latin-1")
 """In the order they are tried; the last one reads any bytes."""
 
@@ -69,7 +71,9 @@ def sniff(place: str, label: str | None = None, *, encoding: str | None = None) 
     header, doubt = _header(head.rows, label)
     doubts = [doubt] if doubt else []
     if settings.encoding in _OLD[1:]:
-        doubts.insert(0, f"the bytes are not UTF-8; they are read as {settings.encoding}")
+        control = any(_CONTROL.search(cell) for row in head.rows for cell in row)
+        perhaps = "; control characters among them: perhaps another encoding" if control else ""
+        doubts.insert(0, f"the bytes are not UTF-8; they are read as {settings.encoding}{perhaps}")
     return Sniffed(settings.model_copy(update={"header": header}), head, tuple(doubts))
 
 
@@ -81,6 +85,8 @@ def other_encodings(encoding: str) -> tuple[str, ...]:
 def _decoded(place: str, encoding: str | None) -> tuple[CsvSource, Head]:
     with closing(open_stream(place)) as stream:
         first = stream.read(4096)
+    if (foreign := no_delimited_text(first)) is not None:  # before zeros pass for UTF-16
+        raise SourceError(f"{place}: this is {foreign}.")
     marked_encoding = next((name for mark, name in _MARKS.items() if first.startswith(mark)), None)
     if marked_encoding is None and 3 * first.count(b"\0") > len(first):
         marked_encoding = "utf-16-be" if first[:1] == b"\0" else "utf-16-le"

@@ -79,7 +79,7 @@ def read_csv(
         if "Empty CSV file" in str(error):
             return  # a header, and no row
         kind = EncodingError if "invalid UTF8" in str(error) else SourceError
-        raise kind(_explain(location, str(error), names, skipped)) from error
+        raise kind(_explain(location, str(error), names, skipped, head)) from error
 
 
 @contextmanager
@@ -146,12 +146,25 @@ def _delimiter_hint(first: Sequence[str], source: CsvSource) -> str:
     return ""
 
 
-def _explain(location: str, message: str, names: Sequence[str], skipped: int) -> str:
+def _narrow_header_hint(head: Head) -> str:
+    """What to do where only the first line has its width: a title, or names without an index."""
+    first, *widths = [len(row) for row in head.rows]
+    if len(set(widths[-5:])) != 1 or widths[-1] <= first:
+        return ""
+    start = ", ".join(head.rows[0][:4])[:60]
+    return (
+        f" The first line ({start!r}) has {first}, the rows below have {widths[-1]}: remove lines "
+        "above the header, or name every column."
+    )
+
+
+def _explain(location: str, message: str, names: Sequence[str], skipped: int, head: Head) -> str:
     if bad_row := _BAD_ROW.search(message):
         number = int(bad_row["row"]) + skipped
         return (
             f"{location}, row {number} (counted from 1, header too): {bad_row['fields']} fields "
             f"instead of {bad_row['expected']}: {bad_row['text'][:80]!r}."
+            f"{_narrow_header_hint(head)}"
         )
     if "straddl" in message:
         return (

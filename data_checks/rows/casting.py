@@ -20,7 +20,7 @@ from data_checks.base.errors import SourceError
 from data_checks.contract.columns import Column
 from data_checks.contract.model import ANOMALY_COLUMN, ANY, ROW_ID, UNPARSED_COLUMN, Contract, Label
 from data_checks.contract.notation import Notation, notation_of
-from data_checks.rows.values import STORED, Typed, plain, type_values
+from data_checks.rows.values import STORED, Typed, as_listed, plain, type_values
 
 
 def stored_schema(contract: Contract, *, with_label: bool = True) -> pa.Schema:
@@ -70,7 +70,9 @@ def cast_batch(
         columns.append(typed.values)
     if contract.label is not None and with_label:
         column = Column(name=contract.label.column, type="identifier")
-        labels = _typed(raw.column(column.name), column, notation, first_row, where).values
+        values = raw.column(column.name)
+        texts = _typed(values, column, notation, first_row, where).values
+        labels = label_texts(values, texts, contract.label)
         columns += [labels, anomaly_flags(labels, contract.label)]
     columns.append(pa.array(np.arange(first_row, first_row + raw.num_rows, dtype=np.int64)))
     columns.append(_unparsed(bad, raw.num_rows))
@@ -104,6 +106,20 @@ def first_not_text(values: Any) -> int:
             return False
 
     return next(i for i, value in enumerate(plain(values).to_pylist()) if not readable(value))
+
+
+def label_texts(values: Any, texts: pa.Array, label: Label) -> pa.Array:
+    """Labels as the contract spells them, whichever program wrote them: 1.0 or true for 1, say.
+
+    Args:
+        values: (n,) as a reader found them.
+        texts: the same as text.
+        label: what the values mean.
+
+    Returns:
+        text (n,).
+    """
+    return as_listed(texts, label.listed, written=pa.types.is_string(plain(values).type))
 
 
 def anomaly_flags(labels: pa.Array, label: Label) -> pa.Array:

@@ -5,6 +5,7 @@ What cannot be read becomes null and is told apart from a gap.
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ STORED: dict[str, pa.DataType] = {
 _TRUE = ("true", "t", "yes", "y", "1")
 _FALSE = ("false", "f", "no", "n", "0")
 _EXACT_INTEGERS = 2.0**53
+_WHOLE = re.compile(r"([+-]?\d+)(?:\.0+)?")
 
 
 class Typed(NamedTuple):
@@ -60,9 +62,8 @@ def type_values(values: pa.Array, column: Column, notation: Notation = PLAIN) ->
             typed = _times(values, column.timestamp_format, notation)
         case _:  # whatever is there can be read as text
             texts = as_text(values, notation, trimmed=not _padded(column))
-            if column.vocabulary and not pa.types.is_string(values.type):
-                texts = _spelled(texts, column.vocabulary)
-            return Typed(texts, None)
+            written = pa.types.is_string(values.type)
+            return Typed(as_listed(texts, column.vocabulary, written=written), None)
     return _told_apart(values, typed, typed, notation)
 
 
@@ -96,23 +97,34 @@ def as_text(values: pa.Array, notation: Notation = PLAIN, *, trimmed: bool = Tru
     return pc.if_else(gaps, pa.scalar(None, pa.string()), texts)
 
 
-def _spelled(texts: pa.Array, vocabulary: Sequence[str]) -> pa.Array:
-    """Levels that a reader took for numbers or truth values, as the vocabulary spells them.
+def as_listed(texts: pa.Array, vocabulary: Sequence[str], *, written: bool) -> pa.Array:
+    """Levels, or labels, that another program spelled differently, as the contract spells them.
 
-    Pandas reads a column of `007` and `012` as 7 and 12, one of `True` as booleans: where just one
-    level means the value, that one is it.
+    Pandas reads a column of `007` and `012` as 7 and 12, one of `True` as booleans, and writes
+    whole numbers with a gap among them as 1.0: where just one level means the value, that
+    one is it.
+
+    Args:
+        texts: (n,) from `as_text`.
+        vocabulary: the levels that are listed; none leaves the texts as they are.
+        written: whether they were text before; then only 1.0 for 1, and the reverse, are the same.
     """
+    if not vocabulary or (written and not any(_WHOLE.fullmatch(level) for level in vocabulary)):
+        return texts
     unknown = pc.invert(pc.is_in(texts, value_set=pa.array(vocabulary, pa.string())))
     if not pc.any(pc.and_(unknown, pc.is_valid(texts))).as_py():
         return texts
+    value_of = _without_decimals if written else _value_of
     meant: dict[str, list[str]] = {}
     for level in vocabulary:
-        meant.setdefault(_value_of(level), []).append(level)
+        meant.setdefault(value_of(level), []).append(level)
     lookup = {
-        text: meant[_value_of(text)][0]
+        text: meant[value_of(text)][0]
         for text in pc.unique(texts.filter(unknown)).to_pylist()
-        if text is not None and len(meant.get(_value_of(text), ())) == 1
+        if text is not None and len(meant.get(value_of(text), ())) == 1
     }
+    if not lookup:
+        return texts
     return pa.array([lookup.get(text, text) for text in texts.to_pylist()], pa.string())
 
 
@@ -121,6 +133,11 @@ def _value_of(level: str) -> str:
         return repr(float(level))
     except ValueError:
         return level.lower()
+
+
+def _without_decimals(level: str) -> str:
+    whole = _WHOLE.fullmatch(level)
+    return whole[1] if whole else level
 
 
 def plain(values: Any) -> pa.Array:

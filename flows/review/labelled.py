@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from data_checks.contract.model import Contract
 from data_checks.contract.notation import notation_of
-from data_checks.rows.casting import anomaly_flags
+from data_checks.rows.casting import anomaly_flags, label_texts
 from data_checks.rows.rows import check_rows
 from data_checks.rows.values import as_text, plain
 from data_checks.sources.integrity import shown
@@ -112,7 +112,8 @@ def _labels(batch: pa.RecordBatch, contract: Contract) -> tuple[np.ndarray, pa.A
     label = contract.label
     if label is None:
         return np.full(batch.num_rows, -1, np.int8), None
-    texts = as_text(plain(batch.column(label.column)), notation_of(contract.source))
+    values = plain(batch.column(label.column))
+    texts = label_texts(values, as_text(values, notation_of(contract.source)), label)
     return anomaly_flags(texts, label).fill_null(-1).to_numpy(zero_copy_only=False), texts
 
 

@@ -19,6 +19,8 @@ from data_checks.rows.rows import check_rows
 from data_checks.sources.sources import ingest
 from data_checks.validation.validation import validate
 
+MINUS = "\u2212"
+
 
 def everyday(rows: int = 400) -> pd.DataFrame:
     rng = np.random.default_rng(0)
@@ -178,3 +180,91 @@ def test_separation_is_the_roc_auc(shift: float, seed: int) -> None:
     table = pa.table({"v": pa.array([repr(float(v)) for v in values])})
     expected = roc_auc_score(anomalous, values)
     assert np.isclose(separation(table, "v", anomalous), max(expected, 1 - expected))
+
+
+def draft_of(folder: Path, text: str, encoding: str = "utf-8", label: str | None = None) -> Draft:
+    path = folder / "t.csv"
+    path.write_bytes(text.encode(encoding))
+    return draft_contract(path, label=label)
+
+
+@pytest.mark.parametrize("level", ["\x81", "\x85", "\u2028", "\x1b[31m", "\u202e", "\x7f"])
+def test_no_character_of_a_level_is_lost_or_shown_raw(tmp_path, level):
+    rows = "".join(f"{i / 3:.2f},{('a' + level + 'a', 'b')[i % 2]},o{level}k\n" for i in range(40))
+    drafted = draft_of(tmp_path, f"x,c,state\n{rows}", label="state")
+    passes(drafted, tmp_path / "t.csv", tmp_path)
+    assert set(drafted.contract.columns[1].vocabulary) == {f"a{level}a", "b"}
+    assert drafted.contract.label.normal == (f"o{level}k",)
+    shown = drafted.text + "".join(drafted.remarks)
+    assert all(character.isprintable() or character == "\n" for character in shown)
+
+
+def test_old_bytes_of_another_encoding_are_asked_about(tmp_path):
+    rows = "".join(f"{i / 3:.2f},{('grün', 'rot')[i % 2]}\n" for i in range(40))
+    drafted = draft_of(tmp_path, f"x,c\n{rows}", encoding="cp437")
+    assert any("perhaps another encoding" in remark for remark in drafted.remarks)
+    with pytest.raises(SourceError, match="save it as UTF-8"):
+        draft_of(tmp_path, f"値,色\n{rows.replace('grün', '赤')}", encoding="shift-jis")
+
+
+@pytest.mark.parametrize("above", ["# exported by X\n# today\n", "Report\n", "Report,2026\n"])
+def test_lines_above_a_header_are_told(tmp_path, above):
+    rows = "".join(f"{i},{i / 2},{i / 3:.2f}\n" for i in range(40))
+    with pytest.raises(SourceError, match="remove lines above the header"):
+        draft_of(tmp_path, f"{above}a,b,c\n{rows}")
+
+
+@pytest.mark.parametrize("mark", [" ", ":", "~", "\x1f"])
+def test_a_line_that_splits_nowhere_is_shown(tmp_path, mark):
+    rows = "".join(mark.join((f"{i}", f"{i / 2}", f"c{i}")) + "\n" for i in range(40))
+    with pytest.raises(SourceError, match="Every line is one field"):
+        draft_of(tmp_path, f"a{mark}b{mark}c\n{rows}")
+
+
+def test_a_minus_of_typographers_is_a_minus(tmp_path):
+    rows = "".join(f"{('', MINUS)[i % 2]}{i / 3:.2f},{i * i}\n" for i in range(40))
+    drafted = draft_of(tmp_path, f"a,b\n{rows}")
+    passes(drafted, tmp_path / "t.csv", tmp_path)
+    assert drafted.contract.columns[0].type == "numeric"
+    assert drafted.contract.columns[0].minimum < -12
+
+
+@pytest.mark.parametrize(
+    ("sentinel", "told"), [(-999, True), (9999, True), (-9, False), (60, False)]
+)
+def test_a_number_that_may_mean_nothing_is_asked_about(tmp_path, sentinel, told):
+    rows = "".join(f"{sentinel if i % 9 == 0 else 10 + i % 40},{i * i}\n" for i in range(90))
+    drafted = draft_of(tmp_path, f"a,b\n{rows}")
+    asked = [remark for remark in drafted.remarks if f"'{sentinel}' lies far" in remark]
+    assert bool(asked) == told
+
+
+def test_a_label_that_is_none_is_asked_about(tmp_path):
+    rows = "".join(f"{i / 3:.2f},{i}\n" for i in range(40))
+    drafted = draft_of(tmp_path, f"a,state\n{rows}", label="state")
+    assert any("is it the label" in remark for remark in drafted.remarks)
+
+
+def test_what_of_parquet_is_left_out_is_told(tmp_path):
+    path = tmp_path / "t.parquet"
+    frame = pd.DataFrame(
+        {
+            "x": np.arange(40) / 3,
+            "took": pd.to_timedelta(np.arange(40) ** 2, unit="s"),
+            "span": pd.interval_range(0, 40),
+            "tags": [["a"]] * 40,
+        },
+        index=[f"r{i}" for i in range(40)],
+    )
+    frame.to_parquet(path)
+    drafted = draft_contract(path)
+    passes(drafted, path, tmp_path)
+    told = " ".join(drafted.remarks)
+    for name, why in (
+        ("took", "a duration"),
+        ("span", "lists or structures"),
+        ("tags", "lists or structures"),
+        ("__index_level_0__", "reserved"),
+    ):
+        assert name in told
+        assert why in told

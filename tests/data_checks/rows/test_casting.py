@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from data_checks.base.errors import SourceError
 from data_checks.contract.columns import Column
-from data_checks.contract.model import Label
+from data_checks.contract.model import Contract, Label
 from data_checks.rows.casting import anomaly_flags, cast_batch, stored_schema
 from data_checks.rows.values import cast_column
 from tests.data_checks.conftest import small_contract, small_frame
@@ -127,3 +127,42 @@ def test_the_schema_is_what_a_batch_has() -> None:
     typed = cast_batch(batch, contract, 10)
     assert typed.schema == stored_schema(contract)
     assert typed.column("row_id").to_pylist() == [10, 11, 12, 13, 14]
+
+
+NUMBERS = [pa.array(v) for v in ([0, 1, None], [0.0, 1.0, None], ["0", "1", None])]
+TRUTHS = pa.array([False, True, None])
+
+
+@pytest.mark.parametrize(
+    ("listed", "values"),
+    [
+        *[(listed, values) for listed in (("0", "1"), ("0.0", "1.0")) for values in NUMBERS],
+        *[(listed, TRUTHS) for listed in (("false", "true"), ("False", "True"))],
+        (("0", "1"), pa.array(["0.0", "1.0", None])),
+    ],
+)
+def test_a_label_means_the_same_whichever_program_wrote_it(
+    listed: tuple[str, str], values: pa.Array
+) -> None:
+    contract = Contract.model_validate(
+        {
+            "name": "c",
+            "source": {"kind": "csv", "file": "c.csv"},
+            "columns": [{"name": "a", "type": "numeric"}],
+            "label": {"column": "state", "normal": [listed[0]], "anomalous": [listed[1]]},
+        }
+    )
+    raw = pa.table({"a": pa.array([1.0, 2.0, 3.0]), "state": values})
+    table = cast_batch(raw, contract, 0)
+    assert table["state"].to_pylist() == [*listed, None]
+    assert table["__anomaly__"].to_pylist() == [0, 1, None]
+
+
+def test_levels_with_a_decimal_point_are_the_level_without() -> None:
+    """Pandas writes whole numbers as 1.0 where one of them is missing."""
+    column = {"name": "c", "type": "categorical", "vocabulary": ["1", "2", "007", "a.0"]}
+    contract = Contract.model_validate(
+        {"name": "c", "source": {"kind": "csv", "file": "c.csv"}, "columns": [column]}
+    )
+    raw = pa.table({"c": pa.array(["1.0", "2", "7", "7.0", "a", "1.5"])})
+    assert cast_batch(raw, contract, 0)["c"].to_pylist() == ["1", "2", "7", "7.0", "a", "1.5"]
