@@ -7,7 +7,7 @@ import re
 _SHEET = "save the sheet as CSV"
 _BEGINNINGS = (
     (b"PK\x03\x04", f"a zip archive or an Excel workbook; unpack it, or {_SHEET}"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", f"an Excel workbook; {_SHEET}"),
+    (b"\xd0\xcf\x11\xe0", f"an Excel workbook; {_SHEET}"),
     (b"\x1f\x8b\x08", "compressed with gzip; its name must end in .gz"),
     (b"BZh91AY", "compressed with bzip2; its name must end in .bz2"),
     (b"\x28\xb5\x2f\xfd", "compressed with zstd; its name must end in .zst"),
