@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from data_checks.base.visible import visible
 from flows.cli import judge, look, run, services, train
 from flows.cli.benchmark import benchmark
 from flows.cli.notify import notify
@@ -92,7 +93,7 @@ def _run(terminated: list[int]) -> None:
         code = EXIT_INTERRUPTED
     except Exception as error:  # the one place where every error becomes a message
         if hasattr(error, "format_message"):  # click's own usage errors
-            typer.echo(f"Error: {error.format_message()}", err=True)
+            typer.echo(f"Error: {visible(error.format_message())}", err=True)
             sys.exit(getattr(error, "exit_code", 2))
         code = exit_code(error)
         if code == EXIT_DEFECT or "--debug" in sys.argv:
@@ -101,7 +102,7 @@ def _run(terminated: list[int]) -> None:
         message = message_of(error)
         if code == EXIT_DEFECT:
             message = f"{type(error).__name__}: {message} (a defect of dagmm; please report it)"
-        typer.echo(f"{prefix}: {message}{remedy(error)}", err=True)
+        typer.echo(visible(f"{prefix}: {message}{remedy(error)}"), err=True)
     if code == EXIT_INTERRUPTED:
         typer.echo("interrupted; the same command resumes where it stopped", err=True)
         code = EXIT_TERMINATED if terminated else EXIT_INTERRUPTED

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from data_checks.base.visible import visible
 from flows.cli.options import (
     Debug,
     EngineName,
@@ -115,7 +116,8 @@ def score(
         facts = {} if compared is None else {"shadow": compared.document()}
         print_json({**report.document(), **facts})
     else:
-        typer.echo(report.text() if compared is None else f"{report.text()}\n{compared.text()}")
+        text = report.text() if compared is None else f"{report.text()}\n{compared.text()}"
+        typer.echo(visible(text))
     if report.failure:
         raise Verdict(report.failure)
 
@@ -156,7 +158,7 @@ def monitor(
     if as_json:
         print_json(checked.document())
     else:
-        typer.echo(checked.text())
+        typer.echo(visible(checked.text()))
     if checked.report.drifted:
         raise typer.Exit(EXIT_NO)
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from data_checks.base.visible import visible
 from flows.cli.options import (
     Data,
     Dataset,
@@ -182,8 +183,8 @@ def contract(
         return
     for warning in warnings:
         typer.echo(f"Look at    {warning}")
-    typer.echo(f"Contract   {written}")
-    typer.echo(f"Next       edit it, then: dagmm check {written}")
+    typer.echo(visible(f"Contract   {written}"))
+    typer.echo(visible(f"Next       edit it, then: dagmm check {written}"))
 
 
 def detectors(as_json: Json = False, debug: Debug = False, quiet: Quiet = False) -> None:

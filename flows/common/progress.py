@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from data_checks.base.visible import visible
+
 LINE_SECONDS = 5.0
 
 
@@ -23,7 +25,7 @@ def enabled() -> bool:
 def note(text: str) -> None:
     """One line on stderr."""
     if enabled():
-        print(f"  {text}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"  {visible(text)}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 @contextmanager
@@ -78,11 +80,11 @@ def _rich_bar(label: str) -> Iterator[Callable[[int, int | None, str], None]]:
     )
 
     with Progress(
-        TextColumn("  {task.description}"),
+        TextColumn("  {task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[text]}"),
+        TextColumn("{task.fields[text]}", markup=False),
         console=Console(stderr=True),
         transient=True,
     ) as display:

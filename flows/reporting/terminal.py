@@ -11,9 +11,11 @@ import sys
 from collections.abc import Iterable
 
 from rich.console import Console, Group, RenderableType
+from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
+from data_checks.base.visible import visible
 from flows.common.verdicts import GateResult
 
 UNBROKEN = 10_000
@@ -47,8 +49,13 @@ def show(page: RenderableType) -> None:
     """Print a page on stdout."""
     width = None if sys.stdout.isatty() else int(os.environ.get("COLUMNS") or UNBROKEN)
     console = Console(file=sys.stdout, width=width, highlight=False, emoji=False, markup=False)
+    # What data holds is made visible before the styles of this page become escape sequences.
+    told = [
+        piece if piece.control else Segment(visible(piece.text), piece.style)
+        for piece in console.render(page)
+    ]
     with console.capture() as printed:
-        console.print(page)
+        console.print(Segments(told), end="", crop=False)
     # Rich fills the last column of a table with blanks.
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in printed.get().splitlines()))
     sys.stdout.flush()

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from dagmm_model.evaluation.metrics import deployment_metrics
+from flows.common.progress import note
 from flows.common.records import EvaluateRecord, PromoteRecord, SanityRow
 from flows.common.verdicts import GateResult
 from flows.reporting import screens
-from flows.reporting.terminal import gates, sheet, show
+from flows.reporting.terminal import gates, sheet, show, styled
 
 PASSED = GateResult(gate="evidence", passed=True, note="sha256 holds")
 SILENT = GateResult(gate="approval", passed=True, measured=False, note="none asked for")
@@ -115,3 +116,27 @@ def test_a_run_with_labels_says_what_training_changed():
     assert said == "what training changed: ROC AUC +1.0000, average precision +0.7500"
     none = evaluated.model_copy(update={"sanity": ()})
     assert not list(screens._training_worth(none))
+
+
+HOSTILE = "a\x1b]0;title\x07\x1b[2J\x1b[31mb\rc\x08\x9b31m\u202ed"
+
+
+def test_what_data_holds_moves_no_cursor_and_colours_nothing(capsys):
+    """A reason, a reviewer's note or a level may hold escape sequences."""
+    show(sheet([("Reason", HOSTILE), ("Verdict", styled("promoted"))]))
+    printed = capsys.readouterr().out
+    assert all(character.isprintable() or character == "\n" for character in printed)
+    assert "a\\x1b]0;title\\x1b[2J\\x1b[31mbc\\x9b31m\\u202ed" in printed
+
+
+def test_styles_of_the_page_itself_stay(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    show(sheet([("Verdict", styled("promoted")), ("Reason", "\x1b[31mb")]))
+    printed = capsys.readouterr().out
+    assert "\x1b[1;32mpromoted" in printed
+    assert "\\x1b[31mb" in printed
+
+
+def test_lines_of_progress_are_as_safe(capsys):
+    note(HOSTILE)
+    assert "\x1b" not in capsys.readouterr().err
