@@ -168,14 +168,14 @@ class CheckpointStore:
             CheckpointMismatch: it cannot be read, or belongs to another run; the message names
                 the first difference.
         """
-        state = self._found() if self._ranks.first else None
+        state = self._read_own() if self._ranks.first else None
         if self._ranks.alone:
             return state
         arrays = self._ranks.from_first(None if state is None else save(state[0]))
         values = self._ranks.from_first(None if state is None else json.dumps(state[1]).encode())
         return None if arrays is None or values is None else (load(arrays), json.loads(values))
 
-    def _found(self) -> tuple[Arrays, dict[str, Any]] | None:
+    def _read_own(self) -> tuple[Arrays, dict[str, Any]] | None:
         for torn in self._path.parent.glob(f".{FILE}.*.tmp"):  # left by a kill within a write
             torn.unlink(missing_ok=True)
         if not self._path.exists():

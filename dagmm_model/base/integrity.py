@@ -54,14 +54,14 @@ def read_object(path: Path) -> dict[str, Any]:
         ValueError: It is no JSON object in UTF-8.
     """
     try:
-        found = json.loads(path.read_bytes())
+        document = json.loads(path.read_bytes())
     except RecursionError:
         raise ValueError(f"{path.name} is nested too deeply") from None
     except ValueError as error:  # of JSON or of UTF-8
         raise ValueError(f"{path.name} is not JSON: {error}") from None
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise ValueError(f"{path.name} holds no JSON object")
-    return found
+    return document
 
 
 def check_finite(values: Any, name: str = "", *, without: Collection[str] = ()) -> None:

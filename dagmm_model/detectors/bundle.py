@@ -18,7 +18,7 @@ from dagmm_model.base.integrity import check_finite, check_finite_arrays, read_o
 from dagmm_model.detectors.interface import Detector, Explaining, ForLayout, RowScorer
 from dagmm_model.detectors.persistence import load_detector, save_detector
 from dagmm_model.evaluation.threshold import Threshold, p_values
-from dagmm_model.scoring.explanation import Explanation, Found
+from dagmm_model.scoring.explanation import ExplainedEnergies, Explanation
 from dagmm_model.tables.encoded import Encoded
 from dagmm_model.tables.preprocessing import Encoder
 
@@ -103,10 +103,10 @@ class ScoringBundle:
         """
         limit = self.threshold.bound
         bound = {"none": np.inf, "anomalies": limit, "all": -np.inf}[explain]
-        found = self._scorer.score(self.encoder.codes(table), bound)
-        energy, reasons = found.energy, None
+        scored = self._scorer.score(self.encoder.codes(table), bound)
+        energy, reasons = scored.energy, None
         if explain != "none" and self.explains:
-            reasons = self._reasons(found)
+            reasons = self._reasons(scored)
         anomalous = energy > limit
         return Scores(energy, p_values(energy, self.calibration), anomalous, reasons)
 
@@ -129,16 +129,16 @@ class ScoringBundle:
     def _scorer(self) -> RowScorer:
         return row_scorer(self.encoder, self.detector)
 
-    def _reasons(self, found: Found) -> Reasons:
+    def _reasons(self, scored: ExplainedEnergies) -> Reasons:
         columns = self.encoder.columns
         names = tuple(column.name for column in columns)
         widths = [len(column.feature_names) for column in columns]
         starts = np.cumsum([0, *widths[:-1]])
         # A column of no width (its only level is dropped) has no share; reduceat would give it one.
         present = np.flatnonzero(widths)
-        shares = np.zeros((len(found.rows), len(names)))
-        shares[:, present] = np.add.reduceat(found.explanation.shares, starts[present], axis=1)
-        return Reasons(found.rows, names, shares, found.explanation.component)
+        shares = np.zeros((len(scored.rows), len(names)))
+        shares[:, present] = np.add.reduceat(scored.explanation.shares, starts[present], axis=1)
+        return Reasons(scored.rows, names, shares, scored.explanation.component)
 
 
 def row_scorer(encoder: Encoder, detector: Detector) -> RowScorer:
@@ -154,7 +154,7 @@ class _ByMatrix:
 
     detector: Detector
 
-    def score(self, rows: Encoded, explain_above: float) -> Found:
+    def score(self, rows: Encoded, explain_above: float) -> ExplainedEnergies:
         """See `RowScorer.score`; no explanation where there is none."""
         matrix = rows.matrix("F")
         energy = self.detector.energy(matrix)
@@ -162,7 +162,7 @@ class _ByMatrix:
         explanation = Explanation.of_nothing(matrix.shape[1])
         if isinstance(self.detector, Explaining) and len(chosen):
             explanation = self.detector.explain(matrix[chosen])
-        return Found(energy, chosen, explanation)
+        return ExplainedEnergies(energy, chosen, explanation)
 
 
 def save_bundle(bundle: ScoringBundle, folder: Path) -> None:

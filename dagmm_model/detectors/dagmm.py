@@ -358,8 +358,8 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
 
         scorer = score(trained.parameters, settings, trained.jitter, ready.seeds)
         if (wide := settings.wide()) is not None:
-            beside = initialise(wide, X.shape[1], ready.last, ready.scaled)
-            scorer = joined(scorer, score(beside, wide, np.array([wide.jitter]), ready.last))
+            initial = initialise(wide, X.shape[1], ready.last, ready.scaled)
+            scorer = joined(scorer, score(initial, wide, np.array([wide.jitter]), ready.last))
         views = self._fit_views(scaler, scorer, X, weight, ready.seeds[0])
         self._score_by(scaler, scorer, views)
         self.history_, self.device_ = trained.history, trained.device

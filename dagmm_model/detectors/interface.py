@@ -18,7 +18,7 @@ from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.settings import from_json, replaced, unknown
 from dagmm_model.engines.choice import Device
 from dagmm_model.mixture.mixture import Mixture, MixtureHealth
-from dagmm_model.scoring.explanation import Explanation, Found
+from dagmm_model.scoring.explanation import ExplainedEnergies, Explanation
 from dagmm_model.tables.encoded import Encoded, Layout
 from dagmm_model.training.observers import Epoch, Observer
 
@@ -130,7 +130,7 @@ class Explaining(Protocol):
 class RowScorer(Protocol):
     """Scores encoded rows of one layout."""
 
-    def score(self, rows: Encoded, explain_above: float) -> Found:
+    def score(self, rows: Encoded, explain_above: float) -> ExplainedEnergies:
         """Energies, and reasons for the rows with an energy above a bound (-inf: for all)."""
 
 

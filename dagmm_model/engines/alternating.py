@@ -53,7 +53,7 @@ class AlternatingEngine:
         self._before = self.state()
         one, other = self._engines.values()
         rates = np.broadcast_to(learning_rates, order.shape[1])
-        found = np.empty((order.shape[1], order.shape[0], 4))
+        losses = np.empty((order.shape[1], order.shape[0], 4))
         for step in range(order.shape[1]):
             rows, rate = order[:, step : step + 1], rates[step : step + 1]
             reconstruction = one.run(rows, rate, dropout, part)[0]
@@ -61,17 +61,17 @@ class AlternatingEngine:
             mixture = other.run(rows, rate, dropout, part)[0]
             _hand_over(other, one)
             self.jitter = other.jitter
-            found[step] = np.stack(
+            losses[step] = np.stack(
                 [np.zeros(len(order)), reconstruction[:, 1], mixture[:, 2], mixture[:, 3]], axis=1
             )
-            found[step, :, 0] = (
-                self.settings.lambda_reconstruction * found[step, :, 1]
-                + self.settings.lambda_energy * found[step, :, 2]
-                + self.settings.lambda_penalty * found[step, :, 3]
+            losses[step, :, 0] = (
+                self.settings.lambda_reconstruction * losses[step, :, 1]
+                + self.settings.lambda_energy * losses[step, :, 2]
+                + self.settings.lambda_penalty * losses[step, :, 3]
             )
-            if not np.isfinite(found[step]).all():
-                return found[: step + 1]
-        return found
+            if not np.isfinite(losses[step]).all():
+                return losses[: step + 1]
+        return losses
 
     def take(self, x: NDArray[np.floating]) -> None:
         """See `dagmm_model.engines.interface.Engine.take`."""

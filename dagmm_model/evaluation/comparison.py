@@ -120,5 +120,5 @@ class _Ranking:
         hits = np.cumsum(ordered * self._labels, axis=1)[:, self._ends]
         total = np.cumsum(ordered, axis=1)[:, self._ends]
         new = np.diff(hits, axis=1, prepend=0.0)
-        found: Vector = (new * (hits / np.maximum(total, 1.0))).sum(axis=1) / hits[:, -1]
-        return found
+        precision: Vector = (new * (hits / np.maximum(total, 1.0))).sum(axis=1) / hits[:, -1]
+        return precision

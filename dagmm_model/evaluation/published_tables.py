@@ -42,7 +42,7 @@ def read_published(path: Path | None = None) -> dict[str, Figures]:
 
 
 def _parsed(name: str, lines: Iterable[str]) -> dict[str, Figures]:
-    found: dict[str, Figures] = {}
+    tables: dict[str, Figures] = {}
     for number, row in enumerate(csv.DictReader(lines), start=2):
         try:
             figures = {f: row[column] for f, column in COLUMNS.items()}
@@ -54,5 +54,5 @@ def _parsed(name: str, lines: Iterable[str]) -> dict[str, Figures]:
             ) from None
         if not all(0 <= value <= 1 and math.isfinite(value) for value in values.values()):
             raise ValueError(f"{name}, line {number}: a figure is not between 0 and 100")
-        found.setdefault(table, {})[method] = values
-    return found
+        tables.setdefault(table, {})[method] = values
+    return tables

@@ -76,12 +76,12 @@ def _at(
 ) -> WhatIf:
     threshold = calibrate(normal, rate)
     flagged = exceeds(scores, threshold.value)
-    found = int(flagged.sum())
+    alarms = int(flagged.sum())
     recall = precision = None
     if labels is not None:
         hits, anomalies = int((flagged & labels).sum()), int(labels.sum())
         recall = binomial_interval(hits, anomalies) if anomalies else None
-        precision = binomial_interval(hits, found) if found else None
+        precision = binomial_interval(hits, alarms) if alarms else None
     expected = alarms_expected(rows, normal, threshold.value)
     low, high = float(expected.ppf(0.025)), float(expected.isf(0.025))
     return WhatIf(
@@ -90,7 +90,7 @@ def _at(
         threshold=threshold.value,
         alarms=Interval(threshold.guaranteed_rate * rows, low, high),
         rows=rows,
-        alert_rate=binomial_interval(found, len(scores)),
+        alert_rate=binomial_interval(alarms, len(scores)),
         recall=recall,
         precision=precision,
     )

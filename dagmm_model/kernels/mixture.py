@@ -39,23 +39,23 @@ def invert(matrix: Float, inverse: Float) -> float:
     half = 0.0
     for i in range(width):
         for k in range(i + 1):
-            left = matrix[i, k]
+            remainder = matrix[i, k]
             for m in range(k):
-                left -= factor[i, m] * factor[k, m]
+                remainder -= factor[i, m] * factor[k, m]
             if k < i:
-                factor[i, k] = left / factor[k, k]
-            elif left > 0.0:
-                factor[i, i] = math.sqrt(left)
+                factor[i, k] = remainder / factor[k, k]
+            elif remainder > 0.0:
+                factor[i, i] = math.sqrt(remainder)
                 half += math.log(factor[i, i])
             else:
                 return math.nan
     for k in range(width):
         root[k, k] = 1.0 / factor[k, k]
         for i in range(k + 1, width):
-            left = 0.0
+            remainder = 0.0
             for m in range(k, i):
-                left -= factor[i, m] * root[m, k]
-            root[i, k] = left / factor[i, i]
+                remainder -= factor[i, m] * root[m, k]
+            root[i, k] = remainder / factor[i, i]
     for i in range(width):
         for k in range(i + 1):
             total = 0.0

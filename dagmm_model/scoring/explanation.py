@@ -43,7 +43,7 @@ class Explanation:
 
 
 @dataclass(frozen=True)
-class Found:
+class ExplainedEnergies:
     """Energies of some rows, and reasons for those above a bound.
 
     Attributes:

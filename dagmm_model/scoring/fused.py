@@ -20,7 +20,7 @@ from dagmm_model.kernels import arithmetic as kernels
 from dagmm_model.kernels import scoring as kernels_scoring
 from dagmm_model.mixture.mixture import Mixture
 from dagmm_model.networks.compression import FEATURES, LOG_FLOOR, SQUARE_FLOOR
-from dagmm_model.scoring.explanation import Explanation, Found
+from dagmm_model.scoring.explanation import ExplainedEnergies, Explanation
 from dagmm_model.scoring.fused_linear import LinearPart, Tables, Workspace
 from dagmm_model.scoring.inference import Scorer
 from dagmm_model.tables.encoded import Encoded, Layout, width_of
@@ -82,7 +82,7 @@ class FusedScorer:
         """
         return self.score(rows, np.inf).energy
 
-    def score(self, rows: Encoded, explain_above: float) -> Found:
+    def score(self, rows: Encoded, explain_above: float) -> ExplainedEnergies:
         """Energies, and reasons for the rows with an energy above a bound (-inf: for all).
 
         Raises:
@@ -97,7 +97,7 @@ class FusedScorer:
 
         explanations = [each for block in in_threads(one, parts) for each in block]
         explanation = Explanation.joined([Explanation.of_nothing(self._width), *explanations])
-        return Found(energy, np.flatnonzero(chosen), explanation)
+        return ExplainedEnergies(energy, np.flatnonzero(chosen), explanation)
 
     def _block(
         self, rows: Encoded, first: int, bound: float, energy: Float, chosen: NDArray[np.bool_]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.base.processors import CHUNK, in_threads
-from dagmm_model.scoring.explanation import Explanation, Found
+from dagmm_model.scoring.explanation import ExplainedEnergies, Explanation
 from dagmm_model.scoring.fused import FusedScorer
 from dagmm_model.scoring.inference import Scorer
 from dagmm_model.scoring.masked import relative_errors
@@ -28,7 +28,7 @@ class EnergyScorer(Protocol):
     def energy(self, rows: Encoded) -> Float:
         """Energies ``(n,)``."""
 
-    def score(self, rows: Encoded, explain_above: float) -> Found:
+    def score(self, rows: Encoded, explain_above: float) -> ExplainedEnergies:
         """Energies, and reasons for the rows with an energy above a bound (-inf: for all)."""
 
 
@@ -64,7 +64,7 @@ class ViewsScorer:
         """
         return self.score(rows, np.inf).energy
 
-    def score(self, rows: Encoded, explain_above: float) -> Found:
+    def score(self, rows: Encoded, explain_above: float) -> ExplainedEnergies:
         """Energies, and reasons for the rows with an energy above a bound (-inf: for all).
 
         Raises:
@@ -91,9 +91,9 @@ class ViewsScorer:
                     explained.append(self._explained(z[:, above], errors[:, above]))
             return explained
 
-        found = [each for block in in_threads(one, parts) for each in block]
-        explanation = Explanation.joined([Explanation.of_nothing(self._width), *found])
-        return Found(energy, np.flatnonzero(chosen), explanation)
+        explanations = [each for block in in_threads(one, parts) for each in block]
+        explanation = Explanation.joined([Explanation.of_nothing(self._width), *explanations])
+        return ExplainedEnergies(energy, np.flatnonzero(chosen), explanation)
 
     def _together(self, seen: dict[str, Float]) -> Float:
         return seen["energy"] if self._views is None else self._views.energy(seen)

@@ -85,11 +85,11 @@ def _typed(column: ColumnProfile, name: str, texts: Sequence[str]) -> ColumnDraf
     if looks_like_identifier(column):
         other = None if mostly_numbers else number_written_differently(texts)
         if other is not None and column.times < MOSTLY * column.present:
-            said = (
+            remark = (
                 f"{name} is left out: {other!r} is a number, but not in the notation of the other "
                 "columns (source.decimal, source.thousands); store all numbers alike"
             )
-            return ColumnDraft(("    type: ignored  # no plain numbers",), remarks=(said,))
+            return ColumnDraft(("    type: ignored  # no plain numbers",), remarks=(remark,))
         return ColumnDraft(
             ("    type: identifier  # no value occurs twice",), told_together="left out"
         )

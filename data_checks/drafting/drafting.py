@@ -23,7 +23,7 @@ from data_checks.drafting.profile import (
 )
 from data_checks.drafting.table_opening import OpenedTable, open_table
 from data_checks.drafting.yaml_text import quoted
-from data_checks.readers.columns_found import listed
+from data_checks.readers.column_names import listed
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ def _write(
             f"{listed(flags)}: 0 and 1 only, drafted as boolean, which refuses any other number; "
             "numeric is for what counts or measures"
         )
-    if left_out := together.get("left out"):
-        remarks.append(f"{listed(left_out)}: the model does not see identifiers and times")
+    if unseen := together.get("left out"):
+        remarks.append(f"{listed(unseen)}: the model does not see identifiers and times")
     headerless = any("header: false" in line for line in source)
     label_lines: list[str] = []
     if label is not None:

@@ -110,9 +110,9 @@ def _notation(columns: Sequence[pa.Array], delimiter: str) -> tuple[Notation, li
         f" and thousands {chosen.thousands!r}" if chosen.thousands else ""
     )
     equal = [order[i] for i in range(len(order)) if i != best and scores[i] == scores[best]]
-    if rival := next((n for n in equal if n.decimal != chosen.decimal), None):
+    if twin := next((n for n in equal if n.decimal != chosen.decimal), None):
         chosen_marks += (
-            f"; decimal {rival.decimal!r} with thousands {rival.thousands!r} would fit as well"
+            f"; decimal {twin.decimal!r} with thousands {twin.thousands!r} would fit as well"
         )
     return chosen, [f"numbers are read with {chosen_marks}"]
 
@@ -164,8 +164,8 @@ def number_with_a_unit(texts: Sequence[str]) -> str | None:
 
 def number_written_differently(texts: Sequence[str]) -> str | None:
     """The first of some texts, which do not read as numbers, if nearly all are in some notation."""
-    found = [text for text in texts if _ANY_NOTATION.fullmatch(text)]
-    return found[0] if len(texts) > 1 and len(found) >= MOSTLY * len(texts) else None
+    matches = [text for text in texts if _ANY_NOTATION.fullmatch(text)]
+    return matches[0] if len(texts) > 1 and len(matches) >= MOSTLY * len(texts) else None
 
 
 def unread_examples(texts: Sequence[str], column: Column, notation: Notation) -> list[str]:

@@ -19,7 +19,7 @@ from data_checks.contract.notation import PLAIN, Notation
 from data_checks.contract.source_settings import CsvSource, MatSource
 from data_checks.drafting.first_look import FirstLook, first_look
 from data_checks.drafting.profile import TableProfile, profile_batches
-from data_checks.readers.columns_found import listed
+from data_checks.readers.column_names import listed
 from data_checks.readers.head import header_names
 from data_checks.readers.matlab import describe_mat, read_mat
 from data_checks.readers.parquet import parquet_schema, read_parquet
@@ -142,8 +142,8 @@ def _start(cells: Sequence[str]) -> str:
 def _open_mat(place: str, label: str | None) -> OpenedTable:
     features, width, vectors = describe_mat(place)
     if label is not None and label not in vectors:
-        found = ", ".join(vectors) or "none"
-        raise SourceError(f"{place}: no vector '{label}' to take as label; there is: {found}.")
+        known = ", ".join(vectors) or "none"
+        raise SourceError(f"{place}: no vector '{label}' to take as label; there is: {known}.")
     names = [f"x{i}" for i in range(1, width + 1)]
     source = MatSource(kind="mat", features=features, labels=label or "y")
     lines = ["  kind: mat", f"  features: {json.dumps(features)}"]

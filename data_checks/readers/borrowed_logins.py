@@ -32,19 +32,19 @@ def refuse_borrowed_login(place: str, url: sa.URL) -> None:
     Raises:
         SourceError: naming the variable, the host, and what to do.
     """
-    if taken := [option for option in _LOGIN_OPTIONS if option in url.query]:
+    if options := [option for option in _LOGIN_OPTIONS if option in url.query]:
         raise SourceError(
             f"{place}: the contract's url takes a login from a file of this machine "
-            f"({', '.join(taken)}); name an environment variable with the whole URL in "
+            f"({', '.join(options)}); name an environment variable with the whole URL in "
             "source.url_variable instead."
         )
     host_variable, logins = _MYSQL if _is_mysql(url) else _POSTGRESQL
     foreign = _hosts(url) - set(os.environ.get(host_variable, "").split(","))
-    found = [name for name in logins if os.environ.get(name)]
-    if foreign and found:
+    given = [name for name in logins if os.environ.get(name)]
+    if foreign and given:
         raise SourceError(
             f"{place}: the contract names the host {', '.join(sorted(foreign))}, which would be "
-            f"sent the login in {found[0]}. If that login is for it, say so with {host_variable}="
+            f"sent the login in {given[0]}. If that login is for it, say so with {host_variable}="
             f"{sorted(foreign)[0]}, or name an environment variable with the whole URL in "
             "source.url_variable."
         )

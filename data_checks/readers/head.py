@@ -121,18 +121,18 @@ def damage(message: str) -> str:
 
 
 class _Lines:
-    """Lines of a text, however they end; `taken` characters of it in `count` lines so far."""
+    """Lines of a text, however they end; read `characters` of it in `count` lines so far."""
 
     def __init__(self, text: str) -> None:
         self._lines = io.StringIO(text, newline="")
-        self.taken = self.count = 0
+        self.characters = self.count = 0
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
         line = next(self._lines)
-        self.taken += len(line)
+        self.characters += len(line)
         self.count += 1
         return line
 
@@ -148,7 +148,7 @@ def _split(location: str, content: bytes, source: CsvSource, *, whole: bool) -> 
             separator = named[1]
         elif bare.strip():
             break
-        start = lines.taken
+        start = lines.characters
     else:
         return None
     if start == 0 and first.startswith(_MARK):
@@ -159,13 +159,13 @@ def _split(location: str, content: bytes, source: CsvSource, *, whole: bool) -> 
     limit = csv.field_size_limit(_MOST_BYTES)  # split at another mark, a wide header is one field
     try:
         for record in records:
-            if lines.taken == len(text) and not whole:
+            if lines.characters == len(text) and not whole:
                 break  # perhaps the rest of it has not been read
             if rows and not any(field.strip() for field in record):
                 continue
             rows.append(tuple(record))
             if len(rows) == 1:
-                after, count = lines.taken, lines.count
+                after, count = lines.characters, lines.count
             if len(rows) == _ROWS:
                 break
     except csv.Error as error:

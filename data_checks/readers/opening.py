@@ -68,9 +68,9 @@ def store_errors(url: str) -> Iterator[None]:
     except PermissionError as error:
         raise SourceError(f"{url}: access denied; check the credentials.") from error
     except Exception as error:  # every store's library has exceptions of its own
-        said = (str(error).splitlines() or [""])[0]
+        message = (str(error).splitlines() or [""])[0]
         raise UnreachableError(
-            f"{url}: cannot be read: {type(error).__name__}: {said}. Check the network, and the "
+            f"{url}: cannot be read: {type(error).__name__}: {message}. Check the network, and the "
             "credentials in the environment."
         ) from error
 

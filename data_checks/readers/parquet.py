@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from data_checks.base.errors import SourceError
 from data_checks.base.locations import is_url
-from data_checks.readers.columns_found import check_extra, listed
+from data_checks.readers.column_names import check_extra, listed
 from data_checks.readers.opening import open_url
 from data_checks.readers.parquet_files import files_of, partition_columns, partition_value
 
@@ -178,8 +178,8 @@ def _parquet(name: str) -> Iterator[pq.ParquetFile]:
     except PermissionError as error:
         raise SourceError(f"{name}: cannot be read: permission denied.") from error
     except (pa.ArrowInvalid, OSError) as error:
-        said = str(error).splitlines()[0]
-        raise SourceError(f"{name}: not a readable Parquet file: {said}.") from error
+        message = str(error).splitlines()[0]
+        raise SourceError(f"{name}: not a readable Parquet file: {message}.") from error
 
 
 def _opened(name: str) -> Any:

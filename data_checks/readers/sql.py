@@ -14,7 +14,7 @@ from data_checks.base.errors import SourceError, UnreachableError
 from data_checks.base.locations import is_url
 from data_checks.contract.source_settings import SqlSource, has_credentials
 from data_checks.readers.borrowed_logins import refuse_borrowed_login
-from data_checks.readers.columns_found import check_extra, listed
+from data_checks.readers.column_names import check_extra, listed
 from data_checks.readers.read_only import check_query, forbid_writing, read_only_engine
 
 if TYPE_CHECKING:
@@ -138,8 +138,8 @@ def _check_names(
 ) -> None:
     if twice := sorted(name for name, count in Counter(names).items() if count > 1):
         raise SourceError(f"{place}: the query returns a column twice: {', '.join(twice)}.")
-    found = set(names)
-    if absent := [name for name in wanted if name not in found]:
+    present = set(names)
+    if absent := [name for name in wanted if name not in present]:
         raise SourceError(
             f"{place}: the query lacks column {listed(absent)}; name it in the SELECT."
         )

@@ -13,7 +13,7 @@ import pyarrow.csv
 
 from data_checks.base.errors import EncodingError, SourceError
 from data_checks.contract.source_settings import CsvSource
-from data_checks.readers.columns_found import check_extra, listed
+from data_checks.readers.column_names import check_extra, listed
 from data_checks.readers.head import Head, damage, header_names, not_text, open_text, read_head
 
 BLOCK_BYTES = 8 << 20

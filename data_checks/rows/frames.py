@@ -52,13 +52,13 @@ def _array(series: Any, column: Column, notation: Notation) -> pa.Array:
     return _values(series.tolist(), column, notation)
 
 
-def _values(found: Sequence[Any], column: Column, notation: Notation) -> pa.Array:
-    if column.type == "numeric" and set(map(type, found)) <= NUMBERS:
+def _values(cells: Sequence[Any], column: Column, notation: Notation) -> pa.Array:
+    if column.type == "numeric" and set(map(type, cells)) <= NUMBERS:
         try:
-            return pa.array(found, pa.float64())  # as nearly always; NaN is a gap to the casting
+            return pa.array(cells, pa.float64())  # as nearly always; NaN is a gap to the casting
         except (pa.ArrowInvalid, OverflowError):
             pass  # a whole number that no float holds exactly
-    values = [_plain(value) for value in found]
+    values = [_plain(value) for value in cells]
     kinds = {type(value) for value in values} - {type(None)}
     if kinds <= {str}:
         return pa.array(values, pa.string())

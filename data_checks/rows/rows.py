@@ -217,21 +217,21 @@ class _Notes:
             else:
                 self._reject(row, name, f"{value:g} is {rule.text}", rule.text, "range")
 
-    def _reject(self, row: int, column: str, said: str, cause: str, remedy: str) -> None:
-        self.reasons.add(row, f"{column}: {said}")
+    def _reject(self, row: int, column: str, reason: str, cause: str, remedy: str) -> None:
+        self.reasons.add(row, f"{column}: {reason}")
         self.causes[f"{column}: {cause}"] += 1
         if self._first is None or row < self._first[0]:
             remedied = REMEDIES.get(remedy, f"give a {remedy}")
-            self._first = row, f"column {column!r}: {said}", remedied
+            self._first = row, f"column {column!r}: {reason}", remedied
 
     def refusal(self) -> str:
         """The first row that cannot be scored, in one sentence."""
         if self._first is None:
             return ""
-        row, said, remedy = self._first
+        row, reason, remedy = self._first
         others = len(self.reasons.rows()) - 1
         more = f" ({others:,} more {'row' if others == 1 else 'rows'} cannot be scored)"
-        return f"row {row}, {said}; {remedy}{more if others else ''}"
+        return f"row {row}, {reason}; {remedy}{more if others else ''}"
 
 
 class _Texts:

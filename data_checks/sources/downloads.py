@@ -51,11 +51,12 @@ def download(url: str, target: Path, sha256: str) -> Path:
         ) from error
     except OSError as error:
         raise SourceError(f"{part}: cannot be written: {error.strerror}.") from error
-    found = sha256_of(part)
-    if found != sha256:
+    actual = sha256_of(part)
+    if actual != sha256:
         part.unlink()
         raise ChecksumError(
-            f"{url}: sha256 of the download is {found}, the contract pins {sha256}; it was removed."
+            f"{url}: sha256 of the download is {actual}, the contract pins {sha256}; it was "
+            "removed."
         )
     os.replace(part, target)  # noqa: PTH105
     return target

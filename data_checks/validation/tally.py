@@ -29,13 +29,13 @@ EXPECTATIONS = {
 
 
 @dataclass
-class Found:
+class BrokenRows:
     """How many rows, and the first of them in words."""
 
     rows: int = 0
     examples: list[str] = field(default_factory=list)
 
-    def add(self, other: Found) -> None:
+    def add(self, other: BrokenRows) -> None:
         """Append what was found in later rows."""
         self.rows += other.rows
         self.examples += other.examples[: EXAMPLES - len(self.examples)]
@@ -60,8 +60,8 @@ class Tally:
     labelled: int = 0
     anomalous: int = 0
     broken: dict[str, int] = field(default_factory=dict)
-    told: dict[str, Found] = field(default_factory=dict)
-    unparsed: dict[str, Found] = field(default_factory=dict)
+    told: dict[str, BrokenRows] = field(default_factory=dict)
+    unparsed: dict[str, BrokenRows] = field(default_factory=dict)
 
     def add(self, other: Tally) -> None:
         """Append the tally of the rows behind these."""
@@ -72,8 +72,8 @@ class Tally:
         for key, count in other.broken.items():
             self.broken[key] = self.broken.get(key, 0) + count
         for mine, others in ((self.told, other.told), (self.unparsed, other.unparsed)):
-            for key, found in others.items():
-                mine.setdefault(key, Found()).add(found)
+            for key, rows in others.items():
+                mine.setdefault(key, BrokenRows()).add(rows)
 
     def note(
         self,
@@ -95,14 +95,14 @@ class Tally:
             if rule.kind not in ("present", "rule"):
                 place = f"{in_words(batch.column(rule.column)[row].as_py())} in {place}"
             examples.append(place)
-        self.told.setdefault(rule.key, Found()).add(Found(len(rows), examples))
+        self.told.setdefault(rule.key, BrokenRows()).add(BrokenRows(len(rows), examples))
 
     def note_unparsed(self, batch: pa.Table, unparsed: Mapping[int, Mapping[str, str]]) -> None:
         """Count the values of a batch that could not be read."""
         for row, values in unparsed.items():
             for column, text in values.items():
                 place = f"{in_words(text)} in row {batch.column(ROW_ID)[row].as_py()}"
-                self.unparsed.setdefault(column, Found()).add(Found(1, [place]))
+                self.unparsed.setdefault(column, BrokenRows()).add(BrokenRows(1, [place]))
 
     def failures(self, rules: tuple[RowRule, ...]) -> list[RuleResult]:
         """The row rules that were broken, most rows first within each severity."""
@@ -118,7 +118,7 @@ class Tally:
         order = {"critical": 0, "warning": 1, "info": 2}
         return sorted(results, key=lambda item: (order[item.severity], -item.unexpected))
 
-    def _failure(self, rule: RowRule, column: str, text: str, failing: Found) -> RuleResult:
+    def _failure(self, rule: RowRule, column: str, text: str, failing: BrokenRows) -> RuleResult:
         what = f"rule '{column}'" if rule.kind == "rule" else f"column '{column}'"
         shown = f", for example {'; '.join(failing.examples)}" if failing.examples else ""
         broken_text = f"broken ({rule.check})" if rule.kind == "rule" else text

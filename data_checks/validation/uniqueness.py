@@ -44,7 +44,7 @@ def _repeated(table: Path, column: str) -> pa.Array:
     suspects = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
     if not len(suspects):
         return pa.array([], pa.string())
-    found = [values.filter(pa.array(np.isin(h, suspects))) for values, h in batches()]
-    counts = pc.value_counts(pa.concat_arrays(found))
+    candidates = [values.filter(pa.array(np.isin(h, suspects))) for values, h in batches()]
+    counts = pc.value_counts(pa.concat_arrays(candidates))
     repeated = pc.greater(counts.field("counts"), 1)
     return pc.cast(counts.field("values").filter(repeated), pa.string())

@@ -56,9 +56,9 @@ class CompressionShard:
         self._data = x
         self._encoder = DenseStack(encoder, encoder_gradients, rows)
         self._decoder = DenseStack(decoder, decoder_gradients, rows)
-        self._taken = np.empty((members, rows, x.shape[1]), dtype)
-        self._x = self._taken[..., :width]
-        self._x_and_one = self._taken[..., : width + 1].swapaxes(1, 2)
+        self._rows = np.empty((members, rows, x.shape[1]), dtype)
+        self._x = self._rows[..., :width]
+        self._x_and_one = self._rows[..., : width + 1].swapaxes(1, 2)
         self._seen = np.ones((members, rows, width + 1), dtype) if masked else None
         self._code = np.ones((members, code + 1, rows), dtype)
         self._d_code = np.empty((members, code, rows), dtype)
@@ -77,7 +77,7 @@ class CompressionShard:
             visible: ``(S, rows, D)``, 0 for a column hidden from the encoder and 1 for the others;
                 what is hidden then counts more, see `compress`.
         """
-        np.take(self._data, rows, axis=0, out=self._taken, mode="clip")
+        np.take(self._data, rows, axis=0, out=self._rows, mode="clip")
         given = self._x_and_one
         if visible is not None:
             assert self._seen is not None
@@ -93,11 +93,11 @@ class CompressionShard:
             self._x_hat += linear
         self._visible = visible
         if visible is not None:
-            kernels_step.weigh(self._taken, visible, VISIBLE**0.5, self._x_hat)
+            kernels_step.weigh(self._rows, visible, VISIBLE**0.5, self._x_hat)
         self._z[...] = code
         features = self._features
         kernels_step.compare(
-            self._taken, self._x_hat, self._start, features.error, features.square_hat, features.dot
+            self._rows, self._x_hat, self._start, features.error, features.square_hat, features.dot
         )
 
     def backward(self, d_code: Float, alpha: Float, beta: Float) -> None:
@@ -109,7 +109,7 @@ class CompressionShard:
             beta: ``(S, batch)``.
         """
         delta = self._x_hat
-        kernels_step.pull_back(self._taken, delta, self._start, alpha, beta)
+        kernels_step.pull_back(self._rows, delta, self._start, alpha, beta)
         if self._visible is not None:
             kernels_step.through_weights(self._visible, VISIBLE**0.5, delta)
         self._decoder.backward(delta.swapaxes(1, 2), self._d_code)

@@ -228,9 +228,9 @@ class TorchEngine:
         if not self._ranks.alone:  # NCCL ends the messages of a rank that is gone without a word
             self._ranks.sum(np.zeros(1))
         finite = torch.isfinite(self._weights.flat.detach()).all().double()
-        found = torch.cat([self._losses[:steps].flatten(), finite[None]]).cpu().numpy()
-        self._finite = bool(found[-1])
-        losses: Float = found[:-1].reshape(steps, self._members, len(TERMS))
+        values = torch.cat([self._losses[:steps].flatten(), finite[None]]).cpu().numpy()
+        self._finite = bool(values[-1])
+        losses: Float = values[:-1].reshape(steps, self._members, len(TERMS))
         return losses
 
     def _capture(self) -> None:
@@ -362,8 +362,8 @@ class TorchEngine:
             held,
             jitter.to(self._device),
         )
-        found: Float = energies.cpu().numpy()
-        return found if np.isfinite(found).all() else None
+        means: Float = energies.cpu().numpy()
+        return means if np.isfinite(means).all() else None
 
     def mixture(self) -> tuple[Float, Float] | None:
         """See `dagmm_model.engines.interface.Engine.mixture`."""

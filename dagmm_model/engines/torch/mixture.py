@@ -51,8 +51,8 @@ def mixture_term(
         variational: the variational bound in place of the energy.
         ranks: that share the batch.
     """
-    found = _MixtureTerm.apply(z, gamma, share, jitter, variational, ranks)  # type: ignore[no-untyped-call]
-    energy, penalty, *mixture = cast("tuple[Tensor, ...]", found)
+    results = _MixtureTerm.apply(z, gamma, share, jitter, variational, ranks)  # type: ignore[no-untyped-call]
+    energy, penalty, *mixture = cast("tuple[Tensor, ...]", results)
     return energy, penalty, BatchMixture(*mixture)
 
 

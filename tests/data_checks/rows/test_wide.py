@@ -7,7 +7,7 @@ import pytest
 from data_checks.base.errors import SourceError
 from data_checks.contract.columns import Column
 from data_checks.contract.model import Contract
-from data_checks.readers.columns_found import check_extra
+from data_checks.readers.column_names import check_extra
 
 WIDTH = 3_000
 

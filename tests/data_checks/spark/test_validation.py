@@ -13,7 +13,7 @@ from data_checks.rows.row_rules import row_rules
 from data_checks.sources.sources import ingest
 from data_checks.spark import plan as planning
 from data_checks.spark.validation import validate_on_spark
-from data_checks.validation.tally import Found, Tally
+from data_checks.validation.tally import BrokenRows, Tally
 from data_checks.validation.validation import validate
 from tests.data_checks.conftest import COLUMNS, small_contract, small_frame
 
@@ -155,8 +155,11 @@ def test_tallies_of_any_cut_add_up_to_the_whole():
             rows=10,
             quarantined=int(rng.integers(5)),
             broken={"a": 1, f"b{i % 2}": 2},
-            told={"a": Found(1, [f"row {i}"]), f"b{i % 2}": Found(2, [f"row {i}", f"row {i}+"])},
-            unparsed={"c": Found(1, [f"{i}"])} if i == 3 else {},
+            told={
+                "a": BrokenRows(1, [f"row {i}"]),
+                f"b{i % 2}": BrokenRows(2, [f"row {i}", f"row {i}+"]),
+            },
+            unparsed={"c": BrokenRows(1, [f"{i}"])} if i == 3 else {},
         )
         for i in range(6)
     ]

@@ -97,9 +97,9 @@ class FastAnogan(GanDetector[FanoganSettings]):
             made = decode(latent_rows(settings, rows))
             distance = critic(rows)[0].mean() - critic(made.detach())[0].mean()
             descend(critics, settings.gradient_penalty * penalty(rows, made.detach()) - distance)
-            turn = networks.get_buffer("turn")
-            turn += 1
-            if int(turn) % settings.critic_steps == 0:
+            updates = networks.get_buffer("turn")
+            updates += 1
+            if int(updates) % settings.critic_steps == 0:
                 descend(makers, -critic(made)[0].mean())
             return {"wasserstein": distance}
 

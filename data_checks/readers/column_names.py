@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from data_checks.base.errors import SourceError
 
 
-def check_extra(location: str, found: Sequence[str], expected: Sequence[str], extra: str) -> None:
+def check_extra(location: str, names: Sequence[str], expected: Sequence[str], extra: str) -> None:
     """Refuse columns that the contract does not name, unless it ignores them.
 
     Raises:
@@ -16,7 +16,7 @@ def check_extra(location: str, found: Sequence[str], expected: Sequence[str], ex
     if extra != "refuse":
         return
     known = set(expected)
-    if unknown := [name for name in found if name not in known]:
+    if unknown := [name for name in names if name not in known]:
         raise SourceError(
             f"{location}: column {listed(unknown)} is not in the contract; list it there with "
             "type: ignored, or set extra_columns: ignore."
