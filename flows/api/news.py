@@ -68,7 +68,7 @@ def make_candidate(client: MlflowClient, name: str, which: str, tell: Events) ->
         number = int(version.version)
         tell("shadow", f"version {number} is refused: {why}", version=number, why=why)
 
-    return Follower(client, registry.beside(name, which), switched, refused)
+    return Follower(client, registry.sibling(name, which), switched, refused)
 
 
 def make_follower(

@@ -183,9 +183,9 @@ def build_config(
     try:
         return TrainConfig.model_validate(values)
     except ValidationError as error:
-        where, said, got = first_problem(error, lambda: _keys(values))
+        where, problem, got = first_problem(error, lambda: _keys(values))
         raise UsageError(
-            f"configuration key {where!r}: {said} (got {got!r})"
+            f"configuration key {where!r}: {problem} (got {got!r})"
             + (f"; file {file}" if file else "")
         ) from None
 

@@ -94,11 +94,11 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
-        found = waiting.pop()
-        if found is not None and id(found) not in seen:
-            seen.add(id(found))
-            yield found
-            waiting += [found.__cause__, getattr(found, "orig", None)]
+        each = waiting.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            yield each
+            waiting += [each.__cause__, getattr(each, "orig", None)]
 
 
 def is_full(error: BaseException) -> bool:
@@ -126,8 +126,8 @@ def _database_fault(error: BaseException) -> str:
     texts = [str(each) for each in _chain(error) if isinstance(each, sqlite3.Error)]
     texts += re.findall(r"\(sqlite3\.\w+Error\) ([^\n\[]+)", str(error))
     for text in texts:
-        for said, help_ in DATABASE_FAULTS.items():
-            if said in text:
+        for phrase, help_ in DATABASE_FAULTS.items():
+            if phrase in text:
                 return f"{STORES} cannot be used: {text.strip()}; {help_}"
     return ""
 

@@ -31,13 +31,13 @@ def note(text: str) -> None:
 @contextmanager
 def stage(name: str) -> Iterator[Callable[[str], None]]:
     """Announce a stage when it ends: its name, its seconds and what it says of itself."""
-    started, said = time.perf_counter(), [""]
+    started, last = time.perf_counter(), [""]
 
     def report(text: str) -> None:
-        said[0] = text
+        last[0] = text
 
     yield report
-    note(f"{name:<10} {time.perf_counter() - started:6.1f} s  {said[0]}")
+    note(f"{name:<10} {time.perf_counter() - started:6.1f} s  {last[0]}")
 
 
 @contextmanager
@@ -52,12 +52,12 @@ def bar(label: str) -> Iterator[Callable[[int, int | None, str], None]]:
         with _rich_bar(label) as update:
             yield update
     else:
-        shown, said_at = [0], [time.monotonic()]
+        shown, written_at = [0], [time.monotonic()]
 
         def line(done: int, total: int | None, text: str) -> None:
             if total is None:
-                if time.monotonic() - said_at[0] >= LINE_SECONDS:
-                    said_at[0] = time.monotonic()
+                if time.monotonic() - written_at[0] >= LINE_SECONDS:
+                    written_at[0] = time.monotonic()
                     note(f"{label} {done:,}  {text}")
                 return
             tenth = 10 * done // max(total, 1)

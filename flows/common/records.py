@@ -305,5 +305,5 @@ class TrainResult(BaseModel):
 
     def stages(self) -> dict[str, StageRecord]:
         """The record of each stage, in the order of the flow."""
-        found: dict[str, StageRecord] = {n: s for n, s in self.evidence if s is not None}
-        return found | {"register": self.registration, "promote": self.promotion}
+        records: dict[str, StageRecord] = {n: s for n, s in self.evidence if s is not None}
+        return records | {"register": self.registration, "promote": self.promotion}

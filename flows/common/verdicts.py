@@ -154,11 +154,11 @@ class GateResult(BaseModel):
 
     def sentence(self) -> str:
         """The verdict in one line."""
-        said = {
+        verdict = {
             "failed": "FAILED",
             "overridden": f"FAILED, OVERRIDDEN by {self.overridden}",
         }.get(self.verdict, self.verdict)
-        return f"{self.title}: {said} – {self.message}"
+        return f"{self.title}: {verdict} – {self.message}"
 
 
 def _finite(value: float) -> float | None:

@@ -125,13 +125,13 @@ def _read_record(run: RunFolder, path: Path, kind: type[R]) -> R:
     """
     damaged = ValueError(f"its record {path} is damaged")
     try:
-        found = read_object(path)
-        if "record" not in found:  # of a run that the first version began, without digests
-            return kind.model_validate_json(json.dumps(found))
-        if found.pop("sha256") != _digest(found):
+        document = read_object(path)
+        if "record" not in document:  # of a run that the first version began, without digests
+            return kind.model_validate_json(json.dumps(document))
+        if document.pop("sha256") != _digest(document):
             raise damaged
-        record = kind.model_validate_json(json.dumps(found["record"]))
-        files = dict(found["files"])
+        record = kind.model_validate_json(json.dumps(document["record"]))
+        files = dict(document["files"])
     except (ValueError, LookupError, TypeError):
         raise damaged from None
     for file, sha256 in files.items():
@@ -146,10 +146,10 @@ def _digest(document: object) -> str:
 
 def _files(run: RunFolder) -> dict[str, int]:
     """Files of a run, and when each was written; checkpoints have a digest of their own."""
-    found = (file for file in run.path.rglob("*") if file.is_file() and file.suffix != ".tmp")
+    files = (file for file in run.path.rglob("*") if file.is_file() and file.suffix != ".tmp")
     return {
         file.relative_to(run.path).as_posix(): file.stat().st_mtime_ns
-        for file in found
+        for file in files
         if file.name != "lock" and CHECKPOINTS not in file.parts
     }
 

@@ -58,8 +58,8 @@ def judge(version: ModelVersion, policy: PromotionPolicy, requester: str) -> Fin
     if not given and not policy.approvals:
         return unmeasured("none asked for")
     names = [who for who in valid if who != requester]
-    said = "; ".join(f"{who}: {valid[who]['reason']}" for who in names) or "nobody yet"
-    notes = [f"approved by {said}"]
+    approvals = "; ".join(f"{who}: {valid[who]['reason']}" for who in names) or "nobody yet"
+    notes = [f"approved by {approvals}"]
     if requester in valid:
         notes.append(f"{requester} asked for the version and cannot approve it")
     if void:

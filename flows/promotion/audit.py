@@ -88,7 +88,7 @@ def write(
         "dagmm.decision": record.decision,
         "dagmm.previous": "" if record.previous is None else str(record.previous),
         "dagmm.by": by,
-        **_found(record),
+        **_grounds(record),
         "dagmm.evidence_sha256": record.evidence_sha256,
         "dagmm.turn": str(lease),
         "dagmm.hold": record.hold,
@@ -119,14 +119,14 @@ def close(client: MlflowClient, run_id: str, record: PromoteRecord) -> None:
         tags=[
             RunTag("mlflow.note.content", "\n".join(f"- {r}" for r in record.reasons)),
             RunTag("dagmm.decision", record.decision),
-            *(RunTag(key, value) for key, value in _found(record).items()),
+            *(RunTag(key, value) for key, value in _grounds(record).items()),
         ],
     )
     client.log_text(run_id, record.model_dump_json(indent=2), RECORD)
     client.set_terminated(run_id)
 
 
-def _found(record: PromoteRecord) -> dict[str, str]:
+def _grounds(record: PromoteRecord) -> dict[str, str]:
     """What led to a decision, as tags: sentences for people, and the same for programs."""
     tags = {"dagmm.reasons": "\n".join(record.reasons)[:5000], "dagmm.remark": record.remark[:5000]}
     for length in (300, 100, 0):
@@ -154,7 +154,7 @@ def history(client: MlflowClient, name: str) -> tuple[Decision, ...]:
     experiment = client.get_experiment_by_name(PROMOTIONS)
     if experiment is None:
         return ()
-    found: list[Run] = []
+    runs: list[Run] = []
     token: str | None = ""
     while token is not None:
         page = client.search_runs(
@@ -164,9 +164,9 @@ def history(client: MlflowClient, name: str) -> tuple[Decision, ...]:
             max_results=5000,
             page_token=token or None,
         )
-        found += page
+        runs += page
         token = page.token or None
-    return tuple(_decision(run) for run in found)
+    return tuple(_decision(run) for run in runs)
 
 
 def _decision(run: Run) -> Decision:

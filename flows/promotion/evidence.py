@@ -210,28 +210,28 @@ def sha256_of_text(text: str) -> str:
 
 
 def _differences(
-    found: dict[str, Any],
+    evidence: dict[str, Any],
     version: ModelVersion,
     model: Path,
     files: Path,
     max_days: float,
     names: Iterable[str],
 ) -> Iterator[str]:
-    if found["format"] != FORMAT:
-        yield f"the evidence has format {found['format']}, not {FORMAT}; train it again"
+    if evidence["format"] != FORMAT:
+        yield f"the evidence has format {evidence['format']}, not {FORMAT}; train it again"
         return
-    if found["run_id"] != version.run_id:
+    if evidence["run_id"] != version.run_id:
         yield (
             "the evidence is of an older evaluation: "
-            f"of run {found['run_id']}, not {version.run_id}"
+            f"of run {evidence['run_id']}, not {version.run_id}"
         )
-    if (time.time() - found["created"]) / 86_400 > max_days:
+    if (time.time() - evidence["created"]) / 86_400 > max_days:
         yield f"the evaluation is older than {max_days:g} days: evaluate again by training again"
-    sealed = version.tags.get("dagmm.config_sha256", found.get("config_sha256"))
-    if config_sha256(found["config"]) != sealed:
+    sealed = version.tags.get("dagmm.config_sha256", evidence.get("config_sha256"))
+    if config_sha256(evidence["config"]) != sealed:
         yield "the configuration was changed after the training"
     for name in names:
-        what, recorded = FILES[name], found["files"].get(name)
+        what, recorded = FILES[name], evidence["files"].get(name)
         there = (files / name).exists()
         if recorded is None and there:
             yield f"{what} ({name}): added after the evaluation"
@@ -239,5 +239,5 @@ def _differences(
             yield f"{what} ({name}): gone"
         elif there and not is_recorded(files / name, str(recorded)):
             yield f"{what} ({name}): changed after the evaluation"
-    if model_sha256(model) != found["model_sha256"]:
+    if model_sha256(model) != evidence["model_sha256"]:
         yield "the model's files are not those that were evaluated"

@@ -89,8 +89,8 @@ def _key(kind: str, number: int) -> str:
 def _lease_run(client: MlflowClient, settings: Settings, name: str) -> str:
     """Id of the model's lease run, one that exists once because an experiment's name does."""
     anchor = f"{PROMOTIONS} of {name}"
-    found = client.get_experiment_by_name(anchor)
-    if found is None:
+    experiment = client.get_experiment_by_name(anchor)
+    if experiment is None:
         decisions = experiment_id(client, settings, PROMOTIONS)
         tags = {LEASE_RUN_TAG: name, "mlflow.note.content": __doc__ or ""}
         run_id = client.create_run(decisions, tags=tags, run_name=f"{name} leases").info.run_id
@@ -101,8 +101,8 @@ def _lease_run(client: MlflowClient, settings: Settings, name: str) -> str:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             client.delete_run(run_id)  # another process was first
-        found = client.get_experiment_by_name(anchor)
-    return found.tags[LEASE_RUN_TAG]
+        experiment = client.get_experiment_by_name(anchor)
+    return experiment.tags[LEASE_RUN_TAG]
 
 
 def _last(client: MlflowClient, run_id: str) -> tuple[int, dict[str, str], bool, str]:

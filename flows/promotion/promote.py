@@ -91,8 +91,8 @@ def _decided(
     probe = answers(client, name)
     if not rehearse:
         with hold(client, settings, name, f"look at version {version}") as held:
-            for left in switch.settle(client, name, held, probe):
-                tell_decision(settings, left)
+            for interrupted in switch.settle(client, name, held, probe):
+                tell_decision(settings, interrupted)
     before = registry.version_behind(client, name, registry.PRODUCTION)
     if before == version:
         return _unchanged(client, settings, name, version, by, release=release and not rehearse)
@@ -125,8 +125,8 @@ def _decided(
         if record.decision != "promoted":
             return _write_down(client, settings, record, by)
         with hold(client, settings, name, f"promote version {version}") as held:
-            for left in switch.settle(client, name, held, probe):
-                tell_decision(settings, left)
+            for interrupted in switch.settle(client, name, held, probe):
+                tell_decision(settings, interrupted)
             now = registry.version_behind(client, name, registry.PRODUCTION)
             if now == version:
                 return _unchanged(client, settings, name, version, by)
@@ -142,8 +142,8 @@ def approve(
     client: MlflowClient, name: str, version: int, by: str, reason: str, *, approved: bool
 ) -> None:
     """Record that somebody approved or rejected a version, bound to its evidence."""
-    found = registry.find_version(client, name, version)
-    approval.record(client, found, by, reason, approved=approved)
+    candidate = registry.find_version(client, name, version)
+    approval.record(client, candidate, by, reason, approved=approved)
 
 
 def _decision(gates: Sequence[GateResult], policy: PromotionPolicy, automatic: bool) -> Decision:

@@ -48,8 +48,8 @@ def roll_back(
     probe = answers(client, name)
     audit.history(client, name)  # says so when there is no such model
     with hold(client, settings, name, "rollback") as held:
-        for left in switch.settle(client, name, held, probe):
-            tell_decision(settings, left)
+        for interrupted in switch.settle(client, name, held, probe):
+            tell_decision(settings, interrupted)
         now = registry.version_behind(client, name, registry.PRODUCTION)
         version = _named(client, name, to) if to else _before(client, name, now)
         target = int(version.version)

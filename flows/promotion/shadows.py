@@ -67,18 +67,18 @@ def shadowed(client: MlflowClient, candidate: ModelVersion, answers: int) -> Sha
             (EVIDENCE, candidate.tags.get(EVIDENCE_TAG, "")),
         )
     )
-    found: list[dict[str, float]] = []
+    comparisons: list[dict[str, float]] = []
     token: str | None = ""
     while token is not None:
         page = client.search_runs([experiment.experiment_id], query, page_token=token or None)
-        found += [run.data.metrics for run in page if run.data.metrics.get(ROWS)]
+        comparisons += [run.data.metrics for run in page if run.data.metrics.get(ROWS)]
         token = page.token or None
-    if not found:
+    if not comparisons:
         return Shadowed(0, 0, 0.0, 0)
-    seconds = max(each[ENDED] for each in found) - min(each[BEGAN] for each in found)
+    seconds = max(each[ENDED] for each in comparisons) - min(each[BEGAN] for each in comparisons)
     return Shadowed(
-        rows=sum(int(each[ROWS]) for each in found),
-        disagreements=sum(int(each[DISAGREEMENTS]) for each in found),
+        rows=sum(int(each[ROWS]) for each in comparisons),
+        disagreements=sum(int(each[DISAGREEMENTS]) for each in comparisons),
         hours=seconds / 3600,
-        runs=len(found),
+        runs=len(comparisons),
     )

@@ -48,10 +48,10 @@ class StoredVersion:
     @cached_property
     def evidence(self) -> dict[str, Any]:
         """The evidence; empty where it is not as sealed, so that nothing is believed of it."""
-        found: dict[str, Any] = {}
+        evidence: dict[str, Any] = {}
         if bound.sha256_of_text(self.text) == self.sha256:
-            found = json.loads(self.text)
-        return found
+            evidence = json.loads(self.text)
+        return evidence
 
     @property
     def sha256(self) -> str:
@@ -203,9 +203,9 @@ def answers(client: MlflowClient, name: str) -> Callable[[int], str]:
 
     def probe(version: int) -> str:
         try:
-            found = client.get_model_version_by_alias(name, registry.PRODUCTION)
+            serving = client.get_model_version_by_alias(name, registry.PRODUCTION)
             canary = sealed_canary(client, registry.find_version(client, name, version))
-            energies = score(client, found, canary_columns(canary))
+            energies = score(client, serving, canary_columns(canary))
         except Exception as error:  # whatever it is, production cannot answer
             return f"{type(error).__name__}: {error}"
         worst = largest_difference(energies, np.array(canary["energy"]))
@@ -227,8 +227,8 @@ def sealed_canary(client: MlflowClient, version: ModelVersion) -> dict[str, Any]
         path = Path(client.download_artifacts(version.run_id, CANARY_PATH, scratch))
         if not seal.is_recorded(path, recorded):
             raise seal.SealBroken(f"{bound.CANARY} was changed after the registration")
-        found: dict[str, Any] = json.loads(path.read_bytes())
-    return found
+        canary: dict[str, Any] = json.loads(path.read_bytes())
+    return canary
 
 
 def canary_columns(canary: dict[str, Any]) -> dict[str, list[Any]]:

@@ -67,10 +67,10 @@ class Embedded:
         challenge = secrets.token_hex()
         try:
             with servers.OPENER.open(f"{self.url}{WHO}?challenge={challenge}", timeout=5) as answer:
-                said = answer.read(200).decode("ascii", "replace")
+                answered = answer.read(200).decode("ascii", "replace")
         except OSError:
             return False
-        return secrets.compare_digest(said, proof(auth, challenge))
+        return secrets.compare_digest(answered, proof(auth, challenge))
 
     def end(self, signal_number: int = signal.SIGTERM) -> None:
         """Tell the keeper, if it is still the process that was written down."""
@@ -118,9 +118,9 @@ class Home:
         """The server is told to end: nobody may count on it any more."""
         self._record.unlink(missing_ok=True)
 
-    def is_needed(self, beside: Path) -> bool:
+    def is_needed(self, other_than: Path) -> bool:
         """Whether another need than one is written down."""
-        return any(keeper.lives(file.name) for file in self.holders.iterdir() if file != beside)
+        return any(keeper.lives(file.name) for file in self.holders.iterdir() if file != other_than)
 
     def sweep(self) -> bool:
         """Remove the files of holders that are gone; whether any is left."""
@@ -178,7 +178,7 @@ def _running(home: Home, auth: str, mine: Path, port: int | None) -> Embedded | 
     if server is None:
         return None
     fits = server.made_of == _made_of() and port in (None, server.port)
-    if not fits and not home.is_needed(beside=mine):
+    if not fits and not home.is_needed(other_than=mine):
         server.end()
         home.forget()
         return None
@@ -256,12 +256,12 @@ def next_free(wanted: int, variable: str, tell: Callable[[str], None]) -> int:
     """
     if is_free(wanted):
         return wanted
-    taken = f"port {wanted} is taken by something that is not of this home"
+    message = f"port {wanted} is taken by something that is not of this home"
     if os.environ.get(variable):
-        raise ServiceUnreachable(f"{taken}; end it, or set {variable} to another port")
+        raise ServiceUnreachable(f"{message}; end it, or set {variable} to another port")
     port = next((p for p in range(wanted + 1, wanted + PORTS_TRIED) if is_free(p)), None)
     port = port or servers.free_port()
-    tell(f"{taken}; {port} is used instead ({variable} sets it)")
+    tell(f"{message}; {port} is used instead ({variable} sets it)")
     return port
 
 

@@ -26,8 +26,8 @@ def find_programs() -> Path | None:
     """Folder of the newest installed PostgreSQL's programs; None where there is none."""
     packaged = Path("/usr/lib/postgresql").glob("*/bin/initdb")
     newest = max(packaged, key=lambda path: int(path.parts[-3]), default=None)
-    found = newest or shutil.which("initdb")
-    return Path(found).parent if found else None
+    chosen = newest or shutil.which("initdb")
+    return Path(chosen).parent if chosen else None
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def _run(
             check=False,
         )
         output.seek(0)
-        said = output.read().decode(errors="replace").strip()
+        message = output.read().decode(errors="replace").strip()
     if done.returncode:
-        raise ServiceUnreachable(f"{Path(str(command[0])).name}: {said or done.returncode}")
-    return said
+        raise ServiceUnreachable(f"{Path(str(command[0])).name}: {message or done.returncode}")
+    return message

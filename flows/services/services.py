@@ -110,12 +110,12 @@ def status(team: TeamSettings) -> list[Health]:
         up = True
     except ServiceUnreachable:
         up = False
-    found = [Health("PostgreSQL", up, f"127.0.0.1:{team.postgres_port}", str(database.log))]
+    components = [Health("PostgreSQL", up, f"127.0.0.1:{team.postgres_port}", str(database.log))]
     for name, url in _health(team).items():
-        found.append(Health(name, servers.answers(url), url, str(_log(team, name))))
+        components.append(Health(name, servers.answers(url), url, str(_log(team, name))))
     online = _online_workers(team, secret)
     where = f"pool {team.pool}: {', '.join(online) or 'no worker is online'}"
-    return [*found, Health("worker", bool(online), where, str(_log(team, "worker")))]
+    return [*components, Health("worker", bool(online), where, str(_log(team, "worker")))]
 
 
 def upgrade(team: TeamSettings) -> list[str]:

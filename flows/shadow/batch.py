@@ -141,7 +141,7 @@ class BatchShadow:
                     contract=judge.contract,
                     outside=judge.outside,
                 )
-                wanted = registry.find_model(client, registry.beside(answers.name, self.reference))
+                wanted = registry.find_model(client, registry.sibling(answers.name, self.reference))
                 if wanted.version == answers.version:
                     raise ValueError(f"{self.reference} is the version that scores")
                 self._versions = first, load(client, wanted, judge.outside)

@@ -78,8 +78,8 @@ class HomeReader:
     @property
     def schema(self) -> str | None:
         """Revision of the tables; None where there are none yet."""
-        found = self._rows("SELECT version_num FROM alembic_version")
-        return str(found[0][0]) if found else None
+        rows = self._rows("SELECT version_num FROM alembic_version")
+        return str(rows[0][0]) if rows else None
 
     def search_registered_models(self, page_token: str | None = None) -> Page:
         """All registered models by name."""
@@ -121,7 +121,7 @@ class HomeReader:
             "SELECT version, key, value FROM model_version_tags WHERE name = ?", name
         ):
             tags.setdefault(version, {})[key] = value
-        found = self._rows(
+        rows = self._rows(
             "SELECT version, run_id, creation_time FROM model_versions "
             "WHERE name = ? AND current_stage != 'Deleted_Internal'",
             name,
@@ -134,21 +134,21 @@ class HomeReader:
                 creation_timestamp=created,
                 tags=tags.get(version, {}),
             )
-            for version, run_id, created in found
+            for version, run_id, created in rows
         )
 
     def experiments(self) -> list[tuple[str, str]]:
         """Name and id of each experiment that is there, in the order in which they were made."""
-        found = self._rows(
+        rows = self._rows(
             "SELECT name, experiment_id FROM experiments WHERE lifecycle_stage = 'active' "
             "ORDER BY experiment_id"
         )
-        return [(name, str(number)) for name, number in found]
+        return [(name, str(number)) for name, number in rows]
 
     def get_experiment_by_name(self, name: str) -> SimpleNamespace | None:
         """An experiment's id; None where there is none of that name."""
-        found = self._rows("SELECT experiment_id FROM experiments WHERE name = ?", name)
-        return SimpleNamespace(experiment_id=str(found[0][0])) if found else None
+        rows = self._rows("SELECT experiment_id FROM experiments WHERE name = ?", name)
+        return SimpleNamespace(experiment_id=str(rows[0][0])) if rows else None
 
     def search_runs(
         self, experiment_ids: Sequence[str], filter_string: str, **_order: object
@@ -156,7 +156,7 @@ class HomeReader:
         """Runs of an experiment that have the tag of a filter, oldest first."""
         (experiment,) = experiment_ids
         value = condition(filter_string, "tags.`dagmm.model`")
-        found = self._rows(
+        rows = self._rows(
             "SELECT r.run_uuid, r.start_time, r.status FROM runs r JOIN tags t USING (run_uuid) "
             "WHERE r.experiment_id = ? AND r.lifecycle_stage = 'active' "
             "AND t.key = 'dagmm.model' AND t.value = ? ORDER BY r.start_time, r.run_uuid",
@@ -168,7 +168,7 @@ class HomeReader:
                 info=SimpleNamespace(run_id=run_id, start_time=started, status=status),
                 data=SimpleNamespace(tags=dict(self._of_run("key, value", "tags", run_id))),
             )
-            for run_id, started, status in found
+            for run_id, started, status in rows
         )
 
     def get_run(self, run_id: str) -> SimpleNamespace:

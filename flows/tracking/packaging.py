@@ -68,8 +68,8 @@ def inputs_of(contract: Contract) -> list[dict[str, object]]:
 def logged_model(client: MlflowClient, run_id: str) -> str | None:
     """Id of the complete model that an interrupted attempt has logged for a run already."""
     experiment = client.get_run(run_id).info.experiment_id
-    found = client.search_logged_models([experiment], equals("source_run_id", run_id))
-    ready = [model for model in found if str(model.status) == "READY"]
+    models = client.search_logged_models([experiment], equals("source_run_id", run_id))
+    ready = [model for model in models if str(model.status) == "READY"]
     return ready[0].model_id if ready else None
 
 

@@ -25,7 +25,7 @@ def condition(text: str, field: str) -> str:
     Raises:
         ValueError: The text is another condition.
     """
-    found = re.fullmatch(rf"{re.escape(field)} = (['\"])(.*)\1", text)
-    if found is None:
+    match = re.fullmatch(rf"{re.escape(field)} = (['\"])(.*)\1", text)
+    if match is None:
         raise ValueError(f"{text!r} is not a condition on {field}")
-    return found[2]
+    return match[2]

@@ -33,7 +33,7 @@ def find_version(client: MlflowClient, name: str, version: int) -> ModelVersion:
         if _code(error) != "RESOURCE_DOES_NOT_EXIST":
             raise
         if is_registered(client, name):
-            numbers = sorted(int(found.version) for found in versions(client, name))
+            numbers = sorted(int(each.version) for each in versions(client, name))
             hint = f"versions of {name}: {', '.join(map(str, numbers)) or 'none'}"
         else:
             hint = f"registered models: {known(client)}"
@@ -71,7 +71,7 @@ def name_of(reference: str) -> str:
     return re.split("[@/]", reference.removeprefix("models:/"))[0]
 
 
-def beside(name: str, which: str) -> str:
+def sibling(name: str, which: str) -> str:
     """The reference to another version of a model, which is named by its alias or number."""
     plain = which.removeprefix("@")
     return f"{name}/{plain}" if plain.isascii() and plain.isdigit() else f"{name}@{plain}"

@@ -49,10 +49,10 @@ def fetch(uri: str, folder: Path) -> Path:
     from mlflow.artifacts import download_artifacts
 
     folder.mkdir(parents=True, exist_ok=True)
-    found = Path(download_artifacts(uri, dst_path=str(folder)))
-    for cache in list(found.rglob("__pycache__")):
+    copy = Path(download_artifacts(uri, dst_path=str(folder)))
+    for cache in list(copy.rglob("__pycache__")):
         shutil.rmtree(cache)  # compiled code would run in place of the source that was digested
-    return found
+    return copy
 
 
 def model_sha256(folder: Path, bundle: Path | None = None) -> str:
@@ -95,8 +95,8 @@ def sealed_evidence(client: MlflowClient, version: ModelVersion) -> dict[str, An
     text = _sealed_text(client, version)
     if why := signature.problem(version, text, read_signature(client, version.run_id)):
         raise _broken(version, why)
-    found: dict[str, Any] = json.loads(text)
-    return found
+    evidence: dict[str, Any] = json.loads(text)
+    return evidence
 
 
 def _sealed_text(client: MlflowClient, version: ModelVersion) -> bytes:
@@ -112,8 +112,8 @@ def _sealed_text(client: MlflowClient, version: ModelVersion) -> bytes:
         raise _broken(version, f"its {EVIDENCE} is gone") from None
     if hashlib.sha256(text).hexdigest() != tag:
         raise _broken(version, f"its {EVIDENCE} was changed after the registration")
-    if (found := json.loads(text).get("format")) != FORMAT:
-        raise _broken(version, f"its evidence has format {found}: train it again")
+    if (format_ := json.loads(text).get("format")) != FORMAT:
+        raise _broken(version, f"its evidence has format {format_}: train it again")
     return text
 
 
@@ -140,12 +140,12 @@ def _compared(
                 version.source, Path(scratch) / "model"
             )
             bundle = Path(shutil.copytree(model / BUNDLE, Path(scratch) / "bundle"))
-            found = model_sha256(model, bundle)
+            digest = model_sha256(model, bundle)
         except Exception as error:
             if not _is_gone(error):
                 raise
             raise _broken(version, f"its files are gone ({error})") from None
-        if found != evidence["model_sha256"]:
+        if digest != evidence["model_sha256"]:
             raise _broken(version, "its files are not those that were registered")
         yield bundle
 
@@ -174,8 +174,8 @@ def _location(client: MlflowClient, version: ModelVersion) -> str:
     source: str = version.source
     if not source.startswith("models:/"):
         return source
-    found: str = client.get_logged_model(source.removeprefix("models:/")).artifact_location
-    return found
+    location: str = client.get_logged_model(source.removeprefix("models:/")).artifact_location
+    return location
 
 
 def on_this_disk(uri: str) -> Path | None:

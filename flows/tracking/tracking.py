@@ -94,10 +94,10 @@ def _environment_kept(*names: str) -> Iterator[None]:
 
 def experiment_id(client: MlflowClient, settings: Settings, name: str) -> str:
     """Id of an experiment, created at first use; its page opens on the columns that tell most."""
-    if (found := client.get_experiment_by_name(name)) is None:
-        found = _created(client, settings, name)
-    pages.prepare(client, found)
-    return str(found.experiment_id)
+    if (experiment := client.get_experiment_by_name(name)) is None:
+        experiment = _created(client, settings, name)
+    pages.prepare(client, experiment)
+    return str(experiment.experiment_id)
 
 
 def _created(client: MlflowClient, settings: Settings, name: str) -> Experiment:
@@ -119,9 +119,9 @@ def ensure_run(
 ) -> str:
     """The MLflow run of a run folder: found again after a crash, otherwise created."""
     experiment = experiment_id(client, settings, f"dagmm-{contract.name}")
-    found = client.search_runs([experiment], equals("tags.`dagmm.run`", run.token), max_results=1)
-    if found:
-        before = found[0]
+    earlier = client.search_runs([experiment], equals("tags.`dagmm.run`", run.token), max_results=1)
+    if earlier:
+        before = earlier[0]
         client.update_run(before.info.run_id, status="RUNNING")
         if ERROR in before.data.tags:
             client.delete_tag(before.info.run_id, ERROR)
@@ -144,10 +144,10 @@ def ensure_run(
 def _run_name(config: TrainConfig, token: str) -> str:
     """What tells a run from its neighbours, e.g. `dagmm-seed0-epochs60-1f3a`."""
     chosen = config.detector
-    said = [chosen.name, *([chosen.preset] if chosen.preset != "recommended" else [])]
-    said.append(f"seed{config.seed}")
-    said += [f"{k}{v}" for k, v in chosen.settings.items() if isinstance(v, int | float | str)]
-    return f"{'-'.join(said)[:80]}-{token[-4:]}"
+    parts = [chosen.name, *([chosen.preset] if chosen.preset != "recommended" else [])]
+    parts.append(f"seed{config.seed}")
+    parts += [f"{k}{v}" for k, v in chosen.settings.items() if isinstance(v, int | float | str)]
+    return f"{'-'.join(parts)[:80]}-{token[-4:]}"
 
 
 def origin(command: str) -> dict[str, str]:

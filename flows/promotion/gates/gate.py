@@ -48,8 +48,8 @@ class Gate:
     def results(self, material: Material) -> tuple[GateResult, ...]:
         """Judge; a gate that cannot be computed fails with the reason, under its own name."""
         try:
-            found = self.judge(material)
-            findings = (found,) if isinstance(found, Finding) else tuple(found)
+            judgement = self.judge(material)
+            findings = (judgement,) if isinstance(judgement, Finding) else tuple(judgement)
         except Exception as error:  # whatever it is: the other gates are still judged
             note = f"cannot be judged: {type(error).__name__}: {error}"
             findings = (Finding(not self.blocks, note, measured=False),)

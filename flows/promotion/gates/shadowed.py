@@ -20,16 +20,16 @@ def judge(material: Material) -> Finding:
         return unmeasured("not asked for")
     if material.production is None:
         return unmeasured("no production model yet")
-    found = shadowed(material.client, version, material.production)
+    total = shadowed(material.client, version, material.production)
     figures = (
-        figure("shadowed rows", found.rows, at_least=policy.min_shadow_rows),
-        figure("hours", found.hours, at_least=policy.min_shadow_hours),
-        figure("disagreement", found.disagreement, at_most=policy.max_shadow_disagreement),
+        figure("shadowed rows", total.rows, at_least=policy.min_shadow_rows),
+        figure("hours", total.hours, at_least=policy.min_shadow_hours),
+        figure("disagreement", total.disagreement, at_most=policy.max_shadow_disagreement),
     )
-    if found.rows < policy.min_shadow_rows or found.hours < policy.min_shadow_hours:
+    if total.rows < policy.min_shadow_rows or total.hours < policy.min_shadow_hours:
         note = (
             f"not enough yet: shadow it with `dagmm api {version.name} --shadow "
             f"{version.version}` or `dagmm score --shadow {version.version}`"
         )
-        return Finding(False, note, figures[: 2 if found.rows else 1], waits=True)
-    return Finding(found.disagreement <= policy.max_shadow_disagreement, figures=figures)
+        return Finding(False, note, figures[: 2 if total.rows else 1], waits=True)
+    return Finding(total.disagreement <= policy.max_shadow_disagreement, figures=figures)

@@ -64,17 +64,17 @@ def guaranteed_rate(case: Case) -> Finding:
         return unmeasured("set with test labels: nothing is guaranteed")
     threshold = case.evidence["calibrate"]["threshold"]
     asked, rows = threshold["target_rate"], threshold["calibration_rows"]
-    found = figure("guaranteed rate", threshold["guaranteed_rate"], at_most=asked)
+    rate = figure("guaranteed rate", threshold["guaranteed_rate"], at_most=asked)
     held = threshold["guaranteed_rate"] <= asked + 1e-12
     if held:
-        return Finding(True, figures=(found, figure("validation rows", rows)))
+        return Finding(True, figures=(rate, figure("validation rows", rows)))
     needed = math.ceil(1 / asked) - 1
     note = (
         f"{rows} validation {'row' if rows == 1 else 'rows'} cannot guarantee a false-alarm rate "
         f"of {asked:g}: train on more rows (validation needs {needed}) or ask for a higher rate, "
         "calibration.target_rate"
     )
-    return Finding(False, note, (found, figure("validation rows", rows)))
+    return Finding(False, note, (rate, figure("validation rows", rows)))
 
 
 def mixture_health(case: Case) -> Finding:
