@@ -94,9 +94,9 @@ def validate(path: Path) -> None:
                   slow_share=0.0, failure_share=0.0)  # fmt: skip
     print(f"from the smaller runs: {slope * 1e6:.2f} µs a row, {fixed:.2f} s fixed")
     for n, measured in zip(rows, seconds, strict=True):
-        found = simulate(plane, n, 33_333, 1)
-        print(f"{n:>12,.0f} rows: measured {measured:8.2f} s of processor, simulated {found:8.2f}"
-              f" ({found / measured - 1:+.0%})")  # fmt: skip
+        simulated = simulate(plane, n, 33_333, 1)
+        print(f"{n:>12,.0f} rows: measured {measured:8.2f} s of processor, "
+              f"simulated {simulated:8.2f} ({simulated / measured - 1:+.0%})")  # fmt: skip
 
 
 def main() -> None:
@@ -119,8 +119,8 @@ def main() -> None:
     for rows in arguments.rows:
         for nodes in arguments.nodes:
             cores = nodes * arguments.cores
-            found = [simulate(plane, rows, part_rows, cores, seed) for seed in range(3)]
-            hours = float(np.median(found)) / 3600
+            simulations = [simulate(plane, rows, part_rows, cores, seed) for seed in range(3)]
+            hours = float(np.median(simulations)) / 3600
             what = bottleneck(plane, rows, part_rows, cores)
             print(f"| {rows:.0e} | {nodes} | {cores} | {-(-rows // part_rows):,.0f} | {hours:.3g} "
                   f"| {hours * nodes:.3g} | {what} |")  # fmt: skip

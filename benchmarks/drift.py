@@ -153,8 +153,8 @@ def measure(name: str, splits: int, count: int, calm: int) -> dict[str, Any]:
             for kind, amount, rows in windows(here, WINDOW[name], rng):
                 alarms[kind, amount].append(judged(here, rows)[0])
         for _ in range(calm):
-            found, p_value = judged(here, drawn(here, WINDOW[name], rng))
-            false.append(found)
+            verdict, p_value = judged(here, drawn(here, WINDOW[name], rng))
+            false.append(verdict)
             smallest.append(p_value)
     return {
         "dataset": name,
@@ -164,8 +164,8 @@ def measure(name: str, splits: int, count: int, calm: int) -> dict[str, Any]:
         "calm_windows": len(false),
         "false_alarms": int(np.sum(false)),
         "alarms": [
-            {"shift": kind, "size": amount, "share": float(np.mean(found))}
-            for (kind, amount), found in alarms.items()
+            {"shift": kind, "size": amount, "share": float(np.mean(verdict))}
+            for (kind, amount), verdict in alarms.items()
         ],
         "tests_alone": {
             str(level): float(np.mean(np.array(smallest) <= level)) for level in LEVELS
@@ -200,13 +200,13 @@ def main() -> None:
     parser.add_argument("--calm", type=int, default=100, help="without a shift in a split")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    found = []
+    results = []
     for name in arguments.datasets:
-        found.append(measure(name, arguments.splits, arguments.windows, arguments.calm))
+        results.append(measure(name, arguments.splits, arguments.windows, arguments.calm))
         if not arguments.json:
-            show(found[-1])
+            show(results[-1])
     if arguments.json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

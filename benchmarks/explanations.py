@@ -144,7 +144,7 @@ def rank_of_truth(importance: np.ndarray, names: list[str], truth: np.ndarray) -
 def measure(name: str, rows: int, shap_rows: int, preset: str) -> list[dict[str, Any]]:
     """Both ways of explaining, at every size of fault."""
     here = prepare(name, preset)
-    found = []
+    results = []
     for size in SIZES:
         frame, truth = with_faults(here, size, rows)
         ways: dict[str, tuple[Callable[[World, pd.DataFrame], np.ndarray], int]] = {
@@ -157,7 +157,7 @@ def measure(name: str, rows: int, shap_rows: int, preset: str) -> list[dict[str,
             ranks = rank_of_truth(explain(here, some), list(frame), truth[:many])
             spent = time.process_time() - started
             flagged = here.bundle.score(some).is_anomaly
-            found.append(
+            results.append(
                 {
                     "dataset": name, "columns": frame.shape[1], "size": size, "way": way,
                     "rows": many, "first": int((ranks == 0).sum()),
@@ -166,8 +166,8 @@ def measure(name: str, rows: int, shap_rows: int, preset: str) -> list[dict[str,
                     "ms_per_row": 1000 * spent / many,
                 }
             )  # fmt: skip
-            show(found[-1])
-    return found
+            show(results[-1])
+    return results
 
 
 def show(one: dict[str, Any]) -> None:
@@ -192,13 +192,13 @@ def main() -> None:
     parser.add_argument("--preset", default="recommended")
     parser.add_argument("--output", type=Path, help="also write JSON here")
     options = parser.parse_args()
-    found = [
+    results = [
         line
         for name in options.datasets
         for line in measure(name, options.rows, options.shap_rows, options.preset)
     ]
     if options.output:
-        options.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        options.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

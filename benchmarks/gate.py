@@ -61,7 +61,7 @@ class Judged:
     best: str
     f1: float
     false_alarms: float
-    said: str
+    reason: str
 
 
 def judged(data: Prepared, name: str, preset: str, seed: int) -> Judged:
@@ -93,7 +93,9 @@ def judged(data: Prepared, name: str, preset: str, seed: int) -> Judged:
     )
     finding = simple_detectors(case)
     mine = figures(labels, energies, held)
-    theirs = {other: figures(labels, found, None)["ap"] or 0.0 for other, found in simple.items()}
+    theirs = {
+        other: figures(labels, scores, None)["ap"] or 0.0 for other, scores in simple.items()
+    }
     best = max(theirs, key=theirs.__getitem__)
     return Judged(
         table=data.dataset,
@@ -105,7 +107,7 @@ def judged(data: Prepared, name: str, preset: str, seed: int) -> Judged:
         best=best,
         f1=mine["f1"] or 0.0,
         false_alarms=mine["false_alarms"] or 0.0,
-        said=finding.note,
+        reason=finding.note,
     )
 
 
@@ -119,30 +121,30 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     name, _, preset = options.detector.partition(":")
-    found = []
+    results = []
     with tempfile.TemporaryDirectory() as scratch, threadpool_limits(1):
         for file in tables_of(options.suite, options.tables, Settings().data_dir):
             data = prepare_table(file, Path(scratch), Limits(MOST_ROWS))
             for seed in range(options.seeds):
-                found.append(judged(data, name, preset, seed))
-                line = found[-1]
+                results.append(judged(data, name, preset, seed))
+                line = results[-1]
                 print(
                     f"{line.table:<18} {line.seed} {line.detector:<17} "
                     f"{'passed' if line.passed else 'BEATEN':<7} "
                     f"AP {line.average_precision:.3f}, best simple {line.simple:.3f} "
                     f"({line.best}), F1 {line.f1:.3f}, false alarms {line.false_alarms:.3f}  "
-                    f"{line.said}",
+                    f"{line.reason}",
                     file=sys.stderr if options.json else sys.stdout,
                     flush=True,
                 )
-    beaten = sum(not line.passed for line in found)
-    below = sum(line.average_precision < line.simple for line in found)
+    beaten = sum(not line.passed for line in results)
+    below = sum(line.average_precision < line.simple for line in results)
     if options.json:
-        summary = {"candidates": len(found), "beaten": beaten, "below_the_best_simple": below}
-        print(json.dumps(summary | {"judged": [asdict(line) for line in found]}))
+        summary = {"candidates": len(results), "beaten": beaten, "below_the_best_simple": below}
+        print(json.dumps(summary | {"judged": [asdict(line) for line in results]}))
     else:
         print(
-            f"{beaten} of {len(found)} candidates beaten by a simple detector beyond doubt and "
+            f"{beaten} of {len(results)} candidates beaten by a simple detector beyond doubt and "
             f"margin; {below} below the best of the four in average precision"
         )
 

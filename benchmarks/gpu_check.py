@@ -135,13 +135,13 @@ class Check:
         """A step's, its part of the copies to the device and back included: median of five runs."""
         order = np.random.default_rng(1).integers(0, self.rows, (members, self.steps, batch))
         draws = [streams(seed)[2] for seed in range(members)]
-        taken = []
+        times = []
         for _ in range(6):
             self.wait()
             started = time.perf_counter()
             engine.run(order, 1e-4, draws)
-            taken.append((time.perf_counter() - started) / self.steps * 1e6)
-        return median(taken[1:])  # the first one captures, and may compile
+            times.append((time.perf_counter() - started) / self.steps * 1e6)
+        return median(times[1:])  # the first one captures, and may compile
 
 
 def tests(check: Check) -> None:
@@ -166,8 +166,8 @@ def steps(check: Check) -> None:
         settings = resolve(preset, WIDTH, ROWS)
         for kind in KINDS:
             engine = check.engine(kind, settings, members, x)
-            taken = check.microseconds(engine, BATCH, members)
-            check.note(f"microseconds a step: {preset} x {members}, {kind}", taken)
+            times = check.microseconds(engine, BATCH, members)
+            check.note(f"microseconds a step: {preset} x {members}, {kind}", times)
     one = [f"microseconds a step: paper-kddcup x 1, {kind}" for kind in KINDS]
     check.note("microseconds a KDDCUP step", min(check.figures[name] for name in one))
 
@@ -201,9 +201,9 @@ def textbook(check: Check) -> None:
     for _ in range(count):
         loop.step()
     check.wait()
-    taken = (time.perf_counter() - started) / count * 1e6
-    check.note("microseconds a step: textbook", taken)
-    check.note("textbook over a step", taken / check.figures["microseconds a KDDCUP step"])
+    duration = (time.perf_counter() - started) / count * 1e6
+    check.note("microseconds a step: textbook", duration)
+    check.note("textbook over a step", duration / check.figures["microseconds a KDDCUP step"])
 
 
 def scoring(check: Check) -> None:

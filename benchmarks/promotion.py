@@ -40,8 +40,8 @@ def weaker_by(loss: float, share: float) -> float:
         labels, candidate, production = detectors(
             POPULATION, round(POPULATION * share), middle, np.random.default_rng(0)
         )
-        found = _average_precision(labels, production) - _average_precision(labels, candidate)
-        low, high = (middle, high) if found < loss else (low, middle)
+        difference = _average_precision(labels, production) - _average_precision(labels, candidate)
+        low, high = (middle, high) if difference < loss else (low, middle)
     return (low + high) / 2
 
 
@@ -58,9 +58,9 @@ def passing(rows: int, anomalies: int, loss: float, trials: int) -> tuple[float,
         labels, candidate, production = detectors(
             rows, anomalies, weaker, np.random.default_rng([trial, rows])
         )
-        found = paired_difference(labels, candidate, production, resamples=300)
-        gate += found.interval.low >= -MARGIN
-        naive += found.interval.value >= -MARGIN
+        difference = paired_difference(labels, candidate, production, resamples=300)
+        gate += difference.interval.low >= -MARGIN
+        naive += difference.interval.value >= -MARGIN
     return gate / trials, naive / trials
 
 
@@ -70,20 +70,20 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=400)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    found = []
+    results = []
     for rows, anomalies in SIZES:
         for loss in (0.0, MARGIN, 2 * MARGIN):
             gate, naive = passing(rows, anomalies, loss, arguments.trials)
-            found.append(
+            results.append(
                 {"rows": rows, "anomalies": anomalies, "true_loss": loss, "gate": gate}
                 | {"figures_alone": naive}
             )
     if arguments.json:
-        print(json.dumps({"margin": MARGIN, "trials": arguments.trials, "passing": found}))
+        print(json.dumps({"margin": MARGIN, "trials": arguments.trials, "passing": results}))
         return
     print(f"share of candidates that pass; margin {MARGIN}, {arguments.trials} trials a row")
     print(f"{'rows':>7} {'anomalies':>9} {'true loss':>9} {'gate':>7} {'figures alone':>14}")
-    for row in found:
+    for row in results:
         print(
             f"{row['rows']:>7} {row['anomalies']:>9} {row['true_loss']:>9.3f} "
             f"{row['gate']:>7.1%} {row['figures_alone']:>14.1%}"

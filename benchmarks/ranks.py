@@ -105,8 +105,8 @@ def main() -> None:
         worker(given.preset, given.batch, given.engine, given.rounds)
         return
     for ranks in given.ranks:
-        found = measure(ranks, given.preset, given.batch, given.engine, given.rounds)
-        print(json.dumps(found), flush=True)
+        result = measure(ranks, given.preset, given.batch, given.engine, given.rounds)
+        print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

@@ -159,12 +159,12 @@ def scored(rows: int, model: str, master: str | None = None) -> Point:
         command += ["--engine", "spark", "--spark", f"spark.master={master}"]
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        said = process.stdout.read() if process.stdout else ""
+        printed = process.stdout.read() if process.stdout else ""
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"dagmm score ended with status {process.returncode}")
-    report = json.loads(said)
+    report = json.loads(printed)
     return {
         "seconds": round(report["seconds"], 2),
         "seconds_with_start": round(time.perf_counter() - started, 2),
@@ -231,16 +231,16 @@ def measured(point: Point) -> Point:
         environment["OMP_NUM_THREADS"] = "1"
     load = os.getloadavg()[0]
     ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    found = json.loads(next(line for line in ended.stdout.splitlines() if line.startswith("{")))
-    return {**point, **found, "load": round((load + os.getloadavg()[0]) / 2, 1)}
+    result = json.loads(next(line for line in ended.stdout.splitlines() if line.startswith("{")))
+    return {**point, **result, "load": round((load + os.getloadavg()[0]) / 2, 1)}
 
 
 def one(point: Point) -> None:
     """Measure a point in this process and print what was found."""
     arguments = {k: v for k, v in point.items() if k not in ("call", "x", "ranks")}
-    found = CALLS[point["call"]](**arguments)
-    if found:
-        print(json.dumps(found), flush=True)
+    result = CALLS[point["call"]](**arguments)
+    if result:
+        print(json.dumps(result), flush=True)
 
 
 def read_points(axis: str, folder: Path) -> list[Point]:

@@ -87,15 +87,15 @@ def ours(frame: pd.DataFrame, encoder: Encoder, scorer: FusedScorer) -> np.ndarr
 def rate(work: Any, rows: int, rounds: int) -> dict[str, float]:
     """Rows a second, and processor time a row: medians of the rounds, after one to warm up."""
     work()
-    taken, worked = [], []
+    elapsed, worked = [], []
     for _ in range(rounds):
         started, spent = time.perf_counter(), time.process_time()
         work()
-        taken.append(time.perf_counter() - started)
+        elapsed.append(time.perf_counter() - started)
         worked.append(time.process_time() - spent)
     return {
-        "rows_per_second": round(rows / statistics.median(taken)),
-        "best_rows_per_second": round(rows / min(taken)),
+        "rows_per_second": round(rows / statistics.median(elapsed)),
+        "best_rows_per_second": round(rows / min(elapsed)),
         "processor_us_per_row": round(statistics.median(worked) / rows * 1e6, 2),
     }
 
@@ -157,11 +157,11 @@ def whole_command(source: Path, model: str, reasons: str) -> dict[str, Any]:
     process = subprocess.Popen(
         [*command, "--reasons", reasons, "--json"], stdout=subprocess.PIPE, text=True
     )
-    said = process.stdout.read() if process.stdout else ""
+    printed = process.stdout.read() if process.stdout else ""
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"dagmm score ended with status {status}")
-    report = json.loads(said)
+    report = json.loads(printed)
     return {
         "file": source.suffix[1:],
         "reasons": reasons,

@@ -56,21 +56,21 @@ def client(port: int, body: bytes) -> Callable[[], None]:
     def ask() -> None:
         connection.request("POST", "/invocations", body, {"Content-Type": "application/json"})
         answer = connection.getresponse()
-        said = answer.read()
+        content = answer.read()
         if answer.status != 200:
-            raise RuntimeError(said.decode())
+            raise RuntimeError(content.decode())
 
     return ask
 
 
 def times(ask: Callable[[], None], requests: int) -> list[float]:
     """Seconds of each request."""
-    taken = []
+    durations = []
     for _ in range(requests):
         started = time.perf_counter()
         ask()
-        taken.append(time.perf_counter() - started)
-    return taken
+        durations.append(time.perf_counter() - started)
+    return durations
 
 
 def rate(port: int, body: bytes, rows: int, clients: int, requests: int) -> float:
@@ -127,7 +127,7 @@ def main() -> None:
             name: stack.enter_context(started(*command, health=health, scratch=scratch))
             for name, (health, *command) in commands.items()
         }
-        found: dict[str, dict[str, list[float]]] = {
+        results: dict[str, dict[str, list[float]]] = {
             name: {"one": [], "rows": [], "one cpu": [], "many cpu": []} for name in running
         }
         for port, _ in running.values():
@@ -136,12 +136,12 @@ def main() -> None:
         for _ in range(asked.rounds):
             for name, (port, process) in running.items():
                 before = processor(process)
-                found[name]["one"] += times(client(port, one), asked.one)
+                results[name]["one"] += times(client(port, one), asked.one)
                 between = processor(process)
-                found[name]["rows"].append(rate(port, many, 1000, asked.clients, asked.many))
-                found[name]["one cpu"].append((between - before) / asked.one)
+                results[name]["rows"].append(rate(port, many, 1000, asked.clients, asked.many))
+                results[name]["one cpu"].append((between - before) / asked.one)
                 requests = asked.clients * asked.many
-                found[name]["many cpu"].append((processor(process) - between) / requests)
+                results[name]["many cpu"].append((processor(process) - between) / requests)
     table = {
         name: {
             "one_row_p50_ms": float(np.median(got["one"])) * 1000,
@@ -150,7 +150,7 @@ def main() -> None:
             "cpu_ms_per_one_row": float(np.median(got["one cpu"])) * 1000,
             "cpu_ms_per_1000_rows": float(np.median(got["many cpu"])) * 1000,
         }
-        for name, got in found.items()
+        for name, got in results.items()
     }
     if asked.json:
         print(json.dumps({"model": reference, "clients": asked.clients, **table}, indent=2))

@@ -65,7 +65,7 @@ def quality(folder: Path, seeds: int, settings: dict[str, object]) -> list[dict[
     table = kddcup(folder)
     everything = read_rows(table, CONTRACT)
     labels = labels_of(everything)
-    found = []
+    scores = []
     for seed in range(seeds):
         split = deployment_split(labels, seed)
         test = np.sort(np.random.default_rng(seed).choice(split.test, TEST_ROWS, replace=False))
@@ -86,7 +86,7 @@ def quality(folder: Path, seeds: int, settings: dict[str, object]) -> list[dict[
                 "processor_seconds": seconds,
             }
             print(json.dumps(row), flush=True)
-            found.append(row)
+            scores.append(row)
 
         started = time.process_time()
         detector = DAGMM(random_state=seed, **settings).fit(x)
@@ -100,7 +100,7 @@ def quality(folder: Path, seeds: int, settings: dict[str, object]) -> list[dict[
             detector = DAGMM(random_state=seed, **settings)
             fit_streamed(detector, groups, buffer_rows=window)
             measured(f"windows of {window}", detector, time.process_time() - started)
-    return found
+    return scores
 
 
 def resampled(folder: Path, rows: int) -> Path:

@@ -93,7 +93,7 @@ def measure(threads: int, rounds: int, steps: int) -> dict[str, dict[str, float]
         "torch": lambda: torch_engine.run(order, 1e-4, dropout),
         "textbook": repeat(textbook.step),
     }
-    taken: dict[str, list[float]] = {name: [] for name in variants}
+    times: dict[str, list[float]] = {name: [] for name in variants}
     worked: dict[str, list[float]] = {name: [] for name in variants}
     for i in range(rounds + 1):
         for name, run in variants.items():
@@ -102,13 +102,13 @@ def measure(threads: int, rounds: int, steps: int) -> dict[str, dict[str, float]
             run()
             if i:  # the first round warms up
                 done = many_steps * MEMBERS if name.startswith("numpy_") else steps
-                taken[name].append((time.perf_counter() - started) / done * 1e3)
+                times[name].append((time.perf_counter() - started) / done * 1e3)
                 worked[name].append((time.process_time() - worked_before) / done * 1e3)
-    medians = {name: statistics.median(values) for name, values in taken.items()}
+    medians = {name: statistics.median(values) for name, values in times.items()}
     return {
         name: {
             "ms_per_step": round(value, 3),
-            "best_ms_per_step": round(min(taken[name]), 3),
+            "best_ms_per_step": round(min(times[name]), 3),
             "cpu_ms_per_step": round(statistics.median(worked[name]), 3),
             "rows_per_second": round(BATCH / value * 1e3),
             "times_floor": round(value / medians["floor"], 2),
@@ -132,15 +132,15 @@ def measure_gpu(rounds: int) -> dict[str, dict[str, float]]:
         order = np.random.default_rng(1).integers(0, ROWS, (members, PIECE, BATCH))
         dropout = [streams(seed)[2] for seed in seeds]
         engine.run(order, 1e-4, dropout)  # captures the step
-        taken = []
+        times = []
         for _ in range(rounds):
             started = time.perf_counter()
             engine.run(order, 1e-4, dropout)
-            taken.append((time.perf_counter() - started) / PIECE * 1e3)
-        value = statistics.median(taken)
+            times.append((time.perf_counter() - started) / PIECE * 1e3)
+        value = statistics.median(times)
         result["cuda" if members == 1 else f"cuda_{members}"] = {
             "ms_per_step": round(value, 4),
-            "best_ms_per_step": round(min(taken), 4),
+            "best_ms_per_step": round(min(times), 4),
             "rows_per_second": round(members * BATCH / value * 1e3),
         }
     return result

@@ -103,9 +103,9 @@ def a_day(settings, client, home: Path, number: int, rows: pd.DataFrame, rng) ->
     rows.drop(columns="label").to_parquet(raw)
     report = score(str(raw), str(out), NAME, settings, review_rows=DRAWN)
     truth = (rows["label"] != "normal.").to_numpy()
-    found = pd.read_parquet(out)
-    flagged = found["is_anomaly"].to_numpy()
-    known = found["remarks"].str.contains("known: ", na=False).to_numpy()
+    scored = pd.read_parquet(out)
+    flagged = scored["is_anomaly"].to_numpy()
+    known = scored["remarks"].str.contains("known: ", na=False).to_numpy()
     verdicts = home / f"verdicts{number}.csv"
     judged(Path(str(report.review)), truth, rng).to_csv(verdicts, index=False)
     live = give_verdicts(client, settings, NAME, str(verdicts)).live
@@ -173,9 +173,9 @@ def main() -> None:
         version = registry.find_version(client, NAME, int(number or 0))
         energy = energies_of(client, version, final.drop(columns="label"))
         compared[title] = {"version": int(number or 0), **at_recalls(energy, truth)}
-    found = {"days": days, "false_alarm_rate_at_recall": compared, "rows": len(final)}
+    summary = {"days": days, "false_alarm_rate_at_recall": compared, "rows": len(final)}
     if arguments.json:
-        print(json.dumps(found))
+        print(json.dumps(summary))
         return
     print(pd.DataFrame(days).to_string(index=False))
     print(f"\nfalse-alarm rate at equal recall, {len(final):,} later rows")

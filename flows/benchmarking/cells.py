@@ -136,7 +136,7 @@ def current(cells: Iterable[Cell]) -> list[Cell]:
     rows: dict[tuple[str, str, bool, str], list[Cell]] = {}
     for cell in cells:
         rows.setdefault((cell.dataset, cell.protocol, cell.grouped, cell.detector), []).append(cell)
-    found: list[Cell] = []
+    chosen: list[Cell] = []
     for row in rows.values():
         plain = {cell.seed: cell for cell in row if not cell.settings_sha256}
         newest = ([cell for cell in row if cell.settings_sha256] or row)[-1].version
@@ -144,8 +144,8 @@ def current(cells: Iterable[Cell]) -> list[Cell]:
         common = kept.keys() & plain.keys()
         if common and all(_agree(kept[seed], plain[seed]) for seed in common):
             kept = plain | kept
-        found += [kept[seed] for seed in sorted(kept)]
-    return found
+        chosen += [kept[seed] for seed in sorted(kept)]
+    return chosen
 
 
 def _agree(one: Cell, other: Cell) -> bool:

@@ -114,9 +114,9 @@ def build_benchmark(**values: Any) -> BenchmarkConfig:
     try:
         return BenchmarkConfig(**{name: v for name, v in values.items() if v is not None})
     except ValidationError as error:
-        where, said, got = first_problem(error, lambda: dotted_keys(BenchmarkConfig))
+        where, problem, got = first_problem(error, lambda: dotted_keys(BenchmarkConfig))
         option = "--" + where.partition(".")[0].replace("_", "-")
-        raise UsageError(f"{option}: {said} (got {got!r})") from None
+        raise UsageError(f"{option}: {problem} (got {got!r})") from None
 
 
 def planned(config: BenchmarkConfig, tables: Sequence[Prepared]) -> list[Job]:
@@ -127,9 +127,9 @@ def planned(config: BenchmarkConfig, tables: Sequence[Prepared]) -> list[Job]:
             if name == "dte-plain" and data.rows >= SMALL:
                 continue  # nothing is drawn: its split is DTE's own
             protocol = PROTOCOLS[name]
-            beside = [x for row in rows for x in sanity_rows(row, data, protocol.judged_by)]
+            sanity = [x for row in rows for x in sanity_rows(row, data, protocol.judged_by)]
             best = [Row(BEST_COLUMN)] if BEST_COLUMN in protocol.judged_by else []
-            wanted = [(row, row.digest_on(data)) for row in [*rows, *beside, *best]]
+            wanted = [(row, row.digest_on(data)) for row in [*rows, *sanity, *best]]
             for grouped in (False, True)[: 1 + config.group_duplicates]:
                 jobs += [
                     Job(data, name, grouped, seed, row, digest)

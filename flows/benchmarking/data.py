@@ -57,8 +57,8 @@ class Prepared:
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Some of the rows, as floats, row by row in memory."""
-        taken = self.matrix()[rows]
-        return taken if np.issubdtype(taken.dtype, np.floating) else taken.astype(np.float64)
+        chosen = self.matrix()[rows]
+        return chosen if np.issubdtype(chosen.dtype, np.floating) else chosen.astype(np.float64)
 
     def labels(self) -> np.ndarray:
         """True where a row is an anomaly."""
@@ -117,9 +117,9 @@ def prepared(dataset: str, folder: Path, fractions: Fractions, limits: Limits = 
 def _encode(table: pa.Table, contract: Contract, folder: Path) -> None:
     labels = labels_of(table)
     if labels is None or labels.all() or not labels.any():
-        found = "no labels" if labels is None else "rows of one class only"
+        fault = "no labels" if labels is None else "rows of one class only"
         raise UsageError(
-            f"data set {contract.name} has {found}: a benchmark needs labelled normal and "
+            f"data set {contract.name} has {fault}: a benchmark needs labelled normal and "
             "anomalous rows; name the column under `label` in its contract"
         )
     # Medians for imputation come from all rows, so that every split shares one matrix.

@@ -39,7 +39,7 @@ class Protocol:
             not.
         judged_by: Rows beside the detectors: variants of the reference, the best column.
         first_seeds: The seeds that come before all others.
-        beside: Whether the published figures are of this very protocol.
+        has_published: Whether the published figures are of this very protocol.
         one_split: Whether all seeds have the same split, as far as the rows are not drawn: spread
             and tests over the seeds would speak of the detector's draws, not of the table.
     """
@@ -49,7 +49,7 @@ class Protocol:
     figures: tuple[str, ...] = ("roc_auc", "ap")
     judged_by: tuple[str, ...] = (UNTRAINED,)
     first_seeds: tuple[int, ...] = ()
-    beside: bool = False
+    has_published: bool = False
     one_split: bool = False
 
     @property
@@ -99,7 +99,7 @@ PROTOCOLS = {
         "ones than the suite's limit are sampled. Of the normal rows the first half, in that "
         "order, trains; the other half and all anomalies test.",
         first_seeds=PUBLISHED_SEEDS,
-        beside=True,
+        has_published=True,
         one_split=True,
     ),
     "dte-plain": Protocol(
@@ -166,15 +166,15 @@ def split_rows(
     groups = None if groups is None else groups[drawn]
     match protocol:
         case "paper":
-            found = paper_split(labels, seed, groups=groups)
+            parts = paper_split(labels, seed, groups=groups)
         case "deployment":
-            found = deployment_split(labels, seed, groups=groups, fractions=fractions)
+            parts = deployment_split(labels, seed, groups=groups, fractions=fractions)
         case "goad":
-            found = file_order_split(labels)
+            parts = file_order_split(labels)
         case "dte" | "dte-plain":
-            found = file_order_split(labels, round(int((~labels).sum()) / 2))
+            parts = file_order_split(labels, round(int((~labels).sum()) / 2))
         case "halves":
-            found = shuffled_halves(labels, seed, most=limits.train)
+            parts = shuffled_halves(labels, seed, most=limits.train)
         case _:
             raise ValueError(f"unknown protocol {protocol!r}; known: {', '.join(PROTOCOLS)}")
-    return found.of(drawn)
+    return parts.of(drawn)

@@ -139,9 +139,9 @@ def _refuse_too_large(file: Path, size: int, folder: Path) -> None:
         )
 
 
-def _labels(file: Path, found: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _labels(file: Path, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Labels as bool ``(rows,)``, 1 for an anomaly."""
-    labels = np.asarray(found).ravel()
+    labels = np.asarray(values).ravel()
     if not np.isin(labels, (0, 1)).all():
         odd = labels[~np.isin(labels, (0, 1))][0]
         raise UsageError(f"{file}: y holds {odd!r}; labels are 0 for normal and 1 for anomalous")

@@ -48,10 +48,10 @@ class BenchmarkRuns:
 
     def _parent(self) -> str:
         name = hashlib.sha256(str(self._folder).encode()).hexdigest()[:16]
-        found = self.client.search_runs([self._experiment], equals(f"tags.`{FOLDER_TAG}`", name))
-        if found:
-            self.client.update_run(found[0].info.run_id, status="RUNNING")
-            return found[0].info.run_id
+        runs = self.client.search_runs([self._experiment], equals(f"tags.`{FOLDER_TAG}`", name))
+        if runs:
+            self.client.update_run(runs[0].info.run_id, status="RUNNING")
+            return runs[0].info.run_id
         tags = {FOLDER_TAG: name, **tracking.origin("dagmm benchmark")}
         run = self.client.create_run(self._experiment, tags=tags, run_name="benchmark")
         return run.info.run_id
@@ -64,12 +64,12 @@ class BenchmarkRuns:
         measured = {n: getattr(cell, n) for n in (*FIGURES, "seconds", "score_seconds")}
         place = dict(zip(PLACE, cell.split, strict=True))
         digests = {"settings_sha256": cell.settings_sha256, "data_sha256": cell.data_sha256}
-        said = {"dagmm.error": cell.reason, "dagmm.remarks": json.dumps(cell.remarks)}
+        texts = {"dagmm.error": cell.reason, "dagmm.remarks": json.dumps(cell.remarks)}
         self.client.log_batch(
             run_id,
             metrics=[Metric(n, float(v), end, 0) for n, v in measured.items() if v is not None],
             params=[Param(name, str(value)) for name, value in (place | digests).items()],
-            tags=[RunTag(name, text[:5000]) for name, text in said.items()],
+            tags=[RunTag(name, text[:5000]) for name, text in texts.items()],
         )
         self.client.set_terminated(run_id, "FAILED" if cell.reason else "FINISHED", end)
 
@@ -88,14 +88,14 @@ class BenchmarkRuns:
     def _known_children(self) -> dict[str, str]:
         """Run of each cell that an earlier call logged."""
         query = equals(f"tags.`{PARENT_TAG}`", self.parent)
-        found: dict[str, str] = {}
+        runs: dict[str, str] = {}
         token: str | None = None
         while True:
             page = self.client.search_runs([self._experiment], query, page_token=token)
-            found |= {run.data.tags[CELL_TAG]: run.info.run_id for run in page}
+            runs |= {run.data.tags[CELL_TAG]: run.info.run_id for run in page}
             token = page.token
             if not token:
-                return found
+                return runs
 
     def log_report(self, attempt: Attempt, planned: int) -> None:
         """Cells, tables, page and plots as artifacts of the parent, with what is missing."""

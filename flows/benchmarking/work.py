@@ -61,7 +61,7 @@ class Job:
 
 def measure(job: Job) -> list[Cell]:
     """Fit and score on one thread. Whatever goes wrong is the reason of a failed cell."""
-    with threadpool_limits(1), warnings.catch_warnings(record=True) as said:
+    with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         started = time.process_time()
         try:
@@ -69,8 +69,10 @@ def measure(job: Job) -> list[Cell]:
         except Exception as error:  # a detector may fail in any way; the others go on
             reason = f"{type(error).__name__}: {error}"[:2000]
             return [job.cell(reason=reason, seconds=time.process_time() - started)]
-    if said:
-        cells[0].remarks["warnings"] = sorted({str(warning.message)[:200] for warning in said})[:3]
+    if caught:
+        cells[0].remarks["warnings"] = sorted({str(warning.message)[:200] for warning in caught})[
+            :3
+        ]
     return cells
 
 
@@ -98,8 +100,8 @@ def scored_cells(job: Job, detector: Any, seconds: float) -> Iterator[Cell]:
         started = time.process_time()
         energies = energy(test)
         spent = time.process_time() - started
-        found = figures(truth, energies, None if held is None else energy(held))
-        return found | {"seconds": seconds, "score_seconds": spent}
+        values = figures(truth, energies, None if held is None else energy(held))
+        return values | {"seconds": seconds, "score_seconds": spent}
 
     yield job.cell(**scored(detector.energy), remarks=_remarks(detector))
     judged_by = PROTOCOLS[job.protocol].judged_by

@@ -239,12 +239,12 @@ def evaluate(
     from flows.tracking import tracking
 
     limits = evaluation.bounds(floor or [], ceiling or [])
-    found = evaluation.evaluate(tracking.connect(settings), settings, model, data, limits)
+    result = evaluation.evaluate(tracking.connect(settings), settings, model, data, limits)
     if as_json:
-        print_json(found.document())
+        print_json(result.document())
     else:
-        show(screens.evaluation(found))
-    if found.failed:
+        show(screens.evaluation(result))
+    if result.failed:
         raise typer.Exit(EXIT_NO)
 
 
@@ -267,8 +267,8 @@ def compare(
     from flows.review import comparison, screens
     from flows.tracking import tracking
 
-    found = comparison.compare(tracking.connect(settings), settings, first, second, data)
+    result = comparison.compare(tracking.connect(settings), settings, first, second, data)
     if as_json:
-        print_json(found.document())
+        print_json(result.document())
     else:
-        show(screens.comparison(found))
+        show(screens.comparison(result))

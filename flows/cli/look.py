@@ -24,11 +24,11 @@ def models(
     from flows.review.listing import list_versions
     from flows.tracking.home_store import reader
 
-    found = list_versions(reader(settings), name)
+    versions = list_versions(reader(settings), name)
     if as_json:
-        print_json([listed.document() for listed in found])
+        print_json([listed.document() for listed in versions])
     else:
-        show(screens.models(found))
+        show(screens.models(versions))
 
 
 def history(name: Name, as_json: Json = False, debug: Debug = False, quiet: Quiet = False) -> None:

@@ -90,12 +90,12 @@ def score(
     )
     from flows.scoring.run import score as work
 
-    beside = None
+    candidate = None
     if shadow is not None:
         from flows.shadow.batch import BatchShadow, check_shadow
 
         check_shadow(shadow, chosen, fdr)
-        beside = BatchShadow(settings, shadow)
+        candidate = BatchShadow(settings, shadow)
     report = work(
         source,
         output,
@@ -108,10 +108,10 @@ def score(
         engine=chosen,
         spark=spark_settings,
         fdr=fdr,
-        also=beside,
+        also=candidate,
         review_rows=review,
     )
-    compared = None if beside is None else beside.finish()
+    compared = None if candidate is None else candidate.finish()
     if as_json:
         facts = {} if compared is None else {"shadow": compared.document()}
         print_json({**report.document(), **facts})

@@ -34,14 +34,14 @@ def status(as_json: Json = False, debug: Debug = False) -> None:
     from flows.services.services import status as work
     from flows.services.team import TeamSettings
 
-    found = work(TeamSettings())
+    components = work(TeamSettings())
     if as_json:
-        typer.echo(json.dumps([dataclasses.asdict(each) for each in found], indent=2))
+        typer.echo(json.dumps([dataclasses.asdict(each) for each in components], indent=2))
     else:
-        for each in found:
+        for each in components:
             advice = "" if each.up else f"  log: {each.log}"
             typer.echo(f"{each.service:<10} {'up  ' if each.up else 'DOWN'} {each.where}{advice}")
-    if not all(each.up for each in found):
+    if not all(each.up for each in components):
         raise typer.Exit(EXIT_UNREACHABLE)
 
 

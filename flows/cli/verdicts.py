@@ -38,8 +38,8 @@ def verdicts(
     from flows.tracking import tracking
 
     client = tracking.connect(settings)
-    found = give_verdicts(client, settings, model, data, rows=rows, by=by)
+    given = give_verdicts(client, settings, model, data, rows=rows, by=by)
     if as_json:
-        print_json(found.document())
+        print_json(given.document())
     else:
-        show(report(found))
+        show(report(given))

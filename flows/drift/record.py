@@ -178,10 +178,10 @@ def monitoring_run(client: MlflowClient, settings: Settings, name: str) -> str:
     experiment = tracking.experiment_id(client, settings, EXPERIMENT)
 
     def oldest() -> str | None:
-        found = client.search_runs(
+        runs = client.search_runs(
             [experiment], equals(f"tags.`{RUN_TAG}`", name), order_by=["attributes.start_time ASC"]
         )
-        return found[0].info.run_id if found else None
+        return runs[0].info.run_id if runs else None
 
     if (known := oldest()) is not None:
         return known
@@ -213,8 +213,10 @@ def read_history(client: MlflowClient, run_id: str) -> History:
     """What the page shows over time."""
 
     def values(name: str) -> Sequence[tuple[float, float]]:
-        found = sorted(client.get_metric_history(run_id, name), key=lambda m: (m.step, m.timestamp))
-        return [(metric.timestamp / 1000, metric.value) for metric in found]
+        metrics = sorted(
+            client.get_metric_history(run_id, name), key=lambda m: (m.step, m.timestamp)
+        )
+        return [(metric.timestamp / 1000, metric.value) for metric in metrics]
 
     return History(
         alerts=values("alerts/rate"), energy=values("energy/psi"), drifted=values("drifted")

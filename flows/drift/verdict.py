@@ -66,8 +66,8 @@ def policy_from(assignments: Sequence[str]) -> MonitorPolicy:
             dict(parse_assignment(assignment, "level=0.001") for assignment in assignments)
         )
     except ValidationError as error:
-        where, said, _ = first_problem(error, lambda: dotted_keys(MonitorPolicy))
-        raise UsageError(f"--set {where}: {said}") from None
+        where, problem, _ = first_problem(error, lambda: dotted_keys(MonitorPolicy))
+        raise UsageError(f"--set {where}: {problem}") from None
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ class DriftReport:
     @property
     def reasons(self) -> tuple[str, ...]:
         """What is not stable, in words."""
-        found = [each.message for each in self.findings if each.verdict != "stable"]
-        return (*found, *(c.message for c in self.columns if c.verdict != "stable"))
+        messages = [each.message for each in self.findings if each.verdict != "stable"]
+        return (*messages, *(c.message for c in self.columns if c.verdict != "stable"))
 
 
 def judge_window(

@@ -23,7 +23,7 @@ from data_checks.sources.integrity import shown
 from data_checks.sources.sources import locate, read_batches
 from flows.common.errors import UsageError
 from flows.common.features import as_frame
-from flows.scoring.output import rejects_beside
+from flows.scoring.output import rejects_of
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,6 @@ def read_scored(file: Path, model: str) -> Window:
             f"{file} was scored by {', '.join(other)}, the production model is {model}: energies "
             "of two versions cannot be compared; score the rows again, or give them with --data"
         )
-    rejects = rejects_beside(file)
+    rejects = rejects_of(file)
     rejected = pq.read_metadata(rejects).num_rows if rejects.exists() else 0
     return Window(None, energies, rejected, {}, None, str(file))

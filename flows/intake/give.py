@@ -13,7 +13,7 @@ from mlflow.tracking import MlflowClient
 
 from dagmm_model.base.integrity import sha256_of
 from flows.common.settings import Settings
-from flows.intake.rows import FoundRow, JudgedModel, find_rows
+from flows.intake.rows import JudgedModel, JudgedRow, find_rows
 from flows.scoring.review import database_of
 from flows.tracking import registry
 from flows.verdicts import store
@@ -95,8 +95,8 @@ def give_verdicts(
         names, lines = read_lines(path)
         judged = [line for line in lines if line.word is not None]
         model = JudgedModel(client, version)
-        found = find_rows(judged, names, model, settings, url, rows, path.name)
-        given = _given(found, by or getpass.getuser())
+        judged_rows = find_rows(judged, names, model, settings, url, rows, path.name)
+        given = _given(judged_rows, by or getpass.getuser())
         submission = store.Submission(name, str(path), sha256_of(path), getpass.getuser())
         added = store.add_verdicts(url, submission, given) if given else 0
         intake = Intake(str(path), len(given), added, len(lines) - len(judged))
@@ -124,14 +124,14 @@ def _tell(client: MlflowClient, name: str, url: str) -> None:
     )
 
 
-def _given(rows: Sequence[FoundRow], by: str) -> list[RowVerdict]:
+def _given(rows: Sequence[JudgedRow], by: str) -> list[RowVerdict]:
     """The verdicts, without those that a line of the same file repeats.
 
     Raises:
         UsageError: A person says two things of one row at one time.
     """
     now = time.time()
-    said: dict[tuple[str, str, float], tuple[FoundRow, RowVerdict]] = {}
+    verdicts: dict[tuple[str, str, float], tuple[JudgedRow, RowVerdict]] = {}
     for row in rows:
         line, word = row.line, row.line.word
         assert word is not None
@@ -148,12 +148,12 @@ def _given(rows: Sequence[FoundRow], by: str) -> list[RowVerdict]:
             review=line.cells.get("review", ""),
         )
         place = (verdict.row_key, verdict.who, verdict.time)
-        if place in said and said[place][1].verdict != word:
-            other = said[place][0].line.place
+        if place in verdicts and verdicts[place][1].verdict != word:
+            other = verdicts[place][0].line.place
             raise line.refuse(
                 "verdict",
-                f"{verdict.who} says {word!r} here and {said[place][1].verdict!r} of an equal row "
-                f"in {other}; say in the column `when` which is newer, or keep one",
+                f"{verdict.who} says {word!r} here and {verdicts[place][1].verdict!r} of an equal "
+                f"row in {other}; say in the column `when` which is newer, or keep one",
             )
-        said.setdefault(place, (row, verdict))
-    return [verdict for _, verdict in said.values()]
+        verdicts.setdefault(place, (row, verdict))
+    return [verdict for _, verdict in verdicts.values()]

@@ -30,7 +30,7 @@ SAME_ENERGY = 1e-4
 
 
 @dataclass(frozen=True)
-class FoundRow:
+class JudgedRow:
     """A line with the row that it is about."""
 
     line: Line
@@ -64,8 +64,8 @@ class JudgedModel:
 
     def load(self, number: int) -> tuple[ScoringBundle, Contract]:
         if number not in self.loaded:
-            found = registry.find_version(self.client, self.asked.name, number)
-            with seal.sealed_bundle(self.client, found) as folder:
+            version = registry.find_version(self.client, self.asked.name, number)
+            with seal.sealed_bundle(self.client, version) as folder:
                 self.loaded[number] = read_bundle(folder)
         return self.loaded[number]
 
@@ -78,11 +78,11 @@ def find_rows(
     url: str,
     rows: str | None,
     file: str,
-) -> list[FoundRow]:
+) -> list[JudgedRow]:
     """The rows of the lines, by the review, by the number in the source, or by their values."""
     reviewed = [line for line in lines if "review" in line.cells]
     others = [line for line in lines if "review" not in line.cells]
-    found = _of_reviews(reviewed, model, url)
+    matched = _of_reviews(reviewed, model, url)
     by_version: dict[int, list[Line]] = {}
     for line in others:
         by_version.setdefault(model.version_of(line), []).append(line)
@@ -103,17 +103,17 @@ def find_rows(
                 "rows that were scored with --rows INPUT, or have `dagmm score --review 20` write "
                 "a file to fill in"
             )
-        found += _scored(some, features, bundle, number)
-    return found
+        matched += _scored(some, features, bundle, number)
+    return matched
 
 
-def _of_reviews(lines: Sequence[Line], model: JudgedModel, url: str) -> list[FoundRow]:
+def _of_reviews(lines: Sequence[Line], model: JudgedModel, url: str) -> list[JudgedRow]:
     if not lines:
         return []
     reviews, drawn = store.read_reviews(url, model.asked.name)
     known = {review.id: review for review in reviews}
     rows = {(row.review, row.row_id): row for row in drawn}
-    found = []
+    matched = []
     for line in lines:
         review = known.get(line.cells["review"])
         if review is None:
@@ -127,8 +127,8 @@ def _of_reviews(lines: Sequence[Line], model: JudgedModel, url: str) -> list[Fou
         if row is None:
             shown = line.cells.get("row_id", "")
             raise line.refuse("row_id", f"{shown!r} is no row of review {review.id}")
-        found.append(FoundRow(line, row.row, row.energy, row.flagged, review.version))
-    return found
+        matched.append(JudgedRow(line, row.row, row.energy, row.flagged, review.version))
+    return matched
 
 
 def _of_source(
@@ -175,17 +175,17 @@ def _checked(raw: pa.Table, lines: Sequence[Line], contract: Contract, where: st
 
 def _scored(
     lines: Sequence[Line], features: pa.Table, bundle: ScoringBundle, version: int
-) -> Iterator[FoundRow]:
+) -> Iterator[JudgedRow]:
     """The rows with their energies now, which have to be those in the file, if it has them."""
     energies = bundle.score(as_columns(features)).energy.tolist()
     for line, text, energy in zip(lines, row_texts(features), energies, strict=True):
-        said = line.number("energy")
-        if said is not None and abs(said - energy) > SAME_ENERGY * max(1.0, abs(energy)):
+        written = line.number("energy")
+        if written is not None and abs(written - energy) > SAME_ENERGY * max(1.0, abs(energy)):
             raise line.refuse(
                 "energy",
-                f"{said:g}, but version {version} gives this row {energy:g}: it is another row "
+                f"{written:g}, but version {version} gives this row {energy:g}: it is another row "
                 "than the one that was scored, or of another version (column `model`)",
             )
         limit = line.number("threshold")
         threshold = bundle.threshold.value if limit is None else limit
-        yield FoundRow(line, text, energy, bool(exceeds(energy, threshold)), version)
+        yield JudgedRow(line, text, energy, bool(exceeds(energy, threshold)), version)

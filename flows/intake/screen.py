@@ -11,22 +11,22 @@ from flows.intake.give import VerdictReport
 from flows.reporting.terminal import Entry, sheet
 
 
-def report(found: VerdictReport) -> RenderableType:
+def report(verdicts: VerdictReport) -> RenderableType:
     """What was taken, what holds, and how good the version is on live rows."""
-    return sheet(_report(found))
+    return sheet(_report(verdicts))
 
 
-def _report(found: VerdictReport) -> Iterator[Entry]:
-    yield "Model", found.model
-    if (intake := found.intake) is not None:
+def _report(verdicts: VerdictReport) -> Iterator[Entry]:
+    yield "Model", verdicts.model
+    if (intake := verdicts.intake) is not None:
         known = intake.given - intake.added
         parts = [f"{intake.added:,} added"]
         parts += [f"{known:,} known before"] if known else []
         parts += [f"{intake.empty:,} lines without one"] if intake.empty else []
         yield "Verdicts", f"{intake.given:,} in {intake.source}: {', '.join(parts)}"
-    counts = ", ".join(f"{rows:,} {word}" for word, rows in found.holds.items())
-    yield "Rows", f"{sum(found.holds.values()):,} judged: {counts}"
-    live = found.live
+    counts = ", ".join(f"{rows:,} {word}" for word, rows in verdicts.holds.items())
+    yield "Rows", f"{sum(verdicts.holds.values()):,} judged: {counts}"
+    live = verdicts.live
     if live.precision is None:
         yield "Precision", "not measured: nobody has judged an alert of this version"
     else:

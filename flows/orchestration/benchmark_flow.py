@@ -97,13 +97,13 @@ def prepare_suite(config: BenchmarkConfig, settings: Settings, folder: Path) -> 
     files = tables_of(config.suite, config.datasets, settings.data_dir)
     limits = Limits(MOST_ROWS, config.train_rows)
     with progress.stage("tables") as report:
-        found = [prepare_table(file, settings.workspace, limits) for file in files]
-        report(f"{len(found)} tables, {sum(table.rows for table in found):,} rows")
+        tables = [prepare_table(file, settings.workspace, limits) for file in files]
+        report(f"{len(tables)} tables, {sum(table.rows for table in tables):,} rows")
     published = files[0].parent / PUBLISHED
     if published.exists():
         read_published(published)  # its faults are said before the hours of measuring
         shutil.copyfile(published, folder / PUBLISHED)
-    return found
+    return tables
 
 
 @task(name="measure", cache_policy=NO_CACHE)
@@ -176,7 +176,7 @@ def benchmark(config: BenchmarkConfig) -> BenchmarkResult:
         runs = BenchmarkRuns(tracking.connect(settings), settings, folder)
         with tracking.ending(runs.client, runs.parent):
             reasons = measure(waiting, processes, config.budget, folder, runs)
-            left = [job for job in waiting if job not in reasons]
+            remaining = [job for job in waiting if job not in reasons]
             failed = {" ".join(map(str, j.cell().split)): why for j, why in reasons.items() if why}
             attempt = Attempt(
                 command=config.command(),
@@ -184,17 +184,19 @@ def benchmark(config: BenchmarkConfig) -> BenchmarkResult:
                 seconds=time.perf_counter() - clock,
                 cells=len(reasons),
                 failed=len(failed),
-                missing=len(left),
+                missing=len(remaining),
                 processes=processes,
                 machine=machine(),
                 versions=versions(),
             )
             note_attempt(folder, attempt)
-            blocks = write_report(folder, missing_table([job.cell().split for job in left]))
+            blocks = write_report(folder, missing_table([job.cell().split for job in remaining]))
             runs.log_report(attempt, len(jobs))
     overview = overviews(blocks)
     create_markdown_artifact(
-        key="benchmark", markdown=overview, description=f"{len(jobs)} cells, {len(left)} missing"
+        key="benchmark",
+        markdown=overview,
+        description=f"{len(jobs)} cells, {len(remaining)} missing",
     )
     create_link_artifact(key="benchmark-run", link=runs.url, link_text="MLflow run with its cells")
     return BenchmarkResult(
@@ -202,7 +204,7 @@ def benchmark(config: BenchmarkConfig) -> BenchmarkResult:
         known_before=len(jobs) - len(waiting),
         measured=attempt.cells,
         failed=failed,
-        missing=len(left),
+        missing=len(remaining),
         output=str(folder),
         page=str(folder / PAGE),
         run_url=runs.url,

@@ -126,18 +126,18 @@ def tag_of(path: Path) -> str:
 def _remove_others(client: Any, definitions: Sequence[Definition], path: Path) -> Iterator[str]:
     """Remove what this file made and does not have any more; a sentence for each."""
     defined = {one.full_name: one for one in definitions}
-    for found in _deployments(client):
-        full_name = f"{client.read_flow(found.flow_id).name}/{found.name}"
+    for deployment in _deployments(client):
+        full_name = f"{client.read_flow(deployment.flow_id).name}/{deployment.name}"
         one = defined.get(full_name)
         if one is None:
-            if tag_of(path) in found.tags:
-                client.delete_deployment(found.id)
+            if tag_of(path) in deployment.tags:
+                client.delete_deployment(deployment.id)
                 yield f"Removed    {full_name}: no longer in {path.name}"
             continue
         wanted = {_key(schedule) for schedule in one.schedules}
-        for schedule in found.schedules:
+        for schedule in deployment.schedules:
             if _key(schedule) not in wanted:
-                client.delete_deployment_schedule(found.id, schedule.id)
+                client.delete_deployment_schedule(deployment.id, schedule.id)
                 yield f"Removed    schedule {_words(schedule)} of {full_name}: not in {path.name}"
 
 
@@ -145,15 +145,15 @@ def _tag(client: Any, definitions: Sequence[Definition], path: Path) -> None:
     from prefect.client.schemas.actions import DeploymentUpdate
 
     for one in definitions:
-        found = client.read_deployment_by_name(one.full_name)
+        deployment = client.read_deployment_by_name(one.full_name)
         tags = [*(one.values.get("tags") or []), tag_of(path)]
-        client.update_deployment(found.id, DeploymentUpdate(tags=tags))
+        client.update_deployment(deployment.id, DeploymentUpdate(tags=tags))
 
 
 def _deployments(client: Any) -> Iterable[Any]:
     offset, page = 0, 100
-    while found := client.read_deployments(limit=page, offset=offset):
-        yield from found
+    while batch := client.read_deployments(limit=page, offset=offset):
+        yield from batch
         offset += page
 
 
@@ -210,8 +210,8 @@ def _prefect_deploy(path: Path) -> None:
     )
     if not done.returncode:
         return
-    said = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-    message = f"prefect deploy: {said[-1] if said else 'failed'}"
+    lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+    message = f"prefect deploy: {lines[-1] if lines else 'failed'}"
     if any(word in done.stdout + done.stderr for word in AWAY):
         raise ServiceUnreachable(message)
     raise UsageError(f"{path}: {message}")

@@ -36,8 +36,8 @@ def run_failed(flow: Any, run: Any, state: Any) -> None:
 
 
 def _error(state: Any) -> object:
-    found = getattr(state, "data", None)
-    return found if isinstance(found, BaseException) else None
+    data = getattr(state, "data", None)
+    return data if isinstance(data, BaseException) else None
 
 
 def _page(settings: Settings, run: Any) -> str:

@@ -59,7 +59,7 @@ def score(
     """
     settings = Settings()
     check_shadow(shadow, engine)
-    beside = None if shadow is None else BatchShadow(settings, shadow)
+    candidate = None if shadow is None else BatchShadow(settings, shadow)
     report = work(
         source,
         output,
@@ -70,9 +70,9 @@ def score(
         engine=engine,
         spark=spark or {},
         outside=outside,
-        also=beside,
+        also=candidate,
     )
-    text = report.text() if beside is None else f"{report.text()}\n{beside.finish().text()}"
+    text = report.text() if candidate is None else f"{report.text()}\n{candidate.finish().text()}"
     create_markdown_artifact(
         key=f"scoring-{slug(report.model.partition(':/')[2].partition('/')[0])}",
         markdown="\n".join(f"- {line}" for line in text.splitlines()),

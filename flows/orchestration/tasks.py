@@ -145,7 +145,7 @@ def verdicts(
     """Take what people have said of rows of the model."""
     from flows.pipeline.judged import judged, judged_rows
 
-    def taken() -> JudgedRecord:
+    def confirmed() -> JudgedRecord:
         client = tracking.connect(settings)
         name = config.model_name or f"dagmm-{contract.name}"
         record = judged(run, contract, validated, judged_rows(client, settings, name))
@@ -156,7 +156,7 @@ def verdicts(
             )
         return record
 
-    return _stage(run, "verdicts", JudgedRecord, taken)
+    return _stage(run, "verdicts", JudgedRecord, confirmed)
 
 
 @task(name="split", task_run_name="split", **PURE_STAGE)

@@ -34,7 +34,7 @@ class EpochLogger:
     def __init__(self, client: MlflowClient, run_id: str) -> None:
         self._client, self._run_id = client, run_id
         self._waiting: list[list[Metric]] = []
-        self._taken = self._sent_before()
+        self._logged = self._sent_before()
         self._sent_at = time.monotonic()
         self._sending: threading.Thread | None = None
         self._error: Exception | None = None
@@ -73,9 +73,9 @@ class EpochLogger:
         }
 
     def _take(self, epoch: EpochLike) -> None:
-        if epoch.epoch in self._taken or not _is_logged(epoch):
+        if epoch.epoch in self._logged or not _is_logged(epoch):
             return
-        self._taken.add(epoch.epoch)
+        self._logged.add(epoch.epoch)
         now = int(time.time() * 1000)
         self._waiting.append(
             [

@@ -69,7 +69,7 @@ def evaluate(
         deployment=deployment_metrics(labels, scores.energy, bundle.threshold.value),
         known_ratio=paper_metrics(labels, scores.energy) if measurable else None,
         slices=slices,
-        sanity=tuple(_sanity_row(name, labels, found) for name, found in untrained.items()),
+        sanity=tuple(_sanity_row(name, labels, energies) for name, energies in untrained.items()),
         untrained=str(run.path / UNTRAINED) if untrained else None,
         energies=str(path),
         sha256=sha256_of(path),

@@ -48,8 +48,8 @@ def judged_rows(client: MlflowClient, settings: Settings, name: str) -> dict[str
                 "has to see: set DAGMM_VERDICTS_URI to the database that they are in"
             )
         return {}
-    found = standing(store.read_verdicts(settings.verdicts_database, name))
-    return {key: each for key, each in found.items() if each.label is not None}
+    verdicts = standing(store.read_verdicts(settings.verdicts_database, name))
+    return {key: each for key, each in verdicts.items() if each.label is not None}
 
 
 def judged(
@@ -106,22 +106,22 @@ class _Usable:
 
     @property
     def digest(self) -> str:
-        said = sorted(zip(self.keys, self.labels.tolist(), strict=True))
-        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+        pairs = sorted(zip(self.keys, self.labels.tolist(), strict=True))
+        return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
 
     def verdicts(self, table: pa.Table, met: set[str]) -> pa.Array:
         """Verdict on each row of a table; the keys that are there are added to `met`."""
         features = table.select(self.features.column_names)
         maybe = np.flatnonzero(np.isin(_hashes(features), self.hashes))
         place = {key: at for at, key in enumerate(self.keys)}
-        found = np.full(len(table), -1, np.int8)
+        values = np.full(len(table), -1, np.int8)
         for row, text in zip(
             maybe.tolist(), row_texts(features.take(pa.array(maybe))), strict=True
         ):
             if (key := row_key(text)) in place:
-                found[row] = self.labels[place[key]]
+                values[row] = self.labels[place[key]]
                 met.add(key)
-        return pa.array(found, mask=found < 0)
+        return pa.array(values, mask=values < 0)
 
 
 def _usable(holds: Mapping[str, Standing], contract: Contract) -> _Usable:

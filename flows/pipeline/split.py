@@ -161,14 +161,14 @@ def _groups(
     contract: Contract, config: TrainConfig, validated: ValidateRecord
 ) -> np.ndarray | None:
     """A number for each row, the same for rows that stay together; None where none need to."""
-    found = []
+    groups = []
     if keeps_duplicates_together(config, contract):
-        found.append(_duplicates(contract, config, validated))
+        groups.append(_duplicates(contract, config, validated))
     if contract.split.group_column is not None:
-        found.append(_members(contract.split.group_column, validated))
-    if len(found) > 1:
-        return joined_groups(*found)
-    return found[0] if found else None
+        groups.append(_members(contract.split.group_column, validated))
+    if len(groups) > 1:
+        return joined_groups(*groups)
+    return groups[0] if groups else None
 
 
 def _members(column: str, validated: ValidateRecord) -> np.ndarray:

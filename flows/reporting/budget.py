@@ -58,9 +58,9 @@ def table(lines: Sequence[WhatIf]) -> dict[str, list[float | None]]:
         ("recall", "recall"),
         ("precision", "precision"),
     ):
-        found: list[Interval | None] = [getattr(line, name) for line in lines]
-        if any(found):
-            columns[title] = [each and each.value for each in found]
-            columns[f"{title}_low"] = [each and each.low for each in found]
-            columns[f"{title}_high"] = [each and each.high for each in found]
+        intervals: list[Interval | None] = [getattr(line, name) for line in lines]
+        if any(intervals):
+            columns[title] = [each and each.value for each in intervals]
+            columns[f"{title}_low"] = [each and each.low for each in intervals]
+            columns[f"{title}_high"] = [each and each.high for each in intervals]
     return columns

@@ -54,11 +54,11 @@ def text(value: object) -> str:
     return html.escape(str(value))
 
 
-def banner(tone: str, said: str, lines: Sequence[str] = ()) -> str:
+def banner(tone: str, message: str, lines: Sequence[str] = ()) -> str:
     """What matters most, in a colour, with its reasons."""
     items = "".join(f"<li>{text(line)}</li>" for line in lines)
     listed = f"<ul>{items}</ul>" if items else ""
-    return f'<div class="banner {_tone(tone)}"><b>{text(said)}</b>{listed}</div>'
+    return f'<div class="banner {_tone(tone)}"><b>{text(message)}</b>{listed}</div>'
 
 
 def mark(tone: str, word: str) -> str:
@@ -70,14 +70,14 @@ def _tone(tone: str) -> str:
     return tone if tone in TONES else ""
 
 
-def quiet(said: str) -> str:
+def quiet(message: str) -> str:
     """A remark."""
-    return f'<p class="quiet">{text(said)}</p>'
+    return f'<p class="quiet">{text(message)}</p>'
 
 
-def heading(said: str) -> str:
+def heading(title: str) -> str:
     """Of a section."""
-    return f"<h2>{text(said)}</h2>"
+    return f"<h2>{text(title)}</h2>"
 
 
 def image(figure: Figure, what: str) -> str:

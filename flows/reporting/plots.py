@@ -54,9 +54,9 @@ def loss_curves(
             given, the terms are drawn by themselves only.
         effect: What the training changed, in words.
     """
-    found = dict.fromkeys(term for record in history for term in record.terms if "/" not in term)
-    terms = [term for term in found if not term.startswith(HELD)]
-    parts = {t: w for t, w in (weights or {}).items() if t in found and w and terms[0] == "total"}
+    names = dict.fromkeys(term for record in history for term in record.terms if "/" not in term)
+    terms = [term for term in names if not term.startswith(HELD)]
+    parts = {t: w for t, w in (weights or {}).items() if t in names and w and terms[0] == "total"}
     drawn = [*terms[:1], *(["contributions"] if parts else []), *terms[1:]]
     rows = -(-len(drawn) // 2)
     figure, axes = _figure(9, 0.4 + 2.8 * rows, rows, 2, top=0.75 if effect else 0.45)
@@ -66,7 +66,7 @@ def loss_curves(
         if term == "contributions":
             _contributions(axis, history, parts)
         else:
-            _loss(axis, history, term, HELD + term in found)
+            _loss(axis, history, term, HELD + term in names)
         axis.set_xlabel("epoch")
         axis.grid(alpha=0.2)
     for axis in axes[len(drawn) :]:
@@ -111,10 +111,10 @@ def at_threshold(
     energies: np.ndarray, labels: np.ndarray | None, threshold: float
 ) -> dict[str, Figure]:
     """The figures that a threshold changes, by name."""
-    found = {"energies": energy_histogram(energies, labels, threshold)}
+    figures = {"energies": energy_histogram(energies, labels, threshold)}
     if labels is not None and 0 < labels.sum() < len(labels):
-        found["roc_precision_recall"] = roc_and_precision_recall(labels, energies, threshold)
-    return found
+        figures["roc_precision_recall"] = roc_and_precision_recall(labels, energies, threshold)
+    return figures
 
 
 def energy_histogram(energies: np.ndarray, labels: np.ndarray | None, threshold: float) -> Figure:
@@ -170,11 +170,13 @@ def what_if_curves(lines: Sequence[WhatIf], current: float) -> Figure:
         if not having:
             continue
         rates = [line.guaranteed_rate for line in having]
-        found = [getattr(line, name) for line in having]
+        intervals = [getattr(line, name) for line in having]
         label = name.replace("_", " ")
-        axis.plot(rates, [f.value for f in found], "o-", color=colour, markersize=4, label=label)
+        axis.plot(
+            rates, [f.value for f in intervals], "o-", color=colour, markersize=4, label=label
+        )
         axis.fill_between(
-            rates, [f.low for f in found], [f.high for f in found], color=colour, alpha=0.15
+            rates, [f.low for f in intervals], [f.high for f in intervals], color=colour, alpha=0.15
         )
     axis.axvline(current, color=ACCENT, linestyle="--", linewidth=1, label="in use")
     axis.set_xscale("log")

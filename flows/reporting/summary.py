@@ -69,8 +69,8 @@ def all_figures(evaluated: EvaluateRecord) -> dict[str, object]:
 
 def loss_weights(settings: Mapping[str, object]) -> dict[str, float]:
     """Weights of a DAGMM's losses in its objective; empty for what has no such losses."""
-    found = {term: settings.get(f"lambda_{term}") for term in LOSS_TERMS}
-    return {term: value for term, value in found.items() if isinstance(value, int | float)}
+    weights = {term: settings.get(f"lambda_{term}") for term in LOSS_TERMS}
+    return {term: value for term, value in weights.items() if isinstance(value, int | float)}
 
 
 def choice_metrics(choice: ChoiceRecord) -> dict[str, float | None]:
@@ -126,8 +126,8 @@ def model_card(contract: Contract, config: TrainConfig, evidence: Evidence) -> s
 
 def _in_short(evaluated: EvaluateRecord) -> str:
     """The figures that decide, in one line."""
-    found = [(name, getattr(evaluated.deployment, name)) for name in IN_SHORT]
-    text = ", ".join(f"{IN_SHORT[name]} {each.value:.3f}" for name, each in found if each)
+    figures = [(name, getattr(evaluated.deployment, name)) for name in IN_SHORT]
+    text = ", ".join(f"{IN_SHORT[name]} {each.value:.3f}" for name, each in figures if each)
     return text or f"alert rate {evaluated.deployment.alert_rate:.3f} (no labels)"
 
 

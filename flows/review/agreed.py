@@ -32,10 +32,10 @@ def agreed(
     """
     name, url = stored.version.name, database_of(settings)
     holds = standing(read_verdicts(url, name))
-    found = confirmed_normals(*read_reviews(url, name), holds)
+    confirmed = confirmed_normals(*read_reviews(url, name), holds)
     contract = load_contract(stored.files / bound.CONTRACT)
-    checked = checked_rows(found.rows, contract, "verdicts")
-    good = checked.scorable & np.array(with_columns(found.rows, contract), dtype=bool)
+    checked = checked_rows(confirmed.rows, contract, "verdicts")
+    good = checked.scorable & np.array(with_columns(confirmed.rows, contract), dtype=bool)
     if not good.any():
         raise UsageError(
             f"nobody has judged rows of {name!r} normal that were drawn for review: score with "
@@ -44,7 +44,7 @@ def agreed(
     features = checked.features.filter(pa.array(good))
     energies = bundle.taking_new_levels().score(as_columns(features)).energy
     rate, calibration = threshold.target_rate, bundle.calibration
-    value = agreed_threshold(calibration, threshold.value, rate, energies, found.weights[good])
+    value = agreed_threshold(calibration, threshold.value, rate, energies, confirmed.weights[good])
     if value == threshold.value:  # they agree to it as it is
         return threshold
     above = int((calibration > value).sum())

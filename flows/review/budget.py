@@ -16,10 +16,10 @@ def seconds_of(period: str) -> float:
     Raises:
         UsageError: It is no such period.
     """
-    found = PERIOD.fullmatch(period.strip())
-    if found is None or not float(found[1]):
+    match = PERIOD.fullmatch(period.strip())
+    if match is None or not float(match[1]):
         raise UsageError(f"period {period!r}: write a number and one of s, m, h, d, w, e.g. 1d")
-    return float(found[1]) * SECONDS[found[2]]
+    return float(match[1]) * SECONDS[match[2]]
 
 
 def false_alarm_rate(

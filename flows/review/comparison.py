@@ -115,7 +115,7 @@ def compare(
     """
     versions = [registry.find_model(client, reference) for reference in (first, second)]
     with ExitStack() as stack:
-        folders = [stack.enter_context(seal.sealed_bundle(client, found)) for found in versions]
+        folders = [stack.enter_context(seal.sealed_bundle(client, version)) for version in versions]
         (one, contract), (other, their_contract) = map(read_bundle, folders)
     wanted = {column.name for column in their_contract.feature_columns}
     if absent := sorted(wanted - {column.name for column in contract.feature_columns}):
@@ -132,7 +132,7 @@ def compare(
     if not len(rows.ids):
         raise UsageError(f"{source}: no row can be scored by both versions")
     return _compared(
-        tuple(f"models:/{found.name}/{found.version}" for found in versions),
+        tuple(f"models:/{version.name}/{version.version}" for version in versions),
         source,
         (one, other),
         rows,
@@ -251,7 +251,7 @@ def _reasons(bundle: ScoringBundle, features: pa.Table) -> list[str]:
 
 def _note(client: MlflowClient, versions: list[ModelVersion]) -> str:
     """Whether the second version may have been trained on the first one's test rows."""
-    tests = [seal.sealed_evidence(client, found).get("test_sha256") for found in versions]
+    tests = [seal.sealed_evidence(client, version).get("test_sha256") for version in versions]
     if tests[0] is not None and tests[0] == tests[1]:
         return ""
     name = f"{versions[1].name} version {versions[1].version}"

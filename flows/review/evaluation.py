@@ -40,7 +40,7 @@ class Bound:
     limit: float
     is_floor: bool
 
-    def said(self, value: float | None) -> str:
+    def sentence(self, value: float | None) -> str:
         """The verdict in one line."""
         word = "floor" if self.is_floor else "ceiling"
         if value is None:
@@ -154,7 +154,7 @@ def evaluate(
     values = figures(measured)
     run_id = _open_run(client, settings, version, source)
     with tracking.ending(client, run_id):
-        found = Evaluation(
+        result = Evaluation(
             model=f"models:/{version.name}/{version.version}",
             source=source,
             counts=counts,
@@ -162,15 +162,15 @@ def evaluate(
             measured=measured,
             alarms=_alarms(measured, bundle),
             failed=tuple(
-                limit.said(values.get(limit.name))
+                limit.sentence(values.get(limit.name))
                 for limit in limits
                 if not limit.holds(values.get(limit.name))
             ),
             run_id=run_id,
             run_url=tracking.run_url(settings, client.get_run(run_id).info.experiment_id, run_id),
         )
-        _log(client, version, found, energies, labels)
-    return found
+        _log(client, version, result, energies, labels)
+    return result
 
 
 def _scored(
@@ -189,18 +189,18 @@ def _scored(
 
 def figures(measured: Measured) -> dict[str, float]:
     """Values by the names that floors have; what was not measured is left out."""
-    found = measured.deployment
-    intervals = {name: getattr(found, name) for name in LABEL_FIGURES}
+    deployed = measured.deployment
+    intervals = {name: getattr(deployed, name) for name in LABEL_FIGURES}
     values = {name: interval.value for name, interval in intervals.items() if interval is not None}
-    return values | {"alert_rate": found.alert_rate}
+    return values | {"alert_rate": deployed.alert_rate}
 
 
 def _alarms(measured: Measured, bundle: ScoringBundle) -> tuple[int, int, int] | None:
-    found = measured.deployment
-    if not found.normals or found.false_alarm_rate is None:
+    deployed = measured.deployment
+    if not deployed.normals or deployed.false_alarm_rate is None:
         return None
-    expected = alarms_expected(found.normals, bundle.calibration, bundle.threshold.value)
-    came = round(found.false_alarm_rate.value * found.normals)
+    expected = alarms_expected(deployed.normals, bundle.calibration, bundle.threshold.value)
+    came = round(deployed.false_alarm_rate.value * deployed.normals)
     return came, int(expected.ppf(0.025)), int(expected.isf(0.025))
 
 
@@ -220,25 +220,27 @@ def _open_run(client: MlflowClient, settings: Settings, version: ModelVersion, s
 def _log(
     client: MlflowClient,
     version: ModelVersion,
-    found: Evaluation,
+    result: Evaluation,
     energies: np.ndarray,
     labels: np.ndarray | None,
 ) -> None:
-    tracking.log_metrics(client, found.run_id, _metrics(found))
-    client.log_dict(found.run_id, found.document(), "evaluation.json")
-    for name, figure in plots.at_threshold(energies, labels, found.threshold).items():
-        log_figure(client, found.run_id, figure, f"figures/{name}.png")
-    note = f"{found.measured.deployment.rows:,} rows of {found.source}, measured on {found.model}"
-    tracking.set_tags(client, found.run_id, {"mlflow.note.content": note})
+    tracking.log_metrics(client, result.run_id, _metrics(result))
+    client.log_dict(result.run_id, result.document(), "evaluation.json")
+    for name, figure in plots.at_threshold(energies, labels, result.threshold).items():
+        log_figure(client, result.run_id, figure, f"figures/{name}.png")
+    note = (
+        f"{result.measured.deployment.rows:,} rows of {result.source}, measured on {result.model}"
+    )
+    tracking.set_tags(client, result.run_id, {"mlflow.note.content": note})
     number = str(version.version)
-    client.set_model_version_tag(version.name, number, "dagmm.last_evaluation", found.run_id)
+    client.set_model_version_tag(version.name, number, "dagmm.last_evaluation", result.run_id)
 
 
-def _metrics(found: Evaluation) -> Mapping[str, float]:
-    counts = found.counts
-    values = {f"deployed/{name}": value for name, value in figures(found.measured).items()}
+def _metrics(result: Evaluation) -> Mapping[str, float]:
+    counts = result.counts
+    values = {f"deployed/{name}": value for name, value in figures(result.measured).items()}
     for name in LABEL_FIGURES:
-        interval: Interval | None = getattr(found.measured.deployment, name)
+        interval: Interval | None = getattr(result.measured.deployment, name)
         if interval is not None:
             values[f"test_interval/{name}_low"] = interval.low
             values[f"test_interval/{name}_high"] = interval.high
@@ -246,5 +248,5 @@ def _metrics(found: Evaluation) -> Mapping[str, float]:
         "rows": float(counts.rows),
         "rows/rejected": float(counts.rejected),
         "rows/unlabelled": float(counts.unlabelled),
-        "threshold": found.threshold,
+        "threshold": result.threshold,
     }

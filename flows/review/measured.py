@@ -47,10 +47,10 @@ def measure(
         slices: Slice value of each row, or None.
         threshold: Rows above it are flagged.
     """
-    found: tuple[SliceMetrics, ...] = ()
+    by_slice: tuple[SliceMetrics, ...] = ()
     if slices is not None and labels is not None and 0 < int(labels.sum()) < len(labels):
-        found = slice_metrics(slices, labels, energies, threshold)
-    return Measured(deployment_metrics(labels, energies, threshold), found)
+        by_slice = slice_metrics(slices, labels, energies, threshold)
+    return Measured(deployment_metrics(labels, energies, threshold), by_slice)
 
 
 def recorded(stored: StoredVersion) -> tuple[np.ndarray, np.ndarray | None, list[object] | None]:

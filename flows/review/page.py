@@ -115,19 +115,19 @@ def _decision(record: PromoteRecord) -> Iterator[str]:
 
 
 def _figures(evidence: Evidence) -> Iterator[str]:
-    threshold, found = evidence.calibrate.threshold, evidence.evaluate.deployment
+    threshold, deployed = evidence.calibrate.threshold, evidence.evaluate.deployment
     yield html.heading("Test rows, at the threshold as deployed")
     yield html.table(("", "value", "95 % interval"), list(figures(evidence.evaluate)), (1, 2))
-    counted = f"{found.rows:,} test rows"
-    if found.anomalies is not None:
-        counted += f", {found.anomalies:,} of them anomalies"
+    counted = f"{deployed.rows:,} test rows"
+    if deployed.anomalies is not None:
+        counted += f", {deployed.anomalies:,} of them anomalies"
     yield html.quiet(
         f"{counted}. Threshold {threshold.value:.6g} ({threshold.method}); false-alarm rate at "
         f"most {threshold.guaranteed_rate:.3g} in expectation, asked for "
         f"{threshold.target_rate:.3g}, by {threshold.calibration_rows:,} rows. {threshold.note}"
     )
-    if found.not_reported:
-        yield html.quiet(found.not_reported)
+    if deployed.not_reported:
+        yield html.quiet(deployed.not_reported)
 
 
 def _energies(stored: StoredVersion, bundle: ScoringBundle) -> Iterator[str]:
@@ -228,10 +228,10 @@ def _explanations(
 
 
 def _origin(stored: StoredVersion, evidence: Evidence) -> Iterator[str]:
-    found: dict[str, Any] = stored.evidence
+    document: dict[str, Any] = stored.evidence
     checked, parts = evidence.validation, evidence.split
     yield html.heading("Where it comes from")
-    source = found.get("threshold_of")
+    source = document.get("threshold_of")
     rows = [
         ("Data", f"{evidence.ingest.source}: {checked.rows_in:,} rows, "
          f"{checked.rows_quarantined:,} quarantined"),
@@ -240,10 +240,10 @@ def _origin(stored: StoredVersion, evidence: Evidence) -> Iterator[str]:
         ("Training", f"{evidence.fit.summary()} in {evidence.fit.seconds:.1f} s"),
         *([("Detector of", f"version {source['version']}")] if source else []),
         ("Requested by", stored.requested_by or "–"),
-        ("Code", f"{found.get('git_commit', '–')}"
-         f"{' with local changes' if found.get('git_dirty') == 'true' else ''}"),
+        ("Code", f"{document.get('git_commit', '–')}"
+         f"{' with local changes' if document.get('git_dirty') == 'true' else ''}"),
         ("Evidence", f"sha256 {stored.sha256}"),
-        ("Model", f"sha256 {found['model_sha256']}"),
+        ("Model", f"sha256 {document['model_sha256']}"),
         ("Run", str(stored.version.run_id)),
     ]  # fmt: skip
     yield html.table((), rows)

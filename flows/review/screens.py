@@ -121,12 +121,12 @@ def evaluation(measured: Evaluation) -> RenderableType:
     return sheet(_evaluation(measured))
 
 
-def _evaluation(found: Evaluation) -> Iterator[Entry]:
-    counts, measured = found.counts, found.measured.deployment
-    yield "Model", f"{found.model}, threshold {found.threshold:.6g} as deployed"
+def _evaluation(result: Evaluation) -> Iterator[Entry]:
+    counts, measured = result.counts, result.measured.deployment
+    yield "Model", f"{result.model}, threshold {result.threshold:.6g} as deployed"
     yield (
         "Rows",
-        f"{counts.rows:,} of {found.source}: {counts.rejected:,} cannot be scored, "
+        f"{counts.rows:,} of {result.source}: {counts.rejected:,} cannot be scored, "
         f"{counts.unlabelled:,} scored without a label",
     )
     yield from (("", sentence) for sentence in counts.sentences())
@@ -140,17 +140,17 @@ def _evaluation(found: Evaluation) -> Iterator[Entry]:
             table.add_row(title(name), _number(interval.value), _ends(interval))
     table.add_row("alert rate", _number(measured.alert_rate), "")
     yield "Figures", table
-    if found.alarms is not None:
-        came, low, high = found.alarms
+    if result.alarms is not None:
+        came, low, high = result.alarms
         yield "", f"{came:,} false alarms; the calibration lets expect {low:,} to {high:,}"
     if measured.not_reported:
         yield "", measured.not_reported
-    if found.measured.slices:
-        yield "Slices", _slices(found.measured.slices)
-    if len(found.measured.slices) > SLICES_SHOWN:
-        yield "", f"and {len(found.measured.slices) - SLICES_SHOWN} more in the run"
-    yield from (("Failed", Text(sentence, "bold red")) for sentence in found.failed)
-    yield "MLflow", found.run_url
+    if result.measured.slices:
+        yield "Slices", _slices(result.measured.slices)
+    if len(result.measured.slices) > SLICES_SHOWN:
+        yield "", f"and {len(result.measured.slices) - SLICES_SHOWN} more in the run"
+    yield from (("Failed", Text(sentence, "bold red")) for sentence in result.failed)
+    yield "MLflow", result.run_url
 
 
 def _slices(slices: Iterable[SliceMetrics]) -> Table:

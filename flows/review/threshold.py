@@ -276,11 +276,11 @@ def _run(
     if change.threshold.method != CONFORMAL:  # of confirmed rows, which may be others tomorrow
         wanted += [change.threshold.method, change.threshold.value]
     token = "threshold-" + hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16]
-    found = client.search_runs([experiment], equals("tags.`dagmm.run`", token), max_results=1)
-    if found:
-        if tracking.ERROR in found[0].data.tags:
-            client.delete_tag(found[0].info.run_id, tracking.ERROR)
-        return str(found[0].info.run_id)
+    runs = client.search_runs([experiment], equals("tags.`dagmm.run`", token), max_results=1)
+    if runs:
+        if tracking.ERROR in runs[0].data.tags:
+            client.delete_tag(runs[0].info.run_id, tracking.ERROR)
+        return str(runs[0].info.run_id)
     rate = change.threshold.target_rate
     tags = {
         **{f"dagmm.{key}": stored.version.tags.get(f"dagmm.{key}", "") for key in ("detector",)},
@@ -304,24 +304,24 @@ def _document(stored: StoredVersion, change: ThresholdChange, by: str) -> dict[s
     at = table.schema.get_field_index("is_anomaly")
     pq.write_table(table.set_column(at, "is_anomaly", flags), energies)
     bundle_sha256 = sha256_of(stored.model / seal.BUNDLE)
-    found = stored.evidence
-    config = json.loads(json.dumps(found["config"]))
+    evidence = stored.evidence
+    config = json.loads(json.dumps(evidence["config"]))
     config["calibration"]["target_rate"] = change.threshold.target_rate
     sealed_anew = ("run_id", "model_id", "model_sha256", "files", "format")
     measured = json.loads(json.dumps(asdict(change.now)))
     return {
-        **{key: value for key, value in found.items() if key not in sealed_anew},
+        **{key: value for key, value in evidence.items() if key not in sealed_anew},
         "config": config,
         "config_sha256": bound.config_sha256(config),
         "bundle_sha256": bundle_sha256,
         "requested_by": by,
         "calibrate": {
-            **found["calibrate"],
+            **evidence["calibrate"],
             "threshold": asdict(change.threshold),
             "sha256": bundle_sha256,
         },
         "evaluate": {
-            **found["evaluate"],
+            **evidence["evaluate"],
             **measured,
             "sha256": sha256_of(energies),
         },

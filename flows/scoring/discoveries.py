@@ -63,10 +63,10 @@ def decide(parts: Parts, calibration: np.ndarray, level: float, *, keep_reasons:
     Returns:
         Energy above which rows are discoveries; infinite when there are none.
     """
-    found = Discoveries(calibration)
+    discoveries = Discoveries(calibration)
     for file in parts.files("scored"):
-        found.add(pq.read_table(file, columns=["energy"]).column(0).to_numpy())
-    limit = found.threshold(level)
+        discoveries.add(pq.read_table(file, columns=["energy"]).column(0).to_numpy())
+    limit = discoveries.threshold(level)
     threshold = np.inf if limit is None else limit
 
     def judged(table: pa.Table) -> pa.Table:

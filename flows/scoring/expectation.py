@@ -90,23 +90,23 @@ class ExpectRowsToBeNormal(BatchExpectation):
         execution_engine: Any = None,
     ) -> dict[str, Any]:
         """The verdict, in the words of Great Expectations; no rows are no anomalies."""
-        found: Finding = metrics[METRIC]
-        unexpected = found.anomalies + found.unscored
-        share = unexpected / found.rows if found.rows else 0.0
+        finding: Finding = metrics[METRIC]
+        unexpected = finding.anomalies + finding.unscored
+        share = unexpected / finding.rows if finding.rows else 0.0
         return {
             "success": share <= self.at_most,
             "result": {
                 "observed_value": share,
-                "element_count": found.rows,
+                "element_count": finding.rows,
                 "unexpected_count": unexpected,
                 "unexpected_percent": 100 * share,
-                "partial_unexpected_list": found.worst,
+                "partial_unexpected_list": finding.worst,
                 "details": {
-                    "model": found.model,
-                    "threshold": found.threshold,
-                    "anomalies": found.anomalies,
-                    "not_scored": found.unscored,
-                    "causes": dict(found.causes.most_common()),
+                    "model": finding.model,
+                    "threshold": finding.threshold,
+                    "anomalies": finding.anomalies,
+                    "not_scored": finding.unscored,
+                    "causes": dict(finding.causes.most_common()),
                 },
             },
         }

@@ -58,9 +58,9 @@ class Finding:
         self.anomalies += judged.counts.anomalies
         self.unscored += judged.counts.rows - judged.counts.scored
         self.causes.update(judged.counts.causes)
-        found = judged.scored.filter(judged.scored.column("is_anomaly"))
-        order = pc.sort_indices(found, [("energy", "descending")])[:SHOWN]
-        self._keep(found.take(order).select(["row_id", "energy", "reasons"]).to_pylist())
+        flagged = judged.scored.filter(judged.scored.column("is_anomaly"))
+        order = pc.sort_indices(flagged, [("energy", "descending")])[:SHOWN]
+        self._keep(flagged.take(order).select(["row_id", "energy", "reasons"]).to_pylist())
 
     def join(self, other: dict[str, Any]) -> None:
         """Count what was found elsewhere: the attributes of a finding."""
@@ -90,13 +90,13 @@ def judge_frame(frame: pd.DataFrame, model: str) -> Finding:
     resolved = resolve(model, settings)
     with version_folder(resolved, settings) as folder:
         judge = _judge(*read_bundle(folder), resolved)
-    found, size = _nothing(judge), judge.slice_rows
+    finding, size = _nothing(judge), judge.slice_rows
     slices = ((start, frame.iloc[start : start + size]) for start in range(0, len(frame), size))
     for judged in in_order(judge, slices):
-        found.add(judged)
-    for row in found.worst:
+        finding.add(judged)
+    for row in finding.worst:
         row["row"] = str(frame.index[row.pop("row_id")])
-    return found
+    return finding
 
 
 def judge_spark(frame: SparkFrame, model: str) -> Finding:
@@ -115,14 +115,14 @@ def judge_spark(frame: SparkFrame, model: str) -> Finding:
         task = PartitionTask(broadcast(frame.sparkSession, folder), resolved)
     wanted = {column.name for column in judge.contract.feature_columns}
     there = [f"`{name.replace('`', '``')}`" for name in frame.columns if name in wanted]
-    found = _nothing(judge)
+    finding = _nothing(judge)
     if len(there) < len(wanted):
         judge(0, pa.RecordBatch.from_pylist([], pa.schema([])))  # raises, and names the columns
     for answer in frame.select(there).mapInArrow(task, "finding string").collect():
-        found.join(json.loads(answer["finding"]))
-    for row in found.worst:
+        finding.join(json.loads(answer["finding"]))
+    for row in finding.worst:
         del row["row_id"]
-    return found
+    return finding
 
 
 @dataclass(frozen=True)
@@ -140,12 +140,12 @@ class PartitionTask:
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Judge the partition's rows."""
         judge = _judge(*unpacked(self.model_files), self.model)
-        found = _nothing(judge)
+        finding = _nothing(judge)
         with blas_threads().limit(limits=1):
             for batch in batches:
                 for start, rows in numbered_slices(batch, 0, judge.slice_rows):
-                    found.add(judge(start, rows))
-        yield pa.RecordBatch.from_pydict({"finding": [json.dumps(vars(found))]})
+                    finding.add(judge(start, rows))
+        yield pa.RecordBatch.from_pydict({"finding": [json.dumps(vars(finding))]})
 
 
 def _judge(bundle: ScoringBundle, contract: Contract, model: str) -> Judge:

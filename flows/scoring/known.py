@@ -38,7 +38,7 @@ class Known:
         latent: float64 ``(k, L)``.
     """
 
-    said: tuple[str, ...]
+    texts: tuple[str, ...]
     keys: tuple[str, ...]
     places: np.ndarray
     latent: np.ndarray
@@ -56,8 +56,8 @@ class Known:
         like = [where.get(row_key(text), -1) for text in row_texts(features)]
         if len(self.places):
             like = self._nearest(bundle, features, np.array(like)).tolist()
-        said = [self.said[at] if at >= 0 else "" for at in like]
-        return [f"like a row judged normal {each}" if each else "" for each in said]
+        texts = [self.texts[at] if at >= 0 else "" for at in like]
+        return [f"like a row judged normal {each}" if each else "" for each in texts]
 
     def _nearest(self, bundle: ScoringBundle, features: pa.Table, like: np.ndarray) -> np.ndarray:
         places, latent = _seen(bundle, features)
@@ -101,7 +101,7 @@ def known_rows(
     ):
         places, latent = _seen(bundle, features)
     keys = tuple(map(row_key, row_texts(features)))
-    return Known(tuple(map(_said, judged)), keys, places, latent)
+    return Known(tuple(map(_sentence, judged)), keys, places, latent)
 
 
 def _seen(bundle: ScoringBundle, features: pa.Table) -> tuple[np.ndarray, np.ndarray]:
@@ -114,7 +114,7 @@ def _seen(bundle: ScoringBundle, features: pa.Table) -> tuple[np.ndarray, np.nda
     return np.column_stack([component, reasons.shares.argmax(axis=1)]), latent
 
 
-def _said(each: Standing) -> str:
+def _sentence(each: Standing) -> str:
     if each.label:
         return ""
     when = time.strftime("%Y-%m-%d", time.gmtime(each.last.time))

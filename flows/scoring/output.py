@@ -88,7 +88,7 @@ def output_for(output: str, table: str | None, settings: Settings) -> Output:
     return FileOutput(path)
 
 
-def rejects_beside(path: Path) -> Path:
+def rejects_of(path: Path) -> Path:
     """The file of the rejected rows of a result that is a file or a folder."""
     return path.with_name(f"{path.stem}.rejected.parquet")
 
@@ -159,7 +159,7 @@ class FolderOutput:
 
 
 def _publish_rejects(parts: Parts, result: Path, schema: pa.Schema) -> str | None:
-    rejects, files = rejects_beside(result), parts.files("rejected")
+    rejects, files = rejects_of(result), parts.files("rejected")
     if not files:
         rejects.unlink(missing_ok=True)  # of an earlier run
         return None

@@ -133,15 +133,15 @@ class Parts:
         """
         rows = 0
         for part in self.records.values():
-            found, until = Counts(), rows + part.rows
+            counts, until = Counts(), rows + part.rows
             while rows < until:
                 _, raw = next(slices, (rows, None))
                 if raw is None or rows + raw.num_rows > until:
                     raise SourceMoved("the source has changed since the run was interrupted")
                 rows += raw.num_rows
                 if part.checksum:
-                    found = found.plus(Counts(checksum=checksum(raw)))
-            if found.checksum != part.checksum:
+                    counts = counts.plus(Counts(checksum=checksum(raw)))
+            if counts.checksum != part.checksum:
                 raise SourceMoved("the source's rows have changed since the run was interrupted")
         return slices
 

@@ -120,40 +120,40 @@ def draw(
             )
         ],
     )
-    path = _beside(output, name)
+    path = _review_path(output, name)
     if not path.exists():  # else of the same batch: somebody may be filling it in
         _write(path, kept, features, name)
     return str(path)
 
 
 def _column(parts: Parts, name: str) -> np.ndarray:
-    found = [pq.read_table(file, columns=[name]).column(0) for file in parts.files("scored")]
-    columns = [values.to_numpy() for values in found]
+    pieces = [pq.read_table(file, columns=[name]).column(0) for file in parts.files("scored")]
+    columns = [values.to_numpy() for values in pieces]
     return np.concatenate([np.empty(0, bool if name == "is_anomaly" else float), *columns])
 
 
 def _rows(parts: Parts, places: np.ndarray) -> pa.Table:
     """Rows of the result by their places, ascending."""
-    first, found = 0, [SCORED.empty_table()]
+    first, tables = 0, [SCORED.empty_table()]
     for file in parts.files("scored"):
         table = pq.read_table(file, schema=SCORED)
         inside = slice(*np.searchsorted(places, [first, first + len(table)]))
-        found.append(table.take(pa.array(places[inside] - first)))
+        tables.append(table.take(pa.array(places[inside] - first)))
         first += len(table)
-    return pa.concat_tables(as_text(table) for table in found)
+    return pa.concat_tables(as_text(table) for table in tables)
 
 
 def _features(judge: Judge, source: str, kept: pa.Table, settings: Settings) -> pa.Table:
     """The rows' values, read again, and compared with what was scored."""
     wanted = kept.column("row_id").to_numpy()
     location = locate(judge.contract, source, settings.data_dir)
-    found = [
+    columns = [
         check_rows(batch, judge.contract, where=judge.where, outside=judge.outside).features
         for _, batch in picked_rows(judge.contract, location, wanted)
     ]
-    if not found:
+    if not columns:
         raise UsageError(f"{judge.where}: no row was scored, so that there is none to review")
-    features = pa.concat_tables(found)
+    features = pa.concat_tables(columns)
     if len(features) != len(wanted):
         raise changed(judge.where)
     energy = judge.bundle.score(as_columns(features)).energy
@@ -162,7 +162,7 @@ def _features(judge: Judge, source: str, kept: pa.Table, settings: Settings) -> 
     return features
 
 
-def _beside(output: str, review: str) -> Path:
+def _review_path(output: str, review: str) -> Path:
     """`scored.review-1a2b3c4d.csv`; in the current folder where the result is no file."""
     name = f"review-{review[:8]}.csv"
     if "://" in output:

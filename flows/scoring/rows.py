@@ -197,8 +197,8 @@ def reasons_text(reasons: Reasons | None, top: int, rows: int) -> tuple[pa.Array
 
 def largest_shares(shares: np.ndarray, top: int) -> np.ndarray:
     """Columns of the largest shares ``(m, top)``, falling; of equal ones the first."""
-    order, left = np.empty((len(shares), top), np.int64), shares.copy()
+    order, remaining = np.empty((len(shares), top), np.int64), shares.copy()
     for place in range(top):  # few: quicker than sorting every row
-        order[:, place] = left.argmax(axis=1)
-        np.put_along_axis(left, order[:, place, None], -1.0, axis=1)
+        order[:, place] = remaining.argmax(axis=1)
+        np.put_along_axis(remaining, order[:, place, None], -1.0, axis=1)
     return order

@@ -311,8 +311,8 @@ def resolve(model: str, settings: Settings) -> str:
     """
     from flows.tracking import registry, tracking
 
-    found = registry.find_model(tracking.connect(settings), model)
-    return f"models:/{found.name}/{found.version}"
+    version = registry.find_model(tracking.connect(settings), model)
+    return f"models:/{version.name}/{version.version}"
 
 
 @contextmanager

@@ -131,10 +131,10 @@ class ScoreTask:
     def _check_folder(self) -> None:
         """A task that outlived its run must not write into the next one's."""
         try:
-            found = json.loads((self.folder / PLAN).read_text("utf-8"))["digest"]
+            digest = json.loads((self.folder / PLAN).read_text("utf-8"))["digest"]
         except FileNotFoundError:
-            found = None
-        if found != self.plan:
+            digest = None
+        if digest != self.plan:
             raise SourceError(
                 f"{self.folder}: not the folder that the run began with; driver and executors must "
                 "see the output's folder under one name"
@@ -224,7 +224,7 @@ def fill(
 
 
 def _digest(files: dict[str, bytes]) -> str:
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for name, content in files.items():
-        found.update(f"{name} {len(content)} ".encode() + content)
-    return found.hexdigest()
+        digest.update(f"{name} {len(content)} ".encode() + content)
+    return digest.hexdigest()

@@ -133,14 +133,16 @@ def tune(config: TrainConfig, settings: Settings, trials: int, minutes: float | 
     )
 
 
-def _command(config: TrainConfig, found: dict[str, Any]) -> str:
+def _command(config: TrainConfig, settings: dict[str, Any]) -> str:
     """The command that trains what was found."""
     parts = ["dagmm", "train", config.dataset]
     if config.data is not None:
         parts += ["--data", config.data]
     if config.detector.name != TrainConfig().detector.name:
         parts += ["--detector", config.detector.name]
-    chosen = {f"detector.settings.{n}": v for n, v in {**config.detector.settings, **found}.items()}
+    chosen = {
+        f"detector.settings.{n}": v for n, v in {**config.detector.settings, **settings}.items()
+    }
     others = {"detector.preset": config.detector.preset, "seed": config.seed}
     defaults = {"detector.preset": "recommended", "seed": 0}
     for name, value in ({k: v for k, v in others.items() if v != defaults[k]} | chosen).items():

@@ -45,11 +45,11 @@ def space_of(name: str, preset: str) -> dict[str, BaseDistribution]:
     """
     fixed: Mapping[str, Any] = getattr(entry(name).load(), "fixed", {})
     settings = asdict(make_detector(name, preset).settings_for(1_000, 10))
-    found = {
+    space = {
         setting: where
         for setting, where in SPACE.items()
         if setting in settings and setting not in fixed
     }
-    if not found:
+    if not space:
         raise UsageError(f"detector {name!r} has no setting to tune; known are {', '.join(SPACE)}")
-    return found
+    return space

@@ -38,9 +38,9 @@ class TuneRuns:
     ) -> None:
         self._client = client
         self._experiment = tracking.experiment_id(client, settings, f"dagmm-{dataset}")
-        found = client.search_runs([self._experiment], f"tags.`{SEARCH_TAG}` = '{identity}'")
-        if found:
-            self.parent = found[0].info.run_id
+        runs = client.search_runs([self._experiment], f"tags.`{SEARCH_TAG}` = '{identity}'")
+        if runs:
+            self.parent = runs[0].info.run_id
             client.update_run(self.parent, status="RUNNING")
         else:
             tags = {

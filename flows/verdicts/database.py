@@ -52,11 +52,11 @@ def reading(url: str) -> Iterator[sa.Connection | None]:
         return
     with _engine(url, "BEGIN") as engine:
         with engine.connect() as connection:
-            found = _revision(connection)
-        if found is None:
+            revision = _revision(connection)
+        if revision is None:
             yield None
             return
-        if found != HEAD:
+        if revision != HEAD:
             with writing(url):
                 pass
         with engine.connect() as connection:

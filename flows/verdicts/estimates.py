@@ -115,16 +115,16 @@ def estimated_recall(reviews: Sequence[Review], alerts: Counts, below: Counts) -
     if not any(r.id in below for r in counted) or not any(r.id in alerts for r in counted):
         return None
     generator = np.random.default_rng(0)
-    found, found_draws = _anomalies(
+    alerted, alerted_draws = _anomalies(
         [(r.alerts, alerts.get(r.id, (0, 0))) for r in counted], generator
     )
     missed, missed_draws = _anomalies(
         [(r.below, below.get(r.id, (0, 0))) for r in counted], generator
     )
-    if found + missed == 0:
+    if alerted + missed == 0:
         return None
-    low, high = np.quantile(found_draws / (found_draws + missed_draws), [0.025, 0.975])
-    return Interval(found / (found + missed), float(low), float(high))
+    low, high = np.quantile(alerted_draws / (alerted_draws + missed_draws), [0.025, 0.975])
+    return Interval(alerted / (alerted + missed), float(low), float(high))
 
 
 def _anomalies(

@@ -69,12 +69,12 @@ class Line:
         if not text:
             return 0.0
         try:
-            found = datetime.fromisoformat(text)
+            parsed = datetime.fromisoformat(text)
         except ValueError:
             raise self.refuse(
                 "when", f"{text!r} is no time; write 2026-01-31 or 2026-01-31T14:30+01:00"
             ) from None
-        moment = (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+        moment = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
         if moment > now + TOO_LATE_SECONDS:
             raise self.refuse("when", f"{text!r} is in the future")
         return moment
@@ -99,12 +99,12 @@ class Line:
         Raises:
             UsageError: It is no whole number.
         """
-        found = self.number("row_id")
-        if found is None:
+        number = self.number("row_id")
+        if number is None:
             return None
-        if found < 0 or found != int(found):
+        if number < 0 or number != int(number):
             raise self.refuse("row_id", f"{self.cells['row_id']!r} is no row of a source")
-        return int(found)
+        return int(number)
 
 
 def read_lines(path: Path) -> tuple[list[str], list[Line]]:
@@ -130,9 +130,9 @@ def read_lines(path: Path) -> tuple[list[str], list[Line]]:
                 f"{path.name}, line {number}: {len(cells)} cells for {len(names)} columns"
             )
         texts = (cell.strip() for cell in cells)
-        found = {name: text for name, text in zip(names, texts, strict=False) if text}
-        if found:
-            lines.append(Line(f"{path.name}, line {number}", found))
+        filled = {name: text for name, text in zip(names, texts, strict=False) if text}
+        if filled:
+            lines.append(Line(f"{path.name}, line {number}", filled))
     return names, lines
 
 

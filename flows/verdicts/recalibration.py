@@ -43,7 +43,7 @@ def confirmed_normals(
     for row in rows:
         if row.row_key in holds and holds[row.row_key].label is not None:
             judged.setdefault((row.review, row.flagged), []).append(row)
-    found, weights = [], []
+    texts, weights = [], []
     for review in reviews:
         strata = [(review.id, flagged) for flagged in (True, False)]
         if any(size[each] and each not in judged for each in strata):
@@ -51,9 +51,9 @@ def confirmed_normals(
         for each in strata:
             for row in judged.get(each, []):
                 if holds[row.row_key].label == 0:
-                    found.append(row.row)
+                    texts.append(row.row)
                     weights.append(size[each] / len(judged[each]))
-    return Confirmed(tuple(found), np.array(weights, dtype=np.float64))
+    return Confirmed(tuple(texts), np.array(weights, dtype=np.float64))
 
 
 def agreed_threshold(

@@ -47,9 +47,9 @@ def checked_rows(
         where: Name of the rows, for messages.
         outside: What becomes of values outside vocabulary or range.
     """
-    found = [json.loads(text) for text in texts]
+    values = [json.loads(text) for text in texts]
     columns = {
-        column.name: _array([row.get(column.name) for row in found], column.type)
+        column.name: _array([row.get(column.name) for row in values], column.type)
         for column in contract.feature_columns
     }
     return check_rows(pa.table(columns), contract, where=where, outside=outside)

@@ -77,10 +77,10 @@ def standing(verdicts: Iterable[RowVerdict]) -> dict[str, Standing]:
     return {key: _of_row(key, list(people.values())) for key, people in newest.items()}
 
 
-def _of_row(key: str, said: list[RowVerdict]) -> Standing:
-    said.sort(key=lambda v: (v.time, v.id))
-    sure = [each for each in said if each.verdict != "unsure"]
+def _of_row(key: str, given: list[RowVerdict]) -> Standing:
+    given.sort(key=lambda v: (v.time, v.id))
+    sure = [each for each in given if each.verdict != "unsure"]
     words = {each.verdict for each in sure}
-    last = (sure or said)[-1]
+    last = (sure or given)[-1]
     holds: Holds = "disputed" if len(words) > 1 else last.verdict
     return Standing(key, last.row, holds, last)

@@ -107,12 +107,12 @@ def add_verdicts(url: str, submission: Submission, given: Sequence[RowVerdict]) 
 
 def _new(known: Iterable[RowVerdict], given: Iterable[RowVerdict], now: float) -> list[RowVerdict]:
     newest: dict[tuple[str, str], RowVerdict] = {}
-    said = set()
+    seen = set()
     for each in known:
         place = each.row_key, each.who
         if place not in newest or each.time >= newest[place].time:
             newest[place] = each
-        said.add((place, each.verdict, each.time, each.note))
+        seen.add((place, each.verdict, each.time, each.note))
     new = []
     for each in given:
         place = each.row_key, each.who
@@ -122,9 +122,9 @@ def _new(known: Iterable[RowVerdict], given: Iterable[RowVerdict], now: float) -
                 continue
             each = replace(each, time=now)
         exact = (place, each.verdict, each.time, each.note)
-        if exact in said:
+        if exact in seen:
             continue
-        said.add(exact)
+        seen.add(exact)
         if last is None or each.time >= last.time:
             newest[place] = each
         new.append(each)
@@ -132,8 +132,8 @@ def _new(known: Iterable[RowVerdict], given: Iterable[RowVerdict], now: float) -
 
 
 def _as_row(each: RowVerdict, model: str, submission: int) -> dict[str, object]:
-    said = [model, each.row_key, each.who, each.verdict, each.time, each.note]
-    identity = hashlib.sha256(json.dumps(said).encode()).hexdigest()
+    content = [model, each.row_key, each.who, each.verdict, each.time, each.note]
+    identity = hashlib.sha256(json.dumps(content).encode()).hexdigest()
     values = {key: value for key, value in asdict(each).items() if key != "id"}
     return {**values, "model": model, "submission": submission, "identity": identity}
 
@@ -158,9 +158,9 @@ def add_review(url: str, review: Review, rows: Sequence[ReviewRow]) -> None:
         if connection.execute(sa.select(REVIEWS.c.id).where(REVIEWS.c.id == review.id)).first():
             return
         connection.execute(REVIEWS.insert().values(**asdict(review)))
-        found = [asdict(row) for row in rows]
-        for start in range(0, len(found), CHUNK):
-            connection.execute(REVIEW_ROWS.insert(), found[start : start + CHUNK])
+        values = [asdict(row) for row in rows]
+        for start in range(0, len(values), CHUNK):
+            connection.execute(REVIEW_ROWS.insert(), values[start : start + CHUNK])
 
 
 def read_reviews(

@@ -76,7 +76,7 @@ class Training:
 
 def standings(blocks: Sequence[Block]) -> list[Standing]:
     """Of every protocol for suites, best mean rank in its first figure first."""
-    found: list[Standing] = []
+    places: list[Standing] = []
     for lead in (block for block in blocks if block.many_tables and block.leads):
         figures = [b for b in blocks if (b.protocol, b.grouped) == (lead.protocol, lead.grouped)]
         measured = [means(block) for block in figures]
@@ -96,8 +96,8 @@ def standings(blocks: Sequence[Block]) -> list[Standing]:
             for label in labels
         ]  # fmt: skip
         last = float("inf")
-        found += sorted(lines, key=lambda s: (is_sanity(s.detector), s.ranks.get(lead.main, last)))
-    return found
+        places += sorted(lines, key=lambda s: (is_sanity(s.detector), s.ranks.get(lead.main, last)))
+    return places
 
 
 def means(block: Block) -> dict[str, np.ndarray]:
@@ -112,13 +112,13 @@ def ranks(columns: dict[str, np.ndarray]) -> dict[str, float]:
     detectors = [label for label in columns if not is_sanity(label)]
     if not detectors or not len(columns[detectors[0]]):
         return {}
-    found = average_ranks(np.stack([columns[label] for label in detectors], axis=1))
-    return dict(zip(detectors, found.tolist(), strict=True))
+    mean_ranks = average_ranks(np.stack([columns[label] for label in detectors], axis=1))
+    return dict(zip(detectors, mean_ranks.tolist(), strict=True))
 
 
 def trainings(blocks: Sequence[Block]) -> list[Training]:
     """Every DAGMM of the protocols for suites that was measured both ways."""
-    found: list[Training] = []
+    results: list[Training] = []
     for block in (block for block in blocks if block.many_tables):
         for label in block.labels():
             before = f"{label}, {UNTRAINED}"
@@ -127,7 +127,7 @@ def trainings(blocks: Sequence[Block]) -> list[Training]:
             if not len(both):
                 continue
             gain = both[:, 0] - both[:, 1]
-            found.append(
+            results.append(
                 Training(
                     block.protocol,
                     block.grouped,
@@ -141,7 +141,7 @@ def trainings(blocks: Sequence[Block]) -> list[Training]:
                     signed_rank_p(*both.T),
                 )
             )
-    return found
+    return results
 
 
 def _measured(block: Block, dataset: str, label: str) -> Any:
@@ -151,5 +151,5 @@ def _measured(block: Block, dataset: str, label: str) -> Any:
 
 
 def _lines(block: Block, label: str) -> list[Any]:
-    found = (block.line(dataset, label) for dataset in block.lines)
-    return [line for line in found if line is not None]
+    lines = (block.line(dataset, label) for dataset in block.lines)
+    return [line for line in lines if line is not None]

@@ -12,11 +12,11 @@ from flows.benchmarking.protocols import PROTOCOLS
 from flows.benchmarking.results.summary import Block
 from flows.benchmarking.results.tables import (
     Table,
-    beside_published,
     details,
     failures,
     overview,
     prefix_of,
+    published_table,
     standing_tables,
     title,
     training_table,
@@ -96,7 +96,7 @@ def _block(block: Block, pictures: Mapping[str, bytes]) -> list[str]:
     ranks = [_picture(n, svg) for n, svg in mine.items() if "critical-difference" in n]
     pairs = [_picture(n, svg) for n, svg in mine.items() if "critical-difference" not in n]
     parts = [_table(overview(block), 3), *ranks, f'<div class="pairs">{"".join(pairs)}</div>']
-    if (published := beside_published(block)) is not None:
+    if (published := published_table(block)) is not None:
         parts.append(_table(published, 3))
     for table in details(block) if block.leads else ():
         inner = _table(table, 4)

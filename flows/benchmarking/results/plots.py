@@ -83,8 +83,8 @@ def critical_differences(
         axis.plot([ranks[which], ranks[which], edge], [0, y, y], color=colour, linewidth=0.8)
         name, rank = labels[which], f"{ranks[which]:.1f}"
         text = f"{name}  {rank}" if left else f"{rank}  {name}"
-        beside = edge + side * 0.01 * (high - low)
-        axis.text(beside, y, text, ha="right" if left else "left", va="center", fontsize=9)
+        edge_of_text = edge + side * 0.01 * (high - low)
+        axis.text(edge_of_text, y, text, ha="right" if left else "left", va="center", fontsize=9)
     axis.set_title(f"Average rank in {figure_name}, {what}", fontsize=11)
     return figure
 
@@ -145,14 +145,14 @@ def _label(axis: Any, points: list[tuple[str, float, float]]) -> None:
     width, height = 0.0095, 0.032  # of a character, as shares of the axes
     to_axes = axis.transData + axis.transAxes.inverted()
     places = [to_axes.transform((x, y)) for _, x, y in points]
-    taken = [(x - 0.006, x + 0.006, y - 0.008) for x, y in places]  # text stands on its place
+    occupied = [(x - 0.006, x + 0.006, y - 0.008) for x, y in places]  # text stands on its place
     for name, x, y in sorted(points, key=lambda point: -point[2]):
         point = to_axes.transform((x, y))
         left, top = point + (0.01, 0.008)
         right = left + width * len(name)
-        while any(left < r and ln < right and abs(top - t) < height for ln, r, t in taken):
+        while any(left < r and ln < right and abs(top - t) < height for ln, r, t in occupied):
             top -= height / 4
-        taken.append((left, right, top))
+        occupied.append((left, right, top))
         axis.text(left, top, name, transform=axis.transAxes, fontsize=8)
         if point[1] - top > height:  # too far to be seen as its name
             line = {"color": NORMAL, "linewidth": 0.4, "transform": axis.transAxes}

@@ -97,22 +97,22 @@ def write_report(folder: Path, missing: Table | None = None) -> list[Block]:
     if not cells:
         raise FileNotFoundError(f"{folder / CELLS} holds no cells; run a benchmark first")
     own = folder / PUBLISHED
-    found = blocks(cells, read_published(own if own.exists() else None))
+    measured = blocks(cells, read_published(own if own.exists() else None))
     facts = _facts(folder, current(cells))
     pictures: dict[str, bytes] = {}
     (folder / PLOTS).mkdir(exist_ok=True)
     # Fixed ids and no date: the same figures give the same bytes.
     with mpl.rc_context({"svg.hashsalt": "benchmark", "svg.fonttype": "none"}):
-        for block in found:
+        for block in measured:
             for name, figure in plots(block):
                 buffer = io.BytesIO()
                 figure.savefig(buffer, format="svg", metadata={"Date": None})
                 pictures[name] = buffer.getvalue()
                 (folder / PLOTS / name).write_bytes(pictures[name])
-    text = markdown(found, [f"{PLOTS}/{name}" for name in pictures], facts)
+    text = markdown(measured, [f"{PLOTS}/{name}" for name in pictures], facts)
     write_atomic(folder / TABLE, text)
-    write_atomic(folder / PAGE, page(found, pictures, facts, missing))
-    return found
+    write_atomic(folder / PAGE, page(measured, pictures, facts, missing))
+    return measured
 
 
 def _facts(folder: Path, cells: Sequence[Cell]) -> list[str]:

@@ -120,8 +120,10 @@ class Block:
     def facts(self) -> list[dict[str, Any]]:
         """All measured lines for a program to read."""
         where = {"protocol": self.protocol, "group_duplicates": self.grouped, "compared": self.main}
-        found = [(d, line) for d, lines in self.lines.items() for line in lines if not line.quoted]
-        return [{"dataset": dataset} | where | line.facts() for dataset, line in found]
+        measured = [
+            (d, line) for d, lines in self.lines.items() for line in lines if not line.quoted
+        ]
+        return [{"dataset": dataset} | where | line.facts() for dataset, line in measured]
 
     def line(self, dataset: str, label: str) -> Line | None:
         """The line of a detector on a data set."""
@@ -142,12 +144,12 @@ class Block:
         measured - all where it was on none.
         """
         quoted = {d: ls for d, ls in self.lines.items() if any(line.quoted for line in ls)}
-        found = {
+        measured = {
             d: [line for line in ls if line.values] for d, ls in (quoted or self.lines).items()
         }
-        found = {d: ls for d, ls in found.items() if any(not line.quoted for line in ls)}
-        having = [d for d, ls in found.items() if any(x.label == REFERENCE for x in ls)]
-        return having or list(found)
+        measured = {d: ls for d, ls in measured.items() if any(not line.quoted for line in ls)}
+        having = [d for d, ls in measured.items() if any(x.label == REFERENCE for x in ls)]
+        return having or list(measured)
 
     def ranked(self) -> tuple[list[str], np.ndarray, str] | None:
         """Detectors measured throughout, their figures ``(blocks, detectors)``, what a block is.
@@ -206,7 +208,7 @@ def _block(
     for cell in mine:
         by_dataset.setdefault(cell.dataset, []).append(cell)
     ordered = [d for d in DATASETS if d in by_dataset] + sorted(set(by_dataset) - set(DATASETS))
-    quoted = published if PROTOCOLS[protocol].beside else NO_FIGURES
+    quoted = published if PROTOCOLS[protocol].has_published else NO_FIGURES
     lines = {
         d: _lines(protocol, grouped, main, by_dataset[d], quoted.get(plain_name(d), {}))
         for d in ordered
@@ -226,7 +228,9 @@ def _lines(
         lines = _compared(lines)
     if protocol == "paper" and not grouped:
         lines = [replace(line, published=_published(line.label, cells)) for line in lines]
-    lines += [_quoted(method, found, main) for method, found in quoted.items() if main in found]
+    lines += [
+        _quoted(method, figures, main) for method, figures in quoted.items() if main in figures
+    ]
     return sorted(lines, key=lambda line: -line.mean if line.values else 1.0)
 
 
@@ -263,22 +267,22 @@ def _compared(lines: list[Line]) -> list[Line]:
     reference = next((line for line in lines if line.label == REFERENCE), None)
     if reference is None:
         return lines
-    found: dict[str, tuple[float, bool]] = {}
+    tests: dict[str, tuple[float, bool]] = {}
     for line in lines:
         seeds = sorted(set(line.values) & set(reference.values))
         if seeds and line is not reference and not is_sanity(line.label):
             pairs = np.array([(line.values[s], reference.values[s]) for s in seeds])
             better = bool(np.median(pairs[:, 0] - pairs[:, 1]) > 0)
-            found[line.label] = (signed_rank_p(*pairs.T), better)
-    corrected = dict(zip(found, holm([p for p, _ in found.values()]), strict=True))
+            tests[line.label] = (signed_rank_p(*pairs.T), better)
+    corrected = dict(zip(tests, holm([p for p, _ in tests.values()]), strict=True))
     return [
         replace(
             line,
-            p=found[line.label][0],
+            p=tests[line.label][0],
             p_holm=float(corrected[line.label]),
-            better=found[line.label][1],
+            better=tests[line.label][1],
         )
-        if line.label in found
+        if line.label in tests
         else line
         for line in lines
     ]

@@ -108,7 +108,7 @@ def _short(line: Line | None) -> str:
 
 def standing_tables(blocks: Sequence[Block]) -> dict[tuple[str, bool], Table]:
     """Means and mean ranks over the tables, by protocol for suites and grouping."""
-    found: dict[tuple[str, bool], Table] = {}
+    tables: dict[tuple[str, bool], Table] = {}
     places: dict[tuple[str, bool], list[Standing]] = {}
     for standing in standings(blocks):
         places.setdefault((standing.protocol, standing.group_duplicates), []).append(standing)
@@ -120,8 +120,8 @@ def standing_tables(blocks: Sequence[Block]) -> dict[tuple[str, bool], Table]:
             for x in lines
         )
         note = f"Means over {lines[0].tables} tables; ranks among the detectors shown."
-        found[place] = Table("Over the tables", header, rows, note)
-    return found
+        tables[place] = Table("Over the tables", header, rows, note)
+    return tables
 
 
 def _3(values: Mapping[str, float], name: str) -> str:
@@ -205,7 +205,7 @@ def details(block: Block) -> Iterator[Table]:
         yield Table(f"All figures: {dataset}", header, tuple(rows), note)
 
 
-def beside_published(block: Block) -> Table | None:
+def published_table(block: Block) -> Table | None:
     """Our F1 and the published one, for every figure of this protocol; None where there is none.
 
     A published method that is not in the catalogue stands beside the reference.
@@ -259,7 +259,7 @@ def failures(blocks: Sequence[Block]) -> Table | None:
 
 
 def _seeds(reasons: dict[int, str], reason: str) -> str:
-    return ", ".join(str(seed) for seed, said in sorted(reasons.items()) if said == reason)
+    return ", ".join(str(seed) for seed, why in sorted(reasons.items()) if why == reason)
 
 
 def missing(places: Sequence[tuple[str, str, bool, int, str]]) -> Table | None:
@@ -293,7 +293,7 @@ def markdown(blocks: Sequence[Block], plots: Sequence[str], facts: Sequence[str]
         parts += [
             f"![{name}]({name})\n" for name in plots if name.rpartition("/")[2].startswith(prefix)
         ]
-        if (table := beside_published(block)) is not None:
+        if (table := published_table(block)) is not None:
             parts.append(table.markdown(3))
         if block.leads:
             parts += [table.markdown(3) for table in details(block)]

@@ -7,7 +7,7 @@ from scipy import stats
 from dagmm_model.evaluation.published import PUBLISHED
 from flows.benchmarking.cells import Cell
 from flows.benchmarking.results.summary import blocks
-from flows.benchmarking.results.tables import beside_published, details, failures, overview
+from flows.benchmarking.results.tables import details, failures, overview, published_table
 
 
 def _cells(detector, values, dataset="thyroid", **more):
@@ -91,7 +91,7 @@ def test_a_single_table_is_ranked_over_its_splits_and_several_over_their_means(f
 
 
 def test_published_figures_stand_beside_all_presets_with_their_source(block):
-    table = beside_published(block)
+    table = published_table(block)
     rows = {row[0]: row for row in table.rows}
     assert rows["dagmm"][3] == rows["dagmm:paper"][3] == "0.4782"
     mean = block.line("thyroid", "dagmm").spreads["f1"].mean
@@ -101,13 +101,13 @@ def test_published_figures_stand_beside_all_presets_with_their_source(block):
     assert not any("goad" in label for label in rows)
     other = {
         row[0]: row
-        for row in beside_published(blocks(_cells("dagmm", [0.8], protocol="goad"))[0]).rows
+        for row in published_table(blocks(_cells("dagmm", [0.8], protocol="goad"))[0]).rows
     }
     assert set(other) == {"dagmm against goad", "dagmm against neutral-ad"}
     assert other["dagmm against goad"][2:5] == ("0.800 (1)", "0.7450", "+0.055")
     assert "from memory" in other["dagmm against goad"][5]
     grouped = blocks(_cells("dagmm", [0.5], grouped=True))[0]
-    assert beside_published(grouped) is None
+    assert published_table(grouped) is None
 
 
 def test_every_published_figure_names_its_source_once():
