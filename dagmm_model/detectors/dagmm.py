@@ -105,7 +105,7 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         members: independently seeded networks whose energies are averaged.
         wide_code: code of one more, untrained member; 0 for none.
         lambda_reconstruction: weight of the reconstruction loss.
-        lambda_energy: weight of the energy (lambda_1 of the paper's equation 8).
+        lambda_energy: weight of the energy (lambda_1 of the paper's equation 7).
         lambda_penalty: weight of the singularity penalty (lambda_2).
         reconstruction_reduction: sum (the paper's squared norm) or mean over the columns.
         epochs: passes over the rows.

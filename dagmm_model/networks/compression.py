@@ -67,7 +67,7 @@ def decode(xp: Any, parameters: Mapping[str, Any], z_c: Any) -> Any:
 
 
 def reconstruction_features(xp: Any, x: Any, x_hat: Any, kind: str) -> Any:
-    """What the reconstruction tells beside the code: z_r (paper 3.2, equation 3).
+    """What the reconstruction tells beside the code: z_r (paper 3.2, equation 2).
 
     ``relative``: ``|x - x_hat| / |x|``; ``cosine``: ``x . x_hat / (|x| |x_hat|)``; ``log_error``:
     ``log(|x - x_hat|^2 + D LOG_FLOOR)``. A row x = 0 has its norm taken as 1 (the distance is then
@@ -103,7 +103,7 @@ def reconstruction_features(xp: Any, x: Any, x_hat: Any, kind: str) -> Any:
 def compress(
     xp: Any, parameters: Mapping[str, Any], x: Any, kind: str, visible: Any = None
 ) -> tuple[Any, Any]:
-    """Latent rows and reconstructions: z = [z_c, z_r] (paper 3.2, equations 1-4).
+    """Latent rows and reconstructions: z = [z_c, z_r] (paper 3.2, equations 1 to 3).
 
     Where some columns are hidden, the encoder sees their mean, 0, and the reconstruction of the
     others is drawn to them, so that their squared error counts `VISIBLE`.

@@ -66,7 +66,7 @@ def objective(
     visible: Tensor | None = None,
     term: Term | None = None,
 ) -> tuple[Losses, BatchMixture | None]:
-    """The training objective of a batch, for every member (paper, equation 8).
+    """The training objective of a batch, for every member (paper, equation 7).
 
     The reconstruction loss is the squared L2 norm of each row (summed over the columns), averaged
     over the rows; ``reconstruction_reduction="mean"`` divides it by the number of columns. The

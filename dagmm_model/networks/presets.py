@@ -62,7 +62,7 @@ class Settings:
             number of components of the best Bayesian information criterion; 0 for no such member.
             Where it is no wider than the others', or the reconstruction is the criterion, there is
             none.
-        lambda_reconstruction: weight of the reconstruction loss (1 in the paper's equation 8).
+        lambda_reconstruction: weight of the reconstruction loss (1 in the paper's equation 7).
         lambda_energy: weight of the mean sample energy (paper: 0.1).
         lambda_penalty: weight of the singularity penalty (paper: 0.005).
         reconstruction_reduction: sum over the columns (the paper's squared norm) or their mean.

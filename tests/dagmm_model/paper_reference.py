@@ -18,7 +18,7 @@ def dense(parameters, network, x):
 
 
 def latent_row(parameters, x, kind):
-    """z = [z_c, z_r], x_hat; equations 1 to 4."""
+    """z = [z_c, z_r], x_hat; equations 1 to 3."""
     code = dense(parameters, "encoder", x)
     x_hat = dense(parameters, "decoder", code)
     square = sum((a - b) ** 2 for a, b in zip(x, x_hat, strict=True))
@@ -97,7 +97,7 @@ def variational_bound(z, gamma, phi, mu, covariance):
 
 
 def objective(parameters, x, weight, settings):
-    """Every quantity of the training objective of one member, equation 8."""
+    """Every quantity of the training objective of one member, equation 7."""
     parameters = {name: np.asarray(p, np.float64) for name, p in parameters.items()}
     x = np.asarray(x, np.float64)
     rows = [latent_row(parameters, row, settings.reconstruction_features) for row in x]
