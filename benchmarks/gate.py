@@ -93,9 +93,7 @@ def judged(data: Prepared, name: str, preset: str, seed: int) -> Judged:
     )
     finding = simple_detectors(case)
     mine = figures(labels, energies, held)
-    theirs = {
-        other: figures(labels, scores, None)["ap"] or 0.0 for other, scores in simple.items()
-    }
+    theirs = {other: figures(labels, scores, None)["ap"] or 0.0 for other, scores in simple.items()}
     best = max(theirs, key=theirs.__getitem__)
     return Judged(
         table=data.dataset,

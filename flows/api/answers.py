@@ -22,11 +22,11 @@ def in_full(model: ServedModel, checked: RowCheck, scores: Scores, top: int) -> 
             "energy": energy,
             "p_value": p_value,
             "is_anomaly": is_anomaly,
-            "reasons": found[0],
-            "component": found[1],
+            "reasons": explained[0],
+            "component": explained[1],
             "remarks": remarks,
         }
-        for energy, p_value, is_anomaly, remarks, found in zip(
+        for energy, p_value, is_anomaly, remarks, explained in zip(
             scores.energy.tolist(),
             scores.p_value.tolist(),
             scores.is_anomaly.tolist(),
@@ -52,21 +52,27 @@ def as_mlflow(model: ServedModel, scores: Scores) -> bytes:
     return to_json({"predictions": predictions, "model": model.uri})
 
 
-def _reasons(found: Reasons | None, top: int) -> dict[int, tuple[list[dict[str, Any]], int | None]]:
+def _reasons(
+    reasons: Reasons | None, top: int
+) -> dict[int, tuple[list[dict[str, Any]], int | None]]:
     """Of explained rows the columns with the largest shares, and the nearest component."""
-    if found is None or not len(found.rows):
+    if reasons is None or not len(reasons.rows):
         return {}
-    order = largest_shares(found.shares, min(top, found.shares.shape[1]))
+    order = largest_shares(reasons.shares, min(top, reasons.shares.shape[1]))
     return {
         row: (
             [
-                {"column": found.columns[place], "share": round(float(shares[place]), DIGITS)}
+                {"column": reasons.columns[place], "share": round(float(shares[place]), DIGITS)}
                 for place in places
                 if round(float(shares[place]), 2) > 0
             ],
             component if component >= 0 else None,
         )
         for row, places, shares, component in zip(
-            found.rows.tolist(), order.tolist(), found.shares, found.component.tolist(), strict=True
+            reasons.rows.tolist(),
+            order.tolist(),
+            reasons.shares,
+            reasons.component.tolist(),
+            strict=True,
         )
     }

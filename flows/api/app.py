@@ -136,13 +136,13 @@ def make_app(
         trouble = standing.trouble
         if trouble and not guard.knows(request):  # it may name addresses and folders
             trouble = "there is some; ask with the token"
-        said = {
+        answer = {
             "ready": model is not None,
             "model": None if model is None else model.uri,
             "wanted_version": standing.wanted,
             "trouble": trouble,
         }
-        return Response(to_json(said), 503 if model is None else 200, media_type=JSON)
+        return Response(to_json(answer), 503 if model is None else 200, media_type=JSON)
 
     @app.get("/metrics", summary="For Prometheus")
     async def read_metrics(request: Request) -> Response:
@@ -169,13 +169,15 @@ def make_app(
 def described(app: FastAPI, model: ServedModel | None) -> dict[str, Any]:
     """OpenAPI, with the schema of the contract and an example where a version is served."""
     version = "none" if model is None else str(model.version)
-    found = get_openapi(title=app.title, version=version, routes=app.routes)
+    document = get_openapi(title=app.title, version=version, routes=app.routes)
     if model is not None:
-        found["components"]["schemas"]["Row"] = schema.row_schema(model.contract)
+        document["components"]["schemas"]["Row"] = schema.row_schema(model.contract)
         for path, mlflow in (("/score", False), ("/invocations", True)):
-            found["paths"][path]["post"]["requestBody"] = schema.request_body(model, mlflow=mlflow)
-    found["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-    return found
+            document["paths"][path]["post"]["requestBody"] = schema.request_body(
+                model, mlflow=mlflow
+            )
+    document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    return document
 
 
 def _asked(reasons: str) -> Any:

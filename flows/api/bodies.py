@@ -63,8 +63,8 @@ def _csv(body: bytes, names: Sequence[str]) -> pa.Table:
             ),
         )
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        said = str(error).partition("\n")[0][:300]
-        raise malformed(f"no CSV with a header and commas: {said}") from None
+        message = str(error).partition("\n")[0][:300]
+        raise malformed(f"no CSV with a header and commas: {message}") from None
 
 
 def _json(body: bytes, names: Sequence[str], max_rows: int) -> tuple[Columns, int]:
@@ -75,11 +75,11 @@ def _json(body: bytes, names: Sequence[str], max_rows: int) -> tuple[Columns, in
         raise malformed(f"no JSON: {error}") from None
     if isinstance(document, list):
         document = {ROWS: document}
-    found = [form for form in FORMS if isinstance(document, dict) and form in document]
-    if len(found) != 1:
-        has = f"; it has {', '.join(found)}" if found else ""
+    present = [form for form in FORMS if isinstance(document, dict) and form in document]
+    if len(present) != 1:
+        has = f"; it has {', '.join(present)}" if present else ""
         raise malformed(f"the body needs one of {', '.join(FORMS)}, or to be a list of rows{has}")
-    form, rows = found[0], document[found[0]]
+    form, rows = present[0], document[present[0]]
     if form == SPLIT:
         return _split(rows, names, max_rows)
     if isinstance(rows, list):
@@ -121,7 +121,7 @@ def _by_column(
         return {name: [value] for name, value in wanted.items()}, 1
     lengths = {n: len(v) if isinstance(v, list) else -1 for n, v in wanted.items()}
     length = max(lengths.values())
-    if odd := next((name for name, found in lengths.items() if found != length), None):
+    if odd := next((name for name, count in lengths.items() if count != length), None):
         raise malformed(f"{form}: column {odd!r} has not as many values as others ({length})")
     _count(length, max_rows)
     return wanted, length

@@ -82,12 +82,12 @@ class Follower:
     def step(self) -> None:
         """Look once; load and exchange when another version is wanted. Raises nothing."""
         try:
-            found = registry.find_model(self._client, self._reference)
+            version = registry.find_model(self._client, self._reference)
         except Exception as error:  # the server goes on, whatever the registry says
             gone = {"wanted": None} if isinstance(error, UsageError) else {}
-            self._stand(registry_error=_said(error), **gone)
+            self._stand(registry_error=_message(error), **gone)
             return
-        wanted = int(found.version)
+        wanted = int(version.version)
         self._stand(wanted=wanted, asked=time.time(), registry_error="")
         self._tell()
         if self.current is not None and self.current.version == wanted:
@@ -95,7 +95,7 @@ class Follower:
             return
         if self.standing.refused == wanted and time.monotonic() < self._again:
             return
-        self._take(found)
+        self._take(version)
 
     @property
     def serving(self) -> ServedModel | None:
@@ -111,19 +111,19 @@ class Follower:
         """Have `run` return."""
         self._stop.set()
 
-    def _take(self, found: ModelVersion) -> None:
+    def _take(self, version: ModelVersion) -> None:
         before = self.current
         try:
-            served = load(self._client, found)
+            served = load(self._client, version)
         except Exception as error:
             if exit_code(error) == EXIT_UNREACHABLE:  # of the store: it says nothing of the version
-                self._stand(registry_error=_said(error))
+                self._stand(registry_error=_message(error))
                 return
-            why = f"{type(error).__name__}: {_said(error)}"
+            why = f"{type(error).__name__}: {_message(error)}"
             self._again = time.monotonic() + RETRY_SECONDS
             refusals = self.standing.refusals + 1
-            self._stand(refused=int(found.version), refusal=why, refusals=refusals)
-            self._untold = (found, why)
+            self._stand(refused=int(version.version), refusal=why, refusals=refusals)
+            self._untold = (version, why)
             self._tell()
             return
         self.current = served
@@ -134,13 +134,13 @@ class Follower:
         """Tell of a refusal once; later when the store could not be told."""
         if self._untold is None:
             return
-        found, why = self._untold
-        key = (f"{found.version} {found.tags.get(EVIDENCE_TAG)}", why)
+        version, why = self._untold
+        key = (f"{version.version} {version.tags.get(EVIDENCE_TAG)}", why)
         if key not in self._told:
             try:
-                self._refused(found, why, self.current)
+                self._refused(version, why, self.current)
             except Exception as error:
-                self._stand(registry_error=_said(error))
+                self._stand(registry_error=_message(error))
                 return
             self._told.add(key)
         self._untold = None
@@ -149,6 +149,6 @@ class Follower:
         self.standing = replace(self.standing, **changes)  # type: ignore[arg-type]
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     """What is said of an error to whoever asks the server."""
     return without_passwords(message_of(error))

@@ -134,13 +134,13 @@ class Shadow(Collector):
             "dagmm_shadow_rank_correlation", "Of the energies of both", labels=pair
         )
         if (now := self._worker.sitting) is not None:
-            found, names = now.found, [str(now.first.number), str(now.candidate.number)]
-            rows.add_metric(names, found.rows)
-            ranks.add_metric(names, found.rank_correlation)
+            agreement, names = now.agreement, [str(now.first.number), str(now.candidate.number)]
+            rows.add_metric(names, agreement.rows)
+            ranks.add_metric(names, agreement.rank_correlation)
             for who, count in (
-                ("both", found.both),
-                ("version", found.only_first),
-                ("candidate", found.only_second),
+                ("both", agreement.both),
+                ("version", agreement.only_first),
+                ("candidate", agreement.only_second),
             ):
                 alerts.add_metric([*names, who], count)
         yield from (rows, alerts, ranks)

@@ -39,10 +39,10 @@ class Refused(Exception):
 
     def body(self) -> bytes:
         """The answer, JSON."""
-        said: dict[str, Any] = {"error_code": self.code, "message": self.sentence}
+        answer: dict[str, Any] = {"error_code": self.code, "message": self.sentence}
         if self.rejected:
-            said["rejected"] = [{"row": r, "reasons": text} for r, text in self.rejected.items()]
-        return to_json(said)
+            answer["rejected"] = [{"row": r, "reasons": text} for r, text in self.rejected.items()]
+        return to_json(answer)
 
 
 def malformed(sentence: str) -> Refused:

@@ -161,14 +161,16 @@ def listening_at(host: str, port: int) -> Iterator[socket.socket]:
         ServiceUnreachable: The port is taken, or not this user's to take.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+            0
+        ]
     except OSError as error:
         raise UsageError(f"--host {host}: {error.strerror or error}") from None
     # With its protocol named, so that asyncio sends small answers at once.
-    with socket.socket(*found[:3]) as listening:
+    with socket.socket(*address[:3]) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listening.bind(found[4])
+            listening.bind(address[4])
             # At once: until then another could still take the port. Who connects early waits.
             listening.listen(BACKLOG)
         except OSError as error:

@@ -99,21 +99,23 @@ def row_schema(contract: Contract) -> dict[str, Any]:
 
 def _column(column: Column, strict: bool) -> dict[str, Any]:
     kind = KINDS[column.type]
-    found: dict[str, Any] = {"type": [kind, "null"] if column.nullable else kind}
-    said = [column.meaning, f"in {column.unit}" if column.unit else ""]
+    definition: dict[str, Any] = {"type": [kind, "null"] if column.nullable else kind}
+    description = [column.meaning, f"in {column.unit}" if column.unit else ""]
     limits = {"minimum": column.minimum, "maximum": column.maximum}
     limits = {name: limit for name, limit in limits.items() if limit is not None}
     if strict and column.severity == "critical":
-        found |= limits
+        definition |= limits
     elif limits:
-        said.append(", ".join(f"{name} {limit:g}" for name, limit in limits.items()) + " expected")
+        description.append(
+            ", ".join(f"{name} {limit:g}" for name, limit in limits.items()) + " expected"
+        )
     if column.vocabulary and strict and column.unseen == "reject":
-        found["enum"] = [*column.vocabulary, *([None] if column.nullable else [])]
+        definition["enum"] = [*column.vocabulary, *([None] if column.nullable else [])]
     elif column.vocabulary:
-        found["examples"] = list(column.vocabulary[:20])
-    if text := "; ".join(part for part in said if part):
-        found["description"] = text
-    return found
+        definition["examples"] = list(column.vocabulary[:20])
+    if text := "; ".join(part for part in description if part):
+        definition["description"] = text
+    return definition
 
 
 def request_body(model: ServedModel, *, mlflow: bool) -> dict[str, Any]:

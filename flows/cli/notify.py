@@ -35,7 +35,7 @@ def notify(
     if test:
         progress.note("sending")
     failed = try_targets(config) if test else {}
-    found = [
+    targets = [
         {
             "name": target.name,
             "kind": target.kind,
@@ -48,9 +48,9 @@ def notify(
         for target in config.targets
     ]
     if as_json:
-        print_json(found)
+        print_json(targets)
     else:
-        show(sheet([(each["name"], _line(each)) for each in found]))
+        show(sheet([(each["name"], _line(each)) for each in targets]))
     if failed:
         raise typer.Exit(EXIT_NO)
 

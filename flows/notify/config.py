@@ -95,20 +95,20 @@ def read_notify(settings: Settings) -> NotifyConfig:
     if file is None:
         return NotifyConfig()
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file}: cannot be read: {error}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
         raise UsageError(f"{file}: not YAML{where}") from None
-    if not isinstance(found, dict) or set(found) != {"notify"} or not found["notify"]:
+    if not isinstance(document, dict) or set(document) != {"notify"} or not document["notify"]:
         raise UsageError(f"{file}: expected `notify:` with `targets:` below it, and nothing else")
     try:
-        config = NotifyConfig.model_validate(found["notify"])
+        config = NotifyConfig.model_validate(document["notify"])
     except ValidationError as error:
-        where, said, _ = first_problem(error, lambda: dotted_keys(NotifyConfig))
-        raise UsageError(f"{file}, key notify.{where}: {said}") from None
+        where, problem, _ = first_problem(error, lambda: dotted_keys(NotifyConfig))
+        raise UsageError(f"{file}, key notify.{where}: {problem}") from None
     for target in config.targets:
         if not VARIABLE.fullmatch(target.url):
             raise UsageError(

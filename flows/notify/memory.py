@@ -66,9 +66,9 @@ class Memory:
     def take_waiting(self, now: float) -> list[tuple[str, Event]]:
         """Messages that wait for another try; whoever takes them tells them or puts them back."""
         with self._open() as state:
-            found = [w for w in state["waiting"] if now - w["since"] < KEPT_SECONDS]
+            fresh = [w for w in state["waiting"] if now - w["since"] < KEPT_SECONDS]
             state["waiting"] = []
-            return [(each["target"], Event(**each["event"])) for each in found]
+            return [(each["target"], Event(**each["event"])) for each in fresh]
 
     @contextmanager
     def _open(self) -> Iterator[dict[str, Any]]:

@@ -38,7 +38,7 @@ def send(target: Target, event: Event, timeout: float, before: int = 0) -> None:
     title, body = event.title, event.text(before)
     if target.kind == "slack":
         title, body = "", _for_slack(f"*{title}*\n{body}")
-    with _overheard() as said:
+    with _overheard() as messages:
         if not client.add(_server(target, event, timeout)):
             raise NotDelivered(f"{target.url} holds no address of the kind {target.kind}")
         kind = NotifyType.SUCCESS if event.kind in GOOD else NotifyType.WARNING
@@ -46,7 +46,7 @@ def send(target: Target, event: Event, timeout: float, before: int = 0) -> None:
             body=body, title=title, notify_type=kind, body_format=NotifyFormat.TEXT
         )
     if not arrived:
-        raise NotDelivered(_without_secrets("; ".join(said) or "not delivered", target.address))
+        raise NotDelivered(_without_secrets("; ".join(messages) or "not delivered", target.address))
 
 
 def _server(target: Target, event: Event, timeout: float) -> Any:
@@ -109,18 +109,18 @@ def _without_secrets(text: str, address: str) -> str:
 @contextmanager
 def _overheard() -> Iterator[list[str]]:
     """What Apprise says, kept from every log: it is ours to say, without the address."""
-    said: list[str] = []
+    messages: list[str] = []
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            said.append(record.getMessage())
+            messages.append(record.getMessage())
 
     logger, listener = logging.getLogger("apprise"), Listener(logging.WARNING)
     before = logger.propagate
     logger.addHandler(listener)
     logger.propagate = False
     try:
-        yield said
+        yield messages
     finally:
         logger.removeHandler(listener)
         logger.propagate = before

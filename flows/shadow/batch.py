@@ -85,7 +85,7 @@ class BatchShadow:
 
     settings: Settings
     reference: str
-    _found: Agreement = field(default_factory=Agreement, init=False)
+    _agreement: Agreement = field(default_factory=Agreement, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _versions: tuple[Version, Version] | None = field(default=None, init=False)
     _failure: str = field(default="", init=False)
@@ -98,30 +98,32 @@ class BatchShadow:
             production, candidate = self._pair(judge)
             good = np.zeros(raw.num_rows, bool)
             good[judged.scored.column("row_id").to_numpy() - first] = True
-            found = Agreement()
-            found.add(production, candidate, raw, judged.scored.column("energy").to_numpy(), good)
+            agreement = Agreement()
+            agreement.add(
+                production, candidate, raw, judged.scored.column("energy").to_numpy(), good
+            )
         except Exception as error:  # the rows have their verdicts, whatever the shadow does
             self._failure = message_of(error)
             progress.note(f"the shadow ends: {self._failure}")
             return
         with self._lock:
-            self._found.merge(found)
+            self._agreement.merge(agreement)
 
     def finish(self) -> ShadowReport:
         """Write down what was found; raises nothing."""
         if self._versions is None:
             return ShadowReport(self.reference, failure=self._failure or "no rows")
         first, candidate = self._versions
-        found, run = self._found, ""
-        if found.rows:
+        agreement, run = self._agreement, ""
+        if agreement.rows:
             try:
                 run = self._write_down(first, candidate)
             except Exception as error:
                 self._failure = message_of(error)
-        facts = found.document()
+        facts = agreement.document()
         return ShadowReport(
             candidate.uri,
-            found.rows,
+            agreement.rows,
             facts["disagreement"],
             facts["rank_correlation"],
             run,
@@ -150,7 +152,7 @@ class BatchShadow:
     def _write_down(self, first: Version, candidate: Version) -> str:
         client = tracking.connect(self.settings)
         run_id = write_down(
-            client, self.settings, first, candidate, self._found, "dagmm score --shadow"
+            client, self.settings, first, candidate, self._agreement, "dagmm score --shadow"
         )
         client.set_terminated(run_id)
         experiment = client.get_run(run_id).info.experiment_id

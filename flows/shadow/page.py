@@ -15,45 +15,47 @@ from flows.shadow.version import Version
 REASONS = 20
 
 
-def render(first: Version, candidate: Version, found: Agreement) -> str:
+def render(first: Version, candidate: Version, agreement: Agreement) -> str:
     """HTML of what was found so far."""
     title = f"{candidate.uri} in the shadow of {first.uri}"
-    return html.document(title, _parts(title, first, candidate, found))
+    return html.document(title, _parts(title, first, candidate, agreement))
 
 
-def _parts(title: str, first: Version, candidate: Version, found: Agreement) -> Iterator[str]:
+def _parts(title: str, first: Version, candidate: Version, agreement: Agreement) -> Iterator[str]:
     yield f"<h1>{html.text(title)}</h1>"
-    yield html.quiet(f"{_when(found.began)} to {_when(found.ended)}")
-    alone = found.only_first + found.only_second
-    yield html.banner("", f"other alerts on {alone:,} of {found.rows:,} rows ({_share(found)})")
+    yield html.quiet(f"{_when(agreement.began)} to {_when(agreement.ended)}")
+    alone = agreement.only_first + agreement.only_second
+    yield html.banner(
+        "", f"other alerts on {alone:,} of {agreement.rows:,} rows ({_share(agreement)})"
+    )
     yield html.table(
         ("", "rows"),
         [
-            ("scored by both", f"{found.rows:,}"),
-            ("alerts of both", f"{found.both:,}"),
-            (f"alerts of {first.uri} only", f"{found.only_first:,}"),
-            (f"alerts of {candidate.uri} only", f"{found.only_second:,}"),
-            (f"refused by the contract of {candidate.uri} only", f"{found.refused:,}"),
-            ("rank correlation of the energies", f"{found.rank_correlation:.4f}"),
+            ("scored by both", f"{agreement.rows:,}"),
+            ("alerts of both", f"{agreement.both:,}"),
+            (f"alerts of {first.uri} only", f"{agreement.only_first:,}"),
+            (f"alerts of {candidate.uri} only", f"{agreement.only_second:,}"),
+            (f"refused by the contract of {candidate.uri} only", f"{agreement.refused:,}"),
+            ("rank correlation of the energies", f"{agreement.rank_correlation:.4f}"),
         ],
         numbers=(1,),
     )
     for version, reasons in (
-        (first, found.reasons_first),
-        (candidate, found.reasons_second),
+        (first, agreement.reasons_first),
+        (candidate, agreement.reasons_second),
     ):
         if reasons:
             yield html.heading(f"Alerts of {version.uri} only, by their first reason")
             rows = [(name, f"{count:,}") for name, count in reasons.most_common(REASONS)]
             yield html.table(("column", "rows"), rows, numbers=(1,))
-    if found.rows:
+    if agreement.rows:
         yield html.heading("Energies")
-        yield html.image(_energies(first, candidate, found), "energies of both")
+        yield html.image(_energies(first, candidate, agreement), "energies of both")
         yield html.quiet("A point is a row, of a sample; the lines are the thresholds.")
 
 
-def _energies(first: Version, candidate: Version, found: Agreement) -> Figure:
-    x, y = found.sample[:, :MAX_POINTS]
+def _energies(first: Version, candidate: Version, agreement: Agreement) -> Figure:
+    x, y = agreement.sample[:, :MAX_POINTS]
     limits = first.bundle.threshold.value, candidate.bundle.threshold.value
     alone = (x > limits[0]) != (y > limits[1])
     figure = Figure(figsize=(6, 5), layout="constrained")
@@ -69,8 +71,8 @@ def _energies(first: Version, candidate: Version, found: Agreement) -> Figure:
     return figure
 
 
-def _share(found: Agreement) -> str:
-    return f"{found.disagreement:.2%}" if found.rows else "none yet"
+def _share(agreement: Agreement) -> str:
+    return f"{agreement.disagreement:.2%}" if agreement.rows else "none yet"
 
 
 def _when(seconds: float) -> str:

@@ -22,7 +22,7 @@ def write_down(
     settings: Settings,
     first: Version,
     candidate: Version,
-    found: Agreement,
+    agreement: Agreement,
     where: str,
     run_id: str = "",
 ) -> str:
@@ -33,7 +33,7 @@ def write_down(
         settings: Where the embedded store keeps artifacts.
         first: Version that answered.
         candidate: The one in its shadow.
-        found: On how many rows they agree.
+        agreement: On how many rows they agree.
         where: Command that shadows.
         run_id: Of an earlier call for the same two and the same sitting.
 
@@ -55,20 +55,20 @@ def write_down(
         run_id = str(client.create_run(experiment, tags=tags, run_name=title).info.run_id)
     now = int(time.time() * 1000)
     figures = {
-        shadows.ROWS: found.rows,
-        shadows.DISAGREEMENTS: found.only_first + found.only_second,
-        shadows.BEGAN: found.began,
-        shadows.ENDED: found.ended,
-        "disagreement": found.disagreement,
-        "rank_correlation": found.rank_correlation,
-        "alerts/both": found.both,
-        "alerts/first_only": found.only_first,
-        "alerts/candidate_only": found.only_second,
-        "refused_by_candidate": found.refused,
+        shadows.ROWS: agreement.rows,
+        shadows.DISAGREEMENTS: agreement.only_first + agreement.only_second,
+        shadows.BEGAN: agreement.began,
+        shadows.ENDED: agreement.ended,
+        "disagreement": agreement.disagreement,
+        "rank_correlation": agreement.rank_correlation,
+        "alerts/both": agreement.both,
+        "alerts/first_only": agreement.only_first,
+        "alerts/candidate_only": agreement.only_second,
+        "refused_by_candidate": agreement.refused,
     }
     finite = {name: float(value) for name, value in figures.items() if math.isfinite(value)}
     # One batch: who adds the runs up finds all of these figures, or those of before.
     client.log_batch(run_id, metrics=[Metric(k, v, now, 0) for k, v in finite.items()])
-    client.log_dict(run_id, found.document(), DOCUMENT)
-    client.log_text(run_id, render(first, candidate, found), PAGE)
+    client.log_dict(run_id, agreement.document(), DOCUMENT)
+    client.log_text(run_id, render(first, candidate, agreement), PAGE)
     return run_id

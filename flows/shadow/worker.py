@@ -33,7 +33,7 @@ class Sitting:
 
     first: Version
     candidate: Version
-    found: Agreement
+    agreement: Agreement
     run_id: str = ""
     written: int = 0
 
@@ -112,21 +112,21 @@ class ShadowWorker:
         if now is None or (now.first.uri, now.candidate.uri) != (first.uri, candidate.uri):
             self._safely(self._close)
             now = self.sitting = Sitting(first, candidate, Agreement())
-        now.found.add(first, candidate, rows, energy, np.ones(len(energy), bool))
+        now.agreement.add(first, candidate, rows, energy, np.ones(len(energy), bool))
 
     def _write(self) -> None:
         now = self.sitting
-        if now is not None and now.found.rows > now.written:
+        if now is not None and now.agreement.rows > now.written:
             now.run_id = write_down(
                 self._client,
                 self._settings,
                 now.first,
                 now.candidate,
-                now.found,
+                now.agreement,
                 "dagmm api --shadow",
                 now.run_id,
             )
-            now.written = now.found.rows
+            now.written = now.agreement.rows
 
     def _close(self) -> None:
         self._write()

@@ -54,6 +54,6 @@ def test_without_a_candidate_it_answers_and_begins_when_there_is_one(ready):
     assert api.http.post("/score", json=api.rows()).status_code == 200
     ready.client.delete_registered_model_alias(NAME, "shade")
     worker.stop(60)
-    assert worker.sitting.found.rows == len(api.rows())
+    assert worker.sitting.agreement.rows == len(api.rows())
     candidate.step()
     assert candidate.serving is None

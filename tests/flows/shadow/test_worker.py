@@ -50,7 +50,7 @@ def test_what_was_found_is_a_run_with_a_page(store, first, candidate):
     (run,) = runs(client)
     assert run.info.status == "FINISHED"
     assert run.data.metrics["rows"] == 150
-    found = worker.sitting.found
+    found = worker.sitting.agreement
     assert run.data.metrics["disagreements"] == found.only_first + found.only_second
     assert run.data.tags["dagmm.candidate"] == "2"
     folder = Path(run.info.artifact_uri.removeprefix("file://"))
@@ -99,7 +99,7 @@ def test_rows_that_find_no_room_are_counted_and_forgotten(store, first, candidat
     assert worker.dropped in (40, 50)  # one may be at work already
     free.set()
     worker.stop(60)
-    assert worker.sitting.found.rows == 10 * (QUEUED + 5) - worker.dropped
+    assert worker.sitting.agreement.rows == 10 * (QUEUED + 5) - worker.dropped
 
 
 def test_a_failing_candidate_or_store_is_counted_and_no_more(store, first, candidate):
@@ -121,5 +121,5 @@ def test_a_failing_candidate_or_store_is_counted_and_no_more(store, first, candi
     offer(worker, first)
     worker.stop(60)
     assert worker.failures == 1
-    assert worker.sitting.found.rows == 50
+    assert worker.sitting.agreement.rows == 50
     (settings.home / "mlflow.db").write_bytes(kept)
