@@ -188,8 +188,8 @@ def main() -> None:
     tables = commands.add_parser("tables", help="write the suites")
     tables.add_argument("folder", type=Path)
     tables.add_argument("wheels", type=Path, nargs=2)
-    found = commands.add_parser("means", help="print the page of the cells")
-    found.add_argument("cells", type=Path)
+    page = commands.add_parser("means", help="print the page of the cells")
+    page.add_argument("cells", type=Path)
     arguments = parser.parse_args()
     if arguments.command == "tables":
         write(arguments.folder, arguments.wheels)

@@ -166,16 +166,16 @@ def constants(settings: Settings) -> dict[str, Any]:
 
     A detector that is fitted keeps its own weights.
     """
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     if settings.views != ("energy",):
-        found["views"] = {**WEIGHTS, "axes": AXES, "network": NETWORK, "few": FEW}
+        values["views"] = {**WEIGHTS, "axes": AXES, "network": NETWORK, "few": FEW}
     if settings.masking:
         names = ("GROUPS", "ROUNDS", "MANY", "TYPICAL_FLOOR", "TAIL")
-        found["masked"] = {name: getattr(masked, name) for name in names}
+        values["masked"] = {name: getattr(masked, name) for name in names}
     if "neighbours" in settings.views:
         names = ("MOST", "LEAST", "VALUES", "NEIGHBOURS", "FLOOR")
-        found["neighbours"] = {name: getattr(neighbours, name) for name in names}
-    return found
+        values["neighbours"] = {name: getattr(neighbours, name) for name in names}
+    return values
 
 
 def weights_of(

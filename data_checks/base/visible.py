@@ -16,7 +16,7 @@ _UNSEEN = re.compile(
 
 def visible(text: str) -> str:
     r"""Text with every character that a reader cannot see as an escape (`\x1b`); lines stay."""
-    return _UNSEEN.sub(lambda found: _escape(found[0]), text)
+    return _UNSEEN.sub(lambda match: _escape(match[0]), text)
 
 
 def _escape(character: str) -> str:

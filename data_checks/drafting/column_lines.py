@@ -74,8 +74,8 @@ def draft_column(column: ColumnProfile, texts: Sequence[str] = ()) -> ColumnDraf
 
 def _typed(column: ColumnProfile, name: str, texts: Sequence[str]) -> ColumnDraft:
     if column.duration:
-        said = f"{name} is left out: a duration; store it as a number"
-        return ColumnDraft(("    type: ignored  # a duration",), remarks=(said,))
+        remark = f"{name} is left out: a duration; store it as a number"
+        return ColumnDraft(("    type: ignored  # a duration",), remarks=(remark,))
     mostly_numbers = column.numbers >= MOSTLY * column.present > 0
     if not mostly_numbers and (shown := number_with_a_unit(texts)):
         remark = (

@@ -73,13 +73,13 @@ def _nothing_to_learn(
     place: str, opened: OpenedTable, profile: TableProfile, remarks: Sequence[str]
 ) -> str:
     why = "".join(f"; {remark}" for remark in remarks[:5])
-    said = f"{place}: no column looks like a feature; nothing to learn from{why}."
+    message = f"{place}: no column looks like a feature; nothing to learn from{why}."
     if opened.settings is None or len(profile.columns) > 1:
-        return said
+        return message
     examples = profile.texts(profile.columns[0].name)
     shown = f", for example {examples[0][:60]!r}" if examples else ""
     return (
-        f"{said} Every line is one field{shown}: it splits at none of , ; | and tab. Write the "
+        f"{message} Every line is one field{shown}: it splits at none of , ; | and tab. Write the "
         "table with one of these between its values."
     )
 

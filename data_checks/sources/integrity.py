@@ -116,9 +116,9 @@ def refuse_swallowed_rows(table: pa.Table, location: str, settings: CsvSource) -
             delimiters = len(read_head(location, settings).rows[0]) - 1
         counted = pc.count_substring(column, settings.delimiter)
         swallowed = pc.and_(broken, pc.greater_equal(counted, delimiters))
-        found = np.flatnonzero(pc.fill_null(swallowed, False).to_numpy())
-        if len(found):
-            row = table.column(ROW_ID)[int(found[0])].as_py()
+        broken_rows = np.flatnonzero(pc.fill_null(swallowed, False).to_numpy())
+        if len(broken_rows):
+            row = table.column(ROW_ID)[int(broken_rows[0])].as_py()
             where = "a value" if name == UNPARSED_COLUMN else f"column '{name}'"
             raise SourceError(
                 f"{shown(location)}, row {row} (counted from 0): {where} runs over several lines "

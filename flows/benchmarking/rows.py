@@ -74,13 +74,13 @@ class Row:
         """sha256 of all that decides the detector on a data set, but the seed."""
         content: dict[str, Any] = {"name": self.name, "settings": {}}
         if self.name != BEST_COLUMN:
-            found = self.settings_on(data)
-            settings = asdict(found)
+            chosen = self.settings_on(data)
+            settings = asdict(chosen)
             content["settings"] = {
                 n: v for n, v in settings.items() if n not in ADDED or v != ADDED[n]
             }
-            if isinstance(found, Settings):
-                changed = {n: v for n, v in constants(found).items() if v != CONSTANTS[n]}
+            if isinstance(chosen, Settings):
+                changed = {n: v for n, v in constants(chosen).items() if v != CONSTANTS[n]}
                 content |= {"constants": changed} if changed else {}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

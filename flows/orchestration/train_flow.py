@@ -55,14 +55,14 @@ def train(config: TrainConfig) -> TrainResult:
     policy = contract_policy(contract.promotion, config.promotion, contract.name)
     config = config.model_copy(update={"promotion": policy})
     identity = _identity(config, contract, settings)
-    with open_run(settings.workspace, identity) as run, ExitStack() as beside:
+    with open_run(settings.workspace, identity) as run, ExitStack() as stack:
         write_atomic(run.path / "contract.json", contract.model_dump_json())
         ingested = ingest(run, contract, config, settings)
         run_id = start_tracking(run, contract, config, settings)
         with tracking.ending(tracking.connect(settings), run_id):
             validated = validate(run, contract, settings, run_id, ingested)
             if policy.serving_check:
-                beside.enter_context(served.waiting())
+                stack.enter_context(served.waiting())
             known = verdicts(run, contract, config, settings, run_id, validated)
             update = {"path": known.path, "sha256": known.sha256}
             validated = validated.model_copy(update=update)

@@ -34,11 +34,11 @@ class Server:
     log: Path
     deadline: float
 
-    def _left(self) -> float:
-        left = self.deadline - time.monotonic()
-        if left <= 0:
+    def _remaining(self) -> float:
+        remaining = self.deadline - time.monotonic()
+        if remaining <= 0:
             raise NotServedError("no answer in time")
-        return left
+        return remaining
 
     def post(self, body: bytes) -> tuple[int, Any]:
         """Status and JSON answer of one request to ``/invocations``."""
@@ -48,7 +48,7 @@ class Server:
             headers={"Content-Type": "application/json"},
         )
         try:
-            with servers.OPENER.open(request, timeout=self._left()) as answer:
+            with servers.OPENER.open(request, timeout=self._remaining()) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, None
@@ -63,10 +63,10 @@ class Server:
                 )
             try:
                 ping = f"http://127.0.0.1:{self.port}/ping"
-                with servers.OPENER.open(ping, timeout=self._left()):
+                with servers.OPENER.open(ping, timeout=self._remaining()):
                     return
             except OSError:
-                time.sleep(min(0.05, self._left()))
+                time.sleep(min(0.05, self._remaining()))
 
     def memory_mb(self) -> float:
         """Resident memory of the process and its children, MB of 10**6 bytes."""
