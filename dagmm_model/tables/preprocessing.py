@@ -20,6 +20,9 @@ Kind = Literal["numeric", "categorical", "boolean"]
 UnseenPolicy = Literal["reject", "other"]
 FloatMatrix = NDArray[np.float64]
 
+_LARGEST = float(np.finfo(np.float32).max)
+"""The network computes in float32: a value beyond its range is as unusable as infinity."""
+
 TRUE_WORDS = frozenset({"true", "1", "t", "yes", "y"})
 FALSE_WORDS = frozenset({"false", "0", "f", "no", "n"})
 
@@ -146,7 +149,12 @@ class Encoder:
             elif column.kind == "boolean":
                 next(next_number)[:] = _booleans(column, values)
             else:
-                next(next_number)[:] = _numbers(column, values)
+                next(next_number)[:] = _unjudged(column, values)
+        # All columns at once, which for few rows takes a fraction; one by one only to say which.
+        if not (np.abs(numbers) <= _LARGEST).all():
+            for column in self.columns:
+                if column.kind == "numeric":
+                    _numbers(column, table[column.name])
         return Encoded(layout, numbers, codes)
 
     def to_dict(self) -> dict[str, Any]:
@@ -163,6 +171,13 @@ class Encoder:
         return cls(columns)
 
 
+def _unjudged(column: Column, values: Any) -> FloatMatrix:
+    """Numbers, without a look at whether they can be scored where they are numbers already."""
+    if column.fill is None and isinstance(values, np.ndarray) and values.dtype == np.float64:
+        return values
+    return _numbers(column, values)
+
+
 def _numbers(column: Column, values: Any) -> FloatMatrix:
     try:
         numbers = np.asarray(values, dtype=np.float64)
@@ -177,8 +192,7 @@ def _numbers(column: Column, values: Any) -> FloatMatrix:
         ) from None
     if column.fill is not None:
         numbers = np.where(np.isnan(numbers), float(column.fill), numbers)
-    # float32 is what the network computes in: a value beyond its range is as unusable as inf.
-    bad = ~(np.abs(numbers) <= np.finfo(np.float32).max)
+    bad = ~(np.abs(numbers) <= _LARGEST)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise EncodingError(

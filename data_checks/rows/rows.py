@@ -26,6 +26,7 @@ from data_checks.contract.notation import notation_of
 from data_checks.rows.casting import cast_batch
 from data_checks.rows.frames import arrow_columns, column_names
 from data_checks.rows.row_rules import RowRule, broken, row_rules, unparsed_values
+from data_checks.rows.sound import SoundRows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,6 +121,15 @@ class RowChecker:
     def _rules(self) -> tuple[RowRule, ...]:
         return tuple(r for r in row_rules(self._light, for_scoring=True) if r.kind != "parsed")
 
+    @cached_property
+    def _across(self) -> tuple[RowRule, ...]:
+        """Rules of several columns, which sound rows may break, too."""
+        return tuple(rule for rule in self._rules if rule.kind == "rule")
+
+    @cached_property
+    def _sound(self) -> SoundRows:
+        return SoundRows(self._light)
+
     def __call__(
         self,
         rows: pd.DataFrame | pa.Table | pa.RecordBatch | Mapping[str, Sequence[Any]],
@@ -139,16 +149,21 @@ class RowChecker:
             )
         if twice := sorted(name for name in names if have[name] > 1):
             raise SourceError(f"{where}: column named twice: {', '.join(twice)}.")
-        table = arrow_columns(rows, light.columns, notation_of(light.source))
-        typed = cast_batch(table, light, 0, where=where, with_label=False)
-        notes = _Notes(typed, unparsed_values(typed), outside or light.scoring.outside, light)
-        for rule in self._rules:
+        typed = self._sound(rows) if isinstance(rows, Mapping) else None
+        rules, unparsed = self._across, {}
+        if typed is None:
+            table = arrow_columns(rows, light.columns, notation_of(light.source))
+            typed = cast_batch(table, light, 0, where=where, with_label=False)
+            rules, unparsed = self._rules, unparsed_values(typed)
+            typed = typed.drop_columns([ROW_ID, UNPARSED_COLUMN])
+        notes = _Notes(typed, unparsed, outside or light.scoring.outside, light)
+        for rule in rules:
             notes.add(rule, broken(rule, typed, {}))
         n = typed.num_rows
         scorable = np.ones(n, dtype=bool)
         scorable[notes.reasons.rows()] = False
         return RowCheck(
-            features=typed.drop_columns([ROW_ID, UNPARSED_COLUMN]),
+            features=typed,
             scorable=scorable,
             reasons=notes.reasons.array(),
             remarks=notes.remarks.array(),
