@@ -5,6 +5,7 @@ What the values mean is the contract's affair and is decided where `dagmm score`
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -47,6 +48,7 @@ def read_rows(
         raise malformed(f"the body is empty: send rows, e.g. {{'{ROWS}': [{{...}}]}}")
     if mime.strip() == CSV:
         table = _csv(body, names)
+        _separated(table.column_names, names)
         _count(table.num_rows, max_rows)
         return table, table.num_rows
     return _json(body, names, max_rows)
@@ -67,10 +69,17 @@ def _csv(body: bytes, names: Sequence[str]) -> pa.Table:
         raise malformed(f"no CSV with a header and commas: {message}") from None
 
 
+def _separated(found: Sequence[str], names: Sequence[str]) -> None:
+    """Say so where another sign stands between the columns: a spreadsheet may write it."""
+    alone = found[0] if len(found) == 1 and found[0] not in names else ""
+    if sign := next((sign for sign in ";\t|" if sign in alone), None):
+        raise malformed(f"no CSV with a header and commas: {sign!r} stands between its columns")
+
+
 def _json(body: bytes, names: Sequence[str], max_rows: int) -> tuple[Columns, int]:
     try:
         # A few texts, the names, stand in every row; values are as many as there are.
-        document = from_json(body, cache_strings="keys")
+        document = from_json(body.removeprefix(BOM_UTF8), cache_strings="keys")
     except ValueError as error:
         raise malformed(f"no JSON: {error}") from None
     if isinstance(document, list):

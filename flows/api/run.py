@@ -24,7 +24,7 @@ from flows.common.errors import ServiceUnreachable, UsageError
 from flows.common.settings import Settings
 from flows.shadow.version import Version
 from flows.shadow.worker import ShadowWorker
-from flows.tracking import registry, tracking
+from flows.tracking import registry, signature, tracking
 
 MEGABYTE = 1_000_000
 DRAIN_SECONDS = 10
@@ -74,11 +74,15 @@ def serve(reference: str, settings: Settings, options: ServerOptions, tell: Even
     """Serve the version behind an alias until Ctrl-C or SIGTERM.
 
     Raises:
-        UsageError: There is no such model or version, or the server needs a token.
+        UsageError: There is no such model or version, the server needs a token, or a key cannot be
+            used.
         SealBroken: The version's files are not those that were registered.
         ServiceUnreachable: The registry does not answer, or the port is taken.
     """
     guard = guard_for(options.host, int(options.max_megabytes * MEGABYTE), os.environ.get)
+    signature.check_settings(
+        settings
+    )  # else every version would be refused, and the audit blame it
     for name, value in PATIENCE.items():
         os.environ.setdefault(name, value)
     with listening_at(options.host, options.port) as listening, blas_threads().limit(limits=1):

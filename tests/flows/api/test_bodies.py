@@ -51,6 +51,11 @@ def test_csv_is_text_until_the_contract_reads_it():
     assert table.column("a").to_pylist() == ["1", "", "2.5"]
 
 
+def test_a_byte_order_mark_is_no_part_of_the_body():
+    body = json.dumps(ROWS).encode()
+    assert read(b"\xef\xbb\xbf" + body) == read(body)
+
+
 def test_one_row_in_columns():
     assert read({"inputs": {"a": 1, "b": "x"}}) == ({"a": [1], "b": ["x"]}, 1)
 
@@ -104,6 +109,8 @@ def test_what_is_no_request_is_one_sentence(document, status, said):
         (b"a,b\n1\n", "no CSV with a header and commas"),
         (b"a,b\n\xff,x\n", "no CSV with a header and commas"),
         (b"a,b\n", "the request holds no rows"),
+        (b"a;b\n1;x\n", "';' stands between its columns"),
+        (b"a\tb\n1\tx\n", "'\\t' stands between its columns"),
         (b"a,b\n" + b"1,x\n" * 11, "the request holds 11 rows"),
     ],
 )

@@ -9,6 +9,9 @@ import urllib.request
 
 import pytest
 
+from flows.api.news import Events
+from flows.api.run import ServerOptions, serve
+from flows.common.errors import UsageError
 from flows.common.settings import Settings
 from flows.services.servers import OPENER, free_port
 from flows.tracking import tracking
@@ -107,6 +110,15 @@ def test_what_keeps_it_from_starting_is_one_sentence(
     assert (found.code, found.out) == (code, "")
     assert said in found.err
     assert "Traceback" not in found.err
+
+
+def test_a_key_that_cannot_be_used_keeps_it_from_starting(home, monkeypatch):
+    """Said of the setting, not of every version: nothing is asked of the registry before."""
+    pytest.importorskip("model_signing", reason="the extra `signing` is not installed")
+    monkeypatch.setenv("DAGMM_TRUSTED_KEYS", "/no/such/key.pub")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(UsageError, match=r"DAGMM_TRUSTED_KEYS /no/such/key\.pub"):
+        serve(NAME, Settings(), ServerOptions(port=0), Events(as_json=True))
 
 
 def test_an_absent_registry_is_said(dagmm, monkeypatch):
