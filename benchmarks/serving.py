@@ -32,6 +32,8 @@ from flows.tracking import registry, tracking
 
 SERVE = ("models", "serve", "--env-manager", "local")
 DAGMM, MLFLOW = "dagmm api", "mlflow models serve"
+WITH_REASONS = "dagmm api, /score"
+"""The same server, asked for more: reasons and remarks of every anomaly."""
 
 
 @contextmanager
@@ -49,12 +51,12 @@ def started(
         servers.stop(process)
 
 
-def client(port: int, body: bytes) -> Callable[[], None]:
+def client(port: int, body: bytes, path: str) -> Callable[[], None]:
     """Sends the body over a connection that stays open, and reads the answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
 
     def ask() -> None:
-        connection.request("POST", "/invocations", body, {"Content-Type": "application/json"})
+        connection.request("POST", path, body, {"Content-Type": "application/json"})
         answer = connection.getresponse()
         content = answer.read()
         if answer.status != 200:
@@ -73,9 +75,9 @@ def times(ask: Callable[[], None], requests: int) -> list[float]:
     return durations
 
 
-def rate(port: int, body: bytes, rows: int, clients: int, requests: int) -> float:
+def rate(port: int, path: str, body: bytes, rows: int, clients: int, requests: int) -> float:
     """Rows a second of several clients at once."""
-    asks = [client(port, body) for _ in range(clients)]
+    asks = [client(port, body, path) for _ in range(clients)]
     threads = [threading.Thread(target=times, args=(ask, requests)) for ask in asks]
     started = time.perf_counter()
     for thread in threads:
@@ -116,7 +118,7 @@ def main() -> None:
     many = body(columns, list(itertools.islice(itertools.cycle(rows), 1000)))
     os.environ["MLFLOW_TRACKING_URI"] = settings.tracking_uri
     reference = f"models:/{version.name}/{version.version}"
-    local = ("--host", "127.0.0.1")
+    local, same = ("--host", "127.0.0.1"), "/invocations"
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         scratch = Path(folder)
         commands = {
@@ -124,21 +126,24 @@ def main() -> None:
             MLFLOW: ("/ping", "mlflow", *SERVE, "-m", reference, *local),
         }
         running = {
-            name: stack.enter_context(started(*command, health=health, scratch=scratch))
+            name: (*stack.enter_context(started(*command, health=health, scratch=scratch)), same)
             for name, (health, *command) in commands.items()
         }
+        running[WITH_REASONS] = (*running[DAGMM][:2], "/score")
         results: dict[str, dict[str, list[float]]] = {
             name: {"one": [], "rows": [], "one cpu": [], "many cpu": []} for name in running
         }
-        for port, _ in running.values():
-            times(client(port, one), 20)
-            times(client(port, many), 2)
+        for port, _, path in running.values():
+            times(client(port, one, path), 20)
+            times(client(port, many, path), 2)
         for _ in range(asked.rounds):
-            for name, (port, process) in running.items():
+            for name, (port, process, path) in running.items():
                 before = processor(process)
-                results[name]["one"] += times(client(port, one), asked.one)
+                results[name]["one"] += times(client(port, one, path), asked.one)
                 between = processor(process)
-                results[name]["rows"].append(rate(port, many, 1000, asked.clients, asked.many))
+                results[name]["rows"].append(
+                    rate(port, path, many, 1000, asked.clients, asked.many)
+                )
                 results[name]["one cpu"].append((between - before) / asked.one)
                 requests = asked.clients * asked.many
                 results[name]["many cpu"].append((processor(process) - between) / requests)
@@ -156,9 +161,13 @@ def main() -> None:
         print(json.dumps({"model": reference, "clients": asked.clients, **table}, indent=2))
         return
     print(f"{reference}, {len(columns)} columns, {asked.clients} clients\n")
-    for figure in table[DAGMM]:
-        mine, other = table[DAGMM][figure], table[MLFLOW][figure]
-        print(f"{figure:<22} {mine:10,.2f} {other:10,.2f}   {mine / other:6.2f}")
+    print(f"{'':<22} {'/invocations':>12} {'MLflow':>12} {'ratio':>7} {'/score':>12} {'ratio':>7}")
+    for figure, mine in table[DAGMM].items():
+        other, more = table[MLFLOW][figure], table[WITH_REASONS][figure]
+        print(
+            f"{figure:<22} {mine:12,.2f} {other:12,.2f} {mine / other:7.2f} "
+            f"{more:12,.2f} {more / other:7.2f}"
+        )
 
 
 if __name__ == "__main__":

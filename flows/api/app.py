@@ -189,4 +189,6 @@ def _asked(reasons: str) -> Any:
 
 def _refusal(refused: Refused) -> Response:
     headers = {"WWW-Authenticate": "Bearer"} if refused.status == 401 else None
+    if refused.status == 408:
+        headers = {"Connection": "close"}  # what still comes would be read as the next request
     return Response(refused.body(), refused.status, headers, JSON)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
-from flows.api.refusals import BAD_REQUEST, UNAUTHENTICATED, Refused, too_large
+from flows.api.refusals import BAD_REQUEST, UNAUTHENTICATED, Refused, gone, too_large, too_slow
 from flows.common.errors import UsageError
 
 TOKEN = "DAGMM_API_TOKEN"  # noqa: S105  the name of a variable
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 SHORTEST = 16
+BODY_SECONDS = 30.0
+"""In which a body has to arrive: who sends none, or a byte now and then, holds a connection."""
 
 
 @dataclass(frozen=True)
@@ -53,17 +56,24 @@ class Guard:
         """The whole body.
 
         Raises:
-            Refused: It is too long; what lies beyond the limit is not read.
+            Refused: It is too long, and what lies beyond the limit is not read; or it does not
+                arrive.
         """
         declared = request.headers.get("content-length", "")
         if declared.isdigit() and int(declared) > self.max_bytes:
             raise self._too_long(f"the body has {int(declared):,} bytes")
         parts, length = [], 0
-        async for part in request.stream():
-            length += len(part)
-            if length > self.max_bytes:
-                raise self._too_long("the body is longer")
-            parts.append(part)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for part in request.stream():
+                    length += len(part)
+                    if length > self.max_bytes:
+                        raise self._too_long("the body is longer")
+                    parts.append(part)
+        except TimeoutError:
+            raise too_slow(BODY_SECONDS) from None
+        except ClientDisconnect:
+            raise gone() from None
         return b"".join(parts)
 
     def _too_long(self, what: str) -> Refused:

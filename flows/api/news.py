@@ -17,6 +17,9 @@ from flows.api.follower import Follower
 from flows.api.model import ServedModel
 from flows.common.records import PromoteRecord
 from flows.common.settings import Settings
+from flows.notify import tell as notify
+from flows.notify.event import Event
+from flows.notify.events import version_page
 from flows.promotion import audit
 from flows.tracking import registry
 from flows.tracking.seal import EVIDENCE_TAG
@@ -89,15 +92,20 @@ def make_follower(
             tell("switched", text, model=served.uri, before=before.uri)
 
     def refused(version: ModelVersion, why: str, current: ServedModel | None) -> None:
+        name, number = version.name, int(version.version)
         stays = "nothing is served" if current is None else f"{current.uri} goes on answering"
         tell(
             "refused",
-            f"version {version.version}: {why}; {stays}",
-            version=int(version.version),
+            f"version {number}: {why}; {stays}",
+            version=number,
             why=why,
             serving=None if current is None else current.uri,
         )
-        _write_down(client, settings, version, why, stays, current)
+        reason = f"dagmm api on {socket.gethostname()}: {why}; {stays}"
+        subject, page = f"{name} version {number}", version_page(settings, name, number)
+        # First: the store, which is to keep it as well, may be what is broken.
+        notify.tell(settings, Event("not-served", subject, reason, link=page, same=why))
+        _write_down(client, settings, version, reason, current)
 
     return Follower(client, reference, switched, refused)
 
@@ -106,8 +114,7 @@ def _write_down(
     client: MlflowClient,
     settings: Settings,
     version: ModelVersion,
-    why: str,
-    stays: str,
+    reason: str,
     current: ServedModel | None,
 ) -> None:
     """Have the audit say that a version was not taken into service."""
@@ -117,7 +124,7 @@ def _write_down(
         decision="not served",
         previous=None if current is None else current.version,
         gates=(),
-        reasons=(f"dagmm api on {socket.gethostname()}: {why}; {stays}",),
+        reasons=(reason,),
         evidence_sha256=version.tags.get(EVIDENCE_TAG, ""),
     )
     run_id = audit.write(client, settings, record, getpass.getuser())

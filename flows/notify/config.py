@@ -23,6 +23,7 @@ Kind = Literal[
     "held",
     "returned",
     "rolled-back",
+    "not-served",
     "scoring",
     "run-failed",
     "run-missed",

@@ -17,6 +17,7 @@ TITLES: dict[Kind | Literal["test"], str] = {
     "held": "held back",
     "returned": "promotion undone",
     "rolled-back": "rolled back",
+    "not-served": "not taken into service",
     "scoring": "scoring beyond tolerance",
     "run-failed": "scheduled run failed",
     "run-missed": "scheduled run missed",

@@ -15,6 +15,7 @@ from flows.promotion.promote import promote
 from flows.promotion.rollback import roll_back
 from tests.flows import promotion_store as made
 from tests.flows.api.conftest import NAME, bundle_file, listening, split
+from tests.flows.notify.conftest import http  # noqa: F401  a fixture
 from tests.flows.promotion.conftest import flip
 
 
@@ -121,6 +122,27 @@ def test_a_damaged_version_is_not_served_and_the_one_before_stays(ready, damaged
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [e["event"] for e in events] == ["refused"]
     assert events[0]["serving"] == f"models:/{NAME}/2"
+
+
+def test_of_a_version_that_is_not_served_somebody_is_told_once(
+    ready,
+    damaged,
+    http,  # noqa: F811
+    monkeypatch,
+):
+    monkeypatch.setenv("HOOK", http.url)
+    targets = [{"name": "ours", "kind": "webhook", "url": "HOOK"}]
+    file = ready.settings.home / "notify.yaml"
+    file.write_text(json.dumps({"notify": {"targets": targets}}))
+    ready.client.set_registered_model_alias(NAME, "production", "1")
+    for _ in range(3):
+        monkeypatch.setattr(ready.follower, "_again", 0.0)
+        ready.follower.step()
+    (told,) = http.bodies
+    assert (told["event"], told["subject"]) == ("not-served", f"{NAME} version 1")
+    assert "not those that were registered" in told["reason"]
+    assert "models:/dagmm-wdbc/2 goes on answering" in told["reason"]
+    assert told["link"].endswith("/versions/1")
 
 
 def test_a_restored_version_is_taken_at_the_next_look(ready, damaged, monkeypatch):

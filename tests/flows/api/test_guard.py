@@ -1,15 +1,19 @@
 """Who is let in, and how much they may send."""
 
 import json
+import socket
+import time
+from urllib.parse import urlsplit
 
 import pytest
 
+from flows.api import guard as guarding
 from flows.api.guard import TOKEN, Guard, guard_for
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
 from flows.services.servers import free_port
 from flows.tracking import tracking
-from tests.flows.api.conftest import make
+from tests.flows.api.conftest import listening, make
 
 SECRET = "correct horse battery"
 JSON = {"Content-Type": "application/json"}
@@ -86,6 +90,37 @@ def test_a_body_too_long_is_not_read_to_its_end(locked):
     answer = locked.http.post("/score", content=endless(), headers=headers)
     assert answer.status_code == 413
     assert "the body is longer" in answer.json()["message"]
+
+
+def test_a_body_that_does_not_arrive_holds_no_connection_and_is_no_defect(locked, monkeypatch):
+    monkeypatch.setattr(guarding, "BODY_SECONDS", 0.2)
+    head = (
+        "POST /score HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {SECRET}\r\nContent-Length: 1000\r\n\r\n["
+    ).encode()
+    with listening(locked, 60) as url:
+        address = ("127.0.0.1", urlsplit(url).port)
+        with socket.create_connection(address, timeout=30) as slow:
+            slow.sendall(head)
+            said = b"".join(iter(lambda: slow.recv(4096), b""))  # until the server hangs up
+        assert said.startswith(b"HTTP/1.1 408 ")
+        assert b"the body did not arrive" in said
+        monkeypatch.setattr(guarding, "BODY_SECONDS", 30)
+        with socket.create_connection(address, timeout=30) as leaving:
+            leaving.sendall(head)
+        deadline = time.monotonic() + 30
+        while counted(locked, "gone") != 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert counted(locked, "too slow") == 1
+    assert counted(locked, "defect") is None
+
+
+def counted(api, reason: str) -> float | None:
+    headers = {"Authorization": f"Bearer {SECRET}"}
+    lines = api.http.get("/metrics", headers=headers).text.splitlines()
+    start = f'dagmm_refused_requests_total{{reason="{reason}"}} '
+    return next((float(line.removeprefix(start)) for line in lines if line.startswith(start)), None)
 
 
 def test_too_many_rows_are_refused(locked):
