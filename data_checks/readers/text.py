@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from typing import Any
+from contextlib import closing
 
 import pyarrow as pa
 import pyarrow.csv
@@ -15,19 +14,13 @@ from data_checks.base.errors import EncodingError, SourceError
 from data_checks.contract.source_settings import CsvSource
 from data_checks.readers.column_names import check_extra, listed
 from data_checks.readers.head import Head, damage, header_names, not_text, open_text, read_head
+from data_checks.readers.reading_ahead import reading_ahead
 
 BLOCK_BYTES = 8 << 20
 _BAD_ROW = re.compile(
     r"Row #(?P<row>\d+): Expected (?P<expected>\d+) columns, got (?P<fields>\d+): (?P<text>.*)",
     re.S,
 )
-_KEPT: deque[Any] = deque(maxlen=16)
-"""The last streams that were not read to the end.
-
-Arrow reads ahead in a thread of its own. When that is the last to hold something that Python
-stands behind, and the interpreter has begun to end, the process aborts. For the same reason Arrow
-is handed no function of ours.
-"""
 
 
 def read_csv(
@@ -52,10 +45,13 @@ def read_csv(
     names = _names(location, source, head, expected, extra)
     skipped = head.lines if source.header else head.lines - 1
     try:
-        with closing(open_text(location, source.encoding)) as stream, _kept_on_error(stream):
+        with (
+            closing(open_text(location, source.encoding)) as stream,
+            reading_ahead(stream) as ahead,
+        ):
             stream.read(head.after_first if source.header else head.start)
-            with pyarrow.csv.open_csv(
-                stream,
+            ahead.reader = pyarrow.csv.open_csv(
+                ahead.source,
                 read_options=pyarrow.csv.ReadOptions(
                     column_names=names, block_size=BLOCK_BYTES, use_threads=False
                 ),
@@ -69,8 +65,8 @@ def read_csv(
                     strings_can_be_null=False,
                     include_columns=list(wanted),
                 ),
-            ) as reader:
-                yield from reader
+            )
+            yield from ahead.reader
     except SourceError:
         raise
     except UnicodeError as error:
@@ -80,15 +76,6 @@ def read_csv(
             return  # a header, and no row
         kind = EncodingError if "invalid UTF8" in str(error) else SourceError
         raise kind(_explain(location, str(error), names, skipped, head)) from error
-
-
-@contextmanager
-def _kept_on_error(stream: Any) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        _KEPT.append(stream)
-        raise
 
 
 def _names(
