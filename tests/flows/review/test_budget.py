@@ -39,6 +39,8 @@ def test_alerts_of_one_period_among_the_rows_of_another():
         (1.0, None, None, "between 0 and 1"),
         (float("nan"), None, None, "between 0 and 1"),
         (None, float("nan"), ("1d", 100), "above 0"),
+        (None, 20, ("1d", float("inf")), "inf rows: both have to be numbers above 0"),
+        (None, float("inf"), ("1d", 100), "above 0"),
     ],
 )
 def test_what_is_no_budget(rate, alerts, rows, words):
