@@ -13,6 +13,7 @@ from flows.api import follower as following
 from flows.promotion import audit
 from flows.promotion.promote import promote
 from flows.promotion.rollback import roll_back
+from flows.tracking import seal
 from tests.flows import promotion_store as made
 from tests.flows.api.conftest import NAME, bundle_file, listening, split
 from tests.flows.notify.conftest import http  # noqa: F401  a fixture
@@ -143,6 +144,40 @@ def test_of_a_version_that_is_not_served_somebody_is_told_once(
     assert "not those that were registered" in told["reason"]
     assert "models:/dagmm-wdbc/2 goes on answering" in told["reason"]
     assert told["link"].endswith("/versions/1")
+
+
+def test_a_version_that_no_trusted_key_signed_is_not_served(ready, tmp_path, monkeypatch):
+    pytest.importorskip("model_signing", reason="the extra `signing` is not installed")
+    from tests.security.test_signature import make_key
+
+    pairs = [make_key(tmp_path, name) for name in ("ours", "another")]
+
+    def sign(version: int, private: Path) -> None:
+        monkeypatch.setenv("DAGMM_SIGNING_KEY", str(private))
+        seal.sign_version(ready.client, f"{NAME}/{version}")
+
+    def wanted(version: int) -> int:
+        ready.client.set_registered_model_alias(NAME, "production", str(version))
+        ready.follower.step()
+        return verdict(ready).json()["version"]
+
+    sign(2, pairs[0][0])
+    monkeypatch.setenv("DAGMM_TRUSTED_KEYS", str(pairs[0][1]))
+    assert wanted(1) == 2
+    assert ready.metric("dagmm_version_refused") == 1
+    assert "is not signed" in refusals(ready)[-1].reasons
+    monkeypatch.setenv("DAGMM_TRUSTED_KEYS", "")
+    sign(1, pairs[1][0])
+    monkeypatch.setenv("DAGMM_TRUSTED_KEYS", str(pairs[0][1]))
+    monkeypatch.setattr(ready.follower, "_again", 0.0)
+    assert wanted(1) == 2
+    assert any("none of the 1 keys" in decision.reasons for decision in refusals(ready))
+    monkeypatch.setenv("DAGMM_TRUSTED_KEYS", "")
+    sign(1, pairs[0][0])
+    monkeypatch.setenv("DAGMM_TRUSTED_KEYS", str(pairs[0][1]))
+    monkeypatch.setattr(ready.follower, "_again", 0.0)
+    assert wanted(1) == 1
+    assert ready.metric("dagmm_version_refused") == 0
 
 
 def test_a_restored_version_is_taken_at_the_next_look(ready, damaged, monkeypatch):
