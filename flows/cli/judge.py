@@ -181,6 +181,7 @@ def threshold(
     Without a budget: the table of what there is to choose from.
     """
     from flows.review.budget import false_alarm_rate as rate_of
+    from flows.review.budget import whole_rows
 
     chosen = false_alarm_rate is not None or alerts is not None
     rate = rate_of(false_alarm_rate, alerts, per, rows_per) if chosen else None
@@ -196,7 +197,7 @@ def threshold(
         raise UsageError("--confirmed-normals goes with a budget, e.g. --false-alarm-rate 0.01")
     if rate is None:
         period, rows = rows_per or (per, 1000)
-        current, lines = work.budgets(client, model, int(rows))
+        current, lines = work.budgets(client, model, whole_rows(period, rows))
         if as_json:
             print_json([dataclasses.asdict(line) for line in lines])
         else:

@@ -23,6 +23,18 @@ def seconds_of(period: str) -> float:
     return float(match[1]) * SECONDS[match[2]]
 
 
+def whole_rows(period: str, rows: float) -> int:
+    """Rows that come in a period, as a table of budgets counts them.
+
+    Raises:
+        UsageError: It is no period, or no number of rows.
+    """
+    seconds_of(period)
+    if not 1 <= rows < math.inf:
+        raise UsageError(f"--rows-per {period} {rows:g}: give a number of rows, 1 or more")
+    return int(rows)
+
+
 def false_alarm_rate(
     rate: float | None,
     alerts: float | None,

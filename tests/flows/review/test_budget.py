@@ -3,7 +3,7 @@
 import pytest
 
 from flows.common.errors import UsageError
-from flows.review.budget import false_alarm_rate, seconds_of
+from flows.review.budget import false_alarm_rate, seconds_of, whole_rows
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,15 @@ def test_alerts_of_one_period_among_the_rows_of_another():
 def test_what_is_no_budget(rate, alerts, rows, words):
     with pytest.raises(UsageError, match=words):
         false_alarm_rate(rate, alerts, "1d", rows)
+
+
+@pytest.mark.parametrize("rows", [0, 0.5, -3, float("inf"), float("nan")])
+def test_what_is_no_number_of_rows(rows):
+    with pytest.raises(UsageError, match=r"--rows-per 1d .*a number of rows, 1 or more"):
+        whole_rows("1d", rows)
+
+
+def test_a_table_of_budgets_counts_whole_rows_of_a_period():
+    assert whole_rows("2w", 1000.0) == 1000
+    with pytest.raises(UsageError, match="period 'day'"):
+        whole_rows("day", 1000)
