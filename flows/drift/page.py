@@ -25,6 +25,7 @@ SHOWN = 20
 DETAILED = 6
 COLOURS = {"stable": "#2e7d4f", "warning": "#b7791f", "critical": "#b83232"}
 MARKS = {"stable": "✓ stable", "warning": "▲ warning", "critical": "● critical"}
+NOT_COMPARED = '<span class="quiet">– not compared</span>'
 TONES = {"stable": "good", "warning": "careful", "critical": "bad"}
 
 
@@ -100,7 +101,8 @@ def _mark(verdict: str) -> str:
 
 def _findings(report: DriftReport) -> str:
     rows = "".join(
-        f"<tr><td>{_mark(each.verdict)}</td><td class=mark>{html.text(each.name)}</td>"
+        f"<tr><td>{_mark(each.verdict) if each.compared else NOT_COMPARED}</td>"
+        f"<td class=mark>{html.text(each.name)}</td>"
         f"<td>{html.text(each.message)}</td></tr>"
         for each in sorted(
             report.findings, key=lambda each: list(COLOURS)[::-1].index(each.verdict)

@@ -136,6 +136,8 @@ def monitor(
         client.log_dict(run_id, document(report), f"reports/{stamp}-{step}.json")
     experiment = client.get_run(run_id).info.experiment_id
     url = tracking.run_url(settings, experiment, run_id)
+    link = f"/#/experiments/{experiment}/runs/{run_id}/artifacts/reports/{stamp}-{step}.html"
+    client.set_tag(run_id, "mlflow.note.content", _note(report, link, step))
     if report.drifted:
         tell(settings, _event(name, report, url))
     return Checked(report, run_id, url, f"reports/{stamp}-{step}.html", step)
@@ -201,12 +203,28 @@ def _log(client: MlflowClient, run_id: str, report: DriftReport) -> int:
     for start in range(0, len(metrics), 1000):
         client.log_batch(run_id, metrics=metrics[start : start + 1000])
     client.set_tag(run_id, "dagmm.verdict", str(report.verdict))
-    client.set_tag(
-        run_id,
-        "mlflow.note.content",
-        "\n".join([f"Last check: **{report.verdict}**", "", *(f"- {r}" for r in report.reasons)]),
-    )
     return step
+
+
+def _note(report: DriftReport, link: str, step: int) -> str:
+    """Description of the run: the newest check whole, and where its page is."""
+    when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(report.time))
+    untold = [each.message for each in report.findings if not each.compared]
+    reasons = [*untold, *report.reasons]
+    return "\n".join(
+        [
+            f"**{report.verdict}** · check {step}, {when}",
+            "",
+            f"{int(report.figures['rows']):,} rows of `{report.source}` against {report.model}: "
+            f"[the page of this check]({link}).",
+            "",
+            *(f"- {reason}" for reason in reasons[:20]),
+            *([f"- and {len(reasons) - 20} more"] if len(reasons) > 20 else []),
+            "",
+            "Every check is a step of the metrics. `compared` is 0 where a window had too few rows "
+            "to be compared: `energy/…`, `alerts/…` and `psi/…` then are of an earlier check.",
+        ]
+    )
 
 
 def read_history(client: MlflowClient, run_id: str) -> History:

@@ -72,11 +72,12 @@ def policy_from(assignments: Sequence[str]) -> MonitorPolicy:
 
 @dataclass(frozen=True)
 class Finding:
-    """One comparison that is not of a column."""
+    """One comparison that is not of a column; `compared` is false where it could not be made."""
 
     name: str
     verdict: Verdict
     message: str
+    compared: bool = True
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,7 @@ def judge_window(
     total = rows + window.rejected
     figures: dict[str, float] = {
         "rows": float(rows),
+        "compared": float(rows >= policy.min_rows),
         "rejected_share": window.rejected / max(total, 1),
         "model_age_days": (now - created) / 86_400,
     }
@@ -149,7 +151,7 @@ def judge_window(
         worst = _worst([each.verdict for each in findings])
         worst = "too few rows" if worst == "stable" else worst
         told = f"{rows:,} scored rows, {policy.min_rows:,} needed: not compared"
-        note = Finding("rows", "stable", told)
+        note = Finding("rows", "stable", told, compared=False)
         return DriftReport(model, window.source, now, worst, (note, *findings), (), figures)
     # The exact p-value of large samples takes minutes and is the same.
     distance = ks_2samp(window.energies, bundle.calibration, method="asymp")

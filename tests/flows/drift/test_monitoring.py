@@ -1,5 +1,6 @@
 """Drift of a production model: what is found, what is written down, what it starts."""
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -134,11 +135,21 @@ def test_rows_that_cannot_be_scored_are_drift_too(settings, tmp_path):
     assert "15.00% of the rows cannot be scored" in report.reasons[0]
 
 
-def test_too_few_rows_are_not_judged(dagmm, two_versions, tmp_path):
+def test_too_few_rows_are_not_judged(dagmm, two_versions, tmp_path, registry):
     moved_rows()[:20].to_parquet(tmp_path / "few.parquet")
-    outcome = dagmm("monitor", NAME, "--data", tmp_path / "few.parquet")
+    outcome = dagmm("monitor", NAME, "--data", tmp_path / "few.parquet", "--json")
     assert outcome.code == 0
-    assert "too few rows" in outcome.out
+    checked = json.loads(outcome.out)
+    assert checked["report"]["verdict"] == "too few rows"
+    run = registry.get_run(checked["run_id"])
+    steps = registry.get_metric_history(checked["run_id"], "compared")
+    assert {m.step: m.value for m in steps}[checked["step"]] == 0
+    said = run.data.tags["mlflow.note.content"]
+    assert said.startswith("**too few rows**")
+    assert "20 scored rows, 50 needed: not compared" in said
+    assert f"/artifacts/{checked['page']})" in said
+    page = Path(registry.download_artifacts(checked["run_id"], checked["page"], str(tmp_path)))
+    assert "– not compared</span>" in page.read_text(encoding="utf-8")
 
 
 @pytest.fixture
