@@ -66,7 +66,8 @@ def links(settings: Settings, address: str) -> Iterator[str]:
         if name != "Default" and not name.startswith("promotions of "):  # those hold leases
             yield f"runs of {name}: {address}{pages.address(number)}"
     for model in home.search_registered_models():
-        yield f"model {model.name}: {address}/#/models/{quote(model.name)}"
+        page = f"/#/models/{quote(model.name)}?workflowType=machine_learning"
+        yield f"model {model.name}: {address}{page}"
 
 
 class HomeReader:

@@ -95,7 +95,7 @@ def test_a_home_is_read_without_mlflow_as_mlflow_reads_it(store, served, new):
     assert type(direct) is not type(client)
     assert list_versions(direct) == list_versions(client) != []
     shown = list(links(settings, "http://here"))
-    assert f"model {NAME}: http://here/#/models/{NAME}" in shown
+    assert f"model {NAME}: http://here/#/models/{NAME}?workflowType=machine_learning" in shown
     number = client.get_experiment_by_name("promotions").experiment_id
     (decided,) = [line for line in shown if line.startswith("runs of promotions")]
     assert decided.startswith(f"runs of promotions: http://here/#/experiments/{number}/runs?")
