@@ -12,7 +12,7 @@ PROBE = """
 import atexit, sys
 atexit.register(lambda: print("LOADED", *sys.modules))
 sys.argv = ["dagmm", *sys.argv[1:]]
-from flows.cli import main
+from flows.cli.commands import main
 main()
 """
 
