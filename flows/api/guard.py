@@ -56,9 +56,12 @@ class Guard:
         """The whole body.
 
         Raises:
-            Refused: It is too long, and what lies beyond the limit is not read; or it does not
-                arrive.
+            Refused: It is too long, and what lies beyond the limit is not read; it does not
+                arrive; or it is compressed.
         """
+        if coding := request.headers.get("content-encoding", "").replace("identity", "").strip():
+            sentence = f"content encoding {coding!r}: send the body as it is, not compressed"
+            raise Refused(415, BAD_REQUEST, sentence, "content type")
         declared = request.headers.get("content-length", "")
         if declared.isdigit() and int(declared) > self.max_bytes:
             raise self._too_long(f"the body has {int(declared):,} bytes")

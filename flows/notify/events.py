@@ -25,7 +25,8 @@ DECISIONS: dict[str, Kind] = {
 
 def version_page(settings: Settings, name: str, version: int) -> str:
     """Page of a version in MLflow."""
-    return f"{settings.mlflow_url}/#/models/{quote(name, safe='')}/versions/{version}"
+    page = f"/#/models/{quote(name, safe='')}/versions/{version}?workflowType=machine_learning"
+    return settings.mlflow_url + page
 
 
 def tell_decision(settings: Settings, record: PromoteRecord) -> None:

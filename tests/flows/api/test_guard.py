@@ -1,5 +1,6 @@
 """Who is let in, and how much they may send."""
 
+import gzip
 import json
 import socket
 import time
@@ -121,6 +122,14 @@ def counted(api, reason: str) -> float | None:
     lines = api.http.get("/metrics", headers=headers).text.splitlines()
     start = f'dagmm_refused_requests_total{{reason="{reason}"}} '
     return next((float(line.removeprefix(start)) for line in lines if line.startswith(start)), None)
+
+
+def test_a_compressed_body_is_refused_by_its_name(locked):
+    headers = {"Authorization": f"Bearer {SECRET}", "Content-Encoding": "gzip"}
+    body = gzip.compress(json.dumps(locked.rows()[:2]).encode())
+    answer = locked.http.post("/score", content=body, headers=headers)
+    assert answer.status_code == 415
+    assert "content encoding 'gzip'" in answer.json()["message"]
 
 
 def test_too_many_rows_are_refused(locked):
