@@ -70,10 +70,21 @@ def prepare(client: MlflowClient, experiment: Experiment) -> None:
         {"selectedColumns": list(columns), "columnOrder": list(columns), "columnWidths": columns}
     )
     if experiment.tags.get(TAG) != view:
-        client.set_experiment_tag(experiment.experiment_id, TAG, view)
+        _set_tag(client, experiment.experiment_id, TAG, view)
     if NOTE not in experiment.tags:
         note = _note(experiment.name, experiment.experiment_id)
-        client.set_experiment_tag(experiment.experiment_id, NOTE, note)
+        _set_tag(client, experiment.experiment_id, NOTE, note)
+
+
+def _set_tag(client: MlflowClient, experiment_id: str, key: str, value: str) -> None:
+    """Set a tag that other processes set, too: of two at once MLflow's database refuses one."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.set_experiment_tag(experiment_id, key, value)
+    except MlflowException:
+        if client.get_experiment(experiment_id).tags.get(key) != value:
+            raise
 
 
 def address(experiment_id: str) -> str:
