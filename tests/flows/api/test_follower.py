@@ -143,7 +143,7 @@ def test_of_a_version_that_is_not_served_somebody_is_told_once(
     assert (told["event"], told["subject"]) == ("not-served", f"{NAME} version 1")
     assert "not those that were registered" in told["reason"]
     assert "models:/dagmm-wdbc/2 goes on answering" in told["reason"]
-    assert told["link"].endswith("/versions/1")
+    assert told["link"].endswith("/versions/1?workflowType=machine_learning")
 
 
 def test_a_version_that_no_trusted_key_signed_is_not_served(ready, tmp_path, monkeypatch):
