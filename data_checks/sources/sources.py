@@ -29,8 +29,10 @@ from data_checks.contract.source_settings import (
     Source,
     SqlSource,
 )
-from data_checks.readers import bundled, matlab, parquet, sql, text
-from data_checks.readers.head import read_head
+from data_checks.readers import bundled, matlab, parquet
+from data_checks.readers.database import sql
+from data_checks.readers.delimited import text
+from data_checks.readers.delimited.head import read_head
 from data_checks.readers.parquet_files import files_of
 from data_checks.rows.casting import cast_batch, stored_schema
 from data_checks.sources.downloads import download

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from data_checks.base.atomic import replacing, replacing_folder
 from data_checks.base.locations import is_url, names_files
 from data_checks.contract.source_settings import has_credentials
-from data_checks.readers.sql import database_errors, safe_name
+from data_checks.readers.database.sql import database_errors, safe_name
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
 from flows.scoring.parts import TEXTS, Parts, as_text, without_formulas, write_rows_csv

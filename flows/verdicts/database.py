@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from data_checks.readers.sql import database_errors, safe_name
+from data_checks.readers.database.sql import database_errors, safe_name
 from flows.common.errors import UsageError
 from flows.verdicts.tables import HEAD, VERSION_TABLE
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 from data_checks.base.errors import SourceError, UnreachableError
 from data_checks.base.locations import is_url
 from data_checks.contract.source_settings import SqlSource, has_credentials
-from data_checks.readers.borrowed_logins import refuse_borrowed_login
 from data_checks.readers.column_names import check_extra, listed
-from data_checks.readers.read_only import check_query, forbid_writing, read_only_engine
+from data_checks.readers.database.borrowed_logins import refuse_borrowed_login
+from data_checks.readers.database.read_only import check_query, forbid_writing, read_only_engine
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from data_checks.base.errors import SourceError, UnreachableError
 from data_checks.contract.model import Contract
-from data_checks.readers.sql import safe_name
+from data_checks.readers.database.sql import safe_name
 from data_checks.sources.sources import ingest
 from tests.data_checks.conftest import small_contract, small_frame
 from tests.postgres import PASSWORD

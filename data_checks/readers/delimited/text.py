@@ -13,8 +13,15 @@ import pyarrow.csv
 from data_checks.base.errors import EncodingError, SourceError
 from data_checks.contract.source_settings import CsvSource
 from data_checks.readers.column_names import check_extra, listed
-from data_checks.readers.head import Head, damage, header_names, not_text, open_text, read_head
-from data_checks.readers.reading_ahead import reading_ahead
+from data_checks.readers.delimited.head import (
+    Head,
+    damage,
+    header_names,
+    not_text,
+    open_text,
+    read_head,
+)
+from data_checks.readers.delimited.reading_ahead import reading_ahead
 
 BLOCK_BYTES = 8 << 20
 _BAD_ROW = re.compile(
