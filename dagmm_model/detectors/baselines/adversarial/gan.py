@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from dagmm_model.detectors.baselines.trained import TrainedDetector
+from dagmm_model.detectors.baselines.deep.trained import TrainedDetector
 from dagmm_model.training.blocks import mlp
 from dagmm_model.training.settings import TrainingSettings
 

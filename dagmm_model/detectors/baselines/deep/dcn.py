@@ -17,7 +17,7 @@ from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
 from dagmm_model.base.checkpoint import Checkpointing
-from dagmm_model.detectors.baselines.trained import TrainedDetector
+from dagmm_model.detectors.baselines.deep.trained import TrainedDetector
 from dagmm_model.detectors.interface import Arrays, Float, NotEnoughRowsError
 from dagmm_model.training.baseline_loop import Work, seed_of
 from dagmm_model.training.blocks import adam, descend, mlp

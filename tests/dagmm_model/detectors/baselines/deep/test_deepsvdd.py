@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dagmm_model.detectors.baselines import deepsvdd
+from dagmm_model.detectors.baselines.deep import deepsvdd
 from dagmm_model.detectors.catalogue import make_detector
 from tests.dagmm_model.detectors.baselines.tables import plane, quick
 

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from dagmm_model.base.checkpoint import Checkpointing
-from dagmm_model.detectors.baselines.trained import TrainedDetector
+from dagmm_model.detectors.baselines.deep.trained import TrainedDetector
 from dagmm_model.detectors.interface import Arrays, Float
 from dagmm_model.training.baseline_loop import Work
 from dagmm_model.training.blocks import adam, descend, mlp
