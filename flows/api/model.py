@@ -18,7 +18,7 @@ from flows.api.bodies import Columns
 from flows.api.refusals import INVALID, Refused
 from flows.common.features import as_columns
 from flows.promotion.gates.case import SAME_ENERGY, largest_difference
-from flows.promotion.stored_version import canary_columns, sealed_canary
+from flows.promotion.version.stored_version import canary_columns, sealed_canary
 from flows.scoring.run import read_bundle
 from flows.shadow.version import Version
 from flows.tracking import seal

@@ -22,7 +22,7 @@ from flows.common.workspace import RunFolder
 from flows.pipeline import training_rows
 from flows.pipeline.fit import load_encoder
 from flows.pipeline.split import positions
-from flows.promotion import evidence as bound
+from flows.promotion.version import evidence as bound
 from flows.reporting.summary import metric_values, model_card
 from flows.tracking import packaging, registry, seal, signature, tracking
 

@@ -18,7 +18,7 @@ from flows.promotion.gates import shadowed
 from flows.promotion.gates.material import Material
 from flows.promotion.gates.table import find_gate
 from flows.promotion.lease import hold
-from flows.promotion.stored_version import answers, fetch_version
+from flows.promotion.version.stored_version import answers, fetch_version
 from flows.tracking import registry
 
 

@@ -13,7 +13,7 @@ from flows.common.settings import Settings
 from flows.notify.events import tell_decision
 from flows.promotion import audit, switch
 from flows.promotion.lease import hold
-from flows.promotion.stored_version import answers, check_light
+from flows.promotion.version.stored_version import answers, check_light
 from flows.tracking import registry
 
 

@@ -13,8 +13,8 @@ from data_checks.contract.model import load_contract
 from flows.common.errors import UsageError
 from flows.common.features import as_columns
 from flows.common.settings import Settings
-from flows.promotion import evidence as bound
-from flows.promotion.stored_version import StoredVersion
+from flows.promotion.version import evidence as bound
+from flows.promotion.version.stored_version import StoredVersion
 from flows.scoring.review import database_of
 from flows.verdicts.recalibration import agreed_threshold, confirmed_normals
 from flows.verdicts.rows import checked_rows, with_columns

@@ -23,8 +23,8 @@ from data_checks.rows.rows import check_rows
 from flows.common.errors import UsageError
 from flows.common.features import as_columns, labels_of
 from flows.common.settings import Settings
-from flows.promotion import evidence as bound
 from flows.promotion.gates.score_drift import ScoreDrift, compare_scores
+from flows.promotion.version import evidence as bound
 from flows.review.labelled import RowCounts, read_labelled
 from flows.review.measured import Measured, measure
 from flows.scoring.rows import reasons_text

@@ -16,8 +16,8 @@ from dagmm_model.evaluation.metrics import (
 )
 from data_checks.contract.model import load_contract
 from flows.common.features import labels_of
-from flows.promotion import evidence as bound
-from flows.promotion.stored_version import StoredVersion
+from flows.promotion.version import evidence as bound
+from flows.promotion.version.stored_version import StoredVersion
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from dagmm_model.evaluation.metrics import Interval
 from data_checks.contract.model import ROW_ID, Contract, load_contract
 from flows.common.features import as_columns
 from flows.common.records import Evidence, PromoteRecord
-from flows.promotion import evidence as bound
-from flows.promotion.stored_version import StoredVersion
+from flows.promotion.version import evidence as bound
+from flows.promotion.version.stored_version import StoredVersion
 from flows.reporting import html
 from flows.reporting.summary import effect_of_training, figures, loss_weights
 from flows.tracking import seal

@@ -12,7 +12,7 @@ from mlflow.tracking import MlflowClient
 from flows.common import progress
 from flows.common.records import PromoteRecord
 from flows.common.settings import Settings
-from flows.promotion.stored_version import fetch_version
+from flows.promotion.version.stored_version import fetch_version
 from flows.review.page import render
 from flows.tracking import registry, seal, tracking
 

@@ -31,10 +31,10 @@ from flows.common.errors import UsageError, Verdict
 from flows.common.records import Evidence, PromoteRecord
 from flows.common.settings import Settings
 from flows.common.workspace import sha256_of
-from flows.promotion import evidence as bound
 from flows.promotion.lease import hold
 from flows.promotion.promote import promote
-from flows.promotion.stored_version import StoredVersion, fetch_version
+from flows.promotion.version import evidence as bound
+from flows.promotion.version.stored_version import StoredVersion, fetch_version
 from flows.reporting import plots
 from flows.reporting.budget import log_figure, log_what_if
 from flows.reporting.summary import metric_values, model_card

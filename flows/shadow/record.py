@@ -9,7 +9,7 @@ from mlflow.entities import Metric
 from mlflow.tracking import MlflowClient
 
 from flows.common.settings import Settings
-from flows.promotion import shadows
+from flows.promotion.version import shadows
 from flows.shadow.agreement import Agreement
 from flows.shadow.version import Version
 from flows.tracking import tracking

@@ -15,9 +15,10 @@ from mlflow.tracking import MlflowClient
 
 from flows.common.policy import PromotionPolicy
 from flows.common.settings import Settings
-from flows.promotion import evidence, switch
+from flows.promotion import switch
 from flows.promotion.promote import promote
 from flows.promotion.rollback import roll_back
+from flows.promotion.version import evidence
 from flows.tracking import registry, seal, tracking
 
 NAME = "dagmm-wdbc"

@@ -9,9 +9,9 @@ import pytest
 
 from flows.common.errors import UsageError, Verdict
 from flows.common.settings import Settings
-from flows.promotion import evidence as bound
 from flows.promotion.promote import promote
 from flows.promotion.rollback import roll_back
+from flows.promotion.version import evidence as bound
 from flows.scoring.run import score
 from flows.tracking import seal, signature
 from tests.flows import promotion_store as made

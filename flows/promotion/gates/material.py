@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
     from flows.promotion.served import Server
-    from flows.promotion.stored_version import StoredVersion
+    from flows.promotion.version.stored_version import StoredVersion
 
 
 @dataclass(frozen=True)

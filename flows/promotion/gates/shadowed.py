@@ -5,7 +5,7 @@ from __future__ import annotations
 from flows.common.verdicts import figure
 from flows.promotion.gates.finding import Finding, unmeasured
 from flows.promotion.gates.material import Material
-from flows.promotion.shadows import shadowed
+from flows.promotion.version.shadows import shadowed
 
 GATE = "shadowed"
 

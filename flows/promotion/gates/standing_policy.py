@@ -7,7 +7,7 @@ from mlflow.tracking import MlflowClient
 
 from flows.common.policy import PromotionPolicy, loosened
 from flows.promotion.gates.finding import Finding, unmeasured
-from flows.promotion.stored_version import StoredVersion
+from flows.promotion.version.stored_version import StoredVersion
 from flows.tracking import registry
 from flows.tracking.seal import sealed_evidence
 

@@ -23,7 +23,7 @@ from flows.api.follower import Follower
 from flows.api.guard import Guard
 from flows.api.news import Events, make_follower
 from flows.common.settings import Settings
-from flows.promotion.stored_version import sealed_canary
+from flows.promotion.version.stored_version import sealed_canary
 from flows.shadow.worker import ShadowWorker
 from flows.tracking import registry, tracking
 

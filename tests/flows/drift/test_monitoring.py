@@ -22,8 +22,8 @@ from flows.drift.verdict import (
     policy_from,
 )
 from flows.drift.window import Window
-from flows.promotion import evidence
 from flows.promotion.gates.score_drift import compare_scores, energy_bins
+from flows.promotion.version import evidence
 from flows.scoring.run import read_bundle, score, version_folder
 
 NAME = "dagmm-wdbc"

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from flows.common.errors import ServiceUnreachable
-from flows.promotion import audit, evidence, lease, rollback, switch
+from flows.promotion import audit, lease, rollback, switch
 from flows.promotion import promote as stage
 from flows.promotion.gates import standing_policy
 from flows.promotion.gates.table import GATES
+from flows.promotion.version import evidence
 from flows.tracking import registry
 from tests.flows import promotion_store as made
 from tests.flows.conftest import production

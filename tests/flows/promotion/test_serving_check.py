@@ -10,7 +10,8 @@ import psutil
 import pyarrow.parquet as pq
 
 from flows.common.policy import PromotionPolicy
-from flows.promotion import evidence, served, serving_check
+from flows.promotion import served, serving_check
+from flows.promotion.version import evidence
 
 POLICY = PromotionPolicy(max_latency_ms=20_000, max_memory_mb=8_000)
 

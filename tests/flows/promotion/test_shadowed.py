@@ -2,8 +2,8 @@
 
 import pytest
 
-from flows.promotion import shadows
 from flows.promotion.gates.shadowed import GATE
+from flows.promotion.version import shadows
 from tests.flows import promotion_store as made
 from tests.flows.promotion.conftest import NAME, gate
 

@@ -23,7 +23,7 @@ from data_checks.contract.model import Contract
 from data_checks.rows.casting import cast_batch
 from flows.common.features import as_frame, encoder_for, model_input
 from flows.common.settings import Settings
-from flows.promotion import evidence
+from flows.promotion.version import evidence
 from flows.scoring.run import score
 from flows.tracking import packaging, registry, seal, tracking
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from flows.common.settings import Settings
-from flows.promotion.stored_version import sealed_canary
+from flows.promotion.version.stored_version import sealed_canary
 from flows.tracking import registry as versions
 from flows.tracking import tracking
 from tests.flows.api.conftest import bundle_file

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from flows.common.settings import Settings
-from flows.promotion import shadows
+from flows.promotion.version import shadows
 from flows.shadow.worker import QUEUED, ShadowWorker
 from flows.tracking import tracking
 from tests.flows.shadow.conftest import table

@@ -20,8 +20,8 @@ from data_checks.contract.model import load_contract
 from flows.common.errors import UsageError
 from flows.common.features import labels_of, model_input
 from flows.common.policy import PromotionPolicy
-from flows.promotion import evidence as bound
 from flows.promotion.gates.case import SAME_ENERGY, Case, Health, largest_difference
+from flows.promotion.version import evidence as bound
 from flows.tracking import registry, seal
 
 CANARY_PATH = f"{bound.EVALUATION}/{bound.CANARY}"

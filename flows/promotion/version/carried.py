@@ -22,7 +22,7 @@ from flows.common.verdicts import GateResult
 from flows.common.workspace import sha256_of
 from flows.promotion import audit
 from flows.promotion.gates.table import GATES
-from flows.promotion.stored_version import StoredVersion, fetch_version
+from flows.promotion.version.stored_version import StoredVersion, fetch_version
 from flows.tracking import registry, seal
 from flows.tracking.packaging import DIGESTS
 

@@ -8,8 +8,8 @@ import pytest
 from flows.common.policy import PromotionPolicy
 from flows.promotion import rollback
 from flows.promotion.gates import comparisons
-from flows.promotion.gates.best_before import with_best_before
-from flows.promotion.stored_version import fetch_version, read_case
+from flows.promotion.version.best_before import with_best_before
+from flows.promotion.version.stored_version import fetch_version, read_case
 from tests.flows import promotion_store as made
 from tests.flows.promotion.conftest import gate
 

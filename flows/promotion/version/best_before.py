@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from flows.promotion import audit
 from flows.promotion.gates.case import Case
-from flows.promotion.stored_version import score
+from flows.promotion.version.stored_version import score
 from flows.tracking import registry
 
 COMPARED = 5
