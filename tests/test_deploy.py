@@ -66,8 +66,8 @@ def test_compose_accepts_it_and_refuses_an_absent_secret():
 
 
 def test_the_dashboard_and_the_alerts_ask_for_metrics_that_there_are():
-    from flows.api.histograms import Rows
-    from flows.api.metrics import Metrics
+    from flows.api.telemetry.histograms import Rows
+    from flows.api.telemetry.metrics import Metrics
 
     class Nothing:  # a follower and a shadow that have not looked yet
         current, standing, sitting, dropped, failures = None, Standing(), None, 0, 0

@@ -18,9 +18,9 @@ from flows.api import answers, schema
 from flows.api.bodies import JSON, Columns, read_rows
 from flows.api.follower import Follower
 from flows.api.guard import Guard
-from flows.api.metrics import Metrics
 from flows.api.model import ServedModel
 from flows.api.refusals import DEFECT, Refused, no_version
+from flows.api.telemetry.metrics import Metrics
 from flows.common.errors import UsageError
 from flows.scoring.run import parse_reasons
 from flows.shadow.worker import ShadowWorker

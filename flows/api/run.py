@@ -18,7 +18,7 @@ from dagmm_model.base.processors import blas_threads, processors
 from flows.api.app import make_app
 from flows.api.follower import Follower
 from flows.api.guard import LOOPBACK, guard_for
-from flows.api.news import Events, make_candidate, make_follower
+from flows.api.telemetry.news import Events, make_candidate, make_follower
 from flows.common import progress
 from flows.common.errors import ServiceUnreachable, UsageError
 from flows.common.settings import Settings

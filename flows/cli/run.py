@@ -222,9 +222,9 @@ def api(
     from flows.common import progress
 
     progress.note("loading the libraries")
-    from flows.api.news import Events
     from flows.api.run import ServerOptions
     from flows.api.run import serve as work
+    from flows.api.telemetry.news import Events
 
     options = ServerOptions(host, port, poll, max_rows, max_megabytes, shadow, wait)
     work(model, settings, options, Events(as_json))

@@ -21,7 +21,7 @@ from fastapi.testclient import TestClient
 from flows.api.app import make_app
 from flows.api.follower import Follower
 from flows.api.guard import Guard
-from flows.api.news import Events, make_follower
+from flows.api.telemetry.news import Events, make_follower
 from flows.common.settings import Settings
 from flows.promotion.version.stored_version import sealed_canary
 from flows.shadow.worker import ShadowWorker

@@ -9,8 +9,8 @@ import urllib.request
 
 import pytest
 
-from flows.api.news import Events
 from flows.api.run import ServerOptions, serve
+from flows.api.telemetry.news import Events
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
 from flows.services.servers import OPENER, free_port

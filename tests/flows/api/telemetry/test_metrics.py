@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from flows.api.histograms import Tally
+from flows.api.telemetry.histograms import Tally
 
 FINITE = st.floats(-1e6, 1e6)
 

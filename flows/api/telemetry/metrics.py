@@ -14,7 +14,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from flows.api.follower import Follower
-from flows.api.histograms import Rows
+from flows.api.telemetry.histograms import Rows
 from flows.shadow.worker import ShadowWorker
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
