@@ -32,7 +32,7 @@ from data_checks.sources.sources import ingest
 from flows.common.features import as_frame, encoder_for, labels_of, read_rows
 from flows.common.records import SplitRecord, ValidateRecord
 from flows.common.settings import Settings
-from flows.pipeline import training_rows
+from flows.pipeline.fitting import training_rows
 from flows.pipeline.split import _as_table
 
 CONTRACT = load_contract("kddcup")

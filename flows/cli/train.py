@@ -83,11 +83,11 @@ def train(
     # A missing file, a broken contract or a lost key is said before anything is started.
     check_settings(settings)
     find_source(dataset, data, settings.data_dir, download=download)
-    from flows.pipeline.ranks import follow, joined
+    from flows.pipeline.fitting.ranks import follow, joined
 
     with joined(parameters, settings) as ranks:
         if not ranks.first:
-            from flows.pipeline.fit import assist
+            from flows.pipeline.fitting.fit import assist
 
             follow(ranks, assist)
             return

@@ -33,8 +33,8 @@ from flows.common.records import (
 )
 from flows.common.settings import Settings
 from flows.common.workspace import R, RunFolder, run_stage
-from flows.pipeline import ranks
-from flows.pipeline.epochs import EpochLogger
+from flows.pipeline.fitting import ranks
+from flows.pipeline.fitting.epochs import EpochLogger
 from flows.reporting import summary
 from flows.tracking import tracking
 from flows.tracking.names import slug
@@ -215,8 +215,8 @@ def fit(
 ) -> FitRecord:
     """Train the detector on normal rows."""
     from dagmm_model.detectors.persistence import load_detector
-    from flows.pipeline.fit import FitWork
-    from flows.pipeline.fit import fit as work
+    from flows.pipeline.fitting.fit import FitWork
+    from flows.pipeline.fitting.fit import fit as work
 
     todo = FitWork(
         run=run.path,

@@ -16,7 +16,7 @@ from flows.common.errors import UsageError
 from flows.common.features import as_frame, labels_of, read_rows
 from flows.common.records import CalibrateRecord, FitRecord, SplitRecord, ValidateRecord
 from flows.common.workspace import RunFolder, sha256_of
-from flows.pipeline.fit import load_encoder
+from flows.pipeline.fitting.fit import load_encoder
 from flows.pipeline.split import positions
 
 

@@ -21,8 +21,8 @@ from flows.common.records import (
     ValidateRecord,
 )
 from flows.common.workspace import RunFolder, sha256_of
-from flows.pipeline import training_rows
-from flows.pipeline.fit import make_detector
+from flows.pipeline.fitting import training_rows
+from flows.pipeline.fitting.fit import make_detector
 from flows.pipeline.split import positions
 
 UNTRAINED = "untrained_energies.parquet"

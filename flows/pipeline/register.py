@@ -19,8 +19,8 @@ from flows.common.config import TrainConfig
 from flows.common.features import as_frame, labels_of, model_input, read_rows
 from flows.common.records import Evidence, RegisterRecord
 from flows.common.workspace import RunFolder
-from flows.pipeline import training_rows
-from flows.pipeline.fit import load_encoder
+from flows.pipeline.fitting import training_rows
+from flows.pipeline.fitting.fit import load_encoder
 from flows.pipeline.split import positions
 from flows.promotion.version import evidence as bound
 from flows.reporting.summary import metric_values, model_card

@@ -8,8 +8,8 @@ from mlflow.tracking import MlflowClient
 
 from dagmm_model.training.loop import EpochRecord
 from dagmm_model.training.observers import Epoch
-from flows.pipeline import epochs
-from flows.pipeline.epochs import MAX_LOGGED_EPOCHS, EpochLogger
+from flows.pipeline.fitting import epochs
+from flows.pipeline.fitting.epochs import MAX_LOGGED_EPOCHS, EpochLogger
 
 
 def _epoch(number: int, epochs: int) -> EpochRecord:

@@ -7,7 +7,7 @@ import pytest
 from flows.common.config import TrainConfig
 from flows.common.records import SplitRecord
 from flows.pipeline import split as split_stage
-from flows.pipeline import training_rows
+from flows.pipeline.fitting import training_rows
 from flows.pipeline.split import positions
 from tests.flows.conftest import FAST
 

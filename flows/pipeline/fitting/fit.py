@@ -21,8 +21,8 @@ from flows.common.features import as_frame, encoder_for, read_rows
 from flows.common.records import FitRecord, SplitRecord, ValidateRecord
 from flows.common.signals import held_back
 from flows.common.workspace import CHECKPOINTS, RunFolder, sha256_of, write_atomic
-from flows.pipeline import training_rows
-from flows.pipeline.ranks import FIT
+from flows.pipeline.fitting import training_rows
+from flows.pipeline.fitting.ranks import FIT
 from flows.pipeline.split import positions
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _fitted(work: FitWork, observers: Sequence[Any], ranks: Ranks) -> tuple[Enco
         common: dict[str, Any] = {"observers": observers, "checkpoint": place}
         if (
             not ranks.alone
-        ):  # which only a DAGMM takes; `flows.pipeline.ranks.joined` refuses all others
+        ):  # which only a DAGMM takes; `flows.pipeline.fitting.ranks.joined` refuses all others
             common["ranks"] = ranks
         if work.config.fit.streaming:
             from dagmm_model.detectors.streamed import fit_streamed
