@@ -194,7 +194,7 @@ def detectors() -> str:
 def environment() -> str:
     """Every variable that is read, ours and the libraries'."""
     from flows.common.settings import Settings
-    from flows.services.team import SECRETS, TeamSettings
+    from flows.services.team.settings import SECRETS, TeamSettings
 
     rows = {}
     for model in (TeamSettings, Settings):

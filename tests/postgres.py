@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.services.postgres import HOST, Postgres, find_programs
 from flows.services.servers import free_port
+from flows.services.team.postgres import HOST, Postgres, find_programs
 
 PASSWORD = "s3cret-Pa55"
 

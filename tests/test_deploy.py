@@ -12,7 +12,7 @@ import yaml
 
 from flows.api.follower import Standing
 from flows.api.guard import TOKEN
-from flows.services.team import DATABASES, SECRETS
+from flows.services.team.settings import DATABASES, SECRETS
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 COMPOSE = DEPLOY / "compose.yaml"

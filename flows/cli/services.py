@@ -22,8 +22,8 @@ app = typer.Typer(
 @app.command()
 def run(debug: Debug = False) -> None:
     """Start all of them, restart what ends, until Ctrl-C or SIGTERM."""
-    from flows.services.services import run as work
-    from flows.services.team import TeamSettings
+    from flows.services.team.services import run as work
+    from flows.services.team.settings import TeamSettings
 
     work(TeamSettings())
 
@@ -31,8 +31,8 @@ def run(debug: Debug = False) -> None:
 @app.command()
 def status(as_json: Json = False, debug: Debug = False) -> None:
     """Ask each service whether it answers; exit code 3 when one does not."""
-    from flows.services.services import status as work
-    from flows.services.team import TeamSettings
+    from flows.services.team.services import status as work
+    from flows.services.team.settings import TeamSettings
 
     components = work(TeamSettings())
     if as_json:
@@ -48,7 +48,7 @@ def status(as_json: Json = False, debug: Debug = False) -> None:
 @app.command()
 def env(as_json: Json = False, debug: Debug = False) -> None:
     """Print a client's environment, passwords included, for eval."""
-    from flows.services.team import TeamSettings, read_secrets
+    from flows.services.team.settings import TeamSettings, read_secrets
 
     team = TeamSettings()
     values = team.client_environment(read_secrets(team))
@@ -65,8 +65,8 @@ def backup(
     debug: Debug = False,
 ) -> None:
     """Save the databases and the artifacts, while everybody goes on working."""
-    from flows.services.backup import backup as work
-    from flows.services.team import TeamSettings
+    from flows.services.team.backup import backup as work
+    from flows.services.team.settings import TeamSettings
 
     saved = work(TeamSettings(), folder)
     typer.echo(json.dumps({"backup": str(saved)}) if as_json else f"Saved      {saved}")
@@ -79,8 +79,8 @@ def restore(
     debug: Debug = False,
 ) -> None:
     """Put a backup into a new, empty set-up; the services are stopped."""
-    from flows.services.backup import restore as work
-    from flows.services.team import TeamSettings
+    from flows.services.team.backup import restore as work
+    from flows.services.team.settings import TeamSettings
 
     team = TeamSettings()
     work(team, folder)
@@ -90,8 +90,8 @@ def restore(
 @app.command()
 def upgrade(as_json: Json = False, debug: Debug = False) -> None:
     """Bring the databases to the installed MLflow and Prefect; the services are stopped."""
-    from flows.services.services import upgrade as work
-    from flows.services.team import TeamSettings
+    from flows.services.team.services import upgrade as work
+    from flows.services.team.settings import TeamSettings
 
     names = work(TeamSettings())
     typer.echo(json.dumps({"upgraded": names}) if as_json else f"Upgraded   {', '.join(names)}")

@@ -1,1 +1,1 @@
-"""The servers of a team: start, stop, back up, upgrade."""
+"""Servers as processes of ours: those of a home, their door, and the one that serves a model."""

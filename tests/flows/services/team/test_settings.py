@@ -3,7 +3,7 @@
 import pytest
 
 from flows.common.errors import UsageError
-from flows.services.team import SECRETS, TeamSettings, read_secrets
+from flows.services.team.settings import SECRETS, TeamSettings, read_secrets
 
 GOOD = {
     "POSTGRES_PASSWORD": "a-long-password-1",

@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 from flows.common.errors import UsageError
-from flows.services.services import alone
-from flows.services.team import DATABASES, MLFLOW, TeamSettings, read_secrets
+from flows.services.team.services import alone
+from flows.services.team.settings import DATABASES, MLFLOW, TeamSettings, read_secrets
 
 ARTIFACTS = "artifacts"
 

@@ -27,14 +27,21 @@ from flows.common.settings import Settings
 from flows.notify.event import Event
 from flows.notify.tell import tell
 from flows.services import servers
-from flows.services.team import DATABASES, MLFLOW, MLFLOW_AUTH, PREFECT, TeamSettings, read_secrets
+from flows.services.team.settings import (
+    DATABASES,
+    MLFLOW,
+    MLFLOW_AUTH,
+    PREFECT,
+    TeamSettings,
+    read_secrets,
+)
 
 TEAM = ("psycopg", "flask_wtf")
 """What the extra `team` brings."""
 WATCH_SECONDS = 1.0
 ENDS_TOO_SOON = 60.0
 """A server that lives for less after a restart will not live longer after the next one."""
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True)

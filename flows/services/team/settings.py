@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
-from flows.services.postgres import Postgres
+from flows.services.team.postgres import Postgres
 
 SECRETS = {
     "POSTGRES_PASSWORD": "{}",

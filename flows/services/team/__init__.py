@@ -1,0 +1,1 @@
+"""The servers of a team: their settings, start, watch, backup and upgrade."""
