@@ -14,12 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from data_checks.base.visible import visible
-from flows.cli import judge, look, run, services, train
-from flows.cli.benchmark import benchmark
-from flows.cli.notify import notify
+from flows.cli import judge, look, rows, search, services, serving, train
 from flows.cli.options import ManyValues, terminable
-from flows.cli.tune import tune
-from flows.cli.verdicts import verdicts
 from flows.common.errors import (
     EXIT_DEFECT,
     EXIT_INTERRUPTED,
@@ -58,7 +54,14 @@ def common(
 
 
 FAMILIES: dict[str, tuple[Callable[..., Any], ...]] = {
-    "Train": (train.contract, train.check, train.train, train.detectors, tune, benchmark),
+    "Train": (
+        train.contract,
+        train.check,
+        train.train,
+        train.detectors,
+        search.tune,
+        search.benchmark,
+    ),
     "Judge": (
         judge.promote,
         judge.rollback,
@@ -66,16 +69,16 @@ FAMILIES: dict[str, tuple[Callable[..., Any], ...]] = {
         judge.evaluate,
         judge.compare,
         judge.sign,
-        verdicts,
+        rows.verdicts,
     ),
-    "Run": (run.score, run.api, run.monitor, run.deploy, run.serve, notify),
+    "Run": (rows.score, serving.api, rows.monitor, serving.deploy, serving.serve, serving.notify),
     "Look": (look.models, look.history, look.ui),
 }
 """The commands as `dagmm --help` groups them."""
 
 for family, commands in FAMILIES.items():
     for command in commands:
-        many = ManyValues if command is benchmark else None  # the only one without arguments
+        many = ManyValues if command is search.benchmark else None  # the only one without arguments
         app.command(cls=many, rich_help_panel=family)(command)
 app.add_typer(services.app, name="services", rich_help_panel="Run")
 

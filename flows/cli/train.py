@@ -91,7 +91,7 @@ def train(
 
             follow(ranks, assist)
             return
-        from flows.cli.startup import Startup
+        from flows.services.startup import Startup
 
         with Startup(settings) as startup:
             from prefect import tags

@@ -1,8 +1,7 @@
-"""Commands that put a version to work: score, watch, schedule."""
+"""Commands that take rows: score them, compare them with the training, say what they were."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -21,13 +20,6 @@ from flows.cli.options import (
     print_json,
 )
 from flows.common.errors import EXIT_NO, UsageError, Verdict
-
-JsonLines = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document a line on stdout.")
-]
-DeploymentFile = Annotated[
-    Path | None, typer.Option("--file", help="A prefect.yaml instead of the shipped one.")
-]
 
 
 def score(
@@ -163,68 +155,36 @@ def monitor(
         raise typer.Exit(EXIT_NO)
 
 
-def deploy(
-    file: DeploymentFile = None, as_json: Json = False, debug: Debug = False, quiet: Quiet = False
-) -> None:
-    """Make the Prefect server hold the deployments and schedules that the file has."""
-    settings = prepare(as_json=as_json, debug=debug, quiet=quiet, doing="reading the deployments")
-    from flows.orchestration.deployments import deploy as work
-
-    names, removed = work(settings, file)
-    if as_json:
-        print_json({"deployments": names, "removed": removed})
-    else:
-        typer.echo("\n".join([*removed, *(f"Deployed   {name}" for name in names)]))
-        typer.echo("Next       prefect worker start --pool dagmm")
-
-
-def serve(file: DeploymentFile = None, debug: Debug = False, quiet: Quiet = False) -> None:
-    """Run the schedules here, in one process, until Ctrl-C."""
-    settings = prepare(as_json=False, debug=debug, quiet=quiet)
-    from flows.orchestration.deployments import serve as work
-
-    work(settings, file)
-
-
-def api(
+def verdicts(
     model: Model,
-    host: Annotated[
-        str, typer.Option("--host", help="Where to listen; off loopback a token is required.")
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", min=0, max=65_535, help="0 for any that is free.")
-    ] = 8000,
-    poll: Annotated[
-        float, typer.Option("--poll", min=0.05, help="Seconds between two looks at the alias.")
-    ] = 5.0,
-    max_rows: Annotated[
-        int, typer.Option("--max-rows", min=1, help="Most rows of a request.")
-    ] = 10_000,
-    max_megabytes: Annotated[
-        float, typer.Option("--max-megabytes", min=0.001, help="Longest body of a request.")
-    ] = 16.0,
-    shadow: Annotated[
-        str,
-        typer.Option(
-            "--shadow",
-            help="Alias or version that scores what was answered and is compared; e.g. challenger.",
-        ),
-    ] = "",
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Start although no version can be served yet.")
-    ] = False,
-    as_json: JsonLines = False,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="CSV or Parquet with a column `verdict`; else what is known."),
+    ] = None,
+    rows: Annotated[
+        str | None,
+        typer.Option("--rows", help="Raw rows that were scored, where --data has their `row_id`."),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option("--by", help="Who judged, where the file has no column `who`."),
+    ] = None,
+    as_json: Json = False,
     debug: Debug = False,
     quiet: Quiet = False,
 ) -> None:
-    """Serve verdicts over HTTP by the version in production, and follow the alias."""
+    """Take verdicts on scored rows (anomaly, normal, unsure); live precision and recall."""
+    if data is None and (rows is not None or by is not None):
+        raise UsageError("--rows and --by go with --data")
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
-    from flows.common import progress
+    from flows.intake.give import give_verdicts
+    from flows.intake.screen import report
+    from flows.reporting.terminal import show
+    from flows.tracking import tracking
 
-    progress.note("loading the libraries")
-    from flows.api.run import ServerOptions
-    from flows.api.run import serve as work
-    from flows.api.telemetry.news import Events
-
-    options = ServerOptions(host, port, poll, max_rows, max_megabytes, shadow, wait)
-    work(model, settings, options, Events(as_json))
+    client = tracking.connect(settings)
+    given = give_verdicts(client, settings, model, data, rows=rows, by=by)
+    if as_json:
+        print_json(given.document())
+    else:
+        show(report(given))
