@@ -30,10 +30,10 @@ from dagmm_model.tables.protocols import deployment_split
 from data_checks.contract.model import load_contract
 from data_checks.sources.sources import ingest
 from flows.common.features import as_frame, encoder_for, labels_of, read_rows
-from flows.common.records import SplitRecord, ValidateRecord
 from flows.common.settings import Settings
 from flows.pipeline.fitting import training_rows
 from flows.pipeline.split import _as_table
+from flows.stages.records import SplitRecord, ValidateRecord
 
 CONTRACT = load_contract("kddcup")
 TEST_ROWS = 50_000

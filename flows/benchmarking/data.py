@@ -16,9 +16,9 @@ from data_checks.contract.model import Contract, load_contract
 from flows.benchmarking.protocols import Limits, split_rows
 from flows.common.errors import UsageError, Verdict
 from flows.common.features import as_frame, encoder_for, labels_of, read_rows
-from flows.common.workspace import sha256_of
 from flows.pipeline.ingest import ingest
 from flows.pipeline.validate import validate
+from flows.stages.workspace import sha256_of
 
 NONE = Limits()
 

@@ -19,7 +19,7 @@ from data_checks.contract.model import Split as Shares
 from flows.benchmarking.data import Prepared, prepared
 from flows.benchmarking.protocols import Limits
 from flows.common.errors import UsageError
-from flows.common.workspace import sha256_of
+from flows.stages.workspace import sha256_of
 
 MOST_ROWS = 50_000
 """Of larger tables a sample of as many rows takes part, as in DTE's protocol."""

@@ -12,11 +12,11 @@ from data_checks.sources.sources import locate
 from flows.common import progress
 from flows.common.errors import UsageError
 from flows.common.policy import PromotionPolicy, contract_policy
-from flows.common.records import ValidateRecord
 from flows.common.settings import NO_SETTINGS, Engine, Settings
-from flows.common.workspace import write_atomic
 from flows.pipeline.ingest import ingest
 from flows.pipeline.validate import record_of, validate
+from flows.stages.records import ValidateRecord
+from flows.stages.workspace import write_atomic
 
 
 def check(

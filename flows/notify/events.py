@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from flows.common.records import PromoteRecord
 from flows.common.settings import Settings
 from flows.notify.config import Kind
 from flows.notify.event import Event
 from flows.notify.tell import tell
+from flows.stages.decision import PromoteRecord
 
 QUALITY = "ROC AUC floor"
 """The gate whose figure is told of a version that was promoted."""

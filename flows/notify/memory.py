@@ -11,8 +11,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from flows.common.workspace import write_atomic
 from flows.notify.event import Event
+from flows.stages.workspace import write_atomic
 
 WAIT_SECONDS = 2.0
 TELLING_SECONDS = 90.0

@@ -11,13 +11,13 @@ from prefect.events import emit_event
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.common.config import TrainConfig
-from flows.common.records import TrainResult
 from flows.common.settings import Settings
 from flows.drift import record as drift_record
 from flows.drift.verdict import MonitorPolicy
 from flows.orchestration.at_home import at_home
 from flows.orchestration.failures import TOLD
 from flows.promotion.lease import hold
+from flows.stages.decision import TrainResult
 from flows.tracking import tracking
 from flows.tracking.names import slug
 

@@ -11,11 +11,11 @@ from prefect.input import RunInput
 from pydantic import Field
 
 from flows.common.policy import PromotionPolicy
-from flows.common.records import PromoteRecord
 from flows.common.settings import Settings
 from flows.orchestration.at_home import at_home
 from flows.orchestration.failures import TOLD
 from flows.reporting import summary
+from flows.stages.decision import PromoteRecord
 from flows.tracking import tracking
 from flows.tracking.names import slug
 

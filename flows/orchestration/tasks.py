@@ -18,24 +18,22 @@ from prefect.runtime import flow_run
 from data_checks.contract.model import Contract
 from flows.common.config import TrainConfig
 from flows.common.errors import Verdict, is_transient
-from flows.common.records import (
-    CalibrateRecord,
-    ChoiceRecord,
-    EvaluateRecord,
-    Evidence,
-    FitRecord,
-    IngestRecord,
-    JudgedRecord,
-    PromoteRecord,
-    RegisterRecord,
-    SplitRecord,
-    ValidateRecord,
-)
 from flows.common.settings import Settings
-from flows.common.workspace import R, RunFolder, run_stage
 from flows.pipeline.fitting import ranks
 from flows.pipeline.fitting.epochs import EpochLogger
 from flows.reporting import summary
+from flows.stages.decision import Evidence, PromoteRecord, RegisterRecord
+from flows.stages.records import (
+    CalibrateRecord,
+    ChoiceRecord,
+    EvaluateRecord,
+    FitRecord,
+    IngestRecord,
+    JudgedRecord,
+    SplitRecord,
+    ValidateRecord,
+)
+from flows.stages.workspace import R, RunFolder, run_stage
 from flows.tracking import tracking
 from flows.tracking.names import slug
 

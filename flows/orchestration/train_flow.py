@@ -11,12 +11,7 @@ from prefect.runtime import flow_run
 from data_checks.contract.model import Contract, load_contract
 from flows.common.config import AUTO, DetectorConfig, TrainConfig
 from flows.common.policy import contract_policy
-from flows.common.records import (
-    Evidence,
-    TrainResult,
-)
 from flows.common.settings import Settings
-from flows.common.workspace import open_run, write_atomic
 from flows.orchestration.at_home import at_home
 from flows.orchestration.failures import TOLD
 from flows.orchestration.tasks import (
@@ -34,6 +29,8 @@ from flows.orchestration.tasks import (
     write_report,
 )
 from flows.promotion import served
+from flows.stages.decision import Evidence, TrainResult
+from flows.stages.workspace import open_run, write_atomic
 from flows.tracking import tracking
 
 

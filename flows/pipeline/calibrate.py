@@ -14,10 +14,10 @@ from data_checks.contract.model import Contract
 from flows.common.config import TrainConfig
 from flows.common.errors import UsageError
 from flows.common.features import as_frame, labels_of, read_rows
-from flows.common.records import CalibrateRecord, FitRecord, SplitRecord, ValidateRecord
-from flows.common.workspace import RunFolder, sha256_of
 from flows.pipeline.fitting.fit import load_encoder
 from flows.pipeline.split import positions
+from flows.stages.records import CalibrateRecord, FitRecord, SplitRecord, ValidateRecord
+from flows.stages.workspace import RunFolder, sha256_of
 
 
 def calibrate(

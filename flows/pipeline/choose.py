@@ -7,8 +7,8 @@ import warnings
 
 from dagmm_model.detectors.catalogue import FAST, make_detector
 from flows.common import progress
-from flows.common.records import CandidateRecord, ChoiceRecord
 from flows.pipeline.ranking import Rankable, Ranking
+from flows.stages.records import CandidateRecord, ChoiceRecord
 
 DEFAULT = "dagmm"
 """What is trained where nothing can be measured."""

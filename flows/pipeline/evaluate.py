@@ -13,17 +13,17 @@ from dagmm_model.evaluation.metrics import deployment_metrics, paper_metrics, sl
 from data_checks.contract.model import ROW_ID, Contract
 from flows.common.config import TrainConfig
 from flows.common.features import as_frame, labels_of, read_rows
-from flows.common.records import (
+from flows.pipeline.fitting import training_rows
+from flows.pipeline.fitting.fit import make_detector
+from flows.pipeline.split import positions
+from flows.stages.records import (
     CalibrateRecord,
     EvaluateRecord,
     SanityRow,
     SplitRecord,
     ValidateRecord,
 )
-from flows.common.workspace import RunFolder, sha256_of
-from flows.pipeline.fitting import training_rows
-from flows.pipeline.fitting.fit import make_detector
-from flows.pipeline.split import positions
+from flows.stages.workspace import RunFolder, sha256_of
 
 UNTRAINED = "untrained_energies.parquet"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data_checks.contract.model import Contract, load_contract
 from flows.common.errors import UsageError
-from flows.common.records import IngestRecord
+from flows.stages.records import IngestRecord
 
 
 def ingest(folder: Path, contract: Contract, data: str | None, data_dir: Path) -> IngestRecord:

@@ -19,9 +19,9 @@ from mlflow.tracking import MlflowClient
 
 from data_checks.contract.model import ANOMALY_COLUMN, ROW_ID, Contract
 from flows.common.errors import UsageError
-from flows.common.records import JudgedRecord, ValidateRecord
 from flows.common.settings import Settings
-from flows.common.workspace import RunFolder, sha256_of
+from flows.stages.records import JudgedRecord, ValidateRecord
+from flows.stages.workspace import RunFolder, sha256_of
 from flows.tracking import registry
 from flows.verdicts import store
 from flows.verdicts.rows import checked_rows, row_key, row_texts, with_columns

@@ -16,8 +16,8 @@ from dagmm_model.tables.protocols import deployment_split, duplicate_groups
 from data_checks.contract.model import Contract
 from flows.common.config import TrainConfig, keeps_duplicates_together
 from flows.common.features import as_frame, encoder_for, labels_of, read_rows
-from flows.common.records import SplitRecord, ValidateRecord
 from flows.pipeline.split import positions
+from flows.stages.records import SplitRecord, ValidateRecord
 
 LEAST_ANOMALIES = 5
 """With fewer labelled anomalies an average precision is a game of chance."""

@@ -17,13 +17,13 @@ from data_checks.contract.model import Contract
 from data_checks.drift import drift_reference
 from flows.common.config import TrainConfig
 from flows.common.features import as_frame, labels_of, model_input, read_rows
-from flows.common.records import Evidence, RegisterRecord
-from flows.common.workspace import RunFolder
 from flows.pipeline.fitting import training_rows
 from flows.pipeline.fitting.fit import load_encoder
 from flows.pipeline.split import positions
 from flows.promotion.version import evidence as bound
 from flows.reporting.summary import metric_values, model_card
+from flows.stages.decision import Evidence, RegisterRecord
+from flows.stages.workspace import RunFolder
 from flows.tracking import packaging, registry, seal, signature, tracking
 
 EXAMPLE_ROWS = 5

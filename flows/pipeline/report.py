@@ -12,13 +12,6 @@ from dagmm_model.detectors.bundle import load_bundle
 from dagmm_model.detectors.interface import Latent, Mixed
 from data_checks.contract.model import Contract
 from flows.common.features import as_frame, labels_of, read_rows
-from flows.common.records import (
-    CalibrateRecord,
-    EvaluateRecord,
-    FitRecord,
-    SplitRecord,
-    ValidateRecord,
-)
 from flows.pipeline.split import positions
 from flows.reporting import plots
 from flows.reporting.budget import log_figure, log_what_if
@@ -27,6 +20,13 @@ from flows.reporting.summary import (
     effect_of_training,
     loss_weights,
     metric_values,
+)
+from flows.stages.records import (
+    CalibrateRecord,
+    EvaluateRecord,
+    FitRecord,
+    SplitRecord,
+    ValidateRecord,
 )
 from flows.tracking import tracking
 

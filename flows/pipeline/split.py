@@ -21,9 +21,9 @@ from data_checks.contract.model import ANOMALY_COLUMN, ROW_ID, Contract
 from flows.common.config import TrainConfig, keeps_duplicates_together
 from flows.common.errors import UsageError
 from flows.common.features import as_frame, encoder_for, labels_of, read_rows
-from flows.common.records import SplitRecord, ValidateRecord
-from flows.common.workspace import RunFolder
 from flows.pipeline.judged import VERDICT_COLUMN, shares
+from flows.stages.records import SplitRecord, ValidateRecord
+from flows.stages.workspace import RunFolder
 
 HELD_OUT_ROWS = 100_000
 """Most validation and most test rows of a streamed training."""

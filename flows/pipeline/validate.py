@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_checks.contract.model import Contract
-from flows.common.records import IngestRecord, RuleFailure, ValidateRecord
+from flows.stages.records import IngestRecord, RuleFailure, ValidateRecord
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

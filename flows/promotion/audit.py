@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
-    from flows.common.records import PromoteRecord
     from flows.common.settings import Settings
+    from flows.stages.decision import PromoteRecord
 
 PROMOTIONS = "promotions"
 

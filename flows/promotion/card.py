@@ -15,7 +15,7 @@ from flows.tracking import registry
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-    from flows.common.records import PromoteRecord
+    from flows.stages.decision import PromoteRecord
 
 GATES = "## Last decision"
 STANDING = "> **"

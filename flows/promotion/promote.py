@@ -9,7 +9,6 @@ from pathlib import Path
 from mlflow.tracking import MlflowClient
 
 from flows.common.policy import PromotionPolicy
-from flows.common.records import Decision, PromoteRecord
 from flows.common.settings import Settings
 from flows.common.verdicts import GateResult
 from flows.notify.events import tell_decision
@@ -19,6 +18,7 @@ from flows.promotion.gates.material import Material
 from flows.promotion.gates.table import find_gate
 from flows.promotion.lease import hold
 from flows.promotion.version.stored_version import answers, fetch_version
+from flows.stages.decision import Decision, PromoteRecord
 from flows.tracking import registry
 
 

@@ -8,12 +8,12 @@ from mlflow.tracking import MlflowClient
 from flows.common import progress
 from flows.common.errors import UsageError, Verdict
 from flows.common.policy import PromotionPolicy
-from flows.common.records import PromoteRecord
 from flows.common.settings import Settings
 from flows.notify.events import tell_decision
 from flows.promotion import audit, switch
 from flows.promotion.lease import hold
 from flows.promotion.version.stored_version import answers, check_light
+from flows.stages.decision import PromoteRecord
 from flows.tracking import registry
 
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from flows.common.records import PromoteRecord
 from flows.common.settings import Settings
 from flows.promotion import audit, card
 from flows.promotion.lease import Lease, LostLease, hold
+from flows.stages.decision import PromoteRecord
 from flows.tracking import registry
 from flows.tracking.registry import CHALLENGER, PREVIOUS, PRODUCTION
 

@@ -10,9 +10,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from flows.common.records import EvaluateRecord, PromoteRecord, TrainResult, ValidateRecord
 from flows.reporting.summary import choice_table, figures, quality_measured
 from flows.reporting.terminal import Entry, gates, sheet, styled
+from flows.stages.decision import PromoteRecord, TrainResult
+from flows.stages.records import EvaluateRecord, ValidateRecord
 
 if TYPE_CHECKING:
     from flows.promotion.audit import Decision

@@ -7,13 +7,8 @@ from collections.abc import Iterable, Mapping
 from dagmm_model.evaluation.metrics import Interval
 from data_checks.contract.model import Contract
 from flows.common.config import TrainConfig
-from flows.common.records import (
-    ChoiceRecord,
-    EvaluateRecord,
-    Evidence,
-    PromoteRecord,
-    ValidateRecord,
-)
+from flows.stages.decision import Evidence, PromoteRecord
+from flows.stages.records import ChoiceRecord, EvaluateRecord, ValidateRecord
 
 QUALITY_GATES = ("ROC AUC floor", "recall floor")
 LABEL_FIGURES = ("roc_auc", "average_precision", "precision", "recall", "f1", "false_alarm_rate")

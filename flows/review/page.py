@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 from dagmm_model.evaluation.metrics import Interval
 from data_checks.contract.model import ROW_ID, Contract, load_contract
 from flows.common.features import as_columns
-from flows.common.records import Evidence, PromoteRecord
 from flows.promotion.version import evidence as bound
 from flows.promotion.version.stored_version import StoredVersion
 from flows.reporting import html
 from flows.reporting.summary import effect_of_training, figures, loss_weights
+from flows.stages.decision import Evidence, PromoteRecord
 from flows.tracking import seal
 
 if TYPE_CHECKING:

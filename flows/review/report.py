@@ -10,10 +10,10 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from flows.common import progress
-from flows.common.records import PromoteRecord
 from flows.common.settings import Settings
 from flows.promotion.version.stored_version import fetch_version
 from flows.review.page import render
+from flows.stages.decision import PromoteRecord
 from flows.tracking import registry, seal, tracking
 
 FOLDER, LATEST = "reports", "latest.html"

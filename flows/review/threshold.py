@@ -28,9 +28,7 @@ from dagmm_model.evaluation.what_if import WhatIf, what_if
 from data_checks.contract.model import Contract, load_contract
 from flows.common.config import TrainConfig
 from flows.common.errors import UsageError, Verdict
-from flows.common.records import Evidence, PromoteRecord
 from flows.common.settings import Settings
-from flows.common.workspace import sha256_of
 from flows.promotion.lease import hold
 from flows.promotion.promote import promote
 from flows.promotion.version import evidence as bound
@@ -40,6 +38,8 @@ from flows.reporting.budget import log_figure, log_what_if
 from flows.reporting.summary import metric_values, model_card
 from flows.review.agreed import agreed
 from flows.review.measured import Measured, measure, recorded
+from flows.stages.decision import Evidence, PromoteRecord
+from flows.stages.workspace import sha256_of
 from flows.tracking import packaging, registry, seal, signature, tracking
 from flows.tracking.queries import equals
 

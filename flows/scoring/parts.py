@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 from data_checks.base.atomic import explaining_write_errors, replacing
 from flows.common import progress
 from flows.common.errors import UsageError
-from flows.common.workspace import write_atomic
+from flows.stages.workspace import write_atomic
 
 HEADER = "run.json"
 TEXTS = ("model", "reasons", "remarks", "threshold")

@@ -25,10 +25,10 @@ from data_checks.sources.sources import locate
 from data_checks.spark.plan import Span, plan_tasks, read_task, rows_of
 from data_checks.spark.tasks import run_tasks
 from flows.common import progress
-from flows.common.workspace import write_atomic
 from flows.scoring.known import Known
 from flows.scoring.parts import Parts, SourceMoved, write_part
 from flows.scoring.rows import Judge
+from flows.stages.workspace import write_atomic
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

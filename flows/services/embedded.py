@@ -27,10 +27,10 @@ from filelock import FileLock, Timeout
 
 from flows.common.errors import ServiceUnreachable
 from flows.common.settings import Settings
-from flows.common.workspace import write_atomic
 from flows.services import keeper, servers
 from flows.services.door import WHO, origins, proof
 from flows.services.prefect_app import AUTH, CORS
+from flows.stages.workspace import write_atomic
 
 PORTS_TRIED = 20
 ANSWER_SECONDS = 30.0

@@ -21,7 +21,7 @@ from mlflow.tracking import MlflowClient
 
 from flows.common.errors import ServiceUnreachable, message_of
 from flows.common.settings import Settings
-from flows.common.workspace import RunFolder, sha256_of
+from flows.stages.workspace import RunFolder, sha256_of
 from flows.tracking import pages
 from flows.tracking.moved import bring_home
 from flows.tracking.queries import equals

@@ -16,13 +16,13 @@ from data_checks.contract.model import load_contract
 from flows.common import progress
 from flows.common.config import TrainConfig
 from flows.common.errors import UsageError, Verdict
-from flows.common.records import IngestRecord, SplitRecord, ValidateRecord
 from flows.common.settings import Settings
-from flows.common.workspace import open_run, run_stage
 from flows.pipeline.ingest import ingest
 from flows.pipeline.ranking import rankable
 from flows.pipeline.split import split
 from flows.pipeline.validate import validate
+from flows.stages.records import IngestRecord, SplitRecord, ValidateRecord
+from flows.stages.workspace import open_run, run_stage
 from flows.tracking import tracking
 from flows.tuning.space import space_of
 from flows.tuning.study import FOLDS, search

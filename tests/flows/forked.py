@@ -75,8 +75,8 @@ def die_in(stage: str, point: str, seconds: float) -> None:
             `end`, when all was done and only its record is missing; `recorded`, right after that.
         seconds: How long the stage takes.
     """
-    from flows.common import workspace
     from flows.orchestration import tasks
+    from flows.stages import workspace
 
     real_stage, real_write = tasks.run_stage, workspace.write_atomic
 

@@ -15,12 +15,12 @@ from mlflow.tracking import MlflowClient
 
 from flows.api.follower import Follower
 from flows.api.model import ServedModel
-from flows.common.records import PromoteRecord
 from flows.common.settings import Settings
 from flows.notify import tell as notify
 from flows.notify.event import Event
 from flows.notify.events import version_page
 from flows.promotion import audit
+from flows.stages.decision import PromoteRecord
 from flows.tracking import registry
 from flows.tracking.seal import EVIDENCE_TAG
 

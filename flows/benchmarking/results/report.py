@@ -19,7 +19,7 @@ from flows.benchmarking.results.page import page
 from flows.benchmarking.results.plots import plots
 from flows.benchmarking.results.summary import Block, blocks
 from flows.benchmarking.results.tables import Table, markdown
-from flows.common.workspace import write_atomic
+from flows.stages.workspace import write_atomic
 
 CELLS, RUNS, TABLE, PAGE, PLOTS = "cells.jsonl", "runs.jsonl", "table.md", "report.html", "plots"
 PUBLISHED = "published.csv"

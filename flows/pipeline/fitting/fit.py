@@ -18,12 +18,12 @@ from data_checks.contract.model import Contract
 from flows.common import progress
 from flows.common.config import TrainConfig
 from flows.common.features import as_frame, encoder_for, read_rows
-from flows.common.records import FitRecord, SplitRecord, ValidateRecord
 from flows.common.signals import held_back
-from flows.common.workspace import CHECKPOINTS, RunFolder, sha256_of, write_atomic
 from flows.pipeline.fitting import training_rows
 from flows.pipeline.fitting.ranks import FIT
 from flows.pipeline.split import positions
+from flows.stages.records import FitRecord, SplitRecord, ValidateRecord
+from flows.stages.workspace import CHECKPOINTS, RunFolder, sha256_of, write_atomic
 
 if TYPE_CHECKING:
     from dagmm_model.detectors.interface import Detector

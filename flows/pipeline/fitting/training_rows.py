@@ -18,8 +18,8 @@ from dagmm_model.tables.preprocessing import Encoder
 from dagmm_model.training.streaming import RowGroups
 from data_checks.contract.model import Contract
 from flows.common.features import as_frame, encoder_for, read_rows
-from flows.common.records import SplitRecord, ValidateRecord
 from flows.pipeline.split import positions
+from flows.stages.records import SplitRecord, ValidateRecord
 
 TRAIN, SAMPLE = "train.parquet", "train_sample.parquet"
 

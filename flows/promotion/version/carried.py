@@ -17,12 +17,12 @@ from mlflow.tracking import MlflowClient
 
 from dagmm_model.evaluation.threshold import Threshold
 from flows.common.policy import PromotionPolicy
-from flows.common.records import PromoteRecord
 from flows.common.verdicts import GateResult
-from flows.common.workspace import sha256_of
 from flows.promotion import audit
 from flows.promotion.gates.table import GATES
 from flows.promotion.version.stored_version import StoredVersion, fetch_version
+from flows.stages.decision import PromoteRecord
+from flows.stages.workspace import sha256_of
 from flows.tracking import registry, seal
 from flows.tracking.packaging import DIGESTS
 

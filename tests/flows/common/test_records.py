@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.common.records import FitRecord
+from flows.stages.records import FitRecord
 
 
 def fitted(**others) -> FitRecord:

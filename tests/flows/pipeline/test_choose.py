@@ -11,11 +11,11 @@ from dagmm_model.detectors.catalogue import FAST
 from data_checks.contract.model import ANOMALY_COLUMN, ROW_ID, load_contract
 from flows.common.config import build_config
 from flows.common.errors import UsageError
-from flows.common.records import ValidateRecord
-from flows.common.workspace import RunFolder
 from flows.pipeline.choose import choose
 from flows.pipeline.ranking import LEAST_ANOMALIES, rankable
 from flows.pipeline.split import positions, split
+from flows.stages.records import ValidateRecord
+from flows.stages.workspace import RunFolder
 
 QUICK = ("--set", "promotion.serving_check=false")
 CONTRACT = """

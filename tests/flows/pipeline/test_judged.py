@@ -11,12 +11,12 @@ from data_checks.rows.rows import check_rows
 from flows.common.config import TrainConfig
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
-from flows.common.workspace import RunFolder
 from flows.pipeline import judged as room
 from flows.pipeline.ingest import ingest
 from flows.pipeline.judged import judged
 from flows.pipeline.split import positions, split
 from flows.pipeline.validate import validate
+from flows.stages.workspace import RunFolder
 from flows.verdicts.rows import row_key, row_texts
 from flows.verdicts.standing import RowVerdict, standing
 from tests.flows.pipeline.test_time_split import CONTRACT, table

@@ -9,10 +9,10 @@ from data_checks.base.errors import ContractError
 from data_checks.contract.model import load_contract
 from flows.common.config import TrainConfig
 from flows.common.errors import UsageError
-from flows.common.workspace import RunFolder
 from flows.pipeline.ingest import ingest
 from flows.pipeline.split import positions, split
 from flows.pipeline.validate import validate
+from flows.stages.workspace import RunFolder
 
 CONTRACT = {
     "name": "pumps",

@@ -11,10 +11,11 @@ from rich.console import Console
 
 from dagmm_model.evaluation.metrics import deployment_metrics
 from flows.common.progress import note
-from flows.common.records import EvaluateRecord, PromoteRecord, SanityRow
 from flows.common.verdicts import GateResult
 from flows.reporting import screens
 from flows.reporting.terminal import gates, sheet, show, styled
+from flows.stages.decision import PromoteRecord
+from flows.stages.records import EvaluateRecord, SanityRow
 
 PASSED = GateResult(gate="evidence", passed=True, note="sha256 holds")
 SILENT = GateResult(gate="approval", passed=True, measured=False, note="none asked for")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from flows.common.records import PromoteRecord
 from flows.common.verdicts import GateResult
 from flows.promotion.promote import promote
 from flows.promotion.rollback import roll_back
 from flows.reporting import html
 from flows.review import report
+from flows.stages.decision import PromoteRecord
 from flows.tracking import registry
 from tests.flows import promotion_store as made
 

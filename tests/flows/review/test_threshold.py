@@ -12,13 +12,13 @@ import pytest
 from dagmm_model.detectors.bundle import load_bundle
 from dagmm_model.evaluation.threshold import calibrate, exceeds
 from flows.common.errors import UsageError, Verdict
-from flows.common.workspace import sha256_of
 from flows.promotion import audit
 from flows.promotion.gates.table import GATES
 from flows.promotion.promote import approve, promote
 from flows.promotion.version import evidence
 from flows.promotion.version.stored_version import fetch_version
 from flows.review import threshold as review
+from flows.stages.workspace import sha256_of
 from flows.tracking import registry, seal
 from tests.flows import promotion_store as made
 from tests.flows.conftest import production

@@ -5,10 +5,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.common.config import TrainConfig
-from flows.common.records import SplitRecord
 from flows.pipeline import split as split_stage
 from flows.pipeline.fitting import training_rows
 from flows.pipeline.split import positions
+from flows.stages.records import SplitRecord
 from tests.flows.conftest import FAST
 
 STREAMED = (*FAST, "--set", "fit.streaming=true")

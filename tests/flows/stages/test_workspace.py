@@ -5,8 +5,8 @@ from contextlib import suppress
 
 import pytest
 
-from flows.common.records import StageRecord
-from flows.common.workspace import KEEP_FINISHED, open_run, run_stage, sha256_of, write_atomic
+from flows.stages.records import StageRecord
+from flows.stages.workspace import KEEP_FINISHED, open_run, run_stage, sha256_of, write_atomic
 from tests.forkserver import processes
 
 KEY = {"config": "a"}

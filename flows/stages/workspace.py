@@ -24,7 +24,7 @@ from dagmm_model.base.checkpoint import write_atomically
 from dagmm_model.base.integrity import read_object, sha256_of
 from flows.common import progress
 from flows.common.errors import is_full
-from flows.common.records import StageRecord
+from flows.stages.records import StageRecord
 
 R = TypeVar("R", bound=StageRecord)
 KEEP_FINISHED = 5
