@@ -58,9 +58,11 @@ def history(name: Name, as_json: Json = False, debug: Debug = False, quiet: Quie
 
 
 def ui(debug: Debug = False, quiet: Quiet = False) -> None:
-    """Serve the MLflow and Prefect pages on loopback until Ctrl-C."""
+    """Serve the pages of MLflow and Prefect, and those of the verdicts, until Ctrl-C."""
     settings = prepare(as_json=False, debug=debug, quiet=quiet)
+    from flows.intake.pages import verdict_pages
     from flows.services.pages import serve_pages
     from flows.tracking.home_store import links
 
-    serve_pages(settings, lambda address: links(settings, address))
+    with verdict_pages(settings) as verdicts:
+        serve_pages(settings, lambda address: links(settings, address), verdicts)

@@ -53,6 +53,11 @@ class Settings(BaseSettings):
     prefect_port: int = Field(
         default=4200, validation_alias="DAGMM_PREFECT_PORT", description="Port of the Prefect pages"
     )
+    verdicts_port: int = Field(
+        default=5050,
+        validation_alias="DAGMM_VERDICTS_PORT",
+        description="Port of the pages on which rows are judged",
+    )
     prefect_idle_seconds: float = Field(
         default=300.0,
         ge=0,

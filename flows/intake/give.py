@@ -17,7 +17,7 @@ from flows.intake.rows import JudgedModel, JudgedRow, find_rows
 from flows.scoring.review import database_of
 from flows.tracking import registry
 from flows.verdicts import store
-from flows.verdicts.estimates import Live, live_figures
+from flows.verdicts.estimates import Live, known
 from flows.verdicts.file import read_lines, unguarded
 from flows.verdicts.rows import row_key
 from flows.verdicts.standing import RowVerdict, standing
@@ -98,30 +98,26 @@ def give_verdicts(
         judged_rows = find_rows(judged, names, model, settings, url, rows, path.name)
         given = _given(judged_rows, by or getpass.getuser())
         submission = store.Submission(name, str(path), sha256_of(path), getpass.getuser())
-        added = store.add_verdicts(url, submission, given) if given else 0
+        added = keep(client, url, submission, given) if given else 0
         intake = Intake(str(path), len(given), added, len(lines) - len(judged))
-        if given:
-            _tell(client, name, url)
     return VerdictReport(
-        f"{name}/{version.version}", intake, *_known(url, name, int(version.version))
+        f"{name}/{version.version}", intake, *known(url, name, int(version.version))
     )
 
 
-def _known(url: str, name: str, version: int) -> tuple[dict[str, int], Live]:
-    verdicts = store.read_verdicts(url, name)
-    holds = standing(verdicts)
-    reviews, drawn = store.read_reviews(url, name, version)
-    words = ("anomaly", "normal", "unsure", "disputed")
-    counts = {word: sum(each.holds == word for each in holds.values()) for word in words}
-    return counts, live_figures(version, verdicts, holds, reviews, drawn)
+def keep(
+    client: MlflowClient, url: str, submission: store.Submission, given: Sequence[RowVerdict]
+) -> int:
+    """Add verdicts, and show on the model's page that there are some; gives how many were new.
 
-
-def _tell(client: MlflowClient, name: str, url: str) -> None:
-    """Show on the model's page that there are verdicts: whoever trains it has to see them."""
-    verdicts = store.read_verdicts(url, name)
+    Whoever trains the model has to see them, also where only a server knows their database.
+    """
+    added = store.add_verdicts(url, submission, given)
+    verdicts = store.read_verdicts(url, submission.model)
     client.set_registered_model_tag(
-        name, store.TAG, f"{len(verdicts)} on {len(standing(verdicts))} rows"
+        submission.model, store.TAG, f"{len(verdicts)} on {len(standing(verdicts))} rows"
     )
+    return added
 
 
 def _given(rows: Sequence[JudgedRow], by: str) -> list[RowVerdict]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
 
 from dagmm_model.evaluation.metrics import Interval
-from flows.intake.give import VerdictReport
 from flows.reporting.terminal import Entry, sheet
+from flows.verdicts.estimates import Live
+
+if TYPE_CHECKING:
+    from flows.intake.give import VerdictReport
 
 
 def report(verdicts: VerdictReport) -> RenderableType:
@@ -26,7 +30,11 @@ def _report(verdicts: VerdictReport) -> Iterator[Entry]:
         yield "Verdicts", f"{intake.given:,} in {intake.source}: {', '.join(parts)}"
     counts = ", ".join(f"{rows:,} {word}" for word, rows in verdicts.holds.items())
     yield "Rows", f"{sum(verdicts.holds.values()):,} judged: {counts}"
-    live = verdicts.live
+    yield from figures(verdicts.live)
+
+
+def figures(live: Live) -> Iterator[tuple[str, str]]:
+    """How good a version is on live rows, as far as people have looked at them."""
     if live.precision is None:
         yield "Precision", "not measured: nobody has judged an alert of this version"
     else:

@@ -19,7 +19,7 @@ h1{font-size:1.5rem;margin:0 0 .2rem}h2{font-size:1.1rem;margin:2rem 0 .5rem}
 .banner b{font-size:1.15rem}.banner ul{margin:.4rem 0 0;padding-left:1.2rem}
 table{border-collapse:collapse;width:100%}
 th,td{text-align:left;padding:.35rem .6rem;border-bottom:1px solid #e3e3e3;vertical-align:top}
-td:last-child{overflow-wrap:anywhere}
+td:last-child{overflow-wrap:anywhere}label{white-space:nowrap}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .mark{white-space:nowrap;font-weight:600}.quiet{color:#666}img{max-width:100%;height:auto}
 .banner.good{background:#2e7d4f}.banner.careful{background:#8a5a10}.banner.bad{background:#b83232}

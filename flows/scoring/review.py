@@ -110,12 +110,13 @@ def draw(
         database_of(settings),
         review,
         [
-            ReviewRow(name, row_id, row_key(text), text, row_energy, is_anomaly)
-            for row_id, text, row_energy, is_anomaly in zip(
+            ReviewRow(name, row_id, row_key(text), text, row_energy, is_anomaly, reasons or "")
+            for row_id, text, row_energy, is_anomaly, reasons in zip(
                 kept.column("row_id").to_pylist(),
                 texts,
                 kept.column("energy").to_pylist(),
                 kept.column("is_anomaly").to_pylist(),
+                kept.column("reasons").to_pylist(),
                 strict=True,
             )
         ],

@@ -124,6 +124,7 @@ class ScoreReport:
         lines.append(f"Result     {self.output}")
         if self.review:
             lines.append(f"Review     {self.review}: fill in the column `verdict`")
+            lines.append("           or judge the rows in a browser: dagmm ui")
         if self.rejects:
             lines.append(f"Rejects    {self.rejects}")
             common = sorted(self.causes.items(), key=lambda cause: (-cause[1], cause[0]))

@@ -19,12 +19,15 @@ from flows.services.door import login_page, origins
 from flows.services.embedded import Embedded, Home, next_free, prefect_server
 
 
-def serve_pages(settings: Settings, links: Callable[[str], Iterable[str]]) -> None:
+def serve_pages(
+    settings: Settings, links: Callable[[str], Iterable[str]], verdicts: str | None = None
+) -> None:
     """Start what is configured nowhere else, print where it answers, wait for Ctrl-C.
 
     Args:
         settings: The home and its ports.
         links: What to print of MLflow's pages, given its address.
+        verdicts: Where rows are judged, on pages that whoever calls serves.
 
     Raises:
         ServiceUnreachable: A server did not start, or ended by itself.
@@ -48,7 +51,9 @@ def serve_pages(settings: Settings, links: Callable[[str], Iterable[str]]) -> No
             for line in links(mlflow.address):
                 typer.echo(f"         {line}")
         typer.echo(f"Prefect  {addresses[1]}")
-        if mlflow is None and prefect is None:
+        if verdicts is not None:
+            typer.echo(f"Verdicts {verdicts}")
+        elif mlflow is None and prefect is None:
             return
         typer.echo("Ctrl-C stops what was started here.")
         try:

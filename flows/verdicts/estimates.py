@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from dagmm_model.evaluation.metrics import Interval, binomial_interval
-from flows.verdicts.standing import RowVerdict, Standing
-from flows.verdicts.store import Review, ReviewRow
+from flows.verdicts.standing import RowVerdict, Standing, standing
+from flows.verdicts.store import Review, ReviewRow, read_reviews, read_verdicts
 
 DRAWS = 20_000
 LEVEL = 0.95
@@ -38,6 +38,16 @@ class Live:
     drawn: int
     missed: int
     recall: Interval | None
+
+
+def known(url: str, model: str, version: int) -> tuple[dict[str, int], Live]:
+    """Rows of a model by what holds of them, and the figures of a version on live rows."""
+    verdicts = read_verdicts(url, model)
+    holds = standing(verdicts)
+    reviews, drawn = read_reviews(url, model, version)
+    words = ("anomaly", "normal", "unsure", "disputed")
+    counts = {word: sum(each.holds == word for each in holds.values()) for word in words}
+    return counts, live_figures(version, verdicts, holds, reviews, drawn)
 
 
 def live_figures(

@@ -68,7 +68,7 @@ class Review:
 
 @dataclass(frozen=True)
 class ReviewRow:
-    """A row of a review."""
+    """A row of a review, with the reasons that the result gives for it."""
 
     review: str
     row_id: int
@@ -76,6 +76,7 @@ class ReviewRow:
     row: str
     energy: float
     flagged: bool
+    reasons: str = ""
 
 
 def add_verdicts(url: str, submission: Submission, given: Sequence[RowVerdict]) -> int:

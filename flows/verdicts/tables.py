@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 VERSION_TABLE = "dagmm_alembic_version"
-HEAD = "0001"
+HEAD = "0002"
 """Newest revision of the tables."""
 
 METADATA = sa.MetaData()
@@ -64,4 +64,5 @@ REVIEW_ROWS = sa.Table(
     sa.Column("row", sa.Text, nullable=False),
     sa.Column("energy", sa.Double, nullable=False),
     sa.Column("flagged", sa.Boolean, nullable=False),
+    sa.Column("reasons", sa.Text, nullable=False, server_default=""),
 )
