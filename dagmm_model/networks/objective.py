@@ -102,7 +102,8 @@ def objective(
     logits = membership_logits(torch, parameters, latent.to(z.dtype), masks)
     gamma = membership(torch, logits.double())
     variational = settings.mixture_term == "variational"
-    energy, penalty, mixture = (term or mixture_term)(latent, gamma, share, jitter, variational)
+    compute = mixture_term if term is None else term  # whose truth a compiler could not trace
+    energy, penalty, mixture = compute(latent, gamma, share, jitter, variational)
     total = (
         settings.lambda_reconstruction * reconstruction
         + settings.lambda_energy * energy
