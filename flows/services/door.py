@@ -45,9 +45,17 @@ def login_page(url: str, auth: str) -> str:
     return f"{url}{LOGIN}#{quote(auth, safe=':')}"
 
 
-def proof(auth: str, challenge: str) -> str:
-    """What only a server that knows the login can answer; it does not tell the login."""
-    return hmac.new(auth.encode(), challenge.encode(), hashlib.sha256).hexdigest()
+def proof(auth: str, port: int, challenge: str) -> str:
+    """What only a server that knows the login can answer; it does not tell the login.
+
+    Anybody may ask for it, so it must open nothing: it is of its own purpose, and of one port, so
+    that a stranger on another cannot pass the question on.
+    """
+    return _digest(auth, f"who:{port}:{challenge}")
+
+
+def _digest(auth: str, text: str) -> str:
+    return hmac.new(auth.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
 def is_own(headers: Headers) -> bool:
@@ -95,7 +103,7 @@ class Lock:
 
     def cookie(self) -> str:
         """What the browser of somebody who gave the login is told to keep."""
-        value = f"{COOKIE.format(self.port)}={proof(self.auth, 'cookie')}"
+        value = f"{COOKIE.format(self.port)}={self._kept()}"
         return f"{value}; Path=/; Max-Age={COOKIE_SECONDS}; HttpOnly; SameSite=Strict"
 
     def _knows(self, text: str) -> bool:
@@ -104,7 +112,10 @@ class Lock:
         except CookieError:
             return False
         shown = kept.value.encode("utf-8", "replace") if kept is not None else b""
-        return hmac.compare_digest(shown, proof(self.auth, "cookie").encode())
+        return hmac.compare_digest(shown, self._kept().encode())
+
+    def _kept(self) -> str:
+        return _digest(self.auth, f"cookie:{self.port}")
 
 
 @dataclass(frozen=True)
@@ -136,7 +147,8 @@ class Door:
             await self._refuse(scope, send, 403, "refused: not a page or a name of this server\n")
         elif scope["type"] == "http" and scope["path"] == WHO:
             challenge = parse_qs(scope["query_string"].decode("latin-1")).get("challenge", [""])[0]
-            await self._answer(send, 200, proof(self.auth, challenge).encode())
+            port = scope["server"][1]
+            await self._answer(send, 200, proof(self.auth, port, challenge).encode())
         elif scope["type"] == "http" and scope["path"] == LOGIN:
             await self._log_in(scope, receive, send)
         elif (

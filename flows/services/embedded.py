@@ -70,7 +70,7 @@ class Embedded:
                 answered = answer.read(200).decode("ascii", "replace")
         except OSError:
             return False
-        return secrets.compare_digest(answered, proof(auth, challenge))
+        return secrets.compare_digest(answered, proof(auth, self.port, challenge))
 
     def end(self, signal_number: int = signal.SIGTERM) -> None:
         """Tell the keeper, if it is still the process that was written down."""

@@ -91,6 +91,16 @@ def test_nobody_sees_anything_without_the_login(ask, path, running):
         assert "experiment" not in text
 
 
+def test_what_the_door_answers_to_anybody_opens_nothing(ask, running, cookie):
+    name, _, kept = cookie.partition("=")
+    port = name.rpartition("-")[2]
+    for challenge in ("cookie", f"cookie:{port}", port, "", running[1], kept, f"cookie%3A{port}"):
+        status, answered, _ = ask(f"/dagmm-who?challenge={challenge}")
+        assert (status, len(answered)) == (200, 64)
+        assert answered != kept
+        assert ask(SEARCH, Cookie=f"{name}={answered}")[0] == 401
+
+
 @pytest.mark.parametrize("given", [b"", b"dagmm:", b"x" * 100_000, b"\xff\x00"])
 def test_a_wrong_login_gets_no_cookie(ask, given):
     status, _, headers = ask("/dagmm-login", given)
