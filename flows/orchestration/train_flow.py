@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from prefect import flow
+from prefect.context import TagsContext
 from prefect.runtime import flow_run
 
 from data_checks.contract.model import Contract, load_contract
@@ -53,6 +54,9 @@ def train(config: TrainConfig) -> TrainResult:
     config = config.model_copy(update={"promotion": policy})
     identity = _identity(config, contract, settings)
     with open_run(settings.workspace, identity) as run, ExitStack() as stack:
+        # The run's tags stay the run's: for each task that has any, Prefect asks its server whether
+        # a tag is limited, and waits for seconds where the server is busy.
+        stack.enter_context(TagsContext(current_tags=set()))
         write_atomic(run.path / "contract.json", contract.model_dump_json())
         ingested = ingest(run, contract, config, settings)
         run_id = start_tracking(run, contract, config, settings)

@@ -7,6 +7,7 @@ the code that travels with it.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import tempfile
 import time
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.services import model_app, servers
+
+CACHES = ("__pycache__",)
 
 
 class NotServedError(Exception):
@@ -115,6 +118,7 @@ def serving(model: Path, scratch: Path, seconds: float) -> Iterator[Server]:
         ready = _started(scratch)
     try:
         port = servers.free_port()
+        _give_compiled(model)
         model_app.order(ready.order, model, port)
         yield Server(ready.process, port, ready.log, time.monotonic() + seconds)
     finally:
@@ -125,6 +129,24 @@ def _started(folder: Path) -> _Waiting:
     order, log = folder / "order.json", folder / "serving.log"
     # On the CPU, whatever this process trains on; and nothing is compiled into the model's folder.
     environment = {"CUDA_VISIBLE_DEVICES": "", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment |= {"NUMBA_CACHE_DIR": ""}  # compiled loops are kept beside the model's, and go
     command = ("python", "-P", "-m", "flows.services.model_app", str(order))
     process = servers.start(*command, environment=environment, log=log)
     return _Waiting(process, order, log)
+
+
+def _give_compiled(model: Path) -> None:
+    """Spare a model whose loops are those that are installed here the seconds of compiling them.
+
+    Other loops are compiled: Numba looks at a loop's own file only, we at all of them.
+    """
+    from dagmm_model.base.integrity import sha256_of
+    from dagmm_model.kernels import arithmetic
+
+    ours = Path(arithmetic.__file__).parent
+    theirs = model / "code" / ours.parent.name / ours.name
+    kept = arithmetic.evidence.stats.cache_path  # type: ignore[attr-defined]
+    if kept and theirs.is_dir() and sha256_of(theirs, CACHES) == sha256_of(ours, CACHES):
+        (theirs / "__pycache__").mkdir(exist_ok=True)
+        for file in Path(kept).glob("*.nb[ci]"):
+            shutil.copy(file, theirs / "__pycache__")

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -13,6 +14,8 @@ from flows.common.policy import PromotionPolicy
 from flows.promotion import served, serving_check
 from flows.promotion.version import evidence
 
+LOOPS = Path("code", "dagmm_model", "kernels")
+NOT_COMPILED = shutil.ignore_patterns("__pycache__")
 POLICY = PromotionPolicy(max_latency_ms=20_000, max_memory_mb=8_000)
 
 
@@ -47,13 +50,30 @@ def test_what_is_served_is_queried_and_judged(parts, tmp_path):
 
 def test_a_waiting_process_serves_the_first_model(parts, tmp_path):
     canary = json.loads((parts.files / evidence.CANARY).read_text())
+    model = Path(shutil.copytree(parts.model, tmp_path / "model", ignore=NOT_COMPILED))
     with waiting_process() as process:
-        with served.serving(parts.model, tmp_path, 240) as server:
+        with served.serving(model, tmp_path, 240) as server:
+            given = compiled(model)
             assert server.process.pid == process.pid
             assert serving_check.judge(server, canary, POLICY).passed
+            assert given
+            assert compiled(model) == given  # that process has compiled nothing itself
         with served.serving(parts.model, tmp_path, 0.1) as second:
             assert second.process.pid != process.pid
     assert not process.is_running()
+
+
+def test_loops_of_other_source_are_not_taken_for_those_that_are_compiled_here(parts, tmp_path):
+    model = Path(shutil.copytree(parts.model, tmp_path / "model", ignore=NOT_COMPILED))
+    with (model / LOOPS / "arithmetic.py").open("a") as source:
+        source.write("# of another release\n")
+    with waiting_process(), served.serving(model, tmp_path, 240):
+        assert not compiled(model)
+
+
+def compiled(model: Path) -> set[str]:
+    """Names of the compiled loops beside the code of a model."""
+    return {file.name for file in (model / LOOPS).rglob("*.nbc")}
 
 
 def test_a_waiting_process_that_nobody_needs_ends_with_its_block():
