@@ -29,7 +29,7 @@ from flows.benchmarking.work import figures
 from flows.common.config import AUTO
 from flows.common.policy import PromotionPolicy
 from flows.common.settings import Settings
-from flows.pipeline.choose import choose
+from flows.pipeline.choose import best_of
 from flows.pipeline.ranking import Rankable
 from flows.promotion.gates.case import Case
 from flows.promotion.gates.comparisons import simple_detectors
@@ -71,7 +71,7 @@ def judged(data: Prepared, name: str, preset: str, seed: int) -> Judged:
     labels = data.labels()[split.test]
     if name == AUTO:
         share = (len(split.train) + len(split.validation)) / max(1, len(split.set_aside))
-        name = choose(Rankable(train, data.take(split.set_aside), share), seed).detector
+        name = best_of(Rankable(train, data.take(split.set_aside), share), seed).detector
     detector = make_detector(name, preset or None, seed).fit(train)
     energies, held = detector.energy(test), detector.energy(data.take(split.validation))
     simple = {other: make_detector(other, seed=seed).fit(train).energy(test) for other in SIMPLE}

@@ -33,7 +33,7 @@ from flows.common.features import as_frame, encoder_for, labels_of, read_rows
 from flows.common.settings import Settings
 from flows.pipeline.fitting import training_rows
 from flows.pipeline.split import _as_table
-from flows.stages.records import SplitRecord, ValidateRecord
+from flows.stages.records import JudgedRecord, SplitRecord
 
 CONTRACT = load_contract("kddcup")
 TEST_ROWS = 50_000
@@ -56,7 +56,7 @@ def written(table: Path, folder: Path, train: np.ndarray, seed: int) -> Path:
     parts.train, parts.validation, parts.test, parts.set_aside = train, nothing, nothing, nothing
     pq.write_table(_as_table(parts), folder / "parts.parquet")
     split = SplitRecord.model_construct(parts=str(folder / "parts.parquet"), seed=seed)
-    training_rows.write(folder, ValidateRecord.model_construct(path=str(table)), CONTRACT, split)
+    training_rows.write(folder, JudgedRecord.model_construct(path=str(table)), CONTRACT, split)
     return folder
 
 

@@ -16,8 +16,8 @@ from data_checks.contract.model import Contract, load_contract
 from flows.benchmarking.protocols import Limits, split_rows
 from flows.common.errors import UsageError, Verdict
 from flows.common.features import as_frame, encoder_for, labels_of, read_rows
-from flows.pipeline.ingest import ingest
-from flows.pipeline.validate import validate
+from flows.pipeline.ingest import read_source
+from flows.pipeline.validate import check_table
 from flows.stages.workspace import sha256_of
 
 NONE = Limits()
@@ -91,13 +91,13 @@ def prepare(dataset: str, data_dir: Path, workspace: Path) -> Prepared:
     """
     contract = load_contract(dataset)
     with tempfile.TemporaryDirectory() as scratch:
-        ingested = ingest(Path(scratch), contract, None, data_dir)
+        ingested = read_source(Path(scratch), contract, None, data_dir)
         identity = hashlib.sha256(f"{contract.digest}{ingested.sha256}".encode()).hexdigest()[:16]
         folder = workspace / "benchmark" / f"{contract.name}-{identity}"
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):
             if not (folder / "done").exists():
-                checked = validate(Path(scratch), contract, ingested)
+                checked = check_table(Path(scratch), contract, ingested)
                 if not checked.passed:
                     raise Verdict(f"data set {contract.name}: {checked.message}")
                 _encode(read_rows(checked.path, contract), contract, folder)

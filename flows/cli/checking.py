@@ -13,8 +13,8 @@ from flows.common import progress
 from flows.common.errors import UsageError
 from flows.common.policy import PromotionPolicy, contract_policy
 from flows.common.settings import NO_SETTINGS, Engine, Settings
-from flows.pipeline.ingest import ingest
-from flows.pipeline.validate import record_of, validate
+from flows.pipeline.ingest import read_source
+from flows.pipeline.validate import check_table, record_of
 from flows.stages.records import ValidateRecord
 from flows.stages.workspace import write_atomic
 
@@ -45,7 +45,7 @@ def check(
     folder = (output or settings.workspace / "checks" / f"{contract.name}-{source}").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     if engine == "local":
-        return validate(folder, contract, ingest(folder, contract, data, settings.data_dir))
+        return check_table(folder, contract, read_source(folder, contract, data, settings.data_dir))
     from data_checks.spark.session import spark_session
     from data_checks.spark.validation import validate_on_spark
 

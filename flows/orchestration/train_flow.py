@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from prefect import flow
@@ -15,22 +16,10 @@ from flows.common.policy import contract_policy
 from flows.common.settings import Settings
 from flows.orchestration.at_home import at_home
 from flows.orchestration.failures import TOLD
-from flows.orchestration.tasks import (
-    calibrate,
-    choose,
-    evaluate,
-    fit,
-    ingest,
-    promote,
-    register,
-    split,
-    start_tracking,
-    validate,
-    verdicts,
-    write_report,
-)
+from flows.orchestration.tasks import TASKS, start_tracking, write_report
 from flows.promotion import served
-from flows.stages.decision import Evidence, TrainResult
+from flows.stages.decision import TrainResult
+from flows.stages.run import TrainRun
 from flows.stages.workspace import open_run, write_atomic
 from flows.tracking import tracking
 
@@ -53,50 +42,33 @@ def train(config: TrainConfig) -> TrainResult:
     policy = contract_policy(contract.promotion, config.promotion, contract.name)
     config = config.model_copy(update={"promotion": policy})
     identity = _identity(config, contract, settings)
-    with open_run(settings.workspace, identity) as run, ExitStack() as stack:
+    with open_run(settings.workspace, identity) as folder, ExitStack() as stack:
         # The run's tags stay the run's: for each task that has any, Prefect asks its server whether
         # a tag is limited, and waits for seconds where the server is busy.
         stack.enter_context(TagsContext(current_tags=set()))
-        write_atomic(run.path / "contract.json", contract.model_dump_json())
-        ingested = ingest(run, contract, config, settings)
-        run_id = start_tracking(run, contract, config, settings)
-        with tracking.ending(tracking.connect(settings), run_id):
-            validated = validate(run, contract, settings, run_id, ingested)
+        write_atomic(folder.path / "contract.json", contract.model_dump_json())
+        run = TASKS["ingest"](TrainRun(folder, contract, config, settings))
+        run = start_tracking(run)
+        with tracking.ending(tracking.connect(settings), run.run_id):
+            run = TASKS["validate"](run)
             if policy.serving_check:
                 stack.enter_context(served.waiting())
-            known = verdicts(run, contract, config, settings, run_id, validated)
-            update = {"path": known.path, "sha256": known.sha256}
-            validated = validated.model_copy(update=update)
-            parts = split(run, contract, config, validated)
-            choice = None
+            for name in ("verdicts", "split"):
+                run = TASKS[name](run)
             if config.detector.name == AUTO:
-                choice = choose(run, contract, config, settings, run_id, validated, parts)
-                chosen = DetectorConfig(name=choice.detector)
-                config = config.model_copy(update={"detector": chosen})
-            fitted = fit(run, contract, config, settings, run_id, validated, parts)
-            calibrated = calibrate(run, contract, config, validated, parts, fitted)
-            evaluated = evaluate(
-                run, contract, config, settings, run_id, validated, parts, fitted, calibrated
-            )
-            evidence = Evidence(
-                ingest=ingested,
-                validation=validated,
-                verdicts=known,
-                split=parts,
-                choice=choice,
-                fit=fitted,
-                calibrate=calibrated,
-                evaluate=evaluated,
-            )
-            registered = register(run, contract, config, settings, run_id, evidence)
-            decision = promote(run, settings, registered)
-            page = write_report(settings, decision)
+                run = TASKS["choose"](run)
+                chosen = DetectorConfig(name=run.record("choose").detector)
+                run = replace(run, config=config.model_copy(update={"detector": chosen}))
+            for name in ("fit", "calibrate", "evaluate", "register", "promote"):
+                run = TASKS[name](run)
+            page = write_report(run)
+    registered = run.record("register")
     return TrainResult(
         dataset=contract.name,
-        evidence=evidence,
+        evidence=run.evidence(),
         registration=registered,
-        promotion=decision,
-        run_url=tracking.run_url(settings, registered.experiment_id, run_id),
+        promotion=run.record("promote"),
+        run_url=tracking.run_url(settings, registered.experiment_id, run.run_id),
         report=page,
     )
 

@@ -10,23 +10,17 @@ import numpy as np
 from dagmm_model.evaluation.metrics import paper_metrics
 from dagmm_model.evaluation.threshold import Threshold, just_below
 from dagmm_model.evaluation.threshold import calibrate as conformal
-from data_checks.contract.model import Contract
-from flows.common.config import TrainConfig
 from flows.common.errors import UsageError
 from flows.common.features import as_frame, labels_of, read_rows
 from flows.pipeline.fitting.fit import load_encoder
 from flows.pipeline.split import positions
-from flows.stages.records import CalibrateRecord, FitRecord, SplitRecord, ValidateRecord
-from flows.stages.workspace import RunFolder, sha256_of
+from flows.stages.records import CalibrateRecord, FitRecord, JudgedRecord, SplitRecord
+from flows.stages.run import TrainRun
+from flows.stages.workspace import sha256_of
 
 
 def calibrate(
-    run: RunFolder,
-    contract: Contract,
-    config: TrainConfig,
-    validated: ValidateRecord,
-    parts: SplitRecord,
-    fitted: FitRecord,
+    run: TrainRun, rows: JudgedRecord, parts: SplitRecord, fitted: FitRecord
 ) -> CalibrateRecord:
     """Set the threshold and write the bundle that will be served.
 
@@ -36,13 +30,13 @@ def calibrate(
     from dagmm_model.detectors.bundle import ScoringBundle, row_scorer, save_bundle
     from dagmm_model.detectors.persistence import load_detector
 
-    encoder, detector = load_encoder(run), load_detector(Path(fitted.detector))
+    encoder, detector = load_encoder(run.path), load_detector(Path(fitted.detector))
     part = "validation" if parts.protocol == "deployment" else "test"
-    table = read_rows(validated.path, contract, positions(parts, part))
+    table = read_rows(rows.path, run.contract, positions(parts, part))
     scorer = row_scorer(encoder, detector)  # the arithmetic that rows will be scored with
     energies = scorer.score(encoder.codes(as_frame(table)), np.inf).energy
     if part == "validation":
-        threshold = conformal(energies, config.calibration.target_rate)
+        threshold = conformal(energies, run.config.calibration.target_rate)
         reference = np.sort(energies)
     else:
         labels = labels_of(table)
@@ -55,7 +49,7 @@ def calibrate(
     folder = run.path / "bundle"
     shutil.rmtree(folder, ignore_errors=True)  # left by a run that died while saving
     save_bundle(ScoringBundle(encoder, detector, threshold, reference), folder)
-    (folder / "contract.json").write_text(contract.model_dump_json(indent=2), encoding="utf-8")
+    (folder / "contract.json").write_text(run.contract.model_dump_json(indent=2), encoding="utf-8")
     return CalibrateRecord(
         threshold=threshold,
         bundle=str(folder),

@@ -7,14 +7,20 @@ import warnings
 
 from dagmm_model.detectors.catalogue import FAST, make_detector
 from flows.common import progress
-from flows.pipeline.ranking import Rankable, Ranking
-from flows.stages.records import CandidateRecord, ChoiceRecord
+from flows.pipeline.ranking import Rankable, Ranking, rankable
+from flows.stages.records import CandidateRecord, ChoiceRecord, JudgedRecord, SplitRecord
+from flows.stages.run import TrainRun
 
 DEFAULT = "dagmm"
 """What is trained where nothing can be measured."""
 
 
-def choose(rows: Rankable, seed: int) -> ChoiceRecord:
+def choose(run: TrainRun, rows: JudgedRecord, parts: SplitRecord) -> ChoiceRecord:
+    """The detector of a training that leaves it to the data."""
+    return best_of(rankable(run, rows, parts), run.config.seed)
+
+
+def best_of(rows: Rankable, seed: int) -> ChoiceRecord:
     """Fit the quick detectors, and take the one of the best average precision.
 
     It is that of a table with as many anomalies among its rows as the split found: far fewer, as a

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dagmm_model.evaluation.metrics import deployment_metrics, paper_metrics, slice_metrics
-from data_checks.contract.model import ROW_ID, Contract
+from data_checks.contract.model import ROW_ID
 from flows.common.config import TrainConfig
 from flows.common.features import as_frame, labels_of, read_rows
 from flows.pipeline.fitting import training_rows
@@ -19,28 +19,41 @@ from flows.pipeline.split import positions
 from flows.stages.records import (
     CalibrateRecord,
     EvaluateRecord,
+    FitRecord,
+    JudgedRecord,
     SanityRow,
     SplitRecord,
-    ValidateRecord,
 )
-from flows.stages.workspace import RunFolder, sha256_of
+from flows.stages.run import TrainRun
+from flows.stages.workspace import sha256_of
 
 UNTRAINED = "untrained_energies.parquet"
 
 
 def evaluate(
-    run: RunFolder,
-    contract: Contract,
-    config: TrainConfig,
-    validated: ValidateRecord,
+    run: TrainRun,
+    rows: JudgedRecord,
     parts: SplitRecord,
+    fitted: FitRecord,
     calibrated: CalibrateRecord,
 ) -> EvaluateRecord:
-    """Score the test rows with the bundle as it will be served, and measure."""
+    """Measure on the test rows, and show in the MLflow run what came out."""
+    from flows.pipeline.report import report
+
+    record = _measured(run, rows, parts, calibrated)
+    report(run, rows, parts, fitted, calibrated, record)
+    return record
+
+
+def _measured(
+    run: TrainRun, rows: JudgedRecord, parts: SplitRecord, calibrated: CalibrateRecord
+) -> EvaluateRecord:
+    """Score the test rows with the bundle as it will be served."""
     from dagmm_model.detectors.bundle import load_bundle
 
+    contract = run.contract
     bundle = load_bundle(Path(calibrated.bundle))
-    table = read_rows(validated.path, contract, positions(parts, "test"))
+    table = read_rows(rows.path, contract, positions(parts, "test"))
     frame, labels = as_frame(table), labels_of(table)
     scores = bundle.score(frame)
     columns = {
@@ -60,9 +73,9 @@ def evaluate(
         slices = slice_metrics(values, labels, scores.energy, bundle.threshold.value)
     untrained: dict[str, np.ndarray] = {}
     if measurable and bundle.detector.n_iter_:
-        train = training_rows.known_rows(run.path, validated, contract, parts)
+        train = training_rows.known_rows(run.path, rows, contract, parts)
         untrained = _untrained(
-            config, bundle.encoder.encode(as_frame(train)), bundle.encoder.encode(frame)
+            run.config, bundle.encoder.encode(as_frame(train)), bundle.encoder.encode(frame)
         )
         pq.write_table(pa.table(untrained), run.path / UNTRAINED)
     return EvaluateRecord(

@@ -7,10 +7,16 @@ from pathlib import Path
 from data_checks.contract.model import Contract, load_contract
 from flows.common.errors import UsageError
 from flows.stages.records import IngestRecord
+from flows.stages.run import TrainRun
 
 
-def ingest(folder: Path, contract: Contract, data: str | None, data_dir: Path) -> IngestRecord:
-    """Read the source of a contract, or the table given instead of it."""
+def ingest(run: TrainRun) -> IngestRecord:
+    """Read the source of a training."""
+    return read_source(run.path, run.contract, run.config.data, run.settings.data_dir)
+
+
+def read_source(folder: Path, contract: Contract, data: str | None, data_dir: Path) -> IngestRecord:
+    """Read the source of a contract, or the table given instead of it, into a folder."""
     from data_checks.sources import sources
 
     done = sources.ingest(contract, folder / "table.parquet", data=data, data_dir=data_dir)

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -21,8 +22,9 @@ from data_checks.contract.model import ANOMALY_COLUMN, ROW_ID, Contract
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
 from flows.stages.records import JudgedRecord, ValidateRecord
-from flows.stages.workspace import RunFolder, sha256_of
-from flows.tracking import registry
+from flows.stages.run import TrainRun
+from flows.stages.workspace import sha256_of
+from flows.tracking import registry, tracking
 from flows.verdicts import store
 from flows.verdicts.rows import checked_rows, row_key, row_texts, with_columns
 from flows.verdicts.standing import Standing, standing
@@ -52,21 +54,29 @@ def judged_rows(client: MlflowClient, settings: Settings, name: str) -> dict[str
     return {key: each for key, each in verdicts.items() if each.label is not None}
 
 
-def judged(
-    run: RunFolder,
-    contract: Contract,
-    validated: ValidateRecord,
-    holds: Mapping[str, Standing],
+def judged(run: TrainRun, validated: ValidateRecord) -> JudgedRecord:
+    """The valid rows of a training, with the verdicts on rows of its model."""
+    client = tracking.connect(run.settings)
+    holds = judged_rows(client, run.settings, run.model_name)
+    return with_verdicts(run.path, run.contract, validated, holds)
+
+
+def unjudged(validated: ValidateRecord) -> JudgedRecord:
+    """The valid rows as they are."""
+    return JudgedRecord(path=validated.path, sha256=validated.sha256, rows=validated.rows_valid)
+
+
+def with_verdicts(
+    folder: Path, contract: Contract, validated: ValidateRecord, holds: Mapping[str, Standing]
 ) -> JudgedRecord:
     """Write the valid rows with their verdicts; without any the table stays what it is.
 
     Judged rows that the contract would quarantine, or that lack a column of it, are left out.
     """
     usable = _usable(holds, contract)
-    nothing = JudgedRecord(path=validated.path, sha256=validated.sha256, rows=validated.rows_valid)
     if not usable.keys:
-        return nothing.model_copy(update={"left_out": len(holds)})
-    path = run.path / "judged.parquet"
+        return unjudged(validated).model_copy(update={"left_out": len(holds)})
+    path = folder / "judged.parquet"
     met: set[str] = set()
     relabelled = rows = 0
     with pq.ParquetFile(validated.path) as file:

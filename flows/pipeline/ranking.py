@@ -13,11 +13,11 @@ import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from dagmm_model.tables.protocols import deployment_split, duplicate_groups
-from data_checks.contract.model import Contract
-from flows.common.config import TrainConfig, keeps_duplicates_together
+from flows.common.config import keeps_duplicates_together
 from flows.common.features import as_frame, encoder_for, labels_of, read_rows
 from flows.pipeline.split import positions
-from flows.stages.records import SplitRecord, ValidateRecord
+from flows.stages.records import JudgedRecord, SplitRecord
+from flows.stages.run import TrainRun
 
 LEAST_ANOMALIES = 5
 """With fewer labelled anomalies an average precision is a game of chance."""
@@ -108,18 +108,17 @@ class Rankable:
         return Ranking(self.normal[parts.train], ranked, truth, weights)
 
 
-def rankable(
-    contract: Contract, config: TrainConfig, validated: ValidateRecord, parts: SplitRecord
-) -> Rankable:
+def rankable(run: TrainRun, rows: JudgedRecord, parts: SplitRecord) -> Rankable:
     """The rows of a training that may rank detectors; its validation and test rows are not read."""
+    contract, config = run.contract, run.config
     aside = _sampled(positions(parts, "set_aside"), config.seed)
-    labels = labels_of(read_rows(validated.path, contract, aside))
+    labels = labels_of(read_rows(rows.path, contract, aside))
     aside = aside[:0] if labels is None else aside[labels]
-    train = read_rows(validated.path, contract, _sampled(positions(parts, "train"), config.seed))
+    train = read_rows(rows.path, contract, _sampled(positions(parts, "train"), config.seed))
     encoder = encoder_for(contract, train)
     return Rankable(
         encoder.encode(as_frame(train)),
-        encoder.encode(as_frame(read_rows(validated.path, contract, aside))),
+        encoder.encode(as_frame(read_rows(rows.path, contract, aside))),
         (parts.train_rows + parts.validation_rows) / max(1, parts.set_aside_rows),
         keeps_duplicates_together(config, contract),
     )

@@ -10,12 +10,9 @@ import mlflow
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from mlflow.tracking import MlflowClient
 
 from dagmm_model.detectors.catalogue import entry
-from data_checks.contract.model import Contract
 from data_checks.drift import drift_reference
-from flows.common.config import TrainConfig
 from flows.common.features import as_frame, labels_of, model_input, read_rows
 from flows.pipeline.fitting import training_rows
 from flows.pipeline.fitting.fit import load_encoder
@@ -23,22 +20,16 @@ from flows.pipeline.split import positions
 from flows.promotion.version import evidence as bound
 from flows.reporting.summary import metric_values, model_card
 from flows.stages.decision import Evidence, RegisterRecord
-from flows.stages.workspace import RunFolder
+from flows.stages.run import TrainRun
 from flows.tracking import packaging, registry, seal, signature, tracking
 
 EXAMPLE_ROWS = 5
 
 
-def register(
-    run: RunFolder,
-    client: MlflowClient,
-    run_id: str,
-    contract: Contract,
-    config: TrainConfig,
-    evidence: Evidence,
-) -> RegisterRecord:
+def register(run: TrainRun, evidence: Evidence) -> RegisterRecord:
     """Log the model, bind the evidence to it, and register it; repeating it adds nothing."""
-    name = config.model_name or f"dagmm-{contract.name}"
+    client, run_id, name = tracking.connect(run.settings), run.run_id, run.model_name
+    contract, config = run.contract, run.config
     parts, bundle = evidence.split, Path(evidence.calibrate.bundle)
     test = read_rows(evidence.validation.path, contract, positions(parts, "test"))
     digests = {
@@ -56,7 +47,7 @@ def register(
         packaging.logged_model(client, run_id)
         or packaging.log_model(bundle, contract, example, run_id, needs).model_id
     )
-    files = _evaluation_files(run, contract, config, evidence, test)
+    files = _evaluation_files(run, evidence, test)
     client.log_artifacts(run_id, str(files), bound.EVALUATION)
     commit, dirty = tracking.git_state()
     document = {
@@ -105,14 +96,9 @@ def register(
     )
 
 
-def _evaluation_files(
-    run: RunFolder,
-    contract: Contract,
-    config: TrainConfig,
-    evidence: Evidence,
-    test: pa.Table,
-) -> Path:
+def _evaluation_files(run: TrainRun, evidence: Evidence, test: pa.Table) -> Path:
     """Everything that promotion needs to judge the version again, in one folder."""
+    contract = run.contract
     folder = run.path / bound.EVALUATION
     folder.mkdir(exist_ok=True)
     pq.write_table(test, folder / bound.ROWS, compression="zstd")
@@ -121,17 +107,17 @@ def _evaluation_files(
     recorded, _ = recorded_energies(folder)
     frame = model_input(test, contract)
     bound.write_canary(frame, recorded, folder / bound.CANARY)
-    train = training_rows.known_rows(run.path, evidence.validation, contract, evidence.split)
+    train = training_rows.known_rows(run.path, evidence.verdicts, contract, evidence.split)
     profile = drift_reference(train, contract).model_dump_json()
     (folder / bound.REFERENCE).write_text(profile, encoding="utf-8")
     labels = labels_of(test)
     if labels is not None and 0 < labels.sum() < len(labels):
         bound.write_baselines(
-            load_encoder(run),
+            load_encoder(run.path),
             as_frame(train),
             as_frame(test),
             labels,
-            config.seed,
+            run.config.seed,
             folder / bound.BASELINES,
             _untrained(evidence.evaluate.untrained),
         )

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from mlflow.tracking import MlflowClient
 
 from dagmm_model.detectors.bundle import load_bundle
 from dagmm_model.detectors.interface import Latent, Mixed
-from data_checks.contract.model import Contract
 from flows.common.features import as_frame, labels_of, read_rows
 from flows.pipeline.split import positions
 from flows.reporting import plots
@@ -25,26 +23,26 @@ from flows.stages.records import (
     CalibrateRecord,
     EvaluateRecord,
     FitRecord,
+    JudgedRecord,
     SplitRecord,
-    ValidateRecord,
 )
+from flows.stages.run import TrainRun
 from flows.tracking import tracking
 
 
 def report(
-    client: MlflowClient,
-    run_id: str,
-    contract: Contract,
-    validated: ValidateRecord,
+    run: TrainRun,
+    rows: JudgedRecord,
     parts: SplitRecord,
     fitted: FitRecord,
     calibrated: CalibrateRecord,
     evaluated: EvaluateRecord,
 ) -> None:
     """Log everything that explains the figures; repeating it overwrites the same artifacts."""
+    client, run_id, contract = tracking.connect(run.settings), run.run_id, run.contract
     bundle = load_bundle(Path(calibrated.bundle))
     detector = bundle.detector
-    test = read_rows(validated.path, contract, positions(parts, "test"))
+    test = read_rows(rows.path, contract, positions(parts, "test"))
     labels = labels_of(test)
     energies = pq.read_table(evaluated.energies).column("energy").to_numpy()
     threshold = calibrated.threshold.value
@@ -70,19 +68,15 @@ def report(
     tracking.log_metrics(
         client,
         run_id,
-        metric_values(evaluated)
-        | {
-            "threshold": threshold,
-            "fit_seconds": fitted.seconds,
-        },
+        metric_values(evaluated) | {"threshold": threshold, "fit_seconds": fitted.seconds},
     )
     rest = all_figures(evaluated) | {"mixture": fitted.health}
     client.log_dict(run_id, rest, "figures/all.json")
     for part, context in (("train", "training"), ("validation", "validation")):
-        rows = positions(parts, part)
-        if len(rows):
+        of_part = positions(parts, part)
+        if len(of_part):
             digest = getattr(parts, f"{part}_sha256")
-            table = read_rows(validated.path, contract, rows)
+            table = read_rows(rows.path, contract, of_part)
             dataset = tracking.dataset_of(contract, table, digest, f"{contract.name}-{part}")
             tracking.log_dataset(client, run_id, dataset, context)
 

@@ -22,8 +22,8 @@ from flows.common.config import TrainConfig, keeps_duplicates_together
 from flows.common.errors import UsageError
 from flows.common.features import as_frame, encoder_for, labels_of, read_rows
 from flows.pipeline.judged import VERDICT_COLUMN, shares
-from flows.stages.records import SplitRecord, ValidateRecord
-from flows.stages.workspace import RunFolder
+from flows.stages.records import JudgedRecord, SplitRecord
+from flows.stages.run import TrainRun
 
 HELD_OUT_ROWS = 100_000
 """Most validation and most test rows of a streamed training."""
@@ -33,18 +33,17 @@ BATCH_ROWS = 65_536
 PARTS = ("train", "validation", "test", "set_aside")
 
 
-def split(
-    run: RunFolder, contract: Contract, config: TrainConfig, validated: ValidateRecord
-) -> SplitRecord:
+def split(run: TrainRun, rows: JudgedRecord) -> SplitRecord:
     """Divide the valid rows; only the positions of the rows are written, never copies."""
+    contract, config = run.contract, run.config
     derived = (ANOMALY_COLUMN, VERDICT_COLUMN, ROW_ID)
-    names = [name for name in pq.read_schema(validated.path).names if name in derived]
-    table = pq.read_table(validated.path, columns=names)
+    names = [name for name in pq.read_schema(rows.path).names if name in derived]
+    table = pq.read_table(rows.path, columns=names)
     labels, verdicts = labels_of(table), _verdicts(table)
     anomalous = verdicts == 1 if labels is None else labels
     # Judged rows that the table does not have stand behind its own, and are divided by themselves.
     own = int((table.column(ROW_ID).to_numpy() >= 0).sum())
-    groups = _groups(contract, config, validated)
+    groups = _groups(contract, config, rows)
     anomalous, groups = anomalous[:own], None if groups is None else groups[:own]
     begins: tuple[str, str] | None = None
     if config.split.protocol == "paper":
@@ -57,17 +56,17 @@ def split(
             contract.split.test,
         )
         if config.fit.streaming:
-            fractions = _held_out(fractions, validated.rows_valid)
+            fractions = _held_out(fractions, own)
         if contract.split.time_column is None:
             parts = deployment_split(anomalous, config.seed, groups=groups, fractions=fractions)
         else:
-            moments = _moments(contract.split.time_column, validated)
+            moments = _moments(contract.split.time_column, rows)
             parts, first = time_split(
                 anomalous, moments.to_numpy(), groups=groups, fractions=fractions
             )
             begins = (str(moments[first[0]]), str(moments[first[1]]))
     if (verdicts >= 0).any():
-        behind = read_rows(validated.path, contract, np.arange(own, len(verdicts)))
+        behind = read_rows(rows.path, contract, np.arange(own, len(verdicts)))
         drawn = np.fromiter(shares(behind, contract), float, len(behind))
         parts = _with_judged(parts, verdicts, own, drawn, fractions)
     path = run.path / "parts.parquet"
@@ -76,7 +75,7 @@ def split(
     def digest(name: str) -> str:
         # The rows of a file whose digest is known are pinned by their positions.
         positions = getattr(parts, name).tobytes()
-        return hashlib.sha256(validated.sha256.encode() + positions).hexdigest()
+        return hashlib.sha256(rows.sha256.encode() + positions).hexdigest()
 
     return SplitRecord(
         protocol=config.split.protocol,
@@ -139,13 +138,13 @@ def _held_out(fractions: Fractions, rows: int) -> Fractions:
     return 1.0 - validation - test, validation, test
 
 
-def _moments(column: str, validated: ValidateRecord) -> pa.ChunkedArray:
+def _moments(column: str, rows: JudgedRecord) -> pa.ChunkedArray:
     """When each row happened.
 
     Raises:
         UsageError: A row has no time, so that it belongs neither to the past nor to the future.
     """
-    table = pq.read_table(validated.path, columns=[column, ROW_ID])
+    table = pq.read_table(rows.path, columns=[column, ROW_ID])
     moments = table.filter(pc.greater_equal(table.column(ROW_ID), 0)).column(0)
     if moments.null_count:
         row = pc.index(pc.is_null(moments), True).as_py()
@@ -157,38 +156,36 @@ def _moments(column: str, validated: ValidateRecord) -> pa.ChunkedArray:
     return moments
 
 
-def _groups(
-    contract: Contract, config: TrainConfig, validated: ValidateRecord
-) -> np.ndarray | None:
+def _groups(contract: Contract, config: TrainConfig, rows: JudgedRecord) -> np.ndarray | None:
     """A number for each row, the same for rows that stay together; None where none need to."""
     groups = []
     if keeps_duplicates_together(config, contract):
-        groups.append(_duplicates(contract, config, validated))
+        groups.append(_duplicates(contract, config, rows))
     if contract.split.group_column is not None:
-        groups.append(_members(contract.split.group_column, validated))
+        groups.append(_members(contract.split.group_column, rows))
     if len(groups) > 1:
         return joined_groups(*groups)
     return groups[0] if groups else None
 
 
-def _members(column: str, validated: ValidateRecord) -> np.ndarray:
+def _members(column: str, rows: JudgedRecord) -> np.ndarray:
     """A number for each value of a column; rows without a value are on their own."""
-    values = pq.read_table(validated.path, columns=[column]).column(0).combine_chunks()
+    values = pq.read_table(rows.path, columns=[column]).column(0).combine_chunks()
     codes = values.dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.float64)
     alone = np.isnan(codes)
     codes[alone] = -1.0 - np.arange(alone.sum())
     return codes.astype(np.int64)
 
 
-def _duplicates(contract: Contract, config: TrainConfig, validated: ValidateRecord) -> np.ndarray:
+def _duplicates(contract: Contract, config: TrainConfig, rows: JudgedRecord) -> np.ndarray:
     """A number for each row, the same for equal rows."""
     if not config.fit.streaming:
-        table = read_rows(validated.path, contract)
+        table = read_rows(rows.path, contract)
         return duplicate_groups(encoder_for(contract, table).encode(as_frame(table)))
     from pandas.util import hash_pandas_object
 
     names = [column.name for column in contract.feature_columns]
-    with pq.ParquetFile(validated.path) as file:
+    with pq.ParquetFile(rows.path) as file:
         return np.concatenate(
             [
                 hash_pandas_object(batch.to_pandas(), index=False).to_numpy()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from data_checks.contract.model import Contract
 from flows.stages.records import IngestRecord, RuleFailure, ValidateRecord
+from flows.stages.run import TrainRun
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -14,12 +15,17 @@ if TYPE_CHECKING:
     from data_checks.validation.report import ValidationReport
 
 
-def validate(folder: Path, contract: Contract, ingested: IngestRecord) -> ValidateRecord:
-    """Run the contract's expectation suite; writes everything it finds into `folder`."""
-    from data_checks.validation.validation import validate as work
+def validate(run: TrainRun, ingested: IngestRecord) -> ValidateRecord:
+    """Check the rows of a training."""
+    return check_table(run.path, run.contract, ingested)
 
-    report = work(Path(ingested.path), contract, folder, expected_sha256=ingested.sha256)
-    return record_of(report)
+
+def check_table(folder: Path, contract: Contract, ingested: IngestRecord) -> ValidateRecord:
+    """Run the contract's expectation suite; writes everything it finds into `folder`."""
+    from data_checks.validation.validation import validate
+
+    table = Path(ingested.path)
+    return record_of(validate(table, contract, folder, expected_sha256=ingested.sha256))
 
 
 def record_of(report: ValidationReport) -> ValidateRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,8 +19,21 @@ from flows.promotion.gates.material import Material
 from flows.promotion.gates.table import find_gate
 from flows.promotion.lease import hold
 from flows.promotion.version.stored_version import answers, fetch_version
-from flows.stages.decision import Decision, PromoteRecord
-from flows.tracking import registry
+from flows.stages.decision import Decision, PromoteRecord, RegisterRecord
+from flows.stages.run import TrainRun
+from flows.tracking import registry, tracking
+
+
+def promote_trained(run: TrainRun, registered: RegisterRecord) -> PromoteRecord:
+    """Judge the version that a training has registered."""
+    return promote(
+        tracking.connect(run.settings),
+        run.settings,
+        registered.name,
+        registered.version,
+        by=getpass.getuser(),
+        automatic=True,
+    )
 
 
 def promote(

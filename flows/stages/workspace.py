@@ -12,7 +12,7 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +29,6 @@ from flows.stages.records import StageRecord
 R = TypeVar("R", bound=StageRecord)
 KEEP_FINISHED = 5
 CHECKPOINTS = "checkpoints"
-STAGES = (
-    *("ingest", "validate", "verdicts", "split", "choose", "fit"),
-    *("calibrate", "evaluate", "register", "promote"),
-)
 
 __all__ = ["RunFolder", "open_run", "run_stage", "sha256_of", "write_atomic"]
 
@@ -88,11 +84,17 @@ def open_run(workspace: Path, key_parts: dict[str, str]) -> Iterator[RunFolder]:
         return
 
 
-def run_stage(run: RunFolder, name: str, kind: type[R], work: Callable[[], R]) -> R:
+def run_stage(
+    run: RunFolder,
+    name: str,
+    kind: type[R],
+    work: Callable[[], R],
+    later: Iterable[str] = (),
+) -> R:
     """Do a stage once: its record, written last and atomically, says that it was done.
 
     The record holds digests of itself and of the files that the stage wrote. What is not as it was
-    written is said, and the stage is done again with all that came after it.
+    written is said, and the stage is done again with the `later` ones.
     """
     path = run.path / f"{name}.json"
     if path.exists():
@@ -100,7 +102,8 @@ def run_stage(run: RunFolder, name: str, kind: type[R], work: Callable[[], R]) -
             record = _read_record(run, path, kind)
         except ValueError as error:
             progress.note(f"{name}: done again, since {error}")
-            _forget(run, name)
+            for each in (name, *later):
+                (run.path / f"{each}.json").unlink(missing_ok=True)
         else:
             progress.note(f"{name}: done before, kept")
             return record
@@ -152,13 +155,6 @@ def _files(run: RunFolder) -> dict[str, int]:
         for file in files
         if file.name != "lock" and CHECKPOINTS not in file.parts
     }
-
-
-def _forget(run: RunFolder, name: str) -> None:
-    """Drop a stage's record and those of the stages after it."""
-    later = STAGES[STAGES.index(name) :] if name in STAGES else (name,)
-    for each in later:
-        (run.path / f"{each}.json").unlink(missing_ok=True)
 
 
 def write_atomic(path: Path, text: str) -> None:

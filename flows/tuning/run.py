@@ -17,12 +17,11 @@ from flows.common import progress
 from flows.common.config import TrainConfig
 from flows.common.errors import UsageError, Verdict
 from flows.common.settings import Settings
-from flows.pipeline.ingest import ingest
+from flows.pipeline.judged import unjudged
 from flows.pipeline.ranking import rankable
-from flows.pipeline.split import split
-from flows.pipeline.validate import validate
-from flows.stages.records import IngestRecord, SplitRecord, ValidateRecord
-from flows.stages.workspace import open_run, run_stage
+from flows.stages.run import TrainRun
+from flows.stages.table import STAGES, perform
+from flows.stages.workspace import open_run
 from flows.tracking import tracking
 from flows.tuning.space import space_of
 from flows.tuning.study import FOLDS, search
@@ -74,22 +73,16 @@ def tune(config: TrainConfig, settings: Settings, trials: int, minutes: float | 
     contract, detector = load_contract(config.dataset), config.detector
     space = space_of(detector.name, detector.preset)
     key = {"tune": config.digest, "contract": contract.digest}
-    with open_run(settings.workspace, key) as run:
-        ingested = run_stage(
-            run,
-            "ingest",
-            IngestRecord,
-            lambda: ingest(run.path, contract, config.data, settings.data_dir),
-        )
-        validated = run_stage(
-            run, "validate", ValidateRecord, lambda: validate(run.path, contract, ingested)
-        )
+    with open_run(settings.workspace, key) as folder:
+        run = TrainRun(folder, contract, config, settings)
+        run = perform(STAGES["validate"], perform(STAGES["ingest"], run))
+        validated = run.record("validate")
         if not validated.passed:
             raise Verdict(validated.message)
-        parts = run_stage(
-            run, "split", SplitRecord, lambda: split(run, contract, config, validated)
-        )
-        rows = rankable(contract, config, validated, parts)
+        everything = unjudged(validated)
+        run = perform(STAGES["split"], run.having("verdicts", everything))
+        parts = run.record("split")
+        rows = rankable(run, everything, parts)
     if not rows.measurable:
         raise UsageError(
             f"nothing to tune by: {rows.missing}. Without labels no figure tells good settings "
@@ -99,11 +92,11 @@ def tune(config: TrainConfig, settings: Settings, trials: int, minutes: float | 
     decided = [parts.train_sha256, parts.test_sha256, config.model_dump_json(), str(FOLDS)]
     decided += [f"{name}{distribution_to_json(where)}" for name, where in space.items()]
     identity = hashlib.sha256(json.dumps(decided).encode()).hexdigest()[:16]
-    folder = settings.workspace / "tune" / identity
-    folder.mkdir(parents=True, exist_ok=True)
+    place = settings.workspace / "tune" / identity
+    place.mkdir(parents=True, exist_ok=True)
     client = tracking.connect(settings)
     try:
-        lock = FileLock(folder / "lock").acquire(blocking=False)
+        lock = FileLock(place / "lock").acquire(blocking=False)
     except Timeout:
         raise UsageError("the same search is running in another process; let it end") from None
     with lock:
@@ -115,7 +108,7 @@ def tune(config: TrainConfig, settings: Settings, trials: int, minutes: float | 
                 figure = "" if trial.value is None else f"{trial.value:.4f}"
                 show(min(trial.number + 1, trials), trials, f"{trial.state.name.lower()} {figure}")
 
-            outcome = search(folder, detector, rows, config.seed, trials, minutes, ended)
+            outcome = search(place, detector, rows, config.seed, trials, minutes, ended)
             command = _command(config, outcome.settings)
             runs.log_outcome(outcome, command)
     states = [trial.state for trial in outcome.trials]

@@ -75,20 +75,19 @@ def die_in(stage: str, point: str, seconds: float) -> None:
             `end`, when all was done and only its record is missing; `recorded`, right after that.
         seconds: How long the stage takes.
     """
-    from flows.orchestration import tasks
-    from flows.stages import workspace
+    from flows.stages import table, workspace
 
-    real_stage, real_write = tasks.run_stage, workspace.write_atomic
+    real_stage, real_write = table.run_stage, workspace.write_atomic
 
     def die() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def run_stage(run, name, kind, work):
+    def run_stage(run, name, kind, work, later):
         if name == stage and point == "start":
             die()
         if name == stage and point == "middle":
             threading.Thread(target=lambda: (time.sleep(seconds / 2), die()), daemon=True).start()
-        return real_stage(run, name, kind, work)
+        return real_stage(run, name, kind, work, later)
 
     def write_atomic(path: Path, text: str) -> None:
         if path.name != f"{stage}.json":
@@ -98,4 +97,4 @@ def die_in(stage: str, point: str, seconds: float) -> None:
         real_write(path, text)
         return die()
 
-    tasks.run_stage, workspace.write_atomic = run_stage, write_atomic
+    table.run_stage, workspace.write_atomic = run_stage, write_atomic

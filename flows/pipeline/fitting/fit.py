@@ -22,8 +22,8 @@ from flows.common.signals import held_back
 from flows.pipeline.fitting import training_rows
 from flows.pipeline.fitting.ranks import FIT
 from flows.pipeline.split import positions
-from flows.stages.records import FitRecord, SplitRecord, ValidateRecord
-from flows.stages.workspace import CHECKPOINTS, RunFolder, sha256_of, write_atomic
+from flows.stages.records import FitRecord, JudgedRecord, SplitRecord
+from flows.stages.workspace import CHECKPOINTS, sha256_of, write_atomic
 
 if TYPE_CHECKING:
     from dagmm_model.detectors.interface import Detector
@@ -36,7 +36,7 @@ class FitWork(BaseModel):
         run: Folder that receives the checkpoints, the encoder and the detector.
         contract: Decides the encoding.
         config: Detector and seed.
-        validated: The valid rows.
+        rows: The valid rows, with what people have said of them.
         parts: The split.
         checkpoint_seconds: Time between two checkpoints.
     """
@@ -46,12 +46,12 @@ class FitWork(BaseModel):
     run: Path
     contract: Contract
     config: TrainConfig
-    validated: ValidateRecord
+    rows: JudgedRecord
     parts: SplitRecord
     checkpoint_seconds: float
 
 
-def fit(work: FitWork, observers: Iterable[Any] = (), ranks: Ranks = ALONE) -> FitRecord:
+def fit_detector(work: FitWork, observers: Iterable[Any] = (), ranks: Ranks = ALONE) -> FitRecord:
     """Fit the detector on normal rows only; resumes from its last checkpoint.
 
     Args:
@@ -63,7 +63,7 @@ def fit(work: FitWork, observers: Iterable[Any] = (), ranks: Ranks = ALONE) -> F
     from dagmm_model.detectors.persistence import save_detector
 
     if work.config.fit.streaming:
-        training_rows.write(work.run, work.validated, work.contract, work.parts)
+        training_rows.write(work.run, work.rows, work.contract, work.parts)
     if why := damage(work.run / CHECKPOINTS):
         progress.note(f"{why}: the training begins anew")
         (work.run / CHECKPOINTS / FILE).unlink()
@@ -124,8 +124,8 @@ def _fitted(work: FitWork, observers: Sequence[Any], ranks: Ranks) -> tuple[Enco
             encoder, groups = training_rows.read(work.run, work.contract)
             fit_streamed(detector, groups, buffer_rows=work.config.fit.buffer_rows, **common)
         else:
-            rows = positions(work.parts, "train")
-            table = read_rows(work.validated.path, work.contract, rows)
+            train = positions(work.parts, "train")
+            table = read_rows(work.rows.path, work.contract, train)
             encoder = encoder_for(work.contract, table)
             matrix = encoder.encode(as_frame(table))
             del table
@@ -143,6 +143,6 @@ def make_detector(config: TrainConfig, **overrides: Any) -> Detector:
     )
 
 
-def load_encoder(run: RunFolder) -> Encoder:
+def load_encoder(folder: Path) -> Encoder:
     """The encoder that the fit stage wrote."""
-    return Encoder.from_dict(json.loads((run.path / "encoder.json").read_text(encoding="utf-8")))
+    return Encoder.from_dict(json.loads((folder / "encoder.json").read_text(encoding="utf-8")))

@@ -19,7 +19,7 @@ from dagmm_model.training.streaming import RowGroups
 from data_checks.contract.model import Contract
 from flows.common.features import as_frame, encoder_for, read_rows
 from flows.pipeline.split import positions
-from flows.stages.records import SplitRecord, ValidateRecord
+from flows.stages.records import JudgedRecord, SplitRecord
 
 TRAIN, SAMPLE = "train.parquet", "train_sample.parquet"
 
@@ -31,26 +31,26 @@ SAMPLE_ROWS = 100_000
 (one deviation)."""
 
 
-def write(folder: Path, validated: ValidateRecord, contract: Contract, parts: SplitRecord) -> None:
+def write(folder: Path, rows: JudgedRecord, contract: Contract, parts: SplitRecord) -> None:
     """Write the training rows and their sample in one pass; what is there already stays."""
     if (folder / TRAIN).exists():
         return
-    rows = positions(parts, "train")
+    train_rows = positions(parts, "train")
     rng = np.random.default_rng(parts.seed)
-    sampled = np.zeros(len(rows), dtype=bool)
-    sampled[rng.choice(len(rows), min(SAMPLE_ROWS, len(rows)), replace=False)] = True
+    sampled = np.zeros(len(train_rows), dtype=bool)
+    sampled[rng.choice(len(sampled), min(SAMPLE_ROWS, len(sampled)), replace=False)] = True
     names = [column.name for column in contract.feature_columns]
-    schema = pa.schema([pq.read_schema(validated.path).field(name) for name in names])
+    schema = pa.schema([pq.read_schema(rows.path).field(name) for name in names])
     parts_of = [folder / f".{name}.part" for name in (TRAIN, SAMPLE)]
     first = 0
     with (
         pq.ParquetWriter(parts_of[0], schema) as train,
         pq.ParquetWriter(parts_of[1], schema) as sample,
     ):
-        for fragment in _row_groups(validated.path):
+        for fragment in _row_groups(rows.path):
             table = fragment.to_table(columns=names)
-            inside = slice(*np.searchsorted(rows, [first, first + table.num_rows]))
-            mine, drawn = rows[inside] - first, sampled[inside]
+            inside = slice(*np.searchsorted(train_rows, [first, first + table.num_rows]))
+            mine, drawn = train_rows[inside] - first, sampled[inside]
             first += table.num_rows
             train.write_table(table.take(rng.permutation(mine)), row_group_size=GROUP_ROWS)
             sample.write_table(table.take(mine[drawn]))
@@ -71,12 +71,12 @@ def read(folder: Path, contract: Contract) -> tuple[Encoder, RowGroups]:
 
 
 def known_rows(
-    folder: Path, validated: ValidateRecord, contract: Contract, parts: SplitRecord
+    folder: Path, rows: JudgedRecord, contract: Contract, parts: SplitRecord
 ) -> pa.Table:
     """Training rows for what is measured beside the detector: all, or the sample of a stream."""
     if (folder / SAMPLE).exists():
         return read_rows(folder / SAMPLE, contract)
-    return read_rows(validated.path, contract, positions(parts, "train"))
+    return read_rows(rows.path, contract, positions(parts, "train"))
 
 
 def _row_groups(path: str | Path) -> list[ds.ParquetFileFragment]:

@@ -11,10 +11,12 @@ from dagmm_model.detectors.catalogue import FAST
 from data_checks.contract.model import ANOMALY_COLUMN, ROW_ID, load_contract
 from flows.common.config import build_config
 from flows.common.errors import UsageError
+from flows.common.settings import Settings
 from flows.pipeline.choose import choose
-from flows.pipeline.ranking import LEAST_ANOMALIES, rankable
+from flows.pipeline.ranking import LEAST_ANOMALIES
 from flows.pipeline.split import positions, split
-from flows.stages.records import ValidateRecord
+from flows.stages.records import JudgedRecord
+from flows.stages.run import TrainRun
 from flows.stages.workspace import RunFolder
 
 QUICK = ("--set", "promotion.serving_check=false")
@@ -52,16 +54,12 @@ class Table:
             columns[ANOMALY_COLUMN] = labels
         pq.write_table(pa.table(columns), folder / "valid.parquet")
         n = len(rows)
-        self.validated = ValidateRecord.model_construct(
-            path=str(folder / "valid.parquet"), rows_valid=n, rows_in=n, sha256="0" * 64
-        )
-        run = RunFolder.__new__(RunFolder)
-        object.__setattr__(run, "path", folder)
-        self.parts = split(run, self.contract, self.config, self.validated)
+        self.valid = JudgedRecord(path=str(folder / "valid.parquet"), rows=n, sha256="0" * 64)
+        self.run = TrainRun(RunFolder(folder), self.contract, self.config, Settings())
+        self.parts = split(self.run, self.valid)
 
     def choice(self):
-        rows = rankable(self.contract, self.config, self.validated, self.parts)
-        return choose(rows, self.config.seed)
+        return choose(self.run, self.valid, self.parts)
 
 
 def test_what_sees_the_anomalies_is_chosen_and_the_figures_say_so(tmp_path):

@@ -12,10 +12,11 @@ from flows.common.config import TrainConfig
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
 from flows.pipeline import judged as room
-from flows.pipeline.ingest import ingest
-from flows.pipeline.judged import judged
+from flows.pipeline.ingest import read_source
+from flows.pipeline.judged import with_verdicts
 from flows.pipeline.split import positions, split
-from flows.pipeline.validate import validate
+from flows.pipeline.validate import check_table
+from flows.stages.run import TrainRun
 from flows.stages.workspace import RunFolder
 from flows.verdicts.rows import row_key, row_texts
 from flows.verdicts.standing import RowVerdict, standing
@@ -35,8 +36,8 @@ class Made:
         self.contract = load_contract(file)
         self.run = RunFolder(folder / "run")
         self.run.path.mkdir()
-        found = ingest(self.run.path, self.contract, None, folder)
-        self.checked = validate(self.run.path, self.contract, found)
+        found = read_source(self.run.path, self.contract, None, folder)
+        self.checked = check_table(self.run.path, self.contract, found)
 
     def said(self, pressures, words):
         rows = check_rows(pd.DataFrame({"pressure": pressures}), self.contract).features
@@ -46,13 +47,15 @@ class Made:
             for number, (text, word) in enumerate(zip(texts, words, strict=True))
         ]
 
+    def with_verdicts(self, holds):
+        return with_verdicts(self.run.path, self.contract, self.checked, holds)
+
     def divided(self, pressures, words, **config):
         holds = standing(self.said(pressures, words))
-        record = judged(self.run, self.contract, self.checked, holds)
-        update = {"path": record.path, "sha256": record.sha256}
-        checked = self.checked.model_copy(update=update)
-        parts = split(self.run, self.contract, TrainConfig(dataset="pumps", **config), checked)
-        rows = pq.read_table(checked.path).to_pandas()
+        record = self.with_verdicts(holds)
+        config = TrainConfig(dataset="pumps", **config)
+        parts = split(TrainRun(self.run, self.contract, config, Settings()), record)
+        rows = pq.read_table(record.path).to_pandas()
         return record, rows, {name: positions(parts, name) for name in PARTS}
 
 
@@ -133,9 +136,9 @@ def test_judged_rows_that_the_contract_would_quarantine_are_left_out(tmp_path, f
     holds = standing(made.said([50.0, 51.0], ["normal", "normal"]))
     key = next(iter(holds))
     odd = RowVerdict("f" * 64, '{"other":1.0}', "normal", "ann", 1.0, "", 1, 9.0, True)
-    record = judged(made.run, made.contract, made.checked, holds | standing([odd]))
+    record = made.with_verdicts(holds | standing([odd]))
     assert (record.left_out, record.normals) == (1, 2)
-    only = judged(made.run, made.contract, made.checked, standing([odd]))
+    only = made.with_verdicts(standing([odd]))
     assert (only.left_out, only.path) == (1, made.checked.path)
     assert key in holds
 

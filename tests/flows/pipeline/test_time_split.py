@@ -9,9 +9,12 @@ from data_checks.base.errors import ContractError
 from data_checks.contract.model import load_contract
 from flows.common.config import TrainConfig
 from flows.common.errors import UsageError
-from flows.pipeline.ingest import ingest
+from flows.common.settings import Settings
+from flows.pipeline.ingest import read_source
+from flows.pipeline.judged import unjudged
 from flows.pipeline.split import positions, split
-from flows.pipeline.validate import validate
+from flows.pipeline.validate import check_table
+from flows.stages.run import TrainRun
 from flows.stages.workspace import RunFolder
 
 CONTRACT = {
@@ -50,9 +53,11 @@ def divided(tmp_path, frame, **keys):
     contract = load_contract(file)
     run = RunFolder(tmp_path / "run")
     run.path.mkdir()
-    checked = validate(run.path, contract, ingest(run.path, contract, None, tmp_path))
+    read = read_source(run.path, contract, None, tmp_path)
+    checked = check_table(run.path, contract, read)
     assert checked.passed, checked.message
-    record = split(run, contract, TrainConfig(dataset=str(file)), checked)
+    config = TrainConfig(dataset=str(file))
+    record = split(TrainRun(run, contract, config, Settings()), unjudged(checked))
     return record, pd.read_parquet(checked.path)
 
 

@@ -65,8 +65,8 @@ def _stages(folder, done: list[str]):
         return do
 
     with suppress(OSError), open_run(folder, KEY) as run:
-        for name in ("split", "fit"):
-            run_stage(run, name, Wrote, work(run, name))
+        run_stage(run, "split", Wrote, work(run, "split"), later=("fit",))
+        run_stage(run, "fit", Wrote, work(run, "fit"))
         raise OSError("killed")
     return run.path
 
