@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from dagmm_model.base.processors import blas_threads, processors
 from flows.api.app import make_app
 from flows.api.follower import Follower
 from flows.api.guard import LOOPBACK, guard_for
+from flows.api.server import Server
 from flows.api.telemetry.news import Events, make_candidate, make_follower
 from flows.common import progress
 from flows.common.errors import ServiceUnreachable, UsageError
@@ -55,19 +56,6 @@ class ServerOptions:
     max_megabytes: float = 16.0
     shadow: str = ""
     wait: bool = False
-
-
-class Server(uvicorn.Server):
-    """Says that it serves once it also ends as it is asked to: whoever is told may stop it."""
-
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._announce = announce
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to answer; signals are uvicorn's from before here on."""
-        await super().startup(sockets)
-        self._announce()
 
 
 def serve(reference: str, settings: Settings, options: ServerOptions, tell: Events) -> None:

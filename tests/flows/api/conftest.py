@@ -21,6 +21,7 @@ from fastapi.testclient import TestClient
 from flows.api.app import make_app
 from flows.api.follower import Follower
 from flows.api.guard import Guard
+from flows.api.server import Server
 from flows.api.telemetry.news import Events, make_follower
 from flows.common.settings import Settings
 from flows.promotion.version.stored_version import sealed_canary
@@ -94,7 +95,8 @@ def listening(api: Api, seconds: float) -> Iterator[str]:
     """Serve on a socket, and follow, until the block ends; the address."""
     with socket.socket(proto=socket.IPPROTO_TCP) as bound:
         bound.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(api.app, log_level="warning", lifespan="off"))
+        config = uvicorn.Config(api.app, log_level="warning", lifespan="off")
+        server = Server(config, lambda: None)
         threads = [
             threading.Thread(target=server.run, kwargs={"sockets": [bound]}),
             threading.Thread(target=api.follower.run, args=(seconds,)),

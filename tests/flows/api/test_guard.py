@@ -4,11 +4,14 @@ import gzip
 import json
 import socket
 import time
+from contextlib import closing
+from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
 
 from flows.api import guard as guarding
+from flows.api import server as serving
 from flows.api.guard import TOKEN, Guard, guard_for
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
@@ -115,6 +118,28 @@ def test_a_body_that_does_not_arrive_holds_no_connection_and_is_no_defect(locked
             time.sleep(0.01)
     assert counted(locked, "too slow") == 1
     assert counted(locked, "defect") is None
+
+
+def test_a_connection_on_which_no_request_comes_is_closed(ready, monkeypatch):
+    monkeypatch.setattr(serving, "HEAD_SECONDS", 0.3)
+    begun = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    with listening(ready, 60) as url:
+        address = ("127.0.0.1", urlsplit(url).port)
+        silent, slow, again = (socket.create_connection(address, timeout=30) for _ in range(3))
+        with silent, slow, again, closing(HTTPConnection(*address, timeout=30)) as busy:
+            slow.sendall(begun)
+            again.sendall(begun + b"\r\n" + begun)  # the second request is never completed
+            busy.connect()
+            held = busy.sock
+            ended = time.monotonic() + 2.5
+            while time.monotonic() < ended:  # looked at more than once, never at rest for long
+                busy.request("GET", "/health")
+                assert busy.getresponse().read() == b'{"status":"ok"}'
+                time.sleep(0.05)
+            assert busy.sock is held
+            for connection, answers in ((silent, 0), (slow, 0), (again, 1)):
+                said = b"".join(iter(lambda one=connection: one.recv(4096), b""))
+                assert said.count(b"HTTP/1.1 200 ") == answers
 
 
 def counted(api, reason: str) -> float | None:
