@@ -9,8 +9,17 @@ from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
 
-from flows.api.refusals import BAD_REQUEST, UNAUTHENTICATED, Refused, gone, too_large, too_slow
+from flows.api.refusals import (
+    BAD_REQUEST,
+    FORBIDDEN,
+    UNAUTHENTICATED,
+    Refused,
+    gone,
+    too_large,
+    too_slow,
+)
 from flows.common.errors import UsageError
+from flows.services.door import is_own
 
 TOKEN = "DAGMM_API_TOKEN"  # noqa: S105  the name of a variable
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -26,7 +35,7 @@ class Guard:
     Attributes:
         token: That requests carry; none is asked for when empty.
         loopback: Whether only this machine reaches the server. A web page that a browser here
-            shows reaches it, too, under a name of its own: other names are refused.
+            shows reaches it, too: other names are refused, and requests of other servers' pages.
         max_bytes: Longest body.
     """
 
@@ -35,13 +44,14 @@ class Guard:
     max_bytes: int
 
     def check(self, request: Request) -> None:
-        """Compare host and token.
+        """Compare host, origin and token.
 
         Raises:
-            Refused: The host is another one, or the token is not the one.
+            Refused: The host or the page is another one, or the token is not the one.
         """
-        if self.loopback and _host(request) not in LOOPBACK:
-            raise Refused(400, BAD_REQUEST, "this server is reached as 127.0.0.1 only", "host")
+        if self.loopback and not is_own(request.scope["headers"]):
+            sentence = "this server is reached as 127.0.0.1 only, and not by pages of others"
+            raise Refused(403, FORBIDDEN, sentence, "host")
         if not self.knows(request):
             sentence = "send the server's token: `Authorization: Bearer TOKEN`"
             raise Refused(401, UNAUTHENTICATED, sentence, "token")
@@ -81,12 +91,6 @@ class Guard:
 
     def _too_long(self, what: str) -> Refused:
         return too_large(what, f"{self.max_bytes:,} bytes", "--max-megabytes")
-
-
-def _host(request: Request) -> str:
-    """The name under which the server was asked; `request.url` has its own where that is odd."""
-    name = request.headers.get("host", "").lower()
-    return name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
 
 
 def guard_for(host: str, max_bytes: int, read: Callable[[str], str | None]) -> Guard:

@@ -75,6 +75,7 @@ class Refusal(BaseModel):
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Refusal, "description": "A row, a column or the body is not what it should be"},
     401: {"model": Refusal, "description": "The token is absent or another one"},
+    403: {"model": Refusal, "description": "Another host name, or a page of another server"},
     408: {"model": Refusal, "description": "The body did not arrive in time"},
     413: {"model": Refusal, "description": "Too many bytes or rows"},
     415: {"model": Refusal, "description": "Neither JSON nor CSV"},

@@ -166,8 +166,20 @@ def test_too_many_rows_are_refused(locked):
 
 def test_a_web_page_does_not_reach_a_server_on_loopback_under_a_name_of_its_own(ready):
     rows = json.dumps(ready.rows()[:1])
-    names = {"evil.example": 400, "an_other:80": 400, "[": 400, "": 400, "127.0.0.1.example": 400}
+    names = {"evil.example": 403, "an_other:80": 403, "[": 403, "": 403, "127.0.0.1.example": 403}
     own = {"localhost:8000": 200, "127.0.0.1:1": 200, "[::1]:80": 200, "LOCALHOST": 200}
     for host, status in (names | own).items():
         answer = ready.http.post("/score", content=rows, headers={**JSON, "Host": host})
         assert answer.status_code == status, host
+
+
+@pytest.mark.parametrize("path", ["/score", "/invocations", "/metrics", "/openapi.json"])
+def test_a_page_of_another_server_is_refused(ready, path):
+    """A browser sends text without a type unasked; its rows would count in metrics and shadow."""
+    send = ready.http.post if path in ("/score", "/invocations") else ready.http.get
+    given = {"content": json.dumps(ready.rows()[:1])} if send == ready.http.post else {}
+    port = {"Host": "127.0.0.1:8000"}
+    for page in ("http://evil.example", "null", "http://127.0.0.1:3000", "https://127.0.0.1:8000"):
+        assert send(path, headers={**port, "Origin": page}, **given).status_code == 403, page
+    own = {**port, "Origin": "http://127.0.0.1:8000"}
+    assert send(path, headers=own, **given).status_code == 200
