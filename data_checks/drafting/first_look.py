@@ -101,6 +101,8 @@ def _notation(columns: Sequence[pa.Array], delimiter: str) -> tuple[Notation, li
     order = list(_NOTATIONS)
     if delimiter == ",":  # a decimal comma would have to be quoted, a separated thousand, too
         order[1], order[2] = order[2], order[1]
+    elif delimiter == ";":  # what spreadsheets write where the comma is the decimal mark
+        order[2], order[3] = order[3], order[2]
     scores = [_score(columns, notation) for notation in order]
     best = max(range(len(order)), key=lambda i: scores[i])
     chosen = order[best]

@@ -162,12 +162,13 @@ class RowChecker:
         n = typed.num_rows
         scorable = np.ones(n, dtype=bool)
         scorable[notes.reasons.rows()] = False
+        unseen = {name: int(scorable[rows].sum()) for name, rows in notes.unseen.items()}
         return RowCheck(
             features=typed,
             scorable=scorable,
             reasons=notes.reasons.array(),
             remarks=notes.remarks.array(),
-            unseen=notes.unseen,
+            unseen={name: rows for name, rows in unseen.items() if rows},
             causes=dict(notes.causes),
             refusal=notes.refusal(),
         )
@@ -191,7 +192,7 @@ class _Notes:
         contract: Contract,
     ) -> None:
         self.reasons, self.remarks = _Texts(typed.num_rows), _Texts(typed.num_rows)
-        self.unseen: dict[str, int] = {}
+        self.unseen: dict[str, list[int]] = {}
         self.causes: Counter[str] = Counter()
         self._typed, self._unparsed, self._outside = typed, unparsed, outside
         self._first: tuple[int, str, str] | None = None
@@ -213,7 +214,7 @@ class _Notes:
         name, critical = rule.column, rule.severity == "critical"
         kept = self._outside == "mark" or not critical
         if rule.kind == "vocabulary" and kept:
-            self.unseen[name] = len(rows)
+            self.unseen[name] = rows
         column = self._typed.column(name)
         for row in rows:
             value = column[row].as_py()

@@ -105,7 +105,9 @@ def _run(terminated: list[int]) -> None:
         message = message_of(error)
         if code == EXIT_DEFECT:
             message = f"{type(error).__name__}: {message} (a defect of dagmm; please report it)"
-        typer.echo(visible(f"{prefix}: {message}{remedy(error)}"), err=True)
+        if help_ := remedy(error):
+            message = message.removesuffix(".") + help_
+        typer.echo(visible(f"{prefix}: {message}"), err=True)
     if code == EXIT_INTERRUPTED:
         typer.echo("interrupted; the same command resumes where it stopped", err=True)
         code = EXIT_TERMINATED if terminated else EXIT_INTERRUPTED

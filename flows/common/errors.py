@@ -148,7 +148,7 @@ def is_prefect_away(error: BaseException) -> bool:
 def remedy(error: BaseException) -> str:
     """What to do about a server or a disk; empty where the error itself says it."""
     if is_full(error):
-        return "; make room: the same command resumes where it stopped"
+        return "; make room, and the same command resumes where it stopped"
     if is_prefect_away(error):
         # Where nobody has set it, the server is one that the command starts itself.
         unset = " or unset PREFECT_API_URL" if os.environ.get("PREFECT_API_URL") else ""

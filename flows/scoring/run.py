@@ -35,6 +35,8 @@ from flows.verdicts.store import read_verdicts
 
 TOP = 3
 CAUSES = 10
+FEW_ROWS = 10_000
+"""Below which the time says how fast the libraries and the model load, not how fast rows score."""
 PACKAGES = ("dagmm_model", "data_checks", "flows")
 """What Spark's executors run of ours."""
 
@@ -132,7 +134,10 @@ class ScoreReport:
             if common[CAUSES:]:
                 rest = sum(rows for _, rows in common[CAUSES:])
                 lines.append(f"           {rest:,} rows: {len(common[CAUSES:])} other causes")
-        rate = (self.rows - self.resumed_rows) / max(self.seconds, 1e-9)
+        rows = self.rows - self.resumed_rows
+        if rows < FEW_ROWS:  # of which the time is that of loading the model
+            return "\n".join([*lines, f"Time       {self.seconds:.1f} s"])
+        rate = rows / max(self.seconds, 1e-9)
         return "\n".join([*lines, f"Speed      {rate:,.0f} rows/s ({self.seconds:.1f} s)"])
 
 

@@ -5,7 +5,9 @@ Everything that this project starts and that listens goes through here.
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +27,8 @@ from flows.services.prefect_app import CORS
 STOP_SECONDS = 10
 START_SECONDS = 120
 LOG_TAIL = 600
+SCARCE_BYTES = 32 << 20
+FULL = ("disk is full", os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 API_OF_PAGES = "PREFECT_UI_API_URL"
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Ours are asked directly, never through a proxy that the environment names."""
@@ -105,8 +109,15 @@ def wait_for(
 
 
 def log_tail(log: Path) -> str:
-    """The end of what a server said, for a message."""
-    return log.read_text(encoding="utf-8", errors="replace")[-LOG_TAIL:]
+    """The end of what a server said, for a message; a full disk leaves it no room to say so."""
+    said = log.read_text(encoding="utf-8", errors="replace")[-LOG_TAIL:].strip()
+    free = shutil.disk_usage(log.parent).free
+    if free < SCARCE_BYTES or any(full in said for full in FULL):
+        return (
+            f"{log.parent}: {free / 2**20:.1f} MiB are free there, and a server needs some "
+            f"{SCARCE_BYTES >> 20}; make room, or set DAGMM_HOME to a folder on another disk"
+        )
+    return said or f"it said nothing ({log})"
 
 
 def answers(url: str, seconds: float = 5) -> bool:

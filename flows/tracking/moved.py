@@ -37,8 +37,7 @@ def bring_home(settings: Settings) -> None:
     here = settings.artifacts.as_uri()
     with closing(sqlite3.connect(file, timeout=20)) as store:
         for there in sorted(set(_elsewhere(store, here))):
-            names = [name for name, at in _experiments(store) if at == f"{there}/{name}"]
-            if missing := [name for name in names if not (settings.artifacts / name).is_dir()]:
+            if missing := _left_behind(store, there, settings.artifacts):
                 raise UsageError(
                     f"{settings.home}: this home was copied from {_path(there).parent} without "
                     f"its artifacts ({', '.join(missing)}); copy the folder `artifacts` as well"
@@ -51,6 +50,18 @@ def bring_home(settings: Settings) -> None:
                         (here, len(there) + 1, len(there) + 1, f"{there}/"),
                     )
             progress.note(f"this home was at {_path(there).parent}; its artifacts are used here")
+
+
+def _left_behind(store: sqlite3.Connection, there: str, artifacts: Path) -> list[str]:
+    """Experiments whose artifacts did not come along; one that was stopped early has none yet."""
+    models = [str(at) for (at,) in store.execute("SELECT artifact_location FROM logged_models")]
+    return [
+        name
+        for name, at in _experiments(store)
+        if at == f"{there}/{name}"
+        and not (artifacts / name).is_dir()
+        and (_path(at).is_dir() or any(model.startswith(f"{at}/") for model in models))
+    ]
 
 
 def _elsewhere(store: sqlite3.Connection, here: str) -> Iterator[str]:

@@ -59,6 +59,18 @@ def test_what_may_be_read_in_two_ways_is_a_remark(tmp_path: Path, delimiter: str
     assert any("with a decimal point" in remark for remark in draft.remarks)
 
 
+@pytest.mark.parametrize(("delimiter", "decimal"), [(";", ","), ("\t", "."), ("|", ".")])
+def test_semicolons_speak_for_a_decimal_comma(tmp_path: Path, delimiter: str, decimal: str) -> None:
+    whole = RNG.integers(100, 999, (2, ROWS))
+    x, y = [f"4.{value}" for value in whole[0]], [f"4,{value}" for value in whole[1]]
+    draft, rows = drafted(tmp_path / "t.csv", delimiter=delimiter, x=x, y=y)
+    assert draft.contract.source.decimal == decimal
+    factor = {",": (1.0, 0.001), ".": (0.001, 1.0)}[decimal]
+    assert rows["x"].tolist() == pytest.approx((4000 + whole[0]) * factor[0])
+    assert rows["y"].tolist() == pytest.approx((4000 + whole[1]) * factor[1])
+    assert any("would fit as well" in remark for remark in draft.remarks)
+
+
 @pytest.mark.parametrize(
     "texts",
     [

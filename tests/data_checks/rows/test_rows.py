@@ -78,6 +78,14 @@ def test_levels_and_numbers_outside_are_marked_unless_they_are_to_be_rejected() 
     assert check_rows(frame, contract, outside="mark").scorable.all()
 
 
+def test_a_row_that_cannot_be_scored_does_not_count_as_one_with_a_new_level() -> None:
+    frame = small_frame(5)[FEATURES].astype(object)
+    frame.loc[[1, 3], "kind"] = "pink"
+    frame.loc[3, "amount"] = "much"
+    assert check_rows(frame, small_contract(rules=[])).unseen == {"kind": 1}
+    assert check_rows(frame[3:4], small_contract(rules=[])).unseen == {}
+
+
 @pytest.mark.parametrize(
     ("vocabulary", "read", "expected"),
     [

@@ -406,3 +406,20 @@ def test_a_full_disk_keeps_what_is_finished(settings, rows, tmp_path):
         assert scoring.score(*arguments).scored == 569 * 400
     finally:
         os.system(f"umount {disk}")
+
+
+@pytest.mark.parametrize(
+    ("rows", "resumed", "last"),
+    [
+        (150, 0, "Time       0.4 s"),
+        (30_000, 0, "Speed      75,000 rows/s (0.4 s)"),
+        (30_000, 29_990, "Time       0.4 s"),
+    ],
+)
+def test_a_rate_is_said_of_rows_enough_to_measure_one(rows, resumed, last):
+    report = scoring.ScoreReport(
+        model="models:/m/1", rows=rows, scored=rows, rejected=0, anomalies=0, remarked=0, unseen={},
+        output="o.csv", rejects=None, resumed_rows=resumed, seconds=0.4, processor_seconds=0.4,
+        causes={}, tolerance=0.01,
+    )  # fmt: skip
+    assert report.text().splitlines()[-1] == last

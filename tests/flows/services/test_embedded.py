@@ -161,3 +161,15 @@ def test_a_server_that_cannot_start_says_why(settings, monkeypatch):
     with pytest.raises(ServiceUnreachable, match="did not start"), prefect_server(settings):
         pass
     assert Home(settings).read() is None
+
+
+@pytest.mark.parametrize("said", ["", "\n", "sqlite3.OperationalError: database or disk is full\n"])
+def test_a_server_that_a_full_disk_ended_says_where_room_is_needed(tmp_path, monkeypatch, said):
+    log = tmp_path / "server.log"
+    log.write_text(said)
+    if not said.strip():
+        assert servers.log_tail(log) == f"it said nothing ({log})"
+        monkeypatch.setattr(servers, "SCARCE_BYTES", 1 << 60)
+    told = servers.log_tail(log)
+    assert told.startswith(f"{tmp_path}: ")
+    assert told.endswith("make room, or set DAGMM_HOME to a folder on another disk")

@@ -65,6 +65,26 @@ def test_a_copy_without_artifacts_is_refused_and_named(run_in, tmp_path):
         tracking.connect(run_in.settings_of(tmp_path / "there"))
 
 
+def test_a_moved_home_without_any_artifact_goes_on(run_in, tmp_path):
+    """A training that is killed early has set up the experiment, and stored nothing in it."""
+    _, file = run_in(tmp_path / "here", "first")
+    shutil.rmtree(tmp_path / "here" / "artifacts")
+    (tmp_path / "here").rename(tmp_path / "there")
+    run_id, file = run_in(tmp_path / "there", "second")
+    assert file.is_relative_to(tmp_path / "there")
+    assert read(run_in.settings_of(tmp_path / "there"), run_id, tmp_path) == "second"
+
+
+def test_a_moved_home_whose_models_stayed_is_refused(run_in, tmp_path):
+    run_in(tmp_path / "here", "first")
+    client = tracking.connect(run_in.settings_of(tmp_path / "here"))
+    client.create_logged_model(client.get_experiment_by_name("dagmm-wdbc").experiment_id)
+    shutil.rmtree(tmp_path / "here" / "artifacts")
+    (tmp_path / "here").rename(tmp_path / "there")
+    with pytest.raises(UsageError, match=r"there: .*copied from .*here without.*dagmm-wdbc"):
+        tracking.connect(run_in.settings_of(tmp_path / "there"))
+
+
 def test_a_home_that_stayed_is_not_touched(run_in, tmp_path):
     run_in(tmp_path / "here", "first")
     store = tmp_path / "here" / "mlflow.db"
