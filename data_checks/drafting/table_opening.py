@@ -84,7 +84,7 @@ def _open(place: str, label: str | None) -> OpenedTable:
 
 
 def _open_parquet(place: str) -> OpenedTable:
-    schema = parquet_schema(place)
+    schema, partly = parquet_schema(place)
     nested = [field.name for field in schema if _is_nested(field.type)]
     reserved = [name for name in schema.names if is_reserved(name) and name not in nested]
     names = [name for name in schema.names if name not in {*nested, *reserved}]
@@ -95,8 +95,13 @@ def _open_parquet(place: str) -> OpenedTable:
     ):
         if left_out:
             doubts.append(f"{listed(left_out)} left out: {why}")
-    if doubts:
+    if nested or reserved:
         lines.append(f"extra_columns: ignore  # {visible(listed([*nested, *reserved]))}")
+    if partly:
+        doubts.append(
+            f"{listed(partly)} left out: the folders of some files name it, those of others do "
+            "not; move the files into folders that do"
+        )
     read = partial(read_parquet, place, names, names, extra="ignore")
     return OpenedTable(names, lines, tuple(doubts), read)
 

@@ -138,19 +138,24 @@ def _with_partitions(name: str, batch: pa.RecordBatch, wanted: Sequence[str]) ->
     return pa.RecordBatch.from_arrays(columns, names=list(wanted))
 
 
-def parquet_schema(location: str) -> pa.Schema:
-    """The schema of a file, or of the first file of a folder or glob, and what its folders name.
+def parquet_schema(location: str) -> tuple[pa.Schema, list[str]]:
+    """The schema of a file, or of the first file of a folder or glob, and what the folders name.
+
+    Returns:
+        The schema, and the columns that the folders of some files name, and those of others do not:
+        they are no part of it.
 
     Raises:
         SourceError: there is no readable Parquet file.
     """
-    name = files_of(location)[0]
-    with _parquet(name) as file:
+    names = files_of(location)
+    with _parquet(names[0]) as file:
         schema = file.schema_arrow
-    for column in partition_columns(location, name):
+    everywhere, somewhere = partition_columns(location, names)
+    for column in everywhere:
         if column not in schema.names:
             schema = schema.append(pa.field(column, pa.string()))
-    return schema
+    return schema, [column for column in somewhere if column not in schema.names]
 
 
 def parquet_rows(location: str) -> int:

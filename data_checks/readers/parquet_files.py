@@ -7,6 +7,7 @@ Spark, Jupyter and others keep unfinished and old files in folders whose names b
 from __future__ import annotations
 
 import glob
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
@@ -48,9 +49,24 @@ def partition_value(name: str, column: str) -> tuple[bool, str | None]:
     return False, None
 
 
-def partition_columns(location: str, name: str) -> list[str]:
-    """Columns that the folders between a table and one of its files name."""
-    below = name.removeprefix(location.rstrip("/"))
+def partition_columns(location: str, files: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Columns that the folders between a table and its files name.
+
+    Returns:
+        Those that the folders of every file name, and those that only some do.
+    """
+    named = [_named(location, file) for file in files]
+    seen = list(dict.fromkeys(column for columns in named for column in columns))
+    everywhere = set(seen).intersection(*named)
+    return [c for c in seen if c in everywhere], [c for c in seen if c not in everywhere]
+
+
+def _named(location: str, file: str) -> list[str]:
+    folder = location.rstrip("/")
+    if file == location or file.startswith(f"{folder}/"):
+        below = file.removeprefix(folder)
+    else:
+        below = _matched(location, file)
     parts = PurePosixPath(below).parts[:-1]
     return [unquote(part.partition("=")[0]) for part in parts if "=" in part]
 

@@ -126,6 +126,29 @@ def test_a_folder_that_lacks_a_named_column_is_an_error(partitioned: Path) -> No
         ingest(contract("year"), partitioned / "o", data=partitioned, data_dir=partitioned)
 
 
+@pytest.mark.parametrize("loose", ["a.parquet", "zz.parquet", "site=Bonn/c.parquet"])
+def test_a_draft_says_which_column_only_some_folders_name(partitioned: Path, loose: str) -> None:
+    (partitioned / loose).parent.mkdir(exist_ok=True)
+    pq.write_table(pa.table({"x": [1.0, 3.0]}), partitioned / loose)
+    draft = draft_contract(partitioned)
+    names = [column.name for column in draft.contract.columns]
+    assert names == (["x", "site"] if "site" in loose else ["x"])
+    (said,) = [remark for remark in draft.remarks if "left out" in remark]
+    assert said.startswith("'year' left out" if "site" in loose else "'year', 'site' left out")
+    assert "move the files into folders" in said
+
+
+def test_a_glob_takes_columns_from_what_its_wildcards_match(partitioned: Path) -> None:
+    above = partitioned.parent / "run=3" / "t"
+    partitioned.parent.joinpath("run=3").mkdir()
+    partitioned.rename(above)
+    drafted = [
+        [column.name for column in draft_contract(place).contract.columns]
+        for place in (above, f"{above}/*/*/*.parquet", f"{above}/year=2025/*/*.parquet")
+    ]
+    assert drafted == [["x", "year", "site"], ["x", "year", "site"], ["x", "site"]]
+
+
 def test_a_draft_takes_the_folders_names_as_columns(partitioned: Path) -> None:
     columns = {column.name: column for column in draft_contract(partitioned).contract.columns}
     assert list(columns) == ["x", "year", "site"]
