@@ -8,6 +8,7 @@ import hypothesis
 import pytest
 
 from tests.postgres import postgres  # noqa: F401  a fixture for every folder
+from tests.schedule import ByUnit, longest_first
 from tests.spark import needs_spark, spark, spark_cluster  # noqa: F401  the same
 
 os.environ.update(
@@ -26,6 +27,21 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 # How long an example takes says something of the machine, not of the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+
+def pytest_collection_modifyitems(items):
+    """Among several processes, what takes long begins first."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=longest_first(items))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With `--dist loadfile`, a process gets files that share something dear together."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False  # by the order of the tests
+    return ByUnit(config, log)
 
 
 @pytest.fixture(scope="session")
