@@ -133,8 +133,10 @@ def estimated_recall(reviews: Sequence[Review], alerts: Counts, below: Counts) -
     )
     if alerted + missed == 0:
         return None
+    value = alerted / (alerted + missed)
     low, high = np.quantile(alerted_draws / (alerted_draws + missed_draws), [0.025, 0.975])
-    return Interval(alerted / (alerted + missed), float(low), float(high))
+    # Where nothing was missed, or nothing found, the central interval ends before the estimate.
+    return Interval(value, min(float(low), value), max(float(high), value))
 
 
 def _anomalies(

@@ -31,7 +31,8 @@ def test_the_round_trip_gives_precision_and_recall(store, batch, asked, give):
     drawn = asked[~asked["is_anomaly"]]
     missed = (drawn["verdict"] == "anomaly").mean() * (batch.scored - batch.anomalies)
     assert report.live.recall.value == pytest.approx(hits / (hits + missed))
-    assert report.live.recall.low < report.live.recall.value < report.live.recall.high
+    # None of the drawn rows may be an anomaly.
+    assert report.live.recall.low < report.live.recall.value <= report.live.recall.high
     assert give(asked).intake.added == 0
     assert "dagmm.verdicts" in store[1].get_registered_model(NAME).tags
 

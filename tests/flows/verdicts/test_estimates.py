@@ -35,6 +35,14 @@ def test_recall_weighs_the_drawn_rows_by_those_they_stand_for():
     assert 0 < found.low < found.value < found.high <= 1
 
 
+@pytest.mark.parametrize(("hits", "missed"), [(10, 0), (0, 5)])
+def test_the_interval_holds_the_estimate_where_all_or_none_were_found(hits, missed):
+    found = estimated_recall([review("a", 90, 1000)], {"a": (10, hits)}, {"a": (100, missed)})
+    assert found.value == (hits > 0)
+    assert found.low <= found.value <= found.high
+    assert found.low < found.high
+
+
 def test_batches_count_by_their_size():
     reviews = [review("a", 5, 10_000), review("b", 5, 100)]
     found = estimated_recall(reviews, {"a": (5, 5), "b": (5, 5)}, {"a": (20, 1), "b": (20, 0)})
