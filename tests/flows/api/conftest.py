@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 import time
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import uvicorn
@@ -86,6 +88,17 @@ def api(two_versions, monkeypatch) -> Api:
 def ready(api) -> Api:
     """The same, answering."""
     api.follower.step()
+    assert api.follower.current is not None, api.follower.standing
+    return api
+
+
+def make_shared(store: Path, *arguments: Any, **options: Any) -> Api:
+    """A server of the session's store, answering: for many tests that only ask it something."""
+    with mock.patch.dict(os.environ, DAGMM_HOME=str(store.parent)):
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+        api = make(Settings(), *arguments, **options)
+        api.follower.step()
     assert api.follower.current is not None, api.follower.standing
     return api
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from flows.scoring.run import score
-from tests.flows.api.conftest import NAME, split
+from tests.flows.api.conftest import NAME, make_shared, split
 
 JSON = {"Content-Type": "application/json"}
 
@@ -86,11 +86,18 @@ REFUSED = [
 ]
 
 
+@pytest.fixture(scope="module")
+def shared(store_with_two_versions):
+    api = make_shared(store_with_two_versions)
+    return api.http, api.rows()
+
+
 @pytest.mark.parametrize(("values", "said"), REFUSED, ids=range(len(REFUSED)))
-def test_a_row_that_cannot_be_scored_is_one_sentence_and_400(ready, values, said):
-    body = json.dumps({"instances": changed(ready.rows(), **values)})
+def test_a_row_that_cannot_be_scored_is_one_sentence_and_400(shared, values, said):
+    http, rows = shared
+    body = json.dumps({"instances": changed(rows, **values)})
     for endpoint in ("/score", "/invocations"):
-        answer = ready.http.post(endpoint, content=body, headers=JSON)
+        answer = http.post(endpoint, content=body, headers=JSON)
         assert answer.status_code == 400, answer.text
         refused = answer.json()
         assert refused["error_code"] == "INVALID_PARAMETER_VALUE"

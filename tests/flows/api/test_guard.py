@@ -17,17 +17,32 @@ from flows.common.errors import UsageError
 from flows.common.settings import Settings
 from flows.services.servers import free_port
 from flows.tracking import tracking
-from tests.flows.api.conftest import listening, make
+from tests.flows.api.conftest import listening, make, make_shared
 
 SECRET = "correct horse battery"
 JSON = {"Content-Type": "application/json"}
 
 
+LOCK = Guard(SECRET, loopback=False, max_bytes=20_000)
+
+
 @pytest.fixture
 def locked(two_versions):
-    api = make(Settings(), Guard(SECRET, loopback=False, max_bytes=20_000), max_rows=15)
+    api = make(Settings(), LOCK, max_rows=15)
     api.follower.step()
     return api
+
+
+@pytest.fixture(scope="module")
+def shut(store_with_two_versions):
+    """The same, for all who are not let in."""
+    return make_shared(store_with_two_versions, LOCK)
+
+
+@pytest.fixture(scope="module")
+def on_loopback(store_with_two_versions):
+    """A server that asks nobody for a token."""
+    return make_shared(store_with_two_versions)
 
 
 def test_off_loopback_a_token_is_needed(monkeypatch):
@@ -44,14 +59,14 @@ def test_off_loopback_a_token_is_needed(monkeypatch):
     "header", ["", SECRET, f"Basic {SECRET}", "Bearer ", f"Bearer {SECRET}x", "Bearer \xe9"]
 )
 @pytest.mark.parametrize("path", ["/score", "/invocations", "/metrics", "/openapi.json"])
-def test_without_the_token_there_is_nothing_but_health(locked, header, path):
+def test_without_the_token_there_is_nothing_but_health(shut, header, path):
     headers = {"Authorization": header.encode("latin-1")} if header else {}
-    ask = locked.http.get if path in ("/metrics", "/openapi.json") else locked.http.post
+    ask = shut.http.get if path in ("/metrics", "/openapi.json") else shut.http.post
     answer = ask(path, headers=headers)
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == "Bearer"
     assert answer.json()["message"].startswith("send the server's token")
-    assert locked.http.get("/health").status_code == 200
+    assert shut.http.get("/health").status_code == 200
 
 
 def test_with_the_token_it_answers(locked):
@@ -174,10 +189,10 @@ def test_a_web_page_does_not_reach_a_server_on_loopback_under_a_name_of_its_own(
 
 
 @pytest.mark.parametrize("path", ["/score", "/invocations", "/metrics", "/openapi.json"])
-def test_a_page_of_another_server_is_refused(ready, path):
+def test_a_page_of_another_server_is_refused(on_loopback, path):
     """A browser sends text without a type unasked; its rows would count in metrics and shadow."""
-    send = ready.http.post if path in ("/score", "/invocations") else ready.http.get
-    given = {"content": json.dumps(ready.rows()[:1])} if send == ready.http.post else {}
+    send = on_loopback.http.post if path in ("/score", "/invocations") else on_loopback.http.get
+    given = {"content": json.dumps(on_loopback.rows()[:1])} if send == on_loopback.http.post else {}
     port = {"Host": "127.0.0.1:8000"}
     for page in ("http://evil.example", "null", "http://127.0.0.1:3000", "https://127.0.0.1:8000"):
         assert send(path, headers={**port, "Origin": page}, **given).status_code == 403, page

@@ -32,7 +32,9 @@ def ended(process: subprocess.Popen) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-def test_it_serves_until_it_is_told_to_end_and_leaves_nothing_behind(two_versions, dagmm_process):
+def test_it_serves_until_it_is_told_to_end_and_leaves_nothing_behind(
+    two_versions, dagmm, dagmm_process
+):
     port = free_port()
     server = dagmm_process("api", NAME, "--port", port, "--json")
     others = []
@@ -43,10 +45,10 @@ def test_it_serves_until_it_is_told_to_end_and_leaves_nothing_behind(two_version
         with OPENER.open(f"{said['url']}/ready", timeout=10) as answer:
             assert json.load(answer)["ready"]
         # Two on one port: the second says so at once, and the first goes on.
-        code, _, err = ended(dagmm_process("api", NAME, "--port", port))
-        assert code == 3
-        assert f"port {port} of 127.0.0.1 cannot be used" in err
-        assert "Traceback" not in err
+        refused = dagmm("api", NAME, "--port", port)
+        assert refused.code == 3
+        assert f"port {port} of 127.0.0.1 cannot be used" in refused.err
+        assert "Traceback" not in refused.err
         # Two on two ports serve the same home; what is killed frees its port.
         others.append(dagmm_process("api", NAME, "--port", 0))
         line = others[0].stdout.readline()

@@ -101,15 +101,19 @@ def test_values_that_are_no_numbers_stop_the_run_when_there_are_too_many(pumps, 
     _refused(pumps.train(frame), registry, 1, "s1")
 
 
-def test_a_few_bad_rows_are_quarantined_and_constant_columns_train(tmp_path, dagmm):
-    frame = _rows().assign(s1=4.0, s2=0.0).astype({"s1": object})
+def test_bad_rows_constant_columns_and_no_anomalies_train_and_it_says_what_it_cannot_report(
+    tmp_path, dagmm, home
+):
+    frame = _rows(anomalies=0).assign(s1=4.0, s2=0.0).astype({"s1": object})
     frame.loc[3, "s1"] = "oops"
-    outcome = Pumps(tmp_path, dagmm, quarantine=0.05).train(frame, "--json")
+    outcome = Pumps(tmp_path, dagmm, quarantine=0.05).train(frame)
     assert outcome.code == 0, outcome.err
-    validation = outcome.json["evidence"]["validation"]
-    assert (validation["rows_valid"], validation["rows_quarantined"]) == (119, 1)
-    quarantined = pd.read_parquet(validation["quarantine"])
-    assert "oops" in str(quarantined.iloc[0].to_dict())
+    assert "120 rows in, 119 valid, 1 quarantined" in outcome.out
+    (quarantine,) = home.glob("workspace/runs/*/**/quarantine.parquet")
+    assert "oops" in str(pd.read_parquet(quarantine).iloc[0].to_dict())
+    assert "no labelled anomalies" in outcome.out
+    assert re.search("not measured: .*ROC AUC floor", outcome.out)
+    assert "false alarm rate" in outcome.out
 
 
 def test_unknown_label(pumps, registry):
@@ -120,14 +124,6 @@ def test_unknown_label(pumps, registry):
 
 def test_no_normal_rows(pumps, registry):
     _refused(pumps.train(_rows().assign(state="broken")), registry, 1, "state", "normal")
-
-
-def test_no_anomalies_trains_and_says_what_it_cannot_report(pumps, registry):
-    outcome = pumps.train(_rows(anomalies=0))
-    assert outcome.code == 0, outcome.err
-    assert "no labelled anomalies" in outcome.out
-    assert re.search("not measured: .*ROC AUC floor", outcome.out)
-    assert "false alarm rate" in outcome.out
 
 
 def test_one_feature_without_labels_trains_and_says_what_it_cannot_report(tmp_path, dagmm):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -116,8 +117,13 @@ def test_what_auto_cannot_take_is_refused(more):
         build_config("wdbc", None, None, ["fit.streaming=true"], "auto")
 
 
-def test_the_choice_stands_in_run_version_and_evidence(dagmm, registry):
-    outcome = dagmm("train", "wdbc", "--detector", "auto", *QUICK, "--json")
+def test_the_choice_stands_in_run_version_and_evidence(dagmm, registry, tmp_path):
+    rows, bad = _rows(300, 30)
+    frame = pd.DataFrame(rows, columns=list("abc"))
+    frame.assign(state=np.where(bad, "bad", "good")).to_csv(tmp_path / "made.csv", index=False)
+    (tmp_path / "made.yaml").write_text(CONTRACT)
+    table = (tmp_path / "made.yaml", "--data", tmp_path / "made.csv")
+    outcome = dagmm("train", *table, "--detector", "auto", *QUICK, "--json")
     assert outcome.code in (0, 1), outcome.err
     choice = outcome.json["evidence"]["choice"]
     run = registry.get_run(outcome.json["registration"]["run_id"])
@@ -127,7 +133,7 @@ def test_the_choice_stands_in_run_version_and_evidence(dagmm, registry):
     for candidate in choice["candidates"]:
         logged = run.data.metrics[f"choice/{candidate['name']}/average_precision"]
         assert logged == pytest.approx(candidate["average_precision"])
-    version = registry.get_model_version("dagmm-wdbc", "1")
+    version = registry.get_model_version("dagmm-made", "1")
     assert version.tags["dagmm.detector"] == choice["detector"]
     assert choice["reason"] in version.description
     evidence = registry.download_artifacts(run.info.run_id, "evidence.json")

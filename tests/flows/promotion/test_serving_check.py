@@ -33,6 +33,9 @@ def test_what_is_served_is_queried_and_judged(parts, tmp_path):
         scored = pq.read_table(parts.files / evidence.ENERGIES).column("energy")
         np.testing.assert_allclose(energies, scored[: len(energies)].to_numpy(), rtol=1e-9)
         assert set(answer["predictions"][0]) == {"energy", "p_value", "is_anomaly", "threshold"}
+        assert [row["is_anomaly"] for row in answer["predictions"]] == [
+            row["energy"] > row["threshold"] for row in answer["predictions"]
+        ]
         other = {**canary, "energy": [energy + 0.1 for energy in canary["energy"]]}
         assert "other energies" in serving_check.judge(server, other, POLICY).message
         slow = POLICY.model_copy(update={"max_latency_ms": 0.001})
