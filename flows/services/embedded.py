@@ -104,15 +104,21 @@ class Home:
         return auth
 
     def read(self) -> Embedded | None:
-        """The server that was written down, whether it lives or not."""
+        """The server that was written down, whether it lives or not.
+
+        Not that of another place: a home that is copied or moved brings its file along, and the
+        server goes on with the database there, for as long as it is needed there.
+        """
         try:
-            return Embedded(**json.loads(self._record.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            written = json.loads(self._record.read_text(encoding="utf-8"))
+            here = written.pop("folder", "") == str(self.folder)
+            return Embedded(**written) if here else None
+        except (OSError, ValueError, TypeError, AttributeError):
             return None
 
     def write(self, server: Embedded) -> None:
         """Write down where the server is."""
-        write_atomic(self._record, json.dumps(asdict(server)))
+        write_atomic(self._record, json.dumps({"folder": str(self.folder), **asdict(server)}))
 
     def forget(self) -> None:
         """The server is told to end: nobody may count on it any more."""

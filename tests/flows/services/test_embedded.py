@@ -1,6 +1,7 @@
 """One Prefect server for all commands of a home, and none that is not its own."""
 
 import json
+import shutil
 import socket
 import threading
 import time
@@ -82,6 +83,30 @@ def test_a_server_waits_for_the_next_command_and_ends_when_none_comes(settings, 
         assert second.is_ours(home.auth())
     assert _gone(first)
     assert home.read() is None
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["copied", "moved"])
+def test_a_home_elsewhere_has_a_server_of_its_own(settings, monkeypatch, moved):
+    waiting = settings.model_copy(update={"prefect_idle_seconds": 300.0})
+    here = settings.home.resolve()
+    there = here.with_name("there")
+    with prefect_server(waiting) as first:
+        pass
+    if moved:
+        here.rename(there)
+        assert _gone(first)
+    else:
+        shutil.copytree(here, there, ignore=shutil.ignore_patterns("*-wal", "*-shm"))
+    monkeypatch.setenv("DAGMM_HOME", str(there))
+    monkeypatch.delenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", raising=False)
+    with prefect_server(Settings().model_copy(update={"prefect_idle_seconds": 0.0})) as second:
+        assert second.port != first.port
+        assert keeper.lives(first.keeper) is not moved
+    assert _gone(second)
+    if not moved:
+        assert Home(settings).read() == first
+        first.end()
+        assert _gone(first)
 
 
 def test_a_server_that_waits_makes_room_for_other_settings_and_for_its_pages(settings, monkeypatch):
