@@ -43,7 +43,7 @@ DATABASE_FAULTS = {
     "disk I/O": "the disk, or its file system, fails; set DAGMM_HOME to another one",
 }
 DISK_FAULTS = {
-    errno.EROFS: "the file system is read-only; set DAGMM_HOME to a folder that can be written",
+    errno.EROFS: "name a folder that can be written; DAGMM_HOME names that of the home",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "raise the limit of open files (ulimit -n)",
 }

@@ -12,6 +12,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from data_checks.base.locations import DATA_DIR_VARIABLE, default_data_dir
+from flows.common.errors import UsageError
 
 Engine = Literal["local", "spark"]
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
@@ -164,6 +165,10 @@ def own(home: Path) -> None:
 
     A home that its owner shares with a group stays so.
     """
+    if "?" in str(home.resolve()):  # what stands behind it in a database's address is no path
+        raise UsageError(f"DAGMM_HOME {home}: name a folder without a ? in its path")
+    if (home.exists() or home.is_symlink()) and not home.is_dir():
+        raise UsageError(f"DAGMM_HOME {home}: not a folder; name one, or remove what lies there")
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     state = home.stat()
     if state.st_mode & 0o006 and state.st_uid == os.geteuid():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import json
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,12 @@ DEFINITIONS = Path(__file__).parents[1] / "prefect.yaml"
 PROJECT = DEFINITIONS.parents[1]
 PLACES = "flows/orchestration/{}_flow.py:{}"
 FLOWS = tuple(PLACES.format(name, name) for name in ("train", "score", "monitor", "benchmark"))
+KEYS = {
+    *("name", "version", "version_type", "tags", "description", "entrypoint", "flow_name"),
+    *("parameters", "enforce_parameter_schema", "work_pool", "build", "push", "pull"),
+    *("schedule", "schedules", "paused", "concurrency_limit", "triggers", "sla"),
+}
+"""Of a deployment. Prefect passes over any other, and with a misspelled one what it says."""
 WHEN = ("cron", "interval", "rrule")
 SHARED = ("active", "slug", "parameters", "replaces", "max_scheduled_runs")
 """Of a schedule, whatever its kind."""
@@ -87,6 +94,8 @@ def read_definitions(file: Path | None) -> list[Definition]:
 
 
 def _definition(name: str, values: dict[str, Any]) -> Definition:
+    if unknown := sorted(map(str, set(values) - KEYS)):
+        raise ValueError(f"{', '.join(unknown)} means nothing to Prefect; {_nearest(unknown[0])}")
     flow = flow_behind(values.get("entrypoint"))
     parameters = values.get("parameters") or {}
     if not isinstance(parameters, dict):
@@ -101,6 +110,11 @@ def _definition(name: str, values: dict[str, Any]) -> Definition:
     if not isinstance(pool, dict) or not isinstance(pool.get("name", ""), str):
         raise ValueError("`work_pool` needs a `name`")
     return Definition(name, flow, tuple(_schedules(values)), pool.get("name", ""), values)
+
+
+def _nearest(key: str) -> str:
+    close = difflib.get_close_matches(key, KEYS, n=1)
+    return f"is it {close[0]}?" if close else f"it knows {', '.join(sorted(KEYS))}"
 
 
 def flow_behind(entrypoint: object) -> Flow[Any, Any]:
@@ -136,6 +150,7 @@ def limit_of(value: object) -> Any:
     if isinstance(value, dict):
         if unknown := sorted(set(value) - set(ConcurrencyLimitConfig.model_fields)):
             raise ValueError(f"concurrency_limit: {', '.join(map(str, unknown))} means nothing")
+        limit_of(value.get("limit"))
         return ConcurrencyLimitConfig(**value)
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
@@ -187,4 +202,4 @@ def _sentence(error: Exception) -> str:
         return str(error)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}".removeprefix(": ")
+    return f"{where}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")

@@ -170,7 +170,7 @@ def _words(schedule: Any) -> str:
     text = next(
         getattr(when, kind) for kind in ("cron", "interval", "rrule") if hasattr(when, kind)
     )
-    return f"{schedule.slug or ''} ({text})".strip()
+    return f"{schedule.slug or ''} ({' '.join(str(text).split())})".strip()
 
 
 @contextmanager
@@ -210,7 +210,8 @@ def _prefect_deploy(path: Path) -> None:
     )
     if not done.returncode:
         return
-    lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+    said = [line.strip() for line in (done.stderr or done.stdout).splitlines()]
+    lines = [line for line in said if line and not line.startswith("For further information")]
     message = f"prefect deploy: {lines[-1] if lines else 'failed'}"
     if any(word in done.stdout + done.stderr for word in AWAY):
         raise ServiceUnreachable(message)

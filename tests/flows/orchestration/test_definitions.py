@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from flows.common.errors import UsageError
-from flows.orchestration.definitions import DEFINITIONS, FLOWS, flow_behind, read_definitions
+from flows.orchestration.definitions import DEFINITIONS, FLOWS, KEYS, flow_behind, read_definitions
 
 NIGHTLY = {
     "name": "nightly",
@@ -110,6 +110,10 @@ def test_no_schedule_is_none(read, schedules):
         ({"concurrency_limit": "one"}, "concurrency_limit 'one'"),
         ({"concurrency_limit": 0}, "concurrency_limit 0"),
         ({"concurrency_limit": {"limit": 1, "strategy": "QUEUE"}}, "strategy"),
+        ({"concurrency_limit": {"limit": 0}}, "concurrency_limit 0"),
+        ({"concurrency_limit": {}}, "concurrency_limit None"),
+        ({"concurency_limit": 1}, "concurency_limit means nothing to Prefect; is it concurrency_"),
+        ({"job_variables": {}}, "job_variables means nothing to Prefect; it knows build, conc"),
         ({"parameters": {"confg": {}}}, "no parameter confg; the flow takes config"),
         ({"parameters": ["config"]}, "`parameters` is no mapping"),
         ({"work_pool": "dagmm"}, "`work_pool` needs a `name`"),
@@ -123,6 +127,13 @@ def test_a_mistake_is_said_with_its_place(read, changes, reason):
     assert reason in str(refused.value)
     assert "prefect.yaml: deployment" in str(refused.value)
     assert "pydantic" not in str(refused.value)
+    assert "Value error" not in str(refused.value)
+
+
+def test_the_keys_of_a_deployment_are_prefects():
+    from prefect.cli.deploy._models import DeploymentConfig
+
+    assert set(DeploymentConfig.model_fields) == KEYS
 
 
 @pytest.mark.parametrize("text", ["", "[]", "deployments:", "deployments: 3", "a: [", "\x00"])
