@@ -111,9 +111,16 @@ def _typed(column: ColumnProfile, name: str, texts: Sequence[str]) -> ColumnDraf
         return ColumnDraft(_categorical(column), remarks=(remark,) if empty else ())
     many = f"more than {MAX_LEVELS}" if column.levels is None else f"{len(column.levels)}"
     lines = (f"    type: ignored  # text with {many} different values",)
+    if other := number_written_differently(texts):
+        remark = (
+            f"{name} is left out: {other!r} is a number in a notation that is not read; store "
+            "plain numbers, such as -1234.5"
+        )
+        return ColumnDraft(("    type: ignored  # no plain numbers",), remarks=(remark,))
     remark = f"{name} is left out: text with {many} different values"
     if texts:
         remark += f", for example {texts[0][:40]!r}"
+    remark += "; store what the model is to see of it as numbers, or in fewer levels"
     return ColumnDraft(lines, remarks=(remark,))
 
 

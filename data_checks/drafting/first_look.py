@@ -21,7 +21,7 @@ _VALUES = 1_000
 _NOTATIONS = tuple(
     Notation(decimal=decimal, thousands=thousands)
     for decimal, thousands in ((".", ""), (",", ""), (".", ","), (",", "."), (",", " "), (".", " "),
-                               (".", "'"), (",", "'"))
+                               (".", "'"), (",", "'"), (".", "_"))
 )  # fmt: skip
 _GROUPED = re.compile(r"[+-]?\d{1,3}[.,]\d{3}")
 _DAY_FIRST = ("%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y", "%d.%m.%y", "%d/%m/%y")
@@ -40,7 +40,11 @@ _WITH_UNIT = re.compile(
     r"(?P<behind>[^\d.,'\s:/-][^\d.,:/-]{0,11}|)"
 )
 _UNITS = 3
-_ANY_NOTATION = re.compile(r"[+-]?(?:\d{1,3}(?:[.,'\u2019\u00a0\u202f ]\d{3})+|\d+)(?:[.,]\d+)?")
+_ANY_NOTATION = re.compile(
+    r"\(?[+-]?(?:\d{1,3}(?:[.,'\u2019\u00a0\u202f ]\d{3})+|\d{1,2}(?:,\d\d)+,\d{3}|\d+)"
+    r"(?:[.,]\d+)?\)?-?"
+)
+"""Also `(12.3)` and `12.3-` for -12.3, and `12,34,567`."""
 
 
 @dataclass(frozen=True)

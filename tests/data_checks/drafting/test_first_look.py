@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,16 @@ def drafted(path: Path, **columns: Any) -> tuple[Draft, pd.DataFrame]:
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize(
     ("decimal", "thousands"),
-    [(",", ""), (",", "."), (".", ","), (",", " "), (",", "\u00a0"), (".", "'"), (".", "")],
+    [
+        (",", ""),
+        (",", "."),
+        (".", ","),
+        (",", " "),
+        (",", "\u00a0"),
+        (".", "'"),
+        (".", "_"),
+        (".", ""),
+    ],
 )
 def test_numbers_with_other_marks(
     tmp_path: Path, delimiter: str, decimal: str, thousands: str
@@ -57,6 +67,34 @@ def test_what_may_be_read_in_two_ways_is_a_remark(tmp_path: Path, delimiter: str
     texts = [text.replace(",", ".") for text in texts]
     draft, _ = drafted(tmp_path / "t.csv", delimiter=";", x=texts, y=VALUES.astype(int))
     assert any("with a decimal point" in remark for remark in draft.remarks)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda value: f"({value:.2f})" if value % 2 < 1 else f"{value:.2f}",
+        lambda value: f"{value:.2f}-" if value % 2 < 1 else f"{value:.2f}",
+        lambda value: f"12,{30 + int(value) % 60},{int(value) % 900 + 100}",
+    ],
+    ids=["parentheses", "minus behind", "lakh"],
+)
+def test_a_number_that_no_notation_reads_is_left_out_with_the_remedy(
+    tmp_path: Path, write: Callable[[float], str]
+) -> None:
+    texts = [write(value) for value in RNG.uniform(0, 9999, ROWS).tolist()]
+    draft, _ = drafted(tmp_path / "t.csv", x=texts, y=VALUES.astype(int))
+    assert draft.contract.columns[0].type == "ignored"
+    (said,) = [remark for remark in draft.remarks if '"x" is left out' in remark]
+    assert "is a number" in said
+    assert "store" in said
+
+
+def test_other_text_that_is_left_out_is_said_with_the_remedy(tmp_path: Path) -> None:
+    texts = [f"pump {value % 110} of 7" for value in range(2 * ROWS)]
+    draft, _ = drafted(tmp_path / "t.csv", x=texts, y=[*VALUES.astype(int)] * 2)
+    (said,) = [remark for remark in draft.remarks if '"x" is left out' in remark]
+    assert "for example 'pump" in said
+    assert said.endswith("as numbers, or in fewer levels")
 
 
 @pytest.mark.parametrize(("delimiter", "decimal"), [(";", ","), ("\t", "."), ("|", ".")])
