@@ -133,7 +133,8 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         views: what the energy is made of: some of energy, error, neighbours and axes.
         contamination: expected share of anomalies in the training rows, in (0, 0.5]; it sets
             ``offset_`` and nothing else.
-        engine: auto, numpy, torch, torch-graph (a captured step, on a GPU) or torch-compiled.
+        engine: auto, numpy, torch, torch-graph (a captured step, on a GPU), torch-compiled or
+            torch-triton.
         device: auto, cpu, cuda or cuda:N; auto is a GPU where there is one and the training is
             large enough for it.
         random_state: seed of the members.

@@ -20,9 +20,14 @@ from dagmm_model.networks.presets import Settings
 
 Float = NDArray[np.float64]
 
-ENGINES = ("auto", "numpy", "torch", "torch-graph", "torch-compiled")
+ENGINES = ("auto", "numpy", "torch", "torch-graph", "torch-compiled", "torch-triton")
 """``torch`` runs a step as it is, ``torch-graph`` replays a captured one, on a GPU only;
-``torch-compiled`` has it compiled first, for 20 seconds: worth it from about 70,000 steps."""
+``torch-compiled`` has it compiled first, for 20 seconds.
+``torch-triton`` replays three kernels of our own, for settings like the paper's."""
+
+TRITON_STEPS = 40_000
+"""Steps from which on `auto` takes the kernels: they save half a millisecond each, and are compiled
+for 20 seconds where a table of that shape has not been trained before."""
 
 
 class Device(NamedTuple):
@@ -118,9 +123,9 @@ def device_for(name: str, device: str, work: float) -> Device:
         if device not in ("auto", "cpu"):
             refuse("device", device, "auto or cpu, or another engine: numpy runs on the CPU only")
         return Device("cpu", "engine numpy")
-    if name == "torch-graph":
+    if name in ("torch-graph", "torch-triton"):
         if device == "cpu":
-            refuse("engine", name, "torch, or device='cuda': graphs are captured on a GPU only")
+            refuse("engine", name, "torch, or device='cuda': steps are captured on a GPU only")
         return choose_device("cuda" if device == "auto" else device, work)
     return choose_device(device, work)
 
@@ -136,11 +141,13 @@ def make_engine(
 ) -> Engine:
     """The engine of that name on a device that was chosen for it.
 
-    ``auto`` is the NumPy engine on a CPU and the torch engine with a captured step on a GPU. Ranks
+    ``auto`` is the NumPy engine on a CPU and the torch engine with a captured step on a GPU, of our
+    own kernels where they serve the settings and the training is long enough to compile them. Ranks
     on GPUs, each on one of its own, do without a capture.
 
     Raises:
-        SettingsError: a graph for several ranks, or ranks that share a GPU.
+        SettingsError: a graph for several ranks, ranks that share a GPU, or kernels that do not
+            serve the settings.
     """
     if settings.alternating:
         from dagmm_model.engines.alternating import AlternatingEngine
@@ -148,7 +155,7 @@ def make_engine(
         return AlternatingEngine(
             lambda of: make_engine(name, device, x, sample_weight, parameters, of, ranks), settings
         )
-    if name in ("torch-graph", "torch-compiled") and not ranks.alone:
+    if name.startswith("torch-") and not ranks.alone:
         refuse("engine", name, "torch where several ranks train together")
     place = ranks.place(device.name)
     if name == "numpy" or (name == "auto" and place == "cpu"):
@@ -156,7 +163,15 @@ def make_engine(
 
         return NumpyEngine(x, sample_weight, parameters, settings, ranks=ranks)
     from dagmm_model.engines.torch.engine import TorchEngine
+    from dagmm_model.engines.torch.triton_step import unsupported
 
+    triton = name == "torch-triton"
+    if triton or (name == "auto" and ranks.alone):
+        missing = unsupported(settings, x.shape[1])
+        if triton and missing:
+            refuse("engine", name, f"torch-graph: {missing}")
+        steps = settings.epochs * math.ceil(len(x) / settings.batch_size)
+        triton = not missing and (triton or steps >= TRITON_STEPS)
     return TorchEngine(
         x,
         sample_weight,
@@ -165,5 +180,6 @@ def make_engine(
         place,
         graph=place != "cpu" and name != "torch" and ranks.alone,
         compiler="inductor" if name == "torch-compiled" else None,
+        triton=triton,
         ranks=ranks,
     )

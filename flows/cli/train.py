@@ -48,7 +48,7 @@ def train(
     ] = None,
     engine: Annotated[
         str | None,
-        typer.Option("--engine", help="Of DAGMM: auto, numpy, torch, torch-graph, torch-compiled."),
+        typer.Option("--engine", help="Of DAGMM: auto, numpy, torch, torch-graph, torch-triton."),
     ] = None,
     device: Annotated[
         str | None,

@@ -26,6 +26,7 @@ from torch import Tensor
 from dagmm_model.base.distributed import ALONE, Part, Ranks, watched
 from dagmm_model.engines.interface import TERMS, dropout_masks, raised_jitter, visible_columns
 from dagmm_model.engines.torch.mixture import mixture_term
+from dagmm_model.engines.torch.triton_step import TritonStep
 from dagmm_model.engines.torch.validation import mean_energies
 from dagmm_model.engines.torch.weights import Weights
 from dagmm_model.mixture.equations import BatchMixture
@@ -55,6 +56,7 @@ class TorchEngine:
         graph: whether to capture the step and replay it; on a GPU only.
         compiler: of `torch.compile` that fuses the objective's operations and their gradients':
             inductor, aot_eager (which only traces) or None.
+        triton: whether the kernels of `triton_step` compute losses and gradients, in float32.
         ranks: that share every batch; not with a graph.
     """
 
@@ -69,6 +71,7 @@ class TorchEngine:
         *,
         graph: bool = False,
         compiler: str | None = None,
+        triton: bool = False,
         ranks: Ranks = ALONE,
     ) -> None:
         self.settings = settings
@@ -79,11 +82,14 @@ class TorchEngine:
         self.kind = "TorchEngine"
         if self._device.type != "cpu":  # whose dropout is another one
             self.kind += f" on {self._device.type}"
+        if triton:
+            self.kind += " by Triton"
         self._evaluate = self._objective
         if compiler is not None:
             self._evaluate = torch.compile(
                 self._objective, fullgraph=True, dynamic=False, backend=compiler
             )
+        self._kernels = TritonStep(self._weights, settings) if triton else None
         self._captures = graph
         self._graph: torch.cuda.CUDAGraph | None = None
         self._position = torch.zeros(1, dtype=torch.int64, device=self._device)
@@ -268,6 +274,11 @@ class TorchEngine:
 
     def _gradient(self) -> tuple[Tensor, Tensor]:
         """Losses ``(S, 4)`` and gradient ``(S, size)`` of this step's batch."""
+        if self._kernels is not None:
+            losses, gradient, self._last = self._kernels(
+                self._x, self._weight, self._order, self._position, self._jitter, self._masks
+            )
+            return losses, gradient
         rows = self._now(self._order)
         of_rows, masks = rows.flatten(), None
         if self.settings.dropout > 0:
