@@ -6,6 +6,7 @@ a name in quotes may run over several lines, and a line may end in CR, LF or bot
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -190,7 +191,9 @@ def _decoded(location: str, content: bytes, source: CsvSource, whole: bool) -> s
         if not whole and error.end >= len(content) - 3 and error.reason == "unexpected end of data":
             return content[: error.start].decode()
         line = content[: error.start].count(b"\n") + 1
+        marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         raise EncodingError(
             f"{location}, line {line}: byte 0x{content[error.start]:02x} is not {source.encoding}; "
-            "set source.encoding in the contract (for example latin-1)."
+            f"save the file as {source.encoding}, or set source.encoding in the contract (for "
+            f"example {'utf-16' if marked else 'latin-1'})."
         ) from error

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data_checks.base.errors import SourceError
+from data_checks.base.errors import EncodingError, SourceError
 from data_checks.contract.model import Contract
 from data_checks.contract.source_settings import CsvSource
 from data_checks.drafting.drafting import draft_contract
@@ -71,6 +71,18 @@ def test_a_header_over_several_lines_is_one_row(tmp_path: Path, end: str) -> Non
     assert [c.name for c in drafted.contract.columns] == ["temperature (mean, in K)", "b"]
     done = ingest(drafted.contract, tmp_path / "o.parquet", data_dir=tmp_path)
     assert pq.read_table(done.path).column("row_id").to_pylist() == list(range(40))
+
+
+@pytest.mark.parametrize(("encoding", "example"), [("utf-16", "utf-16"), ("cp1252", "latin-1")])
+def test_bytes_of_another_encoding_name_one_that_may_fit(
+    tmp_path: Path, encoding: str, example: str
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes("\n".join(["a,b", "1,\u00fc"]).encode(encoding))
+    with pytest.raises(
+        EncodingError, match=rf"line \d: .*as utf-8, or .*\(for example {example}\)"
+    ):
+        read_head(str(path), CsvSource(kind="csv"))
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"])
