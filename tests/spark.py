@@ -25,11 +25,19 @@ def needs_spark() -> None:
         pytest.skip(str(error))
 
 
+SHORT_LIVED = {
+    "spark.master": "local[2]",
+    # Compiling its own code well takes a Java machine longer than all that the tests ask of it.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.sql.shuffle.partitions": "4",
+}
+
+
 @pytest.fixture(scope="session")
 def spark(needs_spark: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The session; whatever asks for one meanwhile gets it."""
     log = tmp_path_factory.mktemp("spark") / "spark.log"
-    with spark_session({"spark.master": "local[2]"}, (), log=log) as session:
+    with spark_session(SHORT_LIVED, (), log=log) as session:
         yield session
 
 

@@ -12,16 +12,15 @@ from flows.orchestration.definitions import DEFINITIONS, flow_behind, read_defin
 from flows.services.servers import free_port
 
 
-def test_deploy_is_idempotent_and_sets_schedules_and_limits(dagmm, ask):
-    for _ in range(2):
-        outcome = dagmm("deploy", "--json")
-        assert outcome.code == 0, outcome.err
-        assert outcome.json["deployments"] == [
-            "train/nightly",
-            "score/hourly",
-            "monitor/daily",
-            "benchmark/weekly",
-        ]
+def test_deploy_sets_schedules_and_limits(dagmm, ask):
+    outcome = dagmm("deploy", "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["deployments"] == [
+        "train/nightly",
+        "score/hourly",
+        "monitor/daily",
+        "benchmark/weekly",
+    ]
     shipped = {"deployments": {"tags": {"all_": [deployments.tag_of(DEFINITIONS.resolve())]}}}
     found = ask("/deployments/filter", shipped)
     by_name = {item["name"]: item for item in found}
@@ -42,8 +41,11 @@ def test_deploy_without_a_server_says_what_to_do(dagmm, monkeypatch):
 
 
 def test_the_file_is_the_truth(dagmm, ask, tmp_path):
-    """What it no longer has is removed, and said; what another file made stays."""
+    """What it still has stays as it is; what it no longer has is removed, and said; what another
+    file made stays."""
     path = tmp_path / "p.yaml"
+
+    kept = {"kept": [{"cron": "0 4 * * *", "slug": "four"}]}
 
     def write(**schedules: list) -> None:
         entries = [
@@ -52,11 +54,22 @@ def test_the_file_is_the_truth(dagmm, ask, tmp_path):
                 "entrypoint": "flows/training.py:train",  # as the first version wrote it
                 "parameters": {"config": {"dataset": "wdbc"}},
                 "work_pool": {"name": "truth"},
+                "concurrency_limit": 2,
                 "schedules": each,
             }
-            for name, each in schedules.items()
+            for name, each in (schedules | kept).items()
         ]
         path.write_text(yaml.safe_dump({"deployments": entries}))
+
+    def whole(name: str) -> dict:
+        (item,) = ask("/deployments/filter", {"deployments": {"name": {"any_": [name]}}})
+        changing = ("updated", "last_polled", "status")
+        schedules = [(s["schedule"], s["slug"], s["active"]) for s in item["schedules"]]
+        limit = item["global_concurrency_limit"]["limit"]
+        return {k: v for k, v in item.items() if k not in (*changing, "schedules")} | {
+            "schedules": schedules,
+            "global_concurrency_limit": limit,
+        }
 
     def found() -> dict[str, list]:
         names = {"deployments": {"name": {"any_": ["truth", "dropped", "others"]}}}
@@ -68,6 +81,8 @@ def test_the_file_is_the_truth(dagmm, ask, tmp_path):
     write(truth=[{"cron": "0 2 * * *", "slug": "two"}], dropped=[{"cron": "0 5 * * *"}])
     first = dagmm("deploy", "--file", "p.yaml", "--json")  # relative to where we are
     assert (first.code, first.json["removed"]) == (0, []), first.err
+    before = whole("kept")
+    assert before["global_concurrency_limit"] == 2
     flow_behind("flows/training.py:train").to_deployment(
         "others", cron="0 1 * * *", tags=[deployments.tag_of(tmp_path / "other.yaml")]
     ).apply()
@@ -77,6 +92,7 @@ def test_the_file_is_the_truth(dagmm, ask, tmp_path):
         "Removed    schedule two (0 2 * * *) of train/truth: not in p.yaml",
         "Removed    train/dropped: no longer in p.yaml",
     ]
+    assert whole("kept") == before
     assert found() == {"truth": [("0 3 * * *", "three")], "others": [("0 1 * * *", None)]}
     write(truth=[])
     with get_client(sync_client=True) as client:
