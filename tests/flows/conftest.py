@@ -8,10 +8,11 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
+from contextlib import closing, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -57,8 +58,8 @@ def made_once(tmp_path_factory, name: str, make: Callable[[Path], None]) -> Path
 
 
 @pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory) -> str:
-    """A Prefect server on loopback, of all processes of the session; it ends with the session."""
+def prefect_folder(tmp_path_factory) -> Path:
+    """Home of a Prefect server on loopback, of all processes of the session, with which it ends."""
     url = os.environ["PREFECT_API_URL"]
     session = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
 
@@ -72,9 +73,25 @@ def prefect_server(tmp_path_factory) -> str:
             holders=keeper.identity(session),
         )
         wait_for(f"{url}/health", server, log)
+        with (
+            closing(sqlite3.connect(home / "prefect.db")) as created,
+            closing(sqlite3.connect(home / "tables.db")) as copy,
+        ):
+            created.backup(copy)
 
-    made_once(tmp_path_factory, "prefect", start_server)
-    return url
+    return made_once(tmp_path_factory, "prefect", start_server)
+
+
+@pytest.fixture(scope="session")
+def prefect_server(prefect_folder) -> str:
+    """Address of that server."""
+    return os.environ["PREFECT_API_URL"]
+
+
+@pytest.fixture(scope="session")
+def prefect_tables(prefect_folder) -> Path:
+    """A Prefect database whose tables exist: a server takes seconds to create them."""
+    return prefect_folder / "tables.db"
 
 
 @pytest.fixture
@@ -102,6 +119,10 @@ def empty_store(tmp_path_factory) -> Path:
 @pytest.fixture
 def home(tmp_path, empty_store, monkeypatch) -> Iterator[Path]:
     """`DAGMM_HOME` of one test; what a command adds to the environment goes with it."""
+    # MLflow keeps where the files of a run are; homes that are copies have the same runs.
+    from mlflow.tracking._tracking_service import utils
+
+    utils._artifact_repos_cache.clear()
     folder = tmp_path / "mlruns"
     folder.mkdir()
     shutil.copy(empty_store, folder / "mlflow.db")

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+import shutil
 import urllib.error
 import urllib.request
 
@@ -21,7 +22,7 @@ OTHERS = ("http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory, prefect_tables):
     """A running server and its login."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGMM_HOME", str(tmp_path_factory.mktemp("own") / "mlruns"))
@@ -29,6 +30,7 @@ def server(tmp_path_factory):
         patch.delenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", raising=False)
         settings = Settings()
         embed_services(settings)
+        shutil.copy(prefect_tables, Home(settings).folder / "prefect.db")
         with prefect_server(settings) as running:
             yield running, Home(settings)
         os.environ.pop("PREFECT_SERVER_DATABASE_CONNECTION_URL", None)

@@ -7,7 +7,7 @@ from sklearn.datasets import load_breast_cancer
 from flows.intake.give import give_verdicts
 from flows.scoring.run import score
 from tests.flows import promotion_store as made
-from tests.flows.review.conftest import new, served  # noqa: F401
+from tests.flows.review.conftest import new, served, served_home  # noqa: F401
 
 
 @pytest.fixture

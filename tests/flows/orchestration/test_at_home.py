@@ -1,10 +1,13 @@
 """A flow called from Python without a server uses the home's, with its door and its login."""
 
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import closing
 
 import pytest
 from prefect import flow, task
@@ -34,8 +37,9 @@ print(script() + script())
 
 
 @pytest.fixture
-def nowhere(home, monkeypatch):
+def nowhere(home, prefect_tables, monkeypatch):
     """No server is configured."""
+    shutil.copy(prefect_tables, Home(Settings()).folder / "prefect.db")
     monkeypatch.setenv("PREFECT_API_URL", "")
     with temporary_settings({PREFECT_API_URL: None}):
         yield Home(Settings())
@@ -65,20 +69,21 @@ def outer(depth: int):
 
 
 def test_a_call_from_python_uses_the_server_of_the_home_and_ends_it(nowhere):
-    for called in (outer, outer.with_options(name="another")):
-        seen = called(1)
-        assert seen[0] == seen[1]
-        url, stranger, foreign_page = seen[0]
-        assert url.startswith("http://127.0.0.1:")
-        assert (stranger, foreign_page) == (401, 403)
-    assert (nowhere.folder / "prefect.db").exists()
+    seen = outer.with_options(name="another")(1)
+    assert seen[0] == seen[1]
+    url, stranger, foreign_page = seen[0]
+    assert url.startswith("http://127.0.0.1:")
+    assert (stranger, foreign_page) == (401, 403)
+    with closing(sqlite3.connect(nowhere.folder / "prefect.db")) as kept:
+        assert kept.execute("SELECT count(*) FROM flow_run").fetchone() == (2,)
     assert nowhere.read() is None
     assert not any(keeper.lives(file.name) for file in nowhere.holders.iterdir())
     assert not PREFECT_API_URL.value()
 
 
-def test_a_script_ends_when_its_calls_have(home, tmp_path):
+def test_a_script_ends_when_its_calls_have(home, prefect_tables, tmp_path):
     """Prefect's clients would go on trying to reach a server that has ended."""
+    shutil.copy(prefect_tables, Home(Settings()).folder / "prefect.db")
     environment = {**os.environ, "PREFECT_API_URL": "", "DAGMM_HOME": str(home)}
     (tmp_path / "script.py").write_text(SCRIPT)
     done = subprocess.run(

@@ -17,11 +17,12 @@ from flows.services.embedded import Embedded, Home, next_free, prefect_server
 
 
 @pytest.fixture
-def settings(home, monkeypatch) -> Settings:
+def settings(home, prefect_tables, monkeypatch) -> Settings:
     monkeypatch.setenv("PREFECT_API_URL", "")
     monkeypatch.delenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", raising=False)
     settings = Settings()
     embed_services(settings)
+    shutil.copy(prefect_tables, Home(settings).folder / "prefect.db")
     return settings
 
 
@@ -126,8 +127,6 @@ def test_a_server_that_waits_makes_room_for_other_settings_and_for_its_pages(set
 
 
 def test_a_server_ends_with_its_home(settings):
-    import shutil
-
     with prefect_server(settings.model_copy(update={"prefect_idle_seconds": 300.0})) as server:
         pass
     assert keeper.lives(server.keeper)
