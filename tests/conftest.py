@@ -1,7 +1,9 @@
 """Environment of every test: telemetry off, no network, real data where it is there."""
 
+import gc
 import os
 import socket
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -20,10 +22,14 @@ os.environ.update(
 )
 if "PYTEST_XDIST_WORKER" not in os.environ:
     # One Prefect server for the session; its processes inherit where it will be. Prefect reads its
-    # settings when it is first imported, which a test module may do on collection.
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{probe.getsockname()[1]}/api"
+    # settings when it is first imported, which a test module may do on collection. Until it starts,
+    # which may be minutes later, the port is held, so that it is given to nobody else.
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{held.getsockname()[1]}/api"
+    if sys.platform != "linux":  # elsewhere no other process may bind to it then
+        held.close()
 # How long an example takes says something of the machine, not of the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
@@ -33,6 +39,12 @@ def pytest_collection_modifyitems(items):
     """Among several processes, what takes long begins first."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=longest_first(items))
+
+
+def pytest_collection_finish():
+    """The garbage collector need not look through all that the tests have imported, every time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -18,5 +18,6 @@ processes.set_forkserver_preload(
         "pandas",
         "matplotlib.pyplot",
         "pytest",
+        "tests.frozen",  # the last: what was imported before it is frozen
     ]
 )
