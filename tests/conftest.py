@@ -10,7 +10,6 @@ import hypothesis
 import pytest
 
 from tests.postgres import postgres  # noqa: F401  a fixture for every folder
-from tests.schedule import ByUnit, longest_first
 from tests.spark import needs_spark, spark, spark_cluster  # noqa: F401  the same
 
 os.environ.update(
@@ -38,6 +37,8 @@ hypothesis.settings.load_profile("untimed")
 def pytest_collection_modifyitems(items):
     """Among several processes, what takes long begins first."""
     if "PYTEST_XDIST_WORKER" in os.environ:
+        from tests.schedule import longest_first  # pytest-xdist is there then
+
         items.sort(key=longest_first(items))
 
 
@@ -52,6 +53,8 @@ def pytest_xdist_make_scheduler(config, log):
     """With `--dist loadfile`, a process gets files that share something dear together."""
     if config.getvalue("dist") != "loadfile":
         return None
+    from tests.schedule import ByUnit
+
     config.option.loadscopereorder = False  # by the order of the tests
     return ByUnit(config, log)
 
