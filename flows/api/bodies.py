@@ -58,7 +58,8 @@ def _csv(body: bytes, names: Sequence[str]) -> pa.Table:
     try:
         return pyarrow.csv.read_csv(
             pa.BufferReader(body),
-            read_options=pyarrow.csv.ReadOptions(use_threads=False),
+            # In one block: Arrow refuses a line that is longer than one, a header of many columns.
+            read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=len(body)),
             parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False

@@ -61,6 +61,9 @@ class Follower:
         reference: `NAME`, `NAME@alias` or `NAME/VERSION`.
         switched: Is told of a version that came into service, and of the one before.
         refused: Is told of a version that did not, and why; once for each reason.
+        asked: Is told, while a version answers, why the registry does not say which one should;
+            and with an empty text once it does again.
+        store: Raises where the registry cannot be asked.
     """
 
     def __init__(
@@ -69,11 +72,14 @@ class Follower:
         reference: str,
         switched: Callable[[ServedModel, ServedModel | None], None],
         refused: Callable[[ModelVersion, str, ServedModel | None], None],
+        asked: Callable[[str, ServedModel], None],
+        store: Callable[[], None] = lambda: None,
     ) -> None:
         self.current: ServedModel | None = None
         self.standing = Standing()
         self._client, self._reference = client, reference
         self._switched, self._refused = switched, refused
+        self._asked, self._store, self._answers = asked, store, True
         self._told: set[tuple[str, str]] = set()
         self._untold: tuple[ModelVersion, str] | None = None
         self._again = 0.0
@@ -81,7 +87,15 @@ class Follower:
 
     def step(self) -> None:
         """Look once; load and exchange when another version is wanted. Raises nothing."""
+        self._look()
+        answers = not self.standing.registry_error
+        if self.current is not None and answers != self._answers:
+            self._answers = answers
+            self._asked(self.standing.registry_error, self.current)
+
+    def _look(self) -> None:
         try:
+            self._store()
             version = registry.find_model(self._client, self._reference)
         except Exception as error:  # the server goes on, whatever the registry says
             gone = {"wanted": None} if isinstance(error, UsageError) else {}

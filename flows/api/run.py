@@ -31,8 +31,13 @@ MEGABYTE = 1_000_000
 DRAIN_SECONDS = 10
 """What requests under way may still take after the server was told to end."""
 CONNECTIONS, BACKLOG = 500, 128
-PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-"""A registry that does not answer is asked again soon enough: MLflow would wait for minutes."""
+ASKING = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool",
+}
+"""How the registry is asked, again and again. MLflow would wait minutes for one that is away, and
+would read on in a database file that was replaced, e.g. by its back-up."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ def serve(reference: str, settings: Settings, options: ServerOptions, tell: Even
     signature.check_settings(
         settings
     )  # else every version would be refused, and the audit blame it
-    for name, value in PATIENCE.items():
+    for name, value in ASKING.items():
         os.environ.setdefault(name, value)
     with listening_at(options.host, options.port) as listening, blas_threads().limit(limits=1):
         address = address_of(listening, options.host)
@@ -125,7 +130,7 @@ def _shadowing(
     if not options.shadow:
         yield None
         return
-    candidate = make_candidate(client, registry.name_of(reference), options.shadow, tell)
+    candidate = make_candidate(client, settings, registry.name_of(reference), options.shadow, tell)
     candidate.step()
     if candidate.current is None and not candidate.standing.refusal:
         why = candidate.standing.registry_error

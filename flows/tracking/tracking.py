@@ -79,6 +79,18 @@ def client_of(settings: Settings) -> MlflowClient:
     return MlflowClient(settings.tracking_uri, settings.tracking_uri)
 
 
+def check_store(settings: Settings) -> None:
+    """Refuse to ask a SQLite file that is gone: SQLite would make an empty one.
+
+    Raises:
+        ServiceUnreachable: It is not there.
+    """
+    uri = settings.tracking_uri
+    file = uri.removeprefix("sqlite:///") if uri.startswith("sqlite:///") else ""
+    if file and not Path(file).exists():
+        raise ServiceUnreachable(f"{file} is not there any more; restore it from a back-up")
+
+
 @contextmanager
 def _environment_kept(*names: str) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in names}

@@ -9,6 +9,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
@@ -21,7 +22,7 @@ from flows.notify.event import Event
 from flows.notify.events import version_page
 from flows.promotion import audit
 from flows.stages.decision import PromoteRecord
-from flows.tracking import registry
+from flows.tracking import registry, tracking
 from flows.tracking.seal import EVIDENCE_TAG
 
 
@@ -47,18 +48,23 @@ class Events:
         line = f"{event.capitalize():<10} {text}"
         if self.as_json:
             line = json.dumps({"event": event, "time": now, **facts})
-        elif event in ("switched", "refused", "shadow"):
+        elif event in ("switched", "refused", "shadow", "registry"):
             line = f"{line} ({now})"
         with suppress(OSError):  # whoever read this is gone; the server has others to serve
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
 
 
-def make_candidate(client: MlflowClient, name: str, which: str, tell: Events) -> Follower:
+def make_candidate(
+    client: MlflowClient, settings: Settings, name: str, which: str, tell: Events
+) -> Follower:
     """A follower of the version in the shadow, whose news are said and are no matter of the audit.
+
+    That the registry does not answer is said by the follower of the version that is served.
 
     Args:
         client: Registry.
+        settings: Where it is.
         name: Registered model.
         which: Alias or number of the candidate.
         tell: Says what happened.
@@ -71,7 +77,11 @@ def make_candidate(client: MlflowClient, name: str, which: str, tell: Events) ->
         number = int(version.version)
         tell("shadow", f"version {number} is refused: {why}", version=number, why=why)
 
-    return Follower(client, registry.sibling(name, which), switched, refused)
+    def asked(_error: str, _current: ServedModel) -> None:
+        pass
+
+    store = partial(tracking.check_store, settings)
+    return Follower(client, registry.sibling(name, which), switched, refused, asked, store)
 
 
 def make_follower(
@@ -107,7 +117,12 @@ def make_follower(
         notify.tell(settings, Event("not-served", subject, reason, link=page, same=why))
         _write_down(client, settings, version, reason, current)
 
-    return Follower(client, reference, switched, refused)
+    def asked(error: str, current: ServedModel) -> None:
+        text = f"{error}; {current.uri} goes on answering" if error else "answers again"
+        tell("registry", text, why=error, serving=current.uri)
+
+    store = partial(tracking.check_store, settings)
+    return Follower(client, reference, switched, refused, asked, store)
 
 
 def _write_down(

@@ -120,6 +120,13 @@ def test_bad_csv_is_one_sentence(body, said):
     assert said in refused.value.sentence
 
 
+def test_a_csv_may_have_lines_of_any_length():
+    """Arrow reads a block at a time, and refuses a header or a row that is longer than one."""
+    header = ",".join(["a", "b", *(f"column {i}" for i in range(100_000))])
+    columns, rows = read(f"{header}\n{',1' * 100_001}\n".encode(), "text/csv")
+    assert (rows, columns["b"].to_pylist()) == (1, ["1"])
+
+
 @pytest.mark.parametrize("kind", ["", "application/xml", "text/csv; charset=latin-1", "a/b/c;;"])
 def test_other_content_types_are_refused_before_they_are_read(kind):
     with pytest.raises(Refused) as refused:

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from flows.api import follower as following
+from flows.api.run import ASKING
+from flows.common.settings import Settings
 from flows.promotion import audit
 from flows.promotion.promote import promote
 from flows.promotion.rollback import roll_back
 from flows.tracking import seal
 from tests.flows import promotion_store as made
-from tests.flows.api.conftest import NAME, bundle_file, listening, split
+from tests.flows.api.conftest import NAME, bundle_file, listening, make, split
 from tests.flows.notify.conftest import http  # noqa: F401  a fixture
 from tests.flows.promotion.conftest import flip
 
@@ -239,6 +241,35 @@ def test_it_answers_while_the_store_is_down_and_follows_when_it_is_back(ready):
     ready.follower.step()
     assert verdict(ready, rows).json()["version"] == 1
     assert ready.metric("dagmm_registry_up") == 1
+
+
+def test_a_store_that_is_gone_or_replaced_is_noticed_and_said_once(
+    two_versions, monkeypatch, capsys
+):
+    for name, value in ASKING.items():
+        monkeypatch.setenv(name, value)
+    api = make(Settings())
+    store = api.settings.home / "mlflow.db"
+    api.follower.step()
+    rows = api.rows()[:1]
+    api.client.set_registered_model_alias(NAME, "production", "1")
+    shutil.copy(store, store.with_suffix(".kept"))
+    api.client.set_registered_model_alias(NAME, "production", "2")
+    store.rename(store.with_suffix(".away"))
+    for _ in range(3):
+        api.follower.step()
+        assert verdict(api, rows).json()["version"] == 2
+        assert api.metric("dagmm_registry_up") == 0
+        assert not store.exists()
+    store.with_suffix(".kept").rename(store)
+    api.follower.step()
+    assert verdict(api, rows).json()["version"] == 1
+    assert api.metric("dagmm_registry_up") == 1
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    first, *_, last = [each for each in said if each["event"] == "registry"]
+    assert f"{store} is not there any more" in first["why"]
+    assert (first["serving"], last["why"]) == (f"models:/{NAME}/2", "")
+    assert [each["event"] for each in said].count("registry") == 2
 
 
 def test_a_refusal_that_could_not_be_written_down_is_written_later(ready, damaged, monkeypatch):

@@ -9,7 +9,7 @@ from tests.flows.api.conftest import NAME, make
 
 
 def served(ready, which):
-    candidate = make_candidate(ready.client, NAME, which, Events(as_json=True))
+    candidate = make_candidate(ready.client, ready.settings, NAME, which, Events(as_json=True))
     candidate.step()
 
     def now():
