@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dagmm_model.detectors.dagmm import DAGMM
     from dagmm_model.detectors.persistence import load_detector, save_detector
     from dagmm_model.mixture.mixture import Mixture, MixtureHealth
-    from dagmm_model.training.loop import TrainingDiverged
+    from dagmm_model.training.epochs import TrainingDiverged
     from dagmm_model.training.records import EpochRecord
 
 _HOME = {
@@ -26,7 +26,7 @@ _HOME = {
     "EpochRecord": "training.records",
     "Mixture": "mixture.mixture",
     "MixtureHealth": "mixture.mixture",
-    "TrainingDiverged": "training.loop",
+    "TrainingDiverged": "training.epochs",
     "load_detector": "detectors.persistence",
     "save_detector": "detectors.persistence",
 }

@@ -30,8 +30,8 @@ from dagmm_model.scoring.wide import joined, own, own_mixtures
 from dagmm_model.tables.encoded import Encoded, Layout
 from dagmm_model.tables.rows import hold_out, quantile, scaled32, training_rows
 from dagmm_model.tables.scaling import Scaler
+from dagmm_model.training.epochs import Epoch, EpochLike, Observer
 from dagmm_model.training.loop import Trained, selects
-from dagmm_model.training.observers import Epoch, EpochLike, Observer
 from dagmm_model.training.phases import train_in_phases
 from dagmm_model.training.records import record_from
 

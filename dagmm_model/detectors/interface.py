@@ -20,7 +20,7 @@ from dagmm_model.engines.choice import Device
 from dagmm_model.mixture.mixture import Mixture, MixtureHealth
 from dagmm_model.scoring.explanation import ExplainedEnergies, Explanation
 from dagmm_model.tables.encoded import Encoded, Layout
-from dagmm_model.training.observers import Epoch, Observer
+from dagmm_model.training.epochs import Epoch, Observer
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.floating]

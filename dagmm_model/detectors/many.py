@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike
 
 from dagmm_model.detectors.dagmm import DAGMM
 from dagmm_model.networks.presets import Settings
+from dagmm_model.training.epochs import TrainingDiverged
 from dagmm_model.training.feed import batch_plan
-from dagmm_model.training.loop import Trained, TrainingDiverged, selects
+from dagmm_model.training.loop import Trained, selects
 from dagmm_model.training.many import train_many
 from dagmm_model.training.phases import train_in_phases
 

@@ -45,8 +45,8 @@ from dagmm_model.tables.scaling import (
     rotated,
     standardised,
 )
+from dagmm_model.training.epochs import Observer
 from dagmm_model.training.loop import run_identity, run_training, selects
-from dagmm_model.training.observers import Observer
 from dagmm_model.training.streaming import BUFFER_ROWS, RowGroups, WindowFeed, moments_of
 
 Float = NDArray[np.float64]

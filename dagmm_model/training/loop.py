@@ -1,4 +1,4 @@
-"""The training loop: seeds, shuffling, validation, early stopping, observers."""
+"""The training of a DAGMM: seeds, validation, early stopping, checkpoints."""
 
 from __future__ import annotations
 
@@ -16,45 +16,11 @@ from dagmm_model.engines.interface import TERMS, Engine
 from dagmm_model.networks.network import Parameters, initialise
 from dagmm_model.networks.presets import Settings
 from dagmm_model.scoring.inference import fit_scorer
+from dagmm_model.training.epochs import EpochLike, Observer, TrainingDiverged, run_epochs
 from dagmm_model.training.feed import Feed, MemoryFeed
-from dagmm_model.training.observers import EpochLike
-from dagmm_model.training.records import EpochRecord as EpochRecord
-from dagmm_model.training.records import Observer, Progress
+from dagmm_model.training.records import EpochRecord, Progress
 
 Float = NDArray[np.float64]
-
-
-class TrainingDiverged(ValueError):
-    """A loss, or a parameter, became infinite or NaN; the last good state is attached.
-
-    Of several members one is enough.
-
-    Attributes:
-        epoch: 1-based epoch.
-        batch: 1-based batch of the epoch.
-        term: reconstruction, energy, penalty or total; update where the last step of a piece left
-            parameters that are not finite.
-        remedy: what to change.
-        parameters: the last good ones.
-    """
-
-    def __init__(self, epoch: int, batch: int, term: str, parameters: Parameters) -> None:
-        self.epoch, self.batch, self.term = epoch, batch, term
-        self.parameters = parameters
-        self.remedy = {
-            "reconstruction": "scale the input (scaling='robust') or lower learning_rate",
-            "energy": "raise jitter, use fewer components or set gradient_clip",
-            "penalty": "raise jitter or lower lambda_penalty",
-            "total": "lower learning_rate or set gradient_clip",
-        }.get(term, "lower learning_rate, or scale the input (scaling='robust')")
-        super().__init__(
-            f"training diverged in epoch {epoch}, batch {batch}: the {term} is not finite; "
-            f"{self.remedy}"
-        )
-
-    def __reduce__(self) -> tuple[type, tuple[int, int, str, Parameters]]:
-        """Copies and processes get the same error, not one of the message alone."""
-        return type(self), (self.epoch, self.batch, self.term, self.parameters)
 
 
 @dataclass(frozen=True)
@@ -75,6 +41,8 @@ class Trained:
     kept: tuple[int, ...]
     device: Device
 
+
+Validate = Callable[[], tuple[Parameters, Float]]
 
 WARM_UP = 20
 """Steps over which the learning rate grows where the schedule has a warm-up."""
@@ -177,7 +145,7 @@ def run_training(
     seeds: Sequence[int],
     store: CheckpointStore | None,
     observers: Sequence[Observer],
-    validate: Callable[[], tuple[Parameters, Float]] | None = None,
+    validate: Validate | None = None,
 ) -> Trained:
     """Run the epochs that are not done yet, wherever the rows come from.
 
@@ -195,28 +163,9 @@ def run_training(
         TrainingDiverged: a loss is not finite.
         CheckpointMismatch: the folder holds a checkpoint of another run.
     """
-    progress = Progress(engine, settings, seeds)
-    state = None if store is None else store.read()
-    if state is not None:
-        progress.restore(*state)
-    while progress.epoch < settings.epochs and not progress.best.exhausted():
-        started = time.perf_counter()
-        run_epoch(progress, settings, feed, store)
-        energies = None
-        epoch = progress.epoch + 1
-        if validate is not None and (
-            epoch == settings.epochs or epoch % settings.evaluate_every == 0
-        ):
-            parameters, energies = validate()
-            progress.best.update(epoch, energies, parameters)
-        record = progress.record(settings, energies, time.perf_counter() - started)
-        progress.next_epoch(record)
-        for observer in observers:
-            observer(record)
-        if store is not None and store.due():
-            store.write(*progress.snapshot())
-    if store is not None:
-        store.write(*progress.snapshot())
+    training = MemberTraining(Progress(engine, settings, seeds), settings, feed, validate)
+    run_epochs(training, store, observers)
+    progress = training.progress
     history = tuple(progress.history)
     if not selects(settings) or not progress.best.parameters:  # none where there are 0 epochs
         kept = (len(history),) * len(seeds)
@@ -239,33 +188,62 @@ def _judged(settings: Settings) -> Settings:
     return replace(settings, refinement=0, final_mixture="memberships", criterion=criterion)
 
 
-def run_epoch(
-    progress: Progress, settings: Settings, feed: Feed, store: CheckpointStore | None
-) -> None:
-    """The steps of the epoch in work that are not done yet.
+class MemberTraining:
+    """The training of one batched model; see `dagmm_model.training.epochs.Training`.
 
-    Raises:
-        TrainingDiverged: a loss is not finite.
+    Args:
+        progress: of the engine at its starting values.
+        settings: of the run.
+        feed: gives the rows of every step.
+        validate: the parameters of the moment and each member's validation energy ``(S,)``.
     """
-    rates = learning_rates(settings, progress.epoch, feed.steps)
-    for piece in feed.pieces(progress):
-        if piece.rows is not None:
-            progress.engine.take(piece.rows)
-        steps = slice(progress.done, progress.done + piece.order.shape[1])
-        losses = progress.engine.run(piece.order, rates[steps], progress.dropout, piece.part)
-        finite = np.isfinite(losses[-1]).all()
-        if not (finite and progress.engine.finite()):
-            progress.engine.undo()
-            raise TrainingDiverged(
-                progress.epoch + 1,
-                progress.done + len(losses),
-                "update" if finite else _culprit(losses[-1]),
-                progress.engine.parameters(),
-            )
-        progress.losses = np.concatenate([progress.losses, losses])
-        progress.done += len(losses)
-        if store is not None and progress.done < feed.steps and store.due():
-            store.write(*progress.snapshot())
+
+    def __init__(
+        self, progress: Progress, settings: Settings, feed: Feed, validate: Validate | None = None
+    ) -> None:
+        self.progress, self.settings, self.feed = progress, settings, feed
+        self._validate = validate
+        self.snapshot, self.restore = progress.snapshot, progress.restore
+
+    def over(self) -> bool:
+        """After the last epoch, or when every member has waited long enough for a better one."""
+        return self.progress.epoch >= self.settings.epochs or self.progress.best.exhausted()
+
+    def finish_epoch(self, store: CheckpointStore | None) -> None:
+        """See `Training.finish_epoch`."""
+        progress = self.progress
+        rates = learning_rates(self.settings, progress.epoch, self.feed.steps)
+        for piece in self.feed.pieces(progress):
+            if piece.rows is not None:
+                progress.engine.take(piece.rows)
+            steps = slice(progress.done, progress.done + piece.order.shape[1])
+            losses = progress.engine.run(piece.order, rates[steps], progress.dropout, piece.part)
+            finite = np.isfinite(losses[-1]).all()
+            if not (finite and progress.engine.finite()):
+                progress.engine.undo()
+                raise TrainingDiverged(
+                    progress.epoch + 1,
+                    progress.done + len(losses),
+                    "update" if finite else _culprit(losses[-1]),
+                    progress.engine.parameters(),
+                )
+            progress.losses = np.concatenate([progress.losses, losses])
+            progress.done += len(losses)
+            if store is not None and progress.done < self.feed.steps and store.due():
+                store.write(*progress.snapshot())
+
+    def end_epoch(self, started: float) -> EpochRecord:
+        """See `Training.end_epoch`."""
+        progress, settings, energies = self.progress, self.settings, None
+        epoch = progress.epoch + 1
+        if self._validate is not None and (
+            epoch == settings.epochs or epoch % settings.evaluate_every == 0
+        ):
+            parameters, energies = self._validate()
+            progress.best.update(epoch, energies, parameters)
+        record = progress.record(settings, energies, time.perf_counter() - started)
+        progress.next_epoch(record)
+        return record
 
 
 def _culprit(losses: Float) -> str:

@@ -19,10 +19,10 @@ from dagmm_model.engines.choice import device_for, make_engine, multiplications
 from dagmm_model.engines.interface import PIECE
 from dagmm_model.networks.network import initialise
 from dagmm_model.networks.presets import Settings
-from dagmm_model.training.feed import Piece, batch_plan
-from dagmm_model.training.loop import Trained, run_epoch
-from dagmm_model.training.observers import EpochLike
-from dagmm_model.training.records import Progress
+from dagmm_model.training.epochs import EpochLike, run_epochs
+from dagmm_model.training.feed import Feed, Piece, batch_plan
+from dagmm_model.training.loop import MemberTraining, Trained
+from dagmm_model.training.records import EpochRecord, Progress
 
 
 class TablesFeed:
@@ -57,6 +57,26 @@ class TablesFeed:
         part = Part(0, widest, self._batches)
         for first in range(progress.done, self.steps, PIECE):
             yield Piece(order[:, first : first + PIECE], part)
+
+
+class _TablesTraining(MemberTraining):
+    """A training with a record for each table, whose members lie side by side."""
+
+    def __init__(
+        self, progress: Progress, settings: Settings, feed: Feed, parts: Sequence[slice]
+    ) -> None:
+        super().__init__(progress, settings, feed)
+        self._parts = parts
+        self.histories: list[list[EpochLike]] = [[] for _ in parts]
+
+    def end_epoch(self, started: float) -> EpochRecord:
+        """See `Training.end_epoch`; the first table's record."""
+        seconds = (time.perf_counter() - started) / len(self._parts)
+        records = [self.progress.record(self.settings, None, seconds, p) for p in self._parts]
+        for history, record in zip(self.histories, records, strict=True):
+            history.append(record)
+        self.progress.next_epoch(records[0])
+        return records[0]
 
 
 def train_many(
@@ -97,18 +117,10 @@ def train_many(
     work = sum(multiplications(settings, n, width, 1) for n in sizes)
     chosen = device_for(engine, device, work)
     runner = make_engine(engine, chosen, rows, weight, start, settings)
-    progress = Progress(runner, settings, flat)
     feed = TablesFeed(sizes, starts, len(rows) - 1, settings.batch_size)
     parts = [slice(*ends) for ends in pairwise([0, *accumulate(members)])]
-    histories: list[list[EpochLike]] = [[] for _ in tables]
-    while progress.epoch < settings.epochs:
-        began = time.perf_counter()
-        run_epoch(progress, settings, feed, None)
-        seconds = (time.perf_counter() - began) / len(tables)
-        records = [progress.record(settings, None, seconds, part) for part in parts]
-        for history, record in zip(histories, records, strict=True):
-            history.append(record)
-        progress.next_epoch(records[0])
+    training = _TablesTraining(Progress(runner, settings, flat), settings, feed, parts)
+    run_epochs(training, None)
     parameters = runner.parameters()
     return [
         Trained(
@@ -118,5 +130,5 @@ def train_many(
             (len(history),) * (part.stop - part.start),
             chosen,
         )
-        for part, history in zip(parts, histories, strict=True)
+        for part, history in zip(parts, training.histories, strict=True)
     ]

@@ -19,8 +19,8 @@ from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.base.settings import refuse
 from dagmm_model.networks.network import initialise
 from dagmm_model.networks.presets import Settings
+from dagmm_model.training.epochs import Epoch, EpochLike, Observer
 from dagmm_model.training.loop import Float, Trained, train
-from dagmm_model.training.observers import Epoch, EpochLike, Observer
 
 Convert = Callable[[Any], EpochLike]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -72,8 +72,6 @@ Shuffled = tuple[list[Any], list[NDArray[np.int64]], list[Any]]
 AHEAD = 50_000
 """Rows, of all members, from which on a thread shuffles the next epoch while this one is trained:
 of 200,000 rows it takes as long as ten of a GPU's steps, for each member."""
-
-Observer = Callable[[EpochRecord], None]
 
 
 def record_from(values: dict[str, Any]) -> EpochRecord:

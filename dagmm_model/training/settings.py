@@ -57,7 +57,7 @@ def _within(value: object, kind: type, least: float, most: float = float("inf"))
 
 @dataclass(frozen=True)
 class TrainingSettings(BaselineSettings):
-    """Settings of a baseline that is trained by the loop of `baseline_loop`.
+    """Settings of a baseline that is trained by the loop of `autograd`.
 
     Attributes:
         epochs: passes over the training rows; 0 leaves the random weights, as a baseline; None

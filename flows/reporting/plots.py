@@ -12,7 +12,7 @@ from dagmm_model.evaluation.threshold import exceeds
 
 if TYPE_CHECKING:
     from dagmm_model.evaluation.what_if import WhatIf
-    from dagmm_model.training.observers import EpochLike
+    from dagmm_model.training.epochs import EpochLike
 
 NORMAL, ANOMALY, ACCENT = "#3b6ea5", "#c8553d", "#444444"
 MAX_POINTS = 5000

@@ -15,7 +15,7 @@ from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.interface import Arrays, BaseDetector, Float, Rows, State
 from dagmm_model.tables.rows import canonical_order
 from dagmm_model.tables.scaling import Scaler
-from dagmm_model.training.observers import Observer
+from dagmm_model.training.epochs import Observer
 from dagmm_model.training.settings import BaselineSettings
 
 S = TypeVar("S", bound=BaselineSettings)

@@ -16,7 +16,7 @@ from sklearn.tree._tree import Tree
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.baselines.base import ArrayDetector
 from dagmm_model.detectors.interface import Arrays, Float
-from dagmm_model.training.observers import Observer
+from dagmm_model.training.epochs import Observer
 from dagmm_model.training.settings import BaselineSettings
 
 

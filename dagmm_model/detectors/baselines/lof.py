@@ -16,7 +16,7 @@ from sklearn.neighbors import NearestNeighbors
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.baselines.base import ArrayDetector, sample
 from dagmm_model.detectors.interface import Arrays, Float, NotEnoughRowsError
-from dagmm_model.training.observers import Observer
+from dagmm_model.training.epochs import Observer
 from dagmm_model.training.settings import BaselineSettings
 
 TINY = 1e-10

@@ -26,7 +26,7 @@ from dagmm_model.detectors.interface import (
 )
 from dagmm_model.scoring.explanation import Explanation
 from dagmm_model.tables.scaling import Scaler
-from dagmm_model.training.observers import Observer
+from dagmm_model.training.epochs import Observer
 
 SIMPLE = ("pca", "mahalanobis", "isolation-forest", "knn")
 """Their names in the catalogue."""

@@ -13,7 +13,7 @@ from sklearn.metrics.pairwise import rbf_kernel
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.baselines.base import ArrayDetector, sample
 from dagmm_model.detectors.interface import Arrays, Float, TooLarge
-from dagmm_model.training.observers import Observer
+from dagmm_model.training.epochs import Observer
 from dagmm_model.training.settings import BaselineSettings
 
 MOST_ROWS = 10_000

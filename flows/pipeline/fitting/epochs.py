@@ -13,7 +13,7 @@ from mlflow.tracking import MlflowClient
 from flows.common.errors import is_transient
 
 if TYPE_CHECKING:
-    from dagmm_model.training.observers import EpochLike
+    from dagmm_model.training.epochs import EpochLike
 
 MAX_LOGGED_EPOCHS = 1000
 SHARES = "mixture/phi_"

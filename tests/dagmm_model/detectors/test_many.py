@@ -8,7 +8,7 @@ import pytest
 from dagmm_model import DAGMM
 from dagmm_model.detectors import many
 from dagmm_model.detectors.many import fit_many
-from dagmm_model.training.loop import TrainingDiverged
+from dagmm_model.training.epochs import TrainingDiverged
 
 SAME = 1e-3
 """Of energies of order 1 to 10: some dozen steps in float32, whose sums have another order."""

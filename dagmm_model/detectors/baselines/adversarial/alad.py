@@ -26,7 +26,7 @@ from dagmm_model.detectors.baselines.adversarial.gan import (
     latent_width,
     presets,
 )
-from dagmm_model.training.baseline_loop import Work
+from dagmm_model.training.autograd import Work
 from dagmm_model.training.blocks import Critic, JointCritic, adam, descend, discrimination, real
 
 

@@ -29,7 +29,7 @@ from dagmm_model.detectors.baselines.adversarial.gan import (
 )
 from dagmm_model.detectors.interface import Float
 from dagmm_model.tables.protocols import duplicate_groups
-from dagmm_model.training.baseline_loop import Work
+from dagmm_model.training.autograd import Work
 from dagmm_model.training.blocks import Critic, adam, descend, discrimination, real
 
 

@@ -24,7 +24,7 @@ from dagmm_model.detectors.baselines.adversarial.gan import (
     latent_width,
     presets,
 )
-from dagmm_model.training.baseline_loop import Work
+from dagmm_model.training.autograd import Work
 from dagmm_model.training.blocks import JointCritic, adam, descend, discrimination
 
 

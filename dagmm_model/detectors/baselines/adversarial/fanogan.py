@@ -21,7 +21,7 @@ from dagmm_model.detectors.baselines.adversarial.gan import (
     latent_rows,
     presets,
 )
-from dagmm_model.training.baseline_loop import Work
+from dagmm_model.training.autograd import Work
 from dagmm_model.training.blocks import Critic, adam, descend
 
 BETAS = (0.0, 0.9)

@@ -22,7 +22,7 @@ from dagmm_model.detectors.baselines.adversarial.gan import (
     generator,
     presets,
 )
-from dagmm_model.training.baseline_loop import Work
+from dagmm_model.training.autograd import Work
 from dagmm_model.training.blocks import Critic, adam, descend, discrimination
 
 

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.baselines.deep.trained import TrainedDetector
 from dagmm_model.detectors.interface import Arrays, Float, NotEnoughRowsError
-from dagmm_model.training.baseline_loop import Work, seed_of
+from dagmm_model.training.autograd import Work, seed_of
 from dagmm_model.training.blocks import adam, descend, mlp
-from dagmm_model.training.observers import Observer
+from dagmm_model.training.epochs import Observer
 from dagmm_model.training.settings import TrainingSettings
 
 FIRST_COUNT = 100

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
 from dagmm_model.detectors.baselines.deep.trained import TrainedDetector
-from dagmm_model.training.baseline_loop import Work
+from dagmm_model.training.autograd import Work
 from dagmm_model.training.blocks import adam, dense, descend
 from dagmm_model.training.settings import TrainingSettings
 

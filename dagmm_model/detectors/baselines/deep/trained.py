@@ -14,9 +14,9 @@ from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.baselines.base import ArrayDetector
 from dagmm_model.detectors.interface import Arrays, Float
 from dagmm_model.engines.choice import scoring_device
-from dagmm_model.training.baseline_loop import Work, reproducible, train
+from dagmm_model.training.autograd import Work, reproducible, train
+from dagmm_model.training.epochs import Observer
 from dagmm_model.training.feed import batch_plan
-from dagmm_model.training.observers import Observer
 from dagmm_model.training.settings import TrainingSettings
 
 T = TypeVar("T", bound=TrainingSettings)

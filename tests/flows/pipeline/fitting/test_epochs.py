@@ -6,8 +6,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from dagmm_model.training.loop import EpochRecord
-from dagmm_model.training.observers import Epoch
+from dagmm_model.training.epochs import Epoch
+from dagmm_model.training.records import EpochRecord
 from flows.pipeline.fitting import epochs
 from flows.pipeline.fitting.epochs import MAX_LOGGED_EPOCHS, EpochLogger
 

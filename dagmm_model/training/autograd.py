@@ -1,6 +1,7 @@
-"""The training loop of every baseline that learns by gradients: one loop, any networks, any losses.
+"""The training of every baseline that learns by gradients: any networks, any losses.
 
-A baseline hands over its networks, its optimisers and what one step does; the loop does the rest:
+A baseline hands over its networks, its optimisers and what one step does; the rest is here and in
+`dagmm_model.training.epochs`, the loop that a DAGMM goes through, too:
 equal batches in a seeded order, one record an epoch, checkpoints that a killed run goes on from to
 the same bits, an average of the weights, and an end with a clear error when a loss is not finite.
 """
@@ -20,9 +21,8 @@ from torch import Tensor, nn
 
 from dagmm_model.base.checkpoint import Arrays, Checkpointing, CheckpointStore, digest
 from dagmm_model.engines.choice import Device, choose_device
+from dagmm_model.training.epochs import Epoch, Observer, TrainingDiverged, run_epochs
 from dagmm_model.training.feed import batch_plan
-from dagmm_model.training.loop import TrainingDiverged
-from dagmm_model.training.observers import Epoch, Observer
 from dagmm_model.training.settings import TrainingSettings
 
 Float = NDArray[np.float64]
@@ -107,7 +107,7 @@ def train(
     chosen = choose_device(settings.device, float(len(x)) * weights * epochs)
     device = chosen.name
     with reproducible(seed_of(seed, 0), device):
-        run = _Run(build(), torch.as_tensor(x).to(device), settings, seed, device)
+        run = _Run(build(), torch.as_tensor(x).to(device), settings, seed, device, epochs)
         store = None
         if checkpoint is not None:
             identity = {
@@ -119,30 +119,24 @@ def train(
             if device != "cpu":  # which draws other numbers
                 identity["device"] = torch.device(device).type
             store = CheckpointStore(checkpoint, identity, defaults=asdict(type(settings)()))
-            if (state := store.read()) is not None:
-                run.restore(*state)
-        while run.epoch < epochs:
-            started = time.perf_counter()
-            run.finish_epoch(store)
-            terms = dict(zip(run.names, (run.sums / run.steps).tolist(), strict=True))
-            record = Epoch(run.epoch + 1, epochs, terms, time.perf_counter() - started)
-            run.next_epoch(record)
-            for observer in observers:
-                observer(record)
-            if store is not None and store.due():
-                store.write(*run.snapshot())
-        if store is not None:
-            store.write(*run.snapshot())
+        run_epochs(run, store, observers)
         return run.result(), tuple(run.history), chosen
 
 
 class _Run:
-    """Everything that changes while a training goes on."""
+    """The training of a baseline's networks; see `dagmm_model.training.epochs.Training`."""
 
     def __init__(
-        self, work: Work, x: Tensor, settings: TrainingSettings, seed: int, device: str
+        self,
+        work: Work,
+        x: Tensor,
+        settings: TrainingSettings,
+        seed: int,
+        device: str,
+        epochs: int,
     ) -> None:
         assert settings.batch_size is not None
+        self.epochs = epochs
         self.work, self.x, self.seed, self.decay = work, x, seed, settings.average
         # On a CPU without CUDA's half, which keeps a formatted stack of every call.
         on_cpu = torch.device(device).type == "cpu"
@@ -156,8 +150,12 @@ class _Run:
         self.parameters = dict(work.networks.named_parameters())
         self.averaged = {n: p.detach().clone() for n, p in self.parameters.items()}
 
+    def over(self) -> bool:
+        """After the last epoch."""
+        return self.epoch >= self.epochs
+
     def finish_epoch(self, store: CheckpointStore | None) -> None:
-        """The steps of the epoch in work that are not done yet.
+        """See `Training.finish_epoch`.
 
         The order of the rows and what a step draws follow from the seed and the step's number, so
         that there is no generator whose state would have to be kept.
@@ -192,10 +190,13 @@ class _Run:
                     list(self.averaged.values()), list(self.parameters.values()), weight
                 )
 
-    def next_epoch(self, record: Epoch) -> None:
-        """The epoch is done."""
+    def end_epoch(self, started: float) -> Epoch:
+        """See `Training.end_epoch`."""
+        terms = dict(zip(self.names, (self.sums / self.steps).tolist(), strict=True))
+        record = Epoch(self.epoch + 1, self.epochs, terms, time.perf_counter() - started)
         self.history.append(record)
         self.epoch, self.done = self.epoch + 1, 0
+        return record
 
     def result(self) -> dict[str, Any]:
         """Parameters, averaged where there is an average, and buffers, as copies."""
@@ -205,7 +206,7 @@ class _Run:
         return {n: v.detach().cpu().numpy().copy() for n, v in weights.items()}
 
     def snapshot(self) -> tuple[Arrays, dict[str, Any]]:
-        """Arrays and JSON-able values from which `restore` goes on, to the last bit."""
+        """See `Training.snapshot`."""
         arrays = {f"network.{n}": v for n, v in self.work.networks.state_dict().items()}
         arrays |= {f"average.{n}": v for n, v in self.averaged.items()}
         for name, optimiser in self.work.optimisers.items():
@@ -220,8 +221,8 @@ class _Run:
         }
         return {n: v.detach().cpu().numpy().copy() for n, v in arrays.items()}, values
 
-    def restore(self, arrays: Arrays, values: Mapping[str, Any]) -> None:
-        """Continue from a `snapshot`."""
+    def restore(self, arrays: Arrays, values: dict[str, Any]) -> None:
+        """See `Training.restore`."""
         tensors = {name: torch.as_tensor(np.array(array)) for name, array in arrays.items()}
         self.work.networks.load_state_dict(_under("network.", tensors))
         for name, value in _under("average.", tensors).items():

@@ -8,9 +8,9 @@ import torch
 
 from dagmm_model.base.checkpoint import Checkpointing, CheckpointMismatch
 from dagmm_model.detectors.catalogue import make_detector
-from dagmm_model.training.baseline_loop import TrainingSettings, Work, train
+from dagmm_model.training.autograd import TrainingSettings, Work, train
 from dagmm_model.training.blocks import adam, dense, descend
-from dagmm_model.training.loop import TrainingDiverged
+from dagmm_model.training.epochs import TrainingDiverged
 from tests.dagmm_model.detectors.baselines.tables import plane, quick
 
 ROWS = plane()[0].astype(np.float32)
