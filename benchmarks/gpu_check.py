@@ -39,7 +39,8 @@ from dagmm_model.engines.numpy.engine import NumpyEngine
 from dagmm_model.engines.torch.engine import TorchEngine
 from dagmm_model.engines.torch.triton_step import unsupported
 from dagmm_model.networks.network import initialise, streams
-from dagmm_model.networks.presets import PAPER, Settings, resolve
+from dagmm_model.networks.presets import PAPER, resolve
+from dagmm_model.networks.settings import Settings
 from dagmm_model.training.loop import train
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,7 +71,7 @@ START = """
 import time
 started = time.perf_counter()
 import numpy as np
-from dagmm_model.networks.presets import resolve
+from dagmm_model.networks.settings import resolve
 from dagmm_model.training.loop import train
 x = np.random.default_rng(0).normal(size=(500, 8)).astype(np.float32)
 settings = resolve("paper", 8, 500, {"epochs": 1})

@@ -170,7 +170,8 @@ def settings_rows(settings: type) -> Iterator[str]:
 def detectors() -> str:
     """The settings of every detector of the catalogue."""
     from dagmm_model.detectors.catalogue import CATALOGUE
-    from dagmm_model.networks.presets import PRESETS, Settings
+    from dagmm_model.networks.presets import PRESETS
+    from dagmm_model.networks.settings import Settings
 
     text = (
         "### `detector.settings.*` of DAGMM and its ablations\n\n"

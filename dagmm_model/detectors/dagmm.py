@@ -21,7 +21,8 @@ from dagmm_model.detectors.interface import Arrays, State
 from dagmm_model.engines.choice import ENGINES, Device
 from dagmm_model.mixture.mixture import Mixture, MixtureHealth
 from dagmm_model.networks.network import Parameters, initialise
-from dagmm_model.networks.presets import PRESETS, Settings, resolve
+from dagmm_model.networks.presets import PRESETS, resolve
+from dagmm_model.networks.settings import Settings
 from dagmm_model.scoring.explanation import Explanation
 from dagmm_model.scoring.inference import Scorer, fit_scorer
 from dagmm_model.scoring.views import Views, fit_views

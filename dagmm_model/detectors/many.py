@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from numpy.typing import ArrayLike
 
 from dagmm_model.detectors.dagmm import DAGMM
-from dagmm_model.networks.presets import Settings
+from dagmm_model.networks.settings import Settings
 from dagmm_model.training.epochs import TrainingDiverged
 from dagmm_model.training.feed import batch_plan
 from dagmm_model.training.loop import Trained, selects

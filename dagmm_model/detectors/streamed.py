@@ -29,7 +29,7 @@ from dagmm_model.mixture.moments import Moments
 from dagmm_model.mixture.selection import PRIOR_ROWS, ROWS, choose, evenly, padded
 from dagmm_model.networks.estimation import membership, membership_logits
 from dagmm_model.networks.network import Parameters, initialise, latent_width
-from dagmm_model.networks.presets import Settings
+from dagmm_model.networks.settings import Settings
 from dagmm_model.scoring.inference import Scorer
 from dagmm_model.scoring.masked import MaskedNetwork
 from dagmm_model.scoring.wide import joined

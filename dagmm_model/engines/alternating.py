@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dagmm_model.base.distributed import Part
 from dagmm_model.engines.interface import Engine
 from dagmm_model.networks.network import Parameters
-from dagmm_model.networks.presets import Settings
+from dagmm_model.networks.settings import Settings
 
 Float = NDArray[np.float64]
 NO_WEIGHT = float(np.finfo(np.float64).tiny)

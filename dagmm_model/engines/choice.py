@@ -16,7 +16,7 @@ from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.base.settings import SettingsError, refuse
 from dagmm_model.engines.interface import Engine
 from dagmm_model.networks.network import Parameters, shapes
-from dagmm_model.networks.presets import Settings
+from dagmm_model.networks.settings import Settings
 
 Float = NDArray[np.float64]
 

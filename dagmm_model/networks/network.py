@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dagmm_model.base.settings import SettingsError
 from dagmm_model.networks.compression import FEATURES
-from dagmm_model.networks.presets import Settings
+from dagmm_model.networks.settings import Settings
 from dagmm_model.tables.scaling import covariance_of, principal_axes
 
 Parameters = dict[str, NDArray[np.floating]]

@@ -22,7 +22,7 @@ from dagmm_model.mixture.selection import select
 from dagmm_model.networks.compression import compress
 from dagmm_model.networks.estimation import membership, membership_logits
 from dagmm_model.networks.network import Parameters, latent_width
-from dagmm_model.networks.presets import Settings
+from dagmm_model.networks.settings import Settings
 from dagmm_model.scoring.masked import MaskedNetwork, log_error
 
 Float = NDArray[np.float64]

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from dagmm_model.base.processors import each_chunk
 from dagmm_model.base.settings import from_json
 from dagmm_model.mixture.selection import ROWS, evenly
-from dagmm_model.networks.presets import Settings
+from dagmm_model.networks.settings import Settings
 from dagmm_model.scoring import masked, neighbours
 from dagmm_model.scoring.fused import FusedScorer
 from dagmm_model.scoring.inference import Scorer

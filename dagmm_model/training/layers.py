@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.networks.network import Parameters
-from dagmm_model.networks.presets import Settings
+from dagmm_model.networks.settings import Settings
 from dagmm_model.training.autograd import Work, seed_of, train
 from dagmm_model.training.blocks import adam, descend
 from dagmm_model.training.epochs import Epoch, Observer

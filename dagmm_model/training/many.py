@@ -18,7 +18,7 @@ from dagmm_model.base.distributed import Part
 from dagmm_model.engines.choice import device_for, make_engine, multiplications
 from dagmm_model.engines.interface import PIECE
 from dagmm_model.networks.network import initialise
-from dagmm_model.networks.presets import Settings
+from dagmm_model.networks.settings import Settings
 from dagmm_model.training.epochs import EpochLike, run_epochs
 from dagmm_model.training.feed import Feed, Piece, batch_plan
 from dagmm_model.training.loop import MemberTraining, Trained

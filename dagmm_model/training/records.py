@@ -14,7 +14,7 @@ from dagmm_model.base.checkpoint import Arrays
 from dagmm_model.engines.interface import Engine
 from dagmm_model.mixture.mixture import mixture_health
 from dagmm_model.networks.network import Parameters, streams
-from dagmm_model.networks.presets import Settings
+from dagmm_model.networks.settings import Settings
 
 Float = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import ClassVar, get_type_hints
 
 from dagmm_model.base.settings import refuse
-from dagmm_model.networks.presets import CHOICES
+from dagmm_model.networks.settings import CHOICES
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from dagmm_model.base.settings import unknown
 from dagmm_model.detectors.catalogue import CATALOGUE, FAST, entry, make_detector
-from dagmm_model.networks.presets import Settings
+from dagmm_model.networks.settings import Settings
 from dagmm_model.scoring.views import constants
 from flows.benchmarking.data import Prepared
 from flows.benchmarking.protocols import BEST_COLUMN, RANDOM_WEIGHTS, UNTRAINED

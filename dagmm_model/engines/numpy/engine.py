@@ -32,7 +32,7 @@ from dagmm_model.kernels import step as kernels_step
 from dagmm_model.mixture.mixture import LATENT_VARIANCE_FLOOR
 from dagmm_model.networks.compression import SQUARE_FLOOR
 from dagmm_model.networks.network import Parameters, latent_width, shapes
-from dagmm_model.networks.presets import Settings
+from dagmm_model.networks.settings import Settings
 
 SHARD_WORK = 10_000_000
 """Multiplications of a step's forward pass from which on the batch is split in two shards."""

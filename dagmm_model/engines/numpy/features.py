@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.networks.compression import FEATURES, LOG_FLOOR, SQUARE_FLOOR
-from dagmm_model.networks.presets import Settings
+from dagmm_model.networks.settings import Settings
 
 Float = NDArray[np.float64]
 

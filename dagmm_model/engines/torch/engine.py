@@ -32,7 +32,7 @@ from dagmm_model.engines.torch.weights import Weights
 from dagmm_model.mixture.equations import BatchMixture
 from dagmm_model.networks.network import Parameters
 from dagmm_model.networks.objective import objective
-from dagmm_model.networks.presets import Settings
+from dagmm_model.networks.settings import Settings
 
 Float = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from dagmm_model.mixture.equations import batch_mixture, energies
 from dagmm_model.mixture.mixture import CONSTANT_VARIANCE, LATENT_VARIANCE_FLOOR
 from dagmm_model.networks.compression import compress
 from dagmm_model.networks.estimation import membership, membership_logits
-from dagmm_model.networks.presets import Settings
+from dagmm_model.networks.settings import Settings
 
 CHUNK = 16_384
 """Rows whose reconstructions are held at a time."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dagmm_model.engines.interface import BETAS, EPSILON
 from dagmm_model.networks.network import Parameters, trained
-from dagmm_model.networks.presets import Settings
+from dagmm_model.networks.settings import Settings
 
 T = TypeVar("T", bound=np.generic)
 

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from dagmm_model import DAGMM, Checkpointing, CheckpointMismatch, TrainingDiverged
 from dagmm_model.base.checkpoint import FILE, damage
-from dagmm_model.networks.presets import Settings
+from dagmm_model.networks.settings import Settings
 from dagmm_model.training import feed
 from dagmm_model.training.loop import train
 from tests.forkserver import processes

@@ -17,7 +17,7 @@ from dagmm_model.engines.numpy.engine import NumpyEngine
 from dagmm_model.engines.torch.engine import TorchEngine
 from dagmm_model.mixture.moments import Moments
 from dagmm_model.networks.network import initialise, streams
-from dagmm_model.networks.presets import Settings
+from dagmm_model.networks.settings import Settings
 from tests.dagmm_model.ranks import Team
 
 N, WIDTH, SEEDS = 200, 9, (1, 2)

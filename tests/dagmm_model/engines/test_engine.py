@@ -16,7 +16,7 @@ from dagmm_model.mixture.mixture import JitterWarning
 from dagmm_model.networks.compression import compress
 from dagmm_model.networks.network import initialise, streams, trained
 from dagmm_model.networks.objective import objective
-from dagmm_model.networks.presets import Settings
+from dagmm_model.networks.settings import Settings
 from dagmm_model.scoring.inference import fit_scorer
 from tests.dagmm_model import paper_reference
 

@@ -14,7 +14,8 @@ from dagmm_model.engines.torch.engine import TorchEngine
 from dagmm_model.engines.torch.weights import Weights
 from dagmm_model.mixture.mixture import JitterWarning
 from dagmm_model.networks.network import initialise, streams
-from dagmm_model.networks.presets import PAPER, Settings
+from dagmm_model.networks.presets import PAPER
+from dagmm_model.networks.settings import Settings
 from tests.dagmm_model.engines.emulated import emulated_graphs
 
 from .test_engine import BATCH, OPTIONS, dropout_of, order_of, rows_of, settings_of, start_of

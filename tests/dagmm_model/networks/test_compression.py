@@ -6,7 +6,7 @@ import torch
 
 from dagmm_model.networks.compression import FEATURES, compress, reconstruction_features
 from dagmm_model.networks.network import initialise
-from dagmm_model.networks.presets import Settings
+from dagmm_model.networks.settings import Settings
 from tests.dagmm_model import paper_reference
 
 

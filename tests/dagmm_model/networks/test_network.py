@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dagmm_model.networks.network import initialise
-from dagmm_model.networks.presets import Settings
+from dagmm_model.networks.settings import Settings
 
 WIDTH = 50
 

@@ -9,7 +9,7 @@ import torch
 from dagmm_model.mixture.equations import batch_mixture, energies, log_joint, variational_bounds
 from dagmm_model.networks.network import initialise, latent_width
 from dagmm_model.networks.objective import objective, standardise
-from dagmm_model.networks.presets import Settings
+from dagmm_model.networks.settings import Settings
 from tests.dagmm_model import paper_reference
 
 torch.set_num_threads(1)  # threads of torch spin: on a busy machine they cost minutes

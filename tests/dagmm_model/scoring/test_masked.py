@@ -5,7 +5,7 @@ import pytest
 
 from dagmm_model.networks.compression import LOG_FLOOR, decode, encode
 from dagmm_model.networks.network import initialise
-from dagmm_model.networks.presets import Settings
+from dagmm_model.networks.settings import Settings
 from dagmm_model.scoring.masked import (
     ROUNDS,
     TAIL,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dagmm_model import DAGMM
-from dagmm_model.networks.presets import VIEWS
+from dagmm_model.networks.settings import VIEWS
 from dagmm_model.scoring.views import (
     AXES,
     FEW,
