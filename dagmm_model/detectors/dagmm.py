@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from numbers import Real
+from dataclasses import fields
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.distributed import ALONE, Ranks
-from dagmm_model.base.processors import chunks, each_chunk
-from dagmm_model.base.settings import from_json, refuse, unknown
-from dagmm_model.detectors.interface import Arrays, State
-from dagmm_model.engines.choice import ENGINES, Device
-from dagmm_model.mixture.mixture import Mixture, MixtureHealth
-from dagmm_model.networks.network import Parameters, initialise
+from dagmm_model.base.settings import refuse, unknown
+from dagmm_model.detectors.fitted import FittedDagmm
+from dagmm_model.detectors.fitting import (
+    Ready,
+    check_contamination,
+    fitted_scorer,
+    least_rows,
+    seeds_for,
+)
+from dagmm_model.engines.choice import ENGINES
 from dagmm_model.networks.presets import PRESETS, resolve
 from dagmm_model.networks.settings import Settings
-from dagmm_model.scoring.explanation import Explanation
-from dagmm_model.scoring.inference import Scorer, fit_scorer
-from dagmm_model.scoring.views import Views, fit_views
-from dagmm_model.scoring.views_scorer import EnergyScorer, scorer_for
-from dagmm_model.scoring.wide import joined, own, own_mixtures
-from dagmm_model.tables.encoded import Encoded, Layout
+from dagmm_model.scoring.inference import Scorer
+from dagmm_model.scoring.views import fit_views
+from dagmm_model.tables.encoded import Encoded
 from dagmm_model.tables.rows import hold_out, quantile, scaled32, training_rows
 from dagmm_model.tables.scaling import Scaler
-from dagmm_model.training.epochs import Epoch, EpochLike, Observer
+from dagmm_model.training.epochs import Observer
 from dagmm_model.training.loop import Trained, selects
 from dagmm_model.training.phases import train_in_phases
-from dagmm_model.training.records import record_from
 
 Float = NDArray[np.float64]
 
@@ -48,36 +45,7 @@ RUNTIME = ("contamination", "engine", "device")
 """Parameters that are not settings of the model."""
 
 
-@dataclass(frozen=True)
-class Ready:
-    """What a training of a `DAGMM` needs, and what is done with its result.
-
-    Attributes:
-        given: ``(n, D)`` rows as they were given.
-        sample_weight: as it was given.
-        rows: those that train, in canonical order.
-        weight: ``(n,)`` of these, or None.
-        scaler: of the columns.
-        scaled: ``(n, D)`` float32 training rows.
-        held: ``(m, D)`` scaled validation rows, or None.
-        settings: resolved for this table.
-        seeds: of the members.
-        last: of the member with the wide code.
-    """
-
-    given: NDArray[np.floating]
-    sample_weight: ArrayLike | None
-    rows: NDArray[np.floating]
-    weight: Float | None
-    scaler: Scaler
-    scaled: NDArray[np.float32]
-    held: NDArray[np.floating] | None
-    settings: Settings
-    seeds: list[int]
-    last: list[int]
-
-
-class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class DAGMM(FittedDagmm):
     """Deep autoencoding Gaussian mixture model (Zong et al., ICLR 2018).
 
     An autoencoder compresses a row to a code; the code and the reconstruction's error form the
@@ -168,18 +136,6 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
     fixed: ClassVar[Mapping[str, Any]] = {}
     """Settings that make a variant what it is."""
 
-    settings_: Settings
-    history_: tuple[EpochLike, ...]
-    device_: Device
-    kept_: tuple[int, ...]
-    n_iter_: int
-    offset_: float
-    n_features_in_: int
-    _scaler: Scaler
-    _scorer: Scorer
-    _views: Views | None
-    _row_scorer: EnergyScorer
-
     def __init__(
         self,
         *,
@@ -225,47 +181,9 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        self.preset = preset
-        self.encoder_widths = encoder_widths
-        self.estimation_widths = estimation_widths
-        self.n_components = n_components
-        self.dropout = dropout
-        self.scaling = scaling
-        self.initial_weights = initial_weights
-        self.reconstruction_features = reconstruction_features
-        self.latent_scaling = latent_scaling
-        self.members = members
-        self.wide_code = wide_code
-        self.lambda_reconstruction = lambda_reconstruction
-        self.lambda_energy = lambda_energy
-        self.lambda_penalty = lambda_penalty
-        self.reconstruction_reduction = reconstruction_reduction
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_schedule = learning_rate_schedule
-        self.gradient_clip = gradient_clip
-        self.jitter = jitter
-        self.early_stopping = early_stopping
-        self.keep_best = keep_best
-        self.validation_fraction = validation_fraction
-        self.evaluate_every = evaluate_every
-        self.linear_path = linear_path
-        self.refinement = refinement
-        self.overlap_weight = overlap_weight
-        self.mixture_term = mixture_term
-        self.layer_epochs = layer_epochs
-        self.autoencoder_epochs = autoencoder_epochs
-        self.freeze_compression = freeze_compression
-        self.alternating = alternating
-        self.final_mixture = final_mixture
-        self.criterion = criterion
-        self.masking = masking
-        self.views = views
-        self.contamination = contamination
-        self.engine = engine
-        self.device = device
-        self.random_state = random_state
+        given = locals()
+        for name in ("preset", *OVERRIDES, *RUNTIME, "random_state"):
+            setattr(self, name, given[name])  # under their names, as scikit-learn wants them
 
     def fit(
         self,
@@ -331,12 +249,12 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
         validation: ArrayLike | None = None,
     ) -> Ready:
         """Rows, settings and seeds of a training; `fit` says what can be wrong with them."""
-        self._check_contamination()
+        check_contamination(self.contamination)
         given: NDArray[np.floating]
         given = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         X, weight = training_rows(given, sample_weight)
         settings = self.settings_for(*X.shape)
-        seeds, last = self._seeds(settings, len(X))
+        seeds, last = seeds_for(settings, len(X), self.random_state)
         held = None
         if validation is not None:
             held = validate_data(self, validation, dtype=[np.float64, np.float32], reset=False)
@@ -351,66 +269,38 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
 
     def _finished(self, ready: Ready, trained: Trained) -> Self:
         """Take what was trained: the mixture of all rows, and the threshold."""
-        X, weight, scaler = ready.rows, ready.weight, ready.scaler
-        self.settings_ = settings = ready.settings
-
-        def score(parameters: Parameters, of: Settings, jitter: Float, seeds: list[int]) -> Scorer:
-            rows, n = (lambda part: scaler.transform(X[part], None)), len(X)
-            return fit_scorer(parameters, of, jitter, rows, n, weight, seeds)
-
-        scorer = score(trained.parameters, settings, trained.jitter, ready.seeds)
-        if (wide := settings.wide()) is not None:
-            initial = initialise(wide, X.shape[1], ready.last, ready.scaled)
-            scorer = joined(scorer, score(initial, wide, np.array([wide.jitter]), ready.last))
-        views = self._fit_views(scaler, scorer, X, weight, ready.seeds[0])
-        self._score_by(scaler, scorer, views)
-        self.history_, self.device_ = trained.history, trained.device
-        self.kept_ = trained.kept
-        self.n_iter_ = len(trained.history)
+        scorer = fitted_scorer(ready, trained)
+        self._take(
+            trained, ready.settings, ready.scaler, scorer, ready.rows, ready.weight, ready.seeds[0]
+        )
         scores = -self._row_scorer.energy(Encoded.of(ready.given))
         self.offset_ = quantile(scores, self.contamination, ready.sample_weight)
         return self
 
-    def _fit_views(
+    def _take(
         self,
+        trained: Trained,
+        settings: Settings,
         scaler: Scaler,
         scorer: Scorer,
         X: NDArray[np.floating],
         weight: Float | None,
         seed: int,
-    ) -> Views | None:
-        """What the settings combine with the network's energy, if anything."""
-        names = scorer.settings.views
-        if names == ("energy",):
-            return None
-        axes = None
-        if "axes" in names:
-            along = DAGMM(preset="recommended-fast", epochs=0, random_state=seed, engine="numpy")
-            along.fit(X, sample_weight=weight)
-            axes = along._scaler, along._scorer
-        return fit_views(scaler, scorer, axes, X, weight, seed)
-
-    def _check_contamination(self) -> None:
-        if (
-            not isinstance(self.contamination, Real)
-            or isinstance(self.contamination, bool)
-            or not 0 < self.contamination <= 0.5
-        ):
-            raise ValueError(
-                f"contamination={self.contamination!r} cannot be used; give a share in (0, 0.5]"
-            )
-
-    def _seeds(self, settings: Settings, n: int) -> tuple[list[int], list[int]]:
-        """One for each member, of a training on n rows; and those of the wide code's."""
-        if n < least_rows(settings):
-            raise ValueError(
-                f"n_samples={n} rows cannot carry {settings.n_components} mixture components; "
-                "give at least as many rows, or lower n_components"
-            )
-        count = settings.members + (settings.wide() is not None)
-        drawn = check_random_state(self.random_state).randint(2**31 - 1, size=count)
-        seeds = [int(seed) for seed in drawn]
-        return seeds[: settings.members], seeds[settings.members :]
+    ) -> None:
+        """Take what was trained, and fit the views that the settings combine it with, on rows X."""
+        self.settings_, views = settings, None
+        if (names := scorer.settings.views) != ("energy",):
+            axes = None
+            if "axes" in names:
+                along = DAGMM(
+                    preset="recommended-fast", epochs=0, random_state=seed, engine="numpy"
+                )
+                along.fit(X, sample_weight=weight)
+                axes = along._scaler, along._scorer
+            views = fit_views(scaler, scorer, axes, X, weight, seed)
+        self._score_by(scaler, scorer, views)
+        self.history_, self.kept_, self.device_ = trained.history, trained.kept, trained.device
+        self.n_iter_ = len(trained.history)
 
     @classmethod
     def configure(cls, preset: str, seed: int, settings: Mapping[str, Any]) -> Self:
@@ -443,197 +333,3 @@ class DAGMM(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn 
     def variant(self) -> tuple[str, Mapping[str, Any]]:
         """A preset of `PRESETS`, and what a variant changes in it where the caller does not."""
         return self.preset, {}
-
-    @property
-    def mixtures_(self) -> tuple[Mixture, ...]:
-        """The mixture of each member; none where the score uses none."""
-        check_is_fitted(self)
-        return own_mixtures(self._scorer)
-
-    @property
-    def health_(self) -> MixtureHealth | None:
-        """Health of the first member's mixture, if there is one.
-
-        Example:
-            >>> 1.0 <= detector.health_.effective_components <= 16.0
-            True
-        """
-        return self.mixtures_[0].health() if self.mixtures_ else None
-
-    def __sklearn_is_fitted__(self) -> bool:
-        """Whether `fit` has ended."""
-        return hasattr(self, "offset_")
-
-    def _rows(self, X: ArrayLike) -> NDArray[np.floating]:
-        check_is_fitted(self)
-        rows: NDArray[np.floating] = validate_data(
-            self, X, dtype=[np.float64, np.float32], reset=False
-        )
-        return rows
-
-    def _score_by(self, scaler: Scaler, scorer: Scorer, views: Views | None) -> None:
-        """Take what decides the energies."""
-        self._scaler, self._scorer, self._views = scaler, scorer, views
-        self._row_scorer = self.for_layout((None,) * len(scaler.centre))
-
-    def for_layout(self, layout: Layout) -> EnergyScorer:
-        """A scorer of encoded rows, see `dagmm_model.detectors.interface.ForLayout`."""
-        return scorer_for(self._scaler, self._scorer, self._views, layout)
-
-    def energy(self, X: ArrayLike) -> Float:
-        """What the score is made of; higher = more anomalous.
-
-        With one view the sample energy (paper, equation 6), or the reconstruction error; with
-        several the mean of their surprisals (see `dagmm_model.scoring.views`).
-
-        Args:
-            X: ``(n, D)`` rows.
-
-        Returns:
-            ``(n,)`` float64.
-
-        Raises:
-            NotFittedError: `fit` has not ended.
-            ValueError: another number of columns, or a value that cannot be scored; its row and
-                column are named. So in all methods that take rows.
-
-        Example:
-            >>> far = rows[:3] + [[0.0], [5.0], [50.0]]
-            >>> bool((np.diff(detector.energy(far)) > 0).all())
-            True
-        """
-        rows = self._rows(X)
-        return self._row_scorer.energy(Encoded.of(rows))
-
-    def score_samples(self, X: ArrayLike) -> Float:
-        """``-energy(X)``, the log-likelihood: higher = more normal, ``(n,)``.
-
-        Example:
-            >>> bool((detector.score_samples(rows) == -detector.energy(rows)).all())
-            True
-        """
-        return -self.energy(X)
-
-    def decision_function(self, X: ArrayLike) -> Float:
-        """``score_samples(X) - offset_``: negative for anomalies, ``(n,)``.
-
-        Example:
-            >>> float((detector.decision_function(rows) < 0).mean()) == detector.contamination
-            True
-        """
-        result: Float = self.score_samples(X) - self.offset_
-        return result
-
-    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
-        """+1 for normal rows, -1 for anomalies, ``(n,)``.
-
-        Example:
-            >>> detector.predict(np.stack([rows[3], rows[3] + [9.0, -9.0, 9.0, 9.0]]))
-            array([ 1, -1])
-        """
-        return np.where(self.decision_function(X) < 0, -1, 1)
-
-    def state(self) -> State:
-        """Values and arrays for disk, see `dagmm_model.detectors.interface.Detector.state`.
-
-        Raises:
-            sklearn.exceptions.NotFittedError: the detector is not fitted.
-            ValueError: ``random_state`` is a generator, which JSON does not hold.
-        """
-        check_is_fitted(self)
-        if not isinstance(self.random_state, (int, np.integer, type(None))):
-            raise ValueError("random_state is a generator; set it to an integer or None to save")
-        names = getattr(self, "feature_names_in_", None)
-        history: tuple[Any, ...] = self.history_
-        views, view_arrays = (None, {}) if self._views is None else self._views.to_state()
-        values = {
-            "params": self.get_params(deep=False),
-            "settings": asdict(self.settings_),
-            "scaler": self._scaler.kind,
-            "jitter": [mixture.jitter for mixture in self._scorer.mixtures],
-            "offset": self.offset_,
-            "kept": self.kept_,
-            "n_features_in": self.n_features_in_,
-            "feature_names_in": None if names is None else [str(name) for name in names],
-            "history": [asdict(record) for record in history],
-            "views": views,
-        }
-        return values, self._scorer.to_arrays() | self._scaler.to_arrays() | view_arrays
-
-    @classmethod
-    def from_state(cls, values: dict[str, Any], arrays: Arrays) -> Self:
-        """The fitted detector of a `state`."""
-        detector = cls(**values["params"])
-        detector.settings_ = from_json(Settings, values["settings"])
-        views = values.get("views")  # models of before the views have one
-        detector._score_by(
-            Scaler.from_arrays(values["scaler"], arrays),
-            Scorer.from_arrays(detector.settings_, values["jitter"], arrays),
-            None if views is None else Views.from_state(views, arrays),
-        )
-        detector.history_ = tuple(
-            Epoch(**record) if "terms" in record else record_from(record)
-            for record in values["history"]
-        )
-        detector.kept_ = tuple(values["kept"])
-        detector.n_iter_ = len(detector.history_)
-        detector.n_features_in_ = values["n_features_in"]
-        if values["feature_names_in"] is not None:
-            detector.feature_names_in_ = np.array(values["feature_names_in"], dtype=object)
-        detector.offset_ = values["offset"]
-        return detector
-
-    def latent(self, X: ArrayLike) -> Float:
-        """Latent rows z ``(n, L)`` of the first member (paper, equations 1 to 3).
-
-        The code, then the error's features.
-
-        Example:
-            >>> detector.latent(rows).shape  # a code of four coordinates, the error's logarithm
-            (200, 5)
-        """
-        rows = self._rows(X)
-        return np.concatenate(
-            [
-                self._scorer.latent(self._scaler.transform(rows[part]))[0][:, own(self._scorer)]
-                for part in chunks(len(rows))
-            ]
-        )
-
-    def reconstruction_error(self, X: ArrayLike) -> Float:
-        """Squared error of the scaled rows' reconstruction, mean over the members: ``(n,)``.
-
-        What the network detects without its mixture; the wide code has no part in it.
-
-        Example:
-            >>> bool(detector.reconstruction_error(rows + 9.0).min() > 1.0)
-            True
-        """
-        rows = self._rows(X)
-        out = np.empty(len(rows))
-
-        def one(part: slice) -> None:
-            x = np.asarray(self._scaler.transform(rows[part], part.start), dtype=np.float64)
-            errors = self._scorer.reconstruction_errors(x)
-            out[part] = errors[: self._scorer.reconstructing].mean(axis=0)
-
-        each_chunk(one, len(rows))
-        return out
-
-    def explain(self, X: ArrayLike) -> Explanation:
-        """Shares of the columns in the reconstruction error, and the responsible component.
-
-        Of the members but that of the wide code.
-
-        Example:
-            >>> reasons = detector.explain([[0.0, 0.0, 30.0, 0.0]])
-            >>> int(reasons.shares[0].argmax())
-            2
-        """
-        rows = self._rows(X)
-        return self._row_scorer.score(Encoded.of(rows), -np.inf).explanation
-
-
-def least_rows(settings: Settings) -> int:
-    """Fewest rows that carry the mixture's components."""
-    return max(2, settings.n_components)

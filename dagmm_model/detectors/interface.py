@@ -1,35 +1,29 @@
 """What a detector is: fit on rows, an energy for each row, and a state that goes to disk.
 
-`Detector` is the interface that everything outside this package relies on. `BaseDetector` carries
-what most detectors share, so that one of them is its mathematics and nothing else; DAGMM, which is
-a scikit-learn estimator, implements the interface itself.
+`Detector` is the interface that everything outside this package relies on. `base.BaseDetector`
+carries what most detectors share; DAGMM, a scikit-learn estimator, implements the interface itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from dagmm_model.base.checkpoint import Checkpointing
-from dagmm_model.base.settings import from_json, replaced, unknown
 from dagmm_model.engines.choice import Device
 from dagmm_model.mixture.mixture import Mixture, MixtureHealth
 from dagmm_model.scoring.explanation import ExplainedEnergies, Explanation
 from dagmm_model.tables.encoded import Encoded, Layout
-from dagmm_model.training.epochs import Epoch, Observer
+from dagmm_model.training.epochs import Observer
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.floating]
 Arrays = dict[str, NDArray[Any]]
 State = tuple[dict[str, Any], Arrays]
 """JSON-able values, and arrays."""
-
-CHUNK = 8192
-"""Rows scored at a time."""
 
 
 class NotEnoughRowsError(ValueError):
@@ -157,145 +151,3 @@ class Mixed(Protocol):
     @property
     def mixtures_(self) -> tuple[Mixture, ...]:
         """One for each member; empty where the score does not use any."""
-
-
-S = TypeVar("S")
-
-
-class BaseDetector(Generic[S]):
-    """Settings, seed, input checks and the common part of the state.
-
-    A detector sets the class attributes and writes `_fit`, `_energy`, `_fitted` and `_restore`;
-    the rows they get are checked. One that trains by epochs sets ``history_`` in `_fit`.
-
-    Args:
-        settings: all defaults unless given.
-        seed: of everything that is drawn.
-
-    Attributes:
-        settings_type: frozen dataclass whose values have defaults, checked when it is made.
-        presets: named settings, as differences from the defaults.
-        least_rows: fewest training rows.
-    """
-
-    name: ClassVar[str]
-    settings_type: ClassVar[type[Any]]
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"recommended": {}}
-    least_rows: ClassVar[int] = 2
-    health_: MixtureHealth | None = None
-
-    def __init__(self, settings: S | None = None, seed: int = 0) -> None:
-        self.settings_: S = self.settings_type() if settings is None else settings
-        self.seed = seed
-        self.history_: tuple[Any, ...] = ()
-        self.device_ = Device("cpu", "this detector runs there only")
-        self.n_features_in_ = 0
-
-    @property
-    def n_iter_(self) -> int:
-        """Number of epochs trained."""
-        return len(self.history_)
-
-    @classmethod
-    def configure(cls, preset: str, seed: int, settings: Mapping[str, Any]) -> Self:
-        """See `Detector.configure`."""
-        if preset not in cls.presets:
-            raise unknown(f"preset of {cls.name}", preset, cls.presets)
-        start: S = replaced(cls.settings_type(), cls.presets[preset])
-        return cls(replaced(start, settings), seed)
-
-    def settings_for(self, n_rows: int, n_columns: int) -> S:
-        """See `Detector.settings_for`; the shape decides nothing unless a detector says so."""
-        return self.settings_
-
-    def check_size(self, n_rows: int, n_columns: int) -> None:
-        """Refuse data that would not fit into memory or time; nothing by default.
-
-        Raises:
-            TooLarge: with the estimate and the alternative.
-        """
-
-    def fit(
-        self,
-        X: ArrayLike,
-        *,
-        observers: Sequence[Observer] = (),
-        checkpoint: Checkpointing | None = None,
-    ) -> Self:
-        """See `Detector.fit`."""
-        rows = _matrix(X)
-        if len(rows) < self.least_rows:
-            raise NotEnoughRowsError(
-                f"{len(rows)} training rows, at least {self.least_rows} are needed for "
-                f"{self.name}; give more"
-            )
-        self.check_size(*rows.shape)
-        self.n_features_in_ = rows.shape[1]
-        self._fit(rows, observers, checkpoint)
-        return self
-
-    def energy(self, X: ArrayLike) -> Float:
-        """See `Detector.energy`."""
-        if not self.n_features_in_:
-            raise ValueError(f"this {self.name} detector is not fitted; call fit first")
-        rows = _matrix(X)
-        if rows.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"X has {rows.shape[1]} columns, {self.name} was fitted on {self.n_features_in_}"
-            )
-        out = np.empty(len(rows))
-        for start in range(0, len(rows), CHUNK):
-            out[start : start + CHUNK] = self._energy(rows[start : start + CHUNK])
-        return out
-
-    def state(self) -> State:
-        """See `Detector.state`."""
-        fitted, arrays = self._fitted()
-        values = {
-            "settings": asdict(self.settings_),  # type: ignore[call-overload]
-            "seed": self.seed,
-            "n_features_in": self.n_features_in_,
-            "history": [asdict(epoch) for epoch in self.history_],
-            "fitted": fitted,
-        }
-        return values, arrays
-
-    @classmethod
-    def from_state(cls, values: dict[str, Any], arrays: Arrays) -> Self:
-        """See `Detector.from_state`."""
-        detector = cls(from_json(cls.settings_type, values["settings"]), values["seed"])
-        detector.n_features_in_ = values["n_features_in"]
-        detector.history_ = tuple(Epoch(**epoch) for epoch in values["history"])
-        detector._restore(values["fitted"], arrays)
-        return detector
-
-    def _fit(
-        self, X: Rows, observers: Sequence[Observer], checkpoint: Checkpointing | None
-    ) -> None:
-        """Fit on checked rows ``(n, D)``."""
-        raise NotImplementedError
-
-    def _energy(self, X: Rows) -> Float:
-        """Energy of at most `CHUNK` checked rows."""
-        raise NotImplementedError
-
-    def _fitted(self) -> State:
-        """What `_fit` found."""
-        raise NotImplementedError
-
-    def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
-        """Take what `_fitted` gave."""
-        raise NotImplementedError
-
-
-def _matrix(X: ArrayLike) -> Rows:
-    """Rows as a two-dimensional finite array of floats."""
-    rows = np.asarray(X)
-    if rows.dtype not in (np.float32, np.float64):
-        rows = rows.astype(np.float64)
-    if rows.ndim != 2 or not rows.shape[1]:
-        raise ValueError(f"X has shape {rows.shape}; give rows of numeric columns")
-    if not np.isfinite(rows).all():
-        row, column = np.argwhere(~np.isfinite(rows))[0]
-        raise ValueError(f"row {row}, column {column} of X is not finite; remove or impute it")
-    return rows

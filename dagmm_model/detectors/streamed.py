@@ -22,6 +22,7 @@ from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.base.processors import in_threads
 from dagmm_model.base.settings import SettingsError
 from dagmm_model.detectors.dagmm import DAGMM
+from dagmm_model.detectors.fitting import check_contamination, seeds_for
 from dagmm_model.engines.choice import device_for, make_engine, multiplications
 from dagmm_model.mixture.em import mixture_by_em
 from dagmm_model.mixture.mixture import Mixture, latent_scale
@@ -82,11 +83,11 @@ def fit_streamed(
         CheckpointMismatch: the checkpoint is of another run.
         RanksLost: another rank has died.
     """
-    detector._check_contamination()
+    check_contamination(detector.contamination)
     n, width = groups.rows, groups.sample.shape[1]
     settings = detector.settings_for(n, width)
     _check(settings)
-    seeds, last = detector._seeds(settings, n)
+    seeds, last = seeds_for(settings, n, detector.random_state)
     # In an order of their own: rows taken evenly from the sample are then of every kind.
     sample, read = _floating(groups.sample), groups.read
     with np.errstate(invalid="ignore"):  # what is not finite is named when its group is read
@@ -118,12 +119,7 @@ def fit_streamed(
     if not ranks.first:
         return detector
     detector.n_features_in_ = width
-    detector.settings_ = settings
-    views = detector._fit_views(scaler, scorer, groups.sample, None, seeds[0])
-    detector._score_by(scaler, scorer, views)
-    detector.history_, detector.kept_ = trained.history, trained.kept
-    detector.device_ = trained.device
-    detector.n_iter_ = len(trained.history)
+    detector._take(trained, settings, scaler, scorer, groups.sample, None, seeds[0])
     scores = -detector._row_scorer.energy(Encoded.of(groups.sample))
     detector.offset_ = float(np.percentile(scores, 100.0 * detector.contamination))
     return detector

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from dagmm_model.base.checkpoint import Checkpointing
-from dagmm_model.detectors.interface import Arrays, BaseDetector, Float, Rows, State
+from dagmm_model.detectors.base import BaseDetector
+from dagmm_model.detectors.interface import Arrays, Float, Rows, State
 from dagmm_model.tables.rows import canonical_order
 from dagmm_model.tables.scaling import Scaler
 from dagmm_model.training.epochs import Observer

@@ -15,15 +15,8 @@ from sklearn.neighbors import NearestNeighbors as SklearnNearestNeighbors
 
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.settings import is_count, refuse
-from dagmm_model.detectors.interface import (
-    CHUNK,
-    Arrays,
-    BaseDetector,
-    Float,
-    NotEnoughRowsError,
-    Rows,
-    State,
-)
+from dagmm_model.detectors.base import CHUNK, BaseDetector
+from dagmm_model.detectors.interface import Arrays, Float, NotEnoughRowsError, Rows, State
 from dagmm_model.scoring.explanation import Explanation
 from dagmm_model.tables.scaling import Scaler
 from dagmm_model.training.epochs import Observer
