@@ -133,7 +133,7 @@ def fit(rows: int, columns: int, preset: str, **options: Any) -> Point:
 def fit_streamed(rows: int) -> Point:
     """Train on rows of a Parquet file that is read group by group."""
     from dagmm_model import DAGMM
-    from dagmm_model.detectors.streamed import fit_streamed as streamed
+    from dagmm_model.detectors.streamed.fit import fit_streamed as streamed
     from dagmm_model.training.streaming import RowGroups
 
     file = pq.ParquetFile(file_of(rows))

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dagmm_model.detectors.dagmm import DAGMM
-from dagmm_model.detectors.streamed import fit_streamed
+from dagmm_model.detectors.streamed.fit import fit_streamed
 from dagmm_model.evaluation.metrics import paper_metrics
 from dagmm_model.tables.protocols import deployment_split
 from data_checks.contract.model import load_contract

@@ -119,7 +119,7 @@ def _fitted(work: FitWork, observers: Sequence[Any], ranks: Ranks) -> tuple[Enco
         ):  # which only a DAGMM takes; `flows.pipeline.fitting.ranks.joined` refuses all others
             common["ranks"] = ranks
         if work.config.fit.streaming:
-            from dagmm_model.detectors.streamed import fit_streamed
+            from dagmm_model.detectors.streamed.fit import fit_streamed
 
             encoder, groups = training_rows.read(work.run, work.contract)
             fit_streamed(detector, groups, buffer_rows=work.config.fit.buffer_rows, **common)

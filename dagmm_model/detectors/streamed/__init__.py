@@ -1,0 +1,1 @@
+"""A DAGMM fitted on rows that do not fit into memory."""

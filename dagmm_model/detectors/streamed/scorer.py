@@ -1,0 +1,122 @@
+"""The mixture, the latent's standardisation and the energies' spread, in passes over the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dagmm_model.base.distributed import Ranks
+from dagmm_model.base.processors import in_threads
+from dagmm_model.detectors.streamed.scaler import whole
+from dagmm_model.mixture.em import mixture_by_em
+from dagmm_model.mixture.mixture import Mixture, latent_scale
+from dagmm_model.mixture.moments import Moments
+from dagmm_model.mixture.selection import PRIOR_ROWS, ROWS, choose, evenly, padded
+from dagmm_model.networks.estimation import membership, membership_logits
+from dagmm_model.networks.network import Parameters, latent_width
+from dagmm_model.networks.settings import Settings
+from dagmm_model.scoring.inference import Scorer
+from dagmm_model.scoring.masked import MaskedNetwork
+from dagmm_model.training.streaming import RowGroups, moments_of
+
+Float = NDArray[np.float64]
+Rows = NDArray[np.floating]
+
+
+def fit_scorer(
+    parameters: Parameters,
+    settings: Settings,
+    jitter: Float,
+    groups: RowGroups,
+    seeds: Sequence[int],
+    ranks: Ranks,
+) -> Scorer:
+    """As `dagmm_model.scoring.inference.fit_scorer`, in a pass over the groups for each statistic.
+
+    Args:
+        parameters: of the trained members.
+        settings: of the detector.
+        jitter: ``(S,)`` relative jitter, the one used in training.
+        groups: of scaled float64 rows.
+        seeds: one for each member, where the mixture begins anew.
+        ranks: that share the groups.
+    """
+    members, width = len(seeds), latent_width(settings)
+    none, one = np.zeros((members, width)), np.ones((members, width))
+    scorer = Scorer(settings, parameters, none, one, (), none[:, 0], one[:, 0])
+
+    def moments(of_members: Callable[[Rows], Float]) -> list[Moments]:
+        return moments_of(groups, ranks, lambda rows: [whole(z) for z in of_members(rows)])
+
+    if settings.masking:
+        masked = MaskedNetwork(scorer.double)
+        error_moments = moments(lambda rows: masked.errors(rows.astype(np.float64, copy=False)))
+        scorer = replace(scorer, typical=np.stack([m.mean[0] for m in error_moments]))
+    if settings.latent_scaling == "standardised":
+        latent_moments = moments(scorer.latent)
+        variance = np.stack([np.diagonal(m.scatter[0]) for m in latent_moments]) / groups.rows
+        scorer = replace(
+            scorer,
+            latent_mean=np.stack([m.mean[0] for m in latent_moments]),
+            latent_scale=latent_scale(variance),
+        )
+    if settings.criterion == "energy":
+        mixtures = _mixtures(scorer, settings, jitter, groups, seeds, ranks)
+        scorer = replace(scorer, mixtures=mixtures)
+    energy_moments = moments(lambda rows: scorer.member_energies(rows)[..., None])
+    spread = np.sqrt([m.scatter[0, 0, 0] / groups.rows for m in energy_moments])
+    return replace(
+        scorer,
+        energy_mean=np.array([m.mean[0, 0] for m in energy_moments]),
+        energy_scale=np.where(spread > 0, spread, 1.0),
+    )
+
+
+def _mixtures(
+    scorer: Scorer,
+    settings: Settings,
+    jitter: Float,
+    groups: RowGroups,
+    seeds: Sequence[int],
+    ranks: Ranks,
+) -> tuple[Mixture, ...]:
+    """The final mixture of each member: chosen on the sample, its last step over all rows."""
+
+    def memberships(z: Float) -> Float:
+        gamma: Float = membership(np, membership_logits(np, scorer.double, z))
+        return gamma
+
+    if settings.final_mixture == "em":
+        z = scorer.latent(groups.sample)
+        return tuple(
+            mixture_by_em(rows, settings.n_components, one, seed)
+            for rows, one, seed in zip(z, jitter, seeds, strict=True)
+        )
+    if settings.refinement == 0:
+
+        def by_network(rows: Rows) -> list[Moments]:
+            z = scorer.latent(rows)
+            return [Moments.of(*pair) for pair in zip(z, memberships(z), strict=True)]
+
+        merged = moments_of(groups, ranks, by_network)
+        return tuple(m.mixture(one) for m, one in zip(merged, jitter, strict=True))
+    z = scorer.latent(evenly(groups.sample, ROWS))
+    gamma = memberships(z)
+
+    def of_member(s: int) -> Mixture:
+        steps, overlap = settings.refinement, settings.overlap_weight
+        return choose(z[s], gamma[s], steps, jitter[s], overlap_weight=overlap)
+
+    chosen = in_threads(of_member, range(len(z)))
+
+    def by_posterior(rows: Rows) -> list[Moments]:
+        z = scorer.latent(rows)
+        return [Moments.of(of, m.posterior(of)) for of, m in zip(z, chosen, strict=True)]
+
+    if groups.rows > ROWS:
+        merged = moments_of(groups, ranks, by_posterior)
+        chosen = [m.mixture(one, PRIOR_ROWS) for m, one in zip(merged, jitter, strict=True)]
+    return tuple(padded(mixture, settings.n_components) for mixture in chosen)
