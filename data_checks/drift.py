@@ -21,7 +21,8 @@ import pyarrow.compute as pc
 
 from data_checks.base.errors import SourceError
 from data_checks.contract.columns import Column, Frozen
-from data_checks.contract.model import Contract, Drift
+from data_checks.contract.model import Contract
+from data_checks.contract.sections import Drift
 
 BINS = 10
 LEVEL = 0.01

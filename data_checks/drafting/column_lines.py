@@ -19,7 +19,8 @@ from data_checks.drafting.first_look import (
     number_written_differently,
     unread_examples,
 )
-from data_checks.drafting.profile import MAX_LEVELS, ColumnProfile, looks_like_identifier
+from data_checks.drafting.profile import MAX_LEVELS, ColumnProfile
+from data_checks.drafting.separation import looks_like_identifier
 from data_checks.drafting.yaml_text import quoted
 
 HEAD_ROOM = 0.25

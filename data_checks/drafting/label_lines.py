@@ -6,12 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from data_checks.base.errors import SourceError
-from data_checks.drafting.profile import (
-    ColumnProfile,
-    TableProfile,
-    looks_like_identifier,
-    separation,
-)
+from data_checks.drafting.profile import ColumnProfile, TableProfile
+from data_checks.drafting.separation import looks_like_identifier, separation
 from data_checks.drafting.yaml_text import quoted
 
 _LEAK = 0.995

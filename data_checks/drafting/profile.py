@@ -5,7 +5,6 @@ The findings are the raw material of a drafted contract.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -26,7 +24,7 @@ MAX_LEVELS = 200
 SAMPLE_ROWS = 100_000
 _SAMPLE_PER_BATCH = 2_000
 _TEXTS = 10_000
-_NUMBER = Column(name="n", type="numeric")
+NUMBER = Column(name="n", type="numeric")
 _BOOLEAN = Column(name="b", type="boolean")
 
 
@@ -114,7 +112,7 @@ class ColumnProfile:
 
     def _add_numbers(self, values: pa.Array) -> None:
         try:
-            numbers = cast_column(values, _NUMBER, self.notation)
+            numbers = cast_column(values, NUMBER, self.notation)
         except (pa.ArrowTypeError, pa.ArrowNotImplementedError):
             self.whole = self.increasing = False
             return
@@ -250,59 +248,3 @@ def _row_hashes(columns: Sequence[pa.Array]) -> Any:
     # The separator is a character that no table holds between two values of its own.
     rows = pc.binary_join_element_wise(*texts, b"\x1f", null_handling="replace")
     return pd.util.hash_array(rows.to_numpy(zero_copy_only=False), categorize=False)
-
-
-def separation(
-    sample: pa.Table, column: str, anomalous: npt.NDArray[np.bool_], notation: Notation = PLAIN
-) -> float:
-    """How well one column alone separates anomalies from the rest.
-
-    Args:
-        sample: text columns (n,).
-        column: which.
-        anomalous: boolean (n,).
-        notation: how numbers are written.
-
-    Returns:
-        ROC AUC in either direction for numbers, of the levels' anomaly shares for text: 0.5 says
-        nothing, 1 separates perfectly.
-    """
-    texts = sample.column(column).combine_chunks()
-    numbers = cast_column(texts, _NUMBER, notation)
-    if numbers.null_count < len(numbers) // 2:
-        values: Any = numbers.to_numpy(zero_copy_only=False)
-    else:
-        codes = texts.dictionary_encode().indices.to_numpy(zero_copy_only=False)
-        known = ~np.isnan(codes.astype(float))
-        keys = np.where(known, codes, -1).astype(int) + 1
-        totals = np.bincount(keys)
-        shares = np.bincount(keys, weights=anomalous) / np.maximum(totals, 1)
-        values = shares[keys]
-    known = ~np.isnan(values)
-    return _auc(values[known], anomalous[known])
-
-
-def _auc(values: npt.NDArray[np.float64], positive: npt.NDArray[np.bool_]) -> float:
-    n_positive = int(positive.sum())
-    n_negative = len(positive) - n_positive
-    if not n_positive or not n_negative:
-        return 0.5
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    ranks = (ends - (counts - 1) / 2)[inverse]  # mid-ranks, so that ties count one half
-    u = ranks[positive].sum() - n_positive * (n_positive + 1) / 2
-    auc = float(u / (n_positive * n_negative))
-    return max(auc, 1 - auc)
-
-
-def looks_like_identifier(profile: ColumnProfile) -> bool:
-    """Whether a column only names rows: all values differ, and they are text, a count or an id."""
-    if not profile.unique or profile.present < 3:
-        return False
-    if profile.numbers == profile.present:
-        named = re.search(r"(^|[^a-z])(id|key|index|uuid|nr|no)($|[^a-z])", profile.name.lower())
-        return profile.whole and (profile.increasing or named is not None)
-    # Unique numbers with a few bad values among them are a measurement, unique times a clock.
-    mostly_numbers = profile.numbers > profile.present // 2
-    mostly_times = 2 * profile.times > profile.present
-    return profile.present > 20 and not mostly_numbers and not mostly_times

@@ -18,8 +18,9 @@ import pyarrow.compute as pc
 
 from data_checks.base.errors import SourceError
 from data_checks.contract.columns import Column
-from data_checks.contract.model import ANOMALY_COLUMN, ANY, ROW_ID, UNPARSED_COLUMN, Contract, Label
+from data_checks.contract.model import ANOMALY_COLUMN, ROW_ID, UNPARSED_COLUMN, Contract
 from data_checks.contract.notation import Notation, notation_of
+from data_checks.contract.sections import ANY, Label
 from data_checks.rows.values import STORED, Typed, as_listed, plain, type_values
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from data_checks.contract.model import Contract
-from data_checks.sources.sources import read_batches
+from data_checks.sources.reading import read_batches
 
 
 def picked_rows(

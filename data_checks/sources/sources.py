@@ -6,9 +6,8 @@ place, then renames: a reader sees the whole table or none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -17,25 +16,9 @@ import pyarrow.parquet as pq
 
 from data_checks.base.atomic import removed_on_error, replacing
 from data_checks.base.errors import SourceError
-from data_checks.base.locations import file_location, inside, is_url, missing, names_files
 from data_checks.contract.columns import Frozen
 from data_checks.contract.model import ANOMALY_COLUMN, Contract
-from data_checks.contract.source_settings import (
-    CsvSource,
-    FileSource,
-    MatSource,
-    ParquetSource,
-    SklearnSource,
-    Source,
-    SqlSource,
-)
-from data_checks.readers import bundled, matlab, parquet
-from data_checks.readers.database import sql
-from data_checks.readers.delimited import text
-from data_checks.readers.delimited.head import read_head
-from data_checks.readers.parquet_files import files_of
 from data_checks.rows.casting import cast_batch, stored_schema
-from data_checks.sources.downloads import download
 from data_checks.sources.integrity import (
     changed,
     file_state,
@@ -44,10 +27,9 @@ from data_checks.sources.integrity import (
     shown,
     verified_sha256,
 )
+from data_checks.sources.reading import csv_settings, format_of, locate, read_batches
 
 ROW_GROUP_ROWS = 131_072
-BUNDLED = "sklearn:"
-"""What the location of a table inside scikit-learn begins with."""
 
 
 class IngestRecord(Frozen):
@@ -113,174 +95,9 @@ def ingest(
     )
 
 
-def locate(
-    contract: Contract, data: Path | str | None, data_dir: Path, *, allow_download: bool = False
-) -> str:
-    """Where the rows are: a path, a URL of an object store or database, or `sklearn:NAME`.
-
-    Raises:
-        MissingDataError: the file is not there.
-        SourceError: the path leaves the data folder, a URL holds a password, or is of a protocol
-            that is not read.
-    """
-    source = contract.source
-    if data is not None:
-        _only_own_bundled(source, str(data))
-        queried = isinstance(source, SqlSource) and is_url(str(data))
-        if not queried or names_files(str(data)):
-            return file_location(str(data))
-    if isinstance(source, SqlSource):
-        url = sql.database_url(source, None if data is None else str(data))
-        if not is_url(url):
-            raise SourceError("database: not a SQLAlchemy URL (dialect://host/database).")
-        return url
-    if not isinstance(source, FileSource):
-        return f"{BUNDLED}{source.dataset}"
-    if source.file is None:
-        raise SourceError(
-            f"{contract.name}: the contract names no file; give one with --data or set source.file."
-        )
-    file = file_location(source.file)
-    if is_url(file):
-        return file
-    path = inside(data_dir, file) if source.confined else data_dir / file
-    if path.exists() or any(mark in file for mark in "*?["):
-        if source.confined and not path.is_file():
-            for part in files_of(str(path)):  # a link in it may lead anywhere
-                inside(data_dir, part)
-        return str(path)
-    if allow_download and source.url and source.sha256:
-        return str(download(source.url, path, source.sha256))
-    raise missing(contract.name, path, source.publisher, source.url)
-
-
-def _only_own_bundled(source: Source, data: str) -> None:
-    """A table inside scikit-learn has the columns and the label of one contract."""
-    if not data.startswith(BUNDLED):
-        return
-    own = f"{BUNDLED}{source.dataset}" if isinstance(source, SklearnSource) else None
-    if data != own:
-        says = f"names {own}" if own else "reads no table of scikit-learn"
-        raise SourceError(
-            f"{data}: the contract {says}; give a file, or the contract of that table."
-        )
-
-
-def read_batches(
-    contract: Contract, location: str, *, with_label: bool = True, also: Sequence[str] = ()
-) -> Iterator[pa.RecordBatch]:
-    """Raw batches of a source, as its reader found them.
-
-    Args:
-        contract: the contract.
-        location: from `locate`.
-        with_label: True to train: all columns that the contract keeps, and the label, must be
-            there. False to score: only the feature columns must be, and only they are read.
-        also: further columns to read when scoring; the label may be one of them.
-
-    Raises:
-        SourceError: the source cannot be read.
-    """
-    source, label = contract.source, contract.label
-    wanted = columns_read(contract, with_label=with_label, also=also)
-    label_name = label.column if label is not None and label.column in wanted else None
-    expected = contract.source_names
-    extra = contract.extra_columns if with_label else "ignore"
-    match format_of(contract, location):
-        case "sklearn":
-            assert isinstance(source, SklearnSource)
-            return bundled.read_bundled(source, label_name)
-        case "sql":
-            assert isinstance(source, SqlSource)
-            return sql.read_sql(location, source, expected, wanted, extra=extra)
-        case "parquet":
-            return parquet.read_parquet(location, expected, wanted, extra=extra)
-        case "mat":
-            variables = source if isinstance(source, MatSource) else MatSource(kind="mat")
-            names = [column.name for column in contract.columns]
-            return matlab.read_mat(location, variables, names, label_name)
-    settings = _csv_settings(contract)
-    if not with_label:
-        expected = _names_without_label(contract, location, settings, wanted)
-    return text.read_csv(location, settings, expected, wanted, extra=extra)
-
-
-def _csv_settings(contract: Contract) -> CsvSource:
-    source = contract.source
-    return source if isinstance(source, CsvSource) else CsvSource(kind="csv")
-
-
-def numbered_slices(
-    batch: pa.RecordBatch, first: int, size: int
-) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """A batch in slices of at most `size` rows, with the table's row number of the first of each.
-
-    Args:
-        batch: rows in the order of the table.
-        first: number of the first of them.
-        size: most rows of a slice.
-    """
-    for start in range(0, batch.num_rows, size):
-        yield first + start, batch.slice(start, size)
-
-
-def columns_read(
-    contract: Contract, *, with_label: bool = True, also: Sequence[str] = ()
-) -> list[str]:
-    """The columns that `read_batches` reads, the label last."""
-    wanted = [
-        column.name
-        for column in contract.stored_columns
-        if with_label or column.is_feature or column.name in also
-    ]
-    label = contract.label
-    if label is not None and (with_label or label.column in also):
-        wanted.append(label.column)
-    return wanted
-
-
-def count_rows(contract: Contract, location: str) -> int | None:
-    """Rows of a source where that is known without reading it (Parquet); else None.
-
-    Raises:
-        SourceError: there is no readable Parquet file.
-    """
-    return parquet.parquet_rows(location) if format_of(contract, location) == "parquet" else None
-
-
-def format_of(
-    contract: Contract, location: str
-) -> Literal["sklearn", "sql", "parquet", "mat", "csv"]:
-    """How a location is read.
-
-    Its own ending says more than the contract, which may be about another file.
-    """
-    ending, source = location.lower(), contract.source
-    if isinstance(source, SqlSource) and is_url(location):
-        return "sql"
-    if location.startswith(BUNDLED):
-        return "sklearn"
-    if ending.endswith((".parquet", ".pq")) or isinstance(source, ParquetSource):
-        return "parquet"
-    if not is_url(location) and Path(location).is_dir():
-        return "parquet"  # the one format that is read from folders
-    return "mat" if ending.endswith(".mat") else "csv"
-
-
-def _names_without_label(
-    contract: Contract, location: str, settings: CsvSource, wanted: list[str]
-) -> tuple[str, ...]:
-    if settings.header:
-        return tuple(wanted)
-    # Without a header only the number of fields can tell whether the label is there.
-    names = contract.source_names
-    without = tuple(column.name for column in contract.columns)
-    return without if len(read_head(location, settings).rows[0]) == len(without) else names
-
-
 def _typed(contract: Contract, location: str) -> Iterator[pa.Table]:
     first_row = 0
-    settings = _csv_settings(contract) if format_of(contract, location) == "csv" else None
+    settings = csv_settings(contract) if format_of(contract, location) == "csv" else None
     for batch in read_batches(contract, location):
         table = cast_batch(batch, contract, first_row, where=shown(location))
         if settings is not None:

@@ -19,7 +19,7 @@ from data_checks.contract.model import Contract
 from data_checks.readers.opening import store_errors, url_filesystem
 from data_checks.readers.parquet import ParquetPart, parquet_parts, read_parquet_rows
 from data_checks.sources.integrity import changed, file_state, shown
-from data_checks.sources.sources import columns_read, format_of, numbered_slices
+from data_checks.sources.reading import columns_read, format_of, numbered_slices
 
 TASK_ROWS = 1_000_000
 """Most rows of a task; its results are held until it is done."""

@@ -19,7 +19,7 @@ from flows.api.refusals import INVALID, Refused
 from flows.common.features import as_columns
 from flows.promotion.gates.case import SAME_ENERGY, largest_difference
 from flows.promotion.version.stored_version import canary_columns, sealed_canary
-from flows.scoring.run import read_bundle
+from flows.scoring.version import read_bundle
 from flows.shadow.version import Version
 from flows.tracking import seal
 

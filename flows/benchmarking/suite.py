@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from data_checks.contract.model import Split as Shares
+from data_checks.contract.sections import Split as Shares
 from flows.benchmarking.data import Prepared, prepared
 from flows.benchmarking.protocols import Limits
 from flows.common.errors import UsageError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from data_checks.contract.model import load_contract
 from data_checks.sources.integrity import verified_sha256
-from data_checks.sources.sources import locate
+from data_checks.sources.reading import locate
 from flows.common import progress
 from flows.common.errors import UsageError
 from flows.common.policy import PromotionPolicy, contract_policy

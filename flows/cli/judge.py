@@ -180,16 +180,16 @@ def threshold(
 
     Without a budget: the table of what there is to choose from.
     """
-    from flows.review.budget import false_alarm_rate as rate_of
-    from flows.review.budget import whole_rows
+    from flows.review.threshold.budget import false_alarm_rate as rate_of
+    from flows.review.threshold.budget import whole_rows
 
     chosen = false_alarm_rate is not None or alerts is not None
     rate = rate_of(false_alarm_rate, alerts, per, rows_per) if chosen else None
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet, doing=f"reading {model}")
     from flows.reporting.terminal import show
     from flows.review import screens
-    from flows.review import threshold as work
     from flows.review.report import write_report
+    from flows.review.threshold import change as work
     from flows.tracking import tracking
 
     client, by = tracking.connect(settings), getpass.getuser()

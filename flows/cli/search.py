@@ -75,7 +75,7 @@ def benchmark(
     settings = prepare(as_json=as_json, debug=debug, quiet=quiet, doing="starting the benchmark")
     if table_only:
         from flows.benchmarking.results.report import write_report
-        from flows.benchmarking.results.tables import overviews
+        from flows.benchmarking.results.text import overviews
 
         blocks = write_report(output or settings.home / "benchmark")
         if as_json:

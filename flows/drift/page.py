@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dagmm_model.detectors.bundle import ScoringBundle
-from data_checks.contract.model import Drift
+from data_checks.contract.sections import Drift
 from data_checks.drift import ColumnDrift, ColumnReference, DriftReference
 from flows.reporting import html
 from flows.reporting.plots import ACCENT, ANOMALY, NORMAL

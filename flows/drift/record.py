@@ -24,7 +24,7 @@ from flows.drift.window import read_scored, read_window
 from flows.notify.event import Event
 from flows.notify.tell import tell
 from flows.promotion.version import evidence as bound
-from flows.scoring.run import read_bundle
+from flows.scoring.version import read_bundle
 from flows.tracking import registry, seal, tracking
 from flows.tracking.names import tracking_name
 from flows.tracking.queries import equals

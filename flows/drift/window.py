@@ -20,7 +20,7 @@ from data_checks.drift import DriftReference, bin_counts
 from data_checks.rows.rows import check_rows
 from data_checks.rows.values import cast_column, plain
 from data_checks.sources.integrity import shown
-from data_checks.sources.sources import locate, read_batches
+from data_checks.sources.reading import locate, read_batches
 from flows.common.errors import UsageError
 from flows.common.features import as_frame
 from flows.scoring.output import rejects_of

@@ -15,11 +15,11 @@ from dagmm_model.evaluation.threshold import exceeds
 from data_checks.contract.model import Contract
 from data_checks.rows.rows import check_rows
 from data_checks.sources.picked import picked_rows
-from data_checks.sources.sources import locate
+from data_checks.sources.reading import locate
 from flows.common.errors import UsageError
 from flows.common.features import as_columns
 from flows.common.settings import Settings
-from flows.scoring.run import read_bundle
+from flows.scoring.version import read_bundle
 from flows.tracking import registry, seal
 from flows.verdicts import store
 from flows.verdicts.file import Line, column_in_file, unguarded

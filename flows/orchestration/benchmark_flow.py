@@ -28,6 +28,7 @@ from flows.benchmarking.config import BenchmarkConfig, planned
 from flows.benchmarking.data import Prepared, prepare
 from flows.benchmarking.pool import in_order, processes_for, work_off
 from flows.benchmarking.protocols import Limits
+from flows.benchmarking.results.details import missing as missing_table
 from flows.benchmarking.results.league import standings, trainings
 from flows.benchmarking.results.report import (
     CELLS,
@@ -39,8 +40,7 @@ from flows.benchmarking.results.report import (
     versions,
     write_report,
 )
-from flows.benchmarking.results.tables import missing as missing_table
-from flows.benchmarking.results.tables import overviews
+from flows.benchmarking.results.text import overviews
 from flows.benchmarking.suite import MOST_ROWS, prepare_table, tables_of
 from flows.benchmarking.together import batches, on_gpu
 from flows.benchmarking.tracking import BenchmarkRuns

@@ -13,7 +13,7 @@ from flows.common.errors import Verdict
 from flows.common.settings import Engine, Settings
 from flows.orchestration.at_home import at_home
 from flows.orchestration.failures import TOLD
-from flows.scoring.run import ScoreReport
+from flows.scoring.report import ScoreReport
 from flows.scoring.run import score as work
 from flows.shadow.batch import BatchShadow, check_shadow
 from flows.tracking.names import slug

@@ -36,7 +36,7 @@ def find_source(dataset: str, data: str | None, data_dir: Path, *, download: boo
         ContractError: The contract cannot be read.
         SourceError: The source is not there.
     """
-    from data_checks.sources.sources import BUNDLED, locate
+    from data_checks.sources.reading import BUNDLED, locate
 
     location = locate(load_contract(dataset), data, data_dir, allow_download=download)
     elsewhere = location.startswith(BUNDLED) or "://" in location

@@ -28,7 +28,7 @@ from flows.promotion.version import evidence as bound
 from flows.review.labelled import RowCounts, read_labelled
 from flows.review.measured import Measured, measure
 from flows.scoring.rows import reasons_text
-from flows.scoring.run import read_bundle
+from flows.scoring.version import read_bundle
 from flows.tracking import registry, seal
 
 SHOWN = 10

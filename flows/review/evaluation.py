@@ -24,7 +24,7 @@ from flows.reporting.budget import log_figure
 from flows.reporting.summary import LABEL_FIGURES
 from flows.review.labelled import RowCounts, read_labelled
 from flows.review.measured import Measured, measure
-from flows.scoring.run import read_bundle
+from flows.scoring.version import read_bundle
 from flows.tracking import registry, seal, tracking
 
 EXPERIMENT = "evaluations"

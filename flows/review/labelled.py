@@ -16,7 +16,7 @@ from data_checks.rows.casting import anomaly_flags, label_texts
 from data_checks.rows.rows import check_rows
 from data_checks.rows.values import as_text, plain
 from data_checks.sources.integrity import shown
-from data_checks.sources.sources import locate, numbered_slices, read_batches
+from data_checks.sources.reading import locate, numbered_slices, read_batches
 
 SLICE_ROWS = 65_536
 REASONS = 5

@@ -22,7 +22,7 @@ from flows.review.listing import FIGURES, ListedVersion
 if TYPE_CHECKING:
     from flows.review.comparison import Comparison, Disagreement
     from flows.review.evaluation import Evaluation
-    from flows.review.threshold import ThresholdChange
+    from flows.review.threshold.register import ThresholdChange
 
 SLICES_SHOWN = 12
 
@@ -92,7 +92,7 @@ def budgets(model: str, current: Threshold, lines: Sequence[WhatIf], period: str
 
 def _shown_rate(rate: float) -> str:
     """Of the smallest one, what has to be typed in for it."""
-    from flows.review.threshold import rounded_up
+    from flows.review.threshold.change import rounded_up
 
     return f"{rounded_up(rate):.3g}"
 

@@ -17,7 +17,7 @@ from dagmm_model.detectors.bundle import exchange_threshold, load_bundle
 from dagmm_model.evaluation.discoveries import Discoveries
 from dagmm_model.evaluation.threshold import calibrate, exceeds, rows_needed
 from flows.common.errors import UsageError
-from flows.scoring.parts import KNOWN, Parts
+from flows.scoring.filling.parts import KNOWN, Parts
 
 SUFFIX = ".parquet"
 """Of the parts, which are read again, whatever the result's own format."""

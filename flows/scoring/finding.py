@@ -14,12 +14,13 @@ import pyarrow.compute as pc
 from dagmm_model.base.processors import blas_threads
 from dagmm_model.detectors.bundle import ScoringBundle
 from data_checks.contract.model import Contract
-from data_checks.sources.sources import numbered_slices
+from data_checks.sources.reading import numbered_slices
 from flows.common.settings import Settings
-from flows.scoring.local import in_order
+from flows.scoring.filling.local import in_order
+from flows.scoring.filling.spark import ModelFiles, broadcast, unpacked
 from flows.scoring.rows import Judge, Judged
-from flows.scoring.run import TOP, read_bundle, resolve, version_folder
-from flows.scoring.spark import ModelFiles, broadcast, unpacked
+from flows.scoring.run import TOP
+from flows.scoring.version import read_bundle, resolve, version_folder
 
 if TYPE_CHECKING:
     import pandas as pd

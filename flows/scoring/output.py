@@ -20,7 +20,7 @@ from data_checks.contract.source_settings import has_credentials
 from data_checks.readers.database.sql import database_errors, safe_name
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
-from flows.scoring.parts import TEXTS, Parts, as_text, without_formulas, write_rows_csv
+from flows.scoring.filling.parts import TEXTS, Parts, as_text, without_formulas, write_rows_csv
 
 FORMATS = (".parquet", ".csv")
 FOLDER_FILES = "part-*.parquet"

@@ -19,11 +19,11 @@ from data_checks.base.atomic import explaining_write_errors, replacing
 from data_checks.rows.rows import check_rows
 from data_checks.sources.integrity import changed, shown
 from data_checks.sources.picked import picked_rows
-from data_checks.sources.sources import locate
+from data_checks.sources.reading import locate
 from flows.common.errors import UsageError
 from flows.common.features import as_columns
 from flows.common.settings import Settings
-from flows.scoring.parts import Parts, as_text, write_rows_csv
+from flows.scoring.filling.parts import Parts, as_text, write_rows_csv
 from flows.scoring.rows import SCORED, Judge
 from flows.verdicts.file import COLUMNS, column_in_file
 from flows.verdicts.rows import row_key, row_texts

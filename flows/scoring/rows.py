@@ -15,8 +15,8 @@ from data_checks.contract.columns import Outside
 from data_checks.contract.model import ROW_ID, Contract
 from data_checks.rows.rows import check_rows
 from flows.common.features import as_columns
+from flows.scoring.filling.parts import KNOWN, Counts, checksum
 from flows.scoring.known import Known
-from flows.scoring.parts import KNOWN, Counts, checksum
 
 if TYPE_CHECKING:
     import pandas as pd

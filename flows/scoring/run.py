@@ -1,8 +1,8 @@
 """Batch scoring: raw rows of any source to energies, verdicts and reasons, in bounded memory.
 
 Neither Prefect nor Great Expectations is imported: their start-up would cost more than the work.
-Who judges the rows, threads of this process or Spark's executors, is `flows.scoring.local` or
-`flows.scoring.spark`.
+Who judges the rows, threads of this process or Spark's executors, is `filling.local` or
+`filling.spark`.
 """
 
 from __future__ import annotations
@@ -10,135 +10,31 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from dagmm_model.detectors.bundle import Explained, ScoringBundle, load_bundle
+from dagmm_model.detectors.bundle import Explained
 from data_checks.contract.columns import Outside
-from data_checks.contract.model import Contract, load_contract
 from data_checks.sources.integrity import changed, file_state, shown
 from flows.common import progress
 from flows.common.errors import UsageError
 from flows.common.settings import NO_SETTINGS, Engine, Settings
-from flows.notify.event import Event
 from flows.notify.tell import tell
 from flows.scoring import discoveries, review
+from flows.scoring.filling.parts import Parts, SourceMoved, open_parts
 from flows.scoring.known import known_rows
 from flows.scoring.output import output_for
-from flows.scoring.parts import Parts, SourceMoved, open_parts
+from flows.scoring.report import ScoreReport, event_of
 from flows.scoring.rows import REJECTED, SCORED, Judge, Judged
+from flows.scoring.version import read_bundle, resolve, version_folder
 from flows.verdicts.standing import Standing, standing
 from flows.verdicts.store import read_verdicts
 
 TOP = 3
-CAUSES = 10
-FEW_ROWS = 10_000
-"""Below which the time says how fast the libraries and the model load, not how fast rows score."""
 PACKAGES = ("dagmm_model", "data_checks", "flows")
 """What Spark's executors run of ours."""
-
-
-@dataclass(frozen=True)
-class ScoreReport:
-    """What a scoring run did.
-
-    Attributes:
-        model: Resolved model, `models:/NAME/VERSION`.
-        rows: Rows read.
-        scored: Rows that got an energy.
-        rejected: Rows that could not be scored; they are in `rejects`, with reasons.
-        anomalies: Rows above the threshold.
-        remarked: Rows that were scored although a value lies outside its declared range or rule.
-        unseen: For each categorical column, scored rows whose level training never declared.
-        output: Result file, or database and table.
-        rejects: File or table of the rejected rows, or None.
-        resumed_rows: Rows that an interrupted attempt had finished.
-        seconds: Wall time after start-up.
-        processor_seconds: Processor time after start-up, of all threads.
-        fdr: False discovery rate that the anomalies of the batch keep to, if one was asked for.
-        batch_threshold: Energy that they exceed; None without a rate, or where there are none.
-        causes: Rejected rows by what was wrong with them; a row may have several causes.
-        tolerance: Largest share of rejected rows that the contract accepts.
-        known: Anomalies that are like rows judged normal; their remark says so.
-        review: File with rows for people to judge, if one was asked for.
-    """
-
-    model: str
-    rows: int
-    scored: int
-    rejected: int
-    anomalies: int
-    remarked: int
-    unseen: dict[str, int]
-    output: str
-    rejects: str | None
-    resumed_rows: int
-    seconds: float
-    processor_seconds: float
-    causes: dict[str, int]
-    tolerance: float
-    fdr: float | None = None
-    batch_threshold: float | None = None
-    known: int = 0
-    review: str | None = None
-
-    @property
-    def failure(self) -> str:
-        """Why the run is no success, or an empty string: what its exit code says."""
-        if not self.rows:
-            return "the input holds no rows"
-        if not self.scored:
-            return f"none of the {self.rows:,} rows could be scored"
-        share = self.rejected / self.rows
-        if share > self.tolerance:
-            return (
-                f"{self.rejected:,} of {self.rows:,} rows ({share:.1%}) could not be scored; the "
-                f"contract tolerates {self.tolerance:.1%} (max_quarantine_share)"
-            )
-        return ""
-
-    def document(self) -> dict[str, object]:
-        """JSON-able form."""
-        return {**asdict(self), "passed": not self.failure, "failure": self.failure}
-
-    def text(self) -> str:
-        """The lines that end `dagmm score`."""
-        lines = [
-            f"Model      {self.model}",
-            f"Rows       {self.rows:,} in, {self.scored:,} scored, {self.rejected:,} rejected",
-            f"Anomalies  {self.anomalies:,}",
-        ]
-        if self.fdr is not None:
-            limit = self.batch_threshold
-            above = "" if limit is None else f"energy above {limit:.4g}; "
-            lines.append(f"           {above}at most {self.fdr:.3g} of them false in expectation")
-        if self.known:
-            lines.append(f"Known      {self.known:,} of them like rows judged normal (`remarks`)")
-        if self.remarked:
-            lines.append(f"Remarks    {self.remarked:,} rows break a rule (column `remarks`)")
-        lines += [
-            f"Unseen     {rows:,} rows with a new level of {name!r}"
-            for name, rows in self.unseen.items()
-        ]
-        lines.append(f"Result     {self.output}")
-        if self.review:
-            lines.append(f"Review     {self.review}: fill in the column `verdict`")
-            lines.append("           or judge the rows in a browser: dagmm ui")
-        if self.rejects:
-            lines.append(f"Rejects    {self.rejects}")
-            common = sorted(self.causes.items(), key=lambda cause: (-cause[1], cause[0]))
-            lines += [f"           {rows:,} rows: {cause}" for cause, rows in common[:CAUSES]]
-            if common[CAUSES:]:
-                rest = sum(rows for _, rows in common[CAUSES:])
-                lines.append(f"           {rest:,} rows: {len(common[CAUSES:])} other causes")
-        rows = self.rows - self.resumed_rows
-        if rows < FEW_ROWS:  # of which the time is that of loading the model
-            return "\n".join([*lines, f"Time       {self.seconds:.1f} s"])
-        rate = rows / max(self.seconds, 1e-9)
-        return "\n".join([*lines, f"Speed      {rate:,.0f} rows/s ({self.seconds:.1f} s)"])
 
 
 def score(
@@ -274,20 +170,8 @@ def score(
         review=to_judge,
     )
     if report.failure:
-        tell(settings, _event(report, where))
+        tell(settings, event_of(report, where))
     return report
-
-
-def _event(report: ScoreReport, where: str) -> Event:
-    common = sorted(report.causes.items(), key=lambda cause: (-cause[1], cause[0]))[:TOP]
-    share = report.rejected / report.rows if report.rows else 0.0
-    return Event(
-        kind="scoring",
-        subject=f"{report.model.removeprefix('models:/')} on {shown(where)}",
-        reason="\n".join([report.failure, *(f"{rows:,} rows: {cause}" for cause, rows in common)]),
-        figure=f"{share:.1%} of {report.rows:,} rows",
-        link=report.rejects or report.output,
-    )
 
 
 def _standing(resolved: str, settings: Settings) -> Collection[Standing]:
@@ -309,50 +193,18 @@ def parse_reasons(text: str) -> tuple[Explained, int]:
     raise UsageError(f"reasons {text!r}: give a number of columns, none, or all")
 
 
-def resolve(model: str, settings: Settings) -> str:
-    """`models:/NAME/VERSION` of `NAME`, `NAME@ALIAS` or `NAME/VERSION`.
-
-    Raises:
-        UsageError: The address is malformed, or there is no such model, alias or version.
-    """
-    from flows.tracking import registry, tracking
-
-    version = registry.find_model(tracking.connect(settings), model)
-    return f"models:/{version.name}/{version.version}"
-
-
-@contextmanager
-def version_folder(resolved: str, settings: Settings) -> Iterator[Path]:
-    """A private copy of the bundle of a registered version, compared with its seal.
-
-    Raises:
-        UsageError: There is no such version any more.
-        SealBroken: Its files are not those that were registered.
-    """
-    from flows.tracking import registry, seal, tracking
-
-    client = tracking.connect(settings)
-    with seal.sealed_bundle(client, registry.find_model(client, resolved)) as folder:
-        yield folder
-
-
-def read_bundle(folder: Path) -> tuple[ScoringBundle, Contract]:
-    """A bundle, for rows checked against the contract that lies in it."""
-    return load_bundle(folder).taking_new_levels(), load_contract(folder / "contract.json")
-
-
 @contextmanager
 def _filler(
     engine: Engine, spark: Mapping[str, str], bundle: Path, settings: Settings
 ) -> Iterator[Callable[[Parts, Judge, str], float]]:
     """What scores the rows that are not finished yet; gives processor seconds of others."""
     if engine == "local":
-        from flows.scoring import local
+        from flows.scoring.filling import local
 
         yield lambda parts, judge, source: local.fill(parts, judge, source, settings)
         return
     from data_checks.spark.session import spark_session
-    from flows.scoring.spark import fill
+    from flows.scoring.filling.spark import fill
 
     with spark_session(settings.spark(spark), PACKAGES, log=settings.spark_log) as session:
         yield lambda parts, judge, source: fill(session, parts, judge, bundle, source, settings)

@@ -16,7 +16,7 @@ from data_checks.contract.columns import Outside
 from data_checks.contract.model import Contract
 from data_checks.rows.rows import RowCheck, RowChecker
 from flows.common.features import as_columns
-from flows.scoring.run import read_bundle
+from flows.scoring.version import read_bundle
 from flows.tracking import seal
 
 Rows = Mapping[str, Sequence[Any]] | pa.Table | pa.RecordBatch

@@ -15,7 +15,7 @@ from dagmm_model.detectors import catalogue
 from data_checks.base.errors import SourceError
 from data_checks.contract.model import load_contract
 from data_checks.rows.rows import check_rows
-from data_checks.sources import sources
+from data_checks.sources import reading, sources
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 
@@ -68,7 +68,7 @@ def test_the_source_is_ingested_under_the_contract(tmp_path, monkeypatch):
     contract = load_contract(tmp_path / "pumps.yaml")
 
     def read_batches(contract, location, *, with_label=True, also=()):
-        wanted = sources.columns_read(contract, with_label=with_label, also=also)
+        wanted = reading.columns_read(contract, with_label=with_label, also=also)
         return module.read_jsonl(location, wanted)
 
     monkeypatch.setattr(sources, "read_batches", read_batches)

@@ -15,7 +15,8 @@ from data_checks.base.errors import ContractError, DataError, SourceError
 from data_checks.contract.model import load_contract
 from data_checks.drafting.drafting import draft_contract
 from data_checks.readers.opening import open_url, url_filesystem
-from data_checks.sources.sources import ingest, locate
+from data_checks.sources.reading import locate
+from data_checks.sources.sources import ingest
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
 from flows.scoring.output import output_for

@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from flows.scoring.filling.parts import Counts, Parts
 from flows.scoring.output import FileOutput
-from flows.scoring.parts import Counts, Parts
 from flows.scoring.rows import REJECTED, SCORED, Judged
 
 TEXTS = (

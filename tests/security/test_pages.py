@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from data_checks.base.web_page import CONTENT_POLICY, marked, unmarked
-from data_checks.contract.model import Contract, Drift
+from data_checks.contract.model import Contract
+from data_checks.contract.sections import Drift
 from data_checks.drift import ColumnDrift, ColumnReference, DriftReference
 from data_checks.sources.sources import ingest
 from data_checks.validation.validation import validate

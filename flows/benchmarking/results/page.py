@@ -9,18 +9,16 @@ from html import escape
 
 from data_checks.base.web_page import CONTENT_POLICY
 from flows.benchmarking.protocols import PROTOCOLS
+from flows.benchmarking.results.details import details, failures, published_table
 from flows.benchmarking.results.summary import Block
 from flows.benchmarking.results.tables import (
     Table,
-    details,
-    failures,
     overview,
-    prefix_of,
-    published_table,
     standing_tables,
     title,
     training_table,
 )
+from flows.benchmarking.results.text import prefix_of
 from flows.benchmarking.rows import REFERENCE, is_sanity
 
 STYLE = """

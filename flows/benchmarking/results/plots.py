@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from dagmm_model.evaluation.significance import average_ranks, cliques, critical_difference
 from flows.benchmarking.results.summary import LEVEL, Block, Line
-from flows.benchmarking.results.tables import NAMES, prefix_of
+from flows.benchmarking.results.tables import NAMES
+from flows.benchmarking.results.text import prefix_of
 from flows.benchmarking.rows import REFERENCE, is_sanity
 from flows.reporting.plots import ACCENT, ANOMALY, NORMAL
 

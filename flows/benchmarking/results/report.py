@@ -18,7 +18,8 @@ from flows.benchmarking.cells import Cell, current, read_cells
 from flows.benchmarking.results.page import page
 from flows.benchmarking.results.plots import plots
 from flows.benchmarking.results.summary import Block, blocks
-from flows.benchmarking.results.tables import Table, markdown
+from flows.benchmarking.results.tables import Table
+from flows.benchmarking.results.text import markdown
 from flows.stages.workspace import write_atomic
 
 CELLS, RUNS, TABLE, PAGE, PLOTS = "cells.jsonl", "runs.jsonl", "table.md", "report.html", "plots"

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from dagmm_model.detectors.catalogue import CATALOGUE
-from dagmm_model.evaluation.published import PUBLISHED
 from dagmm_model.evaluation.published_tables import SOURCE
 from flows.benchmarking.protocols import PROTOCOLS
 from flows.benchmarking.results.league import Standing, means, ranks, standings, trainings
@@ -142,7 +139,7 @@ def training_table(blocks: Sequence[Block], protocol: str, grouped: bool) -> Tab
             f"{x.untrained:.3f}",
             f"{x.trained - x.untrained:+.3f}",
             f"{x.better} / {x.worse}",
-            _number(x.p),
+            number(x.p),
             str(x.tables),
         )
         for x in trainings(blocks)
@@ -162,153 +159,8 @@ def _overview(line: Line | None, figure: str) -> str:
     return f"{line.spreads[figure]} ({len(line.values)}{failed}) {line.mark}".rstrip()
 
 
-def overviews(blocks: Sequence[Block]) -> str:
-    """The overviews of all protocols as Markdown: what a terminal or a notice has room for."""
-    over_tables = standing_tables(blocks)
-    parts = []
-    for block in (block for block in blocks if block.leads):
-        place = (block.protocol, block.grouped)
-        if block.many_tables:
-            shown = [over_tables.get(place), training_table(blocks, *place)]
-        else:
-            shown = [replace(overview(block), title=NAMES[block.main])]
-        parts += [
-            replace(table, title=f"{title(*place)}: {table.title}").markdown(2)
-            for table in shown
-            if table is not None
-        ]
-    return "\n".join(parts)
-
-
-def details(block: Block) -> Iterator[Table]:
-    """All figures, times and tests, a table for each data set."""
-    for dataset, lines in block.lines.items():
-        shown = [n for n in NAMES if any(n in line.spreads for line in lines)]
-        header = ("", *(NAMES[n] for n in shown), "fit s", "score s", "p", "p Holm", "splits")
-        rows = [
-            (
-                line.label,
-                *(str(line.spreads.get(name, NOTHING)) for name in shown),
-                _number(line.seconds),
-                _number(line.score_seconds),
-                _number(line.p),
-                _number(line.p_holm),
-                str(len(line.values)),
-            )
-            for line in lines
-            if line.values and not line.quoted
-        ]
-        note = (
-            "Times are medians, in processor seconds of one thread; "
-            f"p against {REFERENCE} in {NAMES[block.main]}."
-        )
-        yield Table(f"All figures: {dataset}", header, tuple(rows), note)
-
-
-def published_table(block: Block) -> Table | None:
-    """Our F1 and the published one, for every figure of this protocol; None where there is none.
-
-    A published method that is not in the catalogue stands beside the reference.
-    """
-    rows = []
-    for figure in PUBLISHED:
-        if figure.dataset not in block.lines or figure.protocol != block.protocol:
-            continue
-        known = figure.detector in CATALOGUE
-        ours = [
-            line
-            for line in block.lines[figure.dataset]
-            if "f1" in line.spreads
-            and (line.published is figure if known else line.label == REFERENCE)
-        ]
-        source = figure.source + ("" if figure.checked else " (from memory)")
-        for line in ours:
-            f1 = line.spreads["f1"]
-            gap = f"{f1.mean - figure.f1:+.3f}"
-            label = line.label if known else f"{line.label} against {figure.detector}"
-            mine = f"{f1} ({len(line.values)})"
-            rows.append((label, figure.dataset, mine, f"{figure.f1:.4f}", gap, source))
-    if not rows or block.grouped:
-        return None
-    header = ("", "data set", "F1 here", "F1 published", "difference", "source")
-    note = (
-        "Published figures are of other code, and of other splits where these are random; those "
-        "marked as from memory were not read in their source."
-    )
-    return Table("Beside published figures", header, tuple(rows), note)
-
-
-def failures(blocks: Sequence[Block]) -> Table | None:
-    """Every reason why cells have no figures."""
-    rows = [
-        (
-            line.label,
-            dataset,
-            title(block.protocol, block.grouped),
-            _seeds(line.reasons, reason),
-            reason,
-        )
-        for block in blocks
-        if block.leads
-        for dataset, lines in block.lines.items()
-        for line in lines
-        for reason in dict.fromkeys(line.reasons.values())
-    ]
-    header = ("", "data set", "protocol", "seeds", "reason")
-    return Table("Failed", header, tuple(rows)) if rows else None
-
-
-def _seeds(reasons: dict[int, str], reason: str) -> str:
-    return ", ".join(str(seed) for seed, why in sorted(reasons.items()) if why == reason)
-
-
-def missing(places: Sequence[tuple[str, str, bool, int, str]]) -> Table | None:
-    """What was planned and is not there: data set, protocol, grouping, seed, row."""
-    counts = Counter((label, d, title(p, g)) for d, p, g, _, label in places)
-    rows = tuple((*place, str(count)) for place, count in counts.items())
-    note = "The same command measures them."
-    header = ("", "data set", "protocol", "splits")
-    return Table("Not measured yet", header, rows, note) if rows else None
-
-
-def markdown(blocks: Sequence[Block], plots: Sequence[str], facts: Sequence[str]) -> str:
-    """The whole result as one Markdown text.
-
-    Args:
-        blocks: From `flows.benchmarking.results.summary.blocks`.
-        plots: File names of the plots, relative to the text.
-        facts: Sentences on machine, command and time.
-    """
-    parts = ["# Benchmark\n", "\n".join(f"- {fact}" for fact in facts) + "\n"]
-    over_tables = standing_tables(blocks)
-    for block in blocks:
-        place = (block.protocol, block.grouped)
-        if block.leads:
-            explained = PROTOCOLS[block.protocol].explained
-            parts.append(f"## {title(*place)}\n\n{explained}\n")
-            first = [over_tables.get(place), training_table(blocks, *place)]
-            parts += [table.markdown(3) for table in first if table is not None]
-        parts.append(overview(block).markdown(3))
-        prefix = prefix_of(block)
-        parts += [
-            f"![{name}]({name})\n" for name in plots if name.rpartition("/")[2].startswith(prefix)
-        ]
-        if (table := published_table(block)) is not None:
-            parts.append(table.markdown(3))
-        if block.leads:
-            parts += [table.markdown(3) for table in details(block)]
-    if (table := failures(blocks)) is not None:
-        parts.append(table.markdown(2))
-    return "\n".join(parts)
-
-
-def prefix_of(block: Block) -> str:
-    """Start of the file names of a block's plots."""
-    figure = f"-{block.main}" if block.many_tables else ""
-    return f"{block.protocol}{'-grouped' if block.grouped else ''}{figure}_"
-
-
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Two digits that count; a dash for none."""
     if value is None:
         return NOTHING
     return f"{value:.2g}" if value < 100 else f"{value:.0f}"

@@ -15,7 +15,8 @@ from data_checks.base.errors import MissingDataError, SourceError
 from data_checks.contract.model import Contract
 from data_checks.drafting.drafting import draft_contract
 from data_checks.readers.parquet_files import files_of
-from data_checks.sources.sources import count_rows, ingest, read_batches
+from data_checks.sources.reading import count_rows, read_batches
+from data_checks.sources.sources import ingest
 from data_checks.spark.plan import plan_tasks, read_task
 
 SHOWN = ("a.parquet", "b.PARQUET", "c.pq", "day=1/_x=2/d.parquet", "sub/e.parquet")

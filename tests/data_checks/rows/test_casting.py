@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from data_checks.base.errors import SourceError
 from data_checks.contract.columns import Column
-from data_checks.contract.model import Contract, Label
+from data_checks.contract.model import Contract
+from data_checks.contract.sections import Label
 from data_checks.rows.casting import anomaly_flags, cast_batch, stored_schema
 from data_checks.rows.values import cast_column
 from tests.data_checks.conftest import small_contract, small_frame

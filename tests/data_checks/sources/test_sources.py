@@ -23,7 +23,8 @@ from data_checks.contract.model import Contract, load_contract
 from data_checks.drafting.drafting import draft_contract
 from data_checks.sources.downloads import download
 from data_checks.sources.integrity import sha256_of
-from data_checks.sources.sources import ingest, locate, read_batches
+from data_checks.sources.reading import locate, read_batches
+from data_checks.sources.sources import ingest
 from tests.data_checks.conftest import small_contract, small_frame
 
 

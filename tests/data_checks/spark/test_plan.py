@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_checks.base.errors import EngineError, SourceError
-from data_checks.sources.sources import read_batches
+from data_checks.sources.reading import read_batches
 from data_checks.spark import plan as planning
 from data_checks.spark.plan import plan_tasks, read_task, rows_of
 from tests.data_checks.conftest import small_contract, small_frame

@@ -14,7 +14,8 @@ from flows.benchmarking.config import build_benchmark, planned
 from flows.benchmarking.protocols import PUBLISHED_SEEDS, Limits
 from flows.benchmarking.results.league import standings, trainings
 from flows.benchmarking.results.summary import blocks
-from flows.benchmarking.results.tables import markdown, overview
+from flows.benchmarking.results.tables import overview
+from flows.benchmarking.results.text import markdown
 from flows.benchmarking.rows import Row
 from flows.benchmarking.suite import MOST_ROWS, plain_name, prepare_table, tables_of
 from flows.benchmarking.work import Job, measure

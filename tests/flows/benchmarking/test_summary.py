@@ -6,8 +6,9 @@ from scipy import stats
 
 from dagmm_model.evaluation.published import PUBLISHED
 from flows.benchmarking.cells import Cell
+from flows.benchmarking.results.details import details, failures, published_table
 from flows.benchmarking.results.summary import blocks
-from flows.benchmarking.results.tables import details, failures, overview, published_table
+from flows.benchmarking.results.tables import overview
 
 
 def _cells(detector, values, dataset="thyroid", **more):

@@ -24,7 +24,8 @@ from flows.drift.verdict import (
 from flows.drift.window import Window
 from flows.promotion.gates.score_drift import compare_scores, energy_bins
 from flows.promotion.version import evidence
-from flows.scoring.run import read_bundle, score, version_folder
+from flows.scoring.run import score
+from flows.scoring.version import read_bundle, version_folder
 
 NAME = "dagmm-wdbc"
 

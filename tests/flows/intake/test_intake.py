@@ -9,7 +9,7 @@ from sklearn.datasets import load_breast_cancer
 
 from flows.common.errors import UsageError
 from flows.intake.give import give_verdicts
-from flows.review.threshold import change_threshold
+from flows.review.threshold.change import change_threshold
 from flows.scoring.run import score
 from flows.verdicts import store as verdicts
 from tests.flows import promotion_store as made

@@ -3,7 +3,7 @@
 import pytest
 
 from flows.common.errors import UsageError
-from flows.review.budget import false_alarm_rate, seconds_of, whole_rows
+from flows.review.threshold.budget import false_alarm_rate, seconds_of, whole_rows
 
 
 @pytest.mark.parametrize(

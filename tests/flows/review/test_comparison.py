@@ -7,8 +7,8 @@ from sklearn.datasets import load_breast_cancer
 from dagmm_model.evaluation.comparison import paired_difference
 from flows.common.errors import UsageError
 from flows.review.comparison import compare
-from flows.review.threshold import change_threshold
-from flows.scoring.run import read_bundle
+from flows.review.threshold.change import change_threshold
+from flows.scoring.version import read_bundle
 from flows.tracking import registry, seal
 from tests.flows import promotion_store as made
 

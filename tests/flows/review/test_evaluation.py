@@ -14,7 +14,7 @@ from data_checks.contract.source_settings import SqlSource
 from flows.common.errors import UsageError
 from flows.review import evaluation
 from flows.review.labelled import RowCounts, read_labelled
-from flows.scoring.run import read_bundle
+from flows.scoring.version import read_bundle
 from flows.tracking import registry, seal
 from tests.flows import promotion_store as made
 

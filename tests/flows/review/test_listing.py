@@ -10,7 +10,7 @@ from flows.promotion.rollback import roll_back
 from flows.reporting.terminal import show
 from flows.review import screens
 from flows.review.listing import list_versions
-from flows.review.threshold import change_threshold
+from flows.review.threshold.change import change_threshold
 from flows.tracking import home_store
 from flows.tracking.home_store import links, reader
 from tests.flows import promotion_store as made

@@ -17,7 +17,8 @@ from flows.promotion.gates.table import GATES
 from flows.promotion.promote import approve, promote
 from flows.promotion.version import evidence
 from flows.promotion.version.stored_version import fetch_version
-from flows.review import threshold as review
+from flows.review.threshold import change as review
+from flows.review.threshold import register
 from flows.stages.workspace import sha256_of
 from flows.tracking import registry, seal
 from tests.flows import promotion_store as made
@@ -206,13 +207,13 @@ def die_at(uri: str, home: str, step: str) -> None:
         if now == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    review.reached = reached
+    register.reached = reached
     from flows.tracking import tracking
 
     review.change_threshold(tracking.connect(settings), settings, NAME, RATE, by="killed")
 
 
-@pytest.mark.parametrize("step", review.STEPS)
+@pytest.mark.parametrize("step", register.STEPS)
 def test_killed_at_any_step_the_same_command_completes_it(store, served, home, step, tmp_path):
     settings, client = store
     dying = processes.Process(target=die_at, args=(settings.tracking_uri, str(home), step))

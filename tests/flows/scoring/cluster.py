@@ -12,7 +12,7 @@ from pathlib import Path
 
 from flows.common.settings import Settings
 from flows.scoring import run as scoring
-from flows.scoring import spark as spark_scoring
+from flows.scoring.filling import spark as spark_scoring
 
 HANGS_SECONDS = 900
 ATTEMPTS = "attempts"

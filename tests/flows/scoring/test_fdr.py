@@ -10,7 +10,7 @@ from sklearn.datasets import load_breast_cancer
 
 from dagmm_model.evaluation.threshold import p_values
 from flows.scoring import discoveries
-from flows.scoring.parts import Counts, Parts
+from flows.scoring.filling.parts import Counts, Parts
 from flows.scoring.rows import REJECTED, SCORED, Judged
 
 CALIBRATION = np.arange(99.0)
@@ -62,7 +62,7 @@ def test_the_verdicts_are_those_of_all_parts_together(parts):
 
 
 def test_repeating_it_after_a_kill_gives_the_same(parts, monkeypatch):
-    from flows.scoring import parts as module
+    from flows.scoring.filling import parts as module
 
     written = []
     write = module._write

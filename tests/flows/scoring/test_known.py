@@ -9,9 +9,10 @@ from sklearn.datasets import load_breast_cancer
 from data_checks.rows.rows import check_rows
 from flows.common.settings import Settings
 from flows.scoring import known as room
+from flows.scoring.filling.parts import KNOWN
 from flows.scoring.known import known_rows
-from flows.scoring.parts import KNOWN
-from flows.scoring.run import read_bundle, resolve, score, version_folder
+from flows.scoring.run import score
+from flows.scoring.version import read_bundle, resolve, version_folder
 from flows.verdicts import store
 from flows.verdicts.rows import row_key, row_texts
 from flows.verdicts.standing import RowVerdict, standing

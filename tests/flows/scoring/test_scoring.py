@@ -20,10 +20,10 @@ from dagmm_model.detectors.bundle import Reasons
 from data_checks.base.errors import SourceError
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
-from flows.scoring import local
 from flows.scoring import output as scored_output
 from flows.scoring import run as scoring
-from flows.scoring.parts import Counts
+from flows.scoring.filling import local
+from flows.scoring.filling.parts import Counts
 from flows.scoring.rows import reasons_text
 from tests.postgres import PASSWORD
 

@@ -17,9 +17,9 @@ from data_checks.spark import plan as planning
 from data_checks.spark import session
 from flows.common.settings import Settings
 from flows.scoring import run as scoring
-from flows.scoring import spark as spark_scoring
+from flows.scoring.filling import spark as spark_scoring
+from flows.scoring.filling.parts import Counts, Parts, write_part
 from flows.scoring.output import FileOutput
-from flows.scoring.parts import Counts, Parts, write_part
 from flows.scoring.rows import REJECTED, SCORED, Judged
 
 MODEL = "models:/dagmm-wdbc@production"

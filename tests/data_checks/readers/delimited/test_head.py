@@ -16,7 +16,8 @@ from data_checks.contract.model import Contract
 from data_checks.contract.source_settings import CsvSource
 from data_checks.drafting.drafting import draft_contract
 from data_checks.readers.delimited.head import read_head
-from data_checks.sources.sources import ingest, read_batches
+from data_checks.sources.reading import read_batches
+from data_checks.sources.sources import ingest
 
 COLUMNS = [{"name": name, "type": "numeric"} for name in ("a", "b")]
 ROWS = [f"{i},{i / 2}" for i in range(40)]

@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from dagmm_model.base.processors import blas_threads, processors
 from data_checks.contract.model import Contract
-from data_checks.sources.sources import count_rows, locate, numbered_slices, read_batches
+from data_checks.sources.reading import count_rows, locate, numbered_slices, read_batches
 from flows.common import progress
 from flows.common.settings import Settings
-from flows.scoring.parts import Parts
+from flows.scoring.filling.parts import Parts
 from flows.scoring.rows import Judge, Judged
 
 PART_ROWS = 1_000_000

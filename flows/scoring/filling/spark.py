@@ -21,12 +21,12 @@ from dagmm_model.detectors.bundle import Explained, ScoringBundle, load_bundle
 from data_checks.base.errors import SourceError
 from data_checks.contract.columns import Outside
 from data_checks.contract.model import Contract, load_contract
-from data_checks.sources.sources import locate
+from data_checks.sources.reading import locate
 from data_checks.spark.plan import Span, plan_tasks, read_task, rows_of
 from data_checks.spark.tasks import run_tasks
 from flows.common import progress
+from flows.scoring.filling.parts import Parts, SourceMoved, write_part
 from flows.scoring.known import Known
-from flows.scoring.parts import Parts, SourceMoved, write_part
 from flows.scoring.rows import Judge
 from flows.stages.workspace import write_atomic
 

@@ -1,0 +1,72 @@
+"""The whole result of a benchmark as one Markdown text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from flows.benchmarking.protocols import PROTOCOLS
+from flows.benchmarking.results.details import details, failures, published_table
+from flows.benchmarking.results.summary import Block
+from flows.benchmarking.results.tables import (
+    NAMES,
+    overview,
+    standing_tables,
+    title,
+    training_table,
+)
+
+
+def overviews(blocks: Sequence[Block]) -> str:
+    """The overviews of all protocols as Markdown: what a terminal or a notice has room for."""
+    over_tables = standing_tables(blocks)
+    parts = []
+    for block in (block for block in blocks if block.leads):
+        place = (block.protocol, block.grouped)
+        if block.many_tables:
+            shown = [over_tables.get(place), training_table(blocks, *place)]
+        else:
+            shown = [replace(overview(block), title=NAMES[block.main])]
+        parts += [
+            replace(table, title=f"{title(*place)}: {table.title}").markdown(2)
+            for table in shown
+            if table is not None
+        ]
+    return "\n".join(parts)
+
+
+def markdown(blocks: Sequence[Block], plots: Sequence[str], facts: Sequence[str]) -> str:
+    """The whole result as one Markdown text.
+
+    Args:
+        blocks: From `flows.benchmarking.results.summary.blocks`.
+        plots: File names of the plots, relative to the text.
+        facts: Sentences on machine, command and time.
+    """
+    parts = ["# Benchmark\n", "\n".join(f"- {fact}" for fact in facts) + "\n"]
+    over_tables = standing_tables(blocks)
+    for block in blocks:
+        place = (block.protocol, block.grouped)
+        if block.leads:
+            explained = PROTOCOLS[block.protocol].explained
+            parts.append(f"## {title(*place)}\n\n{explained}\n")
+            first = [over_tables.get(place), training_table(blocks, *place)]
+            parts += [table.markdown(3) for table in first if table is not None]
+        parts.append(overview(block).markdown(3))
+        prefix = prefix_of(block)
+        parts += [
+            f"![{name}]({name})\n" for name in plots if name.rpartition("/")[2].startswith(prefix)
+        ]
+        if (table := published_table(block)) is not None:
+            parts.append(table.markdown(3))
+        if block.leads:
+            parts += [table.markdown(3) for table in details(block)]
+    if (table := failures(blocks)) is not None:
+        parts.append(table.markdown(2))
+    return "\n".join(parts)
+
+
+def prefix_of(block: Block) -> str:
+    """Start of the file names of a block's plots."""
+    figure = f"-{block.main}" if block.many_tables else ""
+    return f"{block.protocol}{'-grouped' if block.grouped else ''}{figure}_"
