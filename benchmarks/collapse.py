@@ -20,7 +20,7 @@ from sklearn.metrics import roc_auc_score
 
 from dagmm_model.networks.presets import PAPER
 from dagmm_model.networks.settings import Settings
-from dagmm_model.scoring.inference import fit_scorer
+from dagmm_model.scoring.fitting import fit_scorer
 from dagmm_model.tables.scaling import Scaler
 from dagmm_model.training.loop import train
 

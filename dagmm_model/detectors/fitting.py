@@ -11,7 +11,8 @@ from sklearn.utils import check_random_state
 
 from dagmm_model.networks.network import Parameters, initialise
 from dagmm_model.networks.settings import Settings
-from dagmm_model.scoring.inference import Scorer, fit_scorer
+from dagmm_model.scoring.fitting import fit_scorer
+from dagmm_model.scoring.inference import Scorer
 from dagmm_model.scoring.wide import joined
 from dagmm_model.tables.scaling import Scaler
 from dagmm_model.training.loop import Trained

@@ -90,7 +90,7 @@ class Engine(Protocol):
             criterion: energy or reconstruction, what the energy is.
 
         Returns:
-            None where the engine leaves it to `dagmm_model.scoring.inference.fit_scorer`: one that
+            None where the engine leaves it to `dagmm_model.scoring.fitting.fit_scorer`: one that
             is on the CPU itself, or a mixture that needs more jitter.
         """
 

@@ -15,7 +15,7 @@ from dagmm_model.engines.choice import Device, device_for, make_engine, multipli
 from dagmm_model.engines.interface import TERMS, Engine
 from dagmm_model.networks.network import Parameters, initialise
 from dagmm_model.networks.settings import Settings
-from dagmm_model.scoring.inference import fit_scorer
+from dagmm_model.scoring.fitting import fit_scorer
 from dagmm_model.training.epochs import EpochLike, Observer, TrainingDiverged, run_epochs
 from dagmm_model.training.feed import Feed, MemoryFeed
 from dagmm_model.training.records import EpochRecord, Progress

@@ -26,7 +26,8 @@ from flows.common.settings import Settings
 from flows.intake import form
 from flows.intake.form import Asked, Entry
 from flows.services.door import Door, Lock, login_page
-from flows.services.embedded import Home, next_free
+from flows.services.embedded import Home
+from flows.services.ports import next_free
 from flows.verdicts import store
 from flows.verdicts.estimates import known
 from flows.verdicts.reviews import list_reviews, read_review

@@ -13,12 +13,10 @@ import json
 import os
 import secrets
 import signal
-import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -29,14 +27,13 @@ from flows.common.errors import ServiceUnreachable
 from flows.common.settings import Settings
 from flows.services import keeper, servers
 from flows.services.door import WHO, origins, proof
+from flows.services.ports import next_free
 from flows.services.prefect_app import AUTH, CORS
+from flows.services.prefect_clients import clients_of
 from flows.stages.workspace import write_atomic
 
-PORTS_TRIED = 20
 ANSWER_SECONDS = 30.0
 """A server of ours that answers nothing for so long is ended; whoever started it has waited."""
-SEND_SECONDS = 10.0
-CLIENT = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
 
 
 def _silent(_text: str) -> None:
@@ -161,7 +158,7 @@ def prefect_server(
                 server = server or _started(home, auth, settings, pages, tell)
         except Timeout:
             raise ServiceUnreachable(f"{home.folder}: another command starts the server") from None
-        with _clients_of(server, auth):
+        with clients_of(server.url, auth):
             yield server
     finally:
         mine.unlink(missing_ok=True)
@@ -247,78 +244,3 @@ def _made_of() -> str:
     ours = {name: os.environ[name] for name in os.environ if name.startswith("PREFECT_SERVER_")}
     whole = [sys.executable, version("prefect"), version("dagmm-pipeline"), sorted(ours.items())]
     return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
-
-
-def next_free(wanted: int, variable: str, tell: Callable[[str], None]) -> int:
-    """A port for pages.
-
-    Args:
-        wanted: From the settings.
-        variable: That sets it.
-        tell: Is told when another one is taken.
-
-    Raises:
-        ServiceUnreachable: It was set, and something that is not of this home listens there.
-    """
-    if is_free(wanted):
-        return wanted
-    message = f"port {wanted} is taken by something that is not of this home"
-    if os.environ.get(variable):
-        raise ServiceUnreachable(f"{message}; end it, or set {variable} to another port")
-    port = next((p for p in range(wanted + 1, wanted + PORTS_TRIED) if is_free(p)), None)
-    port = port or servers.free_port()
-    tell(f"{message}; {port} is used instead ({variable} sets it)")
-    return port
-
-
-def is_free(port: int) -> bool:
-    """Whether a server can listen on a port of loopback."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-@contextmanager
-def _clients_of(server: Embedded, auth: str) -> Iterator[None]:
-    """Have Prefect's clients, here and in processes started from here, talk to a server."""
-    wanted = dict(zip(CLIENT, (f"{server.url}/api", auth), strict=True))
-    before = {name: os.environ.get(name) for name in CLIENT}
-    os.environ.update(wanted)
-    with ExitStack() as stack:
-        if "prefect" in sys.modules:  # which has read the environment
-            from prefect import settings as known
-
-            updates = {getattr(known, name): value for name, value in wanted.items()}
-            stack.enter_context(known.temporary_settings(updates))
-        try:
-            yield
-        finally:
-            _send_what_waits()
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
-
-
-def _send_what_waits() -> None:
-    """Have Prefect's clients send the events and log lines that they hold, while the server lives.
-
-    They would try it again and again when this process ends, and keep it from ending.
-    """
-    if "prefect.events.worker" not in sys.modules:
-        return
-    from prefect.events.worker import EventsWorker
-    from prefect.logging.handlers import APILogWorker
-
-    def send() -> None:
-        for worker in (EventsWorker, APILogWorker):
-            worker.drain_all(timeout=SEND_SECONDS)
-
-    thread = threading.Thread(target=send)  # we may stand in an event loop, as notebooks do
-    thread.start()
-    thread.join()

@@ -16,7 +16,8 @@ from flows.common.errors import ServiceUnreachable
 from flows.common.settings import Settings
 from flows.services import keeper, mlflow_app, servers
 from flows.services.door import login_page, origins
-from flows.services.embedded import Embedded, Home, next_free, prefect_server
+from flows.services.embedded import Embedded, Home, prefect_server
+from flows.services.ports import next_free
 
 
 def serve_pages(

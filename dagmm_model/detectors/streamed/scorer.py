@@ -34,7 +34,7 @@ def fit_scorer(
     seeds: Sequence[int],
     ranks: Ranks,
 ) -> Scorer:
-    """As `dagmm_model.scoring.inference.fit_scorer`, in a pass over the groups for each statistic.
+    """As `dagmm_model.scoring.fitting.fit_scorer`, in a pass over the groups for each statistic.
 
     Args:
         parameters: of the trained members.

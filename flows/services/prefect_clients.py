@@ -1,0 +1,56 @@
+"""Prefect's clients of this process, pointed at a server for a while."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+SEND_SECONDS = 10.0
+
+
+CLIENT = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
+
+
+@contextmanager
+def clients_of(url: str, auth: str) -> Iterator[None]:
+    """Have Prefect's clients, here and in processes started from here, talk to a server."""
+    wanted = dict(zip(CLIENT, (f"{url}/api", auth), strict=True))
+    before = {name: os.environ.get(name) for name in CLIENT}
+    os.environ.update(wanted)
+    with ExitStack() as stack:
+        if "prefect" in sys.modules:  # which has read the environment
+            from prefect import settings as known
+
+            updates = {getattr(known, name): value for name, value in wanted.items()}
+            stack.enter_context(known.temporary_settings(updates))
+        try:
+            yield
+        finally:
+            _send_what_waits()
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+
+
+def _send_what_waits() -> None:
+    """Have Prefect's clients send the events and log lines that they hold, while the server lives.
+
+    They would try it again and again when this process ends, and keep it from ending.
+    """
+    if "prefect.events.worker" not in sys.modules:
+        return
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    def send() -> None:
+        for worker in (EventsWorker, APILogWorker):
+            worker.drain_all(timeout=SEND_SECONDS)
+
+    thread = threading.Thread(target=send)  # we may stand in an event loop, as notebooks do
+    thread.start()
+    thread.join()
