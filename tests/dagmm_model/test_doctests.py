@@ -17,8 +17,9 @@ MODULES = sorted(
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name):
     module, shown = import_module(name), {}
-    if hasattr(module, "DAGMM"):  # its methods continue the example of the class
-        exec(doctest.script_from_examples(module.DAGMM.__doc__), shown)
+    for name in ("DAGMM", "FittedDagmm"):  # their methods continue the example of the class
+        if hasattr(module, name):
+            exec(doctest.script_from_examples(getattr(module, name).__doc__), shown)
     result = doctest.testmod(module, extraglobs=shown)
     assert result.attempted > 0
     assert result.failed == 0
