@@ -18,6 +18,7 @@ from dagmm_model.mixture.em import mixture_by_em
 from dagmm_model.networks.network import initialise
 from dagmm_model.networks.objective import objective
 from dagmm_model.networks.presets import resolve
+from tests.dagmm_model.saved import parts
 
 ABLATIONS = ("gmm-en", "pae", "e2e-ae", "pae-gmm-em", "pae-gmm", "dagmm-p", "dagmm-nvi",
              "dagmm-alternating")  # fmt: skip
@@ -94,11 +95,11 @@ def test_pre_training_reconstructs_better_and_its_epochs_are_counted_through(row
 def test_the_frozen_network_is_the_pre_trained_one(rows, fitted):
     """pae-gmm's compression network is that of its autoencoder, whatever the epochs after it."""
     longer = small("pae-gmm", epochs=12).fit(rows)
-    one, other = (d._scorer.parameters for d in (fitted["pae-gmm"], longer))
+    one, other = (parts(d)[0].parameters for d in (fitted["pae-gmm"], longer))
     same = {name: np.array_equal(one[name], other[name]) for name in one}
     assert all(same[name] for name in one if not name.startswith("estimation"))
     assert not any(same[name] for name in one if name.startswith("estimation"))
-    tuned = small("dagmm-p", epochs=12).fit(rows)._scorer.parameters
+    tuned = parts(small("dagmm-p", epochs=12).fit(rows))[0].parameters
     assert not np.array_equal(tuned["encoder.0.weight"], one["encoder.0.weight"])
 
 
@@ -205,8 +206,8 @@ def test_killed_in_any_phase_it_goes_on_to_the_same_bits(name, rows, fitted, tmp
 def test_members_are_pre_trained_each_by_its_own_seed(rows):
     both = small("pae", members=2).fit(rows)
     alone = small("pae").fit(rows)
-    first = {name: value[0] for name, value in both._scorer.parameters.items()}
-    for name, value in alone._scorer.parameters.items():
+    first = {name: value[0] for name, value in parts(both)[0].parameters.items()}
+    for name, value in parts(alone)[0].parameters.items():
         np.testing.assert_allclose(first[name], value[0], atol=1e-4, err_msg=name)
 
 

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from dagmm_model import DAGMM
 from dagmm_model.base.settings import SettingsError
 from dagmm_model.networks.presets import PAPER
+from tests.dagmm_model.saved import parts
 
 QUICK = {"epochs": 15, "members": 1, "random_state": 0}
 
@@ -71,9 +72,8 @@ def test_same_seed_same_result_other_seed_other_result():
 
 def test_members_average_their_standardised_energies(fitted):
     x = rows_of(seed=1)
-    energies, known = (
-        fitted._scorer.member_energies(fitted._scaler.transform(rows)) for rows in (x, rows_of())
-    )
+    scorer, scaler = parts(fitted)
+    energies, known = (scorer.member_energies(scaler.transform(rows)) for rows in (x, rows_of()))
     standardised = (energies - known.mean(1, keepdims=True)) / known.std(1, keepdims=True)
     np.testing.assert_allclose(fitted.energy(x), standardised.mean(axis=0), rtol=1e-9)
     assert len(fitted.mixtures_) == len(energies) == 3
@@ -97,7 +97,10 @@ def test_narrow_members_are_the_same_beside_a_wide_code():
     x = rows_of(300, 6)
     alone = DAGMM(**FAST, epochs=3, random_state=0, members=2, wide_code=0).fit(x)
     beside = DAGMM(**FAST, epochs=3, random_state=0, members=2, wide_code=5).fit(x)
-    ours, theirs = (d._scorer.member_energies(d._scaler.transform(x)) for d in (alone, beside))
+    ours, theirs = (
+        scorer.member_energies(scaler.transform(x))
+        for scorer, scaler in map(parts, (alone, beside))
+    )
     np.testing.assert_allclose(theirs[:2], ours, rtol=1e-9)
     np.testing.assert_allclose(beside.latent(x), alone.latent(x), rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(beside.reconstruction_error(x), alone.reconstruction_error(x))

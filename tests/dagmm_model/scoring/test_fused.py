@@ -9,6 +9,7 @@ from dagmm_model.detectors.catalogue import make_detector
 from dagmm_model.evaluation.threshold import calibrate
 from dagmm_model.tables.encoded import Encoded
 from dagmm_model.tables.preprocessing import Column, Encoder
+from tests.dagmm_model.saved import parts
 
 LEVELS = ("a", "b", "c", "never seen")
 ENCODER = Encoder(
@@ -66,7 +67,7 @@ def detector(request):
 
 
 def test_energies_are_those_of_the_readable_scorer(detector):
-    scorer, scaler = detector._scorer, detector._scaler
+    scorer, scaler = parts(detector)
     for rows in (table(700, 1), strange(700)):
         encoded = ENCODER.codes(rows)
         expected = scorer.energy(scaler.transform(encoded.matrix()))
@@ -79,7 +80,7 @@ def test_energies_are_those_of_the_readable_scorer(detector):
 
 def test_shares_are_those_of_the_reconstruction_written_out(detector):
     encoded = ENCODER.codes(strange(700))
-    scorer, scaler = detector._scorer, detector._scaler
+    scorer, scaler = parts(detector)
     x = scaler.transform(encoded.matrix())
     z, x_hat = scorer.compress(x)
     error = scaler.by_column(x_hat - x)[: scorer.reconstructing] ** 2
@@ -130,7 +131,9 @@ def test_a_value_beyond_any_scale_is_named_by_its_place_in_the_matrix():
     detector = DAGMM(preset="paper", epochs=1, random_state=0).fit(ENCODER.encode(table(600, 0)))
     rows = table(9000, 1)
     rows["y"][8500] = 3e38
-    detector._scaler.scale[6] = 1e-70
+    values, arrays = detector.state()
+    arrays["scaler.scale"][6] = 1e-70
+    detector = DAGMM.from_state(values, arrays)
     with pytest.raises(ValueError, match="row 8500, column 6"):
         detector.for_layout(ENCODER.layout).energy(ENCODER.codes(rows))
 

@@ -12,12 +12,13 @@ from dagmm_model.scoring.views import (
     NETWORK,
     WEIGHTS,
     Surprisal,
+    Views,
     coarseness,
     l_skewness,
     network_views,
     weights_of,
 )
-from dagmm_model.tables.encoded import Encoded
+from tests.dagmm_model.saved import parts
 
 QUICK = {"epochs": 20, "random_state": 0}
 
@@ -72,10 +73,14 @@ def test_a_weight_is_as_many_rows():
 
 def test_the_energy_is_the_weighted_mean_of_the_views_surprisals(detector):
     rows = ROWS[:40] + np.linspace(0, 3, 40)[:, None]
-    views, x = detector._views, detector._scaler.transform(rows)
-    seen, *_ = network_views(detector._scorer, x)
+    values, arrays = detector.state()
+    views = Views.from_state(values["views"], arrays)
+    scorer, scaler = parts(detector)
+    x = scaler.transform(rows)
+    seen, *_ = network_views(scorer, x)
     seen["neighbours"] = views.references.energy(x)
-    seen["axes"] = detector._row_scorer._axes.energy(Encoded.of(rows))
+    axes_scaler, axes_scorer = views.axes
+    seen["axes"] = axes_scorer.energy(axes_scaler.transform(rows))
     assert tuple(views.surprisals) == VIEWS
     weights = views.weights
     network = {name: WEIGHTS[name] * NETWORK[0] for name in ("energy", "error")}
@@ -135,7 +140,7 @@ def test_a_model_with_other_weights_and_another_scaling_scores_by_its_own():
     own = {"energy": 1.0, "error": 1.0, "neighbours": 2.0, "axes": 1.0}
     values["views"]["weights"] |= own
     again = DAGMM.from_state(values, arrays)
-    assert again._views.weights == own
+    assert again.state()[0]["views"]["weights"] == own
     assert np.abs(again.energy(ROWS) - energy).max() > 1e-3
     np.testing.assert_array_equal(DAGMM.from_state(*again.state()).energy(ROWS), again.energy(ROWS))
 

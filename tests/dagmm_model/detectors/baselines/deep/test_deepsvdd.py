@@ -22,7 +22,7 @@ def test_nothing_in_the_network_can_be_a_constant(detector):
     assert isinstance(networks.encoder[-1], torch.nn.Linear)
     assert float(networks.centre.abs().min()) >= deepsvdd.NEAREST - 1e-6
     # The row of all means is 0 after scaling, and can only be mapped to 0, which is not the centre.
-    middle = detector.energy(detector._scaler.centre[None])
+    middle = detector.energy(detector.state()[1]["scaler.centre"][None])
     assert middle == pytest.approx(float(networks.centre.square().sum()))
 
 
