@@ -23,7 +23,7 @@ from torch import Tensor
 from dagmm_model.engines.torch.weights import Weights
 from dagmm_model.mixture.equations import BatchMixture
 from dagmm_model.networks.compression import FEATURES
-from dagmm_model.networks.presets import Settings
+from dagmm_model.networks.settings import Settings
 
 WARPS = 8
 """Of a program of the networks, and of the mixture; measured on an H100."""
