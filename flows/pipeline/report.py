@@ -17,7 +17,6 @@ from flows.reporting.summary import (
     all_figures,
     effect_of_training,
     loss_weights,
-    metric_values,
 )
 from flows.stages.records import (
     CalibrateRecord,
@@ -65,11 +64,9 @@ def report(
         ]
         client.log_dict(run_id, {"mixtures": mixtures}, "mixture/mixture.json")
         client.log_table(run_id, _mixture_table(detector.mixtures_), "mixture/mixture_table.json")
-    tracking.log_metrics(
-        client,
-        run_id,
-        metric_values(evaluated) | {"threshold": threshold, "fit_seconds": fitted.seconds},
-    )
+    # What runs are compared by is logged with the model and its rows, see `register`.
+    last = {"threshold": threshold, "fit_seconds": round(fitted.seconds, 1)}
+    tracking.log_metrics(client, run_id, last)
     rest = all_figures(evaluated) | {"mixture": fitted.health}
     client.log_dict(run_id, rest, "figures/all.json")
     for part, context in (("train", "training"), ("validation", "validation")):

@@ -88,6 +88,7 @@ def write(
         "dagmm.decision": record.decision,
         "dagmm.previous": "" if record.previous is None else str(record.previous),
         "dagmm.by": by,
+        "mlflow.user": by,
         **_grounds(record),
         "dagmm.evidence_sha256": record.evidence_sha256,
         "dagmm.turn": str(lease),

@@ -25,7 +25,7 @@ def metric_values(evaluated: EvaluateRecord) -> dict[str, float]:
     """What runs are compared by, under its MLflow names; `all_figures` has the rest.
 
     `deployed/` and `paper/` tell the protocols apart; `training/gain` is the average precision on
-    the test rows less that of the same detector before training.
+    the test rows less that of the same detector before training. Four digits, as tables show them.
     """
     values = {"deployed/alert_rate": evaluated.deployment.alert_rate}
     for name in LABEL_FIGURES:
@@ -36,7 +36,7 @@ def metric_values(evaluated: EvaluateRecord) -> dict[str, float]:
         values["paper/f1"] = evaluated.known_ratio.f1
     if (gain := training_gain(evaluated)) is not None:
         values["training/gain"] = gain
-    return values
+    return {name: round(value, 4) for name, value in values.items()}
 
 
 def training_gain(evaluated: EvaluateRecord) -> float | None:

@@ -145,8 +145,6 @@ def ensure_run(
         "dagmm.preset": config.detector.preset,
         "dagmm.protocol": config.split.protocol,
         "dagmm.seed": str(config.seed),
-        "dagmm.contract_sha256": contract.digest,
-        "dagmm.config_sha256": config.digest,
         **origin("dagmm train"),
     }
     created = client.create_run(experiment, tags=tags, run_name=_run_name(config, run.token))
@@ -166,7 +164,6 @@ def origin(command: str) -> dict[str, str]:
     """Tags of a run that say who made it, with what command and what code."""
     commit, dirty = git_state()
     return {
-        "dagmm.lock_sha256": lock_digest(),
         "mlflow.source.git.commit": commit,
         "dagmm.git_dirty": dirty,
         "mlflow.user": getpass.getuser(),

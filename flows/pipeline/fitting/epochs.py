@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from mlflow.entities import Metric
 from mlflow.tracking import MlflowClient
 
 from flows.common.errors import is_transient
+from flows.reporting.summary import loss_weights
 
 if TYPE_CHECKING:
     from dagmm_model.training.epochs import EpochLike
@@ -21,10 +22,17 @@ SHARES = "mixture/phi_"
 FLUSH_SECONDS = 2.0
 BATCH = 1000
 """Most metrics in one request; MLflow's limit."""
+HELD = "validation_"
+Key = tuple[str, int]
+"""An epoch as MLflow knows it: its first metric, and the step."""
 
 
 class EpochLogger:
     """Observer that logs every epoch's terms once, in batches, from a thread of its own.
+
+    The terms of an objective are logged with their weights, so that they add up to `loss/total`.
+    Steps count from 0 in each phase of a training: step 0 is its first epoch, whose first batch
+    meets the weights as they were drawn.
 
     Runs beyond `MAX_LOGGED_EPOCHS` epochs are thinned evenly. While the tracking server is away
     the training goes on and the records wait in memory; `complete` at the end raises if it still
@@ -34,10 +42,19 @@ class EpochLogger:
     def __init__(self, client: MlflowClient, run_id: str) -> None:
         self._client, self._run_id = client, run_id
         self._waiting: list[list[Metric]] = []
+        self._weights: Mapping[str, float] = {}
+        self._begin: Mapping[str, int] = {}
         self._logged = self._sent_before()
         self._sent_at = time.monotonic()
         self._sending: threading.Thread | None = None
         self._error: Exception | None = None
+
+    def plan(self, settings: Mapping[str, Any]) -> None:
+        """Take the settings of the training, before its first epoch."""
+        self._weights = loss_weights(settings)
+        if self._weights:  # a DAGMM: layers, autoencoder, objective
+            before = settings["autoencoder_epochs"]
+            self._begin = {"total": settings["epochs"], "autoencoder": settings["epochs"] + before}
 
     def __call__(self, epoch: EpochLike) -> None:
         """Take one epoch."""
@@ -60,30 +77,38 @@ class EpochLogger:
             self._take(epoch)
         self._send()
 
-    def _sent_before(self) -> set[int]:
+    def _sent_before(self) -> set[Key]:
         names = [
             name
             for name in self._client.get_run(self._run_id).data.metrics
             if name.startswith("loss/")
         ]
         return {
-            metric.step
+            (name, metric.step)
             for name in names
             for metric in self._client.get_metric_history(self._run_id, name)
         }
 
     def _take(self, epoch: EpochLike) -> None:
-        if epoch.epoch in self._logged or not _is_logged(epoch):
+        first = next(iter(epoch.terms))
+        # Of all epochs, so many are planned from the beginning of this phase on.
+        step = epoch.epoch - 1 - (epoch.epochs - self._begin.get(first, epoch.epochs))
+        key = (_metric(first), step)
+        if key in self._logged or not _is_logged(epoch):
             return
-        self._logged.add(epoch.epoch)
+        self._logged.add(key)
         now = int(time.time() * 1000)
         self._waiting.append(
             [
-                Metric(_metric(term), float(value), now, epoch.epoch)
+                Metric(_metric(term), self._weighted(term, value), now, step)
                 for term, value in epoch.terms.items()
                 if not term.startswith(SHARES)
             ]
         )
+
+    def _weighted(self, term: str, value: float) -> float:
+        """Six digits of what a term adds to the objective; of other terms, their value."""
+        return float(f"{value * self._weights.get(term.removeprefix(HELD), 1.0):.6g}")
 
     def _try_to_send(self) -> None:
         try:

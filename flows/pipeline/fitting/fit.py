@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,13 +51,19 @@ class FitWork(BaseModel):
     checkpoint_seconds: float
 
 
-def fit_detector(work: FitWork, observers: Iterable[Any] = (), ranks: Ranks = ALONE) -> FitRecord:
+def fit_detector(
+    work: FitWork,
+    observers: Iterable[Any] = (),
+    ranks: Ranks = ALONE,
+    plan: Callable[[Mapping[str, Any]], None] = lambda _settings: None,
+) -> FitRecord:
     """Fit the detector on normal rows only; resumes from its last checkpoint.
 
     Args:
         work: What to fit.
         observers: Called with one record for each epoch.
         ranks: That fit together; this one is the first.
+        plan: Is told the settings before the first epoch.
     """
     from dagmm_model.base.checkpoint import FILE, damage
     from dagmm_model.detectors.persistence import save_detector
@@ -76,7 +82,7 @@ def fit_detector(work: FitWork, observers: Iterable[Any] = (), ranks: Ranks = AL
             loss = next(iter(epoch.terms.values()))
             show(epoch.epoch, epoch.epochs, f"loss {loss:.4g}{after}")
 
-        encoder, detector = _fitted(work, (on_epoch, *observers), ranks)
+        encoder, detector = _fitted(work, (on_epoch, *observers), ranks, plan)
     folder = work.run / "detector"
     shutil.rmtree(folder, ignore_errors=True)  # left by a run that died while saving
     save_detector(detector, folder)
@@ -101,10 +107,15 @@ def fit_detector(work: FitWork, observers: Iterable[Any] = (), ranks: Ranks = AL
 
 def assist(text: str, ranks: Ranks) -> None:
     """Do another rank's part of the `FitWork` that the first one told."""
-    _fitted(FitWork.model_validate_json(text), (), ranks)
+    _fitted(FitWork.model_validate_json(text), (), ranks, lambda _settings: None)
 
 
-def _fitted(work: FitWork, observers: Sequence[Any], ranks: Ranks) -> tuple[Encoder, Detector]:
+def _fitted(
+    work: FitWork,
+    observers: Sequence[Any],
+    ranks: Ranks,
+    plan: Callable[[Mapping[str, Any]], None],
+) -> tuple[Encoder, Detector]:
     """The encoder and, on the first rank, the fitted detector."""
     from dagmm_model.base.checkpoint import Checkpointing
 
@@ -122,6 +133,7 @@ def _fitted(work: FitWork, observers: Sequence[Any], ranks: Ranks) -> tuple[Enco
             from dagmm_model.detectors.streamed.fit import fit_streamed
 
             encoder, groups = training_rows.read(work.run, work.contract)
+            plan(asdict(detector.settings_for(groups.rows, groups.sample.shape[1])))
             fit_streamed(detector, groups, buffer_rows=work.config.fit.buffer_rows, **common)
         else:
             train = positions(work.parts, "train")
@@ -129,6 +141,7 @@ def _fitted(work: FitWork, observers: Sequence[Any], ranks: Ranks) -> tuple[Enco
             encoder = encoder_for(work.contract, table)
             matrix = encoder.encode(as_frame(table))
             del table
+            plan(asdict(detector.settings_for(*matrix.shape)))
             detector.fit(matrix, **common)
     return encoder, detector
 

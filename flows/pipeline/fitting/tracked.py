@@ -32,12 +32,13 @@ def fit(run: TrainRun, rows: JudgedRecord, parts: SplitRecord) -> FitRecord:
         monitor = SystemMetricsMonitor(
             run.run_id,
             sampling_interval=1,
+            samples_before_logging=10,  # a run of less has nothing to tell of the machine
             resume_logging=True,
             tracking_uri=run.settings.tracking_uri,
         )
         psutil.cpu_percent()  # counts from here on: MLflow's first value would be 0
         monitor.start()
         stack.callback(monitor.finish)
-        record = fit_detector(work, (logger,), ranks.ours())
+        record = fit_detector(work, (logger,), ranks.ours(), logger.plan)
     logger.complete(load_detector(Path(record.detector)).history_)
     return record

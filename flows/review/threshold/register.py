@@ -96,7 +96,7 @@ def register_change(
         )
         reached("model logged")
         client.log_artifacts(run_id, str(stored.files), bound.EVALUATION)
-        _report(client, run_id, stored, change, evidence)
+        _report(client, run_id, stored, change)
         with tempfile.TemporaryDirectory() as scratch:
             model = seal.fetch(f"models:/{model_id}", Path(scratch) / "model")
             text, sha256 = bound.seal(document, model, stored.files, run_id, model_id)
@@ -205,7 +205,6 @@ def _report(
     run_id: str,
     stored: StoredVersion,
     change: ThresholdChange,
-    evidence: Evidence,
 ) -> None:
     """Figures and metrics as a training logs them, as far as a threshold changes them."""
     energies, labels, _ = recorded(stored)
@@ -213,6 +212,5 @@ def _report(
         log_figure(client, run_id, figure, f"figures/{name}.png")
     calibration = load_bundle(stored.model / seal.BUNDLE).calibration
     log_what_if(client, run_id, change.threshold, calibration, energies, labels)
-    values = metric_values(evidence.evaluate) | {"threshold": change.threshold.value}
-    tracking.log_metrics(client, run_id, values)
+    tracking.log_metrics(client, run_id, {"threshold": change.threshold.value})
     tracking.log_params(client, run_id, {"calibration": asdict(change.threshold)})

@@ -36,7 +36,7 @@ def test_versions_stand_with_aliases_and_the_last_decision_on_each(store, served
     assert "previous" in found[second.version].aliases
     assert found[second.version].threshold_of == served
     assert found[second.version].threshold == second.threshold.value
-    assert found[second.version].figures["recall"] == second.now.deployment.recall.value
+    assert found[second.version].figures["recall"] == round(second.now.deployment.recall.value, 4)
     capsys.readouterr()
     show(screens.models(found.values()))
     text = capsys.readouterr().out

@@ -38,8 +38,8 @@ def test_every_epoch_is_logged_once(run):
     for record in history:
         logger(record)
     logger.complete(history)
-    assert _steps(client, run_id) == list(range(1, 251))
-    assert _steps(client, run_id, "mixture/min_phi") == list(range(1, 251))
+    assert _steps(client, run_id) == list(range(250))
+    assert _steps(client, run_id, "mixture/min_phi") == list(range(250))
     assert not [name for name in client.get_run(run_id).data.metrics if "phi_" in name]
 
 
@@ -50,9 +50,28 @@ def test_terms_of_any_name_are_logged_and_filled_in_by_the_first_of_an_epoch(run
     logger = EpochLogger(client, run_id)
     logger(first[0])
     logger.complete([*first, *then])
-    assert _steps(client, run_id, "loss/autoencoder") == [1, 2]
-    assert _steps(client, run_id, "phase/layer") == [1, 2]
-    assert _steps(client, run_id, "loss/generator") == [3, 4]
+    assert _steps(client, run_id, "loss/autoencoder") == [0, 1]
+    assert _steps(client, run_id, "phase/layer") == [0, 1]
+    assert _steps(client, run_id, "loss/generator") == [2, 3]
+
+
+def test_what_an_objective_adds_up_from_is_logged_and_each_phase_begins_at_0(run):
+    client, run_id = run
+    weights = {"lambda_reconstruction": 2.0, "lambda_energy": 0.1, "lambda_penalty": 0.005}
+    history = [Epoch(n, 5, {"layer_1": 1.0}, 0.1) for n in (1, 2)]
+    history += [Epoch(3, 5, {"autoencoder": 1.0}, 0.1)]
+    terms = {"total": 2.06, "reconstruction": 1.0, "energy": 0.5, "penalty": 2.0}
+    history += [Epoch(n, 5, terms | {"validation_energy": 0.7}, 0.1) for n in (4, 5)]
+    for _attempt in range(2):  # the second, after a crash, has nothing to add
+        logger = EpochLogger(client, run_id)
+        logger.plan(weights | {"epochs": 2, "autoencoder_epochs": 1})
+        logger.complete(history)
+    for name, steps in (("layer_1", [0, 1]), ("autoencoder", [0]), ("penalty", [0, 1])):
+        assert _steps(client, run_id, f"loss/{name}") == steps
+    logged = client.get_run(run_id).data.metrics
+    parts = [logged[f"loss/{name}"] for name in ("reconstruction", "energy", "penalty")]
+    assert sum(parts) == pytest.approx(logged["loss/total"])
+    assert logged["loss/validation_energy"] == pytest.approx(0.07)
 
 
 def test_long_runs_are_thinned_evenly_and_keep_their_last_epoch(run):
@@ -61,8 +80,8 @@ def test_long_runs_are_thinned_evenly_and_keep_their_last_epoch(run):
     EpochLogger(client, run_id).complete(history)
     steps = _steps(client, run_id)
     assert len(steps) <= MAX_LOGGED_EPOCHS + 1
-    assert steps[0] == 1
-    assert steps[-1] == 20_000
+    assert steps[0] == 0
+    assert steps[-1] == 19_999
 
 
 def test_epochs_that_an_interrupted_attempt_never_sent_are_filled_in(run):
@@ -74,7 +93,7 @@ def test_epochs_that_an_interrupted_attempt_never_sent_are_filled_in(run):
     for record in history[5:8] + history[20:]:  # it goes on from a checkpoint before the last
         second(record)
     second.complete(history)
-    assert sorted(_steps(client, run_id)) == list(range(1, 31))
+    assert sorted(_steps(client, run_id)) == list(range(30))
 
 
 @dataclass
@@ -103,7 +122,7 @@ def test_a_server_that_is_away_for_a_while_loses_nothing(run, monkeypatch):
         logger(record)
         logger._sending.join()
     logger.complete(history)
-    assert _steps(client, run_id) == list(range(1, 21))
+    assert _steps(client, run_id) == list(range(20))
 
 
 def test_a_run_that_is_gone_is_not_waited_for(run, monkeypatch):
