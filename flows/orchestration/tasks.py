@@ -82,7 +82,9 @@ def write_report(run: TrainRun) -> str:
     """Write the page of the version and the decision on it; says where it is."""
     from flows.review.report import write_report as write
 
-    return write(tracking.connect(run.settings), run.settings, run.record("promote"))
+    pictures = {file.stem: file.read_bytes() for file in (run.path / "figures").glob("*.png")}
+    client, record = tracking.connect(run.settings), run.record("promote")
+    return write(client, run.settings, record, pictures)
 
 
 def _show_validation(run: TrainRun, record: ValidateRecord) -> None:

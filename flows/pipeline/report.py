@@ -12,7 +12,7 @@ from dagmm_model.detectors.interface import Latent, Mixed
 from flows.common.features import as_frame, labels_of, read_rows
 from flows.pipeline.split import positions
 from flows.reporting import plots
-from flows.reporting.budget import log_figure, log_what_if
+from flows.reporting.budget import FIGURES, log_figures, log_what_if
 from flows.reporting.summary import (
     all_figures,
     effect_of_training,
@@ -54,9 +54,10 @@ def report(
         sample = np.sort(np.random.default_rng(0).permutation(len(energies))[: plots.MAX_POINTS])
         latent = detector.latent(bundle.encoder.encode(as_frame(test.take(sample))))
         figures["latent"] = plots.latent_space(latent, None if labels is None else labels[sample])
-    for name, figure in figures.items():
-        log_figure(client, run_id, figure, f"figures/{name}.png")
-    log_what_if(client, run_id, calibrated.threshold, bundle.calibration, energies, labels)
+    figures["what_if"] = log_what_if(
+        client, run_id, calibrated.threshold, bundle.calibration, energies, labels
+    )
+    log_figures(client, run_id, figures, run.path / FIGURES)
     if isinstance(detector, Mixed) and detector.mixtures_:
         mixtures = [
             {"member": i, "phi": m.phi.tolist(), "mu": m.mu.tolist(), "sigma": m.sigma.tolist()}

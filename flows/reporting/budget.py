@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,7 +14,7 @@ from dagmm_model.evaluation.threshold import Threshold
 from dagmm_model.evaluation.what_if import WhatIf, what_if
 from flows.reporting import html, plots
 
-TABLE, FIGURE = "what_if/what_if.json", "figures/what_if.png"
+TABLE, FIGURES = "what_if/what_if.json", "figures"
 
 
 def log_what_if(
@@ -23,8 +24,8 @@ def log_what_if(
     calibration: np.ndarray,
     energies: np.ndarray,
     labels: np.ndarray | None,
-) -> None:
-    """Log the table and the plot.
+) -> Figure:
+    """Log the table; the plot.
 
     Args:
         client: Tracking store.
@@ -36,12 +37,17 @@ def log_what_if(
     """
     lines = what_if(calibration, energies, labels, also=[threshold.target_rate])
     client.log_table(run_id, table(lines), TABLE)
-    log_figure(client, run_id, plots.what_if_curves(lines, threshold.guaranteed_rate), FIGURE)
+    return plots.what_if_curves(lines, threshold.guaranteed_rate)
 
 
-def log_figure(client: MlflowClient, run_id: str, figure: Figure, file: str) -> None:
-    """Log a figure with as many pixels as a good screen shows."""
-    client.log_figure(run_id, figure, file, save_kwargs={"dpi": html.SHARP})
+def log_figures(
+    client: MlflowClient, run_id: str, figures: Mapping[str, Figure], folder: Path
+) -> None:
+    """Draw figures into a folder and log them."""
+    folder.mkdir(exist_ok=True)
+    for name, figure in figures.items():
+        (folder / f"{name}.png").write_bytes(html.png(figure))
+    client.log_artifacts(run_id, str(folder), FIGURES)
 
 
 def table(lines: Sequence[WhatIf]) -> dict[str, list[float | None]]:

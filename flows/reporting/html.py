@@ -80,11 +80,16 @@ def heading(title: str) -> str:
     return f"<h2>{text(title)}</h2>"
 
 
-def image(figure: Figure, what: str) -> str:
-    """A figure, inside the page."""
+def png(figure: Figure) -> bytes:
+    """A figure, with as many pixels as a good screen shows."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=SHARP)
-    content = base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()
+
+
+def image(figure: Figure | bytes, what: str) -> str:
+    """A figure, or its `png`, inside the page."""
+    content = base64.b64encode(figure if isinstance(figure, bytes) else png(figure)).decode()
     return f'<img alt="{text(what)}" src="data:image/png;base64,{content}">'
 
 

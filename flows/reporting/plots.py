@@ -19,6 +19,9 @@ MAX_POINTS = 5000
 SMALL = 2000
 """Test rows up to which their counts are drawn as they are, not their logarithm."""
 MOST_MARKED = 200
+AT_THRESHOLD = ("energies", "roc_precision_recall")
+"""Names of the figures that a threshold changes."""
+Curve = tuple[np.ndarray, np.ndarray]
 HELD = "validation_"
 """Before the name of a loss: the same of the validation rows."""
 
@@ -54,9 +57,9 @@ def loss_curves(
             given, the terms are drawn by themselves only.
         effect: What the training changed, in words.
     """
-    names = dict.fromkeys(term for record in history for term in record.terms if "/" not in term)
-    terms = [term for term in names if not term.startswith(HELD)]
-    parts = {t: w for t, w in (weights or {}).items() if t in names and w and terms[0] == "total"}
+    curves = _curves(history)
+    terms = [term for term in curves if not term.startswith(HELD)]
+    parts = {t: w for t, w in (weights or {}).items() if t in curves and w and terms[0] == "total"}
     drawn = [*terms[:1], *(["contributions"] if parts else []), *terms[1:]]
     rows = -(-len(drawn) // 2)
     figure, axes = _figure(9, 0.4 + 2.8 * rows, rows, 2, top=0.75 if effect else 0.45)
@@ -64,9 +67,9 @@ def loss_curves(
         figure.suptitle(effect, fontsize=10, y=1 - 0.25 / (0.4 + 2.8 * rows))
     for axis, term in zip(axes, drawn, strict=False):
         if term == "contributions":
-            _contributions(axis, history, parts)
+            _contributions(axis, curves, parts)
         else:
-            _loss(axis, history, term, HELD + term in names)
+            _loss(axis, curves, term)
         axis.set_xlabel("epoch")
         axis.grid(alpha=0.2)
     for axis in axes[len(drawn) :]:
@@ -74,22 +77,21 @@ def loss_curves(
     return figure
 
 
-def _loss(axis: Any, history: Sequence[EpochLike], term: str, held: bool) -> None:
-    epochs, values = _curve(history, term)
+def _loss(axis: Any, curves: Mapping[str, Curve], term: str) -> None:
+    epochs, values = curves[term]
     axis.plot(epochs, values, color=NORMAL, label="training")
-    if held:
-        axis.plot(*_curve(history, HELD + term), color=ANOMALY, label="validation")
+    if HELD + term in curves:
+        axis.plot(*curves[HELD + term], color=ANOMALY, label="validation")
         axis.legend(frameon=False)
     if (values > 0).all() and values.max() > 100 * values.min():
         axis.set_yscale("log")
     axis.set_title("total: what is minimised" if term == "total" else term, fontsize=10)
 
 
-def _contributions(axis: Any, history: Sequence[EpochLike], weights: Mapping[str, float]) -> None:
+def _contributions(axis: Any, curves: Mapping[str, Curve], weights: Mapping[str, float]) -> None:
     """Each term times its weight, on top of each other: together they are the total."""
-    curves = {term: _curve(history, term) for term in weights}
-    epochs = next(iter(curves.values()))[0]
-    values = [weights[term] * curve for term, (_, curve) in curves.items()]
+    epochs = curves[next(iter(weights))][0]
+    values = [weight * curves[term][1] for term, weight in weights.items()]
     labels = [f"{weight:g} × {term}" for term, weight in weights.items()]
     colours = (NORMAL, ANOMALY, ACCENT)[: len(values)]
     if all((value >= 0).all() for value in values):
@@ -101,19 +103,24 @@ def _contributions(axis: Any, history: Sequence[EpochLike], weights: Mapping[str
     axis.legend(frameon=False, fontsize=8)
 
 
-def _curve(history: Sequence[EpochLike], term: str) -> tuple[np.ndarray, np.ndarray]:
-    """Epochs in which a term occurs, and its values."""
-    having = [record for record in history if term in record.terms]
-    return np.array([r.epoch for r in having]), np.array([r.terms[term] for r in having])
+def _curves(history: Sequence[EpochLike]) -> dict[str, Curve]:
+    """Of each loss the epochs in which it occurs, and its values."""
+    points: dict[str, list[tuple[float, float]]] = {}
+    for record in history:
+        for term, value in record.terms.items():
+            if "/" not in term:
+                points.setdefault(term, []).append((record.epoch, value))
+    return {term: tuple(np.array(found).T) for term, found in points.items()}
 
 
 def at_threshold(
     energies: np.ndarray, labels: np.ndarray | None, threshold: float
 ) -> dict[str, Figure]:
     """The figures that a threshold changes, by name."""
-    figures = {"energies": energy_histogram(energies, labels, threshold)}
+    first, second = AT_THRESHOLD
+    figures = {first: energy_histogram(energies, labels, threshold)}
     if labels is not None and 0 < labels.sum() < len(labels):
-        figures["roc_precision_recall"] = roc_and_precision_recall(labels, energies, threshold)
+        figures[second] = roc_and_precision_recall(labels, energies, threshold)
     return figures
 
 

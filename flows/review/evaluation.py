@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from flows.common.errors import UsageError
 from flows.common.features import as_columns
 from flows.common.settings import Settings
 from flows.reporting import plots
-from flows.reporting.budget import log_figure
+from flows.reporting.budget import log_figures
 from flows.reporting.summary import LABEL_FIGURES
 from flows.review.labelled import RowCounts, read_labelled
 from flows.review.measured import Measured, measure
@@ -226,8 +227,9 @@ def _log(
 ) -> None:
     tracking.log_metrics(client, result.run_id, _metrics(result))
     client.log_dict(result.run_id, result.document(), "evaluation.json")
-    for name, figure in plots.at_threshold(energies, labels, result.threshold).items():
-        log_figure(client, result.run_id, figure, f"figures/{name}.png")
+    with tempfile.TemporaryDirectory() as folder:
+        figures = plots.at_threshold(energies, labels, result.threshold)
+        log_figures(client, result.run_id, figures, Path(folder))
     note = (
         f"{result.measured.deployment.rows:,} rows of {result.source}, measured on {result.model}"
     )

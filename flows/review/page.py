@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,13 +42,15 @@ TONES = {
 }
 
 
-def render(stored: StoredVersion, record: PromoteRecord) -> str:
-    """HTML of a version and the decision on it."""
+def render(stored: StoredVersion, record: PromoteRecord, pictures: Mapping[str, bytes]) -> str:
+    """HTML of a version and the decision on it, with figures that are drawn already, if any."""
     title = f"{record.name} version {record.version}: {record.summary()}"
-    return html.document(title, _page(stored, record))
+    return html.document(title, _page(stored, record, pictures))
 
 
-def _page(stored: StoredVersion, record: PromoteRecord) -> Iterator[str]:
+def _page(
+    stored: StoredVersion, record: PromoteRecord, pictures: Mapping[str, bytes]
+) -> Iterator[str]:
     yield f"<h1>{html.text(record.name)} version {record.version}</h1>"
     made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     if stored.problems(stored.policy.model_copy(update={"max_evidence_days": float("inf")})):
@@ -66,21 +68,24 @@ def _page(stored: StoredVersion, record: PromoteRecord) -> Iterator[str]:
     yield from _decision(record)
     yield from _figures(evidence)
     if record.gates:  # a way back is in a hurry; its figures are on the page of the promotion
-        yield from _drawn(stored, evidence, contract)
+        yield from _drawn(stored, evidence, contract, pictures)
     yield from _origin(stored, evidence)
 
 
-def _drawn(stored: StoredVersion, evidence: Evidence, contract: Contract) -> Iterator[str]:
+def _drawn(
+    stored: StoredVersion, evidence: Evidence, contract: Contract, pictures: Mapping[str, bytes]
+) -> Iterator[str]:
     """What takes seconds: figures, and the explanations of single rows."""
     from dagmm_model.detectors.bundle import load_bundle
 
     bundle = load_bundle(stored.model / seal.BUNDLE)
-    yield from _energies(stored, bundle)
+    yield from _energies(stored, bundle, pictures)
     yield from _slices(evidence)
     yield from _explanations(stored, bundle, contract)
     if bundle.detector.history_:
         yield html.heading("Losses")
-        yield html.image(_losses(bundle, evidence), "losses by epoch")
+        losses = pictures.get("losses") or _losses(bundle, evidence)
+        yield html.image(losses, "losses by epoch")
 
 
 def _losses(bundle: ScoringBundle, evidence: Evidence) -> Figure:
@@ -130,24 +135,27 @@ def _figures(evidence: Evidence) -> Iterator[str]:
         yield html.quiet(deployed.not_reported)
 
 
-def _energies(stored: StoredVersion, bundle: ScoringBundle) -> Iterator[str]:
+def _energies(
+    stored: StoredVersion, bundle: ScoringBundle, pictures: Mapping[str, bytes]
+) -> Iterator[str]:
     from dagmm_model.evaluation.what_if import what_if
     from flows.reporting import plots
     from flows.review.measured import recorded
 
     energies, labels, _ = recorded(stored)
     yield html.heading("Energies")
-    for name, figure in plots.at_threshold(energies, labels, bundle.threshold.value).items():
-        yield html.image(figure, name.replace("_", " "))
+    drawn = pictures or plots.at_threshold(energies, labels, bundle.threshold.value)
+    for name in plots.AT_THRESHOLD:
+        if name in drawn:
+            yield html.image(drawn[name], name.replace("_", " "))
     if not stored.evidence["calibrate"]["deployable"]:
         return
     current = bundle.threshold.target_rate
     lines = what_if(bundle.calibration, energies, labels, also=[current])
     yield html.heading("What another alert budget would do")
-    yield html.image(
-        plots.what_if_curves(lines, bundle.threshold.guaranteed_rate),
-        "recall and precision by false-alarm rate",
-    )
+    guaranteed = bundle.threshold.guaranteed_rate
+    curves = pictures.get("what_if") or plots.what_if_curves(lines, guaranteed)
+    yield html.image(curves, "recall and precision by false-alarm rate")
     rows = [
         (
             f"{line.rate:.3g}{' (in use)' if line.rate == current else ''}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from mlflow.entities.model_registry import ModelVersion
@@ -20,7 +21,12 @@ FOLDER, LATEST = "reports", "latest.html"
 MARK = "\n\nReport: "
 
 
-def write_report(client: MlflowClient, settings: Settings, record: PromoteRecord) -> str:
+def write_report(
+    client: MlflowClient,
+    settings: Settings,
+    record: PromoteRecord,
+    pictures: Mapping[str, bytes] | None = None,
+) -> str:
     """Write the page of a version after a decision; says where it is.
 
     The decision stands whether or not it can be written: what is in the way is noted, and the
@@ -30,6 +36,7 @@ def write_report(client: MlflowClient, settings: Settings, record: PromoteRecord
         client: Registry.
         settings: Address of the pages.
         record: The decision.
+        pictures: Figures that are drawn already, by name; else all are drawn here.
     """
     if record.rehearsal or record.decision == "unchanged":
         return ""
@@ -37,7 +44,7 @@ def write_report(client: MlflowClient, settings: Settings, record: PromoteRecord
         version = registry.find_version(client, record.name, record.version)
         with tempfile.TemporaryDirectory() as scratch:
             stored = fetch_version(client, version, Path(scratch))
-            page = render(stored, record)
+            page = render(stored, record, pictures or {})
             pages = Path(scratch) / FOLDER
             pages.mkdir()
             stamp = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime())

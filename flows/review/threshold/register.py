@@ -22,7 +22,7 @@ from flows.common.settings import Settings
 from flows.promotion.version import evidence as bound
 from flows.promotion.version.stored_version import StoredVersion
 from flows.reporting import plots
-from flows.reporting.budget import log_figure, log_what_if
+from flows.reporting.budget import log_figures, log_what_if
 from flows.reporting.summary import metric_values, model_card
 from flows.review.measured import Measured, recorded
 from flows.stages.decision import Evidence, PromoteRecord
@@ -208,9 +208,12 @@ def _report(
 ) -> None:
     """Figures and metrics as a training logs them, as far as a threshold changes them."""
     energies, labels, _ = recorded(stored)
-    for name, figure in plots.at_threshold(energies, labels, change.threshold.value).items():
-        log_figure(client, run_id, figure, f"figures/{name}.png")
+    figures = plots.at_threshold(energies, labels, change.threshold.value)
     calibration = load_bundle(stored.model / seal.BUNDLE).calibration
-    log_what_if(client, run_id, change.threshold, calibration, energies, labels)
+    figures["what_if"] = log_what_if(
+        client, run_id, change.threshold, calibration, energies, labels
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        log_figures(client, run_id, figures, Path(folder))
     tracking.log_metrics(client, run_id, {"threshold": change.threshold.value})
     tracking.log_params(client, run_id, {"calibration": asdict(change.threshold)})

@@ -1,6 +1,7 @@
 """The main job, seen from outside: the command, then what MLflow, the registry and Prefect hold."""
 
 import json
+from base64 import b64encode
 from pathlib import Path
 
 import mlflow
@@ -47,6 +48,11 @@ def test_one_command_ends_with_a_promoted_version_and_everything_logged(trained,
     assert {"figures", "mixture", "data_checks", "evaluation", "evidence.json"} <= names
     figures = {Path(item.path).stem for item in registry.list_artifacts(run.info.run_id, "figures")}
     assert figures == {"losses", "energies", "latent", "roc_precision_recall", "what_if", "all"}
+
+    page = Path(trained["report"]).read_text()
+    for name in ("losses", "energies", "roc_precision_recall", "what_if"):  # drawn once
+        picture = Path(registry.download_artifacts(run.info.run_id, f"figures/{name}.png"))
+        assert b64encode(picture.read_bytes()).decode() in page, name
 
     contexts = {
         tag.value

@@ -76,7 +76,7 @@ def test_it_is_sealed_judged_and_in_production(store, served, tmp_path):
     assert recorded["alert_rate"] < made_now.then.deployment.alert_rate
     run = client.get_run(registry.find_version(client, NAME, made_now.version).run_id)
     assert run.info.status == "FINISHED"
-    assert run.data.metrics["threshold"] == made_now.threshold.value
+    assert run.data.metrics["threshold"] == pytest.approx(made_now.threshold.value, rel=1e-5)
     assert run.data.tags["dagmm.threshold_of"] == f"{NAME}/{served}"
 
 
