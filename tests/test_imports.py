@@ -69,3 +69,9 @@ def test_what_waits_for_a_model_has_loaded_its_libraries_and_none_of_our_code():
 def test_the_process_that_waits_is_started_before_anything_heavy_is_loaded(module):
     heavy = {"prefect", "mlflow", "numpy", "pandas", "sklearn", "pyarrow"}
     assert not _loaded_after(f"import {module}") & heavy
+
+
+def test_a_training_loads_great_expectations_beside_itself_only():
+    rooms = "flows.orchestration.train_flow, flows.pipeline.validate, flows.pipeline.report"
+    statement = f"import {rooms}, flows.pipeline.register, flows.promotion.promote"
+    assert not _loaded_after(statement) & {"great_expectations", "torch", "altair"}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_checks.contract.model import Contract
+from flows.services import helper
 from flows.stages.records import IngestRecord, RuleFailure, ValidateRecord
 from flows.stages.run import TrainRun
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def validate(run: TrainRun, ingested: IngestRecord) -> ValidateRecord:
-    """Check the rows of a training."""
-    return check_table(run.path, run.contract, ingested)
+    """Check the rows of a training, in the process that has loaded what this takes, if any."""
+    return helper.run(check_table, run.path, run.contract, ingested)
 
 
 def check_table(folder: Path, contract: Contract, ingested: IngestRecord) -> ValidateRecord:

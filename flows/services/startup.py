@@ -1,8 +1,9 @@
-"""Start-up of `dagmm train`: the slow imports and the home's Prefect server, side by side."""
+"""Start-up of `dagmm train`: slow imports, the home's Prefect server and a helper, side by side."""
 
 from __future__ import annotations
 
 import importlib
+import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -10,8 +11,15 @@ from types import TracebackType
 from typing import Self
 
 from flows.common.settings import Settings
+from flows.services.helper import helper
 
-HEAVY_IMPORTS = ("mlflow", "dagmm_model.detectors.dagmm", "sklearn.metrics", "great_expectations")
+HEAVY_IMPORTS = (
+    "mlflow",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "dagmm_model.detectors.dagmm",
+    "sklearn.metrics",
+    "flows.reporting.plots",
+)
 
 
 class Startup:
@@ -27,6 +35,8 @@ class Startup:
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
+        if "great_expectations" not in sys.modules:
+            self._open.enter_context(helper("data_checks.validation.validation"))
         self._thread = threading.Thread(target=self._import_all, daemon=True)
         self._thread.start()
         # Before Prefect is imported, which reads the server's address from the environment.

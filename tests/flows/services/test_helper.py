@@ -1,0 +1,63 @@
+"""The process that works beside a command."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from data_checks.base.errors import SourceError
+from flows.services import helper
+
+
+def _refuse(text: str) -> None:
+    raise SourceError(text)
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _loaded(name: str) -> bool:
+    return name in sys.modules
+
+
+def test_the_first_work_is_done_there_and_the_next_here():
+    with helper.helper("xml.dom.minidom") as process:
+        assert helper.run(os.getpid) == process.pid
+        assert process.poll() is not None
+        assert helper.run(os.getpid) == os.getpid()
+    with helper.helper("xml.dom.minidom"):
+        assert helper.run(_loaded, "xml.dom.minidom")
+    assert helper.run(os.getpid) == os.getpid()
+
+
+def test_an_error_there_is_the_same_error_here_and_says_where():
+    with helper.helper("json"), pytest.raises(SourceError, match="row 3 of it") as raised:
+        helper.run(_refuse, "row 3 of it")
+    assert "in _refuse" in raised.value.__notes__[0]
+
+
+def test_a_helper_that_is_killed_or_cannot_import_is_said():
+    with helper.helper("json"), pytest.raises(RuntimeError, match="ended with code -9"):
+        helper.run(_die)
+    with helper.helper("nothing_of_that_name"), pytest.raises(RuntimeError, match="ended with"):
+        helper.run(os.getpid)
+
+
+def test_a_helper_ends_with_its_block_and_with_its_caller():
+    with helper.helper("json") as process:
+        assert process.poll() is None
+    assert process.poll() is not None
+    code = (
+        "import os, signal; from flows.services.helper import helper\n"
+        "with helper('json') as process:\n"
+        "    print(process.pid, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=False)
+    left = [psutil.Process(int(done.stdout))] if psutil.pid_exists(int(done.stdout)) else []
+    _, alive = psutil.wait_procs(left, timeout=30)
+    assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
