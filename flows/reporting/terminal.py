@@ -7,10 +7,13 @@ and `COLUMNS` are obeyed.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
@@ -67,8 +70,32 @@ def sheet(entries: Iterable[Entry], width: int = 9) -> Table:
     table.add_column(min_width=width, no_wrap=True, style="bold")
     table.add_column(overflow="fold")
     for label, content in entries:
-        table.add_row(label, content)
+        table.add_row(label, _Prose(content) if isinstance(content, str) else content)
     return table
+
+
+@dataclass(frozen=True)
+class _Prose:
+    """Text whose paths and addresses, if they are longer than a line, break behind a slash."""
+
+    text: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(re.sub(r"\S+", lambda word: _broken(word[0], options.max_width), self.text))
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement.get(console, options, Text(self.text))
+
+
+def _broken(word: str, width: int) -> str:
+    if len(word) <= width:
+        return word
+    lines = [""]
+    for part in re.findall(r"[^/?&]*[/?&]|[^/?&]+", word):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
 
 
 def styled(word: str) -> Text:

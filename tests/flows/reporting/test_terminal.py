@@ -47,6 +47,16 @@ def test_words_are_broken_only_where_a_line_holds_no_whole_one(width):
     assert " ".join(" ".join(lines).split()).removeprefix("Label ") == text
 
 
+@given(st.integers(45, 120))
+def test_a_path_longer_than_a_line_breaks_behind_a_slash(width):
+    path = "/home/me/mlruns/artifacts/dagmm-pumps/4489394ea324487d817cdafafb25/reports/last.html"
+    lines = [
+        line.removeprefix("Report").strip() for line in printed(sheet([("Report", path)]), width)
+    ]
+    assert "".join(lines) == path
+    assert all(line.endswith("/") for line in lines[:-1])
+
+
 def test_what_failed_stands_first_and_what_passed_is_counted():
     lines = printed(gates([PASSED, SILENT, FAILED, WAITING]))
     assert "recall floor: failed" in lines[0]
