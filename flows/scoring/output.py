@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from data_checks.base.atomic import replacing, replacing_folder
 from data_checks.base.locations import is_url, names_files
+from data_checks.contract.model import ROW_ID
 from data_checks.contract.source_settings import has_credentials
 from data_checks.readers.database.sql import database_errors, safe_name
 from flows.common.errors import UsageError
@@ -75,9 +76,10 @@ def output_for(output: str, table: str | None, settings: Settings) -> Output:
     if table is not None:
         raise UsageError(f"output {path} is a file; --table goes with a database's address")
     if output.endswith("/") or path.is_dir():
-        if strange := sorted(f.name for f in path.glob("*") if not fnmatch(f.name, FOLDER_FILES)):
+        strange = (f for f in sorted(path.glob("*")) if not _is_part(f))
+        if (first := next(strange, None)) is not None:
             raise UsageError(
-                f"output {path}/ holds something else than a result ({strange[0]}); name another"
+                f"output {path}/ holds something else than a result ({first.name}); name another"
             )
         return FolderOutput(path)
     if path.suffix not in FORMATS:
@@ -85,7 +87,30 @@ def output_for(output: str, table: str | None, settings: Settings) -> Output:
             f"output {path}: the name must end in {', '.join(FORMATS)} or / (a folder of Parquet "
             "files), or be a database's SQLAlchemy address with --table"
         )
+    if path.exists() and not _is_result(path):
+        raise UsageError(
+            f"output {path} is there already and is no result; name another, or remove it"
+        )
     return FileOutput(path)
+
+
+def _is_part(path: Path) -> bool:
+    return fnmatch(path.name, FOLDER_FILES) and _is_result(path)
+
+
+def _is_result(path: Path) -> bool:
+    """Whether a file is an earlier result, or empty; a table of somebody's is not written over."""
+    if not path.is_file() or not path.stat().st_size:
+        return path.is_file()
+    if path.suffix == ".csv":
+        with path.open("rb") as file:
+            names = file.readline(200).decode("utf-8", "replace").replace('"', "").split(",")
+    else:
+        try:
+            names = pq.read_schema(path).names
+        except (pa.ArrowInvalid, OSError):
+            return False
+    return names[:2] == [ROW_ID, "energy"]
 
 
 def rejects_of(path: Path) -> Path:

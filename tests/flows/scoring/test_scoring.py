@@ -197,6 +197,36 @@ def test_a_folder_is_replaced_whole_and_only_where_it_is_a_result(settings, rows
         scoring.score(source, f"{tmp_path}/out/", MODEL, settings)
 
 
+@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet", "link.csv", "odd.parquet"])
+def test_a_file_that_is_no_result_is_not_written_over(settings, rows, tmp_path, name):
+    """First of all the input."""
+    rows.head(20).to_csv(tmp_path / "rows.csv", index=False)
+    rows.head(20).to_parquet(tmp_path / "rows.parquet")
+    (tmp_path / "link.csv").symlink_to("rows.csv")
+    (tmp_path / "odd.parquet").write_text("kept")
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()}
+    with pytest.raises(UsageError, match=rf"{name} is there already and is no result"):
+        scoring.score(str(tmp_path / "rows.csv"), str(tmp_path / name), MODEL, settings)
+    assert before == {f.name: f.read_bytes() for f in tmp_path.iterdir() if f.is_file()}
+
+
+def test_a_folder_of_rows_is_not_written_over(settings, rows, tmp_path):
+    (tmp_path / "rows").mkdir()
+    rows.head(20).to_parquet(tmp_path / "rows" / "part-00000.parquet")
+    with pytest.raises(UsageError, match=r"something else than a result \(part-00000"):
+        scoring.score(str(tmp_path / "rows"), f"{tmp_path}/rows/", MODEL, settings)
+    assert len(pd.read_parquet(tmp_path / "rows")) == 20
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_an_earlier_result_and_an_empty_file_are_written_over(settings, rows, tmp_path, suffix):
+    rows.head(20).to_csv(tmp_path / "rows.csv", index=False)
+    out = tmp_path / f"out{suffix}"
+    out.touch()
+    for _ in range(2):
+        assert scoring.score(str(tmp_path / "rows.csv"), str(out), MODEL, settings).scored == 20
+
+
 def test_two_processes_do_not_write_one_output(settings, rows, tmp_path, monkeypatch):
     rows.to_parquet(tmp_path / "rows.parquet")
     arguments = (str(tmp_path / "rows.parquet"), str(tmp_path / "out.parquet"), MODEL, settings)
