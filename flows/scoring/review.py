@@ -84,7 +84,8 @@ def draw(
     """
     energy, flagged = _column(parts, "energy"), _column(parts, "is_anomaly")
     identity = hashlib.sha256(f"{judge.model}\n{judge.where}\n{threshold!r}\n{rows}\n".encode())
-    identity.update(energy.tobytes())
+    # Rounded: who scores it, and in which pieces, changes the last bits, and not the batch.
+    identity.update((np.round(energy, 3) + 0.0).tobytes())
     name = f"r{identity.hexdigest()[:15]}"  # a spreadsheet takes no such word for a number
     generator = np.random.default_rng(int(name[1:], 16))
     alerts, below = np.flatnonzero(flagged), np.flatnonzero(~flagged)

@@ -16,11 +16,13 @@ from data_checks.base.errors import EngineError, SourceError
 from data_checks.spark import plan as planning
 from data_checks.spark import session
 from flows.common.settings import Settings
+from flows.intake.give import give_verdicts
 from flows.scoring import run as scoring
 from flows.scoring.filling import spark as spark_scoring
 from flows.scoring.filling.parts import Counts, Parts, write_part
 from flows.scoring.output import FileOutput
 from flows.scoring.rows import REJECTED, SCORED, Judged
+from flows.tracking import tracking
 
 MODEL = "models:/dagmm-wdbc@production"
 ROWS = 3 * 569
@@ -86,6 +88,19 @@ def test_pandas_arrow_and_spark_give_one_result(spark, settings, table, tmp_path
     assert found["row_id"].tolist() == good.tolist()
     np.testing.assert_allclose(found["energy"], predicted["energy"], rtol=0, atol=1e-6)
     assert (found["is_anomaly"].to_numpy() == predicted["is_anomaly"].to_numpy()).all()
+
+
+def test_known_rows_and_the_review_are_the_same(spark, settings, table, tmp_path):
+    first = score(table, tmp_path / "first.csv", settings, review_rows=4)
+    judged = pd.read_csv(first.review).assign(verdict="", who="ann")
+    judged.loc[judged.index[judged["is_anomaly"]][:9], "verdict"] = "normal"
+    judged.to_csv(tmp_path / "judged.csv", index=False)
+    give_verdicts(tracking.connect(settings), settings, "dagmm-wdbc", str(tmp_path / "judged.csv"))
+    local = score(table, tmp_path / "local.csv", settings, review_rows=5)
+    on_spark = score(table, tmp_path / "spark.csv", settings, review_rows=5, engine="spark")
+    assert local.known == on_spark.known >= 9
+    for one, other in ((local.output, on_spark.output), (local.review, on_spark.review)):
+        pd.testing.assert_frame_equal(pd.read_csv(one), pd.read_csv(other), rtol=1e-12)
 
 
 @pytest.mark.slow
