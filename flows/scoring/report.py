@@ -90,9 +90,9 @@ class ScoreReport:
         if self.known:
             lines.append(f"Known      {self.known:,} of them like rows judged normal (`remarks`)")
         if self.remarked:
-            lines.append(f"Remarks    {self.remarked:,} rows break a rule (column `remarks`)")
+            lines.append(f"Remarks    {self.remarked:,} scored although they break a rule (column `remarks`)")
         lines += [
-            f"Unseen     {rows:,} rows with a new level of {name!r}"
+            f"Unseen     {rows:,} scored with a new level of {name!r}"
             for name, rows in self.unseen.items()
         ]
         lines.append(f"Result     {self.output}")

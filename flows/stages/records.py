@@ -95,7 +95,7 @@ class JudgedRecord(StageRecord):
             )
         parts = [f"{self.anomalies:,} anomalies, {self.normals:,} normal rows"]
         parts += [f"{self.appended:,} of them new"] if self.appended else []
-        parts += [f"{self.relabelled:,} rows relabelled"] if self.relabelled else []
+        parts += [f"{self.relabelled:,} relabelled"] if self.relabelled else []
         parts += [f"{self.left_out:,} left out"] if self.left_out else []
         return "; ".join(parts)
 
