@@ -90,7 +90,9 @@ class ScoreReport:
         if self.known:
             lines.append(f"Known      {self.known:,} of them like rows judged normal (`remarks`)")
         if self.remarked:
-            lines.append(f"Remarks    {self.remarked:,} scored although they break a rule (column `remarks`)")
+            lines.append(
+                f"Remarks    {self.remarked:,} scored with a rule broken (column `remarks`)"
+            )
         lines += [
             f"Unseen     {rows:,} scored with a new level of {name!r}"
             for name, rows in self.unseen.items()

@@ -24,6 +24,7 @@ from flows.common.settings import Settings
 from flows.stages.workspace import RunFolder, sha256_of
 from flows.tracking import pages
 from flows.tracking.moved import bring_home
+from flows.tracking.new_store import make_store
 from flows.tracking.queries import equals
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def client_of(settings: Settings) -> MlflowClient:
         UsageError: The home was copied without its artifacts.
     """
     if settings.embedded_tracking:
+        make_store(settings)
         bring_home(settings)
     # MLflow writes both addresses into the environment. Left there, they would look as if the user
     # had configured a server, here and in every process started from here.
