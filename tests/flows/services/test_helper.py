@@ -4,12 +4,19 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
 
 from data_checks.base.errors import SourceError
 from flows.services import helper
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch):
+    """What runs there is imported there, and these functions are not installed."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
 
 
 def _refuse(text: str) -> None:
