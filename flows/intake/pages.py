@@ -25,7 +25,7 @@ from flows.common.errors import EXIT_DEFECT, UsageError, exit_code, message_of
 from flows.common.settings import Settings
 from flows.intake import form
 from flows.intake.form import Asked, Entry
-from flows.services.door import Door, Lock, login_page
+from flows.services.door import Door, Lock, logging_in, login_page
 from flows.services.embedded import Home
 from flows.services.ports import next_free
 from flows.verdicts import store
@@ -34,11 +34,7 @@ from flows.verdicts.reviews import list_reviews, read_review
 from flows.verdicts.standing import WORDS, RowVerdict
 
 PORT = "DAGMM_VERDICTS_PORT"
-SCRIPT = (
-    "fetch(location.pathname, {method: 'POST', body: decodeURIComponent(location.hash.slice(1))})"
-    ".then(answer => { if (answer.ok) location.replace('/');"
-    " else document.body.textContent = 'This is not the login of this home.'; });"
-)
+SCRIPT = logging_in("location.replace('/');")
 MOST_BYTES = 4_000_000
 HEADERS = {
     # Beside the policy in the page: forms go here only, and nobody frames a page to have it clicked

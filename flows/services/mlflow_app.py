@@ -10,22 +10,18 @@ from __future__ import annotations
 import os
 import sys
 
-from flows.services.door import Door, Lock
+from flows.services.door import Door, Lock, logging_in
 
 AUTH = "DAGMM_MLFLOW_LOGIN"
 STORE = "MLFLOW_BACKEND_STORE_URI"
 ARTIFACTS = "MLFLOW_ARTIFACTS_DESTINATION"
 """As MLflow's own command reads them."""
-SCRIPT = (
-    "fetch(location.pathname, {method: 'POST', body: decodeURIComponent(location.hash.slice(1))})"
-    ".then(answer => { if (answer.ok) {"
-    " localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true');"
+SCRIPT = logging_in(
+    "{ localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true');"
     " location.replace('/#/experiments?workflowType=machine_learning'); }"
-    " else document.body.textContent = 'This is not the login of this home.'; });"
 )
-"""What stands behind the # of an address is in no log, and in no history of a proxy. MLflow opens
-the panel of its assistant in a browser that is new to it, over a quarter of every page; here it
-waits for its button."""
+"""MLflow opens the panel of its assistant in a browser that is new to it, over a quarter of every
+page; here it waits for its button."""
 
 
 def main(port: int) -> None:
