@@ -18,11 +18,14 @@ from flows.common.errors import UsageError
 if TYPE_CHECKING:
     from prefect import Flow
     from prefect.client.schemas.actions import DeploymentScheduleCreate
+    from prefect.events.schemas.deployment_triggers import DeploymentTriggerTypes
 
 DEFINITIONS = Path(__file__).parents[1] / "prefect.yaml"
 PROJECT = DEFINITIONS.parents[1]
 PLACES = "flows/orchestration/{}_flow.py:{}"
-FLOWS = tuple(PLACES.format(name, name) for name in ("train", "score", "monitor", "benchmark"))
+FLOWS = tuple(
+    PLACES.format(name, name) for name in ("train", "promote", "score", "monitor", "benchmark")
+)
 KEYS = {
     *("name", "version", "version_type", "tags", "description", "entrypoint", "flow_name"),
     *("parameters", "enforce_parameter_schema", "work_pool", "build", "push", "pull"),
@@ -47,6 +50,7 @@ class Definition:
         name: Of the deployment.
         flow: What it runs.
         schedules: When.
+        triggers: Which events start it as well.
         pool: Work pool, or an empty string.
         values: Everything that the file says of it.
     """
@@ -54,6 +58,7 @@ class Definition:
     name: str
     flow: Flow[Any, Any]
     schedules: tuple[DeploymentScheduleCreate, ...]
+    triggers: tuple[DeploymentTriggerTypes, ...]
     pool: str
     values: Mapping[str, Any]
 
@@ -109,7 +114,8 @@ def _definition(name: str, values: dict[str, Any]) -> Definition:
     pool = values.get("work_pool") or {}
     if not isinstance(pool, dict) or not isinstance(pool.get("name", ""), str):
         raise ValueError("`work_pool` needs a `name`")
-    return Definition(name, flow, tuple(_schedules(values)), pool.get("name", ""), values)
+    schedules, triggers = tuple(_schedules(values)), tuple(_triggers(values))
+    return Definition(name, flow, schedules, triggers, pool.get("name", ""), values)
 
 
 def _nearest(key: str) -> str:
@@ -194,6 +200,26 @@ def _schedule(entry: Any) -> DeploymentScheduleCreate:
         when = kinds.RRuleSchedule(**{**rule, **own})
     shared = {key: entry[key] for key in SHARED if entry.get(key) is not None}
     return DeploymentScheduleCreate(schedule=when, **shared)
+
+
+def _triggers(values: Mapping[str, Any]) -> Iterator[DeploymentTriggerTypes]:
+    from prefect.events.schemas.deployment_triggers import DeploymentTriggerTypes
+    from pydantic import TypeAdapter
+
+    entries = values.get("triggers") or []
+    if not isinstance(entries, list):
+        raise ValueError("`triggers` is no list")
+    for number, entry in enumerate(entries, 1):
+        try:
+            if not isinstance(entry, dict):
+                raise ValueError("it is no mapping")
+            trigger = TypeAdapter(DeploymentTriggerTypes).validate_python(entry)
+            # Prefect ignores unknown keys: without `expect`, every event would start a run.
+            if unknown := sorted(set(entry) - set(type(trigger).model_fields)):
+                raise ValueError(f"{', '.join(map(str, unknown))} means nothing")
+        except ValueError as error:
+            raise ValueError(f"trigger {number}: {_sentence(error)}") from None
+        yield trigger
 
 
 def _sentence(error: Exception) -> str:

@@ -32,7 +32,7 @@ from flows.orchestration.definitions import (
 from flows.services.door import login_page
 from flows.services.embedded import Home, prefect_server
 
-NOT_SERVED = ("pull", "build", "push", "triggers", "sla")
+NOT_SERVED = ("pull", "build", "push", "sla")
 AWAY = ("Failed to reach API", "ConnectError", "ConnectTimeout", "All connection attempts failed")
 
 
@@ -109,6 +109,7 @@ def _runnable(one: Definition, path: Path) -> Any:
         tags=[*(values.get("tags") or []), tag_of(path)],
         parameters=values.get("parameters"),
         schedules=list(one.schedules),
+        triggers=list(one.triggers),
         paused=values.get("paused"),
         version=values.get("version"),
         enforce_parameter_schema=values.get("enforce_parameter_schema", True),

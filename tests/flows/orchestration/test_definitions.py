@@ -29,7 +29,13 @@ def read(tmp_path):
 
 
 def test_the_shipped_file_is_read():
-    names = ["train/nightly", "score/hourly", "monitor/daily", "benchmark/weekly"]
+    names = [
+        "train/nightly",
+        "promote/by-hand",
+        "score/hourly",
+        "monitor/daily",
+        "benchmark/weekly",
+    ]
     assert [one.full_name for one in read_definitions(None)] == names
     assert all(one.pool == "dagmm" for one in read_definitions(DEFINITIONS))
 
@@ -107,6 +113,10 @@ def test_no_schedule_is_none(read, schedules):
         ({"schedules": [{"cron": "0 2 * * *", "interval": 60}]}, "it needs one of"),
         ({"schedules": ["daily"]}, "it needs one of"),
         ({"schedules": {"cron": "0 2 * * *"}}, "`schedules` is no list"),
+        ({"triggers": {"expect": ["a"]}}, "`triggers` is no list"),
+        ({"triggers": ["drift"]}, "trigger 1: it is no mapping"),
+        ({"triggers": [{"expects": ["a"]}]}, "trigger 1: expects means nothing"),
+        ({"triggers": [{"expect": ["a"], "within": "soon"}]}, "trigger 1: "),
         ({"concurrency_limit": "one"}, "concurrency_limit 'one'"),
         ({"concurrency_limit": 0}, "concurrency_limit 0"),
         ({"concurrency_limit": {"limit": 1, "strategy": "QUEUE"}}, "strategy"),

@@ -6,9 +6,11 @@ import time
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
+from prefect.events import Event
 
 from flows.orchestration import deployments
 from flows.orchestration.definitions import DEFINITIONS, flow_behind, read_definitions
+from flows.orchestration.monitor_flow import DRIFT
 from flows.services.servers import free_port
 
 
@@ -17,6 +19,7 @@ def test_deploy_sets_schedules_and_limits(dagmm, ask):
     assert outcome.code == 0, outcome.err
     assert outcome.json["deployments"] == [
         "train/nightly",
+        "promote/by-hand",
         "score/hourly",
         "monitor/daily",
         "benchmark/weekly",
@@ -24,13 +27,50 @@ def test_deploy_sets_schedules_and_limits(dagmm, ask):
     shipped = {"deployments": {"tags": {"all_": [deployments.tag_of(DEFINITIONS.resolve())]}}}
     found = ask("/deployments/filter", shipped)
     by_name = {item["name"]: item for item in found}
-    assert sorted(by_name) == ["daily", "hourly", "nightly", "weekly"]
+    assert sorted(by_name) == ["by-hand", "daily", "hourly", "nightly", "weekly"]
     nightly = by_name["nightly"]
     assert nightly["schedules"][0]["schedule"]["cron"] == "0 2 * * *"
     assert nightly["global_concurrency_limit"]["limit"] == 1
     assert nightly["parameters"]["config"]["dataset"] == "wdbc"
     for name in ("hourly", "daily"):
         assert by_name[name]["schedules"][0]["active"] is False
+
+
+def test_the_shipped_automation_starts_a_training_on_drift_once_a_day(dagmm, ask, tmp_path):
+    """The server's own: two events of a drifted model, and one of another model's."""
+    shipped = yaml.safe_load(DEFINITIONS.read_text())["deployments"][0]
+    assert [trigger["enabled"] for trigger in shipped["triggers"]] == [False]
+    model = f"dagmm-{tmp_path.name}"
+    trigger = shipped["triggers"][0] | {
+        "name": f"drift of {model}",
+        "enabled": True,
+        "match": {"prefect.resource.id": f"dagmm.model.{model}"},
+    }
+    name = {"name": f"on-drift-{tmp_path.name}", "triggers": [trigger], "schedules": []}
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump({"deployments": [shipped | name]}))
+    assert dagmm("deploy", "--file", "p.yaml").code == 0
+    made = ask("/automations/filter", {"automations": {"name": {"any_": [trigger["name"]]}}})
+    assert len(made) == 1
+
+    def tell(of: str) -> None:
+        resource = {"prefect.resource.id": f"dagmm.model.{of}"}
+        with get_client(sync_client=True) as client:
+            event = Event(event=DRIFT, resource=resource).model_dump(mode="json")
+            client.request("POST", "/events", json=[event])
+
+    def runs() -> list:
+        return ask("/flow_runs/filter", {"deployments": {"name": {"any_": [name["name"]]}}})
+
+    deadline = time.monotonic() + 60
+    tell(f"other-{model}")
+    while not runs():
+        assert time.monotonic() < deadline
+        tell(model)
+        time.sleep(0.5)
+    tell(model)
+    time.sleep(2)
+    assert len(runs()) == 1
+    assert runs()[0]["created_by"]["type"] == "AUTOMATION"
 
 
 def test_deploy_without_a_server_says_what_to_do(dagmm, monkeypatch):
