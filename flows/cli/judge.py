@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import dataclasses
 import getpass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import Debug, Json, Model, Name, Quiet, Verbose, prepare, print_json
+from flows.cli.options import Call, Model, Name, Verbose, command
 from flows.common.errors import EXIT_NO, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from flows.stages.decision import PromoteRecord
 
 NOT_PROMOTED = {"rejected", "pending approval", "pending shadow", "held", "returned"}
 
 
+@command
 def promote(
+    call: Call,
     name: Name,
     version: Annotated[int, typer.Argument(help="Version to judge and, if it passes, promote.")],
     approved_by: Annotated[
-        str, typer.Option("--approved-by", help="Record this person's approval; needs --reason.")
+        str, typer.Option(help="Record this person's approval; needs --reason.")
     ] = "",
-    rejected_by: Annotated[
-        str, typer.Option("--rejected-by", help="Record a rejection, which is final.")
-    ] = "",
+    rejected_by: Annotated[str, typer.Option(help="Record a rejection, which is final.")] = "",
     override: Annotated[
-        list[str] | None,
-        typer.Option("--override", help="Gate that may fail; recorded, needs --reason."),
+        list[str] | None, typer.Option(help="Gate that may fail; recorded, needs --reason.")
     ] = None,
-    reason: Annotated[str, typer.Option("--reason", help="Why, for the audit trail.")] = "",
+    reason: Annotated[str, typer.Option(help="Why, for the audit trail.")] = "",
     rehearse: Annotated[
         bool, typer.Option("--rehearse", help="Judge everything and change nothing.")
     ] = False,
@@ -35,18 +39,13 @@ def promote(
         bool, typer.Option("--release", help="Free a model that a rollback holds.")
     ] = False,
     verbose: Verbose = False,
-    as_json: Json = False,
-    debug: Debug = False,
-    quiet: Quiet = False,
 ) -> None:
     """Judge a registered version and put it in production if every gate passes."""
     if (approved_by or rejected_by or override) and not reason:
         raise UsageError("an approval, a rejection or an override needs --reason WHY")
     if rehearse and (approved_by or rejected_by):
         raise UsageError("a rehearsal changes nothing: leave --approved-by and --rejected-by out")
-    settings = prepare(
-        as_json=as_json, debug=debug, quiet=quiet, doing=f"judging {name} version {version}"
-    )
+    settings = call.prepare(f"judging {name} version {version}")
     from flows.promotion import served
 
     with served.waiting():  # while this process loads its own libraries
@@ -69,97 +68,83 @@ def promote(
             release=release,
         )
     page = write_report(client, settings, record)
-    if as_json:
-        print_json({**record.model_dump(mode="json"), "report": page})
-    else:
-        from flows.reporting import screens
-        from flows.reporting.terminal import show
-
-        show(screens.decision(record, verbose=verbose))
-        _show_report(page)
+    _answer_decision(call, record, page, verbose)
     if record.decision in NOT_PROMOTED:
         raise typer.Exit(EXIT_NO)
 
 
-def _show_report(page: str) -> None:
-    """Where the page of the decision is, under what was printed of it."""
-    from flows.reporting.terminal import sheet, show
+def _answer_decision(call: Call, record: PromoteRecord, page: str, verbose: bool) -> None:
+    from flows.reporting import screens
 
-    if page:
-        show(sheet([("Report", page)]))
+    document = {**record.model_dump(mode="json"), "report": page}
+    call.answer(document, lambda: _reported(screens.decision(record, verbose=verbose), page))
 
 
+def _reported(screen: RenderableType, page: str) -> RenderableType:
+    """What is printed of a decision, and under it where its page is."""
+    from rich.console import Group
+
+    from flows.reporting.terminal import sheet
+
+    return Group(screen, sheet([("Report", page)])) if page else screen
+
+
+@command
 def rollback(
+    call: Call,
     name: Name,
     to: Annotated[
-        int | None, typer.Option("--to", help="Version to return to; the previous one by default.")
+        int | None, typer.Option(help="Version to return to; the previous one by default.")
     ] = None,
-    reason: Annotated[str, typer.Option("--reason", help="Why, for the audit trail.")] = "",
+    reason: Annotated[str, typer.Option(help="Why, for the audit trail.")] = "",
     no_hold: Annotated[
         bool,
         typer.Option("--no-hold", help="Let the next training that passes every gate promote."),
     ] = False,
     verbose: Verbose = False,
-    as_json: Json = False,
-    debug: Debug = False,
-    quiet: Quiet = False,
 ) -> None:
     """Put the previous version back in production; needs no data and no training."""
-    settings = prepare(
-        as_json=as_json,
-        debug=debug,
-        quiet=quiet,
-        doing=f"looking for the version of {name} to go back to",
-    )
+    settings = call.prepare(f"looking for the version of {name} to go back to")
     from flows.promotion.rollback import roll_back
-    from flows.reporting import screens
-    from flows.reporting.terminal import show
     from flows.review.report import write_report
     from flows.tracking import tracking
 
     client, by = tracking.connect(settings), getpass.getuser()
     record = roll_back(client, settings, name, to, by=by, reason=reason, keep_held=not no_hold)
     page = write_report(client, settings, record)
-    if as_json:
-        print_json({**record.model_dump(mode="json"), "report": page})
-    else:
-        show(screens.decision(record, verbose=verbose))
-        _show_report(page)
+    _answer_decision(call, record, page, verbose)
     if record.decision == "returned":
         raise typer.Exit(EXIT_NO)
 
 
-def sign(
-    model: Model,
-    as_json: Json = False,
-    debug: Debug = False,
-    quiet: Quiet = False,
-) -> None:
+@command
+def sign(call: Call, model: Model) -> None:
     """Sign a version with the key in DAGMM_SIGNING_KEY, once its files match its seal."""
-    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    settings = call.prepare()
     from flows.tracking import tracking
     from flows.tracking.seal import sign_version
 
     version = sign_version(tracking.connect(settings), model)
-    if as_json:
-        print_json({"name": version.name, "version": int(version.version), "signed": True})
-    else:
-        typer.echo(f"Signed     models:/{version.name}/{version.version}")
+    call.answer(
+        {"name": version.name, "version": int(version.version), "signed": True},
+        lambda: f"Signed     models:/{version.name}/{version.version}",
+    )
 
 
+@command
 def threshold(
+    call: Call,
     model: Model,
     false_alarm_rate: Annotated[
-        float | None,
-        typer.Option("--false-alarm-rate", help="Share of normal rows that may raise an alert."),
+        float | None, typer.Option(help="Share of normal rows that may raise an alert.")
     ] = None,
     alerts: Annotated[
-        float | None, typer.Option("--alerts", help="Or false alarms that can be looked at …")
+        float | None, typer.Option(help="Or false alarms that can be looked at …")
     ] = None,
-    per: Annotated[str, typer.Option("--per", help="… in this time, e.g. 1h, 1d or 1w.")] = "1d",
+    per: Annotated[str, typer.Option(help="… in this time, e.g. 1h, 1d or 1w.")] = "1d",
     rows_per: Annotated[
         tuple[str, float] | None,
-        typer.Option("--rows-per", help="Rows that come: a time and a number, e.g. 1d 20000."),
+        typer.Option(help="Rows that come: a time and a number, e.g. 1d 20000."),
     ] = None,
     confirmed: Annotated[
         bool,
@@ -172,9 +157,6 @@ def threshold(
         bool, typer.Option("--rehearse", help="Calibrate and measure; change nothing.")
     ] = False,
     verbose: Verbose = False,
-    as_json: Json = False,
-    debug: Debug = False,
-    quiet: Quiet = False,
 ) -> None:
     """Change the alert budget: a new version with the same detector; no data, no training.
 
@@ -185,8 +167,7 @@ def threshold(
 
     chosen = false_alarm_rate is not None or alerts is not None
     rate = rate_of(false_alarm_rate, alerts, per, rows_per) if chosen else None
-    settings = prepare(as_json=as_json, debug=debug, quiet=quiet, doing=f"reading {model}")
-    from flows.reporting.terminal import show
+    settings = call.prepare(f"reading {model}")
     from flows.review import screens
     from flows.review.report import write_report
     from flows.review.threshold import change as work
@@ -198,78 +179,60 @@ def threshold(
     if rate is None:
         period, rows = rows_per or (per, 1000)
         current, lines = work.budgets(client, model, whole_rows(period, rows))
-        if as_json:
-            print_json([dataclasses.asdict(line) for line in lines])
-        else:
-            show(screens.budgets(model, current, lines, period))
+        call.answer(
+            [dataclasses.asdict(line) for line in lines],
+            lambda: screens.budgets(model, current, lines, period),
+        )
         return
     change = work.change_threshold(
         client, settings, model, rate, by=by, rehearse=rehearse, confirmed=confirmed
     )
     page = write_report(client, settings, change.promotion) if change.promotion else ""
-    if as_json:
-        print_json({**change.document(), "report": page})
-    else:
-        show(screens.threshold(change, verbose=verbose))
-        _show_report(page)
+    call.answer(
+        {**change.document(), "report": page},
+        lambda: _reported(screens.threshold(change, verbose=verbose), page),
+    )
     if change.promotion and change.promotion.decision in NOT_PROMOTED:
         raise typer.Exit(EXIT_NO)
 
 
+@command
 def evaluate(
+    call: Call,
     model: Model,
-    data: Annotated[str, typer.Option("--data", help="Labelled rows: file, folder or URL.")],
+    data: Annotated[str, typer.Option(help="Labelled rows: file, folder or URL.")],
     floor: Annotated[
-        list[str] | None,
-        typer.Option("--floor", help="Figure to reach, e.g. roc_auc=.9; else exit code 1."),
+        list[str] | None, typer.Option(help="Figure to reach, e.g. roc_auc=.9; else exit code 1.")
     ] = None,
     ceiling: Annotated[
-        list[str] | None,
-        typer.Option("--ceiling", help="Figure not to exceed, e.g. false_alarm_rate=.05."),
+        list[str] | None, typer.Option(help="Figure not to exceed, e.g. false_alarm_rate=.05.")
     ] = None,
-    as_json: Json = False,
-    debug: Debug = False,
-    quiet: Quiet = False,
 ) -> None:
     """Measure a version, as deployed, on labelled rows; exit 1 below a floor."""
-    settings = prepare(
-        as_json=as_json, debug=debug, quiet=quiet, doing=f"evaluating {model} on {data}"
-    )
-    from flows.reporting.terminal import show
+    settings = call.prepare(f"evaluating {model} on {data}")
     from flows.review import evaluation, screens
     from flows.tracking import tracking
 
     limits = evaluation.bounds(floor or [], ceiling or [])
     result = evaluation.evaluate(tracking.connect(settings), settings, model, data, limits)
-    if as_json:
-        print_json(result.document())
-    else:
-        show(screens.evaluation(result))
+    call.answer(result.document(), lambda: screens.evaluation(result))
     if result.failed:
         raise typer.Exit(EXIT_NO)
 
 
+@command
 def compare(
+    call: Call,
     first: Model,
     second: Model,
     data: Annotated[
-        str | None,
-        typer.Option("--data", help="Rows to compare on; else the kept test rows of the first."),
+        str | None, typer.Option(help="Rows to compare on; else the kept test rows of the first.")
     ] = None,
-    as_json: Json = False,
-    debug: Debug = False,
-    quiet: Quiet = False,
 ) -> None:
     """Score the same rows with two versions: the paired interval, and where they disagree."""
-    settings = prepare(
-        as_json=as_json, debug=debug, quiet=quiet, doing=f"comparing {first} with {second}"
-    )
-    from flows.reporting.terminal import show
+    settings = call.prepare(f"comparing {first} with {second}")
     from flows.review import comparison, screens
     from flows.tracking import tracking
 
     result = comparison.compare(tracking.connect(settings), settings, first, second, data)
-    if as_json:
-        print_json(result.document())
-    else:
-        show(screens.comparison(result))
+    call.answer(result.document(), lambda: screens.comparison(result))

@@ -6,35 +6,32 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import Debug, Json, Name, Quiet, prepare, print_json
+from flows.cli.options import Call, Name, command
 
 
+@command
 def models(
+    call: Call,
     name: Annotated[
         str | None, typer.Argument(help="Registered model; all of them by default.")
     ] = None,
-    as_json: Json = False,
-    debug: Debug = False,
-    quiet: Quiet = False,
 ) -> None:
     """Versions with their aliases, detectors and figures, since when and why."""
-    settings = prepare(as_json=as_json, debug=debug, quiet=quiet, doing="reading the registry")
-    from flows.reporting.terminal import show
+    settings = call.prepare("reading the registry")
     from flows.review import screens
     from flows.review.listing import list_versions
     from flows.tracking.home_store import reader
 
     versions = list_versions(reader(settings), name)
-    if as_json:
-        print_json([listed.document() for listed in versions])
-    else:
-        show(screens.models(versions))
+    call.answer([listed.document() for listed in versions], lambda: screens.models(versions))
 
 
-def history(name: Name, as_json: Json = False, debug: Debug = False, quiet: Quiet = False) -> None:
+@command
+def history(call: Call, name: Name) -> None:
     """Every decision on a model: when, who, from, to, why."""
-    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    settings = call.prepare()
     from flows.promotion import audit, standing_hold
+    from flows.reporting import screens
     from flows.tracking.home_store import reader
 
     client = reader(settings)
@@ -42,24 +39,18 @@ def history(name: Name, as_json: Json = False, debug: Debug = False, quiet: Quie
     moved = audit.moved_outside(client, name, decisions)
     held = standing_hold.standing(decisions)
     on_hold = held.text() if held else ""
-    if as_json:
-        print_json(
-            {
-                "decisions": [d.document() for d in decisions],
-                "moved_outside": moved,
-                "held": on_hold,
-            }
-        )
-        return
-    from flows.reporting import screens
-    from flows.reporting.terminal import show
-
-    show(screens.history(name, decisions, moved, on_hold))
+    document = {
+        "decisions": [decision.document() for decision in decisions],
+        "moved_outside": moved,
+        "held": on_hold,
+    }
+    call.answer(document, lambda: screens.history(name, decisions, moved, on_hold))
 
 
-def ui(debug: Debug = False, quiet: Quiet = False) -> None:
+@command(without=("as_json",))
+def ui(call: Call) -> None:
     """Serve the pages of MLflow and Prefect, and those of the verdicts, until Ctrl-C."""
-    settings = prepare(as_json=False, debug=debug, quiet=quiet)
+    settings = call.prepare()
     from flows.intake.pages import verdict_pages
     from flows.services.pages import serve_pages
     from flows.tracking.home_store import links

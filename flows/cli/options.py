@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
+from data_checks.base.visible import visible
+
 if TYPE_CHECKING:
-    from flows.common.settings import Engine
+    from flows.common.settings import Engine, Settings
 
 Data = Annotated[
     str | None, typer.Option("--data", help="Table to read instead of the contract's source.")
@@ -80,30 +85,79 @@ class ManyValues(TyperCommand):
         return super().parse_args(ctx, spread)
 
 
-def prepare(*, as_json: bool, debug: bool, quiet: bool, doing: str = "") -> Any:
-    """Settings, and an environment in which libraries speak only when they have to.
+@dataclass(frozen=True)
+class Call:
+    """How a command was called.
 
-    Args:
+    Attributes:
         as_json: Whether the answer is JSON, without a word beside it.
         debug: Whether libraries may say everything.
-        quiet: Whether nothing is said of what goes on.
-        doing: What is begun, said at once: loading libraries takes seconds.
+        quiet: Whether no progress is reported.
     """
-    from flows.common import progress
-    from flows.common.settings import Settings, embed_services
 
-    if quiet or as_json:
-        os.environ["DAGMM_PROGRESS"] = "off"
-    if doing:
-        progress.note(doing)
-    if not debug:
-        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # what it raises is enough
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    settings = Settings()
-    embed_services(settings)
-    return settings
+    as_json: Json = False
+    debug: Debug = False
+    quiet: Quiet = False
+
+    def prepare(self, doing: str = "") -> Settings:
+        """Settings, and an environment in which libraries speak only when they have to.
+
+        Args:
+            doing: What is begun, printed at once: loading libraries takes seconds.
+        """
+        from flows.common import progress
+        from flows.common.settings import Settings, embed_services
+
+        if self.quiet or self.as_json:
+            os.environ["DAGMM_PROGRESS"] = "off"
+        if doing:
+            progress.note(doing)
+        if not self.debug:
+            os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+            os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # what it raises is enough
+            os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+            os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+        settings = Settings()
+        embed_services(settings)
+        return settings
+
+    def answer(self, document: Any, page: Callable[[], Any]) -> None:
+        """Print what a command found: a JSON document, or else a page or text for people."""
+        if self.as_json:
+            typer.echo(json.dumps(document, indent=2))
+        elif isinstance(shown := page(), str):
+            typer.echo(visible(shown))
+        else:
+            from flows.reporting.terminal import show
+
+            show(shown)
+
+
+def command(
+    work: Callable[..., None] | None = None, *, without: tuple[str, ...] = ()
+) -> Callable[..., Any]:
+    """Give a command the options of every command, which it gets as a `Call` before its own.
+
+    Args:
+        work: The command.
+        without: Attributes of `Call` that it has no option for.
+    """
+    if work is None:
+        return partial(command, without=without)
+    common = {n: p for n, p in _parameters(Call).items() if n not in without}
+
+    @wraps(work)
+    def run(**given: Any) -> None:
+        work(Call(**{name: given.pop(name) for name in common}), **given)
+
+    own = [parameter for name, parameter in _parameters(work).items() if name != "call"]
+    parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in (*own, *common.values())]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return run
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(function, eval_str=True).parameters)
 
 
 def engine_of(name: str, assignments: list[str] | None) -> tuple[Engine, dict[str, str]]:
@@ -127,11 +181,6 @@ def engine_of(name: str, assignments: list[str] | None) -> tuple[Engine, dict[st
     if wrong := [key for key, _, value in pairs if not (key.startswith("spark.") and value)]:
         raise UsageError(f"--spark {wrong[0]}: write spark.NAME=VALUE")
     return engine, {key: value for key, _, value in pairs}
-
-
-def print_json(document: Any) -> None:
-    """One JSON document on stdout."""
-    typer.echo(json.dumps(document, indent=2))
 
 
 @contextmanager

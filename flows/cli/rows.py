@@ -6,64 +6,54 @@ from typing import Annotated, Literal
 
 import typer
 
-from data_checks.base.visible import visible
 from flows.cli.options import (
-    Debug,
+    Call,
     EngineName,
-    Json,
     Model,
     Name,
-    Quiet,
     SparkSettings,
+    command,
     engine_of,
-    prepare,
-    print_json,
 )
 from flows.common.errors import EXIT_NO, UsageError, Verdict
 
 
+@command
 def score(
+    call: Call,
     source: Annotated[str, typer.Argument(metavar="INPUT", help="Raw rows to score.")],
     output: Annotated[
         str,
         typer.Argument(help="Result: .parquet, .csv, FOLDER/, or a database's address (--table)."),
     ],
     model: Annotated[
-        str, typer.Option("--model", help="Model, e.g. models:/dagmm-wdbc@production.")
+        str, typer.Option(help="Model, e.g. models:/dagmm-wdbc@production.")
     ] = "models:/dagmm-wdbc@production",
     table: Annotated[
-        str | None, typer.Option("--table", help="Table of the database; its rows are replaced.")
+        str | None, typer.Option(help="Table of the database; its rows are replaced.")
     ] = None,
     reasons: Annotated[
-        str,
-        typer.Option(
-            "--reasons", help="Columns named for each anomaly; none, or all for all rows."
-        ),
+        str, typer.Option(help="Columns named for each anomaly; none, or all for all rows.")
     ] = "3",
     fdr: Annotated[
         float | None,
-        typer.Option("--fdr", help="Share of false calls among this batch's anomalies, e.g. 0.1."),
+        typer.Option(help="Share of false calls among this batch's anomalies, e.g. 0.1."),
     ] = None,
     review: Annotated[
         int | None,
         typer.Option(
-            "--review",
             help="Also write a file for people to judge: the alerts, and so many rows drawn below "
-            "the threshold; see `dagmm verdicts`.",
+            "the threshold; see `dagmm verdicts`."
         ),
     ] = None,
     outside: Annotated[
         str | None,
-        typer.Option(
-            "--outside",
-            help="Values outside vocabulary or range: mark (score and say so) or reject.",
-        ),
+        typer.Option(help="Values outside vocabulary or range: mark (score and say so) or reject."),
     ] = None,
     shadow: Annotated[
         str | None,
         typer.Option(
-            "--shadow",
-            help="Alias or version that scores the same rows and is compared; e.g. challenger.",
+            help="Alias or version that scores the same rows and is compared; e.g. challenger."
         ),
     ] = None,
     restart: Annotated[
@@ -71,15 +61,10 @@ def score(
     ] = False,
     engine: EngineName = "local",
     spark: SparkSettings = None,
-    as_json: Json = False,
-    debug: Debug = False,
-    quiet: Quiet = False,
 ) -> None:
     """Score raw rows: energy, p-value, verdict, reasons; a killed run resumes where it stopped."""
     chosen, spark_settings = engine_of(engine, spark)
-    settings = prepare(
-        as_json=as_json, debug=debug, quiet=quiet, doing=f"scoring {source} with {model}"
-    )
+    settings = call.prepare(f"scoring {source} with {model}")
     from flows.scoring.run import score as work
 
     candidate = None
@@ -104,12 +89,11 @@ def score(
         review_rows=review,
     )
     compared = None if candidate is None else candidate.finish()
-    if as_json:
-        facts = {} if compared is None else {"shadow": compared.document()}
-        print_json({**report.document(), **facts})
+    if compared is None:
+        call.answer(report.document(), report.text)
     else:
-        text = report.text() if compared is None else f"{report.text()}\n{compared.text()}"
-        typer.echo(visible(text))
+        document = {**report.document(), "shadow": compared.document()}
+        call.answer(document, lambda: f"{report.text()}\n{compared.text()}")
     if report.failure:
         raise Verdict(report.failure)
 
@@ -120,71 +104,54 @@ def _outside(word: str | None) -> Literal["mark", "reject"] | None:
     return word
 
 
+@command
 def monitor(
+    call: Call,
     name: Name = "dagmm-wdbc",
     data: Annotated[
-        str | None, typer.Option("--data", help="Window of raw rows; they are scored now.")
+        str | None, typer.Option(help="Window of raw rows; they are scored now.")
     ] = None,
     scored: Annotated[
-        str | None, typer.Option("--scored", help="Or a result of `dagmm score`: energies only.")
+        str | None, typer.Option(help="Or a result of `dagmm score`: energies only.")
     ] = None,
     assignments: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, e.g. level=0.001.")
     ] = None,
-    as_json: Json = False,
-    debug: Debug = False,
-    quiet: Quiet = False,
 ) -> None:
     """Compare a window of rows with what the production model was trained on; exit 1 on drift."""
-    settings = prepare(
-        as_json=as_json,
-        debug=debug,
-        quiet=quiet,
-        doing=f"comparing {data or scored} with what {name} was trained on",
-    )
+    settings = call.prepare(f"comparing {data or scored} with what {name} was trained on")
     from flows.drift.record import monitor as work
     from flows.drift.verdict import policy_from
 
     policy = policy_from(assignments or [])
     checked = work(name, settings, data=data, scored=scored, policy=policy)
-    if as_json:
-        print_json(checked.document())
-    else:
-        typer.echo(visible(checked.text()))
+    call.answer(checked.document(), checked.text)
     if checked.report.drifted:
         raise typer.Exit(EXIT_NO)
 
 
+@command
 def verdicts(
+    call: Call,
     model: Model,
     data: Annotated[
-        str | None,
-        typer.Option("--data", help="CSV or Parquet with a column `verdict`; else what is known."),
+        str | None, typer.Option(help="CSV or Parquet with a column `verdict`; else what is known.")
     ] = None,
     rows: Annotated[
-        str | None,
-        typer.Option("--rows", help="Raw rows that were scored, where --data has their `row_id`."),
+        str | None, typer.Option(help="Raw rows that were scored, where --data has their `row_id`.")
     ] = None,
     by: Annotated[
-        str | None,
-        typer.Option("--by", help="Who judged, where the file has no column `who`."),
+        str | None, typer.Option(help="Who judged, where the file has no column `who`.")
     ] = None,
-    as_json: Json = False,
-    debug: Debug = False,
-    quiet: Quiet = False,
 ) -> None:
     """Take verdicts on scored rows (anomaly, normal, unsure); live precision and recall."""
     if data is None and (rows is not None or by is not None):
         raise UsageError("--rows and --by go with --data")
-    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    settings = call.prepare()
     from flows.intake.give import give_verdicts
     from flows.intake.screen import report
-    from flows.reporting.terminal import show
     from flows.tracking import tracking
 
     client = tracking.connect(settings)
     given = give_verdicts(client, settings, model, data, rows=rows, by=by)
-    if as_json:
-        print_json(given.document())
-    else:
-        show(report(given))
+    call.answer(given.document(), lambda: report(given))

@@ -8,80 +8,64 @@ from typing import Annotated
 import typer
 
 from flows.cli.options import (
+    Call,
     Data,
     Dataset,
-    Debug,
     Download,
-    Json,
-    Quiet,
+    command,
     complete_detector,
-    prepare,
-    print_json,
 )
 from flows.common.errors import UsageError
 
 
+@command
 def benchmark(
+    call: Call,
     datasets: Annotated[
-        list[str] | None,
-        typer.Option("--datasets", help="Contracts, e.g. wdbc thyroid; all shipped ones."),
+        list[str] | None, typer.Option(help="Contracts, e.g. wdbc thyroid; all shipped ones.")
     ] = None,
     suite: Annotated[
         str | None,
-        typer.Option(
-            "--suite", help="Folder of .npz tables (X, y); adbench for the data folder's."
-        ),
+        typer.Option(help="Folder of .npz tables (X, y); adbench for the data folder's."),
     ] = None,
     detectors: Annotated[
-        list[str] | None,
-        typer.Option("--detectors", help="NAME or NAME:PRESET; the whole catalogue."),
+        list[str] | None, typer.Option(help="NAME or NAME:PRESET; the whole catalogue.")
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option("--seeds", min=1, help="Splits of each; 20, of a suite 5.")
+        int | None, typer.Option(min=1, help="Splits of each; 20, of a suite 5.")
     ] = None,
     budget: Annotated[
-        float | None,
-        typer.Option("--budget", help="Minutes after which no cell is started."),
+        float | None, typer.Option(help="Minutes after which no cell is started.")
     ] = None,
     protocols: Annotated[
         list[str] | None,
         typer.Option(
-            "--protocols",
-            help="Of paper (default), deployment, goad; of a suite dte, dte-plain, halves (all).",
+            help="Of paper (default), deployment, goad; of a suite dte, dte-plain, halves (all)."
         ),
     ] = None,
     group_duplicates: Annotated[
         bool, typer.Option("--group-duplicates", help="Also with identical rows on one side.")
     ] = False,
     train_rows: Annotated[
-        int | None,
-        typer.Option("--train-rows", min=2, help="Most training rows of halves; 5000."),
+        int | None, typer.Option(min=2, help="Most training rows of halves; 5000.")
     ] = None,
-    processes: Annotated[
-        int | None, typer.Option("--processes", min=1, help="Cells at a time.")
-    ] = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="Cells at a time.")] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", help="Folder of cells, tables, page and plots.")
+        Path | None, typer.Option(help="Folder of cells, tables, page and plots.")
     ] = None,
     table_only: Annotated[
         bool, typer.Option("--table-only", help="Measure nothing: tables of the cells there.")
     ] = False,
     download: Download = False,
-    as_json: Json = False,
-    debug: Debug = False,
-    quiet: Quiet = False,
 ) -> None:
     """Compare detectors on labelled tables over many splits; resumes where it stopped."""
-    settings = prepare(as_json=as_json, debug=debug, quiet=quiet, doing="starting the benchmark")
+    settings = call.prepare("starting the benchmark")
     if table_only:
         from flows.benchmarking.results.report import write_report
         from flows.benchmarking.results.text import overviews
 
         blocks = write_report(output or settings.home / "benchmark")
-        if as_json:
-            print_json([line for block in blocks for line in block.facts()])
-        else:
-            typer.echo(overviews(blocks))
+        call.answer([line for block in blocks for line in block.facts()], lambda: overviews(blocks))
         return
     from flows.benchmarking.config import build_benchmark
     from flows.benchmarking.suite import tables_of
@@ -113,40 +97,32 @@ def benchmark(
 
         with tags("dagmm", "benchmark", "command"):
             result = flow(config)
-    if as_json:
-        print_json(result.model_dump(mode="json"))
-    else:
-        typer.echo(result.text())
+    call.answer(result.model_dump(mode="json"), result.text)
 
 
+@command
 def tune(
+    call: Call,
     dataset: Dataset = "wdbc",
     data: Data = None,
     detector: Annotated[
         str | None,
         typer.Option(
-            "--detector",
-            help="Detector whose settings are searched; dagmm.",
-            autocompletion=complete_detector,
+            help="Detector whose settings are searched; dagmm.", autocompletion=complete_detector
         ),
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="YAML file with flow parameters.")
-    ] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file with flow parameters.")] = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", help="Dotted key=value; a setting given here is not searched."),
     ] = None,
     trials: Annotated[
-        int, typer.Option("--trials", min=1, help="Trials in all, those of earlier calls too.")
+        int, typer.Option(min=1, help="Trials in all, those of earlier calls too.")
     ] = 30,
     budget: Annotated[
-        float | None, typer.Option("--budget", help="Minutes after which no trial is started.")
+        float | None, typer.Option(help="Minutes after which no trial is started.")
     ] = None,
     download: Download = False,
-    as_json: Json = False,
-    debug: Debug = False,
-    quiet: Quiet = False,
 ) -> None:
     """Search a detector's settings by labelled rows outside the test; goes on where it stopped."""
     from flows.common.config import AUTO, build_config
@@ -156,16 +132,11 @@ def tune(
     parameters = build_config(dataset, data, config, assignments or [], detector)
     if parameters.detector.name == AUTO or parameters.fit.streaming:
         raise UsageError("dagmm tune searches one detector's settings in memory; name a detector")
-    settings = prepare(
-        as_json=as_json, debug=debug, quiet=quiet, doing=f"searching settings on {dataset}"
-    )
+    settings = call.prepare(f"searching settings on {dataset}")
     from flows.pipeline.ingest import find_source
 
     find_source(dataset, data, settings.data_dir, download=download)
     from flows.tuning.run import tune as work
 
     result = work(parameters, settings, trials, budget)
-    if as_json:
-        print_json(result.model_dump(mode="json"))
-    else:
-        typer.echo(result.text())
+    call.answer(result.model_dump(mode="json"), result.text)

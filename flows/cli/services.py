@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import Debug, Json
+from flows.cli.options import Call, command
 from flows.common.errors import EXIT_UNREACHABLE
 
 app = typer.Typer(
@@ -20,7 +20,8 @@ app = typer.Typer(
 
 
 @app.command()
-def run(debug: Debug = False) -> None:
+@command(without=("as_json", "quiet"))
+def run(call: Call) -> None:
     """Start all of them, restart what ends, until Ctrl-C or SIGTERM."""
     from flows.services.team.services import run as work
     from flows.services.team.settings import TeamSettings
@@ -29,54 +30,52 @@ def run(debug: Debug = False) -> None:
 
 
 @app.command()
-def status(as_json: Json = False, debug: Debug = False) -> None:
+@command(without=("quiet",))
+def status(call: Call) -> None:
     """Ask each service whether it answers; exit code 3 when one does not."""
     from flows.services.team.services import status as work
     from flows.services.team.settings import TeamSettings
 
     components = work(TeamSettings())
-    if as_json:
-        typer.echo(json.dumps([dataclasses.asdict(each) for each in components], indent=2))
-    else:
-        for each in components:
-            advice = "" if each.up else f"  log: {each.log}"
-            typer.echo(f"{each.service:<10} {'up  ' if each.up else 'DOWN'} {each.where}{advice}")
+    lines = [
+        f"{each.service:<10} {'up  ' if each.up else 'DOWN'} {each.where}"
+        + ("" if each.up else f"  log: {each.log}")
+        for each in components
+    ]
+    call.answer([dataclasses.asdict(each) for each in components], lambda: "\n".join(lines))
     if not all(each.up for each in components):
         raise typer.Exit(EXIT_UNREACHABLE)
 
 
 @app.command()
-def env(as_json: Json = False, debug: Debug = False) -> None:
+@command(without=("quiet",))
+def env(call: Call) -> None:
     """Print a client's environment, passwords included, for eval."""
     from flows.services.team.settings import TeamSettings, read_secrets
 
     team = TeamSettings()
     values = team.client_environment(read_secrets(team))
-    if as_json:
-        typer.echo(json.dumps(values, indent=2))
-    else:
-        typer.echo("\n".join(f"export {name}={shlex.quote(v)}" for name, v in values.items()))
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
+    typer.echo(json.dumps(values, indent=2) if call.as_json else "\n".join(lines))
 
 
 @app.command()
+@command(without=("quiet",))
 def backup(
-    folder: Annotated[Path, typer.Argument(help="A new folder is made in this one.")],
-    as_json: Json = False,
-    debug: Debug = False,
+    call: Call, folder: Annotated[Path, typer.Argument(help="A new folder is made in this one.")]
 ) -> None:
     """Save the databases and the artifacts, while everybody goes on working."""
     from flows.services.team.backup import backup as work
     from flows.services.team.settings import TeamSettings
 
     saved = work(TeamSettings(), folder)
-    typer.echo(json.dumps({"backup": str(saved)}) if as_json else f"Saved      {saved}")
+    call.answer({"backup": str(saved)}, lambda: f"Saved      {saved}")
 
 
 @app.command()
+@command(without=("quiet",))
 def restore(
-    folder: Annotated[Path, typer.Argument(help="A folder that `backup` made.")],
-    as_json: Json = False,
-    debug: Debug = False,
+    call: Call, folder: Annotated[Path, typer.Argument(help="A folder that `backup` made.")]
 ) -> None:
     """Put a backup into a new, empty set-up; the services are stopped."""
     from flows.services.team.backup import restore as work
@@ -84,14 +83,15 @@ def restore(
 
     team = TeamSettings()
     work(team, folder)
-    typer.echo(json.dumps({"home": str(team.folder)}) if as_json else f"Restored   {team.folder}")
+    call.answer({"home": str(team.folder)}, lambda: f"Restored   {team.folder}")
 
 
 @app.command()
-def upgrade(as_json: Json = False, debug: Debug = False) -> None:
+@command(without=("quiet",))
+def upgrade(call: Call) -> None:
     """Bring the databases to the installed MLflow and Prefect; the services are stopped."""
     from flows.services.team.services import upgrade as work
     from flows.services.team.settings import TeamSettings
 
     names = work(TeamSettings())
-    typer.echo(json.dumps({"upgraded": names}) if as_json else f"Upgraded   {', '.join(names)}")
+    call.answer({"upgraded": names}, lambda: f"Upgraded   {', '.join(names)}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows.cli.options import Debug, Json, Model, Quiet, prepare, print_json
+from flows.cli.options import Call, Model, command
 from flows.common.errors import EXIT_NO, UsageError
 
 JsonLines = Annotated[
@@ -18,62 +19,57 @@ DeploymentFile = Annotated[
 ]
 
 
-def deploy(
-    file: DeploymentFile = None, as_json: Json = False, debug: Debug = False, quiet: Quiet = False
-) -> None:
+@command
+def deploy(call: Call, file: DeploymentFile = None) -> None:
     """Make the Prefect server hold the deployments and schedules that the file has."""
-    settings = prepare(as_json=as_json, debug=debug, quiet=quiet, doing="reading the deployments")
+    settings = call.prepare("reading the deployments")
     from flows.orchestration.deployments import deploy as work
 
     names, removed = work(settings, file)
-    if as_json:
-        print_json({"deployments": names, "removed": removed})
-    else:
-        typer.echo("\n".join([*removed, *(f"Deployed   {name}" for name in names)]))
-        typer.echo("Next       prefect worker start --pool dagmm")
+    lines = [*removed, *(f"Deployed   {name}" for name in names)]
+    call.answer(
+        {"deployments": names, "removed": removed},
+        lambda: "\n".join([*lines, "Next       prefect worker start --pool dagmm"]),
+    )
 
 
-def serve(file: DeploymentFile = None, debug: Debug = False, quiet: Quiet = False) -> None:
+@command(without=("as_json",))
+def serve(call: Call, file: DeploymentFile = None) -> None:
     """Run the schedules here, in one process, until Ctrl-C."""
-    settings = prepare(as_json=False, debug=debug, quiet=quiet)
+    settings = call.prepare()
     from flows.orchestration.deployments import serve as work
 
     work(settings, file)
 
 
+@command(without=("as_json",))
 def api(
+    call: Call,
     model: Model,
     host: Annotated[
-        str, typer.Option("--host", help="Where to listen; off loopback a token is required.")
+        str, typer.Option(help="Where to listen; off loopback a token is required.")
     ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", min=0, max=65_535, help="0 for any that is free.")
-    ] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 for any that is free.")] = 8000,
     poll: Annotated[
-        float, typer.Option("--poll", min=0.05, help="Seconds between two looks at the alias.")
+        float, typer.Option(min=0.05, help="Seconds between two looks at the alias.")
     ] = 5.0,
-    max_rows: Annotated[
-        int, typer.Option("--max-rows", min=1, help="Most rows of a request.")
-    ] = 10_000,
+    max_rows: Annotated[int, typer.Option(min=1, help="Most rows of a request.")] = 10_000,
     max_megabytes: Annotated[
-        float, typer.Option("--max-megabytes", min=0.001, help="Longest body of a request.")
+        float, typer.Option(min=0.001, help="Longest body of a request.")
     ] = 16.0,
     shadow: Annotated[
         str,
         typer.Option(
-            "--shadow",
-            help="Alias or version that scores what was answered and is compared; e.g. challenger.",
+            help="Alias or version that scores what was answered and is compared; e.g. challenger."
         ),
     ] = "",
     wait: Annotated[
         bool, typer.Option("--wait", help="Start although no version can be served yet.")
     ] = False,
     as_json: JsonLines = False,
-    debug: Debug = False,
-    quiet: Quiet = False,
 ) -> None:
     """Serve verdicts over HTTP by the version in production, and follow the alias."""
-    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    settings = replace(call, as_json=as_json).prepare()
     from flows.common import progress
 
     progress.note("loading the libraries")
@@ -85,21 +81,20 @@ def api(
     work(model, settings, options, Events(as_json))
 
 
+@command
 def notify(
+    call: Call,
     test: Annotated[
         bool,
         typer.Option("--test", help="Send a test message to every target; exit 1 if one fails."),
     ] = False,
-    as_json: Json = False,
-    debug: Debug = False,
-    quiet: Quiet = False,
 ) -> None:
     """Show who is told of drift, decisions, failures; --test tells everybody."""
-    settings = prepare(as_json=as_json, debug=debug, quiet=quiet)
+    settings = call.prepare()
     from flows.common import progress
     from flows.notify.config import FILE, read_notify
     from flows.notify.tell import try_targets
-    from flows.reporting.terminal import sheet, show
+    from flows.reporting.terminal import sheet
 
     config = read_notify(settings)
     if not config.targets:
@@ -122,10 +117,7 @@ def notify(
         }
         for target in config.targets
     ]
-    if as_json:
-        print_json(targets)
-    else:
-        show(sheet([(each["name"], _line(each)) for each in targets]))
+    call.answer(targets, lambda: sheet([(each["name"], _line(each)) for each in targets]))
     if failed:
         raise typer.Exit(EXIT_NO)
 
