@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt
 INSTALL = if [ -x $(BIN)/uv ]; then $(UV) -e '.$(1)'; else $(PIP) -e '.$(1)'; fi
 export DO_NOT_TRACK ?= 1
-# Where this is set, every command compiles all of its libraries anew, which doubles the time of a
+# Where this is set, every command compiles all of its libraries again, which doubles the time of a
 # training.
 unexport PYTHONDONTWRITEBYTECODE
 

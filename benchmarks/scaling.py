@@ -1,6 +1,6 @@
 """How cost grows: with rows, columns, components, batch size, ranks, and Spark's cores.
 
-Rows are those of KDD Cup 1999 drawn anew, every number that is not 0 multiplied by noise, so that
+Rows are those of KDD Cup 1999 resampled, every number that is not 0 multiplied by noise, so that
 few are alike. Each point is measured in a process of its own, with one thread unless the axis is
 about more, and is written at once; the same command goes on where it stopped.
 

@@ -29,7 +29,7 @@ def read_published(path: Path | None = None) -> dict[str, Figures]:
             published empty), in place of the packaged one.
 
     Raises:
-        ValueError: A line without these columns, or a figure that is none.
+        ValueError: A line without these columns, or a figure that is not a number.
 
     Example:
         >>> read_published()["thyroid"]["KNN"]["roc_auc"]

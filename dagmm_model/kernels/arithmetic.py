@@ -42,7 +42,7 @@ def compiled(function: Kernel) -> Kernel:
         kernel = njit(cache=True, nogil=True, error_model="numpy", fastmath=SUMS)(function)
     except RuntimeError as error:
         warnings.warn(
-            f"{error}: every process will compile anew, for seconds. Remedy: set NUMBA_CACHE_DIR "
+            f"{error}: every process will compile again, for seconds. Remedy: set NUMBA_CACHE_DIR "
             "to a folder that can be written",
             RuntimeWarning,
             2,

@@ -1,4 +1,4 @@
-"""A Gaussian mixture of latent rows by expectation-maximisation that begins anew (scikit-learn)."""
+"""A Gaussian mixture of latent rows by restarted expectation-maximisation (scikit-learn)."""
 
 from __future__ import annotations
 

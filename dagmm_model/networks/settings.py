@@ -89,7 +89,7 @@ class Settings:
             the reconstruction alone; 0 for none.
         freeze_compression: whether it is left as it is from then on.
         final_mixture: memberships (of the estimation network, as in the paper), or em:
-            expectation-maximisation that begins anew, from k-means.
+            expectation-maximisation from scratch, started by k-means.
         alternating: whether reconstruction and mixture are descended in turns, each by an optimiser
             of its own, instead of together.
         criterion: energy, or reconstruction: the squared reconstruction error of the scaled row.

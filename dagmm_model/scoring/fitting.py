@@ -68,7 +68,7 @@ def fit_scorer(
         x: gives the scaled rows of a slice.
         n: number of training rows.
         sample_weight: ``(n,)`` or None.
-        seeds: one for each member, where the mixture begins anew.
+        seeds: one for each member, whose mixture is fitted again.
     """
     double = {name: value.astype(np.float64) for name, value in parameters.items()}
     members, width = len(next(iter(double.values()))), latent_width(settings)

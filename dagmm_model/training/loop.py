@@ -182,7 +182,7 @@ def selects(settings: Settings) -> bool:
 def _judged(settings: Settings) -> Settings:
     """How an epoch is scored: by the memberships of the moment, by the error where there are none.
 
-    The mixture is refined, or fitted anew, once, at the end.
+    The mixture is refined, or fitted from scratch, once, at the end.
     """
     criterion = settings.criterion if settings.mixes or settings.masking else "reconstruction"
     return replace(settings, refinement=0, final_mixture="memberships", criterion=criterion)

@@ -155,7 +155,7 @@ def broken(rule: RowRule, table: pa.Table, repeated: Mapping[str, pa.Array]) -> 
         case "range":
             values = column.to_numpy()
             if len(values) and rule.low <= values.min() and values.max() <= rule.high:
-                return np.zeros(len(values), bool)  # as almost always; NaN is no such case
+                return np.zeros(len(values), bool)  # as almost always; but not for NaN
             with np.errstate(invalid="ignore"):
                 return np.asarray((values < rule.low) | (values > rule.high))
         case "vocabulary" | "label":

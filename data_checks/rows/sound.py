@@ -71,7 +71,7 @@ class SoundRows:
         return pa.Table.from_arrays(arrays, schema=self._schema)
 
     def _numbers(self, found: list[Sequence[Any]]) -> Any:
-        """``(columns, n)``, or None where a value is none, or not where it should be."""
+        """``(columns, n)``, or None where a value is not a number or wrongly missing."""
         kinds = set(map(type, chain.from_iterable(found)))
         if not kinds <= {float, int}:
             return None
@@ -93,7 +93,7 @@ class SoundRows:
 
 
 def _hashable(values: Sequence[Any]) -> set[Any]:
-    """The different values; one that is no text stands for all where some cannot be hashed."""
+    """The different values; a value that is not text stands for all where some cannot be hashed."""
     return set(values) if set(map(type, values)) == {str} else {None}
 
 

@@ -96,7 +96,7 @@ def require_spark() -> None:
     java = str(Path(home, "bin", "java")) if home else shutil.which("java")
     remedy = f"install Java {JAVA} or newer, or set JAVA_HOME to one"
     if java is None or not Path(java).exists():
-        raise EngineError(f"the engine spark needs Java, and there is none; {remedy}")
+        raise EngineError(f"the engine spark needs Java, which is not installed; {remedy}")
     done = subprocess.run(  # noqa: S603
         [java, "-version"], capture_output=True, text=True, check=False
     )

@@ -167,7 +167,7 @@ def _refuse_what_spark_cannot(contract: Contract) -> None:
     if names:
         raise EngineError(
             f"{contract.name}: column '{names[0]}': to Great Expectations on Spark a dot or a "
-            "backtick is no part of a name; rename the column, or use the engine local."
+            "backtick is not allowed in a name; rename the column, or use the engine local."
         )
 
 

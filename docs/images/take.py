@@ -1,4 +1,4 @@
-"""Takes the pictures of the documentation anew, from pages that are served now.
+"""Retakes the pictures of the documentation, from pages that are served now.
 
     pip install playwright
     python docs/images/take.py --browser /usr/bin/chromium

@@ -37,7 +37,7 @@ class Protocol:
         figures: By which detectors are ranked and compared, the first before all. The deployment
             protocol's F1 hangs on the threshold of a few validation rows, average precision does
             not.
-        judged_by: Rows beside the detectors: variants of the reference, the best column.
+        judged_by: Rows next to the detectors: variants of the reference, the best column.
         first_seeds: The seeds that come before all others.
         has_published: Whether the published figures are of this very protocol.
         one_split: Whether all seeds have the same split, as far as the rows are not drawn: spread

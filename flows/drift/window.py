@@ -102,7 +102,7 @@ def read_scored(file: Path, model: str) -> Window:
     """A result of `dagmm score`: energies only, since it holds no features.
 
     Raises:
-        UsageError: It is no such file, or was scored by another version than `model`.
+        UsageError: It is not such a file, or was scored by another version than `model`.
     """
     if not file.exists():
         raise UsageError(f"{file}: no such file")

@@ -150,7 +150,7 @@ class Pages:
 
 
 def _given(asked: Asked, verdicts: dict[int, RowVerdict]) -> list[RowVerdict]:
-    """What was said anew: an entry that is sent as it was filled says nothing.
+    """What changed: an entry that is sent back as it was filled in says nothing.
 
     So a page that has grown old takes nothing back that was said elsewhere meanwhile.
 
@@ -171,7 +171,7 @@ def _given(asked: Asked, verdicts: dict[int, RowVerdict]) -> list[RowVerdict]:
             continue
         word = next((word for word in WORDS if word == entry.word), None)
         if word is None:
-            raise UsageError(f"{place}: {entry.word!r} is none of {', '.join(WORDS)}")
+            raise UsageError(f"{place}: {entry.word!r} is not one of {', '.join(WORDS)}")
         if len(entry.note) > form.LONGEST_NOTE:
             raise UsageError(f"{place}: a note has at most {form.LONGEST_NOTE:,} characters")
         verdict = RowVerdict(

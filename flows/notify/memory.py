@@ -90,5 +90,5 @@ class Memory:
         try:
             state = json.loads(self._file.read_text(encoding="utf-8"))
             return {"told": dict(state["told"]), "waiting": list(state["waiting"])}
-        except (OSError, ValueError, LookupError, TypeError):  # none yet, or damaged: begin anew
+        except (OSError, ValueError, LookupError, TypeError):  # none yet, or damaged: start over
             return {"told": {}, "waiting": []}

@@ -35,7 +35,7 @@ def _worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
 
 
 def _worth_resuming(_task: Any, _run: Any, state: Any) -> bool:
-    """Of several ranks none can try again by itself: the others are in the middle of a sum."""
+    """Of several ranks none can retry alone: the others are in the middle of a sum."""
     return ranks.ours().alone and _worth_retrying(_task, _run, state)
 
 

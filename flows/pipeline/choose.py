@@ -68,7 +68,7 @@ def best_of(rows: Rankable, seed: int) -> ChoiceRecord:
 
 
 def _measured(name: str, seed: int, ranking: Ranking) -> CandidateRecord:
-    """A candidate's figures; whatever goes wrong with one is no reason to leave out the others."""
+    """A candidate's figures; a failure of one does not leave out the others."""
     started = time.perf_counter()
     try:
         with warnings.catch_warnings():

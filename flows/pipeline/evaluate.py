@@ -1,4 +1,4 @@
-"""The bundle's evidence on the test rows, with plain detectors beside it."""
+"""The bundle's evidence on the test rows, and that of plain detectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bundle to a version in the model registry, with its evidence beside it."""
+"""Registers the bundle as a version of the model registry, with its evidence."""
 
 from __future__ import annotations
 

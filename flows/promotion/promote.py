@@ -100,7 +100,7 @@ def _decided(
     release: bool,
 ) -> PromoteRecord:
     for gate in overrides or {}:
-        find_gate(gate)  # a name that is none is said before anything is judged
+        find_gate(gate)  # an unknown name is refused before anything is judged
     candidate = registry.find_version(client, name, version)
     probe = answers(client, name)
     if not rehearse:

@@ -59,7 +59,7 @@ def bounds(floors: list[str], ceilings: list[str]) -> tuple[Bound, ...]:
     """Bounds of `roc_auc=.9`.
 
     Raises:
-        UsageError: There is no such figure, or the limit is no number between 0 and 1.
+        UsageError: There is no such figure, or the limit is not a number between 0 and 1.
     """
     return tuple(
         [_bound(text, is_floor=True) for text in floors]

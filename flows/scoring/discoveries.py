@@ -58,7 +58,7 @@ def decide(parts: Parts, calibration: np.ndarray, level: float, *, keep_reasons:
         parts: All parts of the batch, in Parquet.
         calibration: Energies of the held-out normal rows, ascending.
         level: False discovery rate.
-        keep_reasons: Whether rows that are no discoveries keep their reasons.
+        keep_reasons: Whether rows that are not discoveries keep their reasons.
 
     Returns:
         Energy above which rows are discoveries; infinite when there are none.

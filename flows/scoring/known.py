@@ -72,7 +72,7 @@ class Known:
                 np.linalg.solve(root, z.T).T for z in (latent[mine], self.latent[theirs])
             )
             _, nearest = cKDTree(judged).query(ours, distance_upper_bound=NEAR)
-            near = nearest < len(judged)  # else there is none so near
+            near = nearest < len(judged)  # else nothing is that near
             like[mine[near]] = theirs[nearest[near]]
         return like
 

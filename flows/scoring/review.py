@@ -154,7 +154,7 @@ def _features(judge: Judge, source: str, kept: pa.Table, settings: Settings) -> 
         for _, batch in picked_rows(judge.contract, location, wanted)
     ]
     if not columns:
-        raise UsageError(f"{judge.where}: no row was scored, so that there is none to review")
+        raise UsageError(f"{judge.where}: no row was scored, so there is nothing to review")
     features = pa.concat_tables(columns)
     if len(features) != len(wanted):
         raise changed(judge.where)
@@ -165,7 +165,7 @@ def _features(judge: Judge, source: str, kept: pa.Table, settings: Settings) -> 
 
 
 def _review_path(output: str, review: str) -> Path:
-    """`scored.review-1a2b3c4d.csv`; in the current folder where the result is no file."""
+    """`scored.review-1a2b3c4d.csv`; in the current folder where the result is not a file."""
     name = f"review-{review[:8]}.csv"
     if "://" in output:
         return Path(name)

@@ -64,7 +64,7 @@ def score(
         settings: Registry, data folder, and the time between two parts (`checkpoint_seconds`).
         table: Table of the database.
         reasons: Number of columns named for each anomaly; `none`, or `all` for every row.
-        restart: Begin anew even where a run was interrupted.
+        restart: Start over even where a run was interrupted.
         outside: Whether rows with a level outside its vocabulary or a number outside its range are
             scored and marked, or rejected; as the contract has it when None.
         engine: Threads of this process, or Spark; the result is the same.

@@ -48,7 +48,7 @@ def serve_pages(
         if mlflow is not None:
             servers.wait_for(f"{mlflow.address}/health", mlflow.process, mlflow.log)
         typer.echo(f"MLflow   {addresses[0]}")
-        if mlflow is not None:  # which by itself opens on pages for chat models
+        if mlflow is not None:  # which, left alone, opens on pages for chat models
             for line in links(mlflow.address):
                 typer.echo(f"         {line}")
         typer.echo(f"Prefect  {addresses[1]}")

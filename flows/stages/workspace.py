@@ -67,7 +67,7 @@ def open_run(workspace: Path, key_parts: dict[str, str]) -> Iterator[RunFolder]:
         try:
             lock.acquire(blocking=False)
         except Timeout:
-            continue  # another process is at work on the same inputs: start beside it
+            continue  # another process is at work on the same inputs: start next to it
         with lock:
             if _finished(folder):
                 continue

@@ -1,4 +1,4 @@
-"""Signatures of evidence: who can write files and tags, and has no key, can seal nothing anew.
+"""Signatures of evidence: who can write files and tags, but has no key, cannot seal anything again.
 
 The seal compares two stores, so whoever writes both can change a model and seal it again. With keys
 the evidence is signed where a version is made, and every use of it asks for a signature by one of
@@ -29,7 +29,7 @@ def check_settings(settings: Settings) -> None:
     """Say before anything is computed that keys cannot be used.
 
     Raises:
-        UsageError: A key is not there, or is none; or the extra is not installed.
+        UsageError: A key file is missing or holds no key; or the extra is not installed.
     """
     if settings.signing_key is not None:
         _signer(settings.signing_key)

@@ -1,1 +1,1 @@
-"""What people said of scored rows: kept beside the registry, and what follows from it."""
+"""What people said about scored rows: stored next to the registry, and what follows from it."""

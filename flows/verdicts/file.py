@@ -57,7 +57,7 @@ class Line:
         for word in WORDS:
             if given == word:
                 return word
-        raise self.refuse("verdict", f"{given!r} is none of {', '.join(WORDS)}")
+        raise self.refuse("verdict", f"{given!r} is not one of {', '.join(WORDS)}")
 
     def time(self, now: float) -> float:
         """When the verdict was given, seconds since 1970; 0 where that is not said.

@@ -41,7 +41,7 @@ def fit_scorer(
         settings: of the detector.
         jitter: ``(S,)`` relative jitter, the one used in training.
         groups: of scaled float64 rows.
-        seeds: one for each member, where the mixture begins anew.
+        seeds: one for each member, whose mixture is fitted again.
         ranks: that share the groups.
     """
     members, width = len(seeds), latent_width(settings)

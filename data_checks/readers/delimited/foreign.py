@@ -1,4 +1,4 @@
-"""Files that are no delimited text, though somebody took them for it."""
+"""Files that were taken for delimited text and are something else."""
 
 from __future__ import annotations
 

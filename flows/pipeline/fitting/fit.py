@@ -71,7 +71,7 @@ def fit_detector(
     if work.config.fit.streaming:
         training_rows.write(work.run, work.rows, work.contract, work.parts)
     if why := damage(work.run / CHECKPOINTS):
-        progress.note(f"{why}: the training begins anew")
+        progress.note(f"{why}: the training starts over")
         (work.run / CHECKPOINTS / FILE).unlink()
     ranks.tell(FIT, work.model_dump_json())
     with progress.bar("epochs") as show:

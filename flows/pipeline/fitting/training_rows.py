@@ -2,7 +2,7 @@
 
 A detector that reads its rows group by group wants each group to be a fair mixture. Rows are
 shuffled within the row groups of the validated table before they are written in smaller ones; the
-training then shuffles groups from all over the file together, anew in every epoch.
+training then shuffles groups from all over the file together, differently in every epoch.
 """
 
 from __future__ import annotations

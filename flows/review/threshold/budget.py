@@ -15,7 +15,7 @@ def seconds_of(period: str) -> float:
     """Seconds of `30m`, `12h`, `1d` or `2w`.
 
     Raises:
-        UsageError: It is no such period.
+        UsageError: It is not such a period.
     """
     match = PERIOD.fullmatch(period.strip())
     if match is None or not float(match[1]):

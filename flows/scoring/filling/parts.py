@@ -102,7 +102,7 @@ class Parts:
         self.reload()
 
     def reload(self) -> None:
-        """Read the records anew: other processes may have added parts."""
+        """Read the records again: other processes may have added parts."""
         self.records = {
             int(path.stem.removeprefix("part-")): Counts(**json.loads(path.read_text("utf-8")))
             for path in sorted(self.folder.glob("part-*.json"))

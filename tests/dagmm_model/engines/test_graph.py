@@ -101,7 +101,7 @@ def test_rows_batches_states_and_jitter_change_under_one_graph():
     assert_same(*engines)
 
 
-def test_rows_that_find_no_room_are_captured_anew_and_then_have_some():
+def test_rows_that_find_no_room_are_captured_again_and_then_have_some():
     engine = engine_of(settings_of(), x=rows_of()[:100])
     for n in (100, 200, 230, 190):
         engine.take(rows_of(n)[:n])

@@ -44,7 +44,7 @@ def test_without_labels_there_is_no_recall(energies):
 
 
 def test_the_alarms_of_a_day_fall_into_the_interval():
-    """Calibration rows and the rows of a day are both drawn anew, as in use."""
+    """Calibration rows and the rows of a day are both drawn afresh, as in use."""
     rng = np.random.default_rng(1)
     days = [(rng.normal(size=199), rng.normal(size=1000)) for _ in range(400)]
     first, second = (

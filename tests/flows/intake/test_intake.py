@@ -96,7 +96,7 @@ def changed(asked, column, value, row=3):
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [
-        ("verdict", "fine", "'fine' is none of anomaly, normal, unsure"),
+        ("verdict", "fine", "'fine' is not one of anomaly, normal, unsure"),
         ("row_id", 99_999, "'99999' is no row of review"),
         ("row_id", "x", "is not a number"),
         ("review", "r000", "there is no review 'r000'"),

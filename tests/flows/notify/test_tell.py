@@ -108,7 +108,7 @@ def test_a_file_that_cannot_be_used_fails_nothing(configure, http, drift, capfd)
     assert http.requests == []
 
 
-def test_a_damaged_memory_begins_anew(configure, http, drift):
+def test_a_damaged_memory_starts_over(configure, http, drift):
     settings = configure(("webhook", http.url))
     (settings.home / "notify.json").write_text("{")
     tell(settings, drift)

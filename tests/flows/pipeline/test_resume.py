@@ -166,7 +166,7 @@ def test_a_finished_run_is_not_resumed_but_repeated(dagmm, home):
     )
 
 
-def test_a_damaged_checkpoint_is_said_and_the_fit_begins_anew(dagmm, home):
+def test_a_damaged_checkpoint_is_said_and_the_fit_starts_over(dagmm, home):
     real_stage = table.run_stage
 
     def run_stage(run, name, *arguments, **options):
@@ -187,5 +187,5 @@ def test_a_damaged_checkpoint_is_said_and_the_fit_begins_anew(dagmm, home):
     again = dagmm("train", "wdbc", *FAST)
     assert again.code == 0, again.err
     assert f"{checkpoint} is damaged" in again.err
-    assert "begins anew" in again.err
+    assert "starts over" in again.err
     assert arrays.read_bytes() == trained

@@ -128,7 +128,7 @@ def test_a_run_that_died_before_the_end_goes_on_with_its_own_version(
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
-def test_another_source_starts_anew(settings, rows, tmp_path, monkeypatch, kind):
+def test_another_source_starts_over(settings, rows, tmp_path, monkeypatch, kind):
     folder = tmp_path / "rows"
     folder.mkdir()
     rows.to_parquet(folder / "0.parquet")

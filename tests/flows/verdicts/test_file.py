@@ -33,7 +33,7 @@ def test_every_spreadsheets_file_is_read(tmp_path, content):
 def test_lines_are_counted_as_an_editor_counts_them(tmp_path):
     found = lines(tmp_path, 'note,verdict\n"two\nlines",normal\n,\nc,fine\n')
     assert [line.place for line in found] == ["verdicts.csv, line 3", "verdicts.csv, line 5"]
-    with pytest.raises(UsageError, match=r"line 5, column 'verdict': 'fine' is none of anomaly"):
+    with pytest.raises(UsageError, match=r"line 5, column 'verdict': 'fine' is not one of anomaly"):
         _ = found[1].word
 
 
