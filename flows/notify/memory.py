@@ -25,7 +25,8 @@ class Memory:
     """State of the messages of one home.
 
     A message is first *claimed*, so that of two processes one tells it, and *told* when it has
-    arrived. One that could not be delivered waits, and goes out with the next one, for a day.
+    arrived. One that could not be delivered waits, and goes out with the next one, for a day. What
+    a process that was killed had claimed is free again after `TELLING_SECONDS`.
     """
 
     def __init__(self, home: Path) -> None:
@@ -39,8 +40,7 @@ class Memory:
         """
         with self._open() as state:
             each = state["told"].setdefault(f"{target}\n{event.key}", {})
-            told, claimed = each.get("told", 0.0), each.get("claimed", 0.0)
-            if now - told < cool_down or now - claimed < TELLING_SECONDS:
+            if _within(cool_down, each.get("told"), now) or _is_claimed(each, now):
                 each["before"] = each.get("before", 0) + 1
                 return None
             each["claimed"] = now
@@ -53,9 +53,12 @@ class Memory:
             each.pop("claimed", None)
             # Also where it waits: it is going to be told.
             each.update(told=now, before=0)
+            news = {"target": target, "event": asdict(event)}
+            same = [w for w in state["waiting"] if news.items() <= w.items()]
+            kept = [w for w in state["waiting"] if w not in same]
             if not arrived:
-                waiting = {"target": target, "event": asdict(event), "since": now}
-                state["waiting"] = [*state["waiting"], waiting][-MOST_WAITING:]
+                kept.append(news | {"since": min([now, *(w["since"] for w in same)])})
+            state["waiting"] = kept[-MOST_WAITING:]
             fresh = {
                 key: value
                 for key, value in state["told"].items()
@@ -63,12 +66,15 @@ class Memory:
             }
             state["told"] = fresh
 
-    def take_waiting(self, now: float) -> list[tuple[str, Event]]:
-        """Messages that wait for another try; whoever takes them tells them or puts them back."""
+    def claim_waiting(self, now: float) -> list[tuple[str, Event]]:
+        """Messages that wait for another try, except those that somebody else is telling."""
         with self._open() as state:
-            fresh = [w for w in state["waiting"] if now - w["since"] < KEPT_SECONDS]
-            state["waiting"] = []
-            return [(each["target"], Event(**each["event"])) for each in fresh]
+            fresh = [w for w in state["waiting"] if _within(KEPT_SECONDS, w["since"], now)]
+            free = [w for w in fresh if not _is_claimed(w, now)]
+            for each in free:
+                each["claimed"] = now
+            state["waiting"] = fresh
+            return [(each["target"], Event(**each["event"])) for each in free]
 
     @contextmanager
     def _open(self) -> Iterator[dict[str, Any]]:
@@ -92,3 +98,12 @@ class Memory:
             return {"told": dict(state["told"]), "waiting": list(state["waiting"])}
         except (OSError, ValueError, LookupError, TypeError):  # none yet, or damaged: start over
             return {"told": {}, "waiting": []}
+
+
+def _is_claimed(entry: dict[str, Any], now: float) -> bool:
+    return _within(TELLING_SECONDS, entry.get("claimed"), now)
+
+
+def _within(seconds: float, moment: float | None, now: float) -> bool:
+    """Whether a moment is so short a time ago; one to come is of a clock that was wrong."""
+    return moment is not None and 0 <= now - moment < seconds

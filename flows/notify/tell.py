@@ -6,6 +6,7 @@ import platform
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from flows.common import progress
@@ -41,9 +42,28 @@ def tell(settings: Settings, event: Event) -> None:
 
 def _tell(settings: Settings, event: Event) -> None:
     config, memory, now = read_notify(settings), Memory(settings.home.resolve()), time.time()
+    try:
+        waiting, messages = _claimed(config, memory, event, now)
+    except OSError as error:  # a full disk is news, too
+        progress.note(f"told whether or not it was told before: {error}")
+        wanted = [target for target in config.targets if event.kind in target.events]
+        waiting, messages = [], [Message(target, event) for target in wanted]
+    failed = deliver([*waiting, *messages], config)
+    for place, why in failed.items():
+        if place >= len(waiting):
+            progress.note(f"{messages[place - len(waiting)].target.name} was not told: {why}")
+    with suppress(OSError):  # said above, or what was claimed is free again in a while
+        for place, message in enumerate([*waiting, *messages]):
+            memory.told(message.target.name, message.event, now, arrived=place not in failed)
+
+
+def _claimed(
+    config: NotifyConfig, memory: Memory, event: Event, now: float
+) -> tuple[list[Message], list[Message]]:
+    """Messages that are ours to tell: those that waited, and the new ones."""
     targets = {target.name: target for target in config.targets}
     waiting = [
-        Message(targets[name], old) for name, old in memory.take_waiting(now) if name in targets
+        Message(targets[name], old) for name, old in memory.claim_waiting(now) if name in targets
     ]
     messages = []
     for target in config.targets:
@@ -51,12 +71,7 @@ def _tell(settings: Settings, event: Event) -> None:
             before = memory.claim(target.name, event, now, config.cool_down_hours * 3600)
             if before is not None:
                 messages.append(Message(target, event, before))
-    failed = deliver([*waiting, *messages], config)
-    for place, message in enumerate([*waiting, *messages]):
-        memory.told(message.target.name, message.event, now, arrived=place not in failed)
-    for place, why in failed.items():
-        if place >= len(waiting):
-            progress.note(f"{messages[place - len(waiting)].target.name} was not told: {why}")
+    return waiting, messages
 
 
 def try_targets(config: NotifyConfig) -> dict[str, str]:

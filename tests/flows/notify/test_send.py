@@ -1,6 +1,10 @@
 """Every kind of target, against real servers."""
 
+import json
 import logging
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -14,9 +18,9 @@ def target(settings) -> Target:
 
 
 def test_a_webhook_gets_json_with_every_part(configure, http, drift):
-    send(target(configure(("webhook", http.url))), drift, 5.0)
+    send(target(configure(("webhook", f"{http.url}&c="))), drift, 5.0)
     ((path, _),) = http.requests
-    assert path == f"/services/{SECRET}?key=k3y&a=b"
+    assert path == f"/services/{SECRET}?key=k3y&a=b&c="
     (body,) = http.bodies
     assert body.pop("time").endswith("Z")
     assert body == {
@@ -29,6 +33,32 @@ def test_a_webhook_gets_json_with_every_part(configure, http, drift):
         "reason": drift.reason,
         "link": drift.link,
     }
+
+
+def test_a_webhook_may_have_an_address_of_ipv6(configure, drift):
+    heard = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6
+
+    try:
+        server = Server(("::1", 0), Handler)
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    send(target(configure(("webhook", f"http://[::1]:{server.server_port}/x"))), drift, 5.0)
+    server.shutdown()
+    server.server_close()
+    assert heard[0]["subject"] == drift.subject
 
 
 def test_what_slack_takes_is_one_text_in_which_nothing_calls_anybody(configure, http, drift):

@@ -5,6 +5,7 @@ import signal
 import stat
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -41,8 +42,6 @@ def test_the_same_is_told_once_and_then_with_how_often(configure, http, drift, c
 
 
 def test_other_news_of_the_same_model_is_told_at_once(configure, http, drift, clock):
-    from dataclasses import replace
-
     settings = configure(("webhook", http.url))
     for event in (drift, replace(drift, same="a warning"), replace(drift, subject="another")):
         tell(settings, event)
@@ -60,8 +59,6 @@ def test_a_target_gets_the_events_that_it_wants(configure, http, smtp, drift):
 def test_a_target_that_is_down_fails_nothing_and_is_told_later(
     configure, http, smtp, drift, clock, capfd
 ):
-    from dataclasses import replace
-
     settings = configure(("webhook", http.url), ("email", smtp.url))
     http.answer = 503
     tell(settings, drift)
@@ -78,8 +75,6 @@ def test_a_target_that_is_down_fails_nothing_and_is_told_later(
 
 
 def test_what_waits_for_more_than_a_day_is_no_news(configure, http, drift, clock):
-    from dataclasses import replace
-
     settings = configure(("webhook", http.url))
     http.answer = 503
     tell(settings, drift)
@@ -87,6 +82,37 @@ def test_what_waits_for_more_than_a_day_is_no_news(configure, http, drift, clock
     clock(25 * 3600)
     tell(settings, replace(drift, subject="another"))
     assert [body["subject"] for body in http.bodies[1:]] == ["another"]
+
+
+def test_what_waits_is_no_news_after_a_day_however_often_it_was_tried(
+    configure, http, drift, clock
+):
+    settings = configure(("webhook", http.url), cool_down_hours=0)
+    http.answer = 503
+    tell(settings, drift)
+    for hour in range(3):
+        clock(9 * 3600)
+        tell(settings, replace(drift, subject=f"hour {hour}"))
+    http.answer, http.requests[:] = 200, []
+    clock(TELLING_SECONDS)
+    tell(settings, replace(drift, subject="now"))
+    assert {body["subject"] for body in http.bodies} == {"hour 0", "hour 1", "hour 2", "now"}
+
+
+def test_where_nothing_can_be_written_it_is_told_all_the_same(configure, http, drift, capfd):
+    settings = configure(("webhook", http.url))
+    (settings.home / "notify.json").mkdir()  # as a full disk or a read-only home
+    tell(settings, drift)
+    assert [body["subject"] for body in http.bodies] == ["dagmm-pumps"]
+    assert "told whether or not it was told before" in capfd.readouterr().err
+
+
+def test_a_clock_that_was_ahead_silences_nothing(configure, http, drift, clock):
+    settings = configure(("webhook", http.url))
+    tell(settings, drift)
+    clock(-1e7)
+    tell(settings, drift)
+    assert len(http.requests) == 2
 
 
 def test_a_target_that_does_not_answer_costs_the_time_out_and_no_more(configure, http, drift):
@@ -145,6 +171,18 @@ def test_of_processes_that_see_the_same_one_tells_it(configure, http, drift):
         worker.join(240)
         assert worker.exitcode == 0
     assert len(http.requests) == 1
+
+
+def test_what_waits_survives_a_process_that_is_killed_while_it_tells(configure, http, drift, clock):
+    settings = configure(("webhook", http.url))
+    http.answer = 503
+    tell(settings, drift)
+    http.answer, http.requests[:] = 200, []
+    later = time.time() + 60
+    Memory(settings.home.resolve()).claim_waiting(later)  # and is killed
+    clock(60 + TELLING_SECONDS)
+    tell(settings, replace(drift, subject="another"))
+    assert [body["subject"] for body in http.bodies] == ["dagmm-pumps", "another"]
 
 
 def claim_and_die(settings, event, environment) -> None:
