@@ -69,13 +69,26 @@ class DeploymentMetrics:
 
 @dataclass(frozen=True)
 class SliceMetrics:
-    """Recall (anomalous slice) or false-alarm rate (normal slice) of one slice value."""
+    """What was flagged of the rows with one slice value, with exact intervals.
+
+    Attributes:
+        value: The slice value.
+        rows: Number of rows.
+        anomalies: Anomalies among them.
+        flagged: Rows above the threshold.
+        flagged_rate: Share of those in all rows of the slice.
+        recall: Share of flagged rows among its anomalies; None without any, and in evidence from
+            before there was this figure.
+        false_alarm_rate: Share of flagged rows among its normal rows; None likewise.
+    """
 
     value: str
     rows: int
     anomalies: int
     flagged: int
     flagged_rate: Interval
+    recall: Interval | None = None
+    false_alarm_rate: Interval | None = None
 
 
 def paper_metrics(anomalous: ArrayLike, energies: ArrayLike) -> PaperMetrics:
@@ -141,14 +154,12 @@ def deployment_metrics(
         normals,
         anomalies,
         float(flagged.mean()),
-        false_alarm_rate=binomial_interval(int((flagged & ~labels).sum()), normals)
-        if normals
-        else None,
+        false_alarm_rate=_flagged_share(flagged[~labels]),
     )
     if anomalies == 0 or normals == 0:
         absent = "anomalies" if anomalies == 0 else "normal rows"
-        why = f"no labelled {absent} in the test part: detection quality cannot be reported"
-        return replace(counted, not_reported=why)
+        why = f"no labelled {absent}: how well they are told apart cannot be reported"
+        return replace(counted, recall=_flagged_share(flagged[labels]), not_reported=why)
     point = np.array(_Ranked(labels, scores, threshold).figures())
     ranked = _Ranked(labels, scores, threshold, BOOTSTRAP_RUNS)
     rng = np.random.default_rng(seed)
@@ -174,20 +185,29 @@ def slice_metrics(
     energies: ArrayLike,
     threshold: float,
 ) -> tuple[SliceMetrics, ...]:
-    """Share of flagged rows for each slice value, with exact intervals; largest slice first."""
+    """Recall and false-alarm rate for each slice value, with exact intervals; largest first."""
     labels, scores = _checked(anomalous, energies)
     flagged = exceeds(scores, threshold)
     names, which = np.unique(np.asarray(slices).astype(str), return_inverse=True)
     measured = []
     for i, name in enumerate(names):
         rows = which == i
-        hits, count = int(flagged[rows].sum()), int(rows.sum())
         measured.append(
             SliceMetrics(
-                str(name), count, int(labels[rows].sum()), hits, binomial_interval(hits, count)
+                str(name),
+                int(rows.sum()),
+                int(labels[rows].sum()),
+                int(flagged[rows].sum()),
+                binomial_interval(int(flagged[rows].sum()), int(rows.sum())),
+                _flagged_share(flagged[rows & labels]),
+                _flagged_share(flagged[rows & ~labels]),
             )
         )
     return tuple(sorted(measured, key=lambda s: (-s.rows, s.value)))
+
+
+def _flagged_share(flagged: NDArray[np.bool_]) -> Interval | None:
+    return binomial_interval(int(flagged.sum()), len(flagged)) if len(flagged) else None
 
 
 def binomial_interval(hits: int, rows: int, level: float = 0.95) -> Interval:

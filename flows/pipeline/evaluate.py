@@ -68,7 +68,7 @@ def _measured(
     pq.write_table(pa.table(columns), path)
     measurable = labels is not None and 0 < int(labels.sum()) < len(labels)
     slices: Any = ()
-    if measurable and contract.slice_column in table.column_names:
+    if labels is not None and contract.slice_column in table.column_names:
         values = table.column(contract.slice_column).to_pylist()
         slices = slice_metrics(values, labels, scores.energy, bundle.threshold.value)
     untrained: dict[str, np.ndarray] = {}

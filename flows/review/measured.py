@@ -26,7 +26,7 @@ class Measured:
 
     Attributes:
         deployment: Of all of them.
-        slices: Of each value of the slice column; empty without one, or without both classes.
+        slices: Of each value of the slice column; empty without one, or without labels.
     """
 
     deployment: DeploymentMetrics
@@ -48,7 +48,7 @@ def measure(
         threshold: Rows above it are flagged.
     """
     by_slice: tuple[SliceMetrics, ...] = ()
-    if slices is not None and labels is not None and 0 < int(labels.sum()) < len(labels):
+    if slices is not None and labels is not None:
         by_slice = slice_metrics(slices, labels, energies, threshold)
     return Measured(deployment_metrics(labels, energies, threshold), by_slice)
 

@@ -193,11 +193,13 @@ def _slices(evidence: Evidence) -> Iterator[str]:
             f"{each.rows:,}",
             f"{each.anomalies:,}",
             _share(each.flagged_rate),
-            "recall" if each.anomalies else "false alarms",
+            _share(each.recall),
+            _share(each.false_alarm_rate),
         )
         for each in slices[:SLICES]
     ]
-    yield html.table(("Slice", "Rows", "Anomalies", "Flagged", "which is"), rows, (1, 2, 3))
+    heads = ("Slice", "Rows", "Anomalies", "Flagged", "Recall", "False alarm rate")
+    yield html.table(heads, rows, (1, 2, 3, 4, 5))
     if len(slices) > SLICES:
         yield html.quiet(f"and {len(slices) - SLICES:,} smaller ones")
 

@@ -154,12 +154,11 @@ def _evaluation(result: Evaluation) -> Iterator[Entry]:
 
 
 def _slices(slices: Iterable[SliceMetrics]) -> Table:
-    table = _grid("left", "right", "left", "left", "right")
-    table.add_row("", "flagged", "95 % interval", "", "rows")
+    table = _grid("left", "right", "right", "left", "left")
+    table.add_row("", "rows", "anomalies", "recall", "false alarm rate")
     for each in list(slices)[:SLICES_SHOWN]:
-        kind = "recall" if each.anomalies else "false alarms"
-        rate = each.flagged_rate
-        table.add_row(each.value, _number(rate.value), _ends(rate), kind, f"{each.rows:,}")
+        rates = (_value_and_ends(rate) for rate in (each.recall, each.false_alarm_rate))
+        table.add_row(each.value, f"{each.rows:,}", f"{each.anomalies:,}", *rates)
     return table
 
 

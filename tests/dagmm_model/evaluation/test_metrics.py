@@ -84,6 +84,24 @@ def test_slices_report_their_own_flagged_rate():
     assert [(s.value, s.rows, s.flagged) for s in found] == [("dos", 2, 1), ("probe", 1, 1)]
 
 
+def test_a_slice_of_both_kinds_has_a_recall_and_a_false_alarm_rate():
+    labels = [True, True, False, False, False, False]
+    (mixed,) = slice_metrics(["a"] * 6, labels, [5.0, 5.0, 5.0, 0.0, 0.0, 0.0], 1.0)
+    assert (mixed.anomalies, mixed.flagged) == (2, 3)
+    assert mixed.recall == binomial_interval(2, 2)
+    assert mixed.false_alarm_rate == binomial_interval(1, 4)
+    dos, probe = slice_metrics(["dos", "probe"], [True, False], [5.0, 0.0], 1.0)
+    assert (dos.recall.value, dos.false_alarm_rate) == (1.0, None)
+    assert (probe.recall, probe.false_alarm_rate.value) == (None, 0.0)
+
+
+def test_without_normal_rows_the_recall_is_still_reported():
+    ours = deployment_metrics([True] * 4, [0.0, 1.0, 2.0, 3.0], 0.5)
+    assert ours.recall == binomial_interval(3, 4)
+    assert (ours.precision, ours.false_alarm_rate) == (None, None)
+    assert "no labelled normal rows" in ours.not_reported
+
+
 def test_binomial_interval_is_exact_at_the_ends():
     assert binomial_interval(0, 10).low == 0.0
     assert binomial_interval(0, 10).high == pytest.approx(1 - 0.025**0.1)
