@@ -107,8 +107,19 @@ class Settings(BaseSettings):
 
     @property
     def trusted_keys(self) -> tuple[Path, ...]:
-        """Files of the public keys that may have signed a version."""
-        return tuple(Path(part) for part in self.trusted.split(os.pathsep) if part)
+        """Files of the public keys that may have signed a version; none where nobody asks for it.
+
+        Raises:
+            UsageError: The variable is set and names none, as `$OLD:$NEW` of unset variables does;
+                taken for unset, it would let everything through.
+        """
+        keys = tuple(Path(part) for part in self.trusted.split(os.pathsep) if part)
+        if self.trusted and not keys:
+            raise UsageError(
+                f"DAGMM_TRUSTED_KEYS is {self.trusted!r} and names no key; unset it if versions "
+                "need no signature"
+            )
+        return keys
 
     @property
     def tracking_uri(self) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 EVIDENCE, SIGNATURE = "evidence.json", "evidence.sig"
 PASSWORD = "DAGMM_SIGNING_PASSWORD"  # noqa: S105  its name
+UNUSABLE = (OSError, ValueError, TypeError, AttributeError)
 
 
 def check_settings(settings: Settings) -> None:
@@ -87,9 +88,7 @@ def problem(version: ModelVersion, text: bytes, signature: bytes | None) -> str:
             f"{version.name}/{version.version}` signs what is as registered)"
         )
     if not _is_signed(version.name, text, signature, keys):
-        return (
-            f"none of the {len(keys)} keys in DAGMM_TRUSTED_KEYS signed its evidence for this model"
-        )
+        return "no key in DAGMM_TRUSTED_KEYS signed its evidence for this model"
     return ""
 
 
@@ -132,10 +131,10 @@ def _signer(key: Path):  # type: ignore[no-untyped-def]
         return Config().use_elliptic_key_signer(
             private_key=key, password=password.encode() if password else None
         )
-    except (OSError, ValueError, TypeError, AttributeError) as error:  # another kind of key
+    except UNUSABLE as error:
         raise UsageError(
-            f"DAGMM_SIGNING_KEY {key}: no private EC key that can be used ({error}); the password "
-            f"of an encrypted one belongs in {PASSWORD}"
+            f"DAGMM_SIGNING_KEY {key}: no private EC key that can be used ({_why(error)}); the "
+            f"password of an encrypted one belongs in {PASSWORD}"
         ) from None
 
 
@@ -144,7 +143,12 @@ def _verifier(key: Path):  # type: ignore[no-untyped-def]
         from model_signing.verifying import Config
 
         return Config().use_elliptic_key_verifier(public_key=key)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except UNUSABLE as error:
         raise UsageError(
-            f"DAGMM_TRUSTED_KEYS {key}: no public EC key that can be used ({error})"
+            f"DAGMM_TRUSTED_KEYS {key}: no public EC key that can be used ({_why(error)})"
         ) from None
+
+
+def _why(error: Exception) -> str:
+    """Why a key cannot be used; the library looks for the curve of one that has none."""
+    return "it is of another kind" if isinstance(error, AttributeError) else str(error)

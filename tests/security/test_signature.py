@@ -115,7 +115,7 @@ def test_a_version_that_is_sealed_again_is_found_out(
     number = signed()
     raise_the_threshold(bundle_of(client, number))
     seal_again(client, number)
-    with pytest.raises(seal.SealBroken, match="none of the 1 keys"):
+    with pytest.raises(seal.SealBroken, match="no key in DAGMM_TRUSTED_KEYS signed"):
         attempt(settings, rows, tmp_path, number)
     record = promote(client, settings, made.NAME, number, by="t", policy=QUICK)
     assert record.decision == "rejected"
@@ -134,7 +134,7 @@ def test_rollback_looks_for_the_signature_as_well(
         promote(client, settings, made.NAME, number, by="t", policy=QUICK)
     evidence = evidence_of(client, client.get_model_version(made.NAME, str(first)))
     evidence.with_name(signature.SIGNATURE).write_text("{}")
-    with pytest.raises(Verdict, match="none of the 1 keys"):
+    with pytest.raises(Verdict, match="no key in DAGMM_TRUSTED_KEYS signed"):
         roll_back(client, settings, made.NAME, first, by="t")
 
 
@@ -168,7 +168,7 @@ def test_a_signed_version_of_another_model_does_not_stand_in(
     rows,
     tmp_path,
 ):
-    with pytest.raises(seal.SealBroken, match="none of the 1 keys"):
+    with pytest.raises(seal.SealBroken, match="no key in DAGMM_TRUSTED_KEYS signed"):
         attempt(settings, rows, tmp_path, signed("dagmm-valves"))
 
 
@@ -188,7 +188,7 @@ def test_keys_are_exchanged(
     for number in (old, new_one):
         assert attempt(settings, rows, tmp_path, number).scored
     use(monkeypatch, private, second)  # the old one is not trusted any more
-    with pytest.raises(seal.SealBroken, match="none of the 1 keys"):
+    with pytest.raises(seal.SealBroken, match="no key in DAGMM_TRUSTED_KEYS signed"):
         attempt(settings, rows, tmp_path, old)
     assert seal.sign_version(client, f"{made.NAME}/{old}").version == old
     assert attempt(settings, rows, tmp_path, old).scored
@@ -217,7 +217,7 @@ def test_keys_that_cannot_be_used_are_named_before_anything_is_computed(tmp_path
         (public, [public], "shut.pub"),
         (private, [public], "DAGMM_SIGNING_PASSWORD"),
         (None, [private], "shut.pem"),
-        (None, [other], "other.pub"),
+        (None, [other], r"other\.pub: .*it is of another kind"),
         (None, [tmp_path], str(tmp_path)),
     ):
         use(monkeypatch, wanted, *trusted)
@@ -227,6 +227,14 @@ def test_keys_that_cannot_be_used_are_named_before_anything_is_computed(tmp_path
     monkeypatch.setenv("DAGMM_SIGNING_PASSWORD", "s3cret")
     use(monkeypatch, private, public)
     signature.check_settings(Settings())
+
+
+@pytest.mark.parametrize("value", [":", "::"])
+def test_keys_that_are_set_and_none_let_nothing_through(monkeypatch, value):
+    """`DAGMM_TRUSTED_KEYS=$OLD:$NEW` of variables that are not set."""
+    monkeypatch.setenv("DAGMM_TRUSTED_KEYS", value)
+    with pytest.raises(UsageError, match="names no key"):
+        signature.is_asked_for()
 
 
 def test_commands_sign_what_they_make(dagmm, two_versions, keys, registry, tmp_path):
