@@ -10,7 +10,6 @@ from flows.cli.options import (
     Call,
     EngineName,
     Model,
-    Name,
     SparkSettings,
     command,
     engine_of,
@@ -107,7 +106,7 @@ def _outside(word: str | None) -> Literal["mark", "reject"] | None:
 @command
 def monitor(
     call: Call,
-    name: Name = "dagmm-wdbc",
+    model: Model = "dagmm-wdbc",
     data: Annotated[
         str | None, typer.Option(help="Window of raw rows; they are scored now.")
     ] = None,
@@ -118,13 +117,13 @@ def monitor(
         list[str] | None, typer.Option("--set", help="key=value, e.g. level=0.001.")
     ] = None,
 ) -> None:
-    """Compare a window of rows with what the production model was trained on; exit 1 on drift."""
-    settings = call.prepare(f"comparing {data or scored} with what {name} was trained on")
+    """Compare a window of rows with what a version was trained on; exit 1 on drift."""
+    settings = call.prepare(f"comparing {data or scored} with what {model} was trained on")
     from flows.drift.record import monitor as work
     from flows.drift.verdict import policy_from
 
     policy = policy_from(assignments or [])
-    checked = work(name, settings, data=data, scored=scored, policy=policy)
+    checked = work(model, settings, data=data, scored=scored, policy=policy)
     call.answer(checked.document(), checked.text)
     if checked.report.drifted:
         raise typer.Exit(EXIT_NO)

@@ -83,37 +83,32 @@ def document(report: DriftReport) -> dict[str, object]:
 
 
 def monitor(
-    name: str,
+    model: str,
     settings: Settings,
     *,
     data: str | None = None,
     scored: str | None = None,
     policy: MonitorPolicy | None = None,
 ) -> Checked:
-    """Compare a window of rows with the training profile of the production version.
+    """Compare a window of rows with the training profile of a version.
 
     Args:
-        name: Registered model.
+        model: `NAME`, whose version in production is meant, `NAME@alias` or `NAME/VERSION`.
         settings: Registry and data folder.
         data: Raw rows, from any source of the contract; they are scored now.
         scored: Or a result of `dagmm score`, in which case no feature can be compared.
         policy: Level and tolerances.
 
     Raises:
-        UsageError: There is no production version, it has no profile, or the window is no window.
+        UsageError: There is no such version, it has no profile, or the window is no window.
         SourceError: The rows cannot be read.
     """
     if (data is None) == (scored is None):
         raise UsageError("name the window: either raw rows with --data or a result with --scored")
     policy = policy or MonitorPolicy()
     client = tracking.connect(settings)
-    number = registry.version_behind(client, name, registry.PRODUCTION)
-    if number is None:
-        raise UsageError(
-            f"{name!r} has no version in production; registered models: {registry.known(client)}"
-        )
-    version = registry.find_version(client, name, number)
-    resolved = f"models:/{name}/{number}"
+    version = registry.find_model(client, model)
+    name, resolved = version.name, f"models:/{version.name}/{version.version}"
     with seal.sealed_bundle(client, version) as folder:
         bundle, contract = read_bundle(folder)
     reference = None

@@ -18,7 +18,7 @@ from flows.orchestration.at_home import at_home
 from flows.orchestration.failures import TOLD
 from flows.promotion.lease import hold
 from flows.stages.decision import TrainResult
-from flows.tracking import tracking
+from flows.tracking import registry, tracking
 from flows.tracking.names import slug
 
 RETRAINED_TAG = "dagmm.retrained"
@@ -63,7 +63,7 @@ def monitor(
     """Compare a window of rows with what the production model was trained on.
 
     Args:
-        name: Registered model.
+        name: Registered model, whose version in production is meant; or NAME@alias, NAME/VERSION.
         data: Raw rows, from any source of the contract.
         scored: Or a result of `dagmm score`.
         policy: Level and tolerances.
@@ -80,7 +80,7 @@ def monitor(
     )
     if retraining is None or not _asks(str(report.verdict), retraining.on):
         return result
-    if why_not := claim(name, checked.run_id, retraining.min_hours):
+    if why_not := claim(registry.name_of(name), checked.run_id, retraining.min_hours):
         return result.model_copy(update={"not_retrained": why_not})
     from flows.orchestration.train_flow import train
 

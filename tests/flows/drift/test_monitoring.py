@@ -72,7 +72,7 @@ def test_the_command_says_what_moved_and_exits_with_one(dagmm, two_versions, cal
 
 
 def test_all_checks_of_a_model_are_steps_of_one_run(settings, calm, moved, registry):
-    first = drift_record.monitor(NAME, settings, data=str(calm))
+    first = drift_record.monitor(f"{NAME}@production", settings, data=str(calm))
     second = drift_record.monitor(NAME, settings, data=str(moved))
     assert (first.run_id, first.step, second.step) == (second.run_id, 1, 2)
     history = registry.get_metric_history(first.run_id, "psi/worst texture")
@@ -121,6 +121,8 @@ def test_a_window_that_is_none(settings, arguments, said):
 def test_no_model_and_no_profile_are_said(settings, calm, monkeypatch):
     with pytest.raises(UsageError, match="dagmm-wdbc"):
         drift_record.monitor("dagmm-other", settings, data=str(calm))
+    with pytest.raises(UsageError, match="no version 99"):
+        drift_record.monitor(f"{NAME}/99", settings, data=str(calm))
     monkeypatch.setattr(evidence, "REFERENCE", "older.json")
     with pytest.raises(UsageError, match="without a profile"):
         drift_record.monitor(NAME, settings, data=str(calm))
