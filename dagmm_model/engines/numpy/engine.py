@@ -21,17 +21,14 @@ from numpy.typing import NDArray
 
 from dagmm_model.base.distributed import ALONE, Part, Ranks
 from dagmm_model.base.processors import blas_threads, processors
-from dagmm_model.engines.interface import dropout_masks, raised_jitter, visible_columns
+from dagmm_model.engines.interface import dropout_masks, visible_columns
 from dagmm_model.engines.numpy.compression import CompressionShard
 from dagmm_model.engines.numpy.dense import DenseStack
 from dagmm_model.engines.numpy.features import ReconstructionFeatures
 from dagmm_model.engines.numpy.flat import FlatParameters
-from dagmm_model.engines.numpy.mixture import MixtureTerm
-from dagmm_model.kernels import arithmetic as kernels
-from dagmm_model.kernels import step as kernels_step
-from dagmm_model.mixture.mixture import LATENT_VARIANCE_FLOOR
+from dagmm_model.engines.numpy.latent import LatentTerm
 from dagmm_model.networks.compression import SQUARE_FLOOR
-from dagmm_model.networks.network import Parameters, latent_width, shapes
+from dagmm_model.networks.network import Parameters, shapes
 from dagmm_model.networks.settings import Settings
 
 SHARD_WORK = 10_000_000
@@ -99,20 +96,14 @@ class NumpyEngine:
     def _allocate(self, rows: int) -> None:
         """Buffers for batches of that many rows."""
         settings, members = self.settings, self._members
-        width = latent_width(settings)
         self._rows = rows
         self._equal_share = np.empty((members, rows))
         self._features = ReconstructionFeatures(members, rows, self._width, settings)
-        self._z = np.empty((members, width, rows))
-        self._estimation_input = np.ones((members, width + 1, rows), self._dtype)
-        self._d_estimation_input = np.empty((members, width, rows), self._dtype)
-        self._logits = np.empty((members, settings.n_components, rows), self._dtype)
-        self._gamma = np.empty(self._logits.shape)
-        self._mixture = MixtureTerm(members, settings.n_components, width, rows, self._ranks.sum)
         weights, gradients = self._flat.layers(self._flat.values), self._flat.gradients
-        self._estimation = DenseStack(
+        estimation = DenseStack(
             weights["estimation"], self._flat.layers(gradients)["estimation"], rows
         )
+        self._latent = LatentTerm(estimation, members, rows, settings, self._dtype, self._ranks)
         work = rows * self._flat.values.size
         parts = 2 if work >= SHARD_WORK and rows >= 2 else 1
         bounds = [rows * i // parts for i in range(parts + 1)]
@@ -128,7 +119,7 @@ class NumpyEngine:
                 self._flat.layers(grad)["decoder"],
                 part,
                 self._features,
-                self._z,
+                self._latent.z,
                 self._path,
                 settings.masking > 0,
             )
@@ -208,10 +199,14 @@ class NumpyEngine:
         self._each_shard(forward)
         code = settings.encoder_widths[-1]
         result = np.zeros((self._members, 4))
-        result[:, 1] = self._features.forward(self._square[rows], share, self._z[:, code:])
+        result[:, 1] = self._features.forward(self._square[rows], share, self._latent.z[:, code:])
         if settings.mixes:
-            result[:, 2], result[:, 3] = self._mixture_term(share, dropout, part)
-        d_z = self._mixture.d_z  # zeros where there is no mixture
+            masks = None
+            if settings.dropout > 0:
+                widths, rate = settings.estimation_widths, settings.dropout
+                masks = dropout_masks(dropout, self._rows, widths, rate, self._dtype, part)
+            result[:, 2], result[:, 3] = self._latent.losses(share, masks, self.jitter)
+        d_z = self._latent.d_z
         if not settings.freeze_compression:
             alpha, beta = self._features.backward(d_z[:, code:])
             self._each_shard(
@@ -235,68 +230,6 @@ class NumpyEngine:
         self._ranks.sum(message)
         self._flat.gradients[...] = message[:, :-2]
         losses[:, 1:3] = message[:, -2:]
-
-    def _mixture_term(
-        self, share: Float, dropout: Sequence[np.random.Generator], part: Part
-    ) -> tuple[Float, Float]:
-        """Energy and penalty of the latent rows ``self._z``.
-
-        Leaves the estimation network's gradients in the buffers, those by z in the mixture's.
-        """
-        settings = self.settings
-        share = share[:, None]
-        z = self._z
-        if settings.latent_scaling == "standardised":
-            total = self._ranks.sum
-            z = z - total(np.matmul(z, share.swapaxes(1, 2)))
-            variance = total(np.matmul(z**2, share.swapaxes(1, 2)))
-            scale = np.sqrt(variance + LATENT_VARIANCE_FLOOR)
-            z /= scale
-        self._estimation_input[:, :-1] = z
-        masks = None
-        if settings.dropout > 0:
-            masks = dropout_masks(
-                dropout, self._rows, settings.estimation_widths, settings.dropout, self._dtype, part
-            )
-        self._estimation.forward(self._estimation_input, self._logits, masks)
-        gamma = self._gamma
-        kernels.softmax(self._logits, gamma)
-        energy, penalty = self._energy(z, gamma, share)
-        self._mixture.backward(settings.lambda_energy, settings.lambda_penalty)
-        # softmax, estimation network
-        kernels_step.through_softmax(self._mixture.d_gamma, gamma, self._logits)
-        self._estimation.backward(self._logits, self._d_estimation_input)
-        d_z = self._mixture.d_z
-        d_z += self._d_estimation_input
-        if settings.latent_scaling == "standardised":
-            push, pull = self._ranks.sum(
-                np.stack([d_z.sum(axis=2, keepdims=True), (d_z * z).sum(axis=2, keepdims=True)])
-            )
-            d_z -= share * (push + z * pull)
-            d_z /= scale
-        return energy, penalty
-
-    def _energy(self, z: Float, gamma: Float, share: Float) -> tuple[Float, Float]:
-        """Energy and penalty; jitter is raised until the covariances are positive definite."""
-        while True:
-            try:
-                return self._mixture.forward(
-                    z,
-                    gamma,
-                    share,
-                    self.jitter,
-                    variational=self.settings.mixture_term == "variational",
-                    centred=self.settings.latent_scaling == "standardised",
-                )
-            except np.linalg.LinAlgError:
-                covariance = self._mixture.covariance
-                raised = None
-                if np.isfinite(covariance).all():
-                    raised = raised_jitter(self.jitter, self._mixture.singular)
-                if raised is None:
-                    nothing = np.full(self._members, np.nan)
-                    return nothing, nothing  # reported as divergence by the caller
-                self.jitter = raised
 
     def parameters(self) -> Parameters:
         """See `dagmm_model.engines.interface.Engine.parameters`."""
@@ -339,4 +272,4 @@ class NumpyEngine:
         """See `dagmm_model.engines.interface.Engine.mixture`."""
         if not self.settings.mixes:
             return None
-        return self._mixture.phi.copy(), self._mixture.covariance.copy()
+        return self._latent.mixture()
