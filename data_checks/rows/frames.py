@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from data_checks.base.errors import SourceError
 from data_checks.contract.columns import Column
 from data_checks.contract.notation import Notation
+from data_checks.rows.values import as_listed
 
 NUMBERS = {int, float, type(None)}
+_NESTED = (list, dict, tuple, set, np.ndarray)
 
 
 def arrow_columns(
@@ -27,6 +31,9 @@ def arrow_columns(
 
     Returns:
         (n rows) with these columns, of whatever types the values have.
+
+    Raises:
+        SourceError: a level is a list or an object.
     """
     if isinstance(rows, pa.Table | pa.RecordBatch):
         return rows
@@ -48,7 +55,10 @@ def column_names(rows: Any) -> list[str]:
 
 def _array(series: Any, column: Column, notation: Notation) -> pa.Array:
     if series.dtype != object:
-        return pa.Array.from_pandas(series)
+        try:
+            return pa.Array.from_pandas(series)
+        except (pa.ArrowException, UnicodeEncodeError):
+            pass  # sparse, complex, half a character: value by value
     return _values(series.tolist(), column, notation)
 
 
@@ -61,16 +71,40 @@ def _values(cells: Sequence[Any], column: Column, notation: Notation) -> pa.Arra
     values = [_plain(value) for value in cells]
     kinds = {type(value) for value in values} - {type(None)}
     if kinds <= {str}:
-        return pa.array(values, pa.string())
+        return _strings(values)
     if column.type == "numeric" and kinds <= {int, float, bool}:
         try:
             return pa.array([None if v is None else float(v) for v in values], pa.float64())
         except OverflowError:
             pass  # a whole number beyond every float: judged as text
-    if len(kinds) == 1 and kinds != {int} and not kinds & {list, dict}:
-        return pa.array(values)
-    # Values of several types: as text, each is judged as it would be without the others.
-    return pa.array([None if v is None else _text(v, column, notation) for v in values])
+    if len(kinds) == 1 and not kinds & {int, list, dict}:
+        try:
+            return pa.array(values)
+        except pa.ArrowException:
+            pass  # of a type that Arrow does not know
+    return _as_texts(values, column, notation)
+
+
+def _as_texts(values: Sequence[Any], column: Column, notation: Notation) -> pa.Array:
+    """Values of several types as text, each judged as it would be without the others."""
+    if column.type == "categorical":
+        for row, value in enumerate(values):
+            if isinstance(value, _NESTED):
+                raise SourceError(
+                    f"row {row}, column {column.name!r}: {str(value)[:100]} is not one value; "
+                    "give a text or a number"
+                )
+    texts = _strings([None if v is None else _text(v, column, notation) for v in values])
+    listed = as_listed(texts, column.vocabulary, written=False)
+    return pc.if_else(pa.array([isinstance(v, str) for v in values]), texts, listed)
+
+
+def _strings(texts: Sequence[str | None]) -> pa.Array:
+    try:
+        return pa.array(texts, pa.string())
+    except UnicodeEncodeError:  # half a character of UTF-16, which JSON can spell
+        whole = [t and t.encode("utf-8", "backslashreplace").decode() for t in texts]
+        return pa.array(whole, pa.string())
 
 
 def _plain(value: Any) -> Any:

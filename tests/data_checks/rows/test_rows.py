@@ -107,6 +107,55 @@ def test_levels_that_a_reader_took_for_numbers_are_spelled_as_the_vocabulary_doe
     assert found.features.column("kind").to_pylist() == expected
 
 
+@pytest.mark.parametrize(
+    ("vocabulary", "cells", "expected"),
+    [
+        (["007", "012"], [7, 12, 7], ["007", "012", "007"]),
+        (["007", "012"], ["007", 12, 7.0], ["007", "012", "007"]),
+        (["007", "012"], ["7", 12, None], ["7", "012", None]),  # a text is taken as it is written
+        (["True", "False"], [True, "False", False], ["True", "False", "False"]),
+    ],
+)
+def test_a_level_does_not_hang_on_the_form_or_on_other_rows(
+    vocabulary: list[str], cells: list[object], expected: list[object]
+) -> None:
+    columns = [c.model_dump() for c in small_contract().columns]
+    columns[2] |= {"vocabulary": vocabulary, "unseen": "other", "drop_levels": []}
+    columns[2] |= {"nullable": True, "impute": "constant", "impute_value": vocabulary[0]}
+    contract = small_contract(columns=columns, rules=[])
+    frame = small_frame(3)[FEATURES].assign(kind=pd.Series(cells, dtype=object))
+    rows = frame.to_dict("list")
+    assert check_rows(frame, contract).features.column("kind").to_pylist() == expected
+    assert check_rows(rows, contract).features.column("kind").to_pylist() == expected
+    for row in range(3):
+        alone = {name: values[row : row + 1] for name, values in rows.items()}
+        found = check_rows(alone, contract).features.column("kind")
+        assert found.to_pylist() == expected[row : row + 1]
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (pd.arrays.SparseArray([1.0, 0.0, 1.0]), [1.0, 0.0, 1.0]),
+        (np.array([1, 2, 3], dtype="complex64"), [None, None, None]),
+        (pd.Series([object(), {1}, "2"], dtype=object), [None, None, 2.0]),
+        (pd.Series(["\ud800", "1", 3 + 1j], dtype=object), [None, 1.0, None]),
+    ],
+)
+def test_values_that_arrow_does_not_know_are_judged_as_all_others(
+    cells: object, expected: list[float | None]
+) -> None:
+    found = check_rows(small_frame(3)[FEATURES].assign(amount=cells), small_contract(rules=[]))
+    assert found.features.column("amount").to_pylist() == expected
+    assert found.scorable.tolist() == [value is not None for value in expected]
+
+
+def test_a_level_is_one_value() -> None:
+    frame = small_frame(2)[FEATURES].assign(kind=pd.Series(["red", ["red"]], dtype=object))
+    with pytest.raises(SourceError, match=r"row 1, column 'kind': \['red'\] is not one value"):
+        check_rows(frame, small_contract())
+
+
 def test_what_is_out_of_range_is_scored_with_a_remark() -> None:
     frame = small_frame(5)[FEATURES]
     frame.loc[2, "amount"] = 5000.0

@@ -11,13 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_checks.base.errors import SourceError
 from data_checks.rows.rows import RowCheck, RowChecker
 from data_checks.rows.sound import SoundRows
 from tests.data_checks.conftest import small_contract
 
 GOOD = {"amount": 1.5, "kind": "red", "ok": True, "fee": 2}
 ODD = [None, True, False, 0, -1, 7, 2**53 + 1, 10**400, 1e39, -0.0, -999, math.nan, math.inf, "",
-       " red", "red", "blue", "pink", "NA", "1.5", "many", "yes", [1], {"a": 1}]  # fmt: skip
+       " red", "red", "blue", "pink", "NA", "1.5", "many", "yes"]  # fmt: skip
+NESTED = [[1], {"a": 1}]
+"""Refused at once as a level, by the long way, which is the only one that they take."""
 CONTRACTS = [
     small_contract(),
     small_contract(rules=[]),
@@ -45,10 +48,11 @@ def same(one: RowCheck, other: RowCheck) -> None:
 def test_both_ways_give_the_same(checker: RowChecker, data: st.DataObject) -> None:
     count = data.draw(st.integers(1, 3))
     number = st.floats(allow_nan=True) | st.integers(-(10**6), 10**6)
-    anything = st.sampled_from(ODD)
+    odd = st.sampled_from(ODD)
+    anything = odd | st.sampled_from(NESTED)
     of = {
         "amount": number | anything,
-        "kind": st.sampled_from(["red", "green", "blue"]) | anything,
+        "kind": st.sampled_from(["red", "green", "blue"]) | odd,
         "ok": st.booleans() | anything,
         "fee": number | anything,
     }
@@ -66,6 +70,17 @@ def test_one_odd_value_in_any_column(column: str, value: object) -> None:
     rows[column] = [GOOD[column], value]
     for checker in CHECKERS:
         same(checker(rows), the_long_way(checker, rows))
+
+
+@pytest.mark.parametrize("value", NESTED, ids=repr)
+@pytest.mark.parametrize("column", list(GOOD))
+def test_a_nested_value_is_read_nowhere(column: str, value: object) -> None:
+    rows = {name: [good, good] for name, good in GOOD.items()} | {column: [GOOD[column], value]}
+    if column == "kind":
+        with pytest.raises(SourceError, match=r"row 1, column 'kind': .* is not one value"):
+            CHECKERS[0](rows)
+    else:
+        assert CHECKERS[0](rows).scorable.tolist() == [True, False]
 
 
 def test_good_rows_take_the_short_way() -> None:
