@@ -43,6 +43,23 @@ class Notation:
         """The numbers that mean "no value"."""
         return self.numbers(self.markers).drop_null().unique()
 
+    def gaps(self, texts: pa.Array) -> pa.Array:
+        """Which texts mean "no value", a whole number also where it is written with decimals.
+
+        Not every number of the same value does: beside a marker "0", "000" is a code of its own.
+
+        Args:
+            texts: text (n,), without blanks around the values.
+
+        Returns:
+            boolean (n,).
+        """
+        if not len(self.missing_numbers):
+            return pc.is_in(texts, value_set=self.markers)
+        decimals = rf"^([+-]?\d+){re.escape(self.decimal)}0+$"
+        short = [pc.replace_substring_regex(t, decimals, r"\1") for t in (texts, self.markers)]
+        return pc.is_in(short[0], value_set=short[1])
+
     @property
     def plain(self) -> bool:
         """Whether numbers are written as Arrow reads them."""

@@ -105,5 +105,6 @@ def _limits(column: Column) -> tuple[float, float]:
 
 def _levels(column: Column, notation: Notation) -> frozenset[str]:
     """Levels that are read as they stand."""
-    gaps = set(notation.markers.to_pylist())
-    return frozenset(level for level in column.vocabulary if level.strip() not in gaps)
+    trimmed = pa.array([level.strip() for level in column.vocabulary], pa.string())
+    gaps = notation.gaps(trimmed).to_pylist()
+    return frozenset(level for level, gap in zip(column.vocabulary, gaps, strict=True) if not gap)

@@ -85,7 +85,7 @@ def as_text(values: pa.Array, notation: Notation = PLAIN, *, trimmed: bool = Tru
         return pa.nulls(len(values), pa.string())
     if pa.types.is_string(kind):
         texts = pc.utf8_trim_whitespace(values)
-        gaps = pc.is_in(texts, value_set=notation.markers)
+        gaps = notation.gaps(texts)
         kept = texts if trimmed else values
         return pc.if_else(gaps, pa.scalar(None, pa.string()), kept)
     if pa.types.is_nested(kind):
@@ -93,7 +93,7 @@ def as_text(values: pa.Array, notation: Notation = PLAIN, *, trimmed: bool = Tru
     texts = _number_texts(values) if pa.types.is_floating(kind) else pc.cast(values, pa.string())
     if pa.types.is_binary(kind):
         return as_text(texts, notation, trimmed=trimmed)
-    gaps = pc.is_in(texts, value_set=notation.markers)
+    gaps = notation.gaps(texts)
     return pc.if_else(gaps, pa.scalar(None, pa.string()), texts)
 
 

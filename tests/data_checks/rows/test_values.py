@@ -99,9 +99,21 @@ def test_a_marker_is_a_gap_however_the_column_is_typed(values: pa.Array) -> None
     assert number.values.to_pylist() == [None, 1.0]
     assert number.unread is None
     level = type_values(plain(values), LEVEL, notation)
-    if "." not in str(values[0]):
-        assert level.values.to_pylist() == [None, "1"]
-        assert level.unread is None
+    assert level.values.to_pylist()[0] is None
+    assert level.values.to_pylist()[1] in ("1", "1.00")
+    assert level.unread is None
+
+
+def test_a_marker_that_is_a_whole_number_is_a_gap_for_every_type_and_no_other_code_is() -> None:
+    for marker in ("-999", "-999.0"):
+        notation = Notation(missing=(marker, "0"))
+        written = texts(["-999", "-999.0", " -999.00 ", "0.0", "000", "-9990"])
+        level = type_values(written, LEVEL, notation)
+        assert level.values.to_pylist() == [None] * 4 + ["000", "-9990"]
+        for column in (column for column in TYPES if column.type in ("boolean", "timestamp")):
+            typed = type_values(written[:4], column, notation)
+            assert typed.values.null_count == 4
+            assert typed.unread is None
 
 
 def test_scoring_reads_csv_and_typed_rows_by_one_rule() -> None:
