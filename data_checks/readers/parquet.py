@@ -25,8 +25,9 @@ def read_parquet(
 ) -> Iterator[pa.RecordBatch]:
     """Read Parquet in batches, files in order of their names.
 
-    Every file must have the columns and types of the first: Arrow would otherwise fill a column
-    that a later file lacks with nulls, without a word. A column that no file holds may be named by
+    Every file must have the columns and types of those before: Arrow would otherwise fill a column
+    that a later file lacks with nulls, without a word. A column without any value, which pandas
+    writes without a type, goes with every type. A column that no file holds may be named by
     the folders they lie in (`year=2026`).
 
     Args:
@@ -83,12 +84,12 @@ def _checked_files(
     location: str, expected: Sequence[str], wanted: Sequence[str], extra: str
 ) -> Iterator[tuple[str, pq.ParquetFile]]:
     """The files of a table, each open until the next one is asked for."""
-    first: pa.Schema | None = None
+    types: dict[str, pa.DataType] = {}
     for name in files_of(location):
         with _parquet(name) as file:
             schema = file.schema_arrow
-            _check_schema(name, schema, expected, wanted, extra, first)
-            first = first or schema
+            _check_names(name, schema, expected, wanted, extra)
+            _check_types(name, schema, wanted, types)
             yield name, file
 
 
@@ -200,16 +201,13 @@ def _kind(stored: pa.DataType) -> object:
         stored = stored.value_type
     if pa.types.is_integer(stored) or pa.types.is_floating(stored) or pa.types.is_decimal(stored):
         return "number"
+    if pa.types.is_timestamp(stored):
+        return "time", stored.tz
     return "text" if pa.types.is_large_string(stored) or pa.types.is_string(stored) else stored
 
 
-def _check_schema(
-    name: str,
-    schema: pa.Schema,
-    expected: Sequence[str],
-    wanted: Sequence[str],
-    extra: str,
-    first: pa.Schema | None,
+def _check_names(
+    name: str, schema: pa.Schema, expected: Sequence[str], wanted: Sequence[str], extra: str
 ) -> None:
     names = Counter(schema.names)
     if twice := sorted(column for column, count in names.items() if count > 1):
@@ -218,15 +216,19 @@ def _check_schema(
     if absent := [column for column in absent if not partition_value(name, column)[0]]:
         raise SourceError(f"{name}: missing column {listed(absent)}.")
     check_extra(name, schema.names, expected, extra)
-    if first is None:
-        return
-    stored = set(first.names) & names.keys()
+
+
+def _check_types(
+    name: str, schema: pa.Schema, wanted: Sequence[str], types: dict[str, pa.DataType]
+) -> None:
+    """Compare with the types of the files before; one without any value has none."""
     for column in wanted:
-        if column not in stored:
+        here = schema.field(column).type if column in schema.names else pa.null()
+        if pa.types.is_null(here):
             continue
-        here, there = schema.field(column).type, first.field(column).type
+        there = types.setdefault(column, here)
         if _kind(here) != _kind(there):
             raise SourceError(
-                f"{name}: column '{column}' is {here}, in the first file it is {there}; write all "
+                f"{name}: column '{column}' is {here}, in a file before it is {there}; write all "
                 "files with one schema."
             )

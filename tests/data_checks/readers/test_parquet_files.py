@@ -14,6 +14,7 @@ from data_checks.base import locations
 from data_checks.base.errors import MissingDataError, SourceError
 from data_checks.contract.model import Contract
 from data_checks.drafting.drafting import draft_contract
+from data_checks.readers.parquet import read_parquet
 from data_checks.readers.parquet_files import files_of
 from data_checks.sources.reading import count_rows, read_batches
 from data_checks.sources.sources import ingest
@@ -154,3 +155,20 @@ def test_a_draft_takes_the_folders_names_as_columns(partitioned: Path) -> None:
     columns = {column.name: column for column in draft_contract(partitioned).contract.columns}
     assert list(columns) == ["x", "year", "site"]
     assert columns["site"].vocabulary == ("Köln", "Rom", "x")
+
+
+def test_a_column_without_a_value_in_one_file_goes_with_the_others(tmp_path: Path) -> None:
+    parts = [
+        {"x": pa.nulls(2), "at": pa.array([1, 2], pa.timestamp("us"))},
+        {"x": pa.array([1.5, 2.5]), "at": pa.array([3, 4], pa.timestamp("ns"))},
+        {"x": pa.nulls(2), "at": pa.nulls(2)},
+        {"x": pa.array(["3", "4"]), "at": pa.nulls(2)},
+    ]
+    for number, columns in enumerate(parts[:3]):
+        pq.write_table(pa.table(columns), tmp_path / f"{number}.parquet")
+    batches = list(read_parquet(str(tmp_path), ["x", "at"], ["x", "at"], extra="refuse"))
+    found = [batch.column("x").to_pylist() for batch in batches]
+    assert found == [[None, None], [1.5, 2.5], [None, None]]
+    pq.write_table(pa.table(parts[3]), tmp_path / "3.parquet")
+    with pytest.raises(SourceError, match=r"3\.parquet: column 'x' is string, in a file before"):
+        list(read_parquet(str(tmp_path), ["x", "at"], ["x", "at"], extra="refuse"))

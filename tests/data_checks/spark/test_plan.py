@@ -93,7 +93,7 @@ def test_a_damaged_page_is_named_by_the_task_that_meets_it(tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda f: f.astype({"amount": str}), "column 'amount' is .*, in the first file it is"),
+        (lambda f: f.astype({"amount": str}), "column 'amount' is .*, in a file before it is"),
         (lambda f: f.drop(columns="fee"), "missing column 'fee'"),
         (lambda f: f.assign(more=1), "column 'more' is not in the contract"),
     ],
