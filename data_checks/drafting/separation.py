@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data_checks.contract.notation import PLAIN, Notation
 from data_checks.drafting.profile import NUMBER, ColumnProfile
@@ -26,22 +27,38 @@ def separation(
         notation: how numbers are written.
 
     Returns:
-        ROC AUC in either direction for numbers, of the levels' anomaly shares for text: 0.5 says
-        nothing, 1 separates perfectly.
+        ROC AUC in either direction for numbers; for text, of the levels' anomaly shares among the
+        other half of the rows, for a level is no sign of itself. 0.5 says nothing, 1 separates
+        perfectly.
     """
     texts = sample.column(column).combine_chunks()
     numbers = cast_column(texts, NUMBER, notation)
     if numbers.null_count < len(numbers) // 2:
         values: Any = numbers.to_numpy(zero_copy_only=False)
-    else:
-        codes = texts.dictionary_encode().indices.to_numpy(zero_copy_only=False)
-        known = ~np.isnan(codes.astype(float))
-        keys = np.where(known, codes, -1).astype(int) + 1
-        totals = np.bincount(keys)
-        shares = np.bincount(keys, weights=anomalous) / np.maximum(totals, 1)
-        values = shares[keys]
-    known = ~np.isnan(values)
-    return _auc(values[known], anomalous[known])
+        known = ~np.isnan(values)
+        auc = _auc(values[known], anomalous[known])
+        return max(auc, 1 - auc)
+    return _auc(_shares(texts, anomalous), anomalous)
+
+
+def _shares(texts: pa.Array, anomalous: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Share of anomalies of each row's level among the half of the rows that it is not in.
+
+    A level that is not there has the share of all rows: of times and free texts, in which nearly
+    every value is another, nothing is learnt.
+    """
+    levels = pc.fill_null(texts.dictionary_encode().indices, -1).to_numpy() + 1
+    half = np.empty(len(anomalous), dtype=np.int64)
+    for kind in (anomalous, ~anomalous):  # as many of both in each half
+        half[kind] = np.arange(kind.sum()) % 2
+    shares = np.full(len(anomalous), anomalous.mean())
+    for here in (0, 1):
+        there = half != here
+        rows = np.bincount(levels[there], minlength=levels.max() + 1)
+        found = np.bincount(levels[there & anomalous], minlength=levels.max() + 1)
+        known = (half == here) & (rows[levels] > 0)
+        shares[known] = (found / np.maximum(rows, 1))[levels[known]]
+    return shares
 
 
 def _auc(values: npt.NDArray[np.float64], positive: npt.NDArray[np.bool_]) -> float:
@@ -53,8 +70,7 @@ def _auc(values: npt.NDArray[np.float64], positive: npt.NDArray[np.bool_]) -> fl
     ends = np.cumsum(counts)
     ranks = (ends - (counts - 1) / 2)[inverse]  # mid-ranks, so that ties count one half
     u = ranks[positive].sum() - n_positive * (n_positive + 1) / 2
-    auc = float(u / (n_positive * n_negative))
-    return max(auc, 1 - auc)
+    return float(u / (n_positive * n_negative))
 
 
 def looks_like_identifier(profile: ColumnProfile) -> bool:

@@ -102,6 +102,26 @@ def test_types_and_remarks(tmp_path: Path) -> None:
     assert '"count" alone' not in told
 
 
+def test_text_of_which_every_value_is_another_separates_nothing(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    times = pd.date_range("2026-01-01", periods=100, freq="7h")
+    bad = np.arange(200) % 20 == 0
+    frame = pd.DataFrame(
+        {
+            "us": np.repeat(times.strftime("%m/%d/%Y %I:%M %p"), 2),
+            "load": [f"{value:.2f} %" for value in rng.random(200)],
+            "cause": np.where(bad, [f"broken part {i}" for i in range(200)], None),
+            "code": np.where(bad, "E", "A"),
+            "x": rng.normal(size=200),
+            "label": np.where(bad, "bad", "good"),
+        }
+    )
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    told = draft_contract(tmp_path / "t.csv", label="label").remarks
+    leaks = [remark.split()[0] for remark in told if "alone separates" in remark]
+    assert leaks == ['"cause"', '"code"']
+
+
 @pytest.mark.parametrize("load", [load_wine, load_iris])
 def test_tables_nobody_here_has_seen(tmp_path: Path, load: Any) -> None:
     frame = load(as_frame=True).frame
