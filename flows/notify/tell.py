@@ -44,6 +44,8 @@ def _tell(settings: Settings, event: Event) -> None:
     config, memory, now = read_notify(settings), Memory(settings.home.resolve()), time.time()
     try:
         waiting, messages = _claimed(config, memory, event, now)
+    except TimeoutError:  # somebody else is looking, who may be telling the same
+        raise
     except OSError as error:  # a full disk is news, too
         progress.note(f"told whether or not it was told before: {error}")
         wanted = [target for target in config.targets if event.kind in target.events]

@@ -6,16 +6,21 @@ from typing import Any, ClassVar, Union
 
 from great_expectations.compatibility import pydantic
 from great_expectations.core.metric_domain_types import MetricDomainTypes
+from great_expectations.core.suite_parameters import SuiteParameterDict
 from great_expectations.execution_engine import PandasExecutionEngine, SparkDFExecutionEngine
 from great_expectations.expectations.expectation import BatchExpectation
 from great_expectations.expectations.metrics.metric_provider import metric_value
 from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
 from great_expectations.expectations.row_conditions import RowConditionType
+from great_expectations.render import LegacyRendererType, RenderedStringTemplateContent
+from great_expectations.render.renderer.renderer import renderer
 from great_expectations.render.renderer_configuration import RendererValueType
 
 from flows.scoring.finding import Finding, judge_frame, judge_spark
 
 METRIC = "table.dagmm_finding"
+AT_MOST = 0.01
+SENTENCE = "At most a share of $at_most of the rows may be anomalies to the model $model."
 
 
 class FindingOfModel(TableMetricProvider):
@@ -61,12 +66,25 @@ class ExpectRowsToBeNormal(BatchExpectation):
             (`MLFLOW_TRACKING_URI`, or the home in `DAGMM_HOME`).
         at_most: Share of the rows, 0 to 1; a threshold that was set for a false-alarm rate calls
             that share of normal rows anomalies, so it should be above that rate.
+
+    Both may be parameters of a suite, `{"$PARAMETER": "name"}`.
     """
 
-    model: str = pydantic.Field(min_length=1, description="NAME, NAME@alias or NAME/VERSION")
-    at_most: float = pydantic.Field(0.01, ge=0, le=1, description="Share of the rows")
+    model: Union[pydantic.constr(min_length=1), SuiteParameterDict] = pydantic.Field(  # noqa: UP007
+        description="NAME, NAME@alias or NAME/VERSION"
+    )
+    at_most: Union[pydantic.confloat(ge=0, le=1), SuiteParameterDict] = pydantic.Field(  # noqa: UP007
+        AT_MOST, description="Share of the rows"
+    )
     row_condition: RowConditionType = None
     condition_parser: Union[str, None] = None  # noqa: UP007  read by pydantic's first version
+
+    @pydantic.validator("model", "at_most")
+    def _is_given(cls, value: Any) -> Any:  # noqa: N805
+        """A dictionary, which pydantic makes of an empty text as well, names a parameter."""
+        if isinstance(value, dict) and "$PARAMETER" not in value:
+            raise ValueError('give a value, or {"$PARAMETER": "name"}')
+        return value
 
     metric_dependencies: ClassVar[tuple[str, ...]] = (METRIC,)
     domain_keys: ClassVar[tuple[str, ...]] = ("batch_id", "row_condition", "condition_parser")
@@ -75,13 +93,32 @@ class ExpectRowsToBeNormal(BatchExpectation):
 
     @classmethod
     def _prescriptive_template(cls, renderer_configuration: Any) -> Any:
-        """The sentence in Data Docs."""
+        """The sentence where pages are made of the results themselves."""
+        shown = _shown(renderer_configuration.kwargs)
         for name, kind in (("model", "STRING"), ("at_most", "NUMBER")):
-            renderer_configuration.add_param(name=name, param_type=RendererValueType[kind])
-        renderer_configuration.template_str = (
-            "At most a share of $at_most of the rows may be anomalies to the model $model."
-        )
+            kind = RendererValueType[kind]
+            renderer_configuration.add_param(name=name, param_type=kind, value=shown[name])
+        renderer_configuration.template_str = SENTENCE
         return renderer_configuration
+
+    @classmethod
+    @renderer(renderer_type=LegacyRendererType.PRESCRIPTIVE)
+    def _prescriptive_renderer(
+        cls,
+        configuration: Any = None,
+        result: Any = None,
+        runtime_configuration: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> list[RenderedStringTemplateContent]:
+        """The sentence in Data Docs."""
+        kept = configuration or result.expectation_config
+        styling = (runtime_configuration or {}).get("styling")
+        template = {"template": SENTENCE, "params": _shown(kept.kwargs), "styling": styling}
+        return [
+            RenderedStringTemplateContent(
+                content_block_type="string_template", string_template=template
+            )
+        ]
 
     def _validate(
         self,
@@ -110,3 +147,8 @@ class ExpectRowsToBeNormal(BatchExpectation):
                 },
             },
         }
+
+
+def _shown(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """What the sentence names; a limit that is the default is in no kept expectation."""
+    return {"model": kwargs.get("model"), "at_most": kwargs.get("at_most", AT_MOST)}

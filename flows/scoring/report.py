@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from data_checks.sources.integrity import shown
 from flows.notify.event import Event
@@ -119,10 +120,11 @@ def event_of(report: ScoreReport, where: str) -> Event:
     """What people are told of a run that is no success."""
     common = sorted(report.causes.items(), key=lambda cause: (-cause[1], cause[0]))[:TOLD]
     share = report.rejected / report.rows if report.rows else 0.0
+    place = report.rejects or report.output
     return Event(
         kind="scoring",
         subject=f"{report.model.removeprefix('models:/')} on {shown(where)}",
         reason="\n".join([report.failure, *(f"{rows:,} rows: {cause}" for cause, rows in common)]),
         figure=f"{share:.1%} of {report.rows:,} rows",
-        link=report.rejects or report.output,
+        link=place if "://" in place else str(Path(place).resolve()),  # read from elsewhere
     )

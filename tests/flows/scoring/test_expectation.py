@@ -1,6 +1,7 @@
 """`ExpectRowsToBeNormal` in a suite of Great Expectations, in pandas and on Spark."""
 
 import json
+import re
 
 import great_expectations as gx
 import numpy as np
@@ -8,7 +9,9 @@ import pandas as pd
 import pytest
 from great_expectations.expectations.registry import get_expectation_impl
 from great_expectations.expectations.row_conditions import Column
+from great_expectations.render.renderer import ExpectationSuitePageRenderer
 from great_expectations.render.renderer.inline_renderer import InlineRenderer
+from great_expectations.render.view import DefaultJinjaPageView
 from sklearn.datasets import load_breast_cancer
 
 from flows.common.settings import Settings
@@ -87,6 +90,36 @@ def test_it_is_kept_in_a_suite_and_shown(context, rows):
     shown = InlineRenderer(render_object=done.results[0]).get_rendered_content()
     said = json.dumps([each.to_json_dict() for each in shown])
     assert "may be anomalies to the model" in said
+
+
+def test_data_docs_say_it_in_a_sentence_with_the_default_limit_and_with_parameters():
+    parameters = {"model": {"$PARAMETER": "m"}, "at_most": {"$PARAMETER": "share"}}
+    suite = gx.ExpectationSuite(
+        "rows", [ExpectRowsToBeNormal(model=MODEL), ExpectRowsToBeNormal(**parameters)]
+    )
+    kept = gx.ExpectationSuite(**json.loads(json.dumps(suite.to_json_dict())))
+    assert kept.expectations[1].at_most == {"$PARAMETER": "share"}
+    page = DefaultJinjaPageView().render(ExpectationSuitePageRenderer().render(kept))
+    said = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    assert f"At most a share of 0.01 of the rows may be anomalies to the model {MODEL}" in said
+    assert "expect_rows_to_be_normal (**" not in said
+
+
+def test_a_suite_takes_its_parameters_when_it_runs(context, rows):
+    suite = gx.ExpectationSuite(
+        "rows",
+        [ExpectRowsToBeNormal(model={"$PARAMETER": "m"}, at_most={"$PARAMETER": "share"})],
+    )
+    batch = batch_of(context, rows)
+    for share, success in ((1.0, True), (0.0, False)):
+        done = batch.validate(suite, expectation_parameters={"m": MODEL, "share": share})
+        assert done.results[0].success is success, done.results[0].exception_info
+
+
+@pytest.mark.parametrize("wrong", [{"model": ""}, {"at_most": {"a": 1}}, {"model": {}}])
+def test_neither_a_value_nor_a_parameter(wrong):
+    with pytest.raises(ValueError, match=r"PARAMETER|at least 1 character"):
+        ExpectRowsToBeNormal(**({"model": MODEL} | wrong))
 
 
 def test_a_batch_without_rows_has_no_anomalies(context, rows):
