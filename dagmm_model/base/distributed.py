@@ -239,9 +239,12 @@ def world_size() -> int:
     """Number of processes that the launcher has started; 1 without one.
 
     Raises:
-        SettingsError: the launcher's variables are incomplete.
+        SettingsError: the launcher's variables are incomplete, or not numbers.
     """
-    size = int(os.environ.get("WORLD_SIZE") or 1)
+    given = os.environ.get("WORLD_SIZE") or "1"
+    if not given.isdecimal():
+        raise SettingsError(f"WORLD_SIZE is {given!r}, not a number of processes; unset it")
+    size = int(given)
     missing = [name for name in VARIABLES if not os.environ.get(name)]
     if size > 1 and missing:
         raise SettingsError(

@@ -37,7 +37,7 @@ SUITE_DEFAULTS: dict[str, Any] = {
 class BenchmarkConfig(BaseModel):
     """What to measure; a cell that was measured before is not measured again."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     suite: str | None = Field(
         None, description="Folder of .npz tables, or its name in the data directory"

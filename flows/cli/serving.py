@@ -51,11 +51,11 @@ def api(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="0 for any that is free.")] = 8000,
     poll: Annotated[
-        float, typer.Option(min=0.05, help="Seconds between two looks at the alias.")
+        float, typer.Option(min=0.05, max=86_400, help="Seconds between two looks at the alias.")
     ] = 5.0,
     max_rows: Annotated[int, typer.Option(min=1, help="Most rows of a request.")] = 10_000,
     max_megabytes: Annotated[
-        float, typer.Option(min=0.001, help="Longest body of a request.")
+        float, typer.Option(min=0.001, max=100_000, help="Longest body of a request.")
     ] = 16.0,
     shadow: Annotated[
         str,

@@ -23,7 +23,7 @@ Setting = bool | int | float | str | list[int] | None
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DetectorConfig(_Frozen):

@@ -14,7 +14,7 @@ from flows.common.errors import UsageError
 class PromotionPolicy(BaseModel):
     """What a candidate must show before it becomes `production`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     promote: bool = Field(True, description="Promote when every gate passes; else only register")
     min_roc_auc: float = Field(0.6, ge=0, le=1, description="Absolute floor on the test rows")

@@ -6,12 +6,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from data_checks.base.locations import DATA_DIR_VARIABLE, default_data_dir
+from flows.common.assignments import first_problem
 from flows.common.errors import UsageError
 
 Engine = Literal["local", "spark"]
@@ -21,7 +22,19 @@ NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 class Settings(BaseSettings):
     """Read once at the start of a command."""
 
-    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, allow_inf_nan=False)
+
+    def __init__(self, **values: Any) -> None:
+        """Read the environment.
+
+        Raises:
+            UsageError: A variable holds nothing of its type.
+        """
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            variable, problem, got = first_problem(error, dict)
+            raise UsageError(f"{variable} is {got!r}: {problem}") from None
 
     home: Path = Field(
         default=Path("mlruns"),

@@ -36,7 +36,7 @@ from flows.promotion.gates.score_drift import energy_bins
 class MonitorPolicy(BaseModel):
     """When a window counts as drifted; the columns' tolerances are in the contract."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     level: float = Field(LEVEL, gt=0, lt=1, description="Chance of an alarm without any drift")
     alert_factor: float = Field(

@@ -59,7 +59,7 @@ class Target(BaseModel):
 class NotifyConfig(BaseModel):
     """Who is told of what."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     targets: tuple[Target, ...] = Field((), description="Where messages go")
     cool_down_hours: float = Field(

@@ -28,7 +28,7 @@ DRIFT, CALM = "dagmm.drift.found", "dagmm.drift.none"
 class Retraining(BaseModel):
     """What a drift starts; the gates alone decide what becomes of the new version."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     config: TrainConfig = Field(description="The training to run; its data should be the newest")
     min_hours: float = Field(24.0, ge=0, description="Least time between two such trainings")

@@ -50,7 +50,9 @@ Entry = tuple[str, RenderableType]
 
 def show(page: RenderableType) -> None:
     """Print a page on stdout."""
-    width = None if sys.stdout.isatty() else int(os.environ.get("COLUMNS") or UNBROKEN)
+    asked = os.environ.get("COLUMNS", "")  # what is no number is nothing to anybody else, either
+    wide = int(asked) if asked.isdecimal() and int(asked) else UNBROKEN
+    width = None if sys.stdout.isatty() else wide
     console = Console(file=sys.stdout, width=width, highlight=False, emoji=False, markup=False)
     # What data holds is made visible before the styles of this page become escape sequences.
     told = [

@@ -11,7 +11,16 @@ import torch
 
 from dagmm_model import DAGMM, Checkpointing
 from dagmm_model.base.checkpoint import TrainingStopped
-from dagmm_model.base.distributed import ALONE, NCCL, Part, Ranks, RanksLost, joined, watched
+from dagmm_model.base.distributed import (
+    ALONE,
+    NCCL,
+    Part,
+    Ranks,
+    RanksLost,
+    joined,
+    watched,
+    world_size,
+)
 from dagmm_model.base.settings import SettingsError
 from dagmm_model.engines.numpy.engine import NumpyEngine
 from dagmm_model.engines.torch.engine import TorchEngine
@@ -276,6 +285,12 @@ def test_a_launcher_that_says_half_of_it_is_told_what_is_missing(monkeypatch):
         joined(1.0),
     ):
         pass
+
+
+def test_a_number_of_ranks_that_is_none_is_named(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "many")
+    with pytest.raises(SettingsError, match="WORLD_SIZE is 'many', not a number of processes"):
+        world_size()
 
 
 def test_ranks_that_do_not_come_are_given_up(monkeypatch):

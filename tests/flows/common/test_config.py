@@ -1,9 +1,18 @@
 """Flow parameters from a file, from --set, and what is refused."""
 
-import pytest
+import math
 
+import pytest
+from pydantic import ValidationError
+
+from flows.benchmarking.config import BenchmarkConfig
 from flows.common.config import TrainConfig, build_config
 from flows.common.errors import UsageError
+from flows.common.policy import PromotionPolicy
+from flows.common.settings import Settings
+from flows.drift.verdict import MonitorPolicy
+from flows.notify.config import NotifyConfig
+from flows.orchestration.monitor_flow import Retraining
 
 
 def test_assignments_win_over_the_file_and_the_dataset_argument_over_both(tmp_path):
@@ -52,6 +61,8 @@ def test_the_digest_changes_with_any_parameter():
         (["alarm_clock=1"], "known: dataset, data, seed, detector,"),
         (["sed=1"], "did you mean 'seed'"),
         (["zzz=1"], "'zzz': unknown key; known: dataset, data, seed, detector,"),
+        (["promotion.max_latency_ms=.inf"], "promotion.max_latency_ms': Input should be a finite"),
+        (["promotion.min_roc_auc=.nan"], "promotion.min_roc_auc"),
         (["split.zzz=1"], "'split.zzz': unknown key; known: protocol, fractions, group_duplicates"),
     ],
 )
@@ -75,3 +86,25 @@ def test_a_bad_file_is_named(tmp_path, text):
     file.write_text(text)
     with pytest.raises(UsageError, match=r"bad\.yaml"):
         build_config("wdbc", None, file, [])
+
+
+POLICIES = (PromotionPolicy, MonitorPolicy, NotifyConfig, BenchmarkConfig, Retraining)
+
+
+@pytest.mark.parametrize("model", POLICIES, ids=lambda model: model.__name__)
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_no_number_that_a_person_sets_is_infinite(model, value):
+    """JSON has none: what is sealed with one could not be read again."""
+    numbers = [name for name, field in model.model_fields.items() if "float" in str(field)]
+    assert numbers
+    for name in numbers:
+        with pytest.raises(ValidationError) as error:
+            model.model_validate({name: value})
+        assert name in {problem["loc"][0] for problem in error.value.errors()}
+
+
+@pytest.mark.parametrize("value", ["abc", "nan", "inf", "-1"])
+def test_a_variable_of_the_environment_that_is_no_number_is_named(monkeypatch, value):
+    monkeypatch.setenv("DAGMM_CHECKPOINT_SECONDS", value)
+    with pytest.raises(UsageError, match=f"^DAGMM_CHECKPOINT_SECONDS is '{value}': Input should"):
+        Settings()

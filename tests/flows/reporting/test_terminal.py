@@ -81,8 +81,11 @@ def test_verbose_lists_every_gate():
     assert "--verbose" not in text
 
 
-def test_pipes_get_whole_lines_without_colours(capsys, monkeypatch):
+@pytest.mark.parametrize("columns", [None, "", "0", "wide", "-80"])
+def test_pipes_get_whole_lines_without_colours(capsys, monkeypatch, columns):
     monkeypatch.delenv("COLUMNS", raising=False)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
     show(sheet([("Label", "word " * 200), ("Promotion", screens.styled("rejected"))]))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "Label      " + ("word " * 200).strip()
