@@ -208,7 +208,7 @@ class DAGMM(FittedDagmm):
                 `tables.rows.counts`), others weigh its loss, its memberships and its place
                 in ``offset_``, but not in the scaling and the principal axes.
             validation: ``(m, D)`` rows whose energy chooses the epoch (with ``early_stopping`` or
-                ``keep_best``) or is only recorded.
+                ``keep_best``), or for which the terms of the objective are recorded.
             observers: called with the `EpochRecord` of each epoch.
             checkpoint: where to write checkpoints and resume from.
             ranks: that train together, see `dagmm_model.base.distributed.joined`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from dagmm_model.networks.settings import Settings
 from dagmm_model.scoring.fitting import fit_scorer
 from dagmm_model.training.epochs import EpochLike, Observer, TrainingDiverged, run_epochs
 from dagmm_model.training.feed import Feed, MemoryFeed
+from dagmm_model.training.held import Held, held_losses, is_taken
 from dagmm_model.training.records import EpochRecord, Progress
 
 Float = NDArray[np.float64]
@@ -84,7 +86,8 @@ def train(
         start: parameters to start from, each ``(S, ...)``; those of the seeds unless given.
         sample_weight: ``(n,)`` weights of the rows in loss and mixture statistics.
         validation: ``(m, D)`` scaled rows whose energy decides which epoch is kept, needed where
-            the settings ask for early stopping or the best epoch.
+            the settings ask for early stopping or the best epoch. Elsewhere the terms of the
+            objective are recorded for them, see `dagmm_model.training.held`.
         observers: called with each epoch's record.
         checkpoint: where to write checkpoints and resume from.
         engine: one of `dagmm_model.engines.choice.ENGINES`.
@@ -120,8 +123,12 @@ def train(
         return parameters, scorer.member_energies(validation).mean(axis=1)
 
     feed = MemoryFeed(len(x), settings.batch_size, ranks)
-    energies = None if validation is None else validate
-    return run_training(runner, chosen, feed, settings, seeds, store, observers, energies)
+    watched: dict[str, Any] = {}
+    if selects(settings):
+        watched = {"validate": validate}
+    elif validation is not None:
+        watched = {"held": held_losses(validation, settings, seeds)}
+    return run_training(runner, chosen, feed, settings, seeds, store, observers, **watched)
 
 
 def run_identity(
@@ -146,6 +153,7 @@ def run_training(
     store: CheckpointStore | None,
     observers: Sequence[Observer],
     validate: Validate | None = None,
+    held: Held | None = None,
 ) -> Trained:
     """Run the epochs that are not done yet, wherever the rows come from.
 
@@ -158,12 +166,13 @@ def run_training(
         store: of the checkpoints; the run goes on from the one that is there.
         observers: called with each epoch's record.
         validate: the parameters of the moment and each member's validation energy ``(S,)``.
+        held: takes the terms of rows that are not trained on.
 
     Raises:
         TrainingDiverged: a loss is not finite.
         CheckpointMismatch: the folder holds a checkpoint of another run.
     """
-    training = MemberTraining(Progress(engine, settings, seeds), settings, feed, validate)
+    training = MemberTraining(Progress(engine, settings, seeds), settings, feed, validate, held)
     run_epochs(training, store, observers)
     progress = training.progress
     history = tuple(progress.history)
@@ -196,13 +205,19 @@ class MemberTraining:
         settings: of the run.
         feed: gives the rows of every step.
         validate: the parameters of the moment and each member's validation energy ``(S,)``.
+        held: takes the terms of rows that are not trained on.
     """
 
     def __init__(
-        self, progress: Progress, settings: Settings, feed: Feed, validate: Validate | None = None
+        self,
+        progress: Progress,
+        settings: Settings,
+        feed: Feed,
+        validate: Validate | None = None,
+        held: Held | None = None,
     ) -> None:
         self.progress, self.settings, self.feed = progress, settings, feed
-        self._validate = validate
+        self._validate, self._held = validate, held
         self.snapshot, self.restore = progress.snapshot, progress.restore
 
     def over(self) -> bool:
@@ -212,6 +227,9 @@ class MemberTraining:
     def finish_epoch(self, store: CheckpointStore | None) -> None:
         """See `Training.finish_epoch`."""
         progress = self.progress
+        if progress.done == 0 and self._held is not None:
+            taken = is_taken(progress.epoch, self.settings.epochs)
+            progress.held = self._held(progress.engine.parameters()) if taken else {}
         rates = learning_rates(self.settings, progress.epoch, self.feed.steps)
         for piece in self.feed.pieces(progress):
             if piece.rows is not None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,8 @@ class EpochRecord:
         max_condition: largest condition number of any member's covariances.
         effective_components: exponential of the entropy of phi, mean over members.
         seconds: of training and evaluating this epoch.
+        held: terms of rows that were not trained on, as the epoch began; see
+            `dagmm_model.training.held`.
     """
 
     epoch: int
@@ -55,6 +57,7 @@ class EpochRecord:
     max_condition: float | None
     effective_components: float | None
     seconds: float
+    held: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def terms(self) -> dict[str, float]:
@@ -63,6 +66,7 @@ class EpochRecord:
             f"mixture/{name}": getattr(self, name) for name in MIXTURE
         }
         values |= {f"mixture/phi_{k}": share for k, share in enumerate(self.phi)}
+        values |= {f"validation_{name}": value for name, value in self.held.items()}
         return {name: float(value) for name, value in values.items() if value is not None}
 
 
@@ -118,6 +122,7 @@ class Progress:
         epoch: 0-based epoch in work.
         done: steps of it that are done.
         losses: ``(done, S, 4)`` of these steps.
+        held: terms of rows that are not trained on, as the epoch in work began.
         members: S.
         history: records of the epochs before.
     """
@@ -126,6 +131,7 @@ class Progress:
         self.engine = engine
         self.epoch, self.done = 0, 0
         self.losses = np.empty((0, len(seeds), 4))
+        self.held: Mapping[str, float] = {}
         self.history: list[EpochRecord] = []
         self.best = BestEpoch(len(seeds), settings.early_stopping)
         self.dropout = [streams(seed)[2] for seed in seeds]
@@ -178,6 +184,7 @@ class Progress:
         return arrays, {
             "epoch": self.epoch,
             "done": self.done,
+            "held": dict(self.held),
             "shuffling": self._shuffling_before,
             "dropout": [g.bit_generator.state for g in self.dropout],
             "history": [asdict(record) for record in self.history],
@@ -187,6 +194,7 @@ class Progress:
         """Go on from a `snapshot`."""
         self.engine.load(_under("engine.", arrays))
         self.epoch, self.done = values["epoch"], values["done"]
+        self.held = values.get("held", {})  # none in a checkpoint from before there were any
         self.losses = arrays["losses"].astype(np.float64)
         self.history = [record_from(record) for record in values["history"]]
         for generators, states in (
@@ -231,6 +239,7 @@ class Progress:
             if health
             else None,
             seconds=seconds,
+            held=self.held,
         )
 
 

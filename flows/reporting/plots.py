@@ -23,7 +23,7 @@ AT_THRESHOLD = ("energies", "roc_precision_recall")
 """Names of the figures that a threshold changes."""
 Curve = tuple[np.ndarray, np.ndarray]
 HELD = "validation_"
-"""Before the name of a loss: the same of the validation rows."""
+"""Before the name of a loss: the same of the validation rows, as an epoch begins."""
 
 
 def _figure(
@@ -70,7 +70,7 @@ def loss_curves(
             _contributions(axis, curves, parts)
         else:
             _loss(axis, curves, term)
-        axis.set_xlabel("epoch")
+        axis.set_xlabel("epochs done")
         axis.grid(alpha=0.2)
     for axis in axes[len(drawn) :]:
         axis.set_axis_off()
@@ -81,8 +81,13 @@ def _loss(axis: Any, curves: Mapping[str, Curve], term: str) -> None:
     epochs, values = curves[term]
     axis.plot(epochs, values, color=NORMAL, label="training")
     if HELD + term in curves:
-        axis.plot(*curves[HELD + term], color=ANOMALY, label="validation")
-        axis.legend(frameon=False)
+        held, levels = curves[HELD + term]
+        axis.plot(held, levels, "o-", markersize=3, color=ANOMALY, label="validation")
+        if held[0] == 0:  # taken before the first step
+            axis.axhline(
+                levels[0], color=ACCENT, linewidth=0.8, linestyle=":", label="random weights"
+            )
+        axis.legend(frameon=False, fontsize=8)
     if (values > 0).all() and values.max() > 100 * values.min():
         axis.set_yscale("log")
     axis.set_title("total: what is minimised" if term == "total" else term, fontsize=10)
@@ -109,7 +114,7 @@ def _curves(history: Sequence[EpochLike]) -> dict[str, Curve]:
     for record in history:
         for term, value in record.terms.items():
             if "/" not in term:
-                points.setdefault(term, []).append((record.epoch, value))
+                points.setdefault(term, []).append((record.epoch - 1, value))
     return {term: tuple(np.array(found).T) for term, found in points.items()}
 
 

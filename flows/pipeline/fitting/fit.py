@@ -118,6 +118,8 @@ def _fitted(
 ) -> tuple[Encoder, Detector]:
     """The encoder and, on the first rank, the fitted detector."""
     from dagmm_model.base.checkpoint import Checkpointing
+    from dagmm_model.detectors.dagmm import DAGMM
+    from dagmm_model.training.loop import selects
 
     detector = make_detector(work.config)
     with held_back() as stop:
@@ -141,7 +143,13 @@ def _fitted(
             encoder = encoder_for(work.contract, table)
             matrix = encoder.encode(as_frame(table))
             del table
-            plan(asdict(detector.settings_for(*matrix.shape)))
+            settings = detector.settings_for(*matrix.shape)
+            plan(asdict(settings))
+            watched = positions(work.parts, "validation")
+            # They calibrate the threshold, and so may choose no epoch.
+            if len(watched) and isinstance(detector, DAGMM) and not selects(settings):
+                held = read_rows(work.rows.path, work.contract, watched)
+                common["validation"] = encoder.encode(as_frame(held))
             detector.fit(matrix, **common)
     return encoder, detector
 
