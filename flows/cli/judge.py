@@ -41,7 +41,7 @@ def promote(
     verbose: Verbose = False,
 ) -> None:
     """Judge a registered version and put it in production if every gate passes."""
-    if (approved_by or rejected_by or override) and not reason:
+    if (approved_by or rejected_by or override) and not reason.strip():
         raise UsageError("an approval, a rejection or an override needs --reason WHY")
     if rehearse and (approved_by or rejected_by):
         raise UsageError("a rehearsal changes nothing: leave --approved-by and --rejected-by out")

@@ -152,12 +152,17 @@ class GateResult(BaseModel):
         short = self.model_copy(update={"figures": self.figures[:1], "note": self.note[:length]})
         return short.model_dump(mode="json", exclude_defaults=True, exclude=set(SAID_AT_THE_END))
 
+    @property
+    def word(self) -> str:
+        """The verdict as people read it: what waits for somebody has not failed yet."""
+        return "waits" if self.waits and self.holds_back else self.verdict
+
     def sentence(self) -> str:
         """The verdict in one line."""
         verdict = {
             "failed": "FAILED",
             "overridden": f"FAILED, OVERRIDDEN by {self.overridden}",
-        }.get(self.verdict, self.verdict)
+        }.get(self.word, self.word)
         return f"{self.title}: {verdict} – {self.message}"
 
 

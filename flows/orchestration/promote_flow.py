@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from typing import Literal
 
 from prefect import flow, pause_flow_run, task
 from prefect.artifacts import create_markdown_artifact
@@ -23,9 +24,10 @@ from flows.tracking.names import slug
 class Approval(RunInput):
     """The form that Prefect shows while the flow is paused."""
 
-    approved: bool = Field(description="Off rejects the version, which is final")
-    by: str = Field(min_length=1, description="Who decides; not who trained the version")
-    reason: str = Field(min_length=1, description="Why, for the audit trail")
+    # No defaults: Prefect sends a form that nobody filled in as if somebody had.
+    decision: Literal["approve", "reject"] = Field(description="To reject a version is final")
+    by: str = Field(pattern=r"\S", description="Who decides; not who trained the version")
+    reason: str = Field(pattern=r"\S", description="Why, for the audit trail")
 
 
 @at_home
@@ -41,7 +43,7 @@ def promote(
 
     Args:
         name: Registered model.
-        version: Candidate.
+        version: Number of the version to judge.
         policy: Floors and margins; those of the candidate's own configuration unless given.
         rehearse: Judge and change nothing.
         patience_seconds: How long to wait for an approval; the version stays pending after it.
@@ -50,7 +52,7 @@ def promote(
     while record.decision == "pending approval" and not rehearse:
         answer = pause_flow_run(
             wait_for_input=Approval.with_initial_data(
-                description=summary.decision_card(record), approved=False, by="", reason=""
+                description=summary.decision_card(record, brief=True)
             ),
             timeout=patience_seconds,
             poll_interval=2,
@@ -86,4 +88,5 @@ def write_approval(name: str, version: int, answer: Approval) -> None:
     from flows.promotion.promote import approve
 
     client = tracking.connect(Settings())
-    approve(client, name, version, answer.by, answer.reason, approved=answer.approved)
+    approved = answer.decision == "approve"
+    approve(client, name, version, answer.by, answer.reason, approved=approved)

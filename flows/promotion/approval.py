@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from flows.common.errors import UsageError
 from flows.common.policy import PromotionPolicy
 from flows.common.verdicts import GateResult, figure
 from flows.promotion.gates.finding import Finding, unmeasured
@@ -28,7 +29,13 @@ STATE_TAG, PREFIX = "dagmm.approval", "dagmm.approval."
 def record(
     client: MlflowClient, version: ModelVersion, by: str, reason: str, *, approved: bool
 ) -> None:
-    """Write down who approved or rejected a version, why, and on what evidence."""
+    """Write down who approved or rejected a version, why, and on what evidence.
+
+    Raises:
+        UsageError: Nobody decided, or for no reason.
+    """
+    if not by.strip() or not reason.strip():
+        raise UsageError("an approval or a rejection needs the name of who decides, and a reason")
     verdict = {
         "verdict": "approved" if approved else "rejected",
         "reason": reason,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from dagmm_model.evaluation.metrics import Interval
@@ -142,10 +143,21 @@ def data_quality(validated: ValidateRecord) -> list[dict[str, object]]:
     ]
 
 
-def decision_card(record: PromoteRecord) -> str:
-    """Markdown of a promotion decision."""
-    lines = [f"# {record.name} version {record.version}: {record.summary()}", ""]
-    lines += [f"- {reason}" for reason in record.reasons]
+def decision_card(record: PromoteRecord, *, brief: bool = False) -> str:
+    """Markdown of a promotion decision: what holds the version back first, then every gate.
+
+    Args:
+        record: The decision.
+        brief: Count the gates that hold nothing back instead of naming them.
+    """
+    heading = "###" if brief else "#"
+    lines = [f"{heading} {record.name} version {record.version}: {record.summary()}", ""]
+    against = [gate.sentence() for gate in record.gates if gate.holds_back]
+    others = [gate for gate in record.gates if not gate.holds_back]
+    said = [*([record.remark] if record.remark else []), *against] if others else record.reasons
+    lines += [f"- {sentence}" for sentence in said]
+    if counts := Counter(gate.word for gate in others):
+        lines += ["", f"{', '.join(f'{n} {word}' for word, n in counts.items())}."]
     if record.hold == "holds":
         lines += ["", "Held: nothing is promoted until `dagmm promote … --release`."]
     if record.previous is not None:
@@ -155,6 +167,8 @@ def decision_card(record: PromoteRecord) -> str:
         lines += ["", "Rehearsal: nothing was changed."]
     elif record.gates and not quality_measured(record):
         lines += ["", "Detection quality was not measured: only label-free gates decided."]
+    if others and not brief:
+        lines += ["", *(f"- {gate.sentence()}" for gate in others)]
     return "\n".join(lines)
 
 

@@ -122,14 +122,13 @@ def gates(results: Iterable[GateResult], *, verbose: bool = False) -> Renderable
     lines.add_column(no_wrap=True)
     lines.add_column(overflow="fold")
     for gate in told:
-        kind = "waits" if gate.waits else gate.verdict
+        kind = gate.word
         lines.add_row(Text(MARKS.get(kind, "·"), style=STYLES.get(kind, "dim")), _gate(gate))
     count = Text(counted if verbose else f"{counted} (--verbose shows all)", style="dim")
     return Group(lines, count) if told else count
 
 
 def _gate(gate: GateResult) -> Text:
-    kind = "waits" if gate.waits else gate.verdict
-    head = f"overridden by {gate.overridden}" if gate.overridden else gate.verdict
-    text = Text.assemble((f"{gate.title}: {head}", STYLES.get(kind, "")))
+    head = f"overridden by {gate.overridden}" if gate.overridden else gate.word
+    text = Text.assemble((f"{gate.title}: {head}", STYLES.get(gate.word, "")))
     return text.append(f" – {gate.message}") if gate.message else text

@@ -12,9 +12,9 @@ from tests.flows import promotion_store as made
 from tests.flows.conftest import production
 
 
-@pytest.mark.parametrize("approved", [True, False])
+@pytest.mark.parametrize("decision", ["approve", "reject"])
 def test_the_flow_pauses_until_somebody_answers(
-    home, prefect_server, parts, tmp_path, monkeypatch, approved
+    home, prefect_server, parts, tmp_path, monkeypatch, decision
 ):
     from flows.orchestration.promote_flow import promote
 
@@ -22,17 +22,18 @@ def test_the_flow_pauses_until_somebody_answers(
     client = tracking.connect(Settings())
     version = made.register(client, parts, tmp_path, requested_by="trainer")
     policy = made.QUICK.model_copy(update={"approvals": 1})
-    with beside(lambda: asyncio.run(answer(f"{made.NAME}-v{version}", approved))) as person:
+    with beside(lambda: asyncio.run(answer(f"{made.NAME}-v{version}", decision))) as person:
         record = promote(made.NAME, version, policy=policy)
     assert "approvals 0, at least 1" in person.result()
+    approved = decision == "approve"
     assert record.decision == ("promoted" if approved else "rejected")
     assert production(client) == (version if approved else None)
     tags = client.get_model_version(made.NAME, str(version)).tags
     assert tags["dagmm.approval"] == ("approved" if approved else "rejected")
 
 
-async def answer(run_name: str, approved: bool) -> str:
-    """What a person does on the page of the paused run; returns what the page said."""
+async def answer(run_name: str, decision: str) -> str:
+    """What a person does on the page of the paused run, at last; returns what the page said."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import (
         FlowRunFilter,
@@ -61,6 +62,9 @@ async def answer(run_name: str, approved: bool) -> str:
                     raise
                 assert time.monotonic() < deadline
                 await asyncio.sleep(0.3)
-        form = {"approved": approved, "by": "ann", "reason": "looked at it"}
+        form = {"decision": decision, "by": "ann", "reason": "looked at it"}
+        for incomplete in ({}, form | {"by": " "}, form | {"reason": ""}, form | {"decision": ""}):
+            refused = await prefect.resume_flow_run(runs[0].id, run_input=incomplete)
+            assert refused.status.value == "REJECT", incomplete
         await prefect.resume_flow_run(runs[0].id, run_input=form)
         return said

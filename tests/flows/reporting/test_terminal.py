@@ -60,7 +60,7 @@ def test_a_path_longer_than_a_line_breaks_behind_a_slash(width):
 def test_what_failed_stands_first_and_what_passed_is_counted():
     lines = printed(gates([PASSED, SILENT, FAILED, WAITING]))
     assert "recall floor: failed" in lines[0]
-    assert "approval: failed" in lines[1]
+    assert "approval: waits" in lines[1]
     assert lines[2].split() == [
         "1",
         "passed,",
