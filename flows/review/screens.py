@@ -71,12 +71,14 @@ def budgets(model: str, current: Threshold, lines: Sequence[WhatIf], period: str
         ]
     )
     rows = lines[0].rows
-    table = _grid(*["right"] * 5)
-    headers = ("rate", "threshold", f"false alarms per {period}", "recall", "precision")
+    table = Table.grid(padding=(0, 2))
+    for number in range(5):  # where there is no room, an interval goes under its value
+        table.add_column(justify="right", no_wrap=number < 2)
+    headers = ("rate", "threshold", "false alarms", "recall", "precision")
     table.add_row(*headers, style="bold")
     for line in lines:
         table.add_row(
-            f"{_shown_rate(line.rate)}{' *' if line.rate == current.target_rate else '  '}",
+            f"{'* ' if line.rate == current.target_rate else ''}{_shown_rate(line.rate)}",
             f"{line.threshold:.6g}",
             f"{line.alarms.value:.1f} [{line.alarms.low:.0f}, {line.alarms.high:.0f}]",
             _value_and_ends(line.recall),
@@ -236,10 +238,15 @@ def _model(name: str, listed: Iterable[ListedVersion]) -> RenderableType:
     headers = ("version", "alias", "detector", *figures)
     table = Table.grid(padding=(0, 2))
     for header in headers:
-        justify = "right" if header in figures or header == "version" else "left"
-        table.add_column(justify=justify, no_wrap=True)  # type: ignore[arg-type]
+        numbers = header in figures
+        justify = "right" if numbers or header == "version" else "left"
+        least = len("0.1234") if numbers else len(header)
+        whole = header in {"version", "alias"}
+        table.add_column(justify=justify, min_width=least, no_wrap=whole, overflow="fold")  # type: ignore[arg-type]
     table.add_row(*(Text(header, "bold") for header in headers))
-    lines: list[RenderableType] = [Text(name, "bold")]
+    decided = Table.grid(padding=(0, 2))
+    decided.add_column(justify="right", min_width=len("version"), no_wrap=True)
+    decided.add_column(overflow="fold")
     for each in listed:
         detector = each.detector
         if each.threshold_of is not None:
@@ -250,18 +257,17 @@ def _model(name: str, listed: Iterable[ListedVersion]) -> RenderableType:
             detector,
             *(_number(each.figures.get(key)) for key in FIGURES),
         )
-        lines.append(_since(each))
-    return Group(lines[0], table, "", *lines[1:], "")
+        decided.add_row(f"v{each.version}", _since(each))
+    return Group(Text(name, "bold"), table, "", decided, "")
 
 
 def _since(each: ListedVersion) -> Text:
     """Since when a version is where it is, and why."""
     moment = each.created if each.decided is None else each.decided
     when = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    head = f"{f'v{each.version}':>7}  {when}  "
     if not each.decision:
-        return Text.assemble(head, ("registered, not decided on yet", "dim"))
-    return Text.assemble(head, styled(each.decision), f" by {each.by}: {each.why}")
+        return Text.assemble(f"{when}  ", ("registered, not decided on yet", "dim"))
+    return Text.assemble(f"{when}  ", styled(each.decision), f" by {each.by}: {each.why}")
 
 
 def title(name: str) -> str:
