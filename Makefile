@@ -11,6 +11,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt
 INSTALL = if [ -x $(BIN)/uv ]; then $(UV) -e '.$(1)'; else $(PIP) -e '.$(1)'; fi
+# PyTorch's index of builds without CUDA, a quarter of the size: pip is told of it where there is no GPU.
+TORCH_CPU ?= https://download.pytorch.org/whl/cpu
+CPU_BUILD = $(if $(shell command -v nvidia-smi),,--retries 1 --extra-index-url $(TORCH_CPU))
 export DO_NOT_TRACK ?= 1
 # Where this is set, every command compiles all of its libraries again, which doubles the time of a
 # training.
@@ -27,11 +30,11 @@ $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 is needed; set PYTHON=/path/to/python3" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
-# uv, where it can be had, takes a quarter of pip's time. It asks PyTorch's own index for the build that this machine can use,
-# a CPU build where there is no GPU; where that index is out of reach, pip's configuration decides.
+# uv, where it can be had, takes a quarter of pip's time, and finds the build of PyTorch for this machine by itself. Where
+# PyTorch's index is out of reach, the package index decides: on Linux its build is the one with CUDA.
 $(VENV)/.torch: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) uv || echo "uv cannot be had: pip installs everything" >&2
-	UV_HTTP_RETRIES=0 $(UV) --torch-backend=auto torch 2>/dev/null || $(PIP) torch
+	UV_HTTP_RETRIES=0 $(UV) --torch-backend=auto torch 2>/dev/null || $(PIP) $(CPU_BUILD) torch
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.torch

@@ -3,6 +3,8 @@
 import subprocess
 from pathlib import Path
 
+import pytest
+
 PROJECT = Path(__file__).parents[1]
 
 
@@ -30,3 +32,19 @@ def test_make_takes_the_newest_python_that_there_is(tmp_path):
         env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
     )
     assert f"python3.13 -m venv {tmp_path / 'venv'}" in done.stdout
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_pip_is_told_of_the_build_without_cuda_where_there_is_no_gpu(tmp_path, gpu):
+    if gpu:
+        (tmp_path / "nvidia-smi").write_text("#!/bin/sh\n")
+        (tmp_path / "nvidia-smi").chmod(0o755)
+    done = subprocess.run(
+        ["make", "-n", "install", f"VENV={tmp_path / 'venv'}", "PYTHON=python3"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+    )
+    (line,) = (each for each in done.stdout.splitlines() if "--torch-backend=auto" in each)
+    assert ("--extra-index-url" in line) is not gpu
