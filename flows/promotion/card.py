@@ -100,7 +100,7 @@ def _decided(record: PromoteRecord) -> str:
     for gate in record.gates:
         verdict = {"failed": "**FAILED**", "overridden": f"**overridden** by {gate.overridden}"}
         lines.append(
-            f"| {_cell(gate.title)} | {_cell(verdict.get(gate.verdict, gate.verdict))} "
+            f"| {_cell(gate.title)} | {_cell(verdict.get(gate.word, gate.word))} "
             f"| {_cell(gate.message)[:400]} |"
         )
     return "\n".join(lines)

@@ -121,7 +121,7 @@ def _why(decision: audit.Decision) -> str:
     """The gates that held it back or were overridden; else what was said, or how many passed."""
     telling = [g for g in decision.gates if not g.passed]
     if telling:
-        return "; ".join(f"{gate.title} {gate.verdict}" for gate in telling)
+        return "; ".join(f"{gate.title} {gate.word}" for gate in telling)
     if decision.gates:
         passed = sum(gate.verdict == "passed" for gate in decision.gates)
         return f"{passed} gates passed"

@@ -38,6 +38,7 @@ TONES = {
     "registered only": "careful",
     "passed": "good",
     "failed": "bad",
+    "waits": "careful",
     "overridden": "careful",
 }
 
@@ -110,7 +111,7 @@ def _decision(record: PromoteRecord) -> Iterator[str]:
         ("Verdict", "Gate", "Found"),
         [
             (
-                html.Raw(html.mark(TONES.get(gate.verdict, ""), gate.verdict)),
+                html.Raw(html.mark(TONES.get(gate.word, ""), gate.word)),
                 gate.title,
                 f"{gate.message}{f' (overridden by {gate.overridden})' if gate.overridden else ''}",
             )
