@@ -4,7 +4,8 @@
     python docs/images/take.py --browser /usr/bin/chromium
 
 Four trainings of WDBC in a home of its own, a window of rows that has drifted, a batch with a
-review; then `dagmm ui`, and a browser without a profile. Some minutes.
+review; then `dagmm ui`, and a browser without a profile. At last a training that waits for an
+approval, and `dagmm serve`. Some minutes.
 """
 
 from __future__ import annotations
@@ -56,9 +57,9 @@ def fill(home: Path) -> None:
 
 
 @contextmanager
-def served(home: Path) -> Iterator[dict[str, str]]:
-    """Addresses of `dagmm ui` that log a browser in, by name."""
-    command = [sys.executable, "-u", "-m", "flows.cli", "ui"]
+def served(home: Path, command_name: str = "ui", logins: int = 3) -> Iterator[dict[str, str]]:
+    """Addresses of `dagmm ui` or `serve` that log a browser in, by name."""
+    command = [sys.executable, "-u", "-m", "flows.cli", command_name]
     environment = {**os.environ, "DAGMM_HOME": str(home)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         found: dict[str, str] = {}
@@ -66,7 +67,7 @@ def served(home: Path) -> Iterator[dict[str, str]]:
         for line in process.stdout:
             if login := re.match(r"(\w+)\s+(http://\S+/dagmm-login#\S+)", line):
                 found[login[1].lower()] = login[2]
-            if len(found) == 3:
+            if len(found) == logins:
                 break
         try:
             yield found
@@ -90,6 +91,9 @@ def main() -> None:
             page = browser.new_context(viewport=WIDE, device_scale_factor=1).new_page()
             mlflow(page, logins["mlflow"])
             ours(page, home, logins["verdicts"])
+        dagmm(home, "train", "wdbc", "--set=seed=2", "--set=promotion.approvals=1")
+        with served(home, "serve", 1) as logins:
+            approval(browser.new_context(viewport=WIDE).new_page(), logins["prefect"])
         browser.close()
 
 
@@ -129,6 +133,27 @@ def ours(page: Page, home: Path, verdicts: str) -> None:
     page.goto(verdicts)
     page.locator('a[href^="/review/"]').first.click()
     take(page, "review", 160, 105, 1120, 700)
+
+
+def approval(page: Page, login: str, version: str = "5") -> None:
+    """The form on which the flow `promote` waits, filled in."""
+    page.goto(login)
+    page.get_by_role("link", name="Deployments").click()
+    page.get_by_text("by-hand", exact=True).click()
+    page.get_by_role("button", name="Run").click()
+    page.get_by_text("Custom run").click()
+    page.locator("input[type=number]").first.fill(version)
+    page.get_by_role("button", name="Submit").click()
+    page.get_by_role("link", name="View run").click()
+    page.get_by_text("Paused", exact=True).first.wait_for(timeout=300_000)
+    page.get_by_role("button", name="Open menu").click()
+    page.get_by_role("menuitem", name="Resume").click()
+    form = page.get_by_role("dialog")
+    form.get_by_text("Select", exact=True).click()
+    page.get_by_role("option", name="approve").click()
+    form.locator("textarea").nth(0).fill("ann")
+    form.locator("textarea").nth(1).fill("finds more, at a rate that we can look at")
+    take(page, "approval", 440, 75, 560, 750)
 
 
 def take(page: Page, name: str, left: int, top: int, width: int, height: int) -> None:
