@@ -49,11 +49,8 @@ def _training(result: TrainResult, verbose: bool) -> Iterator[Entry]:
                 else f"failed: {row['failed']}"
             )
             yield "", f"{row['detector']}: {figures_of}"
-    changed = ", ".join(
-        f"{k.replace('_', ' ')} {fitted.change(k)}"
-        for k in fitted.last_epoch
-        if "/" not in k and (k == "validation_total" or not k.startswith("validation_"))
-    )
+    terms = [k for k in fitted.last_epoch if "/" not in k and not k.startswith("validation_")]
+    changed = ", ".join(f"{k} {fitted.change(k)}" for k in terms)
     yield (
         "Training",
         f"{plural(fitted.epochs, 'epoch') if fitted.epochs else 'fitted'} on {fitted.where} in "
