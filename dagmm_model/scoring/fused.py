@@ -21,8 +21,9 @@ from dagmm_model.kernels import scoring as kernels_scoring
 from dagmm_model.mixture.mixture import Mixture
 from dagmm_model.networks.compression import FEATURES, LOG_FLOOR, SQUARE_FLOOR
 from dagmm_model.scoring.explanation import ExplainedEnergies, Explanation
-from dagmm_model.scoring.fused_linear import LinearPart, Tables, Workspace
+from dagmm_model.scoring.fused_linear import LinearPart, Tables
 from dagmm_model.scoring.inference import Scorer
+from dagmm_model.scoring.workspace import Workspace, Workspaces
 from dagmm_model.tables.encoded import Encoded, Layout, width_of
 from dagmm_model.tables.scaling import Scaler
 
@@ -46,6 +47,7 @@ class FusedScorer:
 
     def __init__(self, scaler: Scaler, scorer: Scorer, layout: Layout) -> None:
         self._scorer, self._width = scorer, width_of(layout)
+        self._workspaces = Workspaces()
         names = FEATURES[scorer.settings.reconstruction_features]
         self._kinds = np.array([kernels_scoring.KINDS[name] for name in names])
         self._floors = SQUARE_FLOOR, LOG_FLOOR * self._width
@@ -93,17 +95,26 @@ class FusedScorer:
         parts = [slice(a, min(a + BLOCK, n)) for a in range(0, n, BLOCK)]
 
         def one(part: slice) -> list[Explanation]:
-            return self._block(rows[part], part.start, explain_above, energy[part], chosen[part])
+            with self._workspaces.one() as work:
+                return self._block(
+                    rows[part], part.start, explain_above, energy[part], chosen[part], work
+                )
 
         explanations = [each for block in in_threads(one, parts) for each in block]
         explanation = Explanation.joined([Explanation.of_nothing(self._width), *explanations])
         return ExplainedEnergies(energy, np.flatnonzero(chosen), explanation)
 
     def _block(
-        self, rows: Encoded, first: int, bound: float, energy: Float, chosen: NDArray[np.bool_]
+        self,
+        rows: Encoded,
+        first: int,
+        bound: float,
+        energy: Float,
+        chosen: NDArray[np.bool_],
+        work: Workspace,
     ) -> list[Explanation]:
         """Fill in the energies and which rows are explained; their explanations."""
-        tables, work, explained = self._linear.tables(rows), Workspace(), []
+        tables, explained = self._linear.tables(rows), []
         for start in range(0, len(rows), CHUNK):
             part = slice(start, min(start + CHUNK, len(rows)))
             outputs, square, scaled = self._linear.of(rows, part, tables, first, work)

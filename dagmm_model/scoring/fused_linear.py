@@ -6,32 +6,17 @@ matrix product of their own width; its combination of levels gives one row of a 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.kernels import scoring as kernels_scoring
+from dagmm_model.scoring.workspace import Workspace
 from dagmm_model.tables.encoded import Encoded, Layout, places, width_of
 from dagmm_model.tables.scaling import Scaler
 
 Float = NDArray[np.float64]
-
-
-class Workspace:
-    """Arrays that are used again for every chunk of rows, by name."""
-
-    def __init__(self) -> None:
-        self._arrays: dict[str, Float] = {}
-
-    def __call__(self, name: str, *shape: int) -> Float:
-        """An array of that shape, its contents undefined."""
-        size = math.prod(shape)
-        array = self._arrays.get(name)
-        if array is None or array.size < size:
-            array = self._arrays[name] = np.empty(size)
-        return array[:size].reshape(shape)
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,13 @@ Up to the first tanh a mask only takes something off: the first layer is compute
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.kernels import arithmetic as kernels
 from dagmm_model.kernels import scoring as kernels_scoring
 from dagmm_model.networks.compression import LOG_FLOOR
+from dagmm_model.scoring.workspace import Workspace
 
 Float = NDArray[np.float64]
 
@@ -30,6 +29,10 @@ ROUNDS = 2
 
 MANY = 64
 """Columns from which on each is hidden once: the mean of so many errors is steady enough."""
+
+ROWS = 128
+"""Rows computed at a time: a layer's activations, of each with each group hidden, stay in the
+processor's cache."""
 
 TYPICAL_FLOOR = 1e-3
 """Added to a column's mean squared error: one that never varied says little by varying a bit."""
@@ -52,43 +55,76 @@ def groups(width: int) -> list[NDArray[np.intp]]:
 
 
 class MaskedNetwork:
-    """Codes and errors of hidden columns of all members.
+    """Codes and errors of hidden columns of all members; safe to use from several threads.
 
     Args:
         parameters: of the S members, float64, each ``(S, ...)``.
     """
 
     def __init__(self, parameters: dict[str, Float]) -> None:
-        self._members, _, width = parameters["encoder.0.weight"].shape
-        self._hidden = hidden = groups(width)
-        members = range(self._members)
-        self._encoder = [_Layers(parameters, "encoder", s, hidden) for s in members]
-        self._decoder = [_Layers(parameters, "decoder", s, hidden) for s in members]
+        members, _, width = parameters["encoder.0.weight"].shape
+        hidden = groups(width)
+        self._columns = np.concatenate(hidden)
+        ends = np.cumsum([len(part) for part in hidden])
+        self._groups = [slice(b - len(p), b) for b, p in zip(ends.tolist(), hidden, strict=True)]
+        self._members = [_Member(parameters, s, hidden) for s in range(members)]
 
     def errors(self, x: Float) -> Float:
         """Squared errors ``(S, n, D)`` of the hidden columns of scaled rows ``(n, D)``."""
         return self.codes_and_errors(x)[1]
 
-    def codes_and_errors(self, x: Float) -> tuple[Float, Float]:
+    def codes_and_errors(self, x: Float, work: Workspace | None = None) -> tuple[Float, Float]:
         """Codes ``(S, n, C)`` with all columns visible, and errors ``(S, n, D)`` of hidden ones.
 
         Args:
             x: ``(n, D)`` scaled rows.
+            work: where intermediate arrays are.
         """
-        codes, errors = [], np.zeros((self._members, *x.shape))
-        for encoder, decoder, error in zip(self._encoder, self._decoder, errors, strict=True):
-            whole = x @ encoder.weights[0]
-            for g, hidden in enumerate(self._hidden):
-                columns = x[:, hidden]
-                code = encoder.after_first(whole - columns @ encoder.first_of[g])
-                missed = decoder.up_to_last(code) @ decoder.last_of[g]
-                missed += decoder.last_bias_of[g]
-                missed -= columns
-                missed *= missed
-                error[:, hidden] += missed
-            codes.append(encoder.after_first(whole))  # which overwrites it
-        errors *= 1.0 / rounds(x.shape[1])
-        return np.stack(codes), errors
+        work = Workspace() if work is None else work
+        codes = np.empty((len(self._members), len(x), self._members[0].code))
+        errors = np.empty((len(self._members), *x.shape))
+        for start in range(0, len(x), ROWS):
+            part = slice(start, start + ROWS)
+            some = x[part]
+            columns = work("columns", len(some), len(self._columns))
+            np.take(some, self._columns, axis=1, out=columns, mode="clip")
+            for member, code, error in zip(self._members, codes, errors, strict=True):
+                code[part] = self._missed(member, some, columns, error[part], work)
+        return codes, errors
+
+    def _missed(
+        self, member: _Member, x: Float, columns: Float, error: Float, work: Workspace
+    ) -> Float:
+        """Codes ``(n, C)`` with all columns visible; errors ``(n, D)`` are written.
+
+        All groups go through a layer at once, and the rows as they are after them.
+        """
+        n, copies = len(x), len(self._groups) + 1
+        first, *encoder = member.encoder
+        hidden = work("first", copies, n, first.shape[1])
+        whole = np.matmul(x, first, out=work("whole", n, first.shape[1]))
+        hidden[-1] = 0.0
+        for out, part, weight in zip(hidden, self._groups, member.first_of, strict=False):
+            np.matmul(columns[:, part], weight, out=out)
+        np.subtract(whole, hidden, out=hidden)
+        hidden = hidden.reshape(copies * n, -1)
+        for i, (bias, weight) in enumerate(zip(member.encoder_biases, encoder, strict=True)):
+            kernels.tanh_biased(hidden[None], bias[None])
+            out = work(f"encoder {i}", len(hidden), weight.shape[1])
+            hidden = np.matmul(hidden, weight, out=out)
+        hidden += member.code_bias
+        code, hidden = hidden[-n:], hidden[:-n]
+        *decoder, _ = member.decoder
+        for i, (bias, weight) in enumerate(zip(member.decoder_biases, decoder, strict=True)):
+            out = work(f"decoder {i}", len(hidden), weight.shape[1])
+            hidden = np.matmul(hidden, weight, out=out)
+            kernels.tanh_biased(hidden[None], bias[None])
+        hidden = hidden.reshape(copies - 1, n, -1)
+        guessed = work("guessed", *columns.shape)
+        for given, part, weight in zip(hidden, self._groups, member.last_of, strict=True):
+            np.matmul(given, weight, out=guessed[:, part])
+        kernels_scoring.mean_squares(guessed, member.last_bias, columns, self._columns, error)
+        return code
 
 
 def relative_errors(errors: Float, typical: Float) -> Float:
@@ -112,44 +148,27 @@ def log_error(errors: Float, typical: Float) -> Float:
     return out
 
 
-class _Layers:
-    """The layers of one member's encoder or decoder, weights ``(in, out)``."""
+class _Member:
+    """The layers of one member, weights ``(in, out)``, by group where columns are hidden."""
 
     def __init__(
-        self,
-        parameters: dict[str, Float],
-        network: str,
-        member: int,
-        hidden: list[NDArray[np.intp]],
+        self, parameters: dict[str, Float], member: int, hidden: list[NDArray[np.intp]]
     ) -> None:
-        self.weights, self._biases = [], []
-        for weight, bias in _of(parameters, network):
-            self.weights.append(np.ascontiguousarray(weight[member].T))
-            self._biases.append(np.ascontiguousarray(bias[member]))
-        if network == "encoder":
-            self.first_of = [np.ascontiguousarray(self.weights[0][part]) for part in hidden]
-        else:
-            self.last_of = [np.ascontiguousarray(self.weights[-1][:, part]) for part in hidden]
-            self.last_bias_of = [self._biases[-1][part] for part in hidden]
-
-    def after_first(self, x: Float) -> Float:
-        """The last layer's output, of the first one's before its bias; x is overwritten."""
-        for bias, weight in zip(self._biases[:-1], self.weights[1:], strict=True):
-            kernels.tanh_biased(x[None], bias[None])
-            x = x @ weight
-        x += self._biases[-1]
-        return x
-
-    def up_to_last(self, x: Float) -> Float:
-        """What the last layer is given."""
-        for bias, weight in zip(self._biases[:-1], self.weights[:-1], strict=True):
-            x = x @ weight
-            kernels.tanh_biased(x[None], bias[None])
-        return x
+        self.encoder, (*self.encoder_biases, self.code_bias) = _of(parameters, "encoder", member)
+        self.decoder, (*self.decoder_biases, last_bias) = _of(parameters, "decoder", member)
+        self.code = len(self.code_bias)
+        first, last = self.encoder[0], self.decoder[-1]
+        self.first_of = [np.ascontiguousarray(first[part]) for part in hidden]
+        self.last_of = [np.ascontiguousarray(last[:, part]) for part in hidden]
+        self.last_bias = last_bias[np.concatenate(hidden)]
 
 
-def _of(parameters: dict[str, Float], network: str) -> Iterator[tuple[Float, Float]]:
-    i = 0
-    while f"{network}.{i}.weight" in parameters:
-        yield parameters[f"{network}.{i}.weight"], parameters[f"{network}.{i}.bias"]
-        i += 1
+def _of(parameters: dict[str, Float], network: str, member: int) -> tuple[list[Float], list[Float]]:
+    """Weights and biases of each layer."""
+    weights: list[Float] = []
+    biases: list[Float] = []
+    while f"{network}.{len(weights)}.weight" in parameters:
+        layer = f"{network}.{len(weights)}"
+        weights.append(np.ascontiguousarray(parameters[f"{layer}.weight"][member].T))
+        biases.append(np.ascontiguousarray(parameters[f"{layer}.bias"][member]))
+    return weights, biases

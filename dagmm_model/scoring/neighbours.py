@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.kernels import scoring as kernels
+from dagmm_model.scoring.workspace import Workspace
 
 Float = NDArray[np.float64]
 
@@ -69,13 +70,16 @@ class References:
         double = self.rows.astype(np.float64)
         return np.ascontiguousarray(-2.0 * double.T), np.vecdot(double, double)
 
-    def energy(self, x: Float, own: NDArray[np.intp] | None = None) -> Float:
+    def energy(
+        self, x: Float, own: NDArray[np.intp] | None = None, work: Workspace | None = None
+    ) -> Float:
         """Mean logarithm of the distances to the nearest references, ``(n,)``.
 
         Args:
             x: ``(n, D)`` scaled rows.
             own: ``(n,)`` which of the references a row itself is, -1 for none; None for rows that
                 are not among them.
+            work: where the distances are.
         """
         if own is None:
             own = np.full(len(x), -1)
@@ -85,7 +89,8 @@ class References:
         if count == 0:  # one training row: nothing is near or far
             return out
         columns, norms = self._terms
-        squares = x @ columns
+        work = Workspace() if work is None else work
+        squares = np.matmul(x, columns, out=work("squares", len(x), len(norms)))
         squares += norms
         squares += np.vecdot(x, x)[:, None]
         weights = 1.0 / np.arange(1.0, count + 1.0)

@@ -13,6 +13,7 @@ from dagmm_model.scoring.fused import FusedScorer
 from dagmm_model.scoring.inference import Scorer
 from dagmm_model.scoring.masked import relative_errors
 from dagmm_model.scoring.views import Views, network_views
+from dagmm_model.scoring.workspace import Workspace, Workspaces
 from dagmm_model.tables.encoded import Encoded, Layout, places, width_of
 from dagmm_model.tables.scaling import Scaler
 
@@ -51,7 +52,7 @@ class ViewsScorer:
 
     def __init__(self, scaler: Scaler, scorer: Scorer, views: Views | None, layout: Layout) -> None:
         self._scaled, self._scorer, self._views = _Scaled(scaler, layout), scorer, views
-        self._width = width_of(layout)
+        self._width, self._workspaces = width_of(layout), Workspaces()
         axes = None if views is None else views.axes
         self._axes = None if axes is None else FusedScorer(*axes, layout)
         self._references = None if views is None else views.references
@@ -76,13 +77,17 @@ class ViewsScorer:
         parts = [slice(a, min(a + BLOCK, n)) for a in range(0, n, BLOCK)]
 
         def one(block: slice) -> list[Explanation]:
+            with self._workspaces.one() as work:
+                return of_block(block, work)
+
+        def of_block(block: slice, work: Workspace) -> list[Explanation]:
             explained = []
             for start in range(block.start, block.stop, CHUNK):
                 part = slice(start, min(start + CHUNK, block.stop))
                 x = self._scaled(rows[part], part.start)
-                seen, z, errors = network_views(self._scorer, x)
+                seen, z, errors = network_views(self._scorer, x, work)
                 if self._references is not None:
-                    seen["neighbours"] = self._references.energy(x)
+                    seen["neighbours"] = self._references.energy(x, work=work)
                 if along is not None:
                     seen["axes"] = along[part]
                 energy[part] = self._together(seen)
