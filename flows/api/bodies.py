@@ -5,6 +5,7 @@ What the values mean is the contract's affair and is decided where `dagmm score`
 
 from __future__ import annotations
 
+import json
 from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -83,6 +84,7 @@ def _json(body: bytes, names: Sequence[str], max_rows: int) -> tuple[Columns, in
         document = from_json(body.removeprefix(BOM_UTF8), cache_strings="keys")
     except ValueError as error:
         raise malformed(f"no JSON: {error}") from None
+    _each_name_once(body, document)
     if isinstance(document, list):
         document = {ROWS: document}
     present = [form for form in FORMS if isinstance(document, dict) and form in document]
@@ -98,6 +100,31 @@ def _json(body: bytes, names: Sequence[str], max_rows: int) -> tuple[Columns, in
     if form in (INPUTS, INSTANCES) and isinstance(rows, dict):
         return _by_column(rows, names, form, max_rows)
     raise malformed(f"{form} is {_kind(rows)}: make it a list of rows, each with column names")
+
+
+def _each_name_once(body: bytes, document: Any) -> None:
+    """Refuse a name that stands twice in an object: the parser keeps the last value, silently.
+
+    Every name has its colon. Where those that are seen here are all, none was lost; else there may
+    be colons in texts, or objects that nobody asked for, and a slower parser looks.
+    """
+    inner = list(document.values()) if isinstance(document, dict) else [document]
+    rows = (row for part in inner if isinstance(part, list) for row in part)
+    objects = [document, *inner, *rows]
+    if body.count(b":") > sum(len(one) for one in objects if isinstance(one, dict)):
+        try:
+            json.loads(body.decode("utf-8-sig"), object_pairs_hook=_unique, strict=False)
+        except ValueError as error:
+            raise malformed(str(error)) from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        times = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in times.items() if count > 1)
+        raise ValueError(f"{twice[:100]!r} stands twice in one object: send each name once")
+    return found
 
 
 def _split(split: Any, names: Sequence[str], max_rows: int) -> tuple[Columns, int]:

@@ -78,14 +78,13 @@ def serve(reference: str, settings: Settings, options: ServerOptions, tell: Even
     )  # else every version would be refused, and the audit blame it
     for name, value in ASKING.items():
         os.environ.setdefault(name, value)
-    with listening_at(options.host, options.port) as listening, blas_threads().limit(limits=1):
+    with listening_at(options.host, options.port) as listening, scoring_threads() as pool:
         address = address_of(listening, options.host)
         progress.note("reading the registry")
         client = (tracking.client_of if options.wait else tracking.connect)(settings)
         follower = make_follower(client, settings, reference, tell)
         _first(client, follower, reference, wait=options.wait)
         with (
-            ThreadPoolExecutor(processors(), thread_name_prefix="score") as pool,
             _shadowing(client, settings, reference, options, tell) as shadow,
             _in_thread(follower, options.poll_seconds),
         ):
@@ -110,6 +109,16 @@ def serve(reference: str, settings: Settings, options: ServerOptions, tell: Even
             with suppress(KeyboardInterrupt):  # raised again by uvicorn once all is answered
                 Server(config, announce).run(sockets=[listening])
     tell("stopped", "requests under way were answered")
+
+
+@contextmanager
+def scoring_threads() -> Iterator[ThreadPoolExecutor]:
+    """A thread for each processor, each with one of the BLAS library."""
+    with (
+        ThreadPoolExecutor(processors(), thread_name_prefix="score") as pool,
+        blas_threads().limit(limits=1),  # which `processors` reads
+    ):
+        yield pool
 
 
 @contextmanager

@@ -112,6 +112,33 @@ def test_what_is_no_request_is_one_sentence(document, status, said):
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        b'{"rows": [{"a": 1, "b": "x", "a": 2}]}',
+        b'[{"b": "x"}, {"a": 1, "a": 1}]',
+        b'{"rows": [{"a": 1}], "rows": [{"a": 2}]}',
+        b'{"dataframe_split": {"columns": ["a"], "data": [[1]], "data": [[2]]}}',
+        b'{"inputs": {"a": [1], "a" : [2]}}',
+        b'{"rows": [{"b": "12:30", "a": 1, "a": 2}]}',
+        rb'{"rows": [{"b": "\":", "a": 1, "\u0061": 2}]}',
+        b'{"rows": [{"b": {"c": 1, "c": 2}}]}',
+        b'\xef\xbb\xbf[{"a": 1, "a": 2}]',
+    ],
+)
+def test_a_name_that_stands_twice_is_refused_and_no_value_lost(body):
+    with pytest.raises(Refused, match="stands twice in one object") as refused:
+        read(body)
+    assert refused.value.status == 400
+
+
+@pytest.mark.parametrize("text", ["12:30", '":', "a: b, a: b", "\n:", "\\"])
+def test_colons_in_texts_are_no_names(text):
+    row = {"a": 1, "b": text}
+    assert read([row, row])[0] == {"a": [1, 1], "b": [text, text]}
+    assert read({"rows": [row], "params": {"why": {"a": text}}})[0]["b"] == [text]
+
+
+@pytest.mark.parametrize(
     ("body", "said"),
     [
         (b"a,b\n1\n", "no CSV with a header and commas"),

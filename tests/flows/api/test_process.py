@@ -1,6 +1,7 @@
 """`dagmm api` as a process: what it says, how it ends, what keeps it from starting."""
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -9,7 +10,8 @@ import urllib.request
 
 import pytest
 
-from flows.api.run import ServerOptions, serve
+from dagmm_model.base.processors import blas_threads, processors
+from flows.api.run import ServerOptions, scoring_threads, serve
 from flows.api.telemetry.news import Events
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
@@ -25,6 +27,13 @@ def read_event(process: subprocess.Popen) -> dict:
     line = process.stdout.readline()
     assert line, process.stderr.read()
     return json.loads(line)
+
+
+def test_requests_are_scored_on_as_many_threads_as_there_are_processors():
+    available = len(os.sched_getaffinity(0))
+    with blas_threads().limit(limits=available), scoring_threads() as pool:
+        assert pool._max_workers == available
+        assert processors() == 1, "each of them has one thread of the BLAS library"
 
 
 def ended(process: subprocess.Popen) -> tuple[int, str, str]:
