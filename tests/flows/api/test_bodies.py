@@ -41,14 +41,6 @@ def test_every_form_holds_the_same_rows(form):
     assert {name: list(values) for name, values in columns.items()} == BY_COLUMN
 
 
-def test_of_a_key_that_is_there_twice_the_last_value_counts_as_for_every_reader_of_json():
-    body = b'{"rows": [{"a": 0, "b": "y"}], "rows": [{"a": 1, "b": "x", "a": 2}]}'
-    columns, rows = read(body)
-    assert rows == 1
-    assert {name: list(values) for name, values in columns.items()} == {"a": [2], "b": ["x"]}
-    assert json.loads(body)["rows"] == [{"a": 2, "b": "x"}]  # MLflow's server
-
-
 def test_csv_is_text_until_the_contract_reads_it():
     table, rows = read(
         b'\xef\xbb\xbfb,a,c\nx,1,0\n007,,0\n"y, z",2.5,0\n', "text/csv; charset=utf-8"
