@@ -2,8 +2,6 @@
 
 import itertools
 import math
-import os
-import signal
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +21,7 @@ from flows.benchmarking.pool import in_order, processes_for, work_off
 from flows.benchmarking.protocols import PROTOCOLS
 from flows.benchmarking.rows import Row, rows_named, sanity_rows
 from flows.benchmarking.work import Job, best_column, figures, measure
+from tests.flows.benchmarking import workers
 
 
 @pytest.fixture
@@ -41,15 +40,9 @@ def _job(data, seed=0, name="mahalanobis", protocol="paper", grouped=False):
     return Job(data, protocol, grouped, seed, Row(name), "settings")
 
 
-def _die_for_seed_1(job):
-    if job.seed == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return measure(job)
-
-
 def test_a_killed_worker_fails_its_own_cell_and_the_rest_goes_on(data):
     jobs = [_job(data, seed) for seed in range(4)]
-    found = dict(work_off(jobs, 2, math.inf, _die_for_seed_1))
+    found = dict(work_off(jobs, 2, math.inf, workers.die_for_seed_1))
     assert list(found) != []
     reasons = {job.seed: cells[0].reason for job, cells in found.items()}
     assert "killed" in reasons.pop(1)
@@ -61,34 +54,23 @@ def test_a_killed_worker_fails_its_own_cell_and_the_rest_goes_on(data):
             assert (cells[0].f1, cells[0].roc_auc, cells[0].key) == (here.f1, here.roc_auc, job.key)
 
 
-def _slow(job):
-    time.sleep(1.0)
-    return [job.cell(f1=1.0)]
-
-
 def test_after_the_deadline_nothing_is_started_and_what_was_started_is_finished(data):
     jobs = [_job(data, seed) for seed in range(50)]
     assert list(work_off(jobs, 1, time.monotonic() - 1)) == []
     # The first job starts at once whatever its process takes to come up; it sleeps past the end.
-    finished = list(work_off(jobs, 1, time.monotonic() + 0.5, _slow))
+    finished = list(work_off(jobs, 1, time.monotonic() + 0.5, workers.slow))
     assert [job.seed for job, _ in finished] == [0]
-
-
-def _endless(job):
-    if job.seed:
-        time.sleep(3600)
-    return [job.cell(f1=1.0)]
 
 
 @pytest.mark.slow
 def test_who_stops_listening_ends_the_workers(data):
-    results = work_off([_job(data, seed) for seed in range(3)], 1, math.inf, _endless)
+    results = work_off([_job(data, seed) for seed in range(3)], 1, math.inf, workers.endless)
     next(results)
     children = psutil.Process().children()
-    workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
-    assert workers
+    running = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    assert running
     results.close()
-    _, alive = psutil.wait_procs(workers, timeout=20)
+    _, alive = psutil.wait_procs(running, timeout=20)
     assert not alive
 
 
@@ -117,17 +99,10 @@ def test_memory_and_work_limit_the_processes(data):
     assert processes_for([_job(huge, seed) for seed in range(64)]) == 1
 
 
-def _noted(job):
-    """When the job ran."""
-    started = time.time()
-    time.sleep(0.3)
-    return [job.cell(f1=started, roc_auc=time.time())]
-
-
 def test_cells_that_do_not_fit_into_memory_together_run_one_after_another(data, monkeypatch):
     jobs = [_job(data, seed) for seed in range(4)]
     monkeypatch.setattr(pool, "memory_of", lambda job: 0.7 * psutil.virtual_memory().available)
-    cells = [cell for _, (cell,) in work_off(jobs, 2, math.inf, _noted)]
+    cells = [cell for _, (cell,) in work_off(jobs, 2, math.inf, workers.noted)]
     spans = sorted((cell.f1, cell.roc_auc) for cell in cells)
     assert len(spans) == 4
     assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))

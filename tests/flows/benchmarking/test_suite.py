@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from dagmm_model.evaluation.published_tables import read_published
 from flows.benchmarking.cells import Cell, read_cells
@@ -195,6 +196,7 @@ def test_published_figures_are_read_with_their_gaps(tmp_path):
         read_published(own)
 
 
+@threadpool_limits.wrap(limits=1)  # one worker: the cells are quicker than the start of another
 def test_a_suite_from_the_command_to_the_page_and_nothing_twice(dagmm, tmp_path):
     folder = tmp_path / "tables"
     folder.mkdir()
