@@ -11,7 +11,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -20,13 +21,53 @@ from queue import Empty
 from tests.forkserver import processes
 
 
-def start(arguments: Sequence[str], environment: Mapping[str, str], output: Path, **death: object):
-    """Start `dagmm ARGUMENTS`, stdout to a file; with `death` it dies on the way: see `die_in`."""
+def start(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    output: Path,
+    errors: str = "",
+    **death: object,
+):
+    """Start `dagmm ARGUMENTS`, its streams to files; `death` kills it on the way: see `die_in`."""
     process = processes.Process(
-        target=_command, args=(list(arguments), dict(environment), str(output), death)
+        target=_command, args=(list(arguments), dict(environment), str(output), errors, death)
     )
     process.start()
     return process
+
+
+class Running:
+    """A command that goes on, and what it says meanwhile."""
+
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path):
+        said, self._errors = folder / "said", folder / "errors"
+        os.mkfifo(said)
+        self.process = start(arguments, environment, said, errors=str(self._errors))
+        self.stdout = said.open()  # as soon as the command has opened it
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.process.pid, number)
+
+    def ended(self) -> tuple[int, str, str]:
+        """Exit code and the rest of both streams, once it has ended."""
+        out = self.stdout.read()
+        self.process.join(60)
+        return self.process.exitcode, out, self._errors.read_text()
+
+
+@contextmanager
+def running(
+    arguments: Sequence[object], environment: Mapping[str, str], folder: Path
+) -> Iterator[Running]:
+    """Run `dagmm ARGUMENTS` beside the block; killed at its end, if it has not ended by then."""
+    folder.mkdir()
+    command = Running([str(each) for each in arguments], environment, folder)
+    try:
+        yield command
+    finally:
+        command.process.kill()
+        command.process.join()
+        command.stdout.close()
 
 
 def finish(process: BaseProcess, output: Path) -> dict:
@@ -49,12 +90,17 @@ def gather(workers: Sequence[BaseProcess], results: Queue, number: int) -> list:
 
 
 def _command(
-    arguments: list[str], environment: dict[str, str], output: str, death: dict[str, object]
+    arguments: list[str],
+    environment: dict[str, str],
+    output: str,
+    errors: str,
+    death: dict[str, object],
 ) -> None:
     os.environ.clear()
     os.environ.update(environment)
-    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(file, 1)
+    for stream, path in ((1, output), (2, errors)):
+        if path:
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
     from prefect.context import refresh_global_settings_context
 
     from flows.cli import commands as cli

@@ -1,9 +1,9 @@
 """`dagmm api` as a process: what it says, how it ends, what keeps it from starting."""
 
+import http.client
 import json
 import os
 import signal
-import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -17,16 +17,28 @@ from flows.common.errors import UsageError
 from flows.common.settings import Settings
 from flows.services.servers import OPENER, free_port
 from flows.tracking import tracking
+from tests.flows import forked
 from tests.flows.api.conftest import bundle_file
 from tests.flows.promotion.conftest import flip
 
 NAME = "dagmm-wdbc"
 
 
-def read_event(process: subprocess.Popen) -> dict:
-    line = process.stdout.readline()
-    assert line, process.stderr.read()
+def read_event(server) -> dict:
+    line = server.stdout.readline()
+    assert line
     return json.loads(line)
+
+
+@pytest.fixture
+def running(home, tmp_path):
+    """A server in a process that has imported everything already."""
+    folders = (tmp_path / f"server{number}" for number in range(9))
+
+    def start(*arguments, **environment: str):
+        return forked.running(("api", *arguments), os.environ | environment, next(folders))
+
+    return start
 
 
 def test_requests_are_scored_on_as_many_threads_as_there_are_processors():
@@ -36,17 +48,11 @@ def test_requests_are_scored_on_as_many_threads_as_there_are_processors():
         assert processors() == 1, "each of them has one thread of the BLAS library"
 
 
-def ended(process: subprocess.Popen) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=60)
-    return process.returncode, out, err
-
-
 def test_it_serves_until_it_is_told_to_end_and_leaves_nothing_behind(
-    two_versions, dagmm, dagmm_process
+    two_versions, dagmm, dagmm_process, running
 ):
     port = free_port()
     server = dagmm_process("api", NAME, "--port", port, "--json")
-    others = []
     try:
         said = read_event(server)
         assert (said["event"], said["model"]) == ("serving", f"models:/{NAME}/2")
@@ -59,45 +65,39 @@ def test_it_serves_until_it_is_told_to_end_and_leaves_nothing_behind(
         assert f"port {port} of 127.0.0.1 cannot be used" in refused.err
         assert "Traceback" not in refused.err
         # Two on two ports serve the same home; what is killed frees its port.
-        others.append(dagmm_process("api", NAME, "--port", 0))
-        line = others[0].stdout.readline()
-        assert line.startswith(f"Serving    models:/{NAME}/2 at http://127.0.0.1:")
-        others[0].kill()
-        others[0].wait(30)
+        with running(NAME, "--port", 0) as other:
+            line = other.stdout.readline()
+            assert line.startswith(f"Serving    models:/{NAME}/2 at http://127.0.0.1:")
         freed = line.rpartition(":")[2].strip()
-        others.append(dagmm_process("api", NAME, "--port", freed, "--json"))
-        assert read_event(others[1])["url"].endswith(f":{freed}")
-        for process, number in ((others[1], signal.SIGINT), (server, signal.SIGTERM)):
-            process.send_signal(number)
-            code, out, err = ended(process)
-            assert (code, json.loads(out)["event"]) == (0, "stopped")
-            assert "Traceback" not in err
+        with running(NAME, "--port", freed, "--json") as again:
+            assert read_event(again)["url"].endswith(f":{freed}")
+            again.send_signal(signal.SIGINT)
+            stopped = again.ended()
+        server.send_signal(signal.SIGTERM)
+        out, err = server.communicate(timeout=60)
+        for code, said, errors in (stopped, (server.returncode, out, err)):
+            assert (code, json.loads(said)["event"]) == (0, "stopped")
+            assert "Traceback" not in errors
     finally:
-        for process in (server, *others):
-            process.kill()
-            process.wait()
+        server.kill()
+        server.wait()
 
 
-def test_a_request_under_way_is_answered_before_the_end(two_versions, dagmm_process):
-    server = dagmm_process("api", NAME, "--port", 0, "--json")
-    try:
+def test_a_request_under_way_is_answered_before_the_end(two_versions, running):
+    with running(NAME, "--port", 0, "--json") as server:
         url = read_event(server)["url"]
         with OPENER.open(f"{url}/openapi.json", timeout=10) as answer:
             body = json.load(answer)["paths"]["/score"]["post"]["requestBody"]
         row = body["content"]["application/json"]["example"]["rows"][0]
         rows = json.dumps([row] * 5000).encode()
         host, _, port = url.removeprefix("http://").partition(":")
-        import http.client
-
         connection = http.client.HTTPConnection(host, int(port), timeout=60)
         connection.request("POST", "/score", rows, {"Content-Type": "application/json"})
         server.send_signal(signal.SIGTERM)
         answer = connection.getresponse()
         assert answer.status == 200
         assert len(json.load(answer)["rows"]) == 5000
-        assert ended(server)[0] == 0
-    finally:
-        server.kill()
+        assert server.ended()[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -139,19 +139,16 @@ def test_an_absent_registry_is_said(dagmm, monkeypatch):
     assert "does not answer" in found.err
 
 
-def test_one_that_waits_waits_for_the_registry_too(dagmm_process):
+def test_one_that_waits_waits_for_the_registry_too(running):
     away = f"http://127.0.0.1:{free_port()}"
-    server = dagmm_process("api", NAME, "--port", 0, "--wait", "--json", MLFLOW_TRACKING_URI=away)
-    try:
+    with running(NAME, "--port", 0, "--wait", "--json", MLFLOW_TRACKING_URI=away) as server:
         said = read_event(server)
         assert said["event"] == "waiting"
         assert "Max retries exceeded" in said["why"]
         with pytest.raises(urllib.error.HTTPError, match="503"):
             OPENER.open(f"{said['url']}/ready", timeout=10)
         server.send_signal(signal.SIGTERM)
-        assert ended(server)[0] == 0
-    finally:
-        server.kill()
+        assert server.ended()[0] == 0
 
 
 def test_a_damaged_version_is_not_begun_with(two_versions, dagmm):
@@ -161,10 +158,9 @@ def test_a_damaged_version_is_not_begun_with(two_versions, dagmm):
     assert "not those that were registered" in found.err
 
 
-def test_one_that_waits_serves_as_soon_as_there_is_a_version(two_versions, registry, dagmm_process):
+def test_one_that_waits_serves_as_soon_as_there_is_a_version(two_versions, registry, running):
     registry.delete_registered_model_alias(NAME, "production")
-    server = dagmm_process("api", NAME, "--port", 0, "--poll", "0.1", "--wait", "--json")
-    try:
+    with running(NAME, "--port", 0, "--poll", "0.1", "--wait", "--json") as server:
         said = read_event(server)
         assert said["event"] == "waiting"
         assert "alias" in said["why"]
@@ -179,7 +175,4 @@ def test_one_that_waits_serves_as_soon_as_there_is_a_version(two_versions, regis
                 break
             except urllib.error.HTTPError:
                 assert time.monotonic() < deadline
-                time.sleep(0.1)
-    finally:
-        server.kill()
-        server.wait()
+                time.sleep(0.05)
