@@ -17,6 +17,7 @@ from flows.common.settings import Settings, embed_services
 from flows.services import servers
 from flows.services.door import is_own
 from flows.services.embedded import Home, prefect_server
+from tests.flows.conftest import QUICK_PREFECT
 
 OTHERS = ("http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1:{port}")
 
@@ -31,6 +32,8 @@ def server(tmp_path_factory, prefect_tables):
         settings = Settings()
         embed_services(settings)
         shutil.copy(prefect_tables, Home(settings).folder / "prefect.db")
+        for name, value in QUICK_PREFECT.items():
+            patch.setenv(name, value)
         with prefect_server(settings) as running:
             yield running, Home(settings)
         os.environ.pop("PREFECT_SERVER_DATABASE_CONNECTION_URL", None)

@@ -114,7 +114,7 @@ def test_an_alias_moved_by_hand_is_noticed(dagmm, two_versions, registry):
 @pytest.mark.parametrize(
     "stopped_by", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )
-def test_ui_serves_both_pages_on_loopback_until_stopped(home, dagmm_process, stopped_by):
+def test_ui_serves_both_pages_on_loopback_until_stopped(quick_prefect, dagmm_process, stopped_by):
     mlflow_port, prefect_port = free_port(), free_port()
     process = dagmm_process(
         "ui",

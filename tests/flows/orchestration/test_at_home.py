@@ -1,7 +1,6 @@
 """A flow called from Python without a server uses the home's, with its door and its login."""
 
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -37,9 +36,8 @@ print(script() + script())
 
 
 @pytest.fixture
-def nowhere(home, prefect_tables, monkeypatch):
+def nowhere(quick_prefect, monkeypatch):
     """No server is configured."""
-    shutil.copy(prefect_tables, Home(Settings()).folder / "prefect.db")
     monkeypatch.setenv("PREFECT_API_URL", "")
     with temporary_settings({PREFECT_API_URL: None}):
         yield Home(Settings())
@@ -81,9 +79,8 @@ def test_a_call_from_python_uses_the_server_of_the_home_and_ends_it(nowhere):
     assert not PREFECT_API_URL.value()
 
 
-def test_a_script_ends_when_its_calls_have(home, prefect_tables, tmp_path):
+def test_a_script_ends_when_its_calls_have(home, quick_prefect, tmp_path):
     """Prefect's clients would go on trying to reach a server that has ended."""
-    shutil.copy(prefect_tables, Home(Settings()).folder / "prefect.db")
     environment = {**os.environ, "PREFECT_API_URL": "", "DAGMM_HOME": str(home)}
     (tmp_path / "script.py").write_text(SCRIPT)
     done = subprocess.run(

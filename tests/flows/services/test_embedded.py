@@ -18,12 +18,11 @@ from flows.services.ports import next_free
 
 
 @pytest.fixture
-def settings(home, prefect_tables, monkeypatch) -> Settings:
+def settings(quick_prefect, monkeypatch) -> Settings:
     monkeypatch.setenv("PREFECT_API_URL", "")
     monkeypatch.delenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", raising=False)
     settings = Settings()
     embed_services(settings)
-    shutil.copy(prefect_tables, Home(settings).folder / "prefect.db")
     return settings
 
 
@@ -51,7 +50,7 @@ def foreign():
 def _gone(server: Embedded) -> bool:
     deadline = time.monotonic() + 30
     while keeper.lives(server.keeper) and time.monotonic() < deadline:
-        time.sleep(0.1)
+        time.sleep(0.05)
     return not keeper.lives(server.keeper)
 
 
@@ -76,12 +75,12 @@ def test_all_users_share_one_server_and_the_last_one_ends_it(settings):
 
 def test_a_server_waits_for_the_next_command_and_ends_when_none_comes(settings, monkeypatch):
     home = Home(settings)
-    waiting = settings.model_copy(update={"prefect_idle_seconds": 2.0})
+    waiting = settings.model_copy(update={"prefect_idle_seconds": 1.0})
     with prefect_server(waiting) as first:
         pass
     with prefect_server(waiting) as second:
         assert second == first
-        time.sleep(2.0 + 4 * keeper.POLL_SECONDS)  # a need that lasts is no idle time
+        time.sleep(1.0 + 4 * keeper.POLL_SECONDS)  # a need that lasts is no idle time
         assert second.is_ours(home.auth())
     assert _gone(first)
     assert home.read() is None
@@ -94,7 +93,7 @@ def test_a_home_elsewhere_has_a_server_of_its_own(settings, monkeypatch, moved):
     there = here.with_name("there")
     with prefect_server(waiting) as first:
         pass
-    if moved:
+    if moved:  # a server ends with its home
         here.rename(there)
         assert _gone(first)
     else:
@@ -125,14 +124,6 @@ def test_a_server_that_waits_makes_room_for_other_settings_and_for_its_pages(set
         assert _gone(second)
         assert third.port == waiting.prefect_port
     assert _gone(third)  # whoever stops the pages wants no server any more
-
-
-def test_a_server_ends_with_its_home(settings):
-    with prefect_server(settings.model_copy(update={"prefect_idle_seconds": 300.0})) as server:
-        pass
-    assert keeper.lives(server.keeper)
-    shutil.rmtree(settings.home)
-    assert _gone(server)
 
 
 def test_a_server_that_hangs_is_ended_and_another_one_started(settings, monkeypatch):
@@ -183,6 +174,7 @@ def test_a_taken_port_is_said_and_the_next_free_one_used(foreign, monkeypatch):
 
 def test_a_server_that_cannot_start_says_why(settings, monkeypatch):
     monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", "nonsense://")
+    monkeypatch.setenv("PREFECT_SERVER_DATABASE_MIGRATE_ON_START", "true")
     with pytest.raises(ServiceUnreachable, match="did not start"), prefect_server(settings):
         pass
     assert Home(settings).read() is None
