@@ -221,6 +221,44 @@ def store(home, parts, monkeypatch):
     return settings, tracking.connect(settings)
 
 
+@pytest.fixture(scope="session")
+def home_of(empty_store, tmp_path_factory) -> Callable[..., Path]:
+    """A home whose registry `fill` fills once for the session; `moved_into` copies it for a test.
+
+    What it keeps in `settings.artifacts` moves along.
+    """
+    from flows.common.settings import Settings
+    from flows.tracking import tracking
+
+    def made(name: str, fill: Callable[[object, Settings], None]) -> Path:
+        def make(home: Path) -> None:
+            shutil.copy(empty_store, home / "mlflow.db")
+            with mock.patch.dict(os.environ, DAGMM_HOME=str(home)):
+                os.environ.pop("MLFLOW_TRACKING_URI", None)
+                os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+                settings = Settings()
+                fill(tracking.connect(settings), settings)
+
+        return made_once(tmp_path_factory, name, make)
+
+    return made
+
+
+def moved_into(settings, made: Path) -> None:
+    """The test's home becomes a copy of one that was made once; its store may be open already."""
+    from flows.tracking import tracking
+    from flows.tracking.moved import bring_home
+
+    with (
+        closing(sqlite3.connect(made / "mlflow.db")) as there,
+        closing(sqlite3.connect(settings.home / "mlflow.db")) as here,
+    ):
+        there.backup(here)
+    shutil.copytree(made / "artifacts", settings.artifacts, dirs_exist_ok=True)
+    bring_home(settings)
+    tracking.connect(settings)  # MLflow may have stayed at the one that was just made
+
+
 @pytest.fixture
 def new(store, parts, tmp_path):
     """Registers one more sealed version, without a training."""

@@ -43,16 +43,19 @@ def test_the_scored_file_gains_nothing_by_the_review(store, batch, tmp_path):
 
 
 def test_scoring_the_same_batch_again_asks_for_the_same_rows_and_keeps_what_is_filled_in(
-    store, batch, asked, tmp_path
+    store, served, tmp_path
 ):
-    asked.to_csv(batch.review, index=False)
     rows, out = str(tmp_path / "rows.csv"), str(tmp_path / "scored.csv")
+    load_breast_cancer(as_frame=True).data.to_csv(rows, index=False)
+    first = score(rows, out, NAME, store[0], review_rows=20)
+    filled = pd.read_csv(first.review).assign(verdict="normal", who="ann")
+    filled.to_csv(first.review, index=False)
     again = score(rows, out, NAME, store[0], review_rows=20)
-    assert again.review == batch.review
+    assert again.review == first.review
     assert pd.read_csv(again.review)["who"].eq("ann").all()
     reviews, drawn = verdicts.read_reviews(store[0].verdicts_database, NAME)
     assert len(reviews) == 1
-    assert len(drawn) == len(asked)
+    assert len(drawn) == len(filled)
 
 
 def test_drawn_rows_lie_below_the_threshold_and_are_those_of_the_source(batch, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 
 from flows.promotion import promote as stage
 from tests.flows import promotion_store as made
+from tests.flows.conftest import moved_into
 
 NAME = made.NAME
 
@@ -18,6 +19,25 @@ def promote(store):
         settings, client = store
         options = {"by": "tester", "policy": made.QUICK} | options
         return stage.promote(client, settings, NAME, version, **options)
+
+    return run
+
+
+@pytest.fixture
+def promoted(store, parts, home_of):
+    """Puts versions 1 to `number` into production one after another; done once for the session."""
+
+    def fill(client, settings, number: int) -> None:
+        for version in range(1, number + 1):
+            files = settings.artifacts / "made" / str(version)
+            files.mkdir(parents=True)
+            made.register(client, parts, files)
+            stage.promote(client, settings, NAME, version, by="tester", policy=made.QUICK)
+
+    def run(number: int) -> range:
+        home = home_of(f"promoted-{number}", lambda *into: fill(*into, number))
+        moved_into(store[0], home)
+        return range(1, number + 1)
 
     return run
 

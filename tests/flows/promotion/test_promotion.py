@@ -145,11 +145,12 @@ def test_an_override_is_recorded_and_never_hides_the_failure(store, new, promote
     assert tags["dagmm.overridden"] == "data verdict: tester: checked by hand"
 
 
-def test_a_version_may_not_bring_a_weaker_policy_than_productions(store, new, promote, parts):
-    first = new()
+def test_a_version_may_not_bring_a_weaker_policy_than_productions(
+    store, new, promoted, promote, parts
+):
+    (first,) = promoted(1)
     config = parts.document["config"]
     weaker = {**config, "promotion": {**config["promotion"], "min_roc_auc": 0.0}}
-    assert promote(first).decision == "promoted"
     second = new(config=weaker)
     record = promote(second)
     assert record.decision == "rejected"
@@ -204,11 +205,10 @@ def test_a_rejection_is_final(store, new, promote):
 
 
 def test_a_model_that_answers_otherwise_after_the_switch_is_taken_back(
-    store, new, promote, monkeypatch
+    store, new, promoted, promote, monkeypatch
 ):
     client = store[1]
-    first, second = new(), new()
-    promote(first)
+    (first,), second = promoted(1), new()
     monkeypatch.setattr(stage, "answers", lambda client, name: lambda version: "it differs")
     record = promote(second)
     assert record.decision == "returned"
@@ -217,10 +217,9 @@ def test_a_model_that_answers_otherwise_after_the_switch_is_taken_back(
     assert audit.moved_outside(client, NAME, audit.history(client, NAME)) == ""
 
 
-def test_a_version_whose_files_changed_is_not_rolled_back_to(store, new, promote):
+def test_a_version_whose_files_changed_is_not_rolled_back_to(store, promoted):
     settings, client = store
-    first, second = new(), new()
-    promote(first), promote(second)
+    first, second = promoted(2)
     flip(model_file(client, first, "detector.safetensors"))
     with pytest.raises(ValueError, match="not as promoted"):
         rollback.roll_back(client, settings, NAME, None, by="tester")
@@ -265,10 +264,9 @@ def die_at(store, version: int, step: str, command: str = "promote") -> None:
         for step in switch.STEPS
     ],
 )
-def test_killed_at_any_step_the_same_command_completes_it(store, new, promote, step):
+def test_killed_at_any_step_the_same_command_completes_it(store, new, promoted, promote, step):
     client = store[1]
-    first, bad, second = new(), new(), new()
-    promote(first)
+    (first,), bad, second = promoted(1), new(), new()
     flip(model_file(client, bad, "detector.safetensors"))
     assert promote(bad).decision == "rejected"
     die_at(store, second, step)
@@ -287,10 +285,9 @@ def test_killed_at_any_step_the_same_command_completes_it(store, new, promote, s
 
 
 @pytest.mark.parametrize("step", ["decision written", "previous set", "production set"])
-def test_a_killed_rollback_completes_as_well(store, new, promote, step):
+def test_a_killed_rollback_completes_as_well(store, promoted, step):
     settings, client = store
-    first, second = new(), new()
-    promote(first), promote(second)
+    first, second = promoted(2)
     die_at(store, first, step, "rollback")
     rollback.roll_back(client, settings, NAME, first, by="tester")
     assert production(client) == first
@@ -299,11 +296,10 @@ def test_a_killed_rollback_completes_as_well(store, new, promote, step):
     assert registry.version_behind(client, NAME, "previous") == second
 
 
-def test_a_switch_that_comes_too_late_is_undone(store, new, promote, monkeypatch):
+def test_a_switch_that_comes_too_late_is_undone(store, new, promoted, promote, monkeypatch):
     """The holder was suspended: its lease is taken, another version promoted, then it goes on."""
     client = store[1]
-    first, late, other = new(), new(), new()
-    promote(first)
+    (first,), late, other = promoted(1), new(), new()
     monkeypatch.setattr(lease, "STALE_SECONDS", 0.0)
 
     def overtaken(step: str) -> None:

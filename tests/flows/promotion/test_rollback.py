@@ -24,10 +24,9 @@ def back(store):
     return run
 
 
-def test_a_rollback_is_not_undone_by_the_next_training(store, new, promote, back, dagmm):
+def test_a_rollback_is_not_undone_by_the_next_training(store, new, promoted, promote, back, dagmm):
     client = store[1]
-    first, second, third = new(), new(), new()
-    promote(first), promote(second)
+    (first, second), third = promoted(2), new()
     assert back(reason="too many alerts").decision == "rolled back"
     nightly = promote(third, automatic=True)
     assert (nightly.decision, production(client)) == ("held", first)
@@ -47,19 +46,17 @@ def test_a_rollback_is_not_undone_by_the_next_training(store, new, promote, back
     assert promote(second, automatic=True).decision == "promoted"
 
 
-def test_a_rejected_version_does_not_release(store, new, promote, back):
-    first, second = new(), new()
-    promote(first), promote(second)
+def test_a_rejected_version_does_not_release(store, promoted, promote, back):
+    _, second = promoted(2)
     back()
     flip(model_file(store[1], second, "detector.safetensors"))
     assert promote(second, release=True).decision == "rejected"
     assert standing_hold.standing(audit.history(store[1], NAME)) is not None
 
 
-def test_a_model_is_released_by_a_later_decision_of_a_person(store, new, promote, back):
+def test_a_model_is_released_by_a_later_decision_of_a_person(store, new, promoted, promote, back):
     client = store[1]
-    first, second, third = new(), new(), new()
-    promote(first), promote(second)
+    (_, second), third = promoted(2), new()
     stage.approve(client, NAME, third, "bob", "looked at it before", approved=True)
     back()
     assert promote(third, automatic=True).decision == "held"
@@ -70,9 +67,8 @@ def test_a_model_is_released_by_a_later_decision_of_a_person(store, new, promote
     assert promote(third, automatic=True).decision == "promoted"
 
 
-def test_what_is_in_production_can_be_released_as_it_is(store, new, promote, back):
-    first, second = new(), new()
-    promote(first), promote(second)
+def test_what_is_in_production_can_be_released_as_it_is(store, promoted, promote, back):
+    first, second = promoted(2)
     back()
     assert promote(first).decision == "unchanged"
     assert promote(second, automatic=True).decision == "held"
@@ -81,9 +77,8 @@ def test_what_is_in_production_can_be_released_as_it_is(store, new, promote, bac
 
 
 @pytest.mark.slow
-def test_without_hold_the_next_training_promotes(store, new, promote, back, dagmm):
-    first, second = new(), new()
-    promote(first), promote(second)
+def test_without_hold_the_next_training_promotes(store, promoted, promote, back, dagmm):
+    _, second = promoted(2)
     assert dagmm("rollback", NAME, "--no-hold").code == 0
     assert promote(second, automatic=True).decision == "promoted"
 
@@ -120,12 +115,10 @@ def dropped_aliases(client, versions):
     ],
 )
 def test_aliases_and_versions_changed_by_hand_do_not_stop_a_rollback(
-    store, new, promote, back, by_hand, expected
+    store, new, promoted, promote, back, by_hand, expected
 ):
     client = store[1]
-    versions = [new() for _ in range(4)]
-    for version in versions[:3]:
-        promote(version)
+    versions = [*promoted(3), new()]
     by_hand(client, versions)
     record = back()
     assert (record.decision, record.version) == ("rolled back", versions[expected])
@@ -134,20 +127,18 @@ def test_aliases_and_versions_changed_by_hand_do_not_stop_a_rollback(
 
 
 @pytest.mark.slow
-def test_a_version_that_fails_its_seal_is_passed_over(store, new, promote, back, capsys):
+def test_a_version_that_fails_its_seal_is_passed_over(store, promoted, back, capsys):
     client = store[1]
-    first, second, third = new(), new(), new()
-    promote(first), promote(second), promote(third)
+    first, second, _ = promoted(3)
     client.delete_registered_model_alias(NAME, "previous")
     flip(model_file(client, second, "detector.safetensors"))
     assert back().version == first
     assert f"version {first} is the newest" in capsys.readouterr().err
 
 
-def test_nothing_to_return_to_says_why(store, new, promote, back):
+def test_nothing_to_return_to_says_why(store, promoted, back):
     client = store[1]
-    first, second = new(), new()
-    promote(first), promote(second)
+    first, second = promoted(2)
     client.delete_model_version(NAME, str(first))
     with pytest.raises(UsageError, match="version 1: it was deleted"):
         back()
