@@ -51,7 +51,7 @@ def test_what_is_served_is_queried_and_judged(parts, tmp_path):
     assert server.process.poll() is not None
 
 
-def test_a_waiting_process_serves_the_first_model(parts, tmp_path):
+def test_a_waiting_process_serves_the_first_model_and_no_answer_in_time_fails(parts, tmp_path):
     canary = json.loads((parts.files / evidence.CANARY).read_text())
     model = Path(shutil.copytree(parts.model, tmp_path / "model", ignore=NOT_COMPILED))
     with waiting_process() as process:
@@ -63,6 +63,9 @@ def test_a_waiting_process_serves_the_first_model(parts, tmp_path):
             assert compiled(model) == given  # that process has compiled nothing itself
         with served.serving(parts.model, tmp_path, 0.1) as second:
             assert second.process.pid != process.pid
+            found = serving_check.judge(second, canary, POLICY)
+    assert not found.passed
+    assert "no answer in time" in found.message
     assert not process.is_running()
 
 
@@ -110,10 +113,3 @@ def test_a_model_that_cannot_be_loaded_fails_with_the_reason(parts, tmp_path):
         found = serving_check.judge(server, {"columns": [], "data": [], "energy": []}, POLICY)
     assert not found.passed
     assert "the process ended" in found.message
-
-
-def test_no_answer_in_time_fails(parts, tmp_path):
-    with served.serving(parts.model, tmp_path, 0.5) as server:
-        found = serving_check.judge(server, {"columns": [], "data": [], "energy": []}, POLICY)
-    assert not found.passed
-    assert "no answer in time" in found.message
