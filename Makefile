@@ -1,8 +1,9 @@
 # Everything runs in .venv; a second call skips the install.
 DATASET ?= wdbc
 ARGS ?=
-# Processes of the quick tests; each starts servers of its own.
-WORKERS ?= 2
+# Processes of the quick tests; each starts servers of its own. On two processors, the third computes
+# while another waits.
+WORKERS ?= 3
 # The newest of these that runs; the pinned versions install on each (make resolve).
 PYTHON ?= $(shell for v in 3.14 3.13 3.12 3.11; do \
 	python$$v -c "" 2>/dev/null && echo python$$v && break; done)

@@ -30,7 +30,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     if sys.platform != "linux":  # elsewhere no other process may bind to it then
         held.close()
 # How long an example takes says something of the machine, not of the code.
-hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.register_profile("untimed", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("untimed")
 
 

@@ -182,7 +182,8 @@ def test_prefect_holds_the_run_its_stages_and_its_artifacts(trained, prefect_ser
     }
 
 
-@pytest.mark.parametrize("dataset", ["thyroid", pytest.param("arrhythmia", marks=pytest.mark.slow)])
+@pytest.mark.slow  # tests/data_checks reads and validates them
+@pytest.mark.parametrize("dataset", ["thyroid", "arrhythmia"])
 def test_the_papers_data_sets_train(dagmm, real_data, dataset):
     lenient = ("--set", "promotion.min_roc_auc=0", "--set", "promotion.simple_margin=1")
     outcome = dagmm("train", dataset, *FAST, *lenient, "--json")

@@ -118,7 +118,7 @@ def test_what_auto_cannot_take_is_refused(more):
 
 
 def test_the_choice_stands_in_run_version_and_evidence(dagmm, registry, tmp_path):
-    rows, bad = _rows(300, 30)
+    rows, bad = _rows(120, 30)
     frame = pd.DataFrame(rows, columns=list("abc"))
     frame.assign(state=np.where(bad, "bad", "good")).to_csv(tmp_path / "made.csv", index=False)
     (tmp_path / "made.yaml").write_text(CONTRACT)
