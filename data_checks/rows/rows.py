@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 Texts = npt.NDArray[np.object_]
 WORDS = {"numeric": "number", "boolean": "truth value"}
+LONGEST_SHOWN = 200
 REMEDIES = {
     "number": "give a number",
     "truth value": "give true or false, yes or no, 1 or 0",
@@ -200,7 +201,7 @@ class _Notes:
         for row, values in unparsed.items():
             for name, text in values.items():
                 kind = kinds[name]
-                self._reject(row, name, f"{text!r} is not a {kind}", f"not a {kind}", kind)
+                self._reject(row, name, f"{_shown(text)} is not a {kind}", f"not a {kind}", kind)
 
     def add(self, rule: RowRule, mask: npt.NDArray[np.bool_]) -> None:
         """Note the rows that break a rule."""
@@ -222,9 +223,9 @@ class _Notes:
                 if name not in self._unparsed.get(row, {}):
                     self._reject(row, name, rule.text, rule.text, "present")
             elif rule.kind == "vocabulary" and kept:
-                self.remarks.add(row, f"{name}: {value!r}: {rule.text}")
+                self.remarks.add(row, f"{name}: {_shown(value)}: {rule.text}")
             elif rule.kind == "vocabulary":
-                self._reject(row, name, f"{value!r}: {rule.text}", rule.text, "vocabulary")
+                self._reject(row, name, f"{_shown(value)}: {rule.text}", rule.text, "vocabulary")
             elif abs(value) > FLOAT32_MAX:
                 text = "not a finite 32-bit number"
                 self._reject(row, name, f"{value:g} is {text}", text, "finite")
@@ -248,6 +249,11 @@ class _Notes:
         others = len(self.reasons.rows()) - 1
         more = f" ({others:,} more {'row' if others == 1 else 'rows'} cannot be scored)"
         return f"row {row}, {reason}; {remedy}{more if others else ''}"
+
+
+def _shown(text: str) -> str:
+    """A value in quotes; of a long one the beginning, for it stands in several messages."""
+    return repr(text) if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]!r}…"
 
 
 class _Texts:

@@ -19,7 +19,7 @@ from flows.api.bodies import JSON, Columns, read_rows
 from flows.api.follower import Follower
 from flows.api.guard import Guard
 from flows.api.model import ServedModel
-from flows.api.refusals import DEFECT, Refused, no_version
+from flows.api.refusals import DEFECT, Refused, ending, no_version
 from flows.api.telemetry.metrics import Metrics
 from flows.common.errors import UsageError
 from flows.scoring.run import parse_reasons
@@ -66,13 +66,16 @@ def make_app(
             model = follower.current
             if model is None:
                 raise no_version(reference)
-            body = await guard.body(request)
-            started = time.perf_counter()
-            if len(body) <= SMALL_BYTES:
-                answer = work(model, body)
-            else:
-                loop = asyncio.get_running_loop()
-                answer = await loop.run_in_executor(pool, work, model, body)
+            try:
+                body = await guard.body(request)
+                started = time.perf_counter()
+                if len(body) <= SMALL_BYTES:
+                    answer = work(model, body)
+                else:
+                    loop = asyncio.get_running_loop()
+                    answer = await loop.run_in_executor(pool, work, model, body)
+            except asyncio.CancelledError:  # by uvicorn, which has waited
+                raise ending() from None
         except Refused as refused:
             metrics.request(endpoint, refused.status)
             metrics.refused(refused.why, refused.causes)

@@ -78,3 +78,8 @@ def no_version(reference: str) -> Refused:
     """Nothing is served yet."""
     sentence = f"no version of {reference} is served yet; /ready says why"
     return Refused(503, UNAVAILABLE, sentence, "no version")
+
+
+def ending() -> Refused:
+    """The server ends, and the request takes longer than it waits."""
+    return Refused(503, UNAVAILABLE, "the server ends: send the request again", "ending")

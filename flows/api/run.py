@@ -106,9 +106,15 @@ def serve(reference: str, settings: Settings, options: ServerOptions, tell: Even
                 timeout_graceful_shutdown=DRAIN_SECONDS,
             )
             announce = partial(_announce, follower, reference, address, options, tell)
+            server = Server(config, announce)
             with suppress(KeyboardInterrupt):  # raised again by uvicorn once all is answered
-                Server(config, announce).run(sockets=[listening])
-    tell("stopped", "requests under way were answered")
+                server.run(sockets=[listening])
+    outcome = "requests under way were answered"
+    if server.cut_off:
+        outcome = (
+            f"requests under way for more than {DRAIN_SECONDS} s were refused: {server.cut_off}"
+        )
+    tell("stopped", outcome)
 
 
 @contextmanager

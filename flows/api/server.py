@@ -29,12 +29,19 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
         super().__init__(config)
         self._announce = announce
+        self.cut_off = 0
+        """Requests that were refused at the end, because they took too long."""
         self._waiting: WeakKeyDictionary[Any, tuple[object, float]] = WeakKeyDictionary()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer; signals are uvicorn's from before here on."""
         await super().startup(sockets)
         self._announce()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer what is under way, as long as the configuration allows; cancel the rest."""
+        await super().shutdown(sockets)
+        self.cut_off = len(self.server_state.tasks)
 
     async def on_tick(self, counter: int) -> bool:
         """Look at the connections beside what uvicorn does."""

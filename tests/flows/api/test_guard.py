@@ -3,12 +3,14 @@
 import gzip
 import json
 import socket
+import threading
 import time
 from contextlib import closing
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
+import uvicorn
 
 from flows.api import guard as guarding
 from flows.api import server as serving
@@ -155,6 +157,31 @@ def test_a_connection_on_which_no_request_comes_is_closed(ready, monkeypatch):
             for connection, answers in ((silent, 0), (slow, 0), (again, 1)):
                 said = b"".join(iter(lambda one=connection: one.recv(4096), b""))
                 assert said.count(b"HTTP/1.1 200 ") == answers
+
+
+def test_what_takes_too_long_at_the_end_is_told_to_come_again(ready):
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        config = uvicorn.Config(
+            ready.app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1
+        )
+        server = serving.Server(config, lambda: None)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+        thread.start()
+        with socket.create_connection(bound.getsockname(), timeout=30) as slow:
+            slow.sendall(
+                b"POST /score HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+                b"Content-Length: 1000\r\n\r\n["
+            )
+            deadline = time.monotonic() + 30
+            while not server.server_state.tasks:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            server.should_exit = True
+            said = b"".join(iter(lambda: slow.recv(4096), b""))
+        thread.join()
+    assert said.startswith(b"HTTP/1.1 503 ")
+    assert b"the server ends: send the request again" in said
+    assert server.cut_off == 1
 
 
 def counted(api, reason: str) -> float | None:
