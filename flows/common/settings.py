@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from data_checks.base.locations import DATA_DIR_VARIABLE, default_data_dir
@@ -16,6 +17,8 @@ from flows.common.assignments import first_problem
 from flows.common.errors import UsageError
 
 Engine = Literal["local", "spark"]
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_HOSTED = ("databricks", "databricks-uc", "uc")
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -34,7 +37,8 @@ class Settings(BaseSettings):
             super().__init__(**values)
         except ValidationError as error:
             variable, problem, got = first_problem(error, dict)
-            raise UsageError(f"{variable} is {got!r}: {problem}") from None
+            told = "" if "://" in str(got) else f" is {got!r}"  # an address may hold a password
+            raise UsageError(f"{variable}{told}: {problem}") from None
 
     home: Path = Field(
         default=Path("mlruns"),
@@ -117,6 +121,24 @@ class Settings(BaseSettings):
         description="Public EC keys (PEM), separated by `:`; when set, only versions that one of "
         "them signed are used",
     )
+
+    @field_validator("mlflow_tracking_uri")
+    @classmethod
+    def _server_or_database(cls, uri: str | None) -> str | None:
+        """What MLflow cannot use for a registry ends deep in its code, or after minutes."""
+        if uri is None:
+            return None
+        scheme, there, rest = uri.strip().partition("://")
+        database, _, driver = scheme.partition("+")
+        if database == "postgresql" and not driver and find_spec("psycopg2") is None:
+            raise ValueError("psycopg2 is not installed; write postgresql+psycopg://… instead")
+        server = scheme in ("http", "https") and rest.strip("/")
+        if not server and not (there and database in _DATABASES) and scheme not in _HOSTED:
+            raise ValueError(
+                "give the address of an MLflow server (http://HOST:5000) or of a database "
+                "(sqlite:////FOLDER/mlflow.db, postgresql+psycopg://…)"
+            )
+        return uri.strip()
 
     @property
     def trusted_keys(self) -> tuple[Path, ...]:

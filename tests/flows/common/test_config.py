@@ -108,3 +108,33 @@ def test_a_variable_of_the_environment_that_is_no_number_is_named(monkeypatch, v
     monkeypatch.setenv("DAGMM_CHECKPOINT_SECONDS", value)
     with pytest.raises(UsageError, match=f"^DAGMM_CHECKPOINT_SECONDS is '{value}': Input should"):
         Settings()
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "garbage://x",
+        "oracle://u:hush@h/d",
+        "file:///tmp/x",
+        "./mlruns",
+        "   ",
+        "http://",
+        "https:/h",
+    ],
+)
+def test_a_registry_that_mlflow_cannot_have_is_refused_at_once(monkeypatch, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(
+        UsageError, match=r"^MLFLOW_TRACKING_URI.*: .*address of an MLflow"
+    ) as error:
+        Settings()
+    assert "hush" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["http://127.0.0.1:5000", "https://a.b/c", "sqlite:////a/b.db", "postgresql+psycopg://h/d"],
+)
+def test_servers_and_databases_are_taken_as_they_are(monkeypatch, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert Settings().tracking_uri == uri
