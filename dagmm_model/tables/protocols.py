@@ -188,8 +188,16 @@ def _parts(
     return [np.flatnonzero(part_of_row == part) for part in range(len(fractions))]
 
 
-def check_parts(split: Split, labels: NDArray[np.bool_], *, validation: bool = False) -> Split:
+def check_parts(
+    split: Split, labels: NDArray[np.bool_], *, validation: bool = False, why: str = ""
+) -> Split:
     """The split, unless a part of it would be empty.
+
+    Args:
+        split: The split.
+        labels: True for anomalies, shape ``(rows,)``.
+        validation: Whether the validation part matters.
+        why: What else a part may be empty for than too few normal rows.
 
     Raises:
         SplitError: The training or test part is empty, or, if it matters, the validation part.
@@ -199,6 +207,7 @@ def check_parts(split: Split, labels: NDArray[np.bool_], *, validation: bool = F
             normals = int((~labels).sum())
             raise SplitError(
                 f"the {name} part would be empty: the table has {len(labels)} rows, "
-                f"{normals} of them normal; more normal rows or other split fractions are needed"
+                f"{normals} of them normal; "
+                + (why or "more normal rows or other split fractions are needed")
             )
     return split

@@ -51,9 +51,28 @@ def time_split(
     kept = ~repeated & ~(labels & (part < 2))  # anomalies of the past teach and calibrate nothing
     train, validation, test = (np.flatnonzero(kept & (part == number)) for number in range(3))
     split = check_parts(
-        Split(train, validation, test, np.flatnonzero(~kept)), labels, validation=True
+        Split(train, validation, test, np.flatnonzero(~kept)),
+        labels,
+        validation=True,
+        why=_why_empty(ordered, int(repeated.sum())),
     )
     return split, (int(order[cuts[0]]), int(order[cuts[1]]))
+
+
+def _why_empty(ordered: NDArray[np.generic], repeated: int) -> str:
+    """Why a part may have no row, although there are many; empty where they are too few."""
+    moments = 1 + int((ordered[1:] != ordered[:-1]).sum())
+    if moments < 3:
+        return (
+            f"different times: {moments}; rows of one moment stay together, so that at least three "
+            "are needed"
+        )
+    if repeated:
+        return (
+            f"{repeated} of them are set aside, for their groups began in an earlier part: groups "
+            "that begin later are needed, or a split by time or by groups alone"
+        )
+    return ""
 
 
 def joined_groups(*groups: ArrayLike) -> Rows:

@@ -34,8 +34,22 @@ def test_a_group_of_the_past_is_not_judged_on():
 
 
 def test_moments_that_cannot_be_divided_are_refused():
-    with pytest.raises(SplitError, match="part would be empty"):
+    with pytest.raises(SplitError, match=r"train part would be empty: .* different times: 1;"):
         time_split(np.zeros(50, bool), np.zeros(50))
+    with pytest.raises(SplitError, match=r"validation part .* different times: 2;"):
+        time_split(np.zeros(50, bool), np.arange(50) // 25)
+
+
+def test_groups_that_all_began_early_leave_nothing_to_judge_on():
+    with pytest.raises(
+        SplitError, match=r"validation part .* 16 of them are set aside, for their groups"
+    ):
+        time_split(np.zeros(40, bool), np.arange(40), groups=np.arange(40) % 8)
+
+
+def test_too_few_normal_rows_are_the_reason_where_they_are():
+    with pytest.raises(SplitError, match=r"train part .* more normal rows"):
+        time_split(np.arange(40) < 30, np.arange(40))
 
 
 def test_dates_and_texts_are_moments_as_well():
