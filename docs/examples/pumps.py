@@ -2,13 +2,17 @@
 
 `pumps.csv` is 3,000 hours of twelve pump stations, 2 % of them failures; `today.csv` is 200 later
 hours without labels, of which five are failures; `summer.csv` is 400 hours of a hotter season.
+`edited.yaml` is the contract after reading every line, for the `pumps.csv` beside it.
 """
 
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+IN_THE_DATA_FOLDER = "file: pumps.csv  # in the data folder (DAGMM_DATA_DIR)"
 
 
 def hours(
@@ -38,7 +42,7 @@ def hours(
 
 
 def main(folder: Path) -> None:
-    """Write the three tables."""
+    """Write the three tables and the contract."""
     rng = np.random.default_rng(7)
     folder.mkdir(parents=True, exist_ok=True)
     hours(3_000, "2026-01-01", rng, 0.02).to_csv(folder / "pumps.csv", index=False)
@@ -46,6 +50,11 @@ def main(folder: Path) -> None:
     today.to_csv(folder / "today.csv", index=False)
     summer = hours(400, "2026-07-01", rng, 0.02, heat=4).drop(columns="state")
     summer.to_csv(folder / "summer.csv", index=False)
+    contract = Path(__file__).with_name("pumps.yaml").read_text(encoding="utf-8")
+    here = json.dumps(str((folder / "pumps.csv").resolve()), ensure_ascii=False)
+    absolute = f"file: {here}\n  confined: false  # the path is absolute"
+    placed = contract.replace(IN_THE_DATA_FOLDER, absolute)
+    (folder / "edited.yaml").write_text(placed, encoding="utf-8")
 
 
 if __name__ == "__main__":
