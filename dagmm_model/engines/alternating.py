@@ -23,7 +23,7 @@ NO_WEIGHT = float(np.finfo(np.float64).tiny)
 estimation network, and the two would not hold the same parameters."""
 
 
-class AlternatingEngine:
+class AlternatingEngine(Engine):
     """Two engines that hand each other the parameters.
 
     Args:
@@ -74,24 +74,19 @@ class AlternatingEngine:
         return losses
 
     def take(self, x: NDArray[np.floating]) -> None:
-        """See `dagmm_model.engines.interface.Engine.take`."""
         for engine in self._engines.values():
             engine.take(x)
 
     def parameters(self) -> Parameters:
-        """See `dagmm_model.engines.interface.Engine.parameters`."""
         return self._engines["mixture"].parameters()
 
     def finite(self) -> bool:
-        """See `dagmm_model.engines.interface.Engine.finite`."""
         return self._engines["mixture"].finite()
 
     def undo(self) -> None:
-        """See `dagmm_model.engines.interface.Engine.undo`."""
         self.load(self._before)
 
     def state(self) -> dict[str, NDArray[np.generic]]:
-        """See `dagmm_model.engines.interface.Engine.state`."""
         return {
             f"{name}/{key}": value
             for name, engine in self._engines.items()
@@ -99,18 +94,15 @@ class AlternatingEngine:
         }
 
     def load(self, state: dict[str, NDArray[np.generic]]) -> None:
-        """See `dagmm_model.engines.interface.Engine.load`."""
         for name, engine in self._engines.items():
             mine = {k: v for k, v in state.items() if k.startswith(f"{name}/")}
             engine.load({key.removeprefix(f"{name}/"): value for key, value in mine.items()})
         self.jitter = self._engines["mixture"].jitter
 
     def mean_energies(self, x: NDArray[np.floating], criterion: str) -> Float | None:
-        """See `dagmm_model.engines.interface.Engine.mean_energies`."""
         return self._engines["mixture"].mean_energies(x, criterion)
 
     def mixture(self) -> tuple[Float, Float] | None:
-        """See `dagmm_model.engines.interface.Engine.mixture`."""
         return self._engines["mixture"].mixture()
 
 

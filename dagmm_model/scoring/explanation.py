@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.processors import in_threads
+
 Float = NDArray[np.float64]
+
+BLOCK = 8192
+"""Rows that a thread takes at a time."""
 
 
 @dataclass(frozen=True)
@@ -55,3 +60,22 @@ class ExplainedEnergies:
     energy: Float
     rows: NDArray[np.int64]
     explanation: Explanation
+
+
+def in_blocks(
+    n: int, width: int, work: Callable[[slice, Float, NDArray[np.bool_]], list[Explanation]]
+) -> ExplainedEnergies:
+    """Score n rows, `BLOCK` of them at a time, in threads where there are processors.
+
+    Args:
+        n: number of rows.
+        width: of the explanations.
+        work: fills in the energies ``(b,)`` of a slice and which of its rows are explained
+            ``(b,)``; gives their explanations, in order.
+    """
+    energy, chosen = np.zeros(n), np.zeros(n, bool)
+    parts = [slice(a, min(a + BLOCK, n)) for a in range(0, n, BLOCK)]
+    blocks = in_threads(lambda part: work(part, energy[part], chosen[part]), parts)
+    explanations = [each for block in blocks for each in block]
+    explanation = Explanation.joined([Explanation.of_nothing(width), *explanations])
+    return ExplainedEnergies(energy, np.flatnonzero(chosen), explanation)

@@ -15,12 +15,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.base.processors import in_threads
 from dagmm_model.kernels import arithmetic as kernels
 from dagmm_model.kernels import scoring as kernels_scoring
 from dagmm_model.mixture.mixture import Mixture
 from dagmm_model.networks.compression import FEATURES, LOG_FLOOR, SQUARE_FLOOR
-from dagmm_model.scoring.explanation import ExplainedEnergies, Explanation
+from dagmm_model.scoring.explanation import ExplainedEnergies, Explanation, in_blocks
 from dagmm_model.scoring.fused_linear import LinearPart, Tables
 from dagmm_model.scoring.inference import Scorer
 from dagmm_model.scoring.workspace import Workspace, Workspaces
@@ -28,9 +27,6 @@ from dagmm_model.tables.encoded import Encoded, Layout, width_of
 from dagmm_model.tables.scaling import Scaler
 
 Float = NDArray[np.float64]
-
-BLOCK = 8192
-"""Rows that a thread takes at a time; their combinations of levels share a table."""
 
 CHUNK = 1024
 """Rows computed at a time: their activations stay in the processor's cache."""
@@ -90,19 +86,12 @@ class FusedScorer:
         Raises:
             ValueError: a value is too large once it is scaled.
         """
-        n = len(rows)
-        energy, chosen = np.empty(n), np.zeros(n, bool)
-        parts = [slice(a, min(a + BLOCK, n)) for a in range(0, n, BLOCK)]
 
-        def one(part: slice) -> list[Explanation]:
+        def block(part: slice, energy: Float, chosen: NDArray[np.bool_]) -> list[Explanation]:
             with self._workspaces.one() as work:
-                return self._block(
-                    rows[part], part.start, explain_above, energy[part], chosen[part], work
-                )
+                return self._block(rows[part], part.start, explain_above, energy, chosen, work)
 
-        explanations = [each for block in in_threads(one, parts) for each in block]
-        explanation = Explanation.joined([Explanation.of_nothing(self._width), *explanations])
-        return ExplainedEnergies(energy, np.flatnonzero(chosen), explanation)
+        return in_blocks(len(rows), self._width, block)
 
     def _block(
         self,

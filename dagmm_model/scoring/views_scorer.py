@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.base.processors import CHUNK, in_threads
-from dagmm_model.scoring.explanation import ExplainedEnergies, Explanation
+from dagmm_model.base.processors import chunks
+from dagmm_model.scoring.explanation import ExplainedEnergies, Explanation, in_blocks
 from dagmm_model.scoring.fused import FusedScorer
 from dagmm_model.scoring.inference import Scorer
 from dagmm_model.scoring.masked import relative_errors
@@ -18,9 +18,6 @@ from dagmm_model.tables.encoded import Encoded, Layout, places, width_of
 from dagmm_model.tables.scaling import Scaler
 
 Float = NDArray[np.float64]
-
-BLOCK = 8192
-"""Rows that a thread takes at a time."""
 
 
 class EnergyScorer(Protocol):
@@ -71,34 +68,31 @@ class ViewsScorer:
         Raises:
             ValueError: a value is too large once it is scaled.
         """
-        n = len(rows)
-        energy, chosen = np.zeros(n), np.zeros(n, bool)
         along = None if self._axes is None else self._axes.energy(rows)
-        parts = [slice(a, min(a + BLOCK, n)) for a in range(0, n, BLOCK)]
 
-        def one(block: slice) -> list[Explanation]:
+        def one(block: slice, energy: Float, chosen: NDArray[np.bool_]) -> list[Explanation]:
             with self._workspaces.one() as work:
-                return of_block(block, work)
+                return of_block(block, energy, chosen, work)
 
-        def of_block(block: slice, work: Workspace) -> list[Explanation]:
+        def of_block(
+            block: slice, energy: Float, chosen: NDArray[np.bool_], work: Workspace
+        ) -> list[Explanation]:
             explained = []
-            for start in range(block.start, block.stop, CHUNK):
-                part = slice(start, min(start + CHUNK, block.stop))
+            for here in chunks(len(energy)):
+                part = slice(block.start + here.start, block.start + here.stop)
                 x = self._scaled(rows[part], part.start)
                 seen, z, errors = network_views(self._scorer, x, work)
                 if self._references is not None:
                     seen["neighbours"] = self._references.energy(x, work=work)
                 if along is not None:
                     seen["axes"] = along[part]
-                energy[part] = self._together(seen)
-                chosen[part] = above = energy[part] > explain_above
+                energy[here] = self._together(seen)
+                chosen[here] = above = energy[here] > explain_above
                 if above.any():
                     explained.append(self._explained(z[:, above], errors[:, above]))
             return explained
 
-        explanations = [each for block in in_threads(one, parts) for each in block]
-        explanation = Explanation.joined([Explanation.of_nothing(self._width), *explanations])
-        return ExplainedEnergies(energy, np.flatnonzero(chosen), explanation)
+        return in_blocks(len(rows), self._width, one)
 
     def _together(self, seen: dict[str, Float]) -> Float:
         return seen["energy"] if self._views is None else self._views.energy(seen)

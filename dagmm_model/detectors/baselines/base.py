@@ -45,7 +45,7 @@ class ArrayDetector(BaseDetector[S]):
         self.settings_ = self.settings_for(*X.shape)
         rows = X[canonical_order(X)]
         scaler = Scaler.fit(self.settings_.scaling, rows)
-        learned = self._learn(scaler.transform(rows), observers, checkpoint)
+        learned = self._train(scaler.transform(rows), observers, checkpoint)
         self._restore({}, learned | scaler.to_arrays())
 
     def _energy(self, X: Rows) -> Float:
@@ -58,9 +58,13 @@ class ArrayDetector(BaseDetector[S]):
         self._arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
         self._scaler = Scaler.from_arrays(self.settings_.scaling, self._arrays)
 
-    def _learn(
+    def _train(
         self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
     ) -> Arrays:
+        """What `_learn` gives; another one where there are epochs."""
+        return self._learn(x)
+
+    def _learn(self, x: Float) -> Arrays:
         """The arrays that scoring needs, of scaled rows ``(n, D)`` in canonical order."""
         raise NotImplementedError
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,11 +11,9 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.baselines.base import ArrayDetector
 from dagmm_model.detectors.interface import Arrays, Float, NotEnoughRowsError
 from dagmm_model.mixture.mixture import Mixture
-from dagmm_model.training.epochs import Observer
 from dagmm_model.training.settings import BaselineSettings
 
 
@@ -50,9 +47,7 @@ class Gmm(ArrayDetector[GmmSettings]):
         "arrhythmia": {"regularisation": 0.1},
     }
 
-    def _learn(
-        self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
-    ) -> Arrays:
+    def _learn(self, x: Float) -> Arrays:
         enough(len(x), self.settings_.components, "components")
         mixture = GaussianMixture(
             self.settings_.components,
@@ -106,9 +101,7 @@ class Kmeans(ArrayDetector[KmeansSettings]):
         "arrhythmia": {},
     }
 
-    def _learn(
-        self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
-    ) -> Arrays:
+    def _learn(self, x: Float) -> Arrays:
         enough(len(x), self.settings_.clusters, "clusters")
         kmeans = KMeans(
             self.settings_.clusters, n_init=self.settings_.starts, random_state=self.seed

@@ -7,16 +7,13 @@ all of them has probability 1 / (n + 1), and a row's score depends on no other s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.settings import refuse
 from dagmm_model.detectors.baselines.base import ArrayDetector
 from dagmm_model.detectors.interface import Arrays, Float
-from dagmm_model.training.epochs import Observer
 from dagmm_model.training.settings import BaselineSettings
 
 
@@ -46,9 +43,7 @@ class Ecod(ArrayDetector[EcodSettings]):
     name = "ecod"
     settings_type = EcodSettings
 
-    def _learn(
-        self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
-    ) -> Arrays:
+    def _learn(self, x: Float) -> Arrays:
         counted = [np.unique(x[:, d], return_counts=True) for d in range(x.shape[1])]
         centred = x - x.mean(axis=0)
         centred /= np.maximum(np.abs(centred).max(axis=0), 1e-300)

@@ -6,17 +6,14 @@ arrays, and rows go down all trees at once; the scores are scikit-learn's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.ensemble import IsolationForest as SklearnForest
 from sklearn.tree._tree import Tree
 
-from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.baselines.base import ArrayDetector
 from dagmm_model.detectors.interface import Arrays, Float
-from dagmm_model.training.epochs import Observer
 from dagmm_model.training.settings import BaselineSettings
 
 
@@ -40,9 +37,7 @@ class IsolationForest(ArrayDetector[IsolationForestSettings]):
     name = "isolation-forest"
     settings_type = IsolationForestSettings
 
-    def _learn(
-        self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
-    ) -> Arrays:
+    def _learn(self, x: Float) -> Arrays:
         samples = min(self.settings_.samples, len(x))
         forest = SklearnForest(
             n_estimators=self.settings_.trees, max_samples=samples, random_state=self.seed

@@ -6,17 +6,14 @@ lines on its neighbour search, and gives the same values (novelty=True).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.baselines.base import ArrayDetector, sample
 from dagmm_model.detectors.interface import Arrays, Float, NotEnoughRowsError
-from dagmm_model.training.epochs import Observer
 from dagmm_model.training.settings import BaselineSettings
 
 TINY = 1e-10
@@ -47,9 +44,7 @@ class LocalOutlierFactor(ArrayDetector[LofSettings]):
     name = "lof"
     settings_type = LofSettings
 
-    def _learn(
-        self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
-    ) -> Arrays:
+    def _learn(self, x: Float) -> Arrays:
         kept = sample(np.unique(x, axis=0), self.settings_.limit, self.seed)
         k = self.settings_.neighbours
         if len(kept) <= k:

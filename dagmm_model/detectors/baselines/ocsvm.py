@@ -8,7 +8,6 @@ neither time nor memory grows by more than the rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -18,11 +17,9 @@ from sklearn.linear_model import SGDOneClassSVM
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import OneClassSVM
 
-from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.settings import refuse
 from dagmm_model.detectors.baselines.base import ArrayDetector
 from dagmm_model.detectors.interface import Arrays, Float, TooLarge
-from dagmm_model.training.epochs import Observer
 from dagmm_model.training.settings import BaselineSettings
 
 KERNELS = ("auto", "exact", "nystroem")
@@ -93,9 +90,7 @@ class OneClassSvm(ArrayDetector[OcSvmSettings]):
                 "kernel='nystroem', which needs seconds"
             )
 
-    def _learn(
-        self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
-    ) -> Arrays:
+    def _learn(self, x: Float) -> Arrays:
         self.settings_ = settings = self.settings_for(*x.shape)
         if settings.kernel == "exact":
             exact = OneClassSVM(nu=settings.nu, gamma=settings.gamma, cache_size=CACHE).fit(x)

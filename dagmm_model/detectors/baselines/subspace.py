@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,10 +9,8 @@ import numpy as np
 from scipy.linalg import eigh
 from sklearn.metrics.pairwise import rbf_kernel
 
-from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.baselines.base import ArrayDetector, sample
 from dagmm_model.detectors.interface import Arrays, Float, TooLarge
-from dagmm_model.training.epochs import Observer
 from dagmm_model.training.settings import BaselineSettings
 
 MOST_ROWS = 10_000
@@ -62,9 +59,7 @@ class KernelPca(ArrayDetector[KernelPcaSettings]):
                 "sample, or use the detector pca"
             )
 
-    def _learn(
-        self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
-    ) -> Arrays:
+    def _learn(self, x: Float) -> Arrays:
         kept = sample(x, self.settings_.limit or len(x), self.seed)
         n, q = len(kept), min(self.settings_.components, len(kept) - 1)
         gamma = self.settings_.gamma or 1.0 / x.shape[1]
@@ -127,9 +122,7 @@ class RobustPca(ArrayDetector[RobustPcaSettings]):
         "arrhythmia": {},
     }
 
-    def _learn(
-        self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
-    ) -> Arrays:
+    def _learn(self, x: Float) -> Arrays:
         low_rank = pursue(
             sample(x, self.settings_.limit, self.seed),
             self.settings_.iterations,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from dagmm_model.base.distributed import ALONE, Part, Ranks
 from dagmm_model.base.processors import blas_threads, processors
-from dagmm_model.engines.interface import dropout_masks, visible_columns
+from dagmm_model.engines.interface import Engine, dropout_masks, visible_columns
 from dagmm_model.engines.numpy.compression import CompressionShard
 from dagmm_model.engines.numpy.dense import DenseStack
 from dagmm_model.engines.numpy.features import ReconstructionFeatures
@@ -41,7 +41,7 @@ Array = NDArray[np.floating]
 Float = NDArray[np.float64]
 
 
-class NumpyEngine:
+class NumpyEngine(Engine):
     """Adam on the DAGMM objective; see `dagmm_model.networks.objective` for what is computed.
 
     Args:
@@ -83,7 +83,6 @@ class NumpyEngine:
         self._threads = min(threads or processors(), processors())
 
     def take(self, x: Array) -> None:
-        """See `dagmm_model.engines.interface.Engine.take`."""
         width = self._width
         # Rows padded to whole cache lines, a column of ones after the data.
         self._x = np.ones((len(x), -(-(width + 1) // ALIGNMENT) * ALIGNMENT), self._dtype)
@@ -133,7 +132,6 @@ class NumpyEngine:
         dropout: Sequence[np.random.Generator],
         part: Part | None = None,
     ) -> Float:
-        """See `dagmm_model.engines.interface.Engine.run`."""
         if order.shape[2] != self._rows:
             self._allocate(order.shape[2])
         self._before = self.state()
@@ -232,7 +230,6 @@ class NumpyEngine:
         losses[:, 1:3] = message[:, -2:]
 
     def parameters(self) -> Parameters:
-        """See `dagmm_model.engines.interface.Engine.parameters`."""
         result = self._flat.read(self._flat.values)
         if self._path is not None:
             result["path.down"], result["path.up"] = (part.copy() for part in self._path)
@@ -243,33 +240,27 @@ class NumpyEngine:
         return self._flat.read(self._flat.gradients)
 
     def finite(self) -> bool:
-        """See `dagmm_model.engines.interface.Engine.finite`."""
         return bool(np.isfinite(self._flat.values).all())
 
     def undo(self) -> None:
-        """See `dagmm_model.engines.interface.Engine.undo`."""
         self.load(self._before)
 
     def state(self) -> dict[str, NDArray[np.generic]]:
-        """See `dagmm_model.engines.interface.Engine.state`."""
         tables: dict[str, NDArray[np.generic]] = {
             name: table.copy() for name, table in self._flat.tables().items()
         }
         return tables | {"steps": np.array(self._flat.steps), "jitter": self.jitter.copy()}
 
     def load(self, state: dict[str, NDArray[np.generic]]) -> None:
-        """See `dagmm_model.engines.interface.Engine.load`."""
         self._flat.steps = int(state["steps"])
         self.jitter[:] = state["jitter"]
         for name, table in self._flat.tables().items():
             table[...] = state[name]
 
     def mean_energies(self, x: Array, criterion: str) -> Float | None:
-        """See `dagmm_model.engines.interface.Engine.mean_energies`."""
         return None
 
     def mixture(self) -> tuple[Float, Float] | None:
-        """See `dagmm_model.engines.interface.Engine.mixture`."""
         if not self.settings.mixes:
             return None
         return self._latent.mixture()

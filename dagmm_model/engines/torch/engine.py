@@ -24,7 +24,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dagmm_model.base.distributed import ALONE, Part, Ranks, watched
-from dagmm_model.engines.interface import TERMS, dropout_masks, raised_jitter, visible_columns
+from dagmm_model.engines.interface import (
+    TERMS,
+    Engine,
+    dropout_masks,
+    raised_jitter,
+    visible_columns,
+)
 from dagmm_model.engines.torch.mixture import mixture_term
 from dagmm_model.engines.torch.triton_step import TritonStep
 from dagmm_model.engines.torch.validation import mean_energies
@@ -43,7 +49,7 @@ ROUND = 64
 """What rows and steps of a captured step's buffers are a multiple of."""
 
 
-class TorchEngine:
+class TorchEngine(Engine):
     """Adam on the objective (`dagmm_model.networks.objective`).
 
     Args:
@@ -125,7 +131,6 @@ class TorchEngine:
         dropout: Sequence[np.random.Generator],
         part: Part | None = None,
     ) -> Float:
-        """See `dagmm_model.engines.interface.Engine.run`."""
         _, steps, batch = order.shape
         self._make_room(steps, batch)
         self._take_order(order)
@@ -162,7 +167,6 @@ class TorchEngine:
         self._order[:steps].copy_(staged, non_blocking=True)
 
     def undo(self) -> None:
-        """See `dagmm_model.engines.interface.Engine.undo`."""
         self._weights.undo()
         self.jitter = self._jitter_before
 
@@ -335,7 +339,6 @@ class TorchEngine:
             gradient *= torch.clip(limit / (norm + 1e-12), None, 1.0).to(gradient.dtype)
 
     def parameters(self) -> Parameters:
-        """See `dagmm_model.engines.interface.Engine.parameters`."""
         return self._weights.read()
 
     def parameter_gradients(self) -> Parameters:
@@ -343,20 +346,16 @@ class TorchEngine:
         return self._weights.gradients()
 
     def finite(self) -> bool:
-        """See `dagmm_model.engines.interface.Engine.finite`."""
         return self._finite
 
     def state(self) -> dict[str, NDArray[np.generic]]:
-        """See `dagmm_model.engines.interface.Engine.state`."""
         return self._weights.state() | {"jitter": self.jitter.copy()}
 
     def load(self, state: dict[str, NDArray[np.generic]]) -> None:
-        """See `dagmm_model.engines.interface.Engine.load`."""
         self._weights.load(state)
         self.jitter = state["jitter"].astype(np.float64)
 
     def mean_energies(self, x: NDArray[np.floating], criterion: str) -> Float | None:
-        """See `dagmm_model.engines.interface.Engine.mean_energies`."""
         if self.settings.masking > 0:
             return None  # scoring hides columns in its own way, see `scoring.masked`
         held = torch.as_tensor(x).to(self._device)
@@ -377,7 +376,6 @@ class TorchEngine:
         return means if np.isfinite(means).all() else None
 
     def mixture(self) -> tuple[Float, Float] | None:
-        """See `dagmm_model.engines.interface.Engine.mixture`."""
         if self._last is None:
             return None
         return self._last.phi.cpu().numpy(), self._last.covariance.cpu().numpy()

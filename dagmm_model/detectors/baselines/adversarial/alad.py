@@ -9,29 +9,17 @@ reconstructions has of (x, x) and (x, G(E(x))) (algorithm 1).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from dagmm_model.detectors.baselines.adversarial.gan import (
-    BETAS,
-    GanDetector,
-    GanSettings,
-    absolute,
-    critic_options,
-    encoder,
-    generator,
-    latent_rows,
-    latent_width,
-    presets,
-)
+from dagmm_model.detectors.baselines.adversarial import gan
 from dagmm_model.training.autograd import Work
 from dagmm_model.training.blocks import Critic, JointCritic, adam, descend, discrimination, real
 
 
 @dataclass(frozen=True)
-class AladSettings(GanSettings):
+class AladSettings(gan.GanSettings):
     """Settings of ALAD.
 
     Attributes:
@@ -48,12 +36,12 @@ class AladSettings(GanSettings):
     spectral_norm: bool = True
 
 
-class Alad(GanDetector[AladSettings]):
+class Alad(gan.GanDetector[AladSettings]):
     """ALAD with its feature-based score."""
 
     name = "alad"
     settings_type = AladSettings
-    presets: ClassVar[dict[str, dict[str, Any]]] = presets(
+    presets = gan.presets(
         kddcup={"batch_size": 128, "epochs": 2, "dropout": 0.0},
         kddcup_rev={"batch_size": 128, "epochs": 6, "dropout": 0.0},
         thyroid={"epochs": 100},
@@ -68,16 +56,16 @@ class Alad(GanDetector[AladSettings]):
 
     def _networks(self, width: int) -> nn.Module:
         s = self.settings_
-        options = critic_options(s)
+        options = gan.critic_options(s)
         return nn.ModuleDict(
             {
-                "generator": generator(s, width),
-                "encoder": encoder(s, width),
+                "generator": gan.generator(s, width),
+                "encoder": gan.encoder(s, width),
                 "xz": JointCritic(
-                    width, latent_width(s), s.branch_width, s.joint_widths, **options
+                    width, gan.latent_width(s), s.branch_width, s.joint_widths, **options
                 ),
                 "xx": Critic((2 * width, *s.critic_widths), **options),
-                "zz": Critic((2 * latent_width(s), *s.latent_critic_widths), **options),
+                "zz": Critic((2 * gan.latent_width(s), *s.latent_critic_widths), **options),
             }
         )
 
@@ -85,11 +73,11 @@ class Alad(GanDetector[AladSettings]):
         settings = self.settings_
         decode, encode = networks["generator"], networks["encoder"]
         xz, xx, zz = networks["xz"], networks["xx"], networks["zz"]
-        critics = adam([xz, xx, zz], settings.learning_rate, BETAS)
-        makers = adam([decode, encode], settings.learning_rate, BETAS)
+        critics = adam([xz, xx, zz], settings.learning_rate, gan.BETAS)
+        makers = adam([decode, encode], settings.learning_rate, gan.BETAS)
 
         def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
-            z = latent_rows(settings, rows)
+            z = gan.latent_rows(settings, rows)
             made, codes = decode(z), encode(rows)
             row_cycle, latent_cycle = _pair(rows, decode(codes)), _pair(z, encode(made))
             joint = discrimination(xz, (rows, codes.detach()), (made.detach(), z))
@@ -113,7 +101,7 @@ class Alad(GanDetector[AladSettings]):
     def _score_rows(self, networks: nn.ModuleDict, x: Tensor) -> Tensor:
         again = networks["generator"](networks["encoder"](x))
         critic = networks["xx"]
-        return absolute(critic(_pair(x, x))[1] - critic(_pair(x, again))[1])
+        return gan.absolute(critic(_pair(x, x))[1] - critic(_pair(x, again))[1])
 
 
 def _pair(left: Tensor, right: Tensor) -> Tensor:

@@ -9,24 +9,14 @@ distance of the discriminator's features of the two.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from dagmm_model.detectors.baselines.adversarial.gan import (
-    BETAS,
-    GanDetector,
-    GanSettings,
-    absolute,
-    critic_options,
-    generator,
-    latent_rows,
-    latent_width,
-    presets,
-)
+from dagmm_model.detectors.baselines.adversarial import gan
 from dagmm_model.detectors.interface import Float
 from dagmm_model.tables.protocols import duplicate_groups
 from dagmm_model.training.autograd import Work
@@ -34,7 +24,7 @@ from dagmm_model.training.blocks import Critic, adam, descend, discrimination, r
 
 
 @dataclass(frozen=True)
-class AnoganSettings(GanSettings):
+class AnoganSettings(gan.GanSettings):
     """Settings of AnoGAN.
 
     Attributes:
@@ -50,16 +40,16 @@ class AnoganSettings(GanSettings):
     starts: int = 256
     critic_widths: tuple[int, ...] = (256, 128, 128)
 
-    least: ClassVar[dict[str, float]] = GanSettings.least | {"steps": 0}
-    most: ClassVar[dict[str, float]] = GanSettings.most | {"weight": 1.0}
+    least: ClassVar[dict[str, float]] = gan.GanSettings.least | {"steps": 0}
+    most: ClassVar[dict[str, float]] = gan.GanSettings.most | {"weight": 1.0}
 
 
-class Anogan(GanDetector[AnoganSettings]):
+class Anogan(gan.GanDetector[AnoganSettings]):
     """AnoGAN; rows that occur several times are searched for once."""
 
     name = "anogan"
     settings_type = AnoganSettings
-    presets: ClassVar[dict[str, dict[str, Any]]] = presets(
+    presets = gan.presets(
         kddcup={"spectral_norm": True, "starts": 1024, "steps": 30},
         kddcup_rev={"spectral_norm": True, "starts": 1024, "steps": 30},
         arrhythmia={"critic_widths": (256, 128)},
@@ -75,19 +65,19 @@ class Anogan(GanDetector[AnoganSettings]):
 
     def _networks(self, width: int) -> nn.Module:
         settings = self.settings_
-        critic = Critic((width, *settings.critic_widths), **critic_options(settings))
-        networks = nn.ModuleDict({"generator": generator(settings, width), "critic": critic})
-        networks.register_buffer("starts", torch.randn(settings.starts, latent_width(settings)))
+        critic = Critic((width, *settings.critic_widths), **gan.critic_options(settings))
+        networks = nn.ModuleDict({"generator": gan.generator(settings, width), "critic": critic})
+        networks.register_buffer("starts", torch.randn(settings.starts, gan.latent_width(settings)))
         return networks
 
     def _work(self, networks: nn.ModuleDict) -> Work:
         settings = self.settings_
         decode, critic = networks["generator"], networks["critic"]
-        critics = adam([critic], settings.learning_rate, BETAS)
-        makers = adam([decode], settings.learning_rate, BETAS)
+        critics = adam([critic], settings.learning_rate, gan.BETAS)
+        makers = adam([decode], settings.learning_rate, gan.BETAS)
 
         def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
-            made = decode(latent_rows(settings, rows))
+            made = decode(gan.latent_rows(settings, rows))
             discriminator = discrimination(critic, (rows,), (made.detach(),))
             descend(critics, discriminator)
             generating = real(critic(made)[0])
@@ -116,5 +106,5 @@ class Anogan(GanDetector[AnoganSettings]):
     ) -> Tensor:
         """A(x) of a row and a generated one, ``(b,)`` (2017: section 2.3, equations 2 to 5)."""
         weight = self.settings_.weight
-        matching = absolute(features - networks["critic"](made)[1])
-        return (1.0 - weight) * absolute(x - made) + weight * matching
+        matching = gan.absolute(features - networks["critic"](made)[1])
+        return (1.0 - weight) * gan.absolute(x - made) + weight * matching

@@ -8,28 +8,17 @@ features of (x, E(x)) and (G(E(x)), E(x)) (section 2, equation 1, feature matchi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
 
-from dagmm_model.detectors.baselines.adversarial.gan import (
-    BETAS,
-    GanDetector,
-    GanSettings,
-    absolute,
-    critic_options,
-    encoder,
-    generator,
-    latent_rows,
-    latent_width,
-    presets,
-)
+from dagmm_model.detectors.baselines.adversarial import gan
 from dagmm_model.training.autograd import Work
 from dagmm_model.training.blocks import JointCritic, adam, descend, discrimination
 
 
 @dataclass(frozen=True)
-class BiganSettings(GanSettings):
+class BiganSettings(gan.GanSettings):
     """Settings of EGBAD.
 
     Attributes:
@@ -41,15 +30,15 @@ class BiganSettings(GanSettings):
     critic_widths: tuple[int, ...] = (128,)
     alpha: float = 0.9
 
-    most: ClassVar[dict[str, float]] = GanSettings.most | {"alpha": 1.0}
+    most: ClassVar[dict[str, float]] = gan.GanSettings.most | {"alpha": 1.0}
 
 
-class EfficientGan(GanDetector[BiganSettings]):
+class EfficientGan(gan.GanDetector[BiganSettings]):
     """EGBAD on a BiGAN."""
 
     name = "egbad"
     settings_type = BiganSettings
-    presets: ClassVar[dict[str, dict[str, Any]]] = presets(
+    presets = gan.presets(
         kddcup={"spectral_norm": True},
         kddcup_rev={"spectral_norm": True},
         arrhythmia={"critic_widths": (256,)},
@@ -59,15 +48,15 @@ class EfficientGan(GanDetector[BiganSettings]):
         settings = self.settings_
         critic = JointCritic(
             width,
-            latent_width(settings),
+            gan.latent_width(settings),
             settings.branch_width,
             settings.critic_widths,
-            **critic_options(settings),
+            **gan.critic_options(settings),
         )
         return nn.ModuleDict(
             {
-                "generator": generator(settings, width),
-                "encoder": encoder(settings, width),
+                "generator": gan.generator(settings, width),
+                "encoder": gan.encoder(settings, width),
                 "critic": critic,
             }
         )
@@ -75,11 +64,11 @@ class EfficientGan(GanDetector[BiganSettings]):
     def _work(self, networks: nn.ModuleDict) -> Work:
         settings = self.settings_
         decode, encode, critic = (networks[n] for n in ("generator", "encoder", "critic"))
-        critics = adam([critic], settings.learning_rate, BETAS)
-        makers = adam([decode, encode], settings.learning_rate, BETAS)
+        critics = adam([critic], settings.learning_rate, gan.BETAS)
+        makers = adam([decode, encode], settings.learning_rate, gan.BETAS)
 
         def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
-            z = latent_rows(settings, rows)
+            z = gan.latent_rows(settings, rows)
             made, codes = decode(z), encode(rows)
             telling = discrimination(critic, (rows, codes.detach()), (made.detach(), z))
             descend(critics, telling)
@@ -94,4 +83,4 @@ class EfficientGan(GanDetector[BiganSettings]):
         again = networks["generator"](z)
         features = networks["critic"](x, z)[1] - networks["critic"](again, z)[1]
         alpha = self.settings_.alpha
-        return alpha * absolute(x - again) + (1.0 - alpha) * absolute(features)
+        return alpha * gan.absolute(x - again) + (1.0 - alpha) * gan.absolute(features)

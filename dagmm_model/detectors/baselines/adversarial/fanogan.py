@@ -7,20 +7,12 @@ critic's features as a guide), and takes the place of AnoGAN's search: one pass 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from dagmm_model.detectors.baselines.adversarial.gan import (
-    GanDetector,
-    GanSettings,
-    critic_options,
-    encoder,
-    generator,
-    latent_rows,
-    presets,
-)
+from dagmm_model.detectors.baselines.adversarial import gan
 from dagmm_model.training.autograd import Work
 from dagmm_model.training.blocks import Critic, adam, descend
 
@@ -29,7 +21,7 @@ BETAS = (0.0, 0.9)
 
 
 @dataclass(frozen=True)
-class FanoganSettings(GanSettings):
+class FanoganSettings(gan.GanSettings):
     """Settings of f-AnoGAN.
 
     Attributes:
@@ -46,15 +38,15 @@ class FanoganSettings(GanSettings):
     kappa: float = 1.0
     dropout: float = 0.0
 
-    least: ClassVar[dict[str, float]] = GanSettings.least | {"encoding": 0}
+    least: ClassVar[dict[str, float]] = gan.GanSettings.least | {"encoding": 0}
 
 
-class FastAnogan(GanDetector[FanoganSettings]):
+class FastAnogan(gan.GanDetector[FanoganSettings]):
     """f-AnoGAN with the izi_f encoder."""
 
     name = "f-anogan"
     settings_type = FanoganSettings
-    presets: ClassVar[dict[str, dict[str, Any]]] = presets(
+    presets = gan.presets(
         arrhythmia={"critic_widths": (256, 128)},
     )
 
@@ -71,9 +63,9 @@ class FastAnogan(GanDetector[FanoganSettings]):
         settings = self.settings_
         networks = nn.ModuleDict(
             {
-                "generator": generator(settings, width),
-                "encoder": encoder(settings, width),
-                "critic": Critic((width, *settings.critic_widths), **critic_options(settings)),
+                "generator": gan.generator(settings, width),
+                "encoder": gan.encoder(settings, width),
+                "critic": Critic((width, *settings.critic_widths), **gan.critic_options(settings)),
             }
         )
         networks.register_buffer("turn", torch.zeros((), dtype=torch.int64))
@@ -94,7 +86,7 @@ class FastAnogan(GanDetector[FanoganSettings]):
             return excess.square().mean()
 
         def adversarial(rows: Tensor) -> dict[str, Tensor]:
-            made = decode(latent_rows(settings, rows))
+            made = decode(gan.latent_rows(settings, rows))
             distance = critic(rows)[0].mean() - critic(made.detach())[0].mean()
             descend(critics, settings.gradient_penalty * penalty(rows, made.detach()) - distance)
             updates = networks.get_buffer("turn")

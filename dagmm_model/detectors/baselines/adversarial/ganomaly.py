@@ -8,26 +8,16 @@ does not survive the way through the decoder.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from dagmm_model.detectors.baselines.adversarial.gan import (
-    BETAS,
-    GanDetector,
-    GanSettings,
-    absolute,
-    critic_options,
-    encoder,
-    generator,
-    presets,
-)
+from dagmm_model.detectors.baselines.adversarial import gan
 from dagmm_model.training.autograd import Work
 from dagmm_model.training.blocks import Critic, adam, descend, discrimination
 
 
 @dataclass(frozen=True)
-class GanomalySettings(GanSettings):
+class GanomalySettings(gan.GanSettings):
     """Settings of GANomaly.
 
     Attributes:
@@ -44,12 +34,12 @@ class GanomalySettings(GanSettings):
     lambda_encoder: float = 1.0
 
 
-class Ganomaly(GanDetector[GanomalySettings]):
+class Ganomaly(gan.GanDetector[GanomalySettings]):
     """GANomaly for tables."""
 
     name = "ganomaly"
     settings_type = GanomalySettings
-    presets: ClassVar[dict[str, dict[str, Any]]] = presets(
+    presets = gan.presets(
         kddcup={"scaling": "minmax", "batch_size": 256, "learning_rate": 1e-3, "epochs": 2},
         kddcup_rev={"scaling": "minmax", "batch_size": 256, "learning_rate": 1e-3, "epochs": 6},
         thyroid={"latent": 32},
@@ -59,10 +49,10 @@ class Ganomaly(GanDetector[GanomalySettings]):
         settings = self.settings_
         return nn.ModuleDict(
             {
-                "encoder": encoder(settings, width),
-                "generator": generator(settings, width),
-                "second": encoder(settings, width),
-                "critic": Critic((width, *settings.critic_widths), **critic_options(settings)),
+                "encoder": gan.encoder(settings, width),
+                "generator": gan.generator(settings, width),
+                "second": gan.encoder(settings, width),
+                "critic": Critic((width, *settings.critic_widths), **gan.critic_options(settings)),
             }
         )
 
@@ -70,8 +60,8 @@ class Ganomaly(GanDetector[GanomalySettings]):
         s = self.settings_
         encode, decode = networks["encoder"], networks["generator"]
         second, critic = networks["second"], networks["critic"]
-        critics = adam([critic], s.learning_rate, BETAS)
-        makers = adam([encode, decode, second], s.learning_rate, BETAS)
+        critics = adam([critic], s.learning_rate, gan.BETAS)
+        makers = adam([encode, decode, second], s.learning_rate, gan.BETAS)
 
         def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
             codes = encode(rows)
@@ -98,4 +88,4 @@ class Ganomaly(GanDetector[GanomalySettings]):
 
     def _score_rows(self, networks: nn.ModuleDict, x: Tensor) -> Tensor:
         codes = networks["encoder"](x)
-        return absolute(codes - networks["second"](networks["generator"](codes)))
+        return gan.absolute(codes - networks["second"](networks["generator"](codes)))

@@ -139,13 +139,12 @@ class DeepClustering(TrainedDetector[DcnSettings]):
 
         return Work(networks, {"adam": optimiser}, step, begin_epoch)
 
-    def _learn(
+    def _train(
         self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
     ) -> Arrays:
-        arrays = super()._learn(x, observers, checkpoint)
+        arrays = super()._train(x, observers, checkpoint)
         if self.settings_.epochs == 0:  # no joint epoch that would have set the centres
-            networks: Any = self._networks(x.shape[1])
-            networks.load_state_dict({n: torch.as_tensor(a) for n, a in arrays.items()})
+            networks: Clustering = self._with(arrays, x.shape[1])
             with torch.no_grad():
                 networks.start(networks.encoder(torch.as_tensor(x.astype(np.float32))), self.seed)
             arrays = {n: v.numpy() for n, v in networks.state_dict().items()}

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -118,17 +117,16 @@ class DeepSvdd(TrainedDetector[DeepSvddSettings]):
 
         return Work(networks, {"adam": optimiser}, step, begin_epoch)
 
-    def _learn(
+    def _train(
         self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
     ) -> Arrays:
-        """See `ArrayDetector._learn`.
+        """See `ArrayDetector._train`.
 
         Raises:
             HypersphereCollapse: the network maps every training row to one point.
         """
-        arrays = super()._learn(x, observers, checkpoint)
-        networks: Any = self._networks(x.shape[1])
-        networks.load_state_dict({n: torch.as_tensor(a) for n, a in arrays.items()})
+        arrays = super()._train(x, observers, checkpoint)
+        networks: Sphere = self._with(arrays, x.shape[1])
         rows = torch.as_tensor(x.astype(np.float32))
         with torch.no_grad():
             if self.settings_.epochs == 0:  # no epoch that would have set the centre

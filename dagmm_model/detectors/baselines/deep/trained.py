@@ -62,7 +62,7 @@ class TrainedDetector(ArrayDetector[T]):
         """Epochs of all phases together."""
         return self.settings_.epochs or 0
 
-    def _learn(
+    def _train(
         self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
     ) -> Arrays:
         arrays, self.history_, self.device_ = train(
@@ -77,12 +77,17 @@ class TrainedDetector(ArrayDetector[T]):
         )
         return arrays
 
+    def _with(self, weights: Arrays, width: int) -> Any:
+        """Networks for rows of this width, with these parameters and buffers."""
+        with reproducible(0):  # starting values are drawn and overwritten
+            networks = self._networks(width)
+        networks.load_state_dict({name: torch.as_tensor(a) for name, a in weights.items()})
+        return networks
+
     def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
         super()._restore(values, arrays)
-        with reproducible(0):  # starting values are drawn and overwritten
-            networks = self._networks(len(self._scaler.centre))
-        weights = {n: torch.as_tensor(a) for n, a in self._arrays.items() if n[:7] != "scaler."}
-        networks.load_state_dict(weights)
+        weights = {name: a for name, a in self._arrays.items() if name[:7] != "scaler."}
+        networks: nn.Module = self._with(weights, len(self._scaler.centre))
         self._ready = networks.to(self.scoring_dtype).eval().requires_grad_(False)
         self._device = scoring_device(self.settings_.device)
         self._ready.to(self._device)
