@@ -21,6 +21,10 @@ BOOTSTRAP_RUNS = 10_000
 figures themselves), so that their cost does not grow with the table."""
 
 
+LABEL_FIGURES = ("roc_auc", "average_precision", "precision", "recall", "f1", "false_alarm_rate")
+"""Figures of `DeploymentMetrics` that need labels."""
+
+
 @dataclass(frozen=True)
 class Interval:
     """A figure with its 95 % interval."""
@@ -28,6 +32,14 @@ class Interval:
     value: float
     low: float
     high: float
+
+    def ends(self, digits: int = 4) -> str:
+        """`[0.8801, 0.9412]`."""
+        return f"[{self.low:.{digits}f}, {self.high:.{digits}f}]"
+
+    def text(self, digits: int = 4) -> str:
+        """`0.9123 [0.8801, 0.9412]`."""
+        return f"{self.value:.{digits}f} {self.ends(digits)}"
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,11 @@ class DeploymentMetrics:
     f1: Interval | None = None
     false_alarm_rate: Interval | None = None
     not_reported: str = ""
+
+    def figures(self) -> dict[str, Interval]:
+        """Those of the `LABEL_FIGURES` that were measured."""
+        measured = {name: getattr(self, name) for name in LABEL_FIGURES}
+        return {name: interval for name, interval in measured.items() if interval is not None}
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,10 @@ they are written; should one slip through, a browser still runs nothing of it.
 
 from __future__ import annotations
 
+import base64
+import hashlib
+from html import escape
 from typing import Any
-
-CONTENT_POLICY = (
-    '<meta http-equiv="Content-Security-Policy" content="'
-    "default-src 'none'; script-src 'none'; style-src 'unsafe-inline'; img-src data:; "
-    "base-uri 'none'; form-action 'none'\">"
-)
-"""Stands in the head of a page, before anything that it forbids."""
 
 _MARKS = {"<": "\ue000", ">": "\ue001", "&": "\ue002", '"': "\ue003", "'": "\ue004"}
 _TO_MARKS = str.maketrans(_MARKS)
@@ -26,6 +22,31 @@ _TO_ENTITIES = str.maketrans(
         "\ue004": "&#x27;",
     }
 )
+
+
+def whole_page(
+    title: str, style: str, body: str, *, inline_styles: bool = False, forms: bool = False
+) -> str:
+    """A page, whose head forbids everything but what is in the page itself.
+
+    Args:
+        title: Text.
+        style: CSS.
+        body: HTML, every text in it escaped.
+        inline_styles: Elements have styles of their own.
+        forms: It has forms; where they may go, the server's own policy says.
+    """
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = "default-src 'none'; script-src 'none'; img-src data:; base-uri 'none'; style-src "
+    policy += "'unsafe-inline'" if inline_styles else f"'sha256-{digest}'"
+    policy += "" if forms else "; form-action 'none'"
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{style}</style></head>\n"
+        f"<body>{body}</body></html>\n"
+    )
 
 
 def marked(value: Any) -> Any:

@@ -13,7 +13,7 @@ import shutil
 from html import escape
 from pathlib import Path
 
-from data_checks.base.web_page import CONTENT_POLICY, unmarked
+from data_checks.base.web_page import unmarked, whole_page
 from data_checks.contract.model import Contract
 from data_checks.validation.report import ValidationReport
 
@@ -116,11 +116,7 @@ def _page(contract: Contract, report: ValidationReport, details: str) -> str:
     boxes = "".join(f"<div><b>{value:,}</b>{name}</div>" for name, value in numbers)
     status = "passed" if report.passed else "failed"
     remark = ", with findings" if report.passed and report.failures else ""
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8">{CONTENT_POLICY}
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(contract.name)}: data validation {status}</title><style>{_STYLE}</style></head>
-<body><div class="page">
+    body = f"""<div class="page">
 <h1>Data validation {status}{escape(remark)}</h1>
 <div class="muted">{escape(contract.title or contract.name)} · contract {escape(contract.name)},
 digest {report.contract_digest[:12]}</div>
@@ -130,8 +126,9 @@ digest {report.contract_digest[:12]}</div>
 {_findings(report)}
 {_quarantine_note(contract, report)}
 <h2 id="details">Every expectation and its result</h2>
-</div>{details}</body></html>
-"""
+</div>{details}"""
+    title = f"{contract.name}: data validation {status}"
+    return whole_page(title, _STYLE, body, inline_styles=True)
 
 
 def _findings(report: ValidationReport) -> str:

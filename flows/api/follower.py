@@ -73,7 +73,7 @@ class Follower:
         switched: Callable[[ServedModel, ServedModel | None], None],
         refused: Callable[[ModelVersion, str, ServedModel | None], None],
         asked: Callable[[str, ServedModel], None],
-        store: Callable[[], None] = lambda: None,
+        store: Callable[[], None],
     ) -> None:
         self.current: ServedModel | None = None
         self.standing = Standing()

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     field_validator,
@@ -22,6 +20,7 @@ from flows.benchmarking.rows import Row, default_rows, rows_named, sanity_rows
 from flows.benchmarking.work import Job
 from flows.common.assignments import dotted_keys, first_problem
 from flows.common.errors import UsageError
+from flows.common.frozen import Parameters
 
 Name = Literal["paper", "deployment", "goad", "dte", "dte-plain", "halves"]
 assert set(get_args(Name)) == set(PROTOCOLS)
@@ -34,10 +33,8 @@ SUITE_DEFAULTS: dict[str, Any] = {
 """What a suite is measured by unless told otherwise; all of its tables."""
 
 
-class BenchmarkConfig(BaseModel):
+class BenchmarkConfig(Parameters):
     """What to measure; a cell that was measured before is not measured again."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     suite: str | None = Field(
         None, description="Folder of .npz tables, or its name in the data directory"

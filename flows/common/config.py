@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dagmm_model.detectors.catalogue import CATALOGUE, entry, make_detector
 from data_checks.contract.model import Contract
 from flows.common.assignments import dotted_keys, first_problem, parse_assignment
 from flows.common.errors import UsageError
+from flows.common.frozen import Parameters
 from flows.common.policy import PromotionPolicy
 
 AUTO = "auto"
@@ -22,11 +23,7 @@ AUTO = "auto"
 Setting = bool | int | float | str | list[int] | None
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class DetectorConfig(_Frozen):
+class DetectorConfig(Parameters):
     """Which detector to train, and what differs from its preset."""
 
     name: str = Field(
@@ -64,7 +61,7 @@ class DetectorConfig(_Frozen):
         return {name: _number(value) for name, value in settings.items()}
 
 
-class SplitConfig(_Frozen):
+class SplitConfig(Parameters):
     """How rows are divided."""
 
     protocol: Literal["deployment", "paper"] = Field(
@@ -80,7 +77,7 @@ class SplitConfig(_Frozen):
     )
 
 
-class FitConfig(_Frozen):
+class FitConfig(Parameters):
     """How the training rows reach the detector."""
 
     streaming: bool = Field(
@@ -93,7 +90,7 @@ class FitConfig(_Frozen):
     )
 
 
-class CalibrationConfig(_Frozen):
+class CalibrationConfig(Parameters):
     """How the threshold is set."""
 
     target_rate: float = Field(
@@ -101,7 +98,7 @@ class CalibrationConfig(_Frozen):
     )
 
 
-class TrainConfig(_Frozen):
+class TrainConfig(Parameters):
     """Parameters of the `train` flow."""
 
     dataset: str = Field(

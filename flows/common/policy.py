@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from flows.common.assignments import dotted_keys, first_problem
 from flows.common.errors import UsageError
+from flows.common.frozen import Parameters
 
 
-class PromotionPolicy(BaseModel):
+class PromotionPolicy(Parameters):
     """What a candidate must show before it becomes `production`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     promote: bool = Field(True, description="Promote when every gate passes; else only register")
     min_roc_auc: float = Field(0.6, ge=0, le=1, description="Absolute floor on the test rows")

@@ -159,7 +159,12 @@ class Settings(BaseSettings):
     @property
     def tracking_uri(self) -> str:
         """Where runs and model versions are kept."""
-        return self.mlflow_tracking_uri or f"sqlite:///{self.home.resolve() / 'mlflow.db'}"
+        return self.mlflow_tracking_uri or f"sqlite:///{self.store_file}"
+
+    @property
+    def store_file(self) -> Path:
+        """SQLite file of the embedded tracking store."""
+        return self.home.resolve() / "mlflow.db"
 
     @property
     def embedded_tracking(self) -> bool:

@@ -6,14 +6,16 @@ import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, computed_field, model_validator
+from pydantic import computed_field, model_validator
+
+from flows.common.frozen import Strict
 
 Verdict = Literal["passed", "not measured", "for information", "overridden", "failed"]
 SAID_AT_THE_END = ("verdict", "value", "limit", "message")
 """Written out with a result for whoever reads it, made from the rest of it."""
 
 
-class Figure(BaseModel):
+class Figure(Strict):
     """One measured figure; `None` stands for what is not a finite number.
 
     Attributes:
@@ -24,8 +26,6 @@ class Figure(BaseModel):
         at_least: Smallest value that passes.
         at_most: Largest value that passes.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     value: float | None
@@ -67,7 +67,7 @@ def figure(
     )
 
 
-class GateResult(BaseModel):
+class GateResult(Strict):
     """One condition of promotion and how it was met.
 
     Attributes:
@@ -81,8 +81,6 @@ class GateResult(BaseModel):
         note: What no number says.
         overridden: By whom and why a failed gate was overridden; it stays failed.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     gate: str
     part: str = ""

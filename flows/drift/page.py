@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from matplotlib.figure import Figure
 from dagmm_model.detectors.bundle import ScoringBundle
 from data_checks.contract.sections import Drift
 from data_checks.drift import ColumnDrift, ColumnReference, DriftReference
+from flows.common.moments import minute
 from flows.reporting import html
 from flows.reporting.plots import ACCENT, ANOMALY, NORMAL
 
@@ -25,7 +25,7 @@ SHOWN = 20
 DETAILED = 6
 COLOURS = {"stable": "#2e7d4f", "warning": "#b7791f", "critical": "#b83232"}
 MARKS = {"stable": "✓ stable", "warning": "▲ warning", "critical": "● critical"}
-NOT_COMPARED = '<span class="quiet">– not compared</span>'
+NOT_COMPARED = html.Raw('<span class="quiet">– not compared</span>')
 TONES = {"stable": "good", "warning": "careful", "critical": "bad"}
 
 
@@ -47,12 +47,11 @@ def render_page(
     history: History,
 ) -> str:
     """HTML of a check."""
-    made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(report.time))
     rows = int(report.figures["rows"])
     trained = f", trained on {reference.rows:,} rows" if reference else ""
     parts = [
         f"<h1>Drift of {html.text(report.model)}</h1>",
-        f'<div class="quiet">{made} · {rows:,} rows of {html.text(report.source)}{trained}</div>',
+        html.quiet(f"{minute(report.time)} · {rows:,} rows of {report.source}{trained}"),
         _banner(report),
         "<h2>The window as a whole</h2>",
         _findings(report),
@@ -95,37 +94,35 @@ def _banner(report: DriftReport) -> str:
     return html.banner(TONES.get(str(report.verdict), ""), sentence, reasons)
 
 
-def _mark(verdict: str) -> str:
-    return html.mark(TONES[verdict], MARKS[verdict])
+def _mark(verdict: str) -> html.Raw:
+    return html.Raw(html.mark(TONES[verdict], MARKS[verdict]))
 
 
 def _findings(report: DriftReport) -> str:
-    rows = "".join(
-        f"<tr><td>{_mark(each.verdict) if each.compared else NOT_COMPARED}</td>"
-        f"<td class=mark>{html.text(each.name)}</td>"
-        f"<td>{html.text(each.message)}</td></tr>"
-        for each in sorted(
-            report.findings, key=lambda each: list(COLOURS)[::-1].index(each.verdict)
+    worst_first = list(COLOURS)[::-1]
+    rows = [
+        (
+            _mark(each.verdict) if each.compared else NOT_COMPARED,
+            html.Raw(html.mark("", each.name)),
+            each.message,
         )
-    )
-    return f"<table>{rows}</table>"
+        for each in sorted(report.findings, key=lambda each: worst_first.index(each.verdict))
+    ]
+    return html.table((), rows)
 
 
 def _columns(columns: Sequence[ColumnDrift]) -> str:
-    head = (
-        "<tr><th>Verdict</th><th>Column</th><th class=n>PSI</th><th class=n>p</th>"
-        "<th class=n>KS distance</th><th class=n>Missing</th><th class=n>in training</th>"
-        "<th class=n>Unseen level</th></tr>"
-    )
-    rows = "".join(
-        f"<tr><td>{_mark(c.verdict)}</td><td>{html.text(c.column)}</td>"
-        f"<td class=n>{c.psi:.3f}</td><td class=n>{c.p_value:.2g}</td>"
-        f"<td class=n>{'–' if c.distance is None else f'{c.distance:.3f}'}</td>"
-        f"<td class=n>{c.missing_share:.1%}</td><td class=n>{c.reference_missing_share:.1%}</td>"
-        f"<td class=n>{c.unseen_share:.1%}</td></tr>"
+    headers = ("Verdict", "Column", "PSI", "p", "KS distance", "Missing", "in training")
+    rows = [
+        (
+            *(_mark(c.verdict), c.column, f"{c.psi:.3f}", f"{c.p_value:.2g}"),
+            "–" if c.distance is None else f"{c.distance:.3f}",
+            *(f"{c.missing_share:.1%}", f"{c.reference_missing_share:.1%}"),
+            f"{c.unseen_share:.1%}",
+        )
         for c in columns
-    )
-    return f"<table>{head}{rows}</table>"
+    ]
+    return html.table((*headers, "Unseen level"), rows, range(2, 8))
 
 
 def _energies(window: Window, bundle: ScoringBundle) -> Figure:

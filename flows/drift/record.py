@@ -17,6 +17,7 @@ from mlflow.tracking import MlflowClient
 
 from data_checks.drift import DriftReference
 from flows.common.errors import UsageError
+from flows.common.moments import minute
 from flows.common.settings import Settings
 from flows.drift.page import History, render_page
 from flows.drift.verdict import DriftReport, MonitorPolicy, judge_window
@@ -203,7 +204,7 @@ def _log(client: MlflowClient, run_id: str, report: DriftReport) -> int:
 
 def _note(report: DriftReport, link: str, step: int) -> str:
     """Description of the run: the newest check whole, and where its page is."""
-    when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(report.time))
+    when = minute(report.time)
     untold = [each.message for each in report.findings if not each.compared]
     reasons = [*untold, *report.reasons]
     return "\n".join(

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from dagmm_model.detectors.bundle import ScoringBundle
 from dagmm_model.evaluation.metrics import binomial_interval
@@ -29,14 +29,13 @@ from data_checks.drift import (
 )
 from flows.common.assignments import dotted_keys, first_problem, parse_assignment
 from flows.common.errors import UsageError
+from flows.common.frozen import Parameters
 from flows.drift.window import Window
 from flows.promotion.gates.score_drift import energy_bins
 
 
-class MonitorPolicy(BaseModel):
+class MonitorPolicy(Parameters):
     """When a window counts as drifted; the columns' tolerances are in the contract."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     level: float = Field(LEVEL, gt=0, lt=1, description="Chance of an alarm without any drift")
     alert_factor: float = Field(

@@ -23,7 +23,7 @@ from data_checks.sources.integrity import shown
 from data_checks.sources.reading import locate, read_batches
 from flows.common.errors import UsageError
 from flows.common.features import as_frame
-from flows.scoring.output import rejects_of
+from flows.scoring.output.files import rejects_of
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from flows.common.moments import minute
 from flows.intake.screen import figures
 from flows.reporting import html
 from flows.reporting.html import Raw, text
@@ -57,7 +57,7 @@ class Asked:
 
 def index(reviews: Sequence[ListedReview]) -> str:
     """The page that lists the reviews."""
-    return html.document("Rows to judge", _index(reviews))
+    return html.document("Rows to judge", _index(reviews), forms=True)
 
 
 def _index(reviews: Sequence[ListedReview]) -> Iterator[str]:
@@ -75,7 +75,7 @@ def _index(reviews: Sequence[ListedReview]) -> Iterator[str]:
             (
                 Raw(f'<a href="/review/{text(each.review.id)}">{text(_version(each.review))}</a>'),
                 each.review.source,
-                _when(each.review.time),
+                minute(each.review.time),
                 f"{each.rows:,}",
                 f"{each.judged:,}",
             )
@@ -93,7 +93,7 @@ def page(asked: Asked, *, added: int | None = None, trouble: str = "") -> str:
         added: Verdicts that were just taken.
         trouble: Why what was sent was not taken.
     """
-    return html.document(_title(asked.review), _page(asked, added, trouble))
+    return html.document(_title(asked.review), _page(asked, added, trouble), forms=True)
 
 
 def _page(asked: Asked, added: int | None, trouble: str) -> Iterator[str]:
@@ -102,7 +102,7 @@ def _page(asked: Asked, added: int | None, trouble: str) -> Iterator[str]:
     yield '<p><a href="/">all reviews</a></p>'
     yield f"<h1>{text(_title(review))}</h1>"
     yield html.quiet(
-        f"scored {_when(review.time)}: {review.alerts:,} alerts, with an energy above "
+        f"scored {minute(review.time)}: {review.alerts:,} alerts, with an energy above "
         f"{review.threshold:.4g}, and {review.below:,} other rows, of which some were drawn"
     )
     if trouble:
@@ -184,7 +184,3 @@ def _title(review: Review) -> str:
 
 def _version(review: Review) -> str:
     return f"{review.model}/{review.version}"
-
-
-def _when(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))

@@ -51,4 +51,4 @@ def figures(live: Live) -> Iterator[tuple[str, str]]:
 
 
 def _ends(interval: Interval) -> str:
-    return f"{interval.value:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
+    return interval.text()

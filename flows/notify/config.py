@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from flows.common.assignments import dotted_keys, first_problem
 from flows.common.errors import UsageError
+from flows.common.frozen import Parameters
 from flows.common.settings import Settings
 
 Kind = Literal[
@@ -34,10 +35,8 @@ FILE = "notify.yaml"
 VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
-class Target(BaseModel):
+class Target(Parameters):
     """Where messages go."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(description="Name of the target, for messages about it")
     kind: Literal["webhook", "slack", "email", "apprise"] = Field(
@@ -56,10 +55,8 @@ class Target(BaseModel):
         return os.environ.get(self.url, "").strip()
 
 
-class NotifyConfig(BaseModel):
+class NotifyConfig(Parameters):
     """Who is told of what."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     targets: tuple[Target, ...] = Field((), description="Where messages go")
     cool_down_hours: float = Field(

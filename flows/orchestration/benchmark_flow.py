@@ -20,7 +20,6 @@ from prefect.artifacts import (
 )
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
-from pydantic import BaseModel, ConfigDict
 
 from dagmm_model.evaluation.published_tables import read_published
 from flows.benchmarking.cells import append_cells, done, read_cells
@@ -47,16 +46,15 @@ from flows.benchmarking.tracking import BenchmarkRuns
 from flows.benchmarking.work import Job
 from flows.common import progress
 from flows.common.errors import UsageError
+from flows.common.frozen import Frozen
 from flows.common.settings import Settings
 from flows.orchestration.at_home import at_home
 from flows.orchestration.failures import TOLD
 from flows.tracking import tracking
 
 
-class BenchmarkResult(BaseModel):
+class BenchmarkResult(Frozen):
     """What a call of the command did, and where the result is."""
-
-    model_config = ConfigDict(frozen=True)
 
     planned: int
     known_before: int

@@ -8,9 +8,10 @@ from prefect import flow, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from flows.common.config import TrainConfig
+from flows.common.frozen import Frozen, Parameters
 from flows.common.settings import Settings
 from flows.drift import record as drift_record
 from flows.drift.verdict import MonitorPolicy
@@ -25,10 +26,8 @@ RETRAINED_TAG = "dagmm.retrained"
 DRIFT, CALM = "dagmm.drift.found", "dagmm.drift.none"
 
 
-class Retraining(BaseModel):
+class Retraining(Parameters):
     """What a drift starts; the gates alone decide what becomes of the new version."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     config: TrainConfig = Field(description="The training to run; its data should be the newest")
     min_hours: float = Field(24.0, ge=0, description="Least time between two such trainings")
@@ -37,10 +36,8 @@ class Retraining(BaseModel):
     )
 
 
-class MonitorResult(BaseModel):
+class MonitorResult(Frozen):
     """What the flow found and did."""
-
-    model_config = ConfigDict(frozen=True)
 
     model: str
     verdict: str

@@ -6,9 +6,9 @@ withdrawn) stands above them, and on top of the model's own page.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from flows.common.moments import minute
 from flows.promotion import audit, standing_hold
 from flows.tracking import registry
 
@@ -46,7 +46,7 @@ def show(client: MlflowClient, name: str) -> None:
     if not made:
         return
     last = made[-1]
-    when = datetime.fromtimestamp(last.time, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    when = minute(last.time)
     back = last.decision == "rolled back"
     came = f"promoted by {last.by}, {_passed(last)}"
     if back:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import getpass
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
+from typing import Concatenate, ParamSpec
 
 from mlflow.tracking import MlflowClient
 
@@ -23,6 +25,8 @@ from flows.stages.decision import Decision, PromoteRecord, RegisterRecord
 from flows.stages.run import TrainRun
 from flows.tracking import registry, tracking
 
+P = ParamSpec("P")
+
 
 def promote_trained(run: TrainRun, registered: RegisterRecord) -> PromoteRecord:
     """Judge the version that a training has registered."""
@@ -36,6 +40,23 @@ def promote_trained(run: TrainRun, registered: RegisterRecord) -> PromoteRecord:
     )
 
 
+def _told(
+    decide: Callable[Concatenate[MlflowClient, Settings, P], PromoteRecord],
+) -> Callable[Concatenate[MlflowClient, Settings, P], PromoteRecord]:
+    """Tell whoever wants to know of the decision that a function comes to."""
+
+    @wraps(decide)
+    def deciding(
+        client: MlflowClient, settings: Settings, *args: P.args, **options: P.kwargs
+    ) -> PromoteRecord:
+        record = decide(client, settings, *args, **options)
+        tell_decision(settings, record)
+        return record
+
+    return deciding
+
+
+@_told
 def promote(
     client: MlflowClient,
     settings: Settings,
@@ -70,35 +91,6 @@ def promote(
     Raises:
         UsageError: The version does not exist, carries no evidence, or a gate cannot be overridden.
     """
-    record = _decided(
-        client,
-        settings,
-        name,
-        version,
-        by=by,
-        policy=policy,
-        rehearse=rehearse,
-        overrides=overrides,
-        automatic=automatic,
-        release=release,
-    )
-    tell_decision(settings, record)
-    return record
-
-
-def _decided(
-    client: MlflowClient,
-    settings: Settings,
-    name: str,
-    version: int,
-    *,
-    by: str,
-    policy: PromotionPolicy | None,
-    rehearse: bool,
-    overrides: Mapping[str, str] | None,
-    automatic: bool,
-    release: bool,
-) -> PromoteRecord:
     for gate in overrides or {}:
         find_gate(gate)  # an unknown name is refused before anything is judged
     candidate = registry.find_version(client, name, version)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from flows.common.moments import minute
 from flows.promotion import approval, audit
 from flows.promotion.gates.finding import Finding, unmeasured
 
@@ -41,7 +41,7 @@ class Hold:
 
     def text(self) -> str:
         """`ann rolled version 3 back at 2026-01-02 03:04 UTC: too many alerts`."""
-        when = datetime.fromtimestamp(self.time, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        when = minute(self.time)
         what = f"version {self.version}" if self.version else "the model"
         return f"{self.by} rolled {what} back at {when}: {self.reason}"
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import html
 import io
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
+
+from data_checks.base.web_page import whole_page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,22 +32,15 @@ TONES = ("good", "careful", "bad")
 """What a banner or a mark may say; anything else is grey."""
 
 
-def document(title: str, body: Iterable[str]) -> str:
+def document(title: str, body: Iterable[str], *, forms: bool = False) -> str:
     """A whole page.
 
     Args:
         title: Text.
         body: HTML, made with the functions here.
+        forms: It has forms.
     """
-    digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-    policy = f"default-src 'none'; script-src 'none'; img-src data:; style-src 'sha256-{digest}'"
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>{text(title)}</title><style>{STYLE}</style></head>"
-        f"<body>{''.join(body)}</body></html>"
-    )
+    return whole_page(title, STYLE, "".join(body), forms=forms)
 
 
 def text(value: object) -> str:

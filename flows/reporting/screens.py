@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from flows.reporting.summary import choice_table, figures, quality_measured
-from flows.reporting.terminal import Entry, gates, sheet, styled
+from flows.reporting.summary import choice_table, figures, quality_measured, training_gain
+from flows.reporting.terminal import Entry, gates, grid, sheet, styled
 from flows.stages.decision import PromoteRecord, TrainResult
 from flows.stages.records import EvaluateRecord, ValidateRecord
 
@@ -67,9 +66,7 @@ def _training(result: TrainResult, verbose: bool) -> Iterator[Entry]:
         yield "", threshold.note
     yield "", ""
     how = "as deployed" if evidence.calibrate.deployable else "threshold by the test rows' labels"
-    table = Table.grid(padding=(0, 3))
-    for justify in ("left", "right", "left"):
-        table.add_column(justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table = grid("left", "right", "left")
     table.add_row(how, "", "95 % interval")
     for row in figures(evaluated):
         table.add_row(*row)
@@ -108,13 +105,9 @@ def _training(result: TrainResult, verbose: bool) -> Iterator[Entry]:
 
 def _training_worth(evaluated: EvaluateRecord) -> Iterator[Entry]:
     """By how much the trained detector is ahead of itself untrained, where there are labels."""
-    metrics = evaluated.deployment
-    before = next((row for row in evaluated.sanity if row.name == "untrained"), None)
-    if before is None or metrics.roc_auc is None or metrics.average_precision is None:
-        return
-    auc = metrics.roc_auc.value - before.roc_auc
-    precision = metrics.average_precision.value - before.average_precision
-    yield "", f"what training changed: ROC AUC {auc:+.4f}, average precision {precision:+.4f}"
+    gains = [training_gain(evaluated, figure) for figure in ("roc_auc", "average_precision")]
+    if None not in gains:
+        yield "", "what training changed: ROC AUC {:+.4f}, average precision {:+.4f}".format(*gains)
 
 
 def next_commands(record: PromoteRecord, page: str = "") -> Iterator[str]:
@@ -198,16 +191,10 @@ def history(name: str, decisions: Iterable[Decision], moved: str, held: str = ""
     decisions = tuple(decisions)
     if not decisions:
         return f"no decision on {name} yet" + (f"\nWARNING: {moved}" if moved else "")
-    table = Table.grid(padding=(0, 2))
-    for header, justify in (
-        ("when (UTC)", "left"),
-        ("who", "left"),
-        ("version", "right"),
-        ("before", "right"),
-    ):
-        table.add_column(header, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    table.add_column("decision", overflow="fold")
-    table.add_row(*(Text(c.header, "bold") for c in table.columns))  # type: ignore[arg-type]
+    table = grid("left", "left", "right", "right", gap=2)
+    table.add_column(overflow="fold")
+    headers = ("when (UTC)", "who", "version", "before", "decision")
+    table.add_row(*(Text(header, "bold") for header in headers))
     for made in decisions:
         state = "" if made.complete else " (interrupted; repeat the command to complete it)"
         before = "-" if made.previous is None else f"v{made.previous}"

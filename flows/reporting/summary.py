@@ -12,14 +12,8 @@ from flows.stages.decision import Evidence, PromoteRecord
 from flows.stages.records import ChoiceRecord, EvaluateRecord, ValidateRecord
 
 QUALITY_GATES = ("ROC AUC floor", "recall floor")
-LABEL_FIGURES = ("roc_auc", "average_precision", "precision", "recall", "f1", "false_alarm_rate")
 LOSS_TERMS = ("reconstruction", "energy", "penalty")
-IN_SHORT = {
-    "roc_auc": "ROC AUC",
-    "average_precision": "average precision",
-    "recall": "recall",
-    "false_alarm_rate": "false-alarm rate",
-}
+IN_SHORT = ("roc_auc", "average_precision", "recall", "false_alarm_rate")
 
 
 def metric_values(evaluated: EvaluateRecord) -> dict[str, float]:
@@ -29,10 +23,8 @@ def metric_values(evaluated: EvaluateRecord) -> dict[str, float]:
     the test rows less that of the same detector before training. Four digits, as tables show them.
     """
     values = {"deployed/alert_rate": evaluated.deployment.alert_rate}
-    for name in LABEL_FIGURES:
-        interval: Interval | None = getattr(evaluated.deployment, name)
-        if interval is not None:
-            values[f"deployed/{name}"] = interval.value
+    figures = evaluated.deployment.figures()
+    values |= {f"deployed/{name}": interval.value for name, interval in figures.items()}
     if evaluated.known_ratio is not None:
         values["paper/f1"] = evaluated.known_ratio.f1
     if (gain := training_gain(evaluated)) is not None:
@@ -40,11 +32,11 @@ def metric_values(evaluated: EvaluateRecord) -> dict[str, float]:
     return {name: round(value, 4) for name, value in values.items()}
 
 
-def training_gain(evaluated: EvaluateRecord) -> float | None:
-    """Average precision that training has won; None where there is nothing to compare."""
+def training_gain(evaluated: EvaluateRecord, figure: str = "average_precision") -> float | None:
+    """By how much training raised a figure; None where there is nothing to compare."""
     before = next((row for row in evaluated.sanity if row.name == "untrained"), None)
-    after = evaluated.deployment.average_precision
-    return None if before is None or after is None else after.value - before.average_precision
+    after: Interval | None = getattr(evaluated.deployment, figure)
+    return None if before is None or after is None else after.value - getattr(before, figure)
 
 
 def effect_of_training(evaluated: EvaluateRecord) -> str:
@@ -122,8 +114,9 @@ def model_card(contract: Contract, config: TrainConfig, evidence: Evidence) -> s
 
 def _in_short(evaluated: EvaluateRecord) -> str:
     """The figures that decide, in one line."""
-    figures = [(name, getattr(evaluated.deployment, name)) for name in IN_SHORT]
-    text = ", ".join(f"{IN_SHORT[name]} {each.value:.3f}" for name, each in figures if each)
+    figures = evaluated.deployment.figures()
+    shown = [name for name in IN_SHORT if name in figures]
+    text = ", ".join(f"{title(name)} {figures[name].value:.3f}" for name in shown)
     return text or f"alert rate {evaluated.deployment.alert_rate:.3f} (no labels)"
 
 
@@ -178,12 +171,14 @@ def quality_measured(record: PromoteRecord) -> bool:
     return any(gate.measured for gate in record.gates if gate.gate in QUALITY_GATES)
 
 
+def title(name: str) -> str:
+    """Name of a figure for people."""
+    return {"roc_auc": "ROC AUC", "f1": "F1"}.get(name, name.replace("_", " "))
+
+
 def figures(evaluated: EvaluateRecord) -> Iterable[tuple[str, str, str]]:
     """Name, value and interval of each figure on the test rows."""
     metrics = evaluated.deployment
-    for name in LABEL_FIGURES:
-        interval: Interval | None = getattr(metrics, name)
-        if interval is not None:
-            label = name.replace("_", " ").replace("roc auc", "ROC AUC").replace("f1", "F1")
-            yield label, f"{interval.value:.4f}", f"[{interval.low:.4f}, {interval.high:.4f}]"
+    for name, interval in metrics.figures().items():
+        yield title(name), f"{interval.value:.4f}", interval.ends()
     yield "alert rate", f"{metrics.alert_rate:.4f}", ""

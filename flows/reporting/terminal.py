@@ -100,6 +100,19 @@ def _broken(word: str, width: int) -> str:
     return "\n".join(lines)
 
 
+def grid(*columns: str, gap: int = 3) -> Table:
+    """A table of unbroken cells.
+
+    Args:
+        columns: How each is justified.
+        gap: Blanks between two of them.
+    """
+    table = Table.grid(padding=(0, gap))
+    for justify in columns:
+        table.add_column(justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    return table
+
+
 def styled(word: str) -> Text:
     """A verdict or decision in its colour."""
     return Text(word, style=STYLES.get(word, ""))

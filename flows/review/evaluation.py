@@ -14,7 +14,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from dagmm_model.detectors.bundle import ScoringBundle
-from dagmm_model.evaluation.metrics import Interval
+from dagmm_model.evaluation.metrics import LABEL_FIGURES
 from dagmm_model.evaluation.threshold import alarms_expected
 from data_checks.contract.model import Contract
 from flows.common.errors import UsageError
@@ -22,7 +22,6 @@ from flows.common.features import as_columns
 from flows.common.settings import Settings
 from flows.reporting import plots
 from flows.reporting.budget import log_figures
-from flows.reporting.summary import LABEL_FIGURES
 from flows.review.labelled import RowCounts, read_labelled
 from flows.review.measured import Measured, measure
 from flows.scoring.version import read_bundle
@@ -191,8 +190,7 @@ def _scored(
 def figures(measured: Measured) -> dict[str, float]:
     """Values by the names that floors have; what was not measured is left out."""
     deployed = measured.deployment
-    intervals = {name: getattr(deployed, name) for name in LABEL_FIGURES}
-    values = {name: interval.value for name, interval in intervals.items() if interval is not None}
+    values = {name: interval.value for name, interval in deployed.figures().items()}
     return values | {"alert_rate": deployed.alert_rate}
 
 
@@ -241,11 +239,9 @@ def _log(
 def _metrics(result: Evaluation) -> Mapping[str, float]:
     counts = result.counts
     values = {f"deployed/{name}": value for name, value in figures(result.measured).items()}
-    for name in LABEL_FIGURES:
-        interval: Interval | None = getattr(result.measured.deployment, name)
-        if interval is not None:
-            values[f"test_interval/{name}_low"] = interval.low
-            values[f"test_interval/{name}_high"] = interval.high
+    for name, interval in result.measured.deployment.figures().items():
+        values[f"test_interval/{name}_low"] = interval.low
+        values[f"test_interval/{name}_high"] = interval.high
     return values | {
         "rows": float(counts.rows),
         "rows/rejected": float(counts.rejected),

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from dagmm_model.evaluation.metrics import Interval
 from data_checks.contract.model import ROW_ID, Contract, load_contract
 from flows.common.features import as_columns
+from flows.common.moments import minute
 from flows.promotion.version import evidence as bound
 from flows.promotion.version.stored_version import StoredVersion
 from flows.reporting import html
@@ -53,7 +54,7 @@ def _page(
     stored: StoredVersion, record: PromoteRecord, pictures: Mapping[str, bytes]
 ) -> Iterator[str]:
     yield f"<h1>{html.text(record.name)} version {record.version}</h1>"
-    made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    made = minute(time.time())
     if stored.problems(stored.policy.model_copy(update={"max_evidence_days": float("inf")})):
         yield html.quiet(f"{made} · its files are not those of its evidence and were not opened")
         yield from _decision(record)
@@ -180,7 +181,7 @@ def _energies(
 def _share(interval: Interval | None) -> str:
     if interval is None:
         return "–"
-    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+    return interval.text(3)
 
 
 def _slices(evidence: Evidence) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -14,9 +13,10 @@ from rich.text import Text
 from dagmm_model.evaluation.metrics import DeploymentMetrics, Interval, SliceMetrics
 from dagmm_model.evaluation.threshold import Threshold
 from dagmm_model.evaluation.what_if import WhatIf
+from flows.common.moments import minute
 from flows.reporting.screens import next_commands
-from flows.reporting.summary import LABEL_FIGURES
-from flows.reporting.terminal import Entry, gates, sheet, styled
+from flows.reporting.summary import title
+from flows.reporting.terminal import Entry, gates, grid, sheet, styled
 from flows.review.listing import FIGURES, ListedVersion
 
 if TYPE_CHECKING:
@@ -100,22 +100,25 @@ def _shown_rate(rate: float) -> str:
 
 
 def _value_and_ends(interval: Interval | None) -> str:
-    return (
-        "-"
-        if interval is None
-        else f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-    )
+    return "-" if interval is None else interval.text(3)
 
 
 def _before_and_now(then: DeploymentMetrics, now: DeploymentMetrics) -> Table:
-    table = _grid("left", "right", "right", "left")
+    table = grid("left", "right", "right", "left")
     table.add_row("", "before", "now", "95 % interval")
-    for name in ("precision", "recall", "f1", "false_alarm_rate"):
-        old, new = getattr(then, name), getattr(now, name)
-        if old is not None and new is not None:
-            table.add_row(title(name), _number(old.value), _number(new.value), _ends(new))
+    for name, (old, new) in _of_both(then, now).items():
+        if name in ("precision", "recall", "f1", "false_alarm_rate"):
+            table.add_row(title(name), _number(old.value), _number(new.value), new.ends())
     table.add_row("alert rate", _number(then.alert_rate), _number(now.alert_rate), "")
     return table
+
+
+def _of_both(
+    one: DeploymentMetrics, other: DeploymentMetrics
+) -> dict[str, tuple[Interval, Interval]]:
+    """The figures that both have."""
+    mine, theirs = one.figures(), other.figures()
+    return {name: (mine[name], theirs[name]) for name in mine if name in theirs}
 
 
 def evaluation(measured: Evaluation) -> RenderableType:
@@ -134,12 +137,10 @@ def _evaluation(result: Evaluation) -> Iterator[Entry]:
     yield from (("", sentence) for sentence in counts.sentences())
     if measured.anomalies is not None:
         yield "Labelled", f"{measured.anomalies:,} anomalies, {measured.normals:,} normal rows"
-    table = _grid("left", "right", "left")
+    table = grid("left", "right", "left")
     table.add_row("", "", "95 % interval")
-    for name in LABEL_FIGURES:
-        interval: Interval | None = getattr(measured, name)
-        if interval is not None:
-            table.add_row(title(name), _number(interval.value), _ends(interval))
+    for name, interval in measured.figures().items():
+        table.add_row(title(name), _number(interval.value), interval.ends())
     table.add_row("alert rate", _number(measured.alert_rate), "")
     yield "Figures", table
     if result.alarms is not None:
@@ -156,7 +157,7 @@ def _evaluation(result: Evaluation) -> Iterator[Entry]:
 
 
 def _slices(slices: Iterable[SliceMetrics]) -> Table:
-    table = _grid("left", "right", "right", "left", "left")
+    table = grid("left", "right", "right", "left", "left")
     table.add_row("", "rows", "anomalies", "recall", "false alarm rate")
     for each in list(slices)[:SLICES_SHOWN]:
         rates = (_value_and_ends(rate) for rate in (each.recall, each.false_alarm_rate))
@@ -177,14 +178,11 @@ def _comparison(compared: Comparison) -> Iterator[Entry]:
     if compared.note:
         yield "", Text(compared.note, "yellow")
     one, other = (measured.deployment for measured in compared.measured)
-    table = _grid("left", "right", "left", "right", "left")
+    table = grid("left", "right", "left", "right", "left")
     table.add_row("each at its own threshold", "first", "95 % interval", "second", "95 % interval")
-    for name in LABEL_FIGURES:
-        mine, theirs = getattr(one, name), getattr(other, name)
-        if mine is not None and theirs is not None:
-            table.add_row(
-                title(name), _number(mine.value), _ends(mine), _number(theirs.value), _ends(theirs)
-            )
+    for name, (mine, theirs) in _of_both(one, other).items():
+        ends = mine.ends(), theirs.ends()
+        table.add_row(title(name), _number(mine.value), ends[0], _number(theirs.value), ends[1])
     table.add_row("alert rate", _number(one.alert_rate), "", _number(other.alert_rate), "")
     yield "Figures", table
     if compared.difference is not None:
@@ -209,11 +207,8 @@ def _comparison(compared: Comparison) -> Iterator[Entry]:
 
 
 def _disagreements(rows: Iterable[Disagreement]) -> Table:
-    table = Table.grid(padding=(0, 3))
     headers = ("row", "is", "p first", "p second", "reasons of the first | of the second")
-    for header in headers[:-1]:
-        justify = "left" if header == "is" else "right"
-        table.add_column(justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table = grid("right", "left", "right", "right")
     table.add_column(overflow="fold")
     table.add_row(*headers)
     for each in rows:
@@ -264,27 +259,11 @@ def _model(name: str, listed: Iterable[ListedVersion]) -> RenderableType:
 def _since(each: ListedVersion) -> Text:
     """Since when a version is where it is, and why."""
     moment = each.created if each.decided is None else each.decided
-    when = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    when = minute(moment)
     if not each.decision:
         return Text.assemble(f"{when}  ", ("registered, not decided on yet", "dim"))
     return Text.assemble(f"{when}  ", styled(each.decision), f" by {each.by}: {each.why}")
 
 
-def title(name: str) -> str:
-    """Name of a figure for people."""
-    return {"roc_auc": "ROC AUC", "f1": "F1"}.get(name, name.replace("_", " "))
-
-
-def _grid(*columns: str) -> Table:
-    table = Table.grid(padding=(0, 3))
-    for justify in columns:
-        table.add_column(justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    return table
-
-
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
-
-
-def _ends(interval: Interval) -> str:
-    return f"[{interval.low:.4f}, {interval.high:.4f}]"

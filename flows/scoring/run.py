@@ -25,7 +25,7 @@ from flows.notify.tell import tell
 from flows.scoring import discoveries, review
 from flows.scoring.filling.parts import Parts, SourceMoved, open_parts
 from flows.scoring.known import known_rows
-from flows.scoring.output import output_for
+from flows.scoring.output.choice import output_for
 from flows.scoring.report import ScoreReport, event_of
 from flows.scoring.rows import REJECTED, SCORED, Judge, Judged
 from flows.scoring.version import read_bundle, resolve, version_folder

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 from matplotlib.figure import Figure
 
+from flows.common.moments import minute
 from flows.reporting import html
 from flows.reporting.plots import ACCENT, ANOMALY, MAX_POINTS, NORMAL
 from flows.shadow.agreement import Agreement
@@ -76,4 +76,4 @@ def _share(agreement: Agreement) -> str:
 
 
 def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC") if seconds else "-"
+    return minute(seconds) if seconds else "-"

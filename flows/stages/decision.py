@@ -4,35 +4,23 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from flows.common.frozen import Frozen
 from flows.common.verdicts import GateResult
-from flows.stages.records import (
-    CalibrateRecord,
-    ChoiceRecord,
-    EvaluateRecord,
-    FitRecord,
-    IngestRecord,
-    JudgedRecord,
-    SplitRecord,
-    StageRecord,
-    ValidateRecord,
-)
+from flows.stages import records
+from flows.stages.records import StageRecord
 
 
-class Evidence(BaseModel):
+class Evidence(Frozen):
     """Everything that was found out about a candidate before it is registered."""
 
-    model_config = ConfigDict(frozen=True)
-
-    ingest: IngestRecord
-    validation: ValidateRecord
-    verdicts: JudgedRecord | None = None
-    split: SplitRecord
-    choice: ChoiceRecord | None = None
-    fit: FitRecord
-    calibrate: CalibrateRecord
-    evaluate: EvaluateRecord
+    ingest: records.IngestRecord
+    validation: records.ValidateRecord
+    verdicts: records.JudgedRecord | None = None
+    split: records.SplitRecord
+    choice: records.ChoiceRecord | None = None
+    fit: records.FitRecord
+    calibrate: records.CalibrateRecord
+    evaluate: records.EvaluateRecord
 
 
 class RegisterRecord(StageRecord):
@@ -90,10 +78,8 @@ class PromoteRecord(StageRecord):
         return f"would be {self.decision}" if self.rehearsal else self.decision
 
 
-class TrainResult(BaseModel):
+class TrainResult(Frozen):
     """Everything that a finished `train` flow can say."""
-
-    model_config = ConfigDict(frozen=True)
 
     dataset: str
     evidence: Evidence

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from dagmm_model.evaluation.metrics import DeploymentMetrics, PaperMetrics, SliceMetrics
 from dagmm_model.evaluation.threshold import Threshold
+from flows.common.frozen import Strict
 
 
-class StageRecord(BaseModel):
+class StageRecord(Strict):
     """Base of all records; `seconds` is the wall time of the stage."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     seconds: float = 0.0
 
@@ -156,7 +155,7 @@ class FitRecord(StageRecord):
     sha256: str
     device: str
     epochs: int
-    first_epoch: dict[str, float] = {}
+    first_epoch: dict[str, float] = Field(default_factory=dict)
     last_epoch: dict[str, float]
     health: dict[str, float]
     settings: dict[str, Any]

@@ -7,18 +7,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from flows.stages import records
 from flows.stages.decision import PromoteRecord, RegisterRecord
-from flows.stages.records import (
-    CalibrateRecord,
-    ChoiceRecord,
-    EvaluateRecord,
-    FitRecord,
-    IngestRecord,
-    JudgedRecord,
-    SplitRecord,
-    StageRecord,
-    ValidateRecord,
-)
+from flows.stages.records import StageRecord
 from flows.stages.run import EVIDENCE, TrainRun
 from flows.stages.workspace import run_stage
 
@@ -50,55 +41,55 @@ class Stage:
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("ingest", "Read the table.", "pipeline.ingest:ingest", (), IngestRecord),
+        Stage("ingest", "Read the table.", "pipeline.ingest:ingest", (), records.IngestRecord),
         Stage(
             "validate",
             "Check the rows against the contract; a critical failure ends the flow.",
             "pipeline.validate:validate",
             ("ingest",),
-            ValidateRecord,
+            records.ValidateRecord,
         ),
         Stage(
             "verdicts",
             "Take what people have said of rows of the model.",
             "pipeline.judged:judged",
             ("validate",),
-            JudgedRecord,
+            records.JudgedRecord,
         ),
         Stage(
             "split",
             "Choose training, validation and test rows.",
             "pipeline.split:split",
             ("verdicts",),
-            SplitRecord,
+            records.SplitRecord,
         ),
         Stage(
             "choose",
             "Choose the detector on rows that do not judge it.",
             "pipeline.choose:choose",
             ("verdicts", "split"),
-            ChoiceRecord,
+            records.ChoiceRecord,
         ),
         Stage(
             "fit",
             "Train the detector on normal rows.",
             "pipeline.fitting.tracked:fit",
             ("verdicts", "split"),
-            FitRecord,
+            records.FitRecord,
         ),
         Stage(
             "calibrate",
             "Set the threshold.",
             "pipeline.calibrate:calibrate",
             ("verdicts", "split", "fit"),
-            CalibrateRecord,
+            records.CalibrateRecord,
         ),
         Stage(
             "evaluate",
             "Measure on the test rows; figures, mixture and data sets go to the MLflow run.",
             "pipeline.evaluate:evaluate",
             ("verdicts", "split", "fit", "calibrate"),
-            EvaluateRecord,
+            records.EvaluateRecord,
         ),
         Stage(
             "register",

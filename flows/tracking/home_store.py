@@ -74,7 +74,7 @@ class HomeReader:
     """MLflow's tables in the SQLite file of a home, opened read-only for each question."""
 
     def __init__(self, settings: Settings) -> None:
-        self._file = settings.home.resolve() / "mlflow.db"
+        self._file = settings.store_file
 
     @property
     def schema(self) -> str | None:

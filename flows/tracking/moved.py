@@ -31,7 +31,7 @@ def bring_home(settings: Settings) -> None:
     Raises:
         UsageError: The artifacts did not come along.
     """
-    file = settings.home.resolve() / "mlflow.db"
+    file = settings.store_file
     if not file.exists():
         return
     here = settings.artifacts.as_uri()

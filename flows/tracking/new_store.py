@@ -20,13 +20,13 @@ def make_store(settings: Settings) -> None:
         OSError: The home cannot be written.
         filelock.Timeout: Another command has been making it for minutes.
     """
-    file = settings.home.resolve() / "mlflow.db"
+    file = settings.store_file
     if file.exists():
         return
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    part = file.with_name("mlflow.db.part")
-    with FileLock(file.with_name("mlflow.db.lock"), timeout=WAIT_SECONDS):
+    part = file.with_name(f"{file.name}.part")
+    with FileLock(file.with_name(f"{file.name}.lock"), timeout=WAIT_SECONDS):
         if file.exists():
             return
         for beginning in part.parent.glob(f"{part.name}*"):  # SQLite's journal lies beside it

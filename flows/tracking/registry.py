@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""What MLflow says of a name that there is not, or that no model could have."""
 PRODUCTION, CHALLENGER, PREVIOUS = "production", "challenger", "previous"
 ABOUT = """Scored and served as `models:/{name}@production`; `dagmm rollback {name}` returns to \
 `previous`, `challenger` is the newest version that was not promoted. \
@@ -30,8 +32,7 @@ def find_version(client: MlflowClient, name: str, version: int) -> ModelVersion:
     try:
         return client.get_model_version(name, str(version))
     except Exception as error:
-        if _code(error) != "RESOURCE_DOES_NOT_EXIST":
-            raise
+        _pass_over(error, "RESOURCE_DOES_NOT_EXIST")
         if is_registered(client, name):
             numbers = sorted(int(each.version) for each in versions(client, name))
             hint = f"versions of {name}: {', '.join(map(str, numbers)) or 'none'}"
@@ -82,8 +83,7 @@ def version_or_none(client: MlflowClient, name: str, version: int) -> ModelVersi
     try:
         return client.get_model_version(name, str(version))
     except Exception as error:
-        if _code(error) != "RESOURCE_DOES_NOT_EXIST":
-            raise
+        _pass_over(error, "RESOURCE_DOES_NOT_EXIST")
         return None
 
 
@@ -92,9 +92,8 @@ def version_behind(client: MlflowClient, name: str, alias: str) -> int | None:
     try:
         return int(client.get_model_version_by_alias(name, alias).version)
     except Exception as error:
-        if _code(error) in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
-            return None
-        raise
+        _pass_over(error, *ABSENT)
+        return None
 
 
 def register_version(
@@ -109,8 +108,7 @@ def register_version(
     try:
         client.create_registered_model(name, description=ABOUT.format(name=name))
     except Exception as error:
-        if _code(error) != "RESOURCE_ALREADY_EXISTS":
-            raise
+        _pass_over(error, "RESOURCE_ALREADY_EXISTS")
     if (existing := version_of_run(client, name, run_id)) is not None:
         return int(existing.version)
     created = client.create_model_version(
@@ -133,9 +131,8 @@ def is_registered(client: MlflowClient, name: str) -> bool:
     try:
         client.get_registered_model(name)
     except Exception as error:
-        if _code(error) in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
-            return False
-        raise
+        _pass_over(error, *ABSENT)
+        return False
     return True
 
 
@@ -150,9 +147,13 @@ def versions(client: MlflowClient, name: str) -> list[ModelVersion]:
     return sorted(listed, key=lambda version: -int(version.version))
 
 
-def _code(error: Exception) -> str:
-    """What MLflow's exception says; importing its class would cost who only reads two seconds."""
-    return getattr(error, "error_code", "")
+def _pass_over(error: Exception, *codes: str) -> None:
+    """Raise an error of MLflow's again, unless it has one of these codes.
+
+    Importing the class of these errors would cost two seconds where the registry is only read.
+    """
+    if getattr(error, "error_code", "") not in codes:
+        raise error
 
 
 def _pages(search: Callable[..., Any], **query: str) -> Iterator[Any]:

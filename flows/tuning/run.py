@@ -10,12 +10,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial, TrialState
-from pydantic import BaseModel, ConfigDict
 
 from data_checks.contract.model import load_contract
 from flows.common import progress
 from flows.common.config import TrainConfig
 from flows.common.errors import UsageError, Verdict
+from flows.common.frozen import Frozen
 from flows.common.settings import Settings
 from flows.pipeline.judged import unjudged
 from flows.pipeline.ranking import rankable
@@ -28,10 +28,8 @@ from flows.tuning.study import FOLDS, search
 from flows.tuning.tracking import TuneRuns
 
 
-class TuneResult(BaseModel):
+class TuneResult(Frozen):
     """What a search has found, and what to do with it."""
-
-    model_config = ConfigDict(frozen=True)
 
     dataset: str
     detector: str

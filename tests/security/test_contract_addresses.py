@@ -19,7 +19,7 @@ from data_checks.sources.reading import locate
 from data_checks.sources.sources import ingest
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
-from flows.scoring.output import output_for
+from flows.scoring.output.choice import output_for
 from tests.data_checks.conftest import small_contract, small_frame
 
 SECRET = "the-readers-password"

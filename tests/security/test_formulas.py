@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from flows.scoring.filling.parts import Counts, Parts
-from flows.scoring.output import FileOutput
+from flows.scoring.output.files import FileOutput
 from flows.scoring.rows import REJECTED, SCORED, Judged
 
 TEXTS = (

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from data_checks.base.web_page import CONTENT_POLICY
+from data_checks.base.web_page import whole_page
 from flows.benchmarking.protocols import PROTOCOLS
 from flows.benchmarking.results.details import details, failures, published_table
 from flows.benchmarking.results.summary import Block
@@ -79,14 +79,7 @@ def page(
         body.append(_table(failed, 2))
     body += ["<h2>How it was measured</h2>", '<ul class="facts">']
     body += [f"<li>{_fact(fact)}</li>" for fact in facts[1:]] + ["</ul>"]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"{CONTENT_POLICY}"
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>Benchmark</title><style>{STYLE}</style></head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body></html>\n"
-    )
+    return whole_page("Benchmark", STYLE, "\n".join(body))
 
 
 def _block(block: Block, pictures: Mapping[str, bytes]) -> list[str]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.tables.preprocessing import Encoder
@@ -18,6 +17,7 @@ from data_checks.contract.model import Contract
 from flows.common import progress
 from flows.common.config import TrainConfig
 from flows.common.features import as_frame, encoder_for, read_rows
+from flows.common.frozen import Frozen
 from flows.common.signals import held_back
 from flows.pipeline.fitting import training_rows
 from flows.pipeline.fitting.ranks import FIT
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dagmm_model.detectors.interface import Detector
 
 
-class FitWork(BaseModel):
+class FitWork(Frozen):
     """What there is to fit, as the first rank tells it to the others.
 
     Attributes:
@@ -40,8 +40,6 @@ class FitWork(BaseModel):
         parts: The split.
         checkpoint_seconds: Time between two checkpoints.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     run: Path
     contract: Contract

@@ -20,10 +20,10 @@ from dagmm_model.detectors.bundle import Reasons
 from data_checks.base.errors import SourceError
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
-from flows.scoring import output as scored_output
 from flows.scoring import run as scoring
 from flows.scoring.filling import local
 from flows.scoring.filling.parts import Counts
+from flows.scoring.output import choice, files
 from flows.scoring.rows import reasons_text
 from tests.postgres import PASSWORD
 
@@ -111,7 +111,7 @@ def test_a_run_that_died_before_the_end_goes_on_with_its_own_version(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(scored_output.FileOutput, "publish", die)
+        patched.setattr(files.FileOutput, "publish", die)
         with pytest.raises(KeyboardInterrupt):
             scoring.score(str(folder), str(out), MODEL, settings)
     assert not out.exists()
@@ -135,7 +135,7 @@ def test_another_source_starts_over(settings, rows, tmp_path, monkeypatch, kind)
     source = str(folder if kind == "folder" else folder / "0.parquet")
     out = tmp_path / "out.parquet"
     with monkeypatch.context() as patched:
-        patched.setattr(scored_output.FileOutput, "publish", lambda *_: 1 / 0)
+        patched.setattr(files.FileOutput, "publish", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             scoring.score(source, str(out), MODEL, settings)
     changed = rows[::-1]
@@ -236,7 +236,7 @@ def test_two_processes_do_not_write_one_output(settings, rows, tmp_path, monkeyp
             scoring.score(*arguments)
         raise SystemExit
 
-    monkeypatch.setattr(scored_output.FileOutput, "publish", second)
+    monkeypatch.setattr(files.FileOutput, "publish", second)
     with pytest.raises(SystemExit):
         scoring.score(*arguments)
 
@@ -270,7 +270,7 @@ def test_a_file_that_changes_while_it_is_read_gives_no_result(
 def test_outputs_that_cannot_be_used(tmp_path, monkeypatch, output, table, said):
     monkeypatch.setenv("DAGMM_HOME", str(tmp_path))
     with pytest.raises(UsageError, match=said) as raised:
-        scored_output.output_for(output, table, Settings())
+        choice.output_for(output, table, Settings())
     assert "secret" not in str(raised.value)
 
 

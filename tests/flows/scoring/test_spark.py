@@ -20,7 +20,7 @@ from flows.intake.give import give_verdicts
 from flows.scoring import run as scoring
 from flows.scoring.filling import spark as spark_scoring
 from flows.scoring.filling.parts import Counts, Parts, write_part
-from flows.scoring.output import FileOutput
+from flows.scoring.output.files import FileOutput
 from flows.scoring.rows import REJECTED, SCORED, Judged
 from flows.tracking import tracking
 

@@ -1,4 +1,4 @@
-"""Finished parts to two tables of a database, at once."""
+"""Finished parts to a table of a database, all at once."""
 
 from __future__ import annotations
 
@@ -30,15 +30,11 @@ class SqlOutput:
     table: str
     workspace: Path
 
-    @property
-    def name(self) -> str:
-        """Address and table."""
-        return f"{safe_name(self.url)}, table {self.table}"
+    suffix = ".parquet"
 
     @property
-    def suffix(self) -> str:
-        """Of the parts."""
-        return ".parquet"
+    def name(self) -> str:
+        return f"{safe_name(self.url)}, table {self.table}"
 
     @property
     def folder(self) -> Path:
@@ -47,7 +43,6 @@ class SqlOutput:
         return self.workspace / "scoring" / key
 
     def publish(self, parts: Parts, scored: pa.Schema, rejected: pa.Schema) -> str | None:
-        """See `Output.publish`."""
         import sqlalchemy as sa
 
         files = parts.files("rejected")

@@ -1,0 +1,10 @@
+"""Moments as people read them."""
+
+from __future__ import annotations
+
+import time
+
+
+def minute(seconds: float) -> str:
+    """`2026-03-01 14:05 UTC`, of seconds since 1970."""
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
