@@ -41,7 +41,7 @@ def gpu_bound() -> float:
     """Multiplications of a forward pass, over a whole training, from which on a GPU is worth it.
 
     Below it, loading PyTorch and starting CUDA take longer than the training on a CPU.
-    `benchmarks/gpu_check.py` measures it and writes the file.
+    `benchmarks/speed/gpu_check.py` measures it and writes the file.
     """
     text = (files("dagmm_model") / "engines" / "gpu.json").read_text(encoding="utf-8")
     return float(json.loads(text)["multiplications"])

@@ -5,8 +5,8 @@ some overhead, and now and then the time of a slow machine; an attempt that fail
 from the start. The driver hands tasks out one at a time, and joins nothing at the end when the
 result is a folder. All readers share the bandwidth of the store.
 
-    python benchmarks/data_plane.py --validate docs/results/scaling/score-rows.jsonl
-    python benchmarks/data_plane.py --rows 1e9 1e12 --nodes 1 4 16 64 256 1024
+    python benchmarks/speed/data_plane.py --validate docs/results/scaling/score-rows.jsonl
+    python benchmarks/speed/data_plane.py --rows 1e9 1e12 --nodes 1 4 16 64 256 1024
 
 The costs are measured ones; what is assumed is said in `Plane`.
 """

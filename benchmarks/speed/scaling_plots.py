@@ -4,7 +4,7 @@ A cost that grows with a power of what is varied is a line in a plot of logarith
 exponent. Where a cost levels off (a fixed part that few rows cannot hide), the slope between the
 last two points stands beside the slope of all.
 
-    python benchmarks/scaling_plots.py        # docs/results/scaling/*.svg, and the table
+    python benchmarks/speed/scaling_plots.py        # docs/results/scaling/*.svg, and the table
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ NAMES = {
     "columns": "columns",
     "components": "components",
     "batch": "rows of a batch",
-    "ranks": "ranks",
     "spark": "cores of Spark",
 }
 

@@ -4,35 +4,30 @@ Normal rows are divided into training, calibration and a pool; windows are drawn
 shifted; windows without a shift give the false-alarm rate. Repeated over several splits, since all
 windows of a split share one reference.
 
-    DAGMM_DATA_DIR=data python benchmarks/drift.py --splits 10 --windows 20 --calm 100
+    DAGMM_DATA_DIR=data python benchmarks/quality/drift.py --splits 10 --windows 20 --calm 100
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
+from fitted import fitted, rows_of
 from scipy.stats import binomtest
 
 from dagmm_model import DAGMM
 from dagmm_model.detectors.bundle import ScoringBundle
-from dagmm_model.evaluation.threshold import calibrate
-from data_checks.base.locations import default_data_dir
-from data_checks.contract.model import ANOMALY_COLUMN, Contract, load_contract
+from data_checks.contract.model import Contract, load_contract
 from data_checks.drift import DriftReference, bin_counts, drift_reference
-from data_checks.sources.sources import ingest
-from flows.common.features import as_frame, encoder_for
+from flows.common.features import as_frame
 from flows.drift.verdict import MonitorPolicy, judge_window
 from flows.drift.window import Window
 
@@ -55,27 +50,10 @@ class World:
     deviation: dict[str, float]
 
 
-def rows_of(contract: Contract) -> tuple[pa.Table, pa.Table]:
-    """Normal and anomalous rows, feature columns only."""
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "rows.parquet"
-        ingest(contract, path, data_dir=default_data_dir())
-        table = pq.read_table(path)
-    names = [column.name for column in contract.feature_columns]
-    flags = table.column(ANOMALY_COLUMN)
-    return tuple(table.filter(pc.equal(flags, kind)).select(names) for kind in (0, 1))
-
-
 def world(contract: Contract, normal: pa.Table, anomalies: pa.Table, seed: int) -> World:
     """Train on half of the normal rows, calibrate on a fifth, keep the rest."""
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(normal.num_rows)[:MOST_ROWS]
-    cut = (len(order) // 2, len(order) * 7 // 10)
-    train, held, pool = (normal.take(pa.array(part)) for part in np.split(order, cut))
-    encoder = encoder_for(contract, train)
-    detector = DAGMM(epochs=5, members=1, random_state=seed).fit(encoder.encode(as_frame(train)))
-    energies = np.sort(detector.energy(encoder.encode(as_frame(held))))
-    bundle = ScoringBundle(encoder, detector, calibrate(energies, 0.05), energies)
+    detector = DAGMM(epochs=5, members=1, random_state=seed)
+    bundle, train, pool = fitted(contract, normal, MOST_ROWS, (5, 7), detector)
     deviation = {
         column.name: float(pc.stddev(train.column(column.name)).as_py())
         for column in contract.feature_columns

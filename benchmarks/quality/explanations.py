@@ -5,14 +5,13 @@ standard deviations, a level is exchanged. The reasons should name that column f
 explainer asks the same model thousands of times for each row, with all columns as features and
 training rows as background; it is the usual way to explain a detector from outside.
 
-    DAGMM_DATA_DIR=data python benchmarks/explanations.py --rows 200 --shap-rows 40
+    DAGMM_DATA_DIR=data python benchmarks/quality/explanations.py --rows 200 --shap-rows 40
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,17 +21,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+from fitted import fitted, rows_of
 from scipy.stats import binomtest
 
 from dagmm_model import DAGMM
 from dagmm_model.detectors.bundle import ScoringBundle
-from dagmm_model.evaluation.threshold import calibrate
-from data_checks.base.locations import default_data_dir
-from data_checks.contract.model import ANOMALY_COLUMN, Contract, load_contract
-from data_checks.sources.sources import ingest
-from flows.common.features import as_frame, encoder_for
+from data_checks.contract.model import Contract, load_contract
+from flows.common.features import as_frame
 
 DATASETS = ("wdbc", "thyroid", "kddcup")
 SIZES = (3.0, 6.0, 10.0)
@@ -54,19 +49,9 @@ class World:
 def prepare(name: str, preset: str) -> World:
     """Train on six tenths of the normal rows, calibrate on two, keep the rest."""
     contract = load_contract(name)
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "rows.parquet"
-        ingest(contract, path, data_dir=default_data_dir())
-        table = pq.read_table(path)
-    table = table.filter(pc.equal(table.column(ANOMALY_COLUMN), 0))
-    table = table.select([column.name for column in contract.feature_columns])
-    order = np.random.default_rng(SEED).permutation(table.num_rows)[:MOST_ROWS]
-    cuts = (len(order) * 6 // 10, len(order) * 8 // 10)
-    train, held, fresh = (table.take(pa.array(part)) for part in np.split(order, cuts))
-    encoder = encoder_for(contract, train)
-    detector = DAGMM(preset=preset, random_state=SEED).fit(encoder.encode(as_frame(train)))
-    energies = np.sort(detector.energy(encoder.encode(as_frame(held))))
-    bundle = ScoringBundle(encoder, detector, calibrate(energies, 0.05), energies)
+    normal, _ = rows_of(contract)
+    detector = DAGMM(preset=preset, random_state=SEED)
+    bundle, train, fresh = fitted(contract, normal, MOST_ROWS, (6, 8), detector)
     return World(contract, bundle, plain(train), plain(fresh))
 
 

@@ -3,7 +3,7 @@
 Both detectors see the same signal with noise of their own; the candidate's anomalies stand out less
 by just so much that its true average precision (on 300,000 rows) is lower by a wanted amount.
 
-    python benchmarks/promotion.py [--trials 400] [--json]
+    python benchmarks/quality/promotion.py [--trials 400] [--json]
 """
 
 from __future__ import annotations

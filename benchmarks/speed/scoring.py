@@ -4,12 +4,12 @@ Raw KDD Cup 1999 rows (41 columns, three of them text) in memory -> energies. Re
 ``DAGMM_DATA_DIR``, or made up in the same shape where that is not set. Beside it the textbook way:
 the encoded matrix through a per-row `Dataset` and a `DataLoader`, a loop over the components.
 
-    DAGMM_DATA_DIR=data python benchmarks/scoring.py --threads 1 2 --json
+    DAGMM_DATA_DIR=data python benchmarks/speed/scoring.py --threads 1 2 --json
 
 With ``--model`` the whole command instead: raw rows in a file, results in another, in a process of
 its own. The 494,021 rows of the 10 percent file are repeated up to ``--rows``.
 
-    DAGMM_DATA_DIR=data python benchmarks/scoring.py --rows 10000000 \
+    DAGMM_DATA_DIR=data python benchmarks/speed/scoring.py --rows 10000000 \
         --model models:/dagmm-kddcup@production --files csv parquet --reasons 3 none
 """
 
@@ -19,10 +19,7 @@ import argparse
 import gzip
 import json
 import os
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -33,6 +30,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
+from measuring import dagmm_score, peak
 from threadpoolctl import ThreadpoolController
 
 from dagmm_model import DAGMM
@@ -100,11 +98,6 @@ def rate(work: Any, rows: int, rounds: int) -> dict[str, float]:
     }
 
 
-def peak() -> float:
-    """Peak resident memory of this process so far, MiB."""
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
-
-
 def textbook(matrix: np.ndarray, threads: int, rounds: int) -> dict[str, float]:
     """The textbook network over the encoded rows."""
     import torch
@@ -151,17 +144,8 @@ def repeated(rows: int, kind: str, folder: Path) -> Path:
 def whole_command(source: Path, model: str, reasons: str) -> dict[str, Any]:
     """One `dagmm score`: speed after start-up, processor time a row, peak memory."""
     output = source.with_name(f"scored{source.suffix}")
-    command = ["dagmm", "score", str(source), str(output), "--model", model]
-    command[0] = str(Path(sys.executable).with_name("dagmm"))
     load = os.getloadavg()[0]
-    process = subprocess.Popen(
-        [*command, "--reasons", reasons, "--json"], stdout=subprocess.PIPE, text=True
-    )
-    printed = process.stdout.read() if process.stdout else ""
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"dagmm score ended with status {status}")
-    report = json.loads(printed)
+    report, most, _ = dagmm_score(str(source), str(output), "--model", model, "--reasons", reasons)
     return {
         "file": source.suffix[1:],
         "reasons": reasons,
@@ -171,7 +155,7 @@ def whole_command(source: Path, model: str, reasons: str) -> dict[str, Any]:
         "seconds": round(report["seconds"], 1),
         "processor_us_per_row": round(report["processor_seconds"] / report["rows"] * 1e6, 2),
         "processors_used": round(report["processor_seconds"] / report["seconds"], 2),
-        "peak_mib": round(usage.ru_maxrss / 1024),
+        "peak_mib": most,
         "load_before_and_after": [round(load, 1), round(os.getloadavg()[0], 1)],
     }
 

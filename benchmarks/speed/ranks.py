@@ -1,6 +1,6 @@
 """Time of a training step that ranks share: the same batch over one, two, ... of them.
 
-    python benchmarks/ranks.py --ranks 1 2 --preset recommended
+    python benchmarks/speed/ranks.py --ranks 1 2 --preset recommended
 
 `measure` starts the ranks with torchrun on this machine and gives one JSON-able record; other
 benchmarks import it. Random rows of KDDCUP's width; the batch of all ranks stays the same, so that

@@ -4,10 +4,9 @@ All in one process, in turns, so that a slow minute of the machine slows all of 
 the rounds is reported. Processor time stands beside it: on a machine with other work it is firmer.
 The floor is the step's 29 matrix products alone, in the BLAS that the fast engine uses, at their
 real shapes and with the same number of threads. ``numpy_20`` trains twenty seeds as one model; its
-times are those of one step of one seed. Where there is a GPU, its engine's step is measured, too,
-for one seed and for twenty at once, in pieces of steps as in training.
+times are those of one step of one seed. `gpu_check.py` measures the engines of a GPU.
 
-    python benchmarks/training.py --threads 1 2 --json
+    python benchmarks/speed/training.py --threads 1 2 --json
 """
 
 from __future__ import annotations
@@ -118,34 +117,6 @@ def measure(threads: int, rounds: int, steps: int) -> dict[str, dict[str, float]
     }
 
 
-def measure_gpu(rounds: int) -> dict[str, dict[str, float]]:
-    """Milliseconds of a step on a GPU, of all members, median over the rounds."""
-    from dagmm_model.engines.interface import PIECE
-    from dagmm_model.engines.torch.engine import TorchEngine
-
-    x = np.random.default_rng(0).random((ROWS, WIDTH), dtype=np.float32)
-    result = {}
-    for members in (1, MEMBERS):
-        seeds = range(members)
-        start = initialise(SETTINGS, WIDTH, seeds)
-        engine = TorchEngine(x, None, start, SETTINGS, "cuda", graph=True)
-        order = np.random.default_rng(1).integers(0, ROWS, (members, PIECE, BATCH))
-        dropout = [streams(seed)[2] for seed in seeds]
-        engine.run(order, 1e-4, dropout)  # captures the step
-        times = []
-        for _ in range(rounds):
-            started = time.perf_counter()
-            engine.run(order, 1e-4, dropout)
-            times.append((time.perf_counter() - started) / PIECE * 1e3)
-        value = statistics.median(times)
-        result["cuda" if members == 1 else f"cuda_{members}"] = {
-            "ms_per_step": round(value, 4),
-            "best_ms_per_step": round(min(times), 4),
-            "rows_per_second": round(members * BATCH / value * 1e3),
-        }
-    return result
-
-
 def main() -> None:
     """Print a table, or JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -158,17 +129,13 @@ def main() -> None:
     for threads in arguments.threads:
         with ThreadpoolController().select(user_api="blas").limit(limits=threads):
             result[str(threads)] = measure(threads, arguments.rounds, arguments.steps)
-    gpu = measure_gpu(arguments.rounds) if torch.cuda.is_available() else {}
     if arguments.json:
-        document = {"batch": BATCH, "width": WIDTH, "threads": result, "gpu": gpu}
-        print(json.dumps(document, indent=1))
+        print(json.dumps({"batch": BATCH, "width": WIDTH, "threads": result}, indent=1))
         return
     for threads, variants in result.items():
         print(f"{threads} thread(s): ms/step, best, cpu ms, rows/s, times floor, textbook over it")
         for name, row in variants.items():
             print(f"  {name:10}" + "".join(f"{value:>12}" for value in row.values()))
-    for name, row in gpu.items():
-        print(f"{name:10} ms/step, best, rows/s " + "".join(f"{v:>12}" for v in row.values()))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ detectors are fitted on the training rows, the threshold comes from the validati
 gate *not beaten by simple detectors* judges the test rows. `auto` chooses as `dagmm train` does,
 by training rows held out and by the labelled anomalies outside the test.
 
-    DAGMM_DATA_DIR=... python benchmarks/gate.py [--suite adbench] [--detector dagmm] [--json]
+    DAGMM_DATA_DIR=... python benchmarks/quality/gate.py --suite adbench --detector dagmm
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ gates decide. At the end the version in production and the newest one are compar
 later rows that nobody has judged, at equal recall. All trainings have one seed: they differ by the
 verdicts alone.
 
-    DAGMM_DATA_DIR=... python benchmarks/verdicts.py --home FOLDER [--days 20] [--json]
+    DAGMM_DATA_DIR=... python benchmarks/quality/verdicts.py --home FOLDER [--days 20] [--json]
 
 The folder is the home of the registry, and has to be new. Takes about half an hour of a core.
 """

@@ -1,11 +1,12 @@
-"""How cost grows: with rows, columns, components, batch size, ranks, and Spark's cores.
+"""How cost grows: with rows, columns, components, batch size, and Spark's cores.
 
 Rows are those of KDD Cup 1999 resampled, every number that is not 0 multiplied by noise, so that
 few are alike. Each point is measured in a process of its own, with one thread unless the axis is
 about more, and is written at once; the same command goes on where it stopped.
 
-    DAGMM_DATA_DIR=data python benchmarks/scaling.py --axes columns components batch train-rows
-    DAGMM_DATA_DIR=data python benchmarks/scaling.py --axes score-rows spark --model models:/NAME/1
+    export DAGMM_DATA_DIR=data
+    python benchmarks/speed/scaling.py --axes columns components batch train-rows
+    python benchmarks/speed/scaling.py --axes score-rows spark --model models:/NAME/1
 
 Processor seconds are the figure to compare; wall time stands beside them, with the machine's load.
 """
@@ -16,7 +17,6 @@ import argparse
 import gzip
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -29,6 +29,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
+from measuring import dagmm_score, peak
 
 from data_checks.contract.model import load_contract
 
@@ -36,7 +37,7 @@ Point = dict[str, Any]
 
 GROUP = 131_072
 EPOCHS = 3
-RESULTS = Path(__file__).parent.parent / "docs" / "results" / "scaling"
+RESULTS = Path(__file__).parents[2] / "docs" / "results" / "scaling"
 SCRATCH = Path(tempfile.gettempdir(), "dagmm-scaling")
 
 
@@ -82,11 +83,6 @@ def matrix_of(table: pa.Table) -> np.ndarray:
     return encoder_for(load_contract("kddcup"), table).encode(as_columns(table), order="F")
 
 
-def peak() -> float:
-    """Peak memory of this process, MiB."""
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
-
-
 class Clock:
     """Wall and processor time between the first and the last epoch's end."""
 
@@ -110,7 +106,6 @@ class Clock:
 def fit(rows: int, columns: int, preset: str, **options: Any) -> Point:
     """Train on rows in memory, then score them: processor time of an epoch and of a scored row."""
     from dagmm_model import DAGMM
-    from dagmm_model.base.distributed import joined
     from dagmm_model.tables.encoded import Encoded
 
     rng = np.random.default_rng(1)
@@ -119,13 +114,10 @@ def fit(rows: int, columns: int, preset: str, **options: Any) -> Point:
         x = x[:, rng.permutation(columns) % x.shape[1]]
         x = x + 0.05 * x.std(axis=0) * rng.standard_normal(x.shape)
     clock = Clock()
-    with joined(600.0) as ranks:
-        detector = DAGMM(preset=preset, epochs=EPOCHS, random_state=0, **options)
-        detector.fit(x, observers=[clock] if ranks.first else [], ranks=ranks)
-        if not ranks.first:
-            return {}
+    detector = DAGMM(preset=preset, epochs=EPOCHS, random_state=0, **options)
+    detector.fit(x, observers=[clock])
     encoded, spent = Encoded.of(x[:200_000]), time.process_time()
-    detector._fused.energy(encoded)
+    detector.for_layout(encoded.layout).energy(encoded)
     scored = (time.process_time() - spent) / len(encoded)
     return {**clock.per_epoch(), "score_processor_us": round(scored * 1e6, 3), "peak_mib": peak()}
 
@@ -153,23 +145,15 @@ def scored(rows: int, model: str, master: str | None = None) -> Point:
     """The whole command, Parquet to Parquet."""
     source = file_of(rows)
     output = source.with_name("scored.parquet")
-    command = [str(Path(sys.executable).with_name("dagmm")), "score", str(source)]
-    command += [str(output), "--model", model, "--json", "--restart"]
-    if master:
-        command += ["--engine", "spark", "--spark", f"spark.master={master}"]
-    started = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        printed = process.stdout.read() if process.stdout else ""
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"dagmm score ended with status {process.returncode}")
-    report = json.loads(printed)
+    spark = ["--engine", "spark", "--spark", f"spark.master={master}"] if master else []
+    report, most, whole = dagmm_score(
+        str(source), str(output), "--model", model, "--restart", *spark
+    )
     return {
         "seconds": round(report["seconds"], 2),
-        "seconds_with_start": round(time.perf_counter() - started, 2),
+        "seconds_with_start": round(whole, 2),
         "score_processor_us": round(report["processor_seconds"] / rows * 1e6, 3),
-        "peak_mib": round(usage.ru_maxrss / 1024, 1),
+        "peak_mib": most,
     }
 
 
@@ -192,9 +176,6 @@ def points(axis: str, model: str | None) -> Iterator[Point]:
     elif axis == "batch":
         for batch in (128, 256, 512, 1024, 2048, 4096, 8192):
             yield {**base, "x": batch, "batch_size": batch}
-    elif axis == "ranks":
-        for ranks in (1, 2):
-            yield {**base, "x": ranks, "ranks": ranks, "rows": 102_400}
     elif axis == "score-rows":
         for rows in (10_000, 100_000, 1_000_000, 10_000_000):
             yield {"call": "scored", "x": rows, "rows": rows, "model": model}
@@ -211,7 +192,7 @@ def points(axis: str, model: str | None) -> Iterator[Point]:
         raise SystemExit(f"no axis {axis!r}; there are {', '.join(AXES)}")
 
 
-AXES = ("train-rows", "train-rows-streamed", "columns", "components", "batch", "ranks",
+AXES = ("train-rows", "train-rows-streamed", "columns", "components", "batch",
         "score-rows", "spark")  # fmt: skip
 CALLS: dict[str, Callable[..., Point]] = {
     "fit": fit,
@@ -221,11 +202,8 @@ CALLS: dict[str, Callable[..., Point]] = {
 
 
 def measured(point: Point) -> Point:
-    """The point, measured by a fresh process (several where it asks for ranks)."""
-    ranks = point.get("ranks", 1)
+    """The point, measured by a fresh process."""
     command = [sys.executable, __file__, "--point", json.dumps(point)]
-    if ranks > 1:
-        command[1:1] = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
     environment = dict(os.environ)
     if point["call"] != "scored":
         environment["OMP_NUM_THREADS"] = "1"
@@ -237,10 +215,8 @@ def measured(point: Point) -> Point:
 
 def one(point: Point) -> None:
     """Measure a point in this process and print what was found."""
-    arguments = {k: v for k, v in point.items() if k not in ("call", "x", "ranks")}
-    result = CALLS[point["call"]](**arguments)
-    if result:
-        print(json.dumps(result), flush=True)
+    arguments = {k: v for k, v in point.items() if k not in ("call", "x")}
+    print(json.dumps(CALLS[point["call"]](**arguments)), flush=True)
 
 
 def read_points(axis: str, folder: Path) -> list[Point]:

@@ -3,7 +3,7 @@
 Trains the paper's network (section 4.3) on the normal rows of a random half, five seeds at once,
 and prints for each variant how much of the mixture of all training rows is left.
 
-    DAGMM_DATA_DIR=data python benchmarks/collapse.py --data thyroid --epochs 5000
+    DAGMM_DATA_DIR=data python benchmarks/quality/collapse.py --data thyroid --epochs 5000
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Is the torch engine right on this machine's GPU, how fast is it, and where is it worth it?
 
-    python benchmarks/gpu_check.py --output gpu.json
-    python benchmarks/gpu_check.py --output gpu.json --write   # and keep the bound of `auto`
+    python benchmarks/speed/gpu_check.py --output gpu.json
+    python benchmarks/speed/gpu_check.py --output gpu.json --write   # and keep the bound of `auto`
 
 From the project's root, on a machine with PyTorch for CUDA and the libraries of `dagmm_model`; what
 needs more is left out with its reason. Every section stands alone: one that fails is reported, and
@@ -20,47 +20,25 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
-from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from statistics import median
-from typing import Any
 
 import numpy as np
 import torch
+from gpu_figures import BATCH, KDDCUP, KINDS, MEMBERS, ROWS, TARGETS, WIDTH, Check
 from textbook import TextbookLoop
 
 from dagmm_model import DAGMM, save_detector
 from dagmm_model.engines.choice import multiplications
-from dagmm_model.engines.interface import PIECE
 from dagmm_model.engines.numpy.engine import NumpyEngine
 from dagmm_model.engines.torch.engine import TorchEngine
 from dagmm_model.engines.torch.triton_step import unsupported
-from dagmm_model.networks.network import initialise, streams
-from dagmm_model.networks.presets import PAPER, resolve
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.network import initialise
+from dagmm_model.networks.presets import resolve
 from dagmm_model.training.loop import train
 
-ROOT = Path(__file__).resolve().parent.parent
-ROWS, WIDTH, BATCH, MEMBERS = 48_639 * 4, 120, 1024, 20
-KDDCUP = PAPER["paper-kddcup"]
-KINDS: dict[str, dict[str, Any]] = {
-    "torch": {},
-    "torch-graph": {"graph": True},
-    "torch-compiled": {"graph": True, "compiler": "inductor"},
-    "torch-triton": {"graph": True, "triton": True},
-}
-TARGETS: dict[str, tuple[float, str]] = {
-    "failed tests": (0.0, "none"),
-    "microseconds a KDDCUP step": (150.0, "at most"),
-    "seconds of 200 KDDCUP epochs": (10.0, "at most"),
-    "20 seeds over one": (3.0, "at most"),
-    "textbook over a step": (20.0, "at least"),
-    "CPU's energies off by": (1e-5, "at most"),
-    "failed trainings from end to end": (0.0, "none"),
-}
+ROOT = Path(__file__).resolve().parents[2]
 SCORE = """
 import sys, numpy as np
 from dagmm_model import load_detector
@@ -78,73 +56,6 @@ settings = resolve("paper", 8, 500, {"epochs": 1})
 train(x, settings, [0], engine=ENGINE, device=DEVICE)
 print(time.perf_counter() - started)
 """
-
-
-class Check:
-    """What is measured, by name, and how it went."""
-
-    def __init__(self, device: str) -> None:
-        self.device, self.dry = device, device == "cpu"
-        self.rows = 4_096 if self.dry else ROWS
-        self.steps = 4 if self.dry else PIECE
-        self.figures: dict[str, float] = {}
-        self.troubles: dict[str, str] = {}
-
-    def note(self, name: str, value: float) -> None:
-        """Keep a figure and show it."""
-        self.figures[name] = float(value)
-        print(f"   {name:60} {value:.5g}", flush=True)
-
-    def section(self, work: Callable[[Check], None]) -> None:
-        """Run one section; whatever it raises is a trouble of this one only."""
-        print(f"## {work.__name__}: {(work.__doc__ or '').splitlines()[0]}", flush=True)
-        started = time.perf_counter()
-        try:
-            work(self)
-        except Exception as error:
-            traceback.print_exc(limit=-3)
-            self.troubles[work.__name__] = f"{type(error).__name__}: {error}"[:500]
-        print(f"   took {time.perf_counter() - started:.1f} s", flush=True)
-
-    def verdicts(self) -> dict[str, str]:
-        """Met, missed or not measured, for each target."""
-        result = {}
-        for name, (target, how) in TARGETS.items():
-            value = self.figures.get(name)
-            if value is None:
-                result[name] = "not measured"
-            elif how == "at least":
-                result[name] = "met" if value >= target else "missed"
-            else:
-                result[name] = "met" if value <= target else "missed"
-        return result
-
-    def wait(self) -> None:
-        """Until the GPU is done."""
-        if not self.dry:
-            torch.cuda.synchronize()
-
-    def table(self, width: int = WIDTH) -> np.ndarray:
-        """Random rows of a table's shape, float32."""
-        return np.random.default_rng(0).normal(size=(self.rows, width)).astype(np.float32)
-
-    def engine(self, kind: str, settings: Settings, members: int, x: np.ndarray) -> TorchEngine:
-        """An engine of one of the `KINDS`."""
-        options = {} if self.dry else KINDS[kind]
-        start = initialise(settings, x.shape[1], range(members), x)
-        return TorchEngine(x, None, start, settings, self.device, **options)
-
-    def microseconds(self, engine: Any, batch: int, members: int) -> float:
-        """A step's, its part of the copies to the device and back included: median of five runs."""
-        order = np.random.default_rng(1).integers(0, self.rows, (members, self.steps, batch))
-        draws = [streams(seed)[2] for seed in range(members)]
-        times = []
-        for _ in range(6):
-            self.wait()
-            started = time.perf_counter()
-            engine.run(order, 1e-4, draws)
-            times.append((time.perf_counter() - started) / self.steps * 1e6)
-        return median(times[1:])  # the first one captures, and may compile
 
 
 def tests(check: Check) -> None:

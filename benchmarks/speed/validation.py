@@ -4,7 +4,7 @@ KDD Cup 1999, 494,021 rows of 42 columns, from ``DAGMM_DATA_DIR``; made up in th
 that is not set. Every measurement is a process of its own, so that its peak memory is its own;
 imports are timed apart. pandera is optional: ``pip install dagmm-pipeline[bench]``.
 
-    DAGMM_DATA_DIR=data python benchmarks/validation.py --repeat 3 --json
+    DAGMM_DATA_DIR=data python benchmarks/speed/validation.py --repeat 3 --json
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -22,13 +21,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from measuring import peak
 
 from data_checks.contract.model import Contract, load_contract
 
+ROWS = 494_021
 FILE = "kddcup.data_10_percent.gz"
 
 
-def made_up(folder: Path, contract: Contract, rows: int = 494_021) -> None:
+def made_up(folder: Path, contract: Contract) -> None:
     """Write rows that satisfy the contract's rules, in the shape of the published file."""
     import pandas as pd
 
@@ -36,16 +37,16 @@ def made_up(folder: Path, contract: Contract, rows: int = 494_021) -> None:
     columns: dict[str, object] = {}
     for column in contract.columns:
         if column.type == "categorical":
-            columns[column.name] = rng.choice(column.vocabulary, rows)
+            columns[column.name] = rng.choice(column.vocabulary, ROWS)
         elif column.maximum == 1:
-            columns[column.name] = rng.integers(0, 101, rows) / 100
+            columns[column.name] = rng.integers(0, 101, ROWS) / 100
         else:
-            columns[column.name] = rng.integers(0, int(column.maximum or 10_000) + 1, rows)
+            columns[column.name] = rng.integers(0, int(column.maximum or 10_000) + 1, ROWS)
     assert contract.label is not None
     names = np.array([*contract.label.anomalous, *contract.label.normal])
     weights = np.full(len(names), 0.80309 / (len(names) - 1))
     weights[0] = 0.19691
-    columns["label"] = rng.choice(names, rows, p=weights)
+    columns["label"] = rng.choice(names, ROWS, p=weights)
     pd.DataFrame(columns).to_csv(folder / FILE, header=False, index=False)
 
 
@@ -144,8 +145,7 @@ def one(name: str, folder: Path, pinned: bool) -> None:
         source = contract.source.model_copy(update=free)
         contract = contract.model_copy(update={"source": source, "ratio_tolerance": 0.01})
     imports, seconds = MEASURED[name](contract, folder)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"imports": imports, "seconds": seconds, "peak_mib": peak}))
+    print(json.dumps({"imports": imports, "seconds": seconds, "peak_mib": peak()}))
 
 
 def main() -> None:
@@ -168,7 +168,7 @@ def main() -> None:
             made_up(folder, load_contract("kddcup"))
         results = [measured(name, folder, arguments.repeat) for name in MEASURED]
     if arguments.json:
-        print(json.dumps({"rows": 494_021, "published_file": pinned, "results": results}, indent=1))
+        print(json.dumps({"rows": ROWS, "published_file": pinned, "results": results}, indent=1))
         return None
     print(f"{'':16}{'seconds':>9}{'rows/s':>12}{'peak MiB':>10}{'imports s':>11}")
     for row in results:
@@ -194,7 +194,7 @@ def measured(name: str, folder: Path, repeat: int) -> dict:
             raise RuntimeError(f"{name}: {done.stderr}")
         runs.append(json.loads(done.stdout.splitlines()[-1]))
     medians = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-    return {"name": name, **medians, "rows_per_second": 494_021 / medians["seconds"]}
+    return {"name": name, **medians, "rows_per_second": ROWS / medians["seconds"]}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Training streamed from Parquet against training in memory: what it detects, and what it holds.
 
-    python benchmarks/streaming.py quality --folder FOLDER --seeds 3
-    python benchmarks/streaming.py memory --folder FOLDER --rows 1000000 4000000
+    python benchmarks/speed/streaming.py quality --folder FOLDER --seeds 3
+    python benchmarks/speed/streaming.py memory --folder FOLDER --rows 1000000 4000000
 
 Both read KDDCUP (DAGMM_DATA_DIR). ``quality`` trains on the normal rows of the pipeline's split, in
 the file's order, which is one attack after the other: in memory, and through windows of several
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from measuring import peak
 
 from dagmm_model.detectors.dagmm import DAGMM
 from dagmm_model.detectors.streamed.fit import fit_streamed
@@ -134,7 +134,7 @@ def fit_all(folder: Path, rows: int, way: str) -> dict[str, object]:
         "way": way,
         "seconds": time.perf_counter() - started,
         "processor_seconds": time.process_time(),
-        "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "peak_gib": peak() / 1024,
         "loss": detector.history_[-1].total,
     }
 

