@@ -141,17 +141,17 @@ def union_rows(path: str, members: Sequence[type[BaseModel]]) -> Iterator[str]:
 def attributes(doc: str) -> dict[str, str]:
     """What the "Attributes:" of a Google-style docstring say of each one."""
     _, _, section = doc.partition("Attributes:\n")
-    found: dict[str, str] = {}
+    meanings: dict[str, str] = {}
     name, indent = "", re.match(r" *", section)
     start = len(indent.group()) if indent else 0
     for line in section.splitlines():
         if not line.strip():
             continue
         if match := re.match(rf" {{{start}}}(\w+): (.*)", line):
-            name, found[match[1]] = match[1], match[2]
+            name, meanings[match[1]] = match[1], match[2]
         elif name and line.startswith(" " * (start + 1)):
-            found[name] += " " + line.strip()
-    return found
+            meanings[name] += " " + line.strip()
+    return meanings
 
 
 def settings_rows(settings: type) -> Iterator[str]:

@@ -18,12 +18,12 @@ class Beside(Generic[T]):
         self.error: BaseException | None = None
         self._work, self._result = work, []
         self._waits = threading.main_thread()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.thread = threading.Thread(target=self._run, daemon=True)
 
     def result(self, timeout: float = 60) -> T:
         """What the work gave, once it has."""
-        self._thread.join(timeout)
-        assert not self._thread.is_alive(), "what goes on beside the test does not end"
+        self.thread.join(timeout)
+        assert not self.thread.is_alive(), "what goes on beside the test does not end"
         (result,) = self._result
         return result
 
@@ -48,9 +48,9 @@ def beside(work: Callable[[], T]) -> Iterator[Beside[T]]:
 
     before = signal.signal(signal.SIGUSR2, interrupt)
     try:
-        running._thread.start()
+        running.thread.start()
         yield running
-        running._thread.join(60)
+        running.thread.join(60)
     finally:
         signal.signal(signal.SIGUSR2, before)
         if running.error is not None:

@@ -49,7 +49,7 @@ class Judged:
         best: Its name.
         f1: Of the candidate at the validation rows' threshold.
         false_alarms: Share of normal test rows that it flags.
-        said: What the gate says.
+        reason: What the gate says.
     """
 
     table: str

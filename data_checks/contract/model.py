@@ -80,7 +80,8 @@ class Contract(Frozen):
     )
 
     @model_validator(mode="after")
-    def _consistent(self) -> Contract:
+    def consistent(self) -> Contract:
+        """The contract, unless parts of it contradict each other."""
         from data_checks.contract.expressions import names_in
 
         names = [column.name for column in self.columns]

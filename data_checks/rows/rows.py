@@ -115,12 +115,13 @@ class RowChecker:
     contract: Contract
 
     @cached_property
-    def _light(self) -> Contract:
+    def features(self) -> Contract:
+        """The contract of the feature columns alone."""
         return _features_only(self.contract)
 
     @cached_property
     def _rules(self) -> tuple[RowRule, ...]:
-        return tuple(r for r in row_rules(self._light, for_scoring=True) if r.kind != "parsed")
+        return tuple(r for r in row_rules(self.features, for_scoring=True) if r.kind != "parsed")
 
     @cached_property
     def _across(self) -> tuple[RowRule, ...]:
@@ -129,7 +130,7 @@ class RowChecker:
 
     @cached_property
     def _sound(self) -> SoundRows:
-        return SoundRows(self._light)
+        return SoundRows(self.features)
 
     def __call__(
         self,
@@ -139,7 +140,7 @@ class RowChecker:
         outside: Outside | None = None,
     ) -> RowCheck:
         """See `check_rows`."""
-        light = self._light
+        light = self.features
         names = [column.name for column in light.columns]
         have = Counter(column_names(rows))
         if absent := [name for name in names if name not in have]:

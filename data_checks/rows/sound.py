@@ -70,13 +70,13 @@ class SoundRows:
             return None
         return pa.Table.from_arrays(arrays, schema=self._schema)
 
-    def _numbers(self, found: list[Sequence[Any]]) -> Any:
+    def _numbers(self, values: list[Sequence[Any]]) -> Any:
         """``(columns, n)``, or None where a value is not a number or wrongly missing."""
-        kinds = set(map(type, chain.from_iterable(found)))
+        kinds = set(map(type, chain.from_iterable(values)))
         if not kinds <= {float, int}:
             return None
         try:
-            numbers = np.array(found, dtype=np.float64).reshape(len(found), -1)
+            numbers = np.array(values, dtype=np.float64).reshape(len(values), -1)
         except (
             ValueError,
             OverflowError,

@@ -62,15 +62,15 @@ def served(home: Path, command_name: str = "ui", logins: int = 3) -> Iterator[di
     command = [sys.executable, "-u", "-m", "flows.cli", command_name]
     environment = {**os.environ, "DAGMM_HOME": str(home)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
-        found: dict[str, str] = {}
+        addresses: dict[str, str] = {}
         assert process.stdout is not None
         for line in process.stdout:
             if login := re.match(r"(\w+)\s+(http://\S+/dagmm-login#\S+)", line):
-                found[login[1].lower()] = login[2]
-            if len(found) == logins:
+                addresses[login[1].lower()] = login[2]
+            if len(addresses) == logins:
                 break
         try:
-            yield found
+            yield addresses
         finally:
             process.terminate()
 
@@ -125,9 +125,9 @@ def mlflow(page: Page, login: str) -> None:
 
 def ours(page: Page, home: Path, verdicts: str) -> None:
     """A decision's report, a check that found drift, and the rows of a review."""
-    for name, found in (("report", "*-promoted.html"), ("monitoring", "*.html")):
+    for name, pattern in (("report", "*-promoted.html"), ("monitoring", "*.html")):
         folder = "dagmm-wdbc" if name == "report" else "monitoring"
-        file = max((home / "artifacts" / folder).rglob(f"reports/{found}"))
+        file = max((home / "artifacts" / folder).rglob(f"reports/{pattern}"))
         page.goto(file.resolve().as_uri())
         take(page, name, 160, 10, 1120, 890)
     page.goto(verdicts)

@@ -71,9 +71,9 @@ def _csv(body: bytes, names: Sequence[str]) -> pa.Table:
         raise malformed(f"no CSV with a header and commas: {message}") from None
 
 
-def _separated(found: Sequence[str], names: Sequence[str]) -> None:
+def _separated(header: Sequence[str], names: Sequence[str]) -> None:
     """Say so where another sign stands between the columns: a spreadsheet may write it."""
-    alone = found[0] if len(found) == 1 and found[0] not in names else ""
+    alone = header[0] if len(header) == 1 and header[0] not in names else ""
     if sign := next((sign for sign in ";\t|" if sign in alone), None):
         raise malformed(f"no CSV with a header and commas: {sign!r} stands between its columns")
 

@@ -126,10 +126,10 @@ class Pages:
 
     def _asked(self, request: Request, who: str) -> Asked | None:
         """A review as somebody sees it, with what they said last; None where there is none."""
-        found = read_review(self._url, request.path_params["review"])
-        if found is None:
+        asked = read_review(self._url, request.path_params["review"])
+        if asked is None:
             return None
-        review, rows = found
+        review, rows = asked
         who = _name(who)
         newest: dict[str, dict[str, RowVerdict]] = {}
         for each in sorted(
@@ -157,7 +157,7 @@ def _given(asked: Asked, verdicts: dict[int, RowVerdict]) -> list[RowVerdict]:
     Raises:
         UsageError: An entry cannot be used; the message names its row.
     """
-    taken: dict[str, tuple[int, RowVerdict]] = {}
+    given: dict[str, tuple[int, RowVerdict]] = {}
     for row in asked.rows:
         entry, place = asked.entries[row.row_id], f"row {row.row_id}"
         had = verdicts.get(entry.had)
@@ -178,10 +178,10 @@ def _given(asked: Asked, verdicts: dict[int, RowVerdict]) -> list[RowVerdict]:
             *(row.row_key, row.row, word, asked.who, 0.0, entry.note),
             *(asked.review.version, row.energy, row.flagged, asked.review.id),
         )
-        number, before = taken.setdefault(row.row_key, (row.row_id, verdict))
+        number, before = given.setdefault(row.row_key, (row.row_id, verdict))
         if before.verdict != word:
             raise UsageError(f"{place} has the values of row {number}, and another verdict")
-    return [verdict for _, verdict in taken.values()]
+    return [verdict for _, verdict in given.values()]
 
 
 def _name(who: str) -> str:

@@ -63,7 +63,7 @@ def deploy(settings: Settings, file: Path | None) -> tuple[list[str], list[str]]
         for pool in sorted({one.pool for one in definitions}):
             _create_missing_pool(client, pool)
         _prefect_deploy(path)
-        removed = list(_remove_others(client, definitions, path))
+        removed = list(remove_others(client, definitions, path))
         _tag(client, definitions, path)
         automate(client, read_notify(settings), tag_of(path), sorted({o.pool for o in definitions}))
     return [one.full_name for one in definitions], removed
@@ -91,7 +91,7 @@ def serve(settings: Settings, file: Path | None) -> None:
         from prefect import serve as run_forever
 
         with _client() as client:
-            for sentence in _remove_others(client, definitions, path):
+            for sentence in remove_others(client, definitions, path):
                 typer.echo(sentence)
             automate(client, read_notify(settings), tag_of(path))
         runnable = [_runnable(one, path) for one in definitions]
@@ -124,7 +124,7 @@ def tag_of(path: Path) -> str:
     return f"dagmm-file:{path.name}:{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
 
 
-def _remove_others(client: Any, definitions: Sequence[Definition], path: Path) -> Iterator[str]:
+def remove_others(client: Any, definitions: Sequence[Definition], path: Path) -> Iterator[str]:
     """Remove what this file made and does not have any more; a sentence for each."""
     defined = {one.full_name: one for one in definitions}
     for deployment in _deployments(client):
@@ -211,8 +211,8 @@ def _prefect_deploy(path: Path) -> None:
     )
     if not done.returncode:
         return
-    said = [line.strip() for line in (done.stderr or done.stdout).splitlines()]
-    lines = [line for line in said if line and not line.startswith("For further information")]
+    printed = [line.strip() for line in (done.stderr or done.stdout).splitlines()]
+    lines = [line for line in printed if line and not line.startswith("For further information")]
     message = f"prefect deploy: {lines[-1] if lines else 'failed'}"
     if any(word in done.stdout + done.stderr for word in AWAY):
         raise ServiceUnreachable(message)

@@ -56,7 +56,7 @@ def split(run: TrainRun, rows: JudgedRecord) -> SplitRecord:
             contract.split.test,
         )
         if config.fit.streaming:
-            fractions = _held_out(fractions, own)
+            fractions = held_out(fractions, own)
         if contract.split.time_column is None:
             parts = deployment_split(anomalous, config.seed, groups=groups, fractions=fractions)
         else:
@@ -132,7 +132,7 @@ def _with_judged(
     )
 
 
-def _held_out(fractions: Fractions, rows: int) -> Fractions:
+def held_out(fractions: Fractions, rows: int) -> Fractions:
     """The same for few rows; of many, no more are held out than fit into memory and are needed."""
     _, validation, test = (min(share, HELD_OUT_ROWS / rows) for share in fractions)
     return 1.0 - validation - test, validation, test

@@ -64,7 +64,7 @@ def hold(client: MlflowClient, settings: Settings, name: str, purpose: str) -> I
     Raises:
         ServiceUnreachable: One lease of others took longer than `WAIT_SECONDS`; try again.
     """
-    run_id = _lease_run(client, settings, name)
+    run_id = lease_run(client, settings, name)
     number = _acquire(client, run_id, name, purpose)
     ended = threading.Event()
     beating = threading.Thread(target=_beat, args=(client, run_id, number, ended), daemon=True)
@@ -86,7 +86,7 @@ def _key(kind: str, number: int) -> str:
     return f"{kind}/{number:06d}"
 
 
-def _lease_run(client: MlflowClient, settings: Settings, name: str) -> str:
+def lease_run(client: MlflowClient, settings: Settings, name: str) -> str:
     """Id of the model's lease run, one that exists once because an experiment's name does."""
     anchor = f"{PROMOTIONS} of {name}"
     experiment = client.get_experiment_by_name(anchor)
@@ -125,7 +125,7 @@ def _acquire(client: MlflowClient, run_id: str, name: str, purpose: str) -> int:
         if (beat, number) != seen:
             seen, since = (beat, number), time.monotonic()
         silent = time.monotonic() - since > STALE_SECONDS
-        if (ended or silent or _dead(owner)) and _claim(client, run_id, number + 1, me):
+        if (ended or silent or _dead(owner)) and claim(client, run_id, number + 1, me):
             return number + 1
         if time.monotonic() > deadline:
             raise ServiceUnreachable(
@@ -136,7 +136,7 @@ def _acquire(client: MlflowClient, run_id: str, name: str, purpose: str) -> int:
         time.sleep(POLL_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
 
 
-def _claim(client: MlflowClient, run_id: str, number: int, me: str) -> bool:
+def claim(client: MlflowClient, run_id: str, number: int, me: str) -> bool:
     """Write the lease's parameter; whoever is second finds another value there."""
     try:
         client.log_param(run_id, _key("turn", number), me, synchronous=True)

@@ -115,7 +115,7 @@ def _curves(history: Sequence[EpochLike]) -> dict[str, Curve]:
         for term, value in record.terms.items():
             if "/" not in term:
                 points.setdefault(term, []).append((record.epoch - 1, value))
-    return {term: tuple(np.array(found).T) for term, found in points.items()}
+    return {term: tuple(np.array(curve).T) for term, curve in points.items()}
 
 
 def at_threshold(

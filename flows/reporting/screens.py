@@ -86,7 +86,7 @@ def _training(result: TrainResult, verbose: bool) -> Iterator[Entry]:
             f"for comparison, {sanity.name}: F1 {sanity.f1:.4f}, ROC AUC {sanity.roc_auc:.4f}, "
             f"average precision {sanity.average_precision:.4f}",
         )
-    yield from _training_worth(evaluated)
+    yield from training_effect(evaluated)
     yield "", ""
     registered, promotion = result.registration, result.promotion
     yield "Registry", f"{registered.name} version {registered.version}"
@@ -103,7 +103,7 @@ def _training(result: TrainResult, verbose: bool) -> Iterator[Entry]:
         yield "Next", command
 
 
-def _training_worth(evaluated: EvaluateRecord) -> Iterator[Entry]:
+def training_effect(evaluated: EvaluateRecord) -> Iterator[Entry]:
     """By how much the trained detector is ahead of itself untrained, where there are labels."""
     gains = [training_gain(evaluated, figure) for figure in ("roc_auc", "average_precision")]
     if None not in gains:

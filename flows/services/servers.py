@@ -110,14 +110,14 @@ def wait_for(
 
 def log_tail(log: Path) -> str:
     """The end of what a server said, for a message; a full disk leaves it no room to say so."""
-    said = log.read_text(encoding="utf-8", errors="replace")[-LOG_TAIL:].strip()
+    text = log.read_text(encoding="utf-8", errors="replace")[-LOG_TAIL:].strip()
     free = shutil.disk_usage(log.parent).free
-    if free < SCARCE_BYTES or any(full in said for full in FULL):
+    if free < SCARCE_BYTES or any(full in text for full in FULL):
         return (
             f"{log.parent}: {free / 2**20:.1f} MiB are free there, and a server needs some "
             f"{SCARCE_BYTES >> 20}; make room, or set DAGMM_HOME to a folder on another disk"
         )
-    return said or f"it said nothing ({log})"
+    return text or f"it said nothing ({log})"
 
 
 def answers(url: str, seconds: float = 5) -> bool:

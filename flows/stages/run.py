@@ -60,8 +60,8 @@ class TrainRun:
 
     def evidence(self) -> Evidence:
         """Everything found out up to the evaluation; the valid rows are those with verdicts."""
-        found = {EVIDENCE_KEYS.get(name, name): record for name, record in self.records.items()}
-        rows = found["verdicts"]
+        records = {EVIDENCE_KEYS.get(name, name): record for name, record in self.records.items()}
+        rows = records["verdicts"]
         update = {"path": rows.path, "sha256": rows.sha256}
-        found["validation"] = found["validation"].model_copy(update=update)
-        return Evidence(**{name: found.get(name) for name in Evidence.model_fields})
+        records["validation"] = records["validation"].model_copy(update=update)
+        return Evidence(**{name: records.get(name) for name in Evidence.model_fields})

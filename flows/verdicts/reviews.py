@@ -41,8 +41,8 @@ def list_reviews(url: str) -> tuple[ListedReview, ...]:
             .order_by(REVIEWS.c.time.desc())
             .limit(LATEST)
         )
-        found = [tuple(row) for row in connection.execute(query)]
-    return tuple(ListedReview(Review(*row[:-2]), *row[-2:]) for row in found)
+        reviews = [tuple(row) for row in connection.execute(query)]
+    return tuple(ListedReview(Review(*row[:-2]), *row[-2:]) for row in reviews)
 
 
 def read_review(url: str, review: str) -> tuple[Review, tuple[ReviewRow, ...]] | None:
@@ -50,10 +50,10 @@ def read_review(url: str, review: str) -> tuple[Review, tuple[ReviewRow, ...]] |
     with reading(url) as connection:
         if connection is None:
             return None
-        found = connection.execute(sa.select(REVIEWS).where(REVIEWS.c.id == review)).first()
-        if found is None:
+        kept = connection.execute(sa.select(REVIEWS).where(REVIEWS.c.id == review)).first()
+        if kept is None:
             return None
         order = REVIEW_ROWS.c.flagged.desc(), REVIEW_ROWS.c.energy.desc(), REVIEW_ROWS.c.row_id
         query = sa.select(REVIEW_ROWS).where(REVIEW_ROWS.c.review == review).order_by(*order)
         rows = tuple(ReviewRow(*row) for row in connection.execute(query))
-    return Review(*found), rows
+    return Review(*kept), rows

@@ -109,7 +109,7 @@ POSTGRES = [
 
 def promote_until(uri: str, home: str, version: int, step: str, command: str) -> None:
     """In a process of its own: decide, and be killed with signal 9 on reaching a step."""
-    settings = _settings(uri, home)
+    settings = settings_of(uri, home)
 
     def reached(now: str) -> None:
         if now == step:
@@ -125,7 +125,7 @@ def promote_until(uri: str, home: str, version: int, step: str, command: str) ->
 
 def promote_when(uri: str, home: str, versions: list[int], barrier, results) -> None:
     """In a process of its own: promote one version a round, at the same time as the others."""
-    settings = _settings(uri, home)
+    settings = settings_of(uri, home)
     client = tracking.connect(settings)
     for version in versions:
         barrier.wait(300)
@@ -138,6 +138,6 @@ def promote_when(uri: str, home: str, versions: list[int], barrier, results) -> 
             raise
 
 
-def _settings(uri: str, home: str) -> Settings:
+def settings_of(uri: str, home: str) -> Settings:
     os.environ.update(MLFLOW_TRACKING_URI=uri, DAGMM_HOME=home)
     return Settings()

@@ -67,10 +67,14 @@ class EpochLogger:
             self._sending = threading.Thread(target=self._try_to_send, daemon=True)
             self._sending.start()
 
-    def complete(self, history: Sequence[EpochLike]) -> None:
-        """Send what waits, and what an interrupted attempt trained but never sent."""
+    def wait(self) -> None:
+        """Until what is being sent has been, or could not be."""
         if self._sending is not None:
             self._sending.join()
+
+    def complete(self, history: Sequence[EpochLike]) -> None:
+        """Send what waits, and what an interrupted attempt trained but never sent."""
+        self.wait()
         if self._error is not None:
             raise self._error
         for epoch in history:

@@ -60,8 +60,9 @@ def false_alarm_rate(
             raise UsageError("--alerts needs the rows that come: --rows-per 1d N")
         period, rows = rows_per
         if not (0 < alerts < math.inf and 0 < rows < math.inf):
-            said = f"--alerts {alerts:g} of {rows:g} rows"
-            raise UsageError(f"{said}: both have to be numbers above 0")
+            raise UsageError(
+                f"--alerts {alerts:g} of {rows:g} rows: both have to be numbers above 0"
+            )
         rate = (alerts / seconds_of(per)) / (rows / seconds_of(period))
         if rate >= 1:
             raise UsageError(

@@ -150,7 +150,7 @@ class Parts:
         for number, counts in self.records.items():
             path = _name(self.folder, number, "scored", self.suffix)
             changed = change(pq.read_table(path))
-            _write(changed, path)
+            write_file(changed, path)
             anomalies = int(pc.sum(changed.column("is_anomaly")).as_py() or 0)
             known = int(pc.sum(pc.match_substring(changed.column("remarks"), KNOWN)).as_py() or 0)
             self.records[number] = replace(counts, anomalies=anomalies, known=known)
@@ -172,10 +172,10 @@ def write_part(folder: Path, number: int, suffix: str, slices: Sequence[Judged])
     rejected = pa.concat_tables([each.rejected for each in slices])
     with explaining_write_errors(folder):
         scored = pa.concat_tables([each.scored for each in slices])
-        _write(scored, _name(folder, number, "scored", suffix))
+        write_file(scored, _name(folder, number, "scored", suffix))
         path = _name(folder, number, "rejected", suffix)
         if rejected.num_rows:
-            _write(rejected, path)
+            write_file(rejected, path)
         else:
             path.unlink(missing_ok=True)  # of an attempt on other rows that died before its record
         with _whole(_name(folder, number, "record", suffix)) as record:
@@ -246,7 +246,8 @@ def open_parts(
             raise
 
 
-def _write(table: pa.Table, path: Path) -> None:
+def write_file(table: pa.Table, path: Path) -> None:
+    """Rows as a part's file, which appears whole."""
     texts = [name for name in TEXTS if name in table.column_names]
     with _whole(path) as part:
         if path.suffix == ".csv":

@@ -3,14 +3,13 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from dagmm_model import DAGMM, Mixture, load_detector, save_detector
+from dagmm_model import DAGMM, load_detector, save_detector
 from dagmm_model.detectors.persistence import DetectorFileError
 
 ROWS = np.random.default_rng(0).normal(size=(120, 4))
@@ -116,10 +115,12 @@ def test_members_with_different_numbers_of_components_are_kept(tmp_path):
     rows = np.concatenate([ROWS, ROWS + 9.0])
     detector = DAGMM(preset="paper", members=4, n_components=4, epochs=3, random_state=1)
     detector.set_params(refinement=20, latent_scaling="standardised").fit(rows)
-    first = detector.mixtures_[0]
-    smaller = Mixture(first.phi[:1] / first.phi[0], first.mu[:1], first.sigma[:1], first.jitter)
-    mixtures = (smaller, *detector.mixtures_[1:])
-    detector._score_by(detector._scaler, replace(detector._scorer, mixtures=mixtures), None)
+    values, arrays = detector.state()
+    for name in ("phi", "mu", "sigma"):
+        arrays[f"mixture.0.{name}"] = arrays[f"mixture.0.{name}"][:1].copy()
+    arrays["mixture.0.phi"][:] = 1.0
+    detector = DAGMM.from_state(values, arrays)
+    assert [len(mixture.phi) for mixture in detector.mixtures_[:2]] == [1, 4]
     save_detector(detector, tmp_path)
     np.testing.assert_array_equal(load_detector(tmp_path).energy(rows), detector.energy(rows))
 

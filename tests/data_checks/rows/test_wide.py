@@ -32,12 +32,12 @@ def test_column_names_are_not_compared_pair_by_pair() -> None:
     )
     contract = plain.model_copy(update={"columns": columns})
     Name.compared = 0
-    contract._consistent()
+    contract.consistent()
     check_extra("t.csv", names, names, "refuse")
     assert Name.compared < 20 * WIDTH
     with pytest.raises(SourceError, match="'other' is not in the contract"):
         check_extra("t.csv", [*names, "other"], names, "refuse")
     twice = contract.model_copy(update={"columns": (*columns, columns[7])})
     with pytest.raises(ValueError, match="column named twice: c7"):
-        twice._consistent()
+        twice.consistent()
     assert Name.compared < 40 * WIDTH

@@ -8,6 +8,7 @@ import pytest
 PROBE = """
 import atexit, sys, threading, time
 import flows.cli
+import flows.cli.commands
 
 class Held:
     def __del__(self):
@@ -24,7 +25,7 @@ def run():
     sys.stdout.write("no line end")
     {end}
 
-flows.cli._run = run
+flows.cli.commands.main = run
 flows.cli.main()
 """
 

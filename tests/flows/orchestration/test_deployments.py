@@ -136,7 +136,7 @@ def test_the_file_is_the_truth(dagmm, ask, tmp_path):
     assert found() == {"truth": [("0 3 * * *", "three")], "others": [("0 1 * * *", None)]}
     write(truth=[])
     with get_client(sync_client=True) as client:
-        assert list(deployments._remove_others(client, read_definitions(path), path))
+        assert list(deployments.remove_others(client, read_definitions(path), path))
     assert found() == {"truth": [], "others": [("0 1 * * *", None)]}
 
 

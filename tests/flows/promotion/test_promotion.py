@@ -264,13 +264,13 @@ def test_a_switch_that_comes_too_late_is_undone(store, new, promoted, promote, m
     assert [d.version for d in audit.switches(audit.history(client, NAME))] == [first, other]
 
 
-def test_a_turn_is_won_once(store, new, promote):
+def test_a_lease_is_won_once(store, new, promote):
     settings, client = store
     new()
     with lease.hold(client, settings, NAME, "test") as held:
-        run = lease._lease_run(client, settings, NAME)
-        assert not lease._claim(client, run, held.number, "{}")
-        assert lease._claim(client, run, held.number + 1, "{}")
+        run = lease.lease_run(client, settings, NAME)
+        assert not lease.claim(client, run, held.number, "{}")
+        assert lease.claim(client, run, held.number + 1, "{}")
         with pytest.raises(lease.LostLease):
             held.check()
 

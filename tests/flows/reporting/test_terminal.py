@@ -126,10 +126,10 @@ def test_a_run_with_labels_says_what_training_changed():
         energies="e",
         sha256="0" * 64,
     )
-    ((_, said),) = screens._training_worth(evaluated)
+    ((_, said),) = screens.training_effect(evaluated)
     assert said == "what training changed: ROC AUC +1.0000, average precision +0.7500"
     none = evaluated.model_copy(update={"sanity": ()})
-    assert not list(screens._training_worth(none))
+    assert not list(screens.training_effect(none))
 
 
 HOSTILE = "a\x1b]0;title\x07\x1b[2J\x1b[31mb\rc\x08\x9b31m\u202ed"

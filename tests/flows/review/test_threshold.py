@@ -201,7 +201,7 @@ def test_it_waits_for_approval_where_the_policy_asks_for_it(store, new, parts):
 
 def die_at(uri: str, home: str, step: str) -> None:
     """In a process of its own: change the threshold, and be killed on reaching a step."""
-    settings = made._settings(uri, home)
+    settings = made.settings_of(uri, home)
 
     def reached(now: str) -> None:
         if now == step:
@@ -230,7 +230,7 @@ def test_killed_at_any_step_the_same_command_completes_it(store, served, home, s
 
 
 def change_at(uri: str, home: str, barrier, results) -> None:
-    settings = made._settings(uri, home)
+    settings = made.settings_of(uri, home)
     from flows.tracking import tracking
 
     client = tracking.connect(settings)

@@ -65,7 +65,7 @@ def test_repeating_it_after_a_kill_gives_the_same(parts, monkeypatch):
     from flows.scoring.filling import parts as module
 
     written = []
-    write = module._write
+    write = module.write_file
 
     def dying(table, path):
         if written:
@@ -74,7 +74,7 @@ def test_repeating_it_after_a_kill_gives_the_same(parts, monkeypatch):
         write(table, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_write", dying)
+        patch.setattr(module, "write_file", dying)
         with pytest.raises(KeyboardInterrupt):
             discoveries.decide(parts, CALIBRATION, 0.1, keep_reasons=False)
     discoveries.decide(parts, CALIBRATION, 0.1, keep_reasons=False)

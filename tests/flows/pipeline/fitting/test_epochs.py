@@ -120,7 +120,7 @@ def test_a_server_that_is_away_for_a_while_loses_nothing(run, monkeypatch):
     history = [_epoch(n, 20) for n in range(1, 21)]
     for record in history:
         logger(record)
-        logger._sending.join()
+        logger.wait()
     logger.complete(history)
     assert _steps(client, run_id) == list(range(20))
 
@@ -131,6 +131,6 @@ def test_a_run_that_is_gone_is_not_waited_for(run, monkeypatch):
     logger = EpochLogger(client, run_id)
     client.delete_run(run_id)
     logger(_epoch(1, 20))
-    logger._sending.join()
+    logger.wait()
     with pytest.raises(MlflowException, match="deleted"):
         logger(_epoch(2, 20))

@@ -43,7 +43,7 @@ def test_what_cannot_be_streamed_is_refused_before_anything_is_read(dagmm, home)
 
 @pytest.mark.parametrize(("rows", "held"), [(10_000, 2_000), (4_000_000, 100_000)])
 def test_no_more_rows_are_held_out_than_are_needed(rows, held):
-    train, validation, test = split_stage._held_out((0.6, 0.2, 0.2), rows)
+    train, validation, test = split_stage.held_out((0.6, 0.2, 0.2), rows)
     assert round(validation * rows) == round(test * rows) == held
     assert train + validation + test == pytest.approx(1.0)
 
