@@ -14,7 +14,9 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 @pytest.fixture(scope="module")
 def generator() -> dict:
-    return runpy.run_path(str(DOCS / "generate.py"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(DOCS))  # as where it is run as a script
+        return runpy.run_path(str(DOCS / "generate.py"))
 
 
 GENERATED = ["configuration.md", "commands.md", "decisions/README.md", "first-table.md"]
