@@ -48,7 +48,7 @@ EXIT_CODES = {
     1: "the answer is no: data failed its contract, drift, a candidate was rejected",
     2: "wrong usage or input; the message names what and the remedy",
     3: "a service is unreachable or a disk is full; the same command resumes",
-    70: "a defect of ours: repeat with `--debug` and report it",
+    70: "a bug in dagmm: repeat with `--debug` and report it",
     130: "Ctrl-C; the same command resumes",
     143: "SIGTERM; the same command resumes",
 }
@@ -139,10 +139,10 @@ in `flows/prefect.yaml` take the same keys under `config`.
 The flow `monitor` takes these under `policy`, and:
 
 {HEAD}{retraining}
-## Who is told: `notify:` in `notify.yaml`
+## Who is notified: `notify:` in `notify.yaml`
 
 In `DAGMM_HOME`, or in the file that `DAGMM_NOTIFY` names; `dagmm notify --test` tries it
-([after promotion](after-promotion.md#who-is-told-notify)).
+([after promotion](after-promotion.md#who-is-notified-notify)).
 
 {HEAD}{"".join(keys(NotifyConfig, "notify."))}
 ## Keys of a contract

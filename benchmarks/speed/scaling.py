@@ -8,7 +8,7 @@ about more, and is written at once; the same command goes on where it stopped.
     python benchmarks/speed/scaling.py --axes columns components batch train-rows
     python benchmarks/speed/scaling.py --axes score-rows spark --model models:/NAME/1
 
-Processor seconds are the figure to compare; wall time stands beside them, with the machine's load.
+Processor seconds are the figure to compare; wall time and the machine's load are given as well.
 """
 
 from __future__ import annotations

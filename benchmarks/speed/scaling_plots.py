@@ -2,7 +2,7 @@
 
 A cost that grows with a power of what is varied is a line in a plot of logarithms; its slope is the
 exponent. Where a cost levels off (a fixed part that few rows cannot hide), the slope between the
-last two points stands beside the slope of all.
+last two points is given as well as the slope of all.
 
     python benchmarks/speed/scaling_plots.py        # docs/results/scaling/*.svg, and the table
 """

@@ -1,7 +1,7 @@
 """Time of a training step: our engines, a textbook PyTorch loop, the floor of the arithmetic.
 
 All in one process, in turns, so that a slow minute of the machine slows all of them; the median of
-the rounds is reported. Processor time stands beside it: on a machine with other work it is firmer.
+the rounds is reported. Processor time is given as well: it is steadier on a busy machine.
 The floor is the step's 29 matrix products alone, in the BLAS that the fast engine uses, at their
 real shapes and with the same number of threads. ``numpy_20`` trains twenty seeds as one model; its
 times are those of one step of one seed. `gpu_check.py` measures the engines of a GPU.

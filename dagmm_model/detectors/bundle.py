@@ -220,7 +220,7 @@ def _read(folder: Path) -> ScoringBundle:
         raise BundleError(f"{folder}: the calibration energies are not in ascending order")
     threshold = Threshold(**state["threshold"])
     if type(threshold.value) not in (int, float):
-        raise BundleError(f"{folder}: threshold.value is {threshold.value!r}, no number")
+        raise BundleError(f"{folder}: threshold.value is {threshold.value!r}, not a number")
     return ScoringBundle(
         Encoder.from_dict(state["encoder"]),
         load_detector(folder / "detector"),

@@ -50,7 +50,7 @@ class Ready:
 
 
 def check_contamination(contamination: object) -> None:
-    """Refuse what is no share of anomalies.
+    """Refuse anything but a share of anomalies.
 
     Raises:
         ValueError: it is not in (0, 0.5].

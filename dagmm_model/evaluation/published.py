@@ -1,4 +1,4 @@
-"""F1 figures that papers report, each by its protocol, to stand beside measured ones."""
+"""F1 figures that papers report, each by its protocol, to compare measured ones with."""
 
 from __future__ import annotations
 

@@ -7,10 +7,10 @@ of it, and these are averaged. So the energy is in nats, and a row with 7 is, in
 over the views, one in a thousand. Beyond the largest training value, a surprisal grows with the
 distance from it in standard deviations.
 
-How much a view counts is read from the training rows. The principal axes count the more, the longer
-the tail of their energies: where normal rows differ in how far out they are, being far out along an
-axis that hardly varies says more than what the networks, which saturate, and the logarithm of a
-distance see. The network's two views count the more, the more columns have few values: there
+How much a view counts is read from the training rows. The principal axes count for more where the
+tail of their energies is longer: where normal rows differ in how far out they are, being far out
+along an axis that hardly varies says more than what the networks, which saturate, and the logarithm
+of a distance see. The network's two views count for more where more columns have few values: there
 distances are coarse, and what is anomalous are values that do not go together.
 """
 

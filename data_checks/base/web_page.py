@@ -1,4 +1,4 @@
-"""What every HTML page of ours has in common: it runs no script and fetches nothing.
+"""What every HTML page of dagmm has in common: it runs no script and fetches nothing.
 
 Names, cells, labels and levels on a page come from whoever made the table. They are escaped where
 they are written; should one slip through, a browser still runs nothing of it.
@@ -53,7 +53,7 @@ def marked(value: Any) -> Any:
     """A value for a template of others, which escapes some texts and some not, and some twice.
 
     What has a meaning in HTML becomes a character that has none anywhere; `unmarked` makes it an
-    entity when the page is written. The keys of mappings are names of ours and stay.
+    entity when the page is written. The keys of mappings are our own names and stay.
     """
     if isinstance(value, str):
         return value.translate(_TO_MARKS)

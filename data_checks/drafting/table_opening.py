@@ -136,7 +136,7 @@ def _no_label(place: str, label: str, names: Sequence[str]) -> str:
     message = f"{place}: there is no column '{label}' to take as label; there is: {listed(names)}."
     if len(names) > 1:
         return message
-    return f"{message} If that is no header, delete what stands before the header."
+    return f"{message} If that is not a header, delete what comes before the header."
 
 
 def _start(cells: Sequence[str]) -> str:

@@ -174,7 +174,7 @@ def parquet_rows(location: str) -> int:
 
 @contextmanager
 def _parquet(name: str) -> Iterator[pq.ParquetFile]:
-    """An open file; whatever is wrong with it, also while it is read, is one error of ours."""
+    """An open file; anything wrong with it, even while it is read, is raised as a `SourceError`."""
     try:
         # pre_buffer would hold whole row groups, which others may have written very large.
         with pq.ParquetFile(_opened(name), pre_buffer=False) as file:

@@ -38,7 +38,7 @@ def read_rows(
         max_rows: Most rows that are taken.
 
     Raises:
-        Refused: It is none of the forms, or has too many rows.
+        Refused: It has none of these forms, or too many rows.
     """
     mime, _, parameters = content_type.lower().partition(";")
     charset = parameters.partition("charset=")[2].strip(' ";') or "utf-8"

@@ -130,7 +130,7 @@ def _values(cell: Cell) -> dict[str, Any]:
 def current(cells: Iterable[Cell]) -> list[Cell]:
     """One cell for each place: the last, of the version of its row that was measured last.
 
-    Cells without digests stand beside newer ones where the splits that both have show the same
+    Cells without digests are shown next to newer ones where the splits that both have show the same
     figures: then nothing that decides the row has changed.
     """
     rows: dict[tuple[str, str, bool, str], list[Cell]] = {}

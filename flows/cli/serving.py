@@ -1,4 +1,4 @@
-"""Commands that go on by themselves: schedules, the server of verdicts, and who is told of what."""
+"""Commands that keep running: schedules and the server of verdicts; and who is notified."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def notify(
         typer.Option("--test", help="Send a test message to every target; exit 1 if one fails."),
     ] = False,
 ) -> None:
-    """Show who is told of drift, decisions, failures; --test tells everybody."""
+    """Show who is notified of drift, decisions and failures; --test notifies everybody."""
     settings = call.prepare()
     from flows.common import progress
     from flows.notify.config import FILE, read_notify
@@ -99,7 +99,7 @@ def notify(
     config = read_notify(settings)
     if not config.targets:
         raise UsageError(
-            f"nobody is told of anything: write {settings.home / FILE}, or set DAGMM_NOTIFY to "
+            f"nobody is notified of anything: write {settings.home / FILE}, or set DAGMM_NOTIFY to "
             "another file; docs/after-promotion.md has an example"
         )
     if test:

@@ -122,7 +122,7 @@ def _disk_fault(error: BaseException) -> OSError | None:
 
 
 def _database_fault(error: BaseException) -> str:
-    """What SQLite says of its file, in a sentence with the remedy; empty for anything else."""
+    """What SQLite reports about its file, with the remedy; empty for anything else."""
     texts = [str(each) for each in _chain(error) if isinstance(each, sqlite3.Error)]
     texts += re.findall(r"\(sqlite3\.\w+Error\) ([^\n\[]+)", str(error))
     for text in texts:

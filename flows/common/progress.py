@@ -30,7 +30,7 @@ def note(text: str) -> None:
 
 @contextmanager
 def stage(name: str) -> Iterator[Callable[[str], None]]:
-    """Announce a stage when it ends: its name, its seconds and what it says of itself."""
+    """Announce a stage when it ends: its name, its seconds and its summary."""
     started, last = time.perf_counter(), [""]
 
     def report(text: str) -> None:

@@ -102,8 +102,8 @@ class Settings(BaseSettings):
     notify_file: Path | None = Field(
         default=None,
         validation_alias="DAGMM_NOTIFY",
-        description="YAML file that says who is told of what; notify.yaml in DAGMM_HOME, if it is "
-        "there, unless set",
+        description="YAML file that says who is notified of what; notify.yaml in DAGMM_HOME, if it "
+        "is there, unless set",
     )
     prefect_api_url: str | None = Field(
         default=None,

@@ -111,7 +111,7 @@ def read_scored(file: Path, model: str) -> Window:
         energies = table.column("energy").to_numpy()
         models = {str(value) for value in table.column("model").unique().to_pylist()}
     except (pa.ArrowInvalid, KeyError) as error:
-        raise UsageError(f"{file} is no result of `dagmm score` ({error})") from None
+        raise UsageError(f"{file} is not a result of `dagmm score` ({error})") from None
     if other := sorted(models - {model}):
         raise UsageError(
             f"{file} was scored by {', '.join(other)}, the production model is {model}: energies "

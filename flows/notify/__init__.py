@@ -1,1 +1,1 @@
-"""Being told: events to webhooks, Slack and e-mail, once each, and never at the run's expense."""
+"""Notifications: webhooks, Slack and e-mail, once each, and never at the run's expense."""

@@ -1,4 +1,4 @@
-"""Who is told of what; addresses are secrets, and stand in the environment."""
+"""Who is notified of what; addresses are secrets, and stand in the environment."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Target(Parameters):
 
 
 class NotifyConfig(Parameters):
-    """Who is told of what."""
+    """Who is notified of what."""
 
     targets: tuple[Target, ...] = Field((), description="Where messages go")
     cool_down_hours: float = Field(
@@ -83,7 +83,7 @@ def notify_file(settings: Settings) -> Path | None:
 
 
 def read_notify(settings: Settings) -> NotifyConfig:
-    """Who is told of what; nobody where there is no file.
+    """Who is notified of what; nobody where there is no file.
 
     Raises:
         UsageError: The file is unreadable, or a key or value in it is not valid. No value is

@@ -1,4 +1,4 @@
-"""What is told: a kind, the figure, the reason and where to look."""
+"""What is sent: a kind, the figure, the reason and where to look."""
 
 from __future__ import annotations
 

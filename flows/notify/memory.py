@@ -1,4 +1,4 @@
-"""What was told already, and what could not be told: a small file that all processes share."""
+"""What has been sent, and what could not be: a small file that all processes share."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def send(target: Target, event: Event, timeout: float, before: int = 0) -> None:
         title, body = "", _for_slack(f"*{title}*\n{body}")
     with _overheard() as messages:
         if not client.add(_server(target, event, timeout)):
-            raise NotDelivered(f"{target.url} holds no address of the kind {target.kind}")
+            raise NotDelivered(f"{target.url} does not hold an address of kind {target.kind}")
         kind = NotifyType.SUCCESS if event.kind in GOOD else NotifyType.WARNING
         arrived = client.notify(
             body=body, title=title, notify_type=kind, body_format=NotifyFormat.TEXT

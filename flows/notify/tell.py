@@ -1,4 +1,4 @@
-"""Tell everybody who wants to know, within a short time, whatever becomes of it."""
+"""Notify everybody who wants to know, within a short time, whatever happens."""
 
 from __future__ import annotations
 

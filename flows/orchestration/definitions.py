@@ -52,7 +52,7 @@ class Definition:
         schedules: When.
         triggers: Which events start it as well.
         pool: Work pool, or an empty string.
-        values: Everything that the file says of it.
+        values: Everything that the file says about it.
     """
 
     name: str
@@ -104,7 +104,7 @@ def _definition(name: str, values: dict[str, Any]) -> Definition:
     flow = flow_behind(values.get("entrypoint"))
     parameters = values.get("parameters") or {}
     if not isinstance(parameters, dict):
-        raise ValueError("`parameters` is no mapping")
+        raise ValueError("`parameters` is not a mapping")
     known = flow.parameters.properties
     if unknown := sorted(set(parameters) - set(known)):
         raise ValueError(f"no parameter {', '.join(unknown)}; the flow takes {', '.join(known)}")

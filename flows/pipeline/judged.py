@@ -1,4 +1,4 @@
-"""The valid rows with what people have said of them: labels, and judged rows that are not there.
+"""The valid rows with what people have said about them: labels, and judged rows that are not there.
 
 A verdict is about a row's values, so every equal row of the table gets it. Whoever labelled the
 table may have said otherwise; the verdict is the newer knowledge, and wins.

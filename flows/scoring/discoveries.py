@@ -24,7 +24,7 @@ SUFFIX = ".parquet"
 
 
 def check_level(level: float) -> None:
-    """Refuse what is no rate.
+    """Refuse anything but a rate.
 
     Raises:
         UsageError: It does not lie between 0 and 1.

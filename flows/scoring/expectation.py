@@ -24,7 +24,7 @@ SENTENCE = "At most a share of $at_most of the rows may be anomalies to the mode
 
 
 class FindingOfModel(TableMetricProvider):
-    """What a model says of a batch, in pandas and on Spark."""
+    """What a model makes of a batch, in pandas and on Spark."""
 
     metric_name = METRIC
     value_keys = ("model",)

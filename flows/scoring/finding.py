@@ -32,7 +32,7 @@ SHOWN = 20
 
 @dataclass
 class Finding:
-    """What a model says of a batch.
+    """What a model makes of a batch.
 
     Attributes:
         model: Resolved version, `models:/NAME/VERSION`.

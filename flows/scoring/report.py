@@ -117,7 +117,7 @@ class ScoreReport:
 
 
 def event_of(report: ScoreReport, where: str) -> Event:
-    """What people are told of a run that is no success."""
+    """What people are told of a run that did not succeed."""
     common = sorted(report.causes.items(), key=lambda cause: (-cause[1], cause[0]))[:TOLD]
     share = report.rejected / report.rows if report.rows else 0.0
     place = report.rejects or report.output

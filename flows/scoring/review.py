@@ -76,7 +76,7 @@ def draw(
         source: Raw rows of the batch.
         output: Result, beside which the file is written.
         threshold: Energy above which the rows of this batch are anomalies.
-        rows: To draw from those that are none.
+        rows: To draw from those below it.
         settings: Data folder and database.
 
     Raises:

@@ -34,7 +34,7 @@ from flows.verdicts.store import read_verdicts
 
 TOP = 3
 PACKAGES = ("dagmm_model", "data_checks", "flows")
-"""What Spark's executors run of ours."""
+"""Our own packages that Spark's executors run."""
 
 
 def score(

@@ -1,1 +1,1 @@
-"""Servers as processes of ours: those of a home, their door, and the one that serves a model."""
+"""Servers as our own processes: those of a home, their door, and the one that serves a model."""

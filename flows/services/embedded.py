@@ -33,7 +33,7 @@ from flows.services.prefect_clients import clients_of
 from flows.stages.workspace import write_atomic
 
 ANSWER_SECONDS = 30.0
-"""A server of ours that answers nothing for so long is ended; whoever started it has waited."""
+"""A server that does not answer for so long is ended; whoever started it has waited."""
 
 
 def _silent(_text: str) -> None:

@@ -84,9 +84,7 @@ def run(work: Callable[..., R], *args: object) -> R:
         done, result = mine.pipe.recv()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         code = mine.process.wait()
-        raise RuntimeError(
-            f"the process that works beside this one ended with code {code}: out of memory?"
-        ) from None
+        raise RuntimeError(f"the helper process ended with code {code}: out of memory?") from None
     finally:
         mine.end()
     if not done:

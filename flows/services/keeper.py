@@ -5,8 +5,8 @@
 HOLDERS names the processes that need the server: one of them, as PID-BIRTH, or a folder with an
 empty file, PID-BIRTH-ANYTHING, for each need. SECONDS is how long it waits for the next need. A
 process that is killed cannot end what it started; the keeper sees that it is gone and ends the
-server, with all that belongs to its process group. Run as a file, with nothing of ours imported: it
-must start at once and cost nothing.
+server, with all that belongs to its process group. It is run as a file and imports none of our own
+code: it must start at once and cost nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What `mlflow models serve` runs, told later which model: `... -m flows.services.model_app ORDER`.
 
 Loading the libraries takes longer than loading a model, so a process can be started before there
-is one. It loads what is installed here and nothing of ours: the code of a model travels with it.
+is one. It loads what is installed here and none of our own code: a model brings its code with it.
 """
 
 from __future__ import annotations

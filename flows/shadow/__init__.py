@@ -1,1 +1,1 @@
-"""A candidate that scores the same live rows as the version that answers, and is never heard."""
+"""A candidate that scores the same live rows as the version that answers, without answering."""

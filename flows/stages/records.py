@@ -64,7 +64,7 @@ class ValidateRecord(StageRecord):
 
 
 class JudgedRecord(StageRecord):
-    """The valid rows with what people have said of them.
+    """The valid rows with what people have said about them.
 
     Attributes:
         path: Parquet of the rows; the valid rows themselves where nobody has said anything.

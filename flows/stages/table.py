@@ -51,7 +51,7 @@ STAGES = {
         ),
         Stage(
             "verdicts",
-            "Take what people have said of rows of the model.",
+            "Take what people have said about rows of the model.",
             "pipeline.judged:judged",
             ("validate",),
             records.JudgedRecord,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
-"""What MLflow says of a name that there is not, or that no model could have."""
+"""What MLflow says about a name that does not exist, or that no model could have."""
 PRODUCTION, CHALLENGER, PREVIOUS = "production", "challenger", "previous"
 ABOUT = """Scored and served as `models:/{name}@production`; `dagmm rollback {name}` returns to \
 `previous`, `challenger` is the newest version that was not promoted. \

@@ -84,7 +84,7 @@ def tune(config: TrainConfig, settings: Settings, trials: int, minutes: float | 
     if not rows.measurable:
         raise UsageError(
             f"nothing to tune by: {rows.missing}. Without labels no figure tells good settings "
-            "from bad ones: anomalies that are made up mislead (docs/decisions/0008); train "
+            "from bad ones: made-up anomalies mislead (docs/decisions/0008); train "
             "the recommended settings, which need none"
         )
     decided = [parts.train_sha256, parts.test_sha256, config.model_dump_json(), str(FOLDS)]

@@ -1,4 +1,4 @@
-"""The database of verdicts: that of the registry, with tables of our own that Alembic migrates.
+"""The database of verdicts: that of the registry, with our own tables, which Alembic migrates.
 
 Writers follow one another, so that what is read in a transaction is still so when it is written: on
 SQLite by its own write lock, on PostgreSQL by an advisory one.

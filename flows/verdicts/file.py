@@ -72,7 +72,7 @@ class Line:
             parsed = datetime.fromisoformat(text)
         except ValueError:
             raise self.refuse(
-                "when", f"{text!r} is no time; write 2026-01-31 or 2026-01-31T14:30+01:00"
+                "when", f"{text!r} is not a time; write 2026-01-31 or 2026-01-31T14:30+01:00"
             ) from None
         moment = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
         if moment > now + TOO_LATE_SECONDS:

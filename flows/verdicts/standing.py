@@ -1,4 +1,4 @@
-"""What holds of a row, after all that was said of it."""
+"""What is known about a row, after everything that was said about it."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ class NumpyEngine(Engine):
         self._before = self.state()
         losses = np.empty((order.shape[1], self._members, 4))
         rates = np.broadcast_to(learning_rates, order.shape[1])
-        # One BLAS thread: threads of ours are not spun on while another program has the processor.
+        # One BLAS thread: our own threads do not spin while another program has the processor.
         # Overflow is not warned of but reported, with the step, as a loss that is not finite.
         with (
             blas_threads().limit(limits=1),

@@ -1,1 +1,1 @@
-"""What the server says of itself: metrics, lines of its log, refused versions in the audit."""
+"""What the server reports: metrics, lines of its log, refused versions in the audit."""

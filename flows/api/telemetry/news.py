@@ -58,7 +58,7 @@ class Events:
 def make_candidate(
     client: MlflowClient, settings: Settings, name: str, which: str, tell: Events
 ) -> Follower:
-    """A follower of the version in the shadow, whose news are said and are no matter of the audit.
+    """A follower of the version in the shadow; its events are reported, not audited.
 
     That the registry does not answer is said by the follower of the version that is served.
 

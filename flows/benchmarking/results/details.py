@@ -40,7 +40,7 @@ def details(block: Block) -> Iterator[Table]:
 def published_table(block: Block) -> Table | None:
     """Our F1 and the published one, for every figure of this protocol; None where there is none.
 
-    A published method that is not in the catalogue stands beside the reference.
+    A published method that is not in the catalogue is shown next to the reference.
     """
     rows = []
     for figure in PUBLISHED:

@@ -28,7 +28,7 @@ from flows.tracking.packaging import DIGESTS
 
 BUNDLE, ABOUT = seal.BUNDLE / "bundle.json", "MLmodel"
 OF_THE_COPY = {"artifact_path", "model_id", "model_uuid", "run_id", "model_size_bytes"}
-"""What MLflow's description of a model says of where the model lies."""
+"""What MLflow's description of a model says about where the model lies."""
 AS_JUDGED = "as judged for version "
 
 

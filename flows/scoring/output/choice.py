@@ -75,7 +75,7 @@ def output_for(output: str, table: str | None, settings: Settings) -> Output:
         strange = (f for f in sorted(path.glob("*")) if not _is_part(f))
         if (first := next(strange, None)) is not None:
             raise UsageError(
-                f"output {path}/ holds something else than a result ({first.name}); name another"
+                f"output {path}/ holds something other than a result ({first.name}); name another"
             )
         return FolderOutput(path)
     if path.suffix not in FORMATS:
@@ -85,7 +85,7 @@ def output_for(output: str, table: str | None, settings: Settings) -> Output:
         )
     if path.exists() and not _is_result(path):
         raise UsageError(
-            f"output {path} is there already and is no result; name another, or remove it"
+            f"output {path} already exists and is not a result; name another, or remove it"
         )
     return FileOutput(path)
 

@@ -73,8 +73,8 @@ class SqlOutput:
         there = {column["name"] for column in inspector.get_columns(table.name)}
         if there != {column.name for column in table.columns}:
             raise UsageError(
-                f"{safe_name(self.url)}: table {table.name} is there and holds something else "
-                f"(columns {', '.join(sorted(there))}); name another with --table"
+                f"{safe_name(self.url)}: table {table.name} already exists and holds something "
+                f"else (columns {', '.join(sorted(there))}); name another with --table"
             )
 
 

@@ -48,7 +48,7 @@ def restore(team: TeamSettings, folder: Path) -> None:
     """
     dumps = {name: folder / f"{name}.dump" for name in DATABASES}
     if lacking := [path.name for path in dumps.values() if not path.exists()]:
-        raise UsageError(f"{folder} is not a whole backup: {', '.join(lacking)} is not there")
+        raise UsageError(f"{folder} is not a complete backup: {', '.join(lacking)} is not there")
     database = team.postgres(read_secrets(team))
     with alone(team):
         if any(team.artifacts.glob("*")):

@@ -172,7 +172,7 @@ def alone(team: TeamSettings) -> Iterator[None]:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        raise UsageError(f"the services of {team.folder} run; stop them first") from None
+        raise UsageError(f"the services of {team.folder} are running; stop them first") from None
     try:
         yield
     finally:

@@ -125,7 +125,7 @@ def test_no_schedule_is_none(read, schedules):
         ({"concurency_limit": 1}, "concurency_limit means nothing to Prefect; is it concurrency_"),
         ({"job_variables": {}}, "job_variables means nothing to Prefect; it knows build, conc"),
         ({"parameters": {"confg": {}}}, "no parameter confg; the flow takes config"),
-        ({"parameters": ["config"]}, "`parameters` is no mapping"),
+        ({"parameters": ["config"]}, "`parameters` is not a mapping"),
         ({"work_pool": "dagmm"}, "`work_pool` needs a `name`"),
         ({"name": None}, "it needs a `name`"),
         ({"name": "a/b"}, "without a slash"),
