@@ -90,8 +90,10 @@ def test_prometheus_takes_its_configuration_and_raises_what_it_should(tmp_path):
         shutil.copy(DEPLOY / name, tmp_path)
     (tmp_path / "cases.yml").write_text(CASES)
     for command in (("check", "config", "prometheus.yml"), ("test", "rules", "cases.yml")):
-        found = subprocess.run(["promtool", *command], cwd=tmp_path, capture_output=True, text=True)
-        assert found.returncode == 0, found.stdout + found.stderr
+        actual = subprocess.run(
+            ["promtool", *command], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert actual.returncode == 0, actual.stdout + actual.stderr
 
 
 CASES = """

@@ -29,8 +29,8 @@ def table(frame: pd.DataFrame) -> pa.Table:
 
 def compared(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, ColumnDrift]:
     reference = drift_reference(table(before), CONTRACT)
-    found = compare_columns(reference, bin_counts(reference, [table(after)]), CONTRACT)
-    return {column.column: column for column in found}
+    actual = compare_columns(reference, bin_counts(reference, [table(after)]), CONTRACT)
+    return {column.column: column for column in actual}
 
 
 counts = st.lists(st.integers(0, 50), min_size=2, max_size=8)
@@ -83,9 +83,9 @@ def test_holm_rejects_in_order_and_stops() -> None:
 def test_the_same_rows_have_not_drifted() -> None:
     reference = drift_reference(table(small_frame(500)), CONTRACT)
     assert DriftReference.model_validate_json(reference.model_dump_json()) == reference
-    found = compared(small_frame(500), small_frame(500))
-    assert {column.verdict for column in found.values()} == {"stable"}
-    assert max(column.psi for column in found.values()) == 0
+    actual = compared(small_frame(500), small_frame(500))
+    assert {column.verdict for column in actual.values()} == {"stable"}
+    assert max(column.psi for column in actual.values()) == 0
 
 
 def test_a_reference_holds_counts_and_no_rows() -> None:
@@ -110,8 +110,8 @@ def test_a_window_without_drift_raises_no_more_alarms_than_the_level() -> None:
     alarms = 0
     for seed in range(1, 201):
         rows = bin_counts(reference, [table(small_frame(60, seed=seed))])
-        found = compare_columns(reference, rows, CONTRACT, level=0.05)
-        alarms += any(column.verdict != "stable" for column in found)
+        actual = compare_columns(reference, rows, CONTRACT, level=0.05)
+        alarms += any(column.verdict != "stable" for column in actual)
     assert alarms <= 20, "10 expected at most"
 
 
@@ -119,13 +119,13 @@ def test_a_column_that_moved_is_named_first() -> None:
     frame = small_frame(2000, seed=1)
     frame["fee"] = frame["fee"] + 40
     frame.loc[:300, "kind"] = "pink"
-    found = compared(small_frame(2000), frame)
-    assert next(iter(found)) in {"fee", "kind"}
-    assert found["fee"].verdict == "critical"
-    assert found["fee"].distance > 0.3
-    assert found["kind"].verdict != "stable"
-    assert found["amount"].verdict == found["ok"].verdict == "stable"
-    assert found["kind"].unseen_share == 301 / 2000
+    actual = compared(small_frame(2000), frame)
+    assert next(iter(actual)) in {"fee", "kind"}
+    assert actual["fee"].verdict == "critical"
+    assert actual["fee"].distance > 0.3
+    assert actual["kind"].verdict != "stable"
+    assert actual["amount"].verdict == actual["ok"].verdict == "stable"
+    assert actual["kind"].unseen_share == 301 / 2000
 
 
 def test_growing_gaps_are_drift() -> None:
@@ -156,9 +156,9 @@ def test_a_real_difference_that_does_not_matter_is_no_drift() -> None:
             rows[name] = np.array([97_000, 103_000, *[0] * (size - 2)])
         columns.append(column)
     large = reference.model_copy(update={"columns": tuple(columns)})
-    found = {c.column: c for c in compare_columns(large, rows, CONTRACT)}[name]
-    assert found.p_value < 1e-6
-    assert found.verdict == "stable"
+    actual = {c.column: c for c in compare_columns(large, rows, CONTRACT)}[name]
+    assert actual.p_value < 1e-6
+    assert actual.verdict == "stable"
 
 
 def test_a_table_without_rows_or_columns_is_refused() -> None:

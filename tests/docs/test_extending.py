@@ -22,9 +22,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 
 def _example(name: str) -> str:
     pattern = rf"<!-- example: {name} -->\n```python\n(.*?)```"
-    found = re.search(pattern, PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert found
-    return found[1]
+    actual = re.search(pattern, PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert actual
+    return actual[1]
 
 
 def _run(name: str, **names: object) -> ModuleType:

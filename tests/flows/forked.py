@@ -79,14 +79,14 @@ def finish(process: BaseProcess, output: Path) -> dict:
 
 def gather(workers: Sequence[BaseProcess], results: Queue, number: int) -> list:
     """As many results as there have to be; a worker that dies ends the wait at once."""
-    found: list = []
-    while len(found) < number:
+    actual: list = []
+    while len(actual) < number:
         try:
-            found.append(results.get(timeout=1))
+            actual.append(results.get(timeout=1))
         except Empty:
             died = [worker.exitcode for worker in workers if worker.exitcode]
-            assert not died, f"exit codes {died}; results so far: {found}"
-    return found
+            assert not died, f"exit codes {died}; results so far: {actual}"
+    return actual
 
 
 def _command(

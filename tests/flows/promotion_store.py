@@ -38,11 +38,11 @@ class Parts:
 
 def take_apart(client: MlflowClient, version: int, folder: Path) -> Parts:
     """Copy a trained version out of its store."""
-    found = client.get_model_version(NAME, str(version))
-    text = Path(client.download_artifacts(found.run_id, seal.EVIDENCE, str(folder)))
-    files = Path(client.download_artifacts(found.run_id, evidence.EVALUATION, str(folder)))
+    actual = client.get_model_version(NAME, str(version))
+    text = Path(client.download_artifacts(actual.run_id, seal.EVIDENCE, str(folder)))
+    files = Path(client.download_artifacts(actual.run_id, evidence.EVALUATION, str(folder)))
     model = seal.fetch(f"models:/{NAME}/{version}", folder / "model")
-    return Parts(model, files, json.loads(text.read_text()), dict(found.tags))
+    return Parts(model, files, json.loads(text.read_text()), dict(actual.tags))
 
 
 def register(client: MlflowClient, parts: Parts, folder: Path, **changes: object) -> int:

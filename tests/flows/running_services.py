@@ -47,8 +47,8 @@ class Services:
         )
 
     def status(self) -> dict[str, bool]:
-        found = self.run("status", "--json")
-        return {each["service"]: each["up"] for each in json.loads(found.stdout)}
+        actual = self.run("status", "--json")
+        return {each["service"]: each["up"] for each in json.loads(actual.stdout)}
 
     def start(self) -> None:
         log = (self.home / "services.log").open("ab")

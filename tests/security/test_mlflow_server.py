@@ -146,8 +146,8 @@ def test_mlflows_client_logs_in_by_the_environment(running, monkeypatch, tmp_pat
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
     run = client.create_run("0")
     client.log_text(run.info.run_id, "kept", "a/note.txt")
-    found = client.download_artifacts(run.info.run_id, "a/note.txt", str(tmp_path))
-    assert open(found).read() == "kept"  # noqa: PTH123, SIM115
+    actual = client.download_artifacts(run.info.run_id, "a/note.txt", str(tmp_path))
+    assert open(actual).read() == "kept"  # noqa: PTH123, SIM115
 
 
 def test_the_login_is_in_no_page_no_log_and_on_no_command_line(running, ask):

@@ -57,8 +57,8 @@ def test_a_value_in_a_query_is_a_value(client: MlflowClient, value: str) -> None
     experiment = client.create_experiment(f"of {value}")
     mine = client.create_run(experiment, tags={"of": value}).info.run_id
     client.create_run(experiment, tags={"of": "another"})
-    found = client.search_runs([experiment], equals("tags.`of`", value))
-    assert [run.info.run_id for run in found] == [mine]
+    actual = client.search_runs([experiment], equals("tags.`of`", value))
+    assert [run.info.run_id for run in actual] == [mine]
 
 
 @pytest.mark.parametrize("value", ["both ' and \"", "two\nlines"])

@@ -31,10 +31,10 @@ def write(path, members: dict[str, bytes], method=zipfile.ZIP_DEFLATED):
 
 
 def refused(file, tmp_path) -> str:
-    with pytest.raises(UsageError, match=file.name) as said:
+    with pytest.raises(UsageError, match=file.name) as message:
         prepare_table(file, tmp_path / "work", LIMITS)
-    assert "\n" not in str(said.value)
-    return str(said.value)
+    assert "\n" not in str(message.value)
+    return str(message.value)
 
 
 def test_an_archive_that_unpacks_to_more_than_the_disk_holds_is_not_unpacked(tmp_path, monkeypatch):
@@ -44,8 +44,8 @@ def test_an_archive_that_unpacks_to_more_than_the_disk_holds_is_not_unpacked(tmp
     usage = suite.shutil.disk_usage(tmp_path)
     monkeypatch.setattr(suite.shutil, "disk_usage", lambda _: usage._replace(free=100_000_000))
     assert "unpacked it takes" in refused(file, tmp_path)
-    left = sum(path.stat().st_size for path in (tmp_path / "work").rglob("*"))
-    assert left < 1_000_000
+    remaining = sum(path.stat().st_size for path in (tmp_path / "work").rglob("*"))
+    assert remaining < 1_000_000
 
 
 def test_an_archive_gives_no_more_than_it_announces(tmp_path, monkeypatch):
@@ -60,8 +60,8 @@ def test_an_archive_gives_no_more_than_it_announces(tmp_path, monkeypatch):
 
     monkeypatch.setattr(zipfile.ZipFile, "getinfo", lying)
     refused(file, tmp_path)
-    left = sum(path.stat().st_size for path in (tmp_path / "work").rglob("*"))
-    assert left < 1_000_000
+    remaining = sum(path.stat().st_size for path in (tmp_path / "work").rglob("*"))
+    assert remaining < 1_000_000
 
 
 @pytest.mark.parametrize(

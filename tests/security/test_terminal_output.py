@@ -25,9 +25,9 @@ def test_no_escape_sequence_comes_through(
     (tmp_path / "t.csv").write_text("a\x1b[31m,b\n" + "1,2\n" * 30)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["dagmm", *(a.format(folder=tmp_path) for a in arguments)])
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as remaining:
         main()
-    assert left.value.code in (2, 3)
-    said = capsys.readouterr()
-    assert "\x1b" not in said.out + said.err
-    assert "\\x1b" in said.err
+    assert remaining.value.code in (2, 3)
+    message = capsys.readouterr()
+    assert "\x1b" not in message.out + message.err
+    assert "\\x1b" in message.err

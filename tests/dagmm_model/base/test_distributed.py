@@ -79,10 +79,10 @@ def step(ranks, kind, options, weighted, dtype, batch, share=None):
 
 def assert_close(got, wanted, rtol):
     np.testing.assert_allclose(got[0], wanted[0], rtol=rtol)
-    for found, expected in zip(got[1:], wanted[1:], strict=True):
+    for actual, expected in zip(got[1:], wanted[1:], strict=True):
         scale = max(np.abs(value).max() for value in expected.values())
         for name, value in expected.items():
-            np.testing.assert_allclose(found[name], value, rtol=0, atol=rtol * scale, err_msg=name)
+            np.testing.assert_allclose(actual[name], value, rtol=0, atol=rtol * scale, err_msg=name)
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,8 @@ def test_in_float32_to_1e_5(team, kind):
 @pytest.mark.parametrize("kind", [NumpyEngine, TorchEngine])
 @pytest.mark.parametrize("share", [(slice(0, 0), slice(0, 64)), (slice(0, 60), slice(60, 64))])
 def test_shares_may_be_as_unequal_as_they_like(team, kind, share):
-    found, _ = team.run(step, kind, {}, False, np.float64, 64, share)
-    assert_close(found, step(ALONE, kind, {}, False, np.float64, 64), 1e-10)
+    actual, _ = team.run(step, kind, {}, False, np.float64, 64, share)
+    assert_close(actual, step(ALONE, kind, {}, False, np.float64, 64), 1e-10)
 
 
 @pytest.mark.parametrize("kind", [NumpyEngine, TorchEngine])
@@ -141,11 +141,11 @@ def test_moments_of_the_ranks_are_those_of_all_rows(team):
     rng = np.random.default_rng(0)
     z, gamma = 1e3 + rng.normal(size=(101, 3)), rng.dirichlet(np.ones(4), 101)
     whole = Moments.of(z, gamma)
-    for found in team.run(merged, z, gamma):
+    for actual in team.run(merged, z, gamma):
         for name in ("weight", "mean", "scatter"):
             wanted = getattr(whole, name)
             np.testing.assert_allclose(
-                getattr(found, name), wanted, rtol=0, atol=1e-12 * np.abs(wanted).max()
+                getattr(actual, name), wanted, rtol=0, atol=1e-12 * np.abs(wanted).max()
             )
 
 
@@ -237,9 +237,9 @@ def straggle():
 
 
 def test_a_rank_that_straggles_is_waited_for(team, tmp_path):
-    found, _ = team.run(train_beside, tmp_path / "two", straggle)
+    actual, _ = team.run(train_beside, tmp_path / "two", straggle)
     whole = fitted(ALONE, tmp_path / "alone", 30)
-    np.testing.assert_allclose(found, whole, rtol=0, atol=SAME)
+    np.testing.assert_allclose(actual, whole, rtol=0, atol=SAME)
 
 
 @pytest.mark.parametrize(
@@ -248,9 +248,9 @@ def test_a_rank_that_straggles_is_waited_for(team, tmp_path):
 def test_a_rank_that_dies_or_hangs_ends_the_others_and_one_process_goes_on(tmp_path, trouble):
     team = Team(2, timeout=4.0)
     team.start(train_beside, tmp_path, trouble)
-    epochs, said = team.answer(0)
+    epochs, message = team.answer(0)
     assert epochs in (5, 6)
-    assert "resumes from the last checkpoint" in said
+    assert "resumes from the last checkpoint" in message
     if trouble is hang:
         team.processes[1].kill()
     team.processes[1].join(20)
@@ -332,10 +332,10 @@ def on_a_machine_of_its_own(ranks, *uuids):
 def test_two_ranks_on_one_gpu_are_refused_at_once_and_on_both(team):
     assert team.run(take_gpus, ["a", "b"]) == ["cuda:0", "cuda:1"]
     assert team.run(take_gpus, []) == ["cpu", "cpu"]
-    for said in team.run(take_gpus, ["a"]):
-        assert "ranks 0 and 1 have GPU a together; start as many ranks" in said
-    for said in team.run(on_a_machine_of_its_own, ["a"], []):
-        assert "rank 0 has GPU a, rank 1 has cpu; start as many ranks" in said
+    for message in team.run(take_gpus, ["a"]):
+        assert "ranks 0 and 1 have GPU a together; start as many ranks" in message
+    for message in team.run(on_a_machine_of_its_own, ["a"], []):
+        assert "rank 0 has GPU a, rank 1 has cpu; start as many ranks" in message
     assert team.run(on_a_machine_of_its_own, ["a"], ["b"]) == ["cuda:0", "cuda:0"]
 
 

@@ -50,9 +50,9 @@ def test_a_far_row_is_anomalous_and_columns_are_named(name, rows, fitted):
     far = rows[:1] + np.array([0, 0, 60.0, 0, 0, 0])
     assert fitted[name].energy(far)[0] > np.quantile(fitted[name].energy(rows), 0.99)
     assert isinstance(fitted[name], Explaining)
-    found = fitted[name].explain(far)
-    np.testing.assert_allclose(found.shares.sum(axis=1), 1.0)
-    assert (found.component[0] == -1) == (fitted[name].health_ is None)
+    actual = fitted[name].explain(far)
+    np.testing.assert_allclose(actual.shares.sum(axis=1), 1.0)
+    assert (actual.component[0] == -1) == (fitted[name].health_ is None)
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
@@ -147,7 +147,7 @@ def test_in_turns_is_adam_on_one_loss_and_then_on_the_other(rows, engine):
     order = np.random.default_rng(0).permutation(len(x))[: 3 * 64].reshape(1, 3, 64)
     cpu = Device("cpu", "a test")
     ours = make_engine(engine, cpu, x, None, start, replace(settings, alternating=True))
-    found = ours.run(order, 1e-3, [np.random.default_rng(0)])
+    actual = ours.run(order, 1e-3, [np.random.default_rng(0)])
 
     parameters = {n: torch.tensor(v, requires_grad=True) for n, v in start.items()}
     one, other = (torch.optim.Adam(parameters.values(), lr=1e-3, eps=1e-8) for _ in range(2))
@@ -162,7 +162,7 @@ def test_in_turns_is_adam_on_one_loss_and_then_on_the_other(rows, engine):
             optimiser.zero_grad()
             terms.sum().backward()
             optimiser.step()
-            assert found[step, 0, 2 if turn else 1] == pytest.approx(
+            assert actual[step, 0, 2 if turn else 1] == pytest.approx(
                 float((losses.energy if turn else losses.reconstruction)[0].detach()), rel=1e-4
             )
     for name, value in ours.parameters().items():

@@ -9,8 +9,8 @@ from dagmm_model.detectors.catalogue import CATALOGUE, make_detector
 
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_every_entry_is_what_it_says(name):
-    found = CATALOGUE[name].load()
-    assert found.name == name
+    actual = CATALOGUE[name].load()
+    assert actual.name == name
     assert CATALOGUE[name].about
     assert CATALOGUE[name].source
     make_detector(name)

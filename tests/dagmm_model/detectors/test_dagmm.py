@@ -89,8 +89,8 @@ def test_the_wide_code_sees_what_a_narrow_one_cannot():
     without = DAGMM(**FAST, random_state=0, wide_code=0).fit(arcs)
     assert with_it.settings_.wide_code == 2
     assert max(mixture.health().max_condition for mixture in with_it.mixtures_) < 1e6
-    found = [roc_auc_score(labels, detector.energy(rows)) for detector in (with_it, without)]
-    assert found[0] > found[1] + 0.05
+    actual = [roc_auc_score(labels, detector.energy(rows)) for detector in (with_it, without)]
+    assert actual[0] > actual[1] + 0.05
 
 
 def test_narrow_members_are_the_same_beside_a_wide_code():

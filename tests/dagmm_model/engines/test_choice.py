@@ -48,9 +48,9 @@ def test_the_work_of_a_training_is_rows_by_weights_by_epochs():
     ],
 )
 def test_auto_goes_by_the_work(gpus, training, device):
-    found = choose_device("auto", work(*training))
-    assert found.name == device
-    assert "multiplications" in found.reason
+    actual = choose_device("auto", work(*training))
+    assert actual.name == device
+    assert "multiplications" in actual.reason
 
 
 def test_the_reason_says_why_there_is_no_gpu(monkeypatch):
@@ -64,13 +64,13 @@ def test_pytorch_itself_is_asked_where_its_version_does_not_tell(monkeypatch):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     monkeypatch.setattr(choice, "version", lambda name: "9.9")
-    found = choose_device("auto", LARGE)
-    assert found.name == "cpu"
-    assert found.reason.startswith("PyTorch finds no GPU: ")
+    actual = choose_device("auto", LARGE)
+    assert actual.name == "cpu"
+    assert actual.reason.startswith("PyTorch finds no GPU: ")
 
 
 @pytest.mark.parametrize(
-    ("engine", "device", "said"),
+    ("engine", "device", "message"),
     [
         ("jax", "auto", "engine='jax' cannot be used; give one of auto, numpy, torch, "),
         ("numpy", "cuda", "numpy runs on the CPU only"),
@@ -78,8 +78,8 @@ def test_pytorch_itself_is_asked_where_its_version_does_not_tell(monkeypatch):
         ("auto", "gpu", "auto, cpu, cuda or cuda:N"),
     ],
 )
-def test_what_does_not_go_together_is_refused(engine, device, said):
-    with pytest.raises(SettingsError, match=said):
+def test_what_does_not_go_together_is_refused(engine, device, message):
+    with pytest.raises(SettingsError, match=message):
         device_for(engine, device, LARGE)
 
 

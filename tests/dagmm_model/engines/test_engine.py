@@ -188,14 +188,14 @@ def test_engines_agree_in_float32(options):
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(str(v) for v in o.values()))
 def test_gradients_in_float32_are_those_in_float64_to_1e_5(options):
     settings, rows = settings_of(**options), order_of(2, 1)[:, 0]
-    start, x, found = start_of(settings, (1, 2)), rows_of().astype(np.float32), []
+    start, x, actual = start_of(settings, (1, 2)), rows_of().astype(np.float32), []
     for dtype in (np.float32, np.float64):
         engine = NumpyEngine(x, None, start, settings, dtype)
         engine.gradients(rows, dropout_of((1, 2)))
-        found.append(engine.parameter_gradients())
-    scale = max(np.abs(gradient).max() for gradient in found[1].values())
-    for name, gradient in found[1].items():
-        np.testing.assert_allclose(found[0][name], gradient, rtol=0, atol=1e-5 * scale)
+        actual.append(engine.parameter_gradients())
+    scale = max(np.abs(gradient).max() for gradient in actual[1].values())
+    for name, gradient in actual[1].items():
+        np.testing.assert_allclose(actual[0][name], gradient, rtol=0, atol=1e-5 * scale)
 
 
 def test_the_fast_engine_computes_the_papers_objective():
@@ -261,7 +261,7 @@ def test_what_is_frozen_or_not_in_the_objective_does_not_move(kind, options, sti
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_its_weight_the_reconstruction_has_no_gradient(kind):
     """The gradient of the whole is that of the reconstruction plus that of the rest."""
-    order, found = order_of(1, 1), []
+    order, actual = order_of(1, 1), []
     for weights in ((1.0, 0.1, 0.005), (0.0, 0.1, 0.005), (1.0, 0.0, 0.0)):
         names = ("lambda_reconstruction", "lambda_energy", "lambda_penalty")
         settings = settings_of(dropout=0.0, **dict(zip(names, weights, strict=True)))
@@ -269,8 +269,8 @@ def test_without_its_weight_the_reconstruction_has_no_gradient(kind):
         more = {"dtype": TORCH[np.float64] if kind is TorchEngine else np.float64}
         engine = kind(rows_of(), None, start, settings, **more)
         engine.run(order, 1e-3, [])
-        found.append(engine.parameter_gradients())
-    whole, rest, alone = found
+        actual.append(engine.parameter_gradients())
+    whole, rest, alone = actual
     for name, gradient in whole.items():
         np.testing.assert_allclose(
             gradient, rest[name] + alone.get(name, 0.0), rtol=1e-9, atol=1e-9, err_msg=name
@@ -446,5 +446,5 @@ def test_validation_energies_of_the_torch_engine_are_the_scorers(options):
     engine.run(order_of(2, 20), 1e-3, dropout_of((1, 2)))
     scorer = fit_scorer(engine.parameters(), settings, engine.jitter, x.__getitem__, len(x), weight)
     expected = scorer.member_energies(held).mean(axis=1)
-    found = engine.mean_energies(held, settings.criterion)
-    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+    actual = engine.mean_energies(held, settings.criterion)
+    np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-9)

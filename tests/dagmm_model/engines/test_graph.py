@@ -62,18 +62,18 @@ def assert_same(one, other, atol=1e-8 if GPU else 1e-12):
 @pytest.mark.parametrize("options", OPTIONS, ids=NAMES)
 def test_a_replayed_step_is_the_step(options):
     settings, rates = settings_of(**options), np.linspace(1e-3, 1e-4, 12)
-    found = []
+    actual = []
     for graph in (True, False):
         engine, dropout = engine_of(settings, graph), dropout_of((1, 2))
         order = order_of(2, 12)
-        found.append(
+        actual.append(
             [
                 engine.run(order[:, :5], rates[:5], dropout),
                 engine.run(order[:, 5:], rates[5:], dropout),
                 engine,
             ]
         )
-    (first, second, replayed), (*expected, plain) = found
+    (first, second, replayed), (*expected, plain) = actual
     np.testing.assert_allclose(np.concatenate([first, second]), np.concatenate(expected), rtol=1e-8)
     assert replayed.captured == 1
     assert_same(replayed, plain)

@@ -37,9 +37,9 @@ def figures(term, z, logits, share, jitter, variational):
 def test_it_is_the_reference(members, rows, width, components, variational):
     scale = 10.0 ** torch.linspace(-3, 3, width, dtype=torch.float64)
     data = batch(members, rows, width, components, scale)
-    found = figures(mixture_term, *data, variational)
+    actual = figures(mixture_term, *data, variational)
     for ours, expected in zip(
-        found, figures(equations.mixture_term, *data, variational), strict=True
+        actual, figures(equations.mixture_term, *data, variational), strict=True
     ):
         largest = float(expected.detach().abs().max())
         np.testing.assert_allclose(
@@ -62,8 +62,8 @@ def test_the_inverse_holds_for_variances_of_all_sizes(width):
     root = rng.normal(size=(3, width, 2 * width))
     scale = 10.0 ** np.linspace(-6, 6, width)
     matrices = root @ root.swapaxes(1, 2) * scale * scale[:, None]
-    found, log_det = inverse(torch.as_tensor(matrices))
-    unscaled = found.numpy() * scale * scale[:, None]
+    actual, log_det = inverse(torch.as_tensor(matrices))
+    unscaled = actual.numpy() * scale * scale[:, None]
     expected = np.linalg.inv(root @ root.swapaxes(1, 2))
     np.testing.assert_allclose(unscaled, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
     np.testing.assert_allclose(log_det, np.linalg.slogdet(matrices)[1], rtol=1e-12, atol=1e-12)

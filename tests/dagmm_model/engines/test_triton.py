@@ -122,8 +122,8 @@ def test_kernels_that_do_not_serve_the_settings_are_refused(triton):
         make_engine("torch-triton", Device("cuda", ""), x, None, start, settings)
 
 
-@pytest.mark.parametrize(("epochs", "taken"), [(100, False), (20_000, True)])
-def test_auto_takes_them_for_a_long_training(triton, monkeypatch, epochs, taken):
+@pytest.mark.parametrize(("epochs", "accepted"), [(100, False), (20_000, True)])
+def test_auto_takes_them_for_a_long_training(triton, monkeypatch, epochs, accepted):
     asked = []
 
     class Asked:
@@ -135,4 +135,4 @@ def test_auto_takes_them_for_a_long_training(triton, monkeypatch, epochs, taken)
     settings = resolve("paper-thyroid", 6, 2000, {"epochs": epochs})
     start = initialise(settings, 6, [1], x)
     make_engine("auto", Device("cuda", ""), x, None, start, settings)
-    assert asked == [taken]
+    assert asked == [accepted]

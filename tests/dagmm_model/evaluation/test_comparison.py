@@ -19,11 +19,11 @@ def problem(rows: int, shift: float, noise: float, seed: int):
 def test_the_values_are_average_precisions_also_with_ties():
     labels, first, second = problem(400, 0.5, 0.3, 0)
     first = np.round(first, 1)
-    found = paired_difference(labels, first, second)
-    assert found.first == pytest.approx(average_precision_score(labels, first))
-    assert found.second == pytest.approx(average_precision_score(labels, second))
-    assert found.interval.value == pytest.approx(found.first - found.second)
-    assert found.interval.low < found.interval.value < found.interval.high
+    actual = paired_difference(labels, first, second)
+    assert actual.first == pytest.approx(average_precision_score(labels, first))
+    assert actual.second == pytest.approx(average_precision_score(labels, second))
+    assert actual.interval.value == pytest.approx(actual.first - actual.second)
+    assert actual.interval.low < actual.interval.value < actual.interval.high
 
 
 def test_a_detector_does_not_differ_from_itself():

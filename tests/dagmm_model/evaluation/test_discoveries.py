@@ -9,10 +9,10 @@ from dagmm_model.evaluation.threshold import exceeds, p_values
 
 
 def discovered(calibration, energies, level) -> np.ndarray:
-    found = Discoveries(np.sort(calibration))
+    actual = Discoveries(np.sort(calibration))
     for part in np.array_split(energies, 3):
-        found.add(part)
-    threshold = found.threshold(level)
+        actual.add(part)
+    threshold = actual.threshold(level)
     return np.zeros(len(energies), bool) if threshold is None else exceeds(energies, threshold)
 
 
@@ -33,9 +33,9 @@ def test_few_of_the_discoveries_are_false_in_expectation():
     for _ in range(500):
         anomalous = rng.random(300) < 0.15
         energies = rng.standard_exponential(300) + 5 * anomalous
-        found = discovered(rng.standard_exponential(400), energies, level)
-        shares.append((found & ~anomalous).sum() / max(found.sum(), 1))
-        powers.append((found & anomalous).sum() / anomalous.sum())
+        actual = discovered(rng.standard_exponential(400), energies, level)
+        shares.append((actual & ~anomalous).sum() / max(actual.sum(), 1))
+        powers.append((actual & anomalous).sum() / anomalous.sum())
     error = np.std(shares) / np.sqrt(len(shares))
     assert np.mean(shares) <= level + 2 * error
     assert np.mean(powers) > 0.7  # it does find them

@@ -80,8 +80,8 @@ def test_without_anomalies_the_false_alarm_rate_is_still_reported():
 
 
 def test_slices_report_their_own_flagged_rate():
-    found = slice_metrics(["dos", "dos", "probe"], [True] * 3, [5.0, 0.0, 5.0], 1.0)
-    assert [(s.value, s.rows, s.flagged) for s in found] == [("dos", 2, 1), ("probe", 1, 1)]
+    actual = slice_metrics(["dos", "dos", "probe"], [True] * 3, [5.0, 0.0, 5.0], 1.0)
+    assert [(s.value, s.rows, s.flagged) for s in actual] == [("dos", 2, 1), ("probe", 1, 1)]
 
 
 def test_a_slice_of_both_kinds_has_a_recall_and_a_false_alarm_rate():

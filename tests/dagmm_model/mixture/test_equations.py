@@ -53,8 +53,8 @@ def test_merged_moments_and_the_energy_of_scoring(batch, readable):
     for s, (z, gamma, share) in enumerate(zip(*batch, strict=True)):
         parts = [Moments.of(z[i], gamma[i], share[i]) for i in (slice(0, 13), slice(13, None))]
         merged = parts[0].merge(parts[1]).mixture(JITTER)
-        found = merged.phi, merged.mu, merged.covariance
-        for ours, wanted in zip(found, mixture, strict=True):
+        actual = merged.phi, merged.mu, merged.covariance
+        for ours, wanted in zip(actual, mixture, strict=True):
             np.testing.assert_allclose(ours, wanted[s], rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(merged.energy(z), energies[s], rtol=1e-9)
 
@@ -72,5 +72,5 @@ def test_the_terms_of_both_engines(batch, readable, bound):
     jitter = torch.full((MEMBERS, 1), JITTER, dtype=torch.float64)
     launched = engine_torch.mixture_term(*map(torch.as_tensor, batch), jitter, bound)[:2]
     for terms in (compiled, launched):
-        for found, wanted in zip(terms, readable[2][bound], strict=True):
-            np.testing.assert_allclose(found, wanted, rtol=1e-9)
+        for actual, wanted in zip(terms, readable[2][bound], strict=True):
+            np.testing.assert_allclose(actual, wanted, rtol=1e-9)

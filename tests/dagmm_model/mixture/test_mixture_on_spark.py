@@ -32,13 +32,13 @@ def test_a_tree_of_partitions_gives_the_mixture_of_all_rows(spark):
         (z[start : start + 311], gamma[start : start + 311]) for start in range(0, 4_001, 311)
     ]
     zero = Moments(np.zeros(K), np.zeros((K, L)), np.zeros((K, L, L)))
-    found = spark.sparkContext.parallelize(chunks, 7).treeAggregate(
+    actual = spark.sparkContext.parallelize(chunks, 7).treeAggregate(
         zero,
         lambda moments, chunk: moments.merge(Moments.of(*chunk)),
         lambda one, other: one.merge(other),
         depth=3,
     )
-    assert_equal(found, z, gamma)
+    assert_equal(actual, z, gamma)
 
 
 def test_map_in_pandas_and_merge_give_the_mixture_of_all_rows(spark):
@@ -55,9 +55,9 @@ def test_map_in_pandas_and_merge_give_the_mixture_of_all_rows(spark):
 
     parts = table.repartition(5).mapInPandas(moments, "flat array<double>").collect()
     assert len(parts) == 5
-    found = [np.array(row.flat) for row in parts]
-    found = [
+    actual = [np.array(row.flat) for row in parts]
+    actual = [
         Moments(f[:K], f[K : K + K * L].reshape(K, L), f[K + K * L :].reshape(K, L, L))
-        for f in found
+        for f in actual
     ]
-    assert_equal(reduce(Moments.merge, found), z, gamma)
+    assert_equal(reduce(Moments.merge, actual), z, gamma)

@@ -52,10 +52,10 @@ def table(rows: int, seed: int) -> dict[str, np.ndarray]:
 
 def strange(rows: int) -> dict[str, np.ndarray]:
     """Rows unlike the training's, levels that it never saw among them."""
-    found = table(rows, 7)
-    found["kind"][::3], found["colour"][::5] = "never seen", "mauve"
-    found["y"][::4] *= 1e6
-    return found
+    actual = table(rows, 7)
+    actual["kind"][::3], actual["colour"][::5] = "never seen", "mauve"
+    actual["y"][::4] *= 1e6
+    return actual
 
 
 @pytest.fixture(scope="module", params=[*VARIANTS, "pae"])
@@ -143,6 +143,6 @@ def test_combinations_are_told_apart_however_many_there_could_be():
     codes = rng.integers(0, 51, (12, 400))
     codes[:, 200:] = codes[:, :200]
     encoded = Encoded((50,) * 12, np.empty((0, 400)), codes)
-    found, which = encoded.combinations()
-    assert found.shape == (12, 200)
-    np.testing.assert_array_equal(found[:, which], codes)
+    actual, which = encoded.combinations()
+    assert actual.shape == (12, 200)
+    np.testing.assert_array_equal(actual[:, which], codes)

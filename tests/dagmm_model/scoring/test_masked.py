@@ -26,11 +26,11 @@ def network(width, encoder_widths=(7, 5, 3), members=2):
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 9, 118])
 def test_every_column_is_hidden_as_often_as_the_others_and_never_all_of_several(width):
-    found = groups(width)
-    assert np.bincount(np.concatenate(found), minlength=width).tolist() == [rounds(width)] * width
-    assert all(len(group) < width or width == 1 for group in found)
+    actual = groups(width)
+    assert np.bincount(np.concatenate(actual), minlength=width).tolist() == [rounds(width)] * width
+    assert all(len(group) < width or width == 1 for group in actual)
     again = groups(width)
-    assert all((a == b).all() for a, b in zip(found, again, strict=True))
+    assert all((a == b).all() for a, b in zip(actual, again, strict=True))
 
 
 @pytest.mark.parametrize("widths", [(7, 5, 3), (4, 2), (3,)])

@@ -42,9 +42,9 @@ def test_a_surprisal_is_minus_the_log_of_the_share_of_rows_with_as_much():
     values = np.random.default_rng(0).permutation(np.arange(1000.0))
     surprisal = Surprisal.of(values)
     assert len(surprisal.values) <= KNOTS
-    found = surprisal(np.array([0.0, 499.0, 989.0, 999.0]))
+    actual = surprisal(np.array([0.0, 499.0, 989.0, 999.0]))
     expected = -np.log([0.9995, 0.5005, 0.0105, 0.0005])
-    np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-3)
+    np.testing.assert_allclose(actual, expected, rtol=1e-2, atol=1e-3)
     beyond = surprisal(np.array([999.0, 999.0 + 2.0 * values.std()]))
     assert np.diff(beyond) == pytest.approx([2.0])
 

@@ -61,7 +61,7 @@ def test_dates_and_texts_are_moments_as_well():
 def test_joined_groups_are_transitive():
     devices = np.array(["a", "a", "b", "c", "d"])
     copies = np.array([1, 2, 2, 3, 4])
-    found = joined_groups(devices, copies)
-    assert found[0] == found[1] == found[2]
-    assert len(set(found)) == 3
+    actual = joined_groups(devices, copies)
+    assert actual[0] == actual[1] == actual[2]
+    assert len(set(actual)) == 3
     assert len(set(joined_groups(devices))) == 4

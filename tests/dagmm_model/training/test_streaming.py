@@ -89,9 +89,9 @@ def test_the_scaler_is_that_of_all_rows_in_memory(kind):
     x = table()
     wanted = Scaler.fit(kind, x)
     chosen = replace(resolve("recommended-fast", WIDTH, ROWS), scaling=kind)
-    found, (mean, covariance) = fit_scaler(chosen, grouped(x), ALONE)
-    np.testing.assert_allclose(found.transform(x), wanted.transform(x), rtol=1e-6, atol=1e-6)
-    scaled = found.transform(x)
+    actual, (mean, covariance) = fit_scaler(chosen, grouped(x), ALONE)
+    np.testing.assert_allclose(actual.transform(x), wanted.transform(x), rtol=1e-6, atol=1e-6)
+    scaled = actual.transform(x)
     expected = covariance_of(scaled.__getitem__, *scaled.shape)
     np.testing.assert_allclose(mean, expected[0], rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(covariance, expected[1], rtol=1e-9, atol=1e-9)
@@ -115,17 +115,17 @@ def test_the_scorer_is_that_of_all_rows_in_memory(options):
     arguments = parameters, chosen, np.full(2, 1e-3)
     with threadpool_limits(1):
         wanted = fit_in_memory(*arguments, x.__getitem__, ROWS, None, [1, 2])
-        found = fit_scorer(*arguments, grouped(x), [1, 2], ALONE)
-    np.testing.assert_allclose(found.energy(x), wanted.energy(x), rtol=1e-7, atol=1e-7)
+        actual = fit_scorer(*arguments, grouped(x), [1, 2], ALONE)
+    np.testing.assert_allclose(actual.energy(x), wanted.energy(x), rtol=1e-7, atol=1e-7)
 
 
 def steps_of(feed, epoch, done=0):
     """Rows of every step that is left, ``(steps, b)`` as the first member takes them."""
-    found, rows = [], None
+    actual, rows = [], None
     for piece in feed.pieces(Epoch(epoch, done)):
         rows = piece.rows if piece.rows is not None else rows
-        found += [rows[order, 0] for order in piece.order[0].reshape(piece.order.shape[1], -1)]
-    return found
+        actual += [rows[order, 0] for order in piece.order[0].reshape(piece.order.shape[1], -1)]
+    return actual
 
 
 def feeds(size, buffer_rows=300, rows=907, batch=64):
@@ -284,5 +284,5 @@ def test_rows_of_objects_are_numbers():
 def test_two_values_far_from_0_are_recognised_in_any_groups(size):
     x = np.where(np.random.default_rng(0).random((ROWS, 1)) < 0.3, 65536.0, 65535.0)
     chosen = replace(resolve("recommended-fast", 1, ROWS), scaling="numeric")
-    found, _ = fit_scaler(chosen, grouped(x, range(size, ROWS, size)), ALONE)
-    np.testing.assert_array_equal(found.transform(x), x - 65535.0)
+    actual, _ = fit_scaler(chosen, grouped(x, range(size, ROWS, size)), ALONE)
+    np.testing.assert_array_equal(actual.transform(x), x - 65535.0)

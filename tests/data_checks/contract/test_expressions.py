@@ -31,9 +31,9 @@ def table(**columns: list) -> pa.Table:
 def test_comparisons_agree_with_python_and_null_stays_open(rows: list, sign: str) -> None:
     a = pa.array([row[0] for row in rows], pa.float64())
     b = pa.array([row[1] for row in rows], pa.float64())
-    found = holds(f"a {sign} b", pa.table({"a": a, "b": b})).to_pylist()
+    actual = holds(f"a {sign} b", pa.table({"a": a, "b": b})).to_pylist()
     expected = [None if None in row else OPERATORS[sign](*row) for row in rows]
-    assert found == expected
+    assert actual == expected
 
 
 @given(rows=st.lists(st.tuples(number, number), min_size=1, max_size=20))

@@ -54,8 +54,8 @@ def test_numbers_with_other_marks(
     draft, rows = drafted(tmp_path / "t.csv", delimiter=delimiter, x=texts, n=range(ROWS))
     assert draft.contract.columns[0].type == "numeric"
     assert rows["x"].tolist() == VALUES.tolist()
-    said = [remark for remark in draft.remarks if "numbers are read with" in remark]
-    assert bool(said) is ((decimal, thousands) != (".", ""))
+    message = [remark for remark in draft.remarks if "numbers are read with" in remark]
+    assert bool(message) is ((decimal, thousands) != (".", ""))
 
 
 @pytest.mark.parametrize("delimiter", [",", ";"])
@@ -84,17 +84,17 @@ def test_a_number_that_no_notation_reads_is_left_out_with_the_remedy(
     texts = [write(value) for value in RNG.uniform(0, 9999, ROWS).tolist()]
     draft, _ = drafted(tmp_path / "t.csv", x=texts, y=VALUES.astype(int))
     assert draft.contract.columns[0].type == "ignored"
-    (said,) = [remark for remark in draft.remarks if '"x" is left out' in remark]
-    assert "is a number" in said
-    assert "store" in said
+    (message,) = [remark for remark in draft.remarks if '"x" is left out' in remark]
+    assert "is a number" in message
+    assert "store" in message
 
 
 def test_other_text_that_is_left_out_is_said_with_the_remedy(tmp_path: Path) -> None:
     texts = [f"pump {value % 110} of 7" for value in range(2 * ROWS)]
     draft, _ = drafted(tmp_path / "t.csv", x=texts, y=[*VALUES.astype(int)] * 2)
-    (said,) = [remark for remark in draft.remarks if '"x" is left out' in remark]
-    assert "for example 'pump" in said
-    assert said.endswith("as numbers, or in fewer levels")
+    (message,) = [remark for remark in draft.remarks if '"x" is left out' in remark]
+    assert "for example 'pump" in message
+    assert message.endswith("as numbers, or in fewer levels")
 
 
 @pytest.mark.parametrize(("delimiter", "decimal"), [(";", ","), ("\t", "."), ("|", ".")])
@@ -140,8 +140,8 @@ def test_codes_with_zeros_in_front(tmp_path: Path, levels: int) -> None:
 def test_zero_and_one_are_asked_about(tmp_path: Path) -> None:
     flags = RNG.integers(0, 2, ROWS)
     draft, _ = drafted(tmp_path / "t.csv", on=flags, off=1 - flags, y=VALUES)
-    [said] = [remark for remark in draft.remarks if "0 and 1 only" in remark]
-    assert "'on', 'off'" in said
+    [message] = [remark for remark in draft.remarks if "0 and 1 only" in remark]
+    assert "'on', 'off'" in message
 
 
 @pytest.mark.parametrize(
@@ -223,8 +223,8 @@ def test_numbers_of_another_notation_do_not_leave_as_identifiers(tmp_path):
     lines = [f"{number}.5;{number},25" for number in range(100)]
     (tmp_path / "t.csv").write_text("a;b\n" + "\n".join(lines) + "\n")
     drafted = draft_contract(tmp_path / "t.csv")
-    left = next(c for c in drafted.contract.columns if c.type != "numeric")
-    assert left.type == "ignored"
+    remaining = next(c for c in drafted.contract.columns if c.type != "numeric")
+    assert remaining.type == "ignored"
     assert any("not in the notation" in remark for remark in drafted.remarks)
 
 
@@ -234,5 +234,5 @@ def test_a_table_without_names_is_asked_about(tmp_path, first):
     lines = [f"{number},{number / 7:.3f},{number % 5}.25,{number}.125" for number in range(100)]
     (tmp_path / "t.csv").write_text("\n".join([first, *lines]) + "\n")
     drafted = draft_contract(tmp_path / "t.csv")
-    said = " ".join(drafted.remarks)
-    assert ("is taken as values; `header: true` if" in said) or ("is taken as names" in said)
+    message = " ".join(drafted.remarks)
+    assert ("is taken as values; `header: true` if" in message) or ("is taken as names" in message)

@@ -70,7 +70,7 @@ def test_hidden_files_are_no_part_of_a_table(table: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "found"),
+    ("pattern", "actual"),
     [
         ("*.parquet", ["a.parquet"]),
         ("**/*.parquet", [n for n in SHOWN if n.endswith(".parquet")]),
@@ -80,12 +80,12 @@ def test_hidden_files_are_no_part_of_a_table(table: str) -> None:
     ],
 )
 def test_a_glob_finds_hidden_files_only_when_asked(
-    table: str, pattern: str, found: list[str]
+    table: str, pattern: str, actual: list[str]
 ) -> None:
     if pattern == "s*" and table.startswith("memory"):
         pytest.skip("a remote glob names files")
     below = [name.removeprefix(table).lstrip("/") for name in files_of(f"{table}/{pattern}")]
-    assert below == sorted(found)
+    assert below == sorted(actual)
 
 
 def test_a_table_may_itself_lie_in_a_hidden_folder(tmp_path: Path) -> None:
@@ -135,9 +135,9 @@ def test_a_draft_says_which_column_only_some_folders_name(partitioned: Path, loo
     draft = draft_contract(partitioned)
     names = [column.name for column in draft.contract.columns]
     assert names == (["x", "site"] if "site" in loose else ["x"])
-    (said,) = [remark for remark in draft.remarks if "left out" in remark]
-    assert said.startswith("'year' left out" if "site" in loose else "'year', 'site' left out")
-    assert "move the files into folders" in said
+    (message,) = [remark for remark in draft.remarks if "left out" in remark]
+    assert message.startswith("'year' left out" if "site" in loose else "'year', 'site' left out")
+    assert "move the files into folders" in message
 
 
 def test_a_glob_takes_columns_from_what_its_wildcards_match(partitioned: Path) -> None:

@@ -32,8 +32,8 @@ def test_numbers_written_as_text_come_back_exactly(values: list[float]) -> None:
 
 @given(values=st.lists(finite, min_size=1, max_size=10), junk=st.text(max_size=6))
 def test_one_bad_value_does_not_touch_the_others(values: list[float], junk: str) -> None:
-    found = numbers([*(repr(value) for value in values), f"#{junk}"])
-    assert found == [*values, None]
+    actual = numbers([*(repr(value) for value in values), f"#{junk}"])
+    assert actual == [*values, None]
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ def test_levels_are_text_and_1_is_1_point_0(values: pa.Array, expected: list) ->
 
 def test_truth_values() -> None:
     words = pa.array(["TRUE", "f", "Yes", "0", "maybe", ""])
-    found = cast_column(words, Column(name="b", type="boolean")).to_pylist()
-    assert found == [True, False, True, False, None, None]
+    actual = cast_column(words, Column(name="b", type="boolean")).to_pylist()
+    assert actual == [True, False, True, False, None, None]
 
 
 def test_timestamps_with_and_without_a_pattern() -> None:
@@ -97,9 +97,9 @@ def test_timestamps_with_and_without_a_pattern() -> None:
         None,
     ]
     german = Column(name="t", type="timestamp", timestamp_format="%d.%m.%Y")
-    found = cast_column(pa.array(["31.12.2026", "12/31/2026"]), german).to_pylist()
-    assert found[0].isoformat() == "2026-12-31T00:00:00+00:00"
-    assert found[1] is None
+    actual = cast_column(pa.array(["31.12.2026", "12/31/2026"]), german).to_pylist()
+    assert actual[0].isoformat() == "2026-12-31T00:00:00+00:00"
+    assert actual[1] is None
 
 
 def test_a_column_of_a_foreign_type_is_refused_by_name() -> None:

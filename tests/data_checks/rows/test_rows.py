@@ -18,11 +18,11 @@ FEATURES = ["amount", "kind", "ok", "fee"]
 
 
 def test_good_rows_are_all_scorable_without_label_and_identifier() -> None:
-    found = check_rows(small_frame()[FEATURES], small_contract())
-    assert found.scorable.all()
-    assert found.features.column_names == FEATURES
-    assert found.rejected == 0
-    assert set(found.reasons) == set(found.remarks) == {None}
+    actual = check_rows(small_frame()[FEATURES], small_contract())
+    assert actual.scorable.all()
+    assert actual.features.column_names == FEATURES
+    assert actual.rejected == 0
+    assert set(actual.reasons) == set(actual.remarks) == {None}
 
 
 def test_extra_columns_do_not_matter() -> None:
@@ -49,11 +49,11 @@ def test_a_row_that_cannot_be_scored_comes_back_with_its_reason(
 ) -> None:
     frame = small_frame(5)[FEATURES].astype(object)
     frame.loc[3, column] = value
-    found = check_rows(frame, small_contract(rules=[]), outside="reject")
-    assert found.scorable.tolist() == [True, True, True, False, True]
-    assert found.reasons[3] == reason
-    assert len(found.features) == 5
-    assert reason in found.summary()
+    actual = check_rows(frame, small_contract(rules=[]), outside="reject")
+    assert actual.scorable.tolist() == [True, True, True, False, True]
+    assert actual.reasons[3] == reason
+    assert len(actual.features) == 5
+    assert reason in actual.summary()
 
 
 @pytest.mark.parametrize("column", ["kind", "amount", "ok"])
@@ -114,8 +114,8 @@ def test_levels_that_a_reader_took_for_numbers_are_spelled_as_the_vocabulary_doe
     columns = [c.model_dump() for c in small_contract().columns]
     columns[2] |= {"vocabulary": vocabulary, "unseen": "other", "drop_levels": []}
     frame = small_frame(3)[FEATURES].assign(kind=read)
-    found = check_rows(frame, small_contract(columns=columns, rules=[]))
-    assert found.features.column("kind").to_pylist() == expected
+    actual = check_rows(frame, small_contract(columns=columns, rules=[]))
+    assert actual.features.column("kind").to_pylist() == expected
 
 
 @pytest.mark.parametrize(
@@ -171,10 +171,10 @@ def test_what_is_out_of_range_is_scored_with_a_remark() -> None:
     frame = small_frame(5)[FEATURES]
     frame.loc[2, "amount"] = 5000.0
     frame.loc[4, "fee"] = 1000.5
-    found = check_rows(frame, small_contract())
-    assert found.scorable.all()
-    assert found.remarks[2] == "amount: 5000 is outside [0, 1000]"
-    assert "fee <= amount" in found.remarks[4]
+    actual = check_rows(frame, small_contract())
+    assert actual.scorable.all()
+    assert actual.remarks[2] == "amount: 5000 is outside [0, 1000]"
+    assert "fee <= amount" in actual.remarks[4]
 
 
 def test_new_levels_are_counted_when_the_policy_lets_them_pass() -> None:
@@ -182,10 +182,10 @@ def test_new_levels_are_counted_when_the_policy_lets_them_pass() -> None:
     columns[2]["unseen"] = "other"
     frame = small_frame(6)[FEATURES]
     frame.loc[[1, 4], "kind"] = "pink"
-    found = check_rows(frame, small_contract(columns=columns))
-    assert found.scorable.all()
-    assert found.unseen == {"kind": 2}
-    assert "kind (2)" in found.summary()
+    actual = check_rows(frame, small_contract(columns=columns))
+    assert actual.scorable.all()
+    assert actual.unseen == {"kind": 2}
+    assert "kind (2)" in actual.summary()
 
 
 def test_a_gap_that_the_contract_imputes_stays_a_gap_here() -> None:
@@ -193,9 +193,9 @@ def test_a_gap_that_the_contract_imputes_stays_a_gap_here() -> None:
     columns[1] |= {"nullable": True, "impute": "median"}
     frame = small_frame(4)[FEATURES]
     frame.loc[1, "amount"] = np.nan
-    found = check_rows(frame, small_contract(columns=columns))
-    assert found.scorable.all()
-    assert found.features.column("amount").null_count == 1
+    actual = check_rows(frame, small_contract(columns=columns))
+    assert actual.scorable.all()
+    assert actual.features.column("amount").null_count == 1
 
 
 @pytest.mark.parametrize("kind", ["pandas", "table", "batch"])

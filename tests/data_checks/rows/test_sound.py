@@ -85,9 +85,9 @@ def test_a_nested_value_is_read_nowhere(column: str, value: object) -> None:
 
 def test_good_rows_take_the_short_way() -> None:
     rows = {name: [good, good] for name, good in GOOD.items()}
-    found = SoundRows(CHECKERS[0].features)(rows)
-    assert isinstance(found, pa.Table)
-    assert found.equals(the_long_way(CHECKERS[0], rows).features)
+    actual = SoundRows(CHECKERS[0].features)(rows)
+    assert isinstance(actual, pa.Table)
+    assert actual.equals(the_long_way(CHECKERS[0], rows).features)
 
 
 def test_rules_of_several_columns_are_looked_at_all_the_same() -> None:

@@ -204,10 +204,10 @@ def test_numbers_with_other_marks(
     decimal: str, thousands: str, good: dict[str, float], bad: list[str]
 ) -> None:
     notation = Notation(decimal=decimal, thousands=thousands)
-    found = type_values(texts([*good, *bad, "", " 3 "]), NUMBER, notation)
-    assert found.values.to_pylist() == [*good.values(), *[None] * len(bad), None, 3.0]
-    assert found.unread is not None
-    assert found.unread.to_pylist() == [False] * len(good) + [True] * len(bad) + [False, False]
+    actual = type_values(texts([*good, *bad, "", " 3 "]), NUMBER, notation)
+    assert actual.values.to_pylist() == [*good.values(), *[None] * len(bad), None, 3.0]
+    assert actual.unread is not None
+    assert actual.unread.to_pylist() == [False] * len(good) + [True] * len(bad) + [False, False]
 
 
 BYTES = [b"low", b"h\xe4gh"]

@@ -46,8 +46,8 @@ def test_dagmm_check(
             assert word in messages[0]
     else:
         assert messages == []
-    left = [file.name for file in tmp_path.rglob("*") if file.is_file()]
-    assert not [name for name in left if name.endswith((".part", ".partial", ".sample"))]
-    assert "mlflow.db" not in left
+    remaining = [file.name for file in tmp_path.rglob("*") if file.is_file()]
+    assert not [name for name in remaining if name.endswith((".part", ".partial", ".sample"))]
+    assert "mlflow.db" not in remaining
     if case.outcome == "error":
-        assert not [name for name in left if name in ("table.parquet", "valid.parquet")]
+        assert not [name for name in remaining if name in ("table.parquet", "valid.parquet")]

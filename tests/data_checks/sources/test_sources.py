@@ -110,17 +110,17 @@ def test_dialects(tmp_path: Path, source: dict, options: dict, encoding: str) ->
     frame.loc[0, "id"] = "größe, breite; höhe"
     (tmp_path / "small.csv").write_bytes(frame.to_csv(index=False, **options).encode(encoding))
     contract = small_contract(source={"kind": "csv", "file": "small.csv", **source})
-    found = rows_of(ingest(contract, tmp_path / "t.parquet", data_dir=tmp_path).path)
-    assert found["id"].tolist() == frame["id"].tolist()
-    assert found["amount"].tolist() == frame["amount"].tolist()
+    actual = rows_of(ingest(contract, tmp_path / "t.parquet", data_dir=tmp_path).path)
+    assert actual["id"].tolist() == frame["id"].tolist()
+    assert actual["amount"].tolist() == frame["amount"].tolist()
 
 
 def test_the_order_of_named_columns_does_not_matter(tmp_path: Path, write_csv: Callable) -> None:
     frame = small_frame()
     write_csv(frame[sorted(frame.columns, reverse=True)])
-    found = rows_of(ingest(small_contract(), tmp_path / "t.parquet", data_dir=tmp_path).path)
-    assert found.columns[:6].tolist() == frame.columns[:6].tolist()
-    assert found["fee"].tolist() == frame["fee"].tolist()
+    actual = rows_of(ingest(small_contract(), tmp_path / "t.parquet", data_dir=tmp_path).path)
+    assert actual.columns[:6].tolist() == frame.columns[:6].tolist()
+    assert actual["fee"].tolist() == frame["fee"].tolist()
 
 
 def test_parquet_file_folder_and_glob_agree(tmp_path: Path) -> None:
@@ -178,9 +178,9 @@ def test_matlab_labels_become_levels(tmp_path: Path) -> None:
         label={"column": "l", "normal": ["0"], "anomalous": ["1"]},
         rules=[],
     )
-    found = rows_of(ingest(contract, tmp_path / "t.parquet", data_dir=tmp_path).path)
-    assert found["l"].tolist() == ["0", "1"] * 10
-    assert found["__anomaly__"].tolist() == [0, 1] * 10
+    actual = rows_of(ingest(contract, tmp_path / "t.parquet", data_dir=tmp_path).path)
+    assert actual["l"].tolist() == ["0", "1"] * 10
+    assert actual["__anomaly__"].tolist() == [0, 1] * 10
 
 
 def test_ignored_columns_are_not_read(tmp_path: Path, write_csv: Callable) -> None:
@@ -320,9 +320,9 @@ def test_rows_to_be_scored_may_lack_the_label(
         frame = frame.drop(columns="label")
     frame.to_csv(tmp_path / "small.csv", index=False, header=header)
     location = str(tmp_path / "small.csv")
-    found = pa.Table.from_batches(read_batches(contract, location, with_label=False)).to_pandas()
-    assert found.columns.tolist() == [column.name for column in contract.feature_columns]
-    assert found["kind"].tolist() == frame["kind"].tolist()
+    actual = pa.Table.from_batches(read_batches(contract, location, with_label=False)).to_pandas()
+    assert actual.columns.tolist() == [column.name for column in contract.feature_columns]
+    assert actual["kind"].tolist() == frame["kind"].tolist()
     if with_label:
         table = rows_of(ingest(contract, tmp_path / "t.parquet", data_dir=tmp_path).path)
         assert table["label"].tolist() == frame["label"].tolist()

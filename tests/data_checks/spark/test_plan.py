@@ -91,7 +91,7 @@ def test_a_damaged_page_is_named_by_the_task_that_meets_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda f: f.astype({"amount": str}), "column 'amount' is .*, in a file before it is"),
         (lambda f: f.drop(columns="fee"), "missing column 'fee'"),
@@ -99,9 +99,9 @@ def test_a_damaged_page_is_named_by_the_task_that_meets_it(tmp_path):
     ],
     ids=["type", "missing", "extra"],
 )
-def test_parts_with_different_schemas_are_refused(tmp_path, change, said):
+def test_parts_with_different_schemas_are_refused(tmp_path, change, message):
     folder = write(tmp_path / "table", [small_frame(20, 0), change(small_frame(20, 1))])
-    with pytest.raises(SourceError, match=rf"01\.parquet: {said}"):
+    with pytest.raises(SourceError, match=rf"01\.parquet: {message}"):
         plan_tasks(CONTRACT, str(folder), 2)
 
 

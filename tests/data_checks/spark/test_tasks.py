@@ -58,7 +58,7 @@ def test_a_killed_worker_and_a_store_that_is_away_cost_an_attempt(spark, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("first", "kind", "said", "attempts"),
+    ("first", "kind", "message", "attempts"),
     [
         ("data always", SourceError, "part-2: not readable", 1),
         ("contract always", ContractError, "rule 'x'", 1),
@@ -67,9 +67,9 @@ def test_a_killed_worker_and_a_store_that_is_away_cost_an_attempt(spark, tmp_pat
         ("defect always", RuntimeError, "KeyError: 'oops'", 4),
     ],
 )
-def test_what_does_not_pass_is_one_error(spark, tmp_path, first, kind, said, attempts):
+def test_what_does_not_pass_is_one_error(spark, tmp_path, first, kind, message, attempts):
     work = Tallied(tmp_path, first)
-    with pytest.raises(kind, match=said) as raised:
+    with pytest.raises(kind, match=message) as raised:
         run_tasks(spark, list(range(4)), work, quiet)
     assert work.attempts(2) == attempts
     assert "\n" not in str(raised.value)

@@ -123,16 +123,16 @@ def test_table_rules_and_verdicts_are_judged_alike(spark, tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize(
-    ("changes", "rename", "said"),
+    ("changes", "rename", "message"),
     [
         ({"sample": {"of": "anomalous", "rows": 2}}, {}, "engine local"),
         ({"columns": [*COLUMNS[:-1], {"name": "fe.e", "type": "numeric"}], "rules": []},
          {"fee": "fe.e"}, "column 'fe.e'"),
     ],
 )  # fmt: skip
-def test_what_spark_cannot_is_refused_by_name(spark, tmp_path, changes, rename, said):
+def test_what_spark_cannot_is_refused_by_name(spark, tmp_path, changes, rename, message):
     folder = write(tmp_path / "table", small_frame().rename(columns=rename))
-    with pytest.raises(EngineError, match=said):
+    with pytest.raises(EngineError, match=message):
         validate_on_spark(
             spark, small_contract(**changes), str(folder), tmp_path / "o", tell=lambda *_: None
         )
@@ -164,10 +164,10 @@ def test_tallies_of_any_cut_add_up_to_the_whole():
         for i in range(6)
     ]
     for cut in range(7):
-        left, right, whole = Tally(), Tally(), Tally()
+        remaining, right, whole = Tally(), Tally(), Tally()
         for number, tally in enumerate(tallies):
             whole.add(tally)
-            (left if number < cut else right).add(tally)
-        left.add(right)
-        assert left == whole
+            (remaining if number < cut else right).add(tally)
+        remaining.add(right)
+        assert remaining == whole
     assert whole.told["a"].examples == ["row 0", "row 1", "row 2"]

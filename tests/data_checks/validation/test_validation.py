@@ -42,7 +42,8 @@ def reasons(report: ValidationReport) -> dict[int, list[str]]:
     assert report.quarantine_path is not None
     table = pq.read_table(report.quarantine_path).to_pandas()
     return {
-        int(row): list(found) for row, found in zip(table["row_id"], table["reasons"], strict=True)
+        int(row): list(actual)
+        for row, actual in zip(table["row_id"], table["reasons"], strict=True)
     }
 
 
@@ -68,17 +69,17 @@ def test_each_bad_row_is_quarantined_with_all_its_reasons(tmp_path: Path) -> Non
         },
     )  # fmt: skip
     report = check(frame, tmp_path, small_contract(max_quarantine_share=0.5))
-    found = reasons(report)
-    assert set(found) == {1, 2, 3, 4, 5, 6, 7, 8, 9}
-    assert found[1] == [
+    actual = reasons(report)
+    assert set(actual) == {1, 2, 3, 4, 5, 6, 7, 8, 9}
+    assert actual[1] == [
         "amount: outside [0, 1000]",
         "kind: level not in the vocabulary",
         "fee is part of the amount: breaks the rule fee <= amount",
     ]
-    assert found[2] == ["fee: 'n.a.' is not readable as declared"]
-    assert found[4] == ["ok: missing value"]
-    assert found[5] == ["label: label not known to the contract"]
-    assert found[6] == found[7] == ["id: value occurs more than once"]
+    assert actual[2] == ["fee: 'n.a.' is not readable as declared"]
+    assert actual[4] == ["ok: missing value"]
+    assert actual[5] == ["label: label not known to the contract"]
+    assert actual[6] == actual[7] == ["id: value occurs more than once"]
     assert report.passed
     assert report.rows_valid + report.rows_quarantined == report.rows_in == 40
 
@@ -133,9 +134,9 @@ def test_warnings_are_reported_and_the_rows_kept(tmp_path: Path) -> None:
     report = check(frame, tmp_path, small_contract(columns=columns, anomaly_ratio=0.9))
     assert report.passed
     assert set(reasons(report)) == {2}
-    found = {(failure.column, failure.severity, failure.unexpected) for failure in report.failures}
-    assert {("amount", "warning", 2), ("kind", "warning", 1), ("amount", "critical", 1)} <= found
-    assert ("__anomaly__", "warning", 1) in found
+    actual = {(failure.column, failure.severity, failure.unexpected) for failure in report.failures}
+    assert {("amount", "warning", 2), ("kind", "warning", 1), ("amount", "critical", 1)} <= actual
+    assert ("__anomaly__", "warning", 1) in actual
 
 
 def test_missing_values_up_to_the_allowed_share(tmp_path: Path) -> None:

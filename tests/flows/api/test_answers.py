@@ -25,11 +25,11 @@ def test_both_endpoints_say_what_a_scored_file_says(ready, tmp_path):
     ):
         answer = ready.http.post("/score", content=content, headers={"Content-Type": kind})
         assert answer.status_code == 200, answer.text
-        said = answer.json()
-        assert (said["model"], said["version"]) == (f"models:/{NAME}/2", 2)
+        message = answer.json()
+        assert (message["model"], message["version"]) == (f"models:/{NAME}/2", 2)
         assert answer.headers["X-Dagmm-Model"] == f"models:/{NAME}/2"
-        assert said["threshold"] == pytest.approx(expected["threshold"][0])
-        rows = pd.DataFrame(said["rows"])
+        assert message["threshold"] == pytest.approx(expected["threshold"][0])
+        rows = pd.DataFrame(message["rows"])
         for name in ("energy", "p_value"):
             np.testing.assert_allclose(rows[name], expected[name], rtol=1e-9)
         assert rows["is_anomaly"].tolist() == expected["is_anomaly"].tolist()
@@ -42,9 +42,9 @@ def test_both_endpoints_say_what_a_scored_file_says(ready, tmp_path):
         assert texts == [None if text != text else text for text in expected["reasons"]]
         assert any(texts)
         answer = ready.http.post("/invocations", content=content, headers={"Content-Type": kind})
-        found = pd.DataFrame(answer.json()["predictions"])
-        np.testing.assert_allclose(found["energy"], expected["energy"], rtol=1e-9)
-        assert list(found.columns) == ["energy", "p_value", "is_anomaly", "threshold"]
+        actual = pd.DataFrame(answer.json()["predictions"])
+        np.testing.assert_allclose(actual["energy"], expected["energy"], rtol=1e-9)
+        assert list(actual.columns) == ["energy", "p_value", "is_anomaly", "threshold"]
         assert answer.json()["model"] == f"models:/{NAME}/2"
 
 
@@ -61,9 +61,9 @@ def test_reasons_are_given_for_whom_they_are_asked(ready):
         answer = ready.http.post("/score", json=ready.rows(), params={"reasons": asked})
         return [row["reasons"] for row in answer.json()["rows"]]
 
-    assert all(found is None for found in reasons("none"))
-    assert all(1 <= len(found) <= 3 for found in reasons("all"))
-    assert max(len(found) for found in reasons("1") if found) == 1
+    assert all(actual is None for actual in reasons("none"))
+    assert all(1 <= len(actual) <= 3 for actual in reasons("all"))
+    assert max(len(actual) for actual in reasons("1") if actual) == 1
     answer = ready.http.post("/score", json=ready.rows(), params={"reasons": "some"})
     assert answer.status_code == 400
     assert "give a number of columns" in answer.json()["message"]
@@ -92,8 +92,8 @@ def shared(store_with_two_versions):
     return api.http, api.rows()
 
 
-@pytest.mark.parametrize(("values", "said"), REFUSED, ids=range(len(REFUSED)))
-def test_a_row_that_cannot_be_scored_is_one_sentence_and_400(shared, values, said):
+@pytest.mark.parametrize(("values", "message"), REFUSED, ids=range(len(REFUSED)))
+def test_a_row_that_cannot_be_scored_is_one_sentence_and_400(shared, values, message):
     http, rows = shared
     body = json.dumps({"instances": changed(rows, **values)})
     for endpoint in ("/score", "/invocations"):
@@ -101,7 +101,7 @@ def test_a_row_that_cannot_be_scored_is_one_sentence_and_400(shared, values, sai
         assert answer.status_code == 400, answer.text
         refused = answer.json()
         assert refused["error_code"] == "INVALID_PARAMETER_VALUE"
-        assert refused["message"].startswith(said)
+        assert refused["message"].startswith(message)
         assert [row["row"] for row in refused["rejected"]] == [1]
 
 
@@ -121,20 +121,20 @@ def test_a_value_out_of_its_range_is_scored_and_marked(ready):
 
 
 def test_openapi_is_the_contracts_and_its_example_works(ready):
-    found = ready.http.get("/openapi.json").json()
-    row = found["components"]["schemas"]["Row"]
+    actual = ready.http.get("/openapi.json").json()
+    row = actual["components"]["schemas"]["Row"]
     assert list(row["properties"]) == list(ready.rows()[0])
     assert row["required"] == list(ready.rows()[0])
-    assert found["info"]["version"] == "2"
+    assert actual["info"]["version"] == "2"
     for path in ("/score", "/invocations"):
-        example = found["paths"][path]["post"]["requestBody"]["content"]["application/json"][
+        example = actual["paths"][path]["post"]["requestBody"]["content"]["application/json"][
             "example"
         ]
         assert ready.http.post(path, json=example).status_code == 200
     refs = {
-        part.partition('"')[0] for part in json.dumps(found).split('"#/components/schemas/')[1:]
+        part.partition('"')[0] for part in json.dumps(actual).split('"#/components/schemas/')[1:]
     }
-    assert refs <= set(found["components"]["schemas"])
+    assert refs <= set(actual["components"]["schemas"])
 
 
 def test_another_method_or_path_is_refused_as_http_has_it(ready):

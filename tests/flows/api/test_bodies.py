@@ -94,12 +94,14 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("document", "status", "said"), BAD, ids=[said for _, _, said in BAD])
-def test_what_is_no_request_is_one_sentence(document, status, said):
+@pytest.mark.parametrize(
+    ("document", "status", "message"), BAD, ids=[message for _, _, message in BAD]
+)
+def test_what_is_no_request_is_one_sentence(document, status, message):
     with pytest.raises(Refused) as refused:
         read(document)
     assert refused.value.status == status
-    assert said in refused.value.sentence
+    assert message in refused.value.sentence
     assert len(refused.value.sentence) < 300
 
 
@@ -131,7 +133,7 @@ def test_colons_in_texts_are_no_names(text):
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         (b"a,b\n1\n", "no CSV with a header and commas"),
         (b"a,b\n\xff,x\n", "no CSV with a header and commas"),
@@ -141,10 +143,10 @@ def test_colons_in_texts_are_no_names(text):
         (b"a,b\n" + b"1,x\n" * 11, "the request holds 11 rows"),
     ],
 )
-def test_bad_csv_is_one_sentence(body, said):
+def test_bad_csv_is_one_sentence(body, message):
     with pytest.raises(Refused) as refused:
         read(body, "text/csv")
-    assert said in refused.value.sentence
+    assert message in refused.value.sentence
 
 
 def test_a_csv_may_have_lines_of_any_length():

@@ -44,8 +44,8 @@ def test_switches_under_load_lose_nothing_and_mix_nothing(ready, rounds):
     body = split(canary["columns"], canary["data"])
     ready.client.set_registered_model_alias(NAME, "production", "1")
     ready.follower.step()
-    said = ready.http.post("/score", content=body, headers={"Content-Type": "application/json"})
-    recorded[1] = [row["energy"] for row in said.json()["rows"]]
+    message = ready.http.post("/score", content=body, headers={"Content-Type": "application/json"})
+    recorded[1] = [row["energy"] for row in message.json()["rows"]]
     assert not np.allclose(recorded[1], recorded[2], rtol=1e-3)
     ready.client.set_registered_model_alias(NAME, "production", "2")
     ready.follower.step()
@@ -115,9 +115,9 @@ def test_a_damaged_version_is_not_served_and_the_one_before_stays(ready, damaged
     assert ready.metric("dagmm_version_refused") == 1
     assert ready.metric("dagmm_wanted_version") == 1
     assert ready.metric("dagmm_model_version") == 2
-    said = ready.http.get("/ready")
-    assert said.status_code == 200
-    assert "not those that were registered" in said.json()["trouble"]
+    message = ready.http.get("/ready")
+    assert message.status_code == 200
+    assert "not those that were registered" in message.json()["trouble"]
     (decision,) = refusals(ready)
     assert (decision.version, decision.previous, decision.complete) == (1, 2, True)
     assert "SealBroken" in decision.reasons
@@ -267,11 +267,11 @@ def test_a_store_that_is_gone_or_replaced_is_noticed_and_said_once(
     api.follower.step()
     assert verdict(api, rows).json()["version"] == 1
     assert api.metric("dagmm_registry_up") == 1
-    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    first, *_, last = [each for each in said if each["event"] == "registry"]
+    message = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    first, *_, last = [each for each in message if each["event"] == "registry"]
     assert f"{store} is not there any more" in first["why"]
     assert (first["serving"], last["why"]) == (f"models:/{NAME}/2", "")
-    assert [each["event"] for each in said].count("registry") == 2
+    assert [each["event"] for each in message].count("registry") == 2
 
 
 def test_a_refusal_that_could_not_be_written_down_is_written_later(ready, damaged, monkeypatch):

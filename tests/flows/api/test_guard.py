@@ -91,9 +91,9 @@ def test_an_address_is_said_without_its_password(two_versions, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     api = make(Settings(), connect=tracking.client_of)
     api.follower.step()
-    said = api.http.get("/ready").json()["trouble"]
-    assert "127.0.0.1" in said
-    assert "secret" not in said
+    message = api.http.get("/ready").json()["trouble"]
+    assert "127.0.0.1" in message
+    assert "secret" not in message
 
 
 def test_a_body_too_long_is_not_read_to_its_end(locked):
@@ -123,9 +123,9 @@ def test_a_body_that_does_not_arrive_holds_no_connection_and_is_no_defect(locked
         address = ("127.0.0.1", urlsplit(url).port)
         with socket.create_connection(address, timeout=30) as slow:
             slow.sendall(head)
-            said = b"".join(iter(lambda: slow.recv(4096), b""))  # until the server hangs up
-        assert said.startswith(b"HTTP/1.1 408 ")
-        assert b"the body did not arrive" in said
+            message = b"".join(iter(lambda: slow.recv(4096), b""))  # until the server hangs up
+        assert message.startswith(b"HTTP/1.1 408 ")
+        assert b"the body did not arrive" in message
         monkeypatch.setattr(guarding, "BODY_SECONDS", 30)
         with socket.create_connection(address, timeout=30) as leaving:
             leaving.sendall(head)
@@ -155,8 +155,8 @@ def test_a_connection_on_which_no_request_comes_is_closed(ready, monkeypatch):
                 time.sleep(0.05)
             assert busy.sock is held
             for connection, answers in ((silent, 0), (slow, 0), (again, 1)):
-                said = b"".join(iter(lambda one=connection: one.recv(4096), b""))
-                assert said.count(b"HTTP/1.1 200 ") == answers
+                message = b"".join(iter(lambda one=connection: one.recv(4096), b""))
+                assert message.count(b"HTTP/1.1 200 ") == answers
 
 
 def test_what_takes_too_long_at_the_end_is_told_to_come_again(ready):

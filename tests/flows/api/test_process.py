@@ -54,10 +54,10 @@ def test_it_serves_until_it_is_told_to_end_and_leaves_nothing_behind(
     port = free_port()
     server = dagmm_process("api", NAME, "--port", port, "--json")
     try:
-        said = read_event(server)
-        assert (said["event"], said["model"]) == ("serving", f"models:/{NAME}/2")
-        assert said["url"] == f"http://127.0.0.1:{port}"
-        with OPENER.open(f"{said['url']}/ready", timeout=10) as answer:
+        message = read_event(server)
+        assert (message["event"], message["model"]) == ("serving", f"models:/{NAME}/2")
+        assert message["url"] == f"http://127.0.0.1:{port}"
+        with OPENER.open(f"{message['url']}/ready", timeout=10) as answer:
             assert json.load(answer)["ready"]
         # Two on one port: the second says so at once, and the first goes on.
         refused = dagmm("api", NAME, "--port", port)
@@ -101,7 +101,7 @@ def test_a_request_under_way_is_answered_before_the_end(two_versions, running):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environment", "code", "said"),
+    ("arguments", "environment", "code", "message"),
     [
         (("nosuch",), {}, 2, "no registered model 'nosuch'; registered models: dagmm-wdbc"),
         ((f"{NAME}@best",), {}, 2, "has the alias 'best'"),
@@ -113,14 +113,14 @@ def test_a_request_under_way_is_answered_before_the_end(two_versions, running):
     ids=["model", "alias", "version", "token", "host", "port"],
 )
 def test_what_keeps_it_from_starting_is_one_sentence(
-    two_versions, dagmm, monkeypatch, arguments, environment, code, said
+    two_versions, dagmm, monkeypatch, arguments, environment, code, message
 ):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    found = dagmm("api", *arguments, *(() if "--port" in arguments else ("--port", "0")))
-    assert (found.code, found.out) == (code, "")
-    assert said in found.err
-    assert "Traceback" not in found.err
+    actual = dagmm("api", *arguments, *(() if "--port" in arguments else ("--port", "0")))
+    assert (actual.code, actual.out) == (code, "")
+    assert message in actual.err
+    assert "Traceback" not in actual.err
 
 
 def test_a_key_that_cannot_be_used_keeps_it_from_starting(home, monkeypatch):
@@ -134,9 +134,9 @@ def test_a_key_that_cannot_be_used_keeps_it_from_starting(home, monkeypatch):
 
 def test_an_absent_registry_is_said(dagmm, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
-    found = dagmm("api", NAME, "--port", "0")
-    assert found.code == 3
-    assert "does not answer" in found.err
+    actual = dagmm("api", NAME, "--port", "0")
+    assert actual.code == 3
+    assert "does not answer" in actual.err
 
 
 def test_one_that_waits_waits_for_the_registry_too(running):
@@ -146,16 +146,16 @@ def test_one_that_waits_waits_for_the_registry_too(running):
         assert said["event"] == "waiting"
         assert "Max retries exceeded" in said["why"]
         with pytest.raises(urllib.error.HTTPError, match="503"):
-            OPENER.open(f"{said['url']}/ready", timeout=10)
+            OPENER.open(f"{message['url']}/ready", timeout=10)
         server.send_signal(signal.SIGTERM)
         assert server.ended()[0] == 0
 
 
 def test_a_damaged_version_is_not_begun_with(two_versions, dagmm):
     flip(bundle_file(tracking.connect(Settings()), 2))  # of this test's copy of the store
-    found = dagmm("api", NAME, "--port", "0")
-    assert found.code == 2
-    assert "not those that were registered" in found.err
+    actual = dagmm("api", NAME, "--port", "0")
+    assert actual.code == 2
+    assert "not those that were registered" in actual.err
 
 
 def test_one_that_waits_serves_as_soon_as_there_is_a_version(two_versions, registry, running):
@@ -165,12 +165,12 @@ def test_one_that_waits_serves_as_soon_as_there_is_a_version(two_versions, regis
         assert said["event"] == "waiting"
         assert "alias" in said["why"]
         with pytest.raises(urllib.error.HTTPError, match="503"):
-            OPENER.open(f"{said['url']}/ready", timeout=10)
+            OPENER.open(f"{message['url']}/ready", timeout=10)
         registry.set_registered_model_alias(NAME, "production", "1")
         deadline = time.monotonic() + 60
         while True:
             try:
-                with OPENER.open(f"{said['url']}/ready", timeout=10) as answer:
+                with OPENER.open(f"{message['url']}/ready", timeout=10) as answer:
                     assert json.load(answer)["model"] == f"models:/{NAME}/1"
                 break
             except urllib.error.HTTPError:

@@ -60,8 +60,8 @@ def test_a_parent_run_with_a_child_for_each_cell_and_nothing_is_measured_twice(
     artifacts = {item.path for item in registry.list_artifacts(parent.info.run_id)}
     assert {"cells.jsonl", "table.md", "report.html", "plots", "runs.jsonl"} <= artifacts
 
-    found = ask("/artifacts/filter", {"artifacts": {}})
-    assert {"benchmark", "benchmark-progress", "benchmark-run"} <= {item["key"] for item in found}
+    actual = ask("/artifacts/filter", {"artifacts": {}})
+    assert {"benchmark", "benchmark-progress", "benchmark-run"} <= {item["key"] for item in actual}
     again = _said(dagmm(*SMALL, "--seeds", "2", "--json"))
     assert (again["measured"], again["known_before"]) == (0, 8)
     assert again["results"] == first["results"]

@@ -48,7 +48,7 @@ def test_a_killed_worker_fails_its_own_cell_and_the_rest_goes_on(data):
     assert "killed" in reasons.pop(1)
     assert reasons == {0: "", 2: "", 3: ""}
     # A result does not depend on the process it was found in.
-    for job, cells in found.items():
+    for job, cells in actual.items():
         if job.seed != 1:
             here = measure(job)[0]
             assert (cells[0].f1, cells[0].roc_auc, cells[0].key) == (here.f1, here.roc_auc, job.key)

@@ -70,12 +70,12 @@ def test_the_protocol_gives_the_published_figures_of_nearest_neighbours(
 def test_a_table_comes_out_as_it_went_in(tmp_path, kind):
     file = _table(tmp_path, "3_made", kind=kind)
     data = prepare_table(file, tmp_path, LIMITS)
-    with np.load(file) as found:
-        assert np.array_equal(data.matrix(), found["X"])
-        assert np.array_equal(data.labels(), found["y"] == 1)
-    taken = data.take(np.array([3, 3, 0]))
-    assert np.issubdtype(taken.dtype, np.floating)
-    assert taken.flags["C_CONTIGUOUS"]
+    with np.load(file) as actual:
+        assert np.array_equal(data.matrix(), actual["X"])
+        assert np.array_equal(data.labels(), actual["y"] == 1)
+    accepted = data.take(np.array([3, 3, 0]))
+    assert np.issubdtype(accepted.dtype, np.floating)
+    assert accepted.flags["C_CONTIGUOUS"]
     assert data == prepare_table(file, tmp_path, LIMITS)
     assert {f.name for f in data.folder.iterdir()} == {"done", "labels.npy", "lock", "rows.npy"}
 
@@ -95,9 +95,9 @@ def test_a_table_comes_out_as_it_went_in(tmp_path, kind):
 )
 def test_what_is_no_table_is_said_with_the_place(tmp_path, arrays, message):
     np.savez(tmp_path / "odd.npz", **arrays)
-    with pytest.raises(UsageError, match=message) as said:
+    with pytest.raises(UsageError, match=message) as answer:
         prepare_table(tmp_path / "odd.npz", tmp_path, LIMITS)
-    assert "odd.npz" in str(said.value)
+    assert "odd.npz" in str(answer.value)
 
 
 def test_tables_are_named_with_or_without_their_number(tmp_path):
@@ -162,10 +162,10 @@ def test_ours_are_ranked_among_the_published_over_the_tables_that_have_these():
     cells = _cells("dagmm", {"2_glass": [0.7, 0.9], "10_wine": [0.9], "unseen": [0.1]})
     cells += _cells("dagmm, untrained", {"2_glass": [0.7], "10_wine": [0.9], "unseen": [0.2]})
     cells += _cells("knn", {"2_glass": [0.95], "10_wine": [0.95], "unseen": [0.9]})
-    found = blocks(cells, published)
-    assert [block.main for block in found] == ["roc_auc", "ap"]
-    lines = {s.detector: s for s in standings(found)}
-    assert [s.detector for s in standings(found)][-1] == "dagmm, untrained"
+    actual = blocks(cells, published)
+    assert [block.main for block in actual] == ["roc_auc", "ap"]
+    lines = {s.detector: s for s in standings(actual)}
+    assert [s.detector for s in standings(actual)][-1] == "dagmm, untrained"
     assert {s.tables for s in lines.values()} == {2}
     assert lines["knn"].ranks == {"roc_auc": 1.0, "ap": 1.5}
     assert lines["dagmm"].means == pytest.approx({"roc_auc": 0.85, "ap": 0.425})
@@ -175,13 +175,13 @@ def test_ours_are_ranked_among_the_published_over_the_tables_that_have_these():
     assert set(lines["B (published)"].means) == {"ap"}  # of a figure that was not published
     assert lines["dagmm, untrained"].ranks == {}
     # Training is judged on all tables, published or not.
-    (roc_auc, _) = trainings(found)
+    (roc_auc, _) = trainings(actual)
     assert (roc_auc.tables, roc_auc.better, roc_auc.worse) == (3, 1, 1)
     assert roc_auc.trained - roc_auc.untrained == pytest.approx((0.1 + 0 - 0.1) / 3)
-    table = {row[0]: row for row in overview(found[0]).rows}
+    table = {row[0]: row for row in overview(actual[0]).rows}
     assert table["A (published)"][3:] == ("0.500", "0.900", "–")
-    assert all("published" not in fact["detector"] for fact in found[0].facts())
-    assert "A (published)" in markdown(found, [], [])
+    assert all("published" not in fact["detector"] for fact in actual[0].facts())
+    assert "A (published)" in markdown(actual, [], [])
 
 
 def test_published_figures_are_read_with_their_gaps(tmp_path):

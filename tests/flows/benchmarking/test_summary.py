@@ -120,7 +120,7 @@ def test_every_published_figure_names_its_source_once():
 def test_failed_cells_are_counted_and_their_reasons_given():
     place = {"dataset": "thyroid", "protocol": "paper", "grouped": False, "detector": "knn"}
     cells = _cells("dagmm", [0.5, 0.6]) + [Cell(**place, seed=s, reason="too big") for s in (0, 1)]
-    found = blocks(cells)
-    assert ("knn", "failed (2)") in overview(found[0]).rows
-    assert failures(found).rows == (("knn", "thyroid", "Paper's protocol", "0, 1", "too big"),)
+    actual = blocks(cells)
+    assert ("knn", "failed (2)") in overview(actual[0]).rows
+    assert failures(actual).rows == (("knn", "thyroid", "Paper's protocol", "0, 1", "too big"),)
     assert failures(blocks(_cells("dagmm", [0.5]))) is None

@@ -36,12 +36,12 @@ def test_score_gives_every_row_a_verdict_and_names_the_version(
     report = dagmm("score", source, output, "--json").json
     assert (report["rows"], report["scored"], report["rejected"]) == (569, 569, 0)
     assert report["model"] == "models:/dagmm-wdbc/2"
-    found = pd.read_csv(output) if suffix == ".csv" else pd.read_parquet(output)
-    assert found["row_id"].tolist() == list(range(569))
-    assert (found["is_anomaly"] == (found["energy"] > found["threshold"])).all()
-    assert found["p_value"].between(0, 1, inclusive="right").all()
-    assert set(found["model"]) == {"models:/dagmm-wdbc/2"}
-    assert report["anomalies"] == found["is_anomaly"].sum()
+    actual = pd.read_csv(output) if suffix == ".csv" else pd.read_parquet(output)
+    assert actual["row_id"].tolist() == list(range(569))
+    assert (actual["is_anomaly"] == (actual["energy"] > actual["threshold"])).all()
+    assert actual["p_value"].between(0, 1, inclusive="right").all()
+    assert set(actual["model"]) == {"models:/dagmm-wdbc/2"}
+    assert report["anomalies"] == actual["is_anomaly"].sum()
 
 
 def test_rows_that_cannot_be_scored_are_set_aside_with_reasons(dagmm, two_versions, rows, tmp_path):
@@ -123,10 +123,10 @@ def test_ui_serves_both_pages_on_loopback_until_stopped(quick_prefect, dagmm_pro
         PREFECT_API_URL="",
     )
     try:
-        said = dict(line.split(maxsplit=1) for line in islice(process.stdout, 2))
-        assert set(said) == {"MLflow", "Prefect"}, process.communicate()
+        message = dict(line.split(maxsplit=1) for line in islice(process.stdout, 2))
+        assert set(message) == {"MLflow", "Prefect"}, process.communicate()
         for name, port in (("MLflow", mlflow_port), ("Prefect", prefect_port)):
-            address, _, login = said[name].strip().partition("#")
+            address, _, login = message[name].strip().partition("#")
             assert address.startswith(f"http://127.0.0.1:{port}/")
             login = base64.b64encode(unquote(login).encode()).decode()
             page = urllib.request.Request(

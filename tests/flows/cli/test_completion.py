@@ -26,8 +26,8 @@ def _asked(*arguments: str, **environment: str) -> tuple[list[str], set[str]]:
         text=True,
         check=True,
     )
-    said, _, loaded = done.stdout.partition("LOADED ")
-    return said.split("\n"), {name.partition(".")[0] for name in loaded.split()}
+    message, _, loaded = done.stdout.partition("LOADED ")
+    return message.split("\n"), {name.partition(".")[0] for name in loaded.split()}
 
 
 def _offered(words: str) -> tuple[list[str], set[str]]:

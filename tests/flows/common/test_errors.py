@@ -65,11 +65,11 @@ def fault(request, tmp_path):
 def test_a_fault_of_the_store_is_the_environment_s(fault):
     for error in (fault, fault.orig, MlflowException(str(fault))):
         assert exit_code(error) == EXIT_UNREACHABLE
-        said = message_of(error) + remedy(error)
-        assert "SQL:" not in said
-        assert "sqlalche" not in said
-        assert "\n" not in said
-        assert "DAGMM_HOME" in said or "make room" in said or "try again" in said
+        message = message_of(error) + remedy(error)
+        assert "SQL:" not in message
+        assert "sqlalche" not in message
+        assert "\n" not in message
+        assert "DAGMM_HOME" in message or "make room" in message or "try again" in message
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EMFILE, errno.EIO])

@@ -47,7 +47,7 @@ def test_a_model_takes_the_input_example_of_a_drafted_contract(
         example = model_input(rows, contract)
         checked = check_rows(example, contract)
         assert not checked.refusal
-        taken = checked.features.to_pandas()
+        accepted = checked.features.to_pandas()
         encoder = encoder_for(contract, table)
-        np.testing.assert_array_equal(encoder.encode(taken), encoder.encode(example))
-        assert not np.isnan(encoder.encode(taken)).any()
+        np.testing.assert_array_equal(encoder.encode(accepted), encoder.encode(example))
+        assert not np.isnan(encoder.encode(accepted)).any()

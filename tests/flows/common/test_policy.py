@@ -41,8 +41,8 @@ def test_of_two_different_policies_one_asks_for_less(one, other):
 
 def test_the_configuration_wins_over_the_contract_and_the_contract_over_defaults():
     chosen = PromotionPolicy(margin=0.01)
-    found = contract_policy({"margin": 0.1, "min_roc_auc": 0.9}, chosen, "pumps")
-    assert (found.margin, found.min_roc_auc, found.approvals) == (0.01, 0.9, 0)
+    actual = contract_policy({"margin": 0.1, "min_roc_auc": 0.9}, chosen, "pumps")
+    assert (actual.margin, actual.min_roc_auc, actual.approvals) == (0.01, 0.9, 0)
 
 
 @pytest.mark.parametrize("stated", [{"min_auc": 0.9}, {"min_roc_auc": 2}, {"margin": "wide"}])

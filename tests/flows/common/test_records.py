@@ -11,7 +11,7 @@ def fitted(**others) -> FitRecord:
 
 
 @pytest.mark.parametrize(
-    ("epochs", "said"),
+    ("epochs", "message"),
     [
         (
             {"first_epoch": {"total": 20.66, "penalty": 3}, "last_epoch": {"total": 4.5}},
@@ -21,5 +21,5 @@ def fitted(**others) -> FitRecord:
         ({"last_epoch": {}}, "fitted on cpu"),
     ],
 )
-def test_a_training_says_what_it_made_of_the_objective(epochs, said):
-    assert fitted(**epochs).summary() == said
+def test_a_training_says_what_it_made_of_the_objective(epochs, message):
+    assert fitted(**epochs).summary() == message

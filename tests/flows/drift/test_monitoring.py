@@ -63,9 +63,9 @@ def test_the_command_says_what_moved_and_exits_with_one(dagmm, two_versions, cal
     quiet = dagmm("monitor", NAME, "--data", calm)
     assert quiet.code == 0, quiet.err
     assert "Verdict    stable" in quiet.out
-    found = dagmm("monitor", NAME, "--data", moved, "--json")
-    assert found.code == 1
-    report = found.json["report"]
+    actual = dagmm("monitor", NAME, "--data", moved, "--json")
+    assert actual.code == 1
+    report = actual.json["report"]
     assert report["verdict"] == "critical"
     assert report["columns"][0]["column"] == "worst texture"
     assert [c["verdict"] for c in report["columns"]].count("stable") == 29
@@ -106,15 +106,15 @@ def test_a_result_of_scoring_is_a_window_of_energies(settings, calm, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ({}, "--data or a result"),
         ({"data": "a", "scored": "b"}, "--data or a result"),
         ({"scored": "nothing.parquet"}, "no such file"),
     ],
 )
-def test_a_window_that_is_none(settings, arguments, said):
-    with pytest.raises(UsageError, match=said):
+def test_a_window_that_is_none(settings, arguments, message):
+    with pytest.raises(UsageError, match=message):
         drift_record.monitor(NAME, settings, **arguments)
 
 
@@ -147,10 +147,10 @@ def test_too_few_rows_are_not_judged(dagmm, two_versions, tmp_path, registry):
     run = registry.get_run(checked["run_id"])
     steps = registry.get_metric_history(checked["run_id"], "compared")
     assert {m.step: m.value for m in steps}[checked["step"]] == 0
-    said = run.data.tags["mlflow.note.content"]
-    assert said.startswith("**too few rows**")
-    assert "20 scored rows, 50 needed: not compared" in said
-    assert f"/artifacts/{checked['page']})" in said
+    message = run.data.tags["mlflow.note.content"]
+    assert message.startswith("**too few rows**")
+    assert "20 scored rows, 50 needed: not compared" in message
+    assert f"/artifacts/{checked['page']})" in message
     page = Path(registry.download_artifacts(checked["run_id"], checked["page"], str(tmp_path)))
     assert "– not compared</span>" in page.read_text(encoding="utf-8")
 

@@ -47,9 +47,9 @@ def batch(store, scored_home, tmp_path, monkeypatch) -> ScoreReport:
 def asked(batch) -> pd.DataFrame:
     """The file to fill in, filled in by somebody who knows."""
     truth = load_breast_cancer().target
-    found = pd.read_csv(batch.review)
-    words = ["normal" if truth[row] else "anomaly" for row in found["row_id"]]
-    return found.assign(verdict=words, who="ann", when="2026-11-01T08:00")
+    actual = pd.read_csv(batch.review)
+    words = ["normal" if truth[row] else "anomaly" for row in actual["row_id"]]
+    return actual.assign(verdict=words, who="ann", when="2026-11-01T08:00")
 
 
 @pytest.fixture

@@ -59,11 +59,11 @@ def test_scoring_the_same_batch_again_asks_for_the_same_rows_and_keeps_what_is_f
 
 
 def test_drawn_rows_lie_below_the_threshold_and_are_those_of_the_source(batch, tmp_path):
-    found, source = pd.read_csv(batch.review), pd.read_csv(tmp_path / "rows.csv")
-    assert (~found["is_anomaly"]).sum() == 20
-    ids = found["row_id"].to_numpy()
+    actual, source = pd.read_csv(batch.review), pd.read_csv(tmp_path / "rows.csv")
+    assert (~actual["is_anomaly"]).sum() == 20
+    ids = actual["row_id"].to_numpy()
     assert len(set(ids)) == len(ids)
-    assert np.allclose(found[source.columns].to_numpy(), source.to_numpy()[ids])
+    assert np.allclose(actual[source.columns].to_numpy(), source.to_numpy()[ids])
 
 
 def test_every_way_to_name_a_row_names_the_same(store, batch, asked, give, tmp_path):
@@ -97,7 +97,7 @@ def changed(asked, column, value, row=3):
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "said"),
+    ("column", "value", "message"),
     [
         ("verdict", "fine", "'fine' is not one of anomaly, normal, unsure"),
         ("row_id", 99_999, "'99999' is no row of review"),
@@ -109,9 +109,9 @@ def changed(asked, column, value, row=3):
     ],
 )
 def test_a_line_that_cannot_be_used_is_named_and_nothing_is_taken(
-    asked, give, store, column, value, said
+    asked, give, store, column, value, message
 ):
-    with pytest.raises(UsageError, match=rf"verdicts.csv, line 5, column '{column}': .*{said}"):
+    with pytest.raises(UsageError, match=rf"verdicts.csv, line 5, column '{column}': .*{message}"):
         give(changed(asked, column, value))
     assert kept(store[0]) == ()
 

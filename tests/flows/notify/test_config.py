@@ -43,7 +43,7 @@ def test_without_a_file_nobody_is_told(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("notify: {targets: [{name: a, kind: webhook, url: https://x/S3CRET}]}", "NAME of an"),
         ("notify: {targets: [{name: a, kind: pigeon, url: S3CRET}]}", r"targets\S*kind"),
@@ -56,8 +56,8 @@ def test_without_a_file_nobody_is_told(tmp_path, monkeypatch):
         ("notify:", "expected `notify:`"),
     ],
 )
-def test_what_is_wrong_is_named_and_no_value_repeated(written, text, said):
-    with pytest.raises(UsageError, match=said) as error:
+def test_what_is_wrong_is_named_and_no_value_repeated(written, text, message):
+    with pytest.raises(UsageError, match=message) as error:
         written(text)
     assert "S3CRET" not in str(error.value)
     assert "notify.yaml" in str(error.value)

@@ -80,9 +80,9 @@ def test_an_email_has_title_figure_reason_and_link(configure, smtp, drift):
     assert letter["Subject"] == "dagmm-pumps: drift"
     parts = {part.get_content_type(): part for part in letter.walk()}
     plain = parts.get("text/plain") or parts["text/html"]
-    said = plain.get_content()
-    assert "PSI 0.41, at most 0.25" in said
-    assert drift.link in said
+    message = plain.get_content()
+    assert "PSI 0.41, at most 0.25" in message
+    assert drift.link in message
     html = parts.get("text/html")
     assert html is None or "<!channel>" not in html.get_content()
 
@@ -110,7 +110,7 @@ def test_a_wrong_password_is_said_without_it(configure, smtp, drift):
 
 
 @pytest.mark.parametrize(
-    ("kind", "address", "said"),
+    ("kind", "address", "message"),
     [
         ("webhook", "", "TARGET_0 is not set"),
         ("webhook", f"ftp://host/{SECRET}", "no http:// or https://"),
@@ -119,7 +119,7 @@ def test_a_wrong_password_is_said_without_it(configure, smtp, drift):
         ("webhook", f"http://127.0.0.1:1/{SECRET}", "127.0.0.1|not delivered"),
     ],
 )
-def test_an_address_that_is_none(configure, drift, kind, address, said):
-    with pytest.raises(NotDelivered, match=said) as why:
+def test_an_address_that_is_none(configure, drift, kind, address, message):
+    with pytest.raises(NotDelivered, match=message) as why:
         send(target(configure((kind, address))), drift, 2.0)
     assert SECRET not in str(why.value)

@@ -63,9 +63,9 @@ def test_a_target_that_is_down_fails_nothing_and_is_told_later(
     http.answer = 503
     tell(settings, drift)
     assert len(smtp.letters) == 1
-    said = capfd.readouterr().err
-    assert "webhook0 was not told" in said
-    assert SECRET not in said
+    message = capfd.readouterr().err
+    assert "webhook0 was not told" in message
+    assert SECRET not in message
     http.answer = 200
     tell(settings, replace(drift, subject="another"))
     assert [body["subject"] for body in http.bodies[1:]] == ["dagmm-pumps", "another"]

@@ -100,7 +100,7 @@ def test_every_flow_is_at_home_and_prefect_finds_it():
     from prefect.flows import load_flow_from_entrypoint, safe_load_flow_from_entrypoint
 
     for entrypoint in FLOWS:
-        found = flow_behind(entrypoint)
-        assert isinstance(found, HomeFlow)
-        assert safe_load_flow_from_entrypoint(entrypoint).name == found.name
-        assert load_flow_from_entrypoint(entrypoint).name == found.name
+        actual = flow_behind(entrypoint)
+        assert isinstance(actual, HomeFlow)
+        assert safe_load_flow_from_entrypoint(entrypoint).name == actual.name
+        assert load_flow_from_entrypoint(entrypoint).name == actual.name

@@ -22,8 +22,8 @@ def read(tmp_path):
         file = tmp_path / "prefect.yaml"
         entry = {k: v for k, v in (NIGHTLY | changes).items() if v != "left out"}
         file.write_text(yaml.safe_dump({"deployments": [entry]}))
-        (found,) = read_definitions(file)
-        return found
+        (actual,) = read_definitions(file)
+        return actual
 
     return write_and_read
 
@@ -85,10 +85,10 @@ def test_an_entry_point_that_is_no_flow_is_refused_with_those_that_are(read, ent
     ],
 )
 def test_every_kind_of_schedule_is_read(read, schedule, kind, values):
-    (found,) = read(schedules=[schedule | {"slug": "s", "active": False}]).schedules
-    assert type(found.schedule).__name__ == kind
-    assert (found.slug, found.active) == ("s", False)
-    assert values.items() <= found.schedule.model_dump().items()
+    (actual,) = read(schedules=[schedule | {"slug": "s", "active": False}]).schedules
+    assert type(actual.schedule).__name__ == kind
+    assert (actual.slug, actual.active) == ("s", False)
+    assert values.items() <= actual.schedule.model_dump().items()
 
 
 @pytest.mark.parametrize("limit", [1, "left out", None, {"limit": 2}])

@@ -25,8 +25,8 @@ def test_deploy_sets_schedules_and_limits(dagmm, ask):
         "benchmark/weekly",
     ]
     shipped = {"deployments": {"tags": {"all_": [deployments.tag_of(DEFINITIONS.resolve())]}}}
-    found = ask("/deployments/filter", shipped)
-    by_name = {item["name"]: item for item in found}
+    actual = ask("/deployments/filter", shipped)
+    by_name = {item["name"]: item for item in actual}
     assert sorted(by_name) == ["by-hand", "daily", "hourly", "nightly", "weekly"]
     nightly = by_name["nightly"]
     assert nightly["schedules"][0]["schedule"]["cron"] == "0 2 * * *"
@@ -111,7 +111,7 @@ def test_the_file_is_the_truth(dagmm, ask, tmp_path):
             "global_concurrency_limit": limit,
         }
 
-    def found() -> dict[str, list]:
+    def actual() -> dict[str, list]:
         names = {"deployments": {"name": {"any_": ["truth", "dropped", "others"]}}}
         return {
             item["name"]: [(s["schedule"]["cron"], s["slug"]) for s in item["schedules"]]
@@ -133,11 +133,11 @@ def test_the_file_is_the_truth(dagmm, ask, tmp_path):
         "Removed    train/dropped: no longer in p.yaml",
     ]
     assert whole("kept") == before
-    assert found() == {"truth": [("0 3 * * *", "three")], "others": [("0 1 * * *", None)]}
+    assert actual() == {"truth": [("0 3 * * *", "three")], "others": [("0 1 * * *", None)]}
     write(truth=[])
     with get_client(sync_client=True) as client:
         assert list(deployments.remove_others(client, read_definitions(path), path))
-    assert found() == {"truth": [], "others": [("0 1 * * *", None)]}
+    assert actual() == {"truth": [], "others": [("0 1 * * *", None)]}
 
 
 def test_a_file_without_a_pool_is_refused_for_workers(dagmm, prefect_server, tmp_path):

@@ -55,7 +55,7 @@ async def answer(run_name: str, decision: str) -> str:
         keys = runs[0].state.state_details.run_input_keyset
         while True:  # the page's text is stored a moment after the state
             try:
-                said = await prefect.read_flow_run_input(runs[0].id, keys["description"])
+                message = await prefect.read_flow_run_input(runs[0].id, keys["description"])
                 break
             except PrefectHTTPStatusError as error:
                 if error.response.status_code != 404:
@@ -67,4 +67,4 @@ async def answer(run_name: str, decision: str) -> str:
             refused = await prefect.resume_flow_run(runs[0].id, run_input=incomplete)
             assert refused.status.value == "REJECT", incomplete
         await prefect.resume_flow_run(runs[0].id, run_input=form)
-        return said
+        return message

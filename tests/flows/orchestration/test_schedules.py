@@ -70,10 +70,10 @@ def _runs(ask, deployment: str) -> list[dict]:
 
 def _wait(ready, seconds: float, pause: float = 0.5):
     deadline = time.monotonic() + seconds
-    while not (found := ready()):
+    while not (actual := ready()):
         assert time.monotonic() < deadline
         time.sleep(pause)
-    return found
+    return actual
 
 
 def test_a_schedule_fires_and_a_second_start_is_held_back(deploy, worker, ask, registry):
@@ -96,21 +96,21 @@ def test_a_schedule_fires_and_a_second_start_is_held_back(deploy, worker, ask, r
 
 
 def _start(ask, deployment: str) -> str:
-    found = ask(f"/deployments/name/train/{deployment}")
-    return ask(f"/deployments/{found['id']}/create_flow_run", {})["id"]
+    actual = ask(f"/deployments/name/train/{deployment}")
+    return ask(f"/deployments/{actual['id']}/create_flow_run", {})["id"]
 
 
 def _processes_of(run_id: str) -> list[psutil.Process]:
     """Processes that Prefect started for a run."""
-    found = []
+    actual = []
     for process in psutil.process_iter():
         try:
             named = process.environ().get("PREFECT__FLOW_RUN_ID", "")
             if named.replace("-", "") == run_id.replace("-", ""):
-                found.append(process)
+                actual.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-    return found
+    return actual
 
 
 def _in_training(registry) -> bool:

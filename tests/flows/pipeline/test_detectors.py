@@ -18,17 +18,17 @@ def test_a_detector_without_epochs_or_mixture_is_registered_and_says_what_does_n
 ):
     outcome = dagmm("train", "wdbc", "--detector", "pca", *QUICK, "--json")
     assert outcome.code == 0, outcome.err
-    found = outcome.json
-    assert found["evidence"]["fit"]["epochs"] == 0
-    assert found["evidence"]["fit"]["health"] == {}
-    assert found["evidence"]["evaluate"]["sanity"] == []
+    actual = outcome.json
+    assert actual["evidence"]["fit"]["epochs"] == 0
+    assert actual["evidence"]["fit"]["health"] == {}
+    assert actual["evidence"]["evaluate"]["sanity"] == []
     version = registry.get_model_version("dagmm-wdbc", "1")
     assert version.tags["dagmm.detector"] == "pca"
     assert "pca" in version.description
     assert "mixture health: not measured – not applicable: pca has no mixture" in "\n".join(
-        found["promotion"]["reasons"]
+        actual["promotion"]["reasons"]
     )
-    run = registry.get_run(found["registration"]["run_id"])
+    run = registry.get_run(actual["registration"]["run_id"])
     assert run.data.params["detector.name"] == "pca"
     assert run.data.params["resolved.components"] == "2"
     assert production(registry) == 1
@@ -52,8 +52,8 @@ def test_what_does_not_exist_is_named_before_anything_starts(dagmm, arguments, n
 def test_the_catalogue_is_listed(dagmm):
     listed = dagmm("detectors").out
     assert all(name in listed for name in CATALOGUE)
-    found = dagmm("detectors", "--json").json
-    assert found["oc-svm"]["source"] == CATALOGUE["oc-svm"].source
+    actual = dagmm("detectors", "--json").json
+    assert actual["oc-svm"]["source"] == CATALOGUE["oc-svm"].source
 
 
 PAE = (
@@ -69,28 +69,28 @@ def test_an_autoencoder_challenges_the_champion_on_the_same_rows(dagmm, registry
     champion = dagmm("train", "wdbc", *FAST, "--json")
     assert champion.code == 0, champion.err
     challenger = dagmm("train", "wdbc", *PAE, *QUICK, "--json")
-    found = challenger.json
+    actual = challenger.json
     version = registry.get_model_version("dagmm-wdbc", "2")
     assert version.tags["dagmm.detector"] == "pae"
-    gates = {gate["gate"]: gate for gate in found["promotion"]["gates"]}
+    gates = {gate["gate"]: gate for gate in actual["promotion"]["gates"]}
     assert gates["mixture health"]["message"] == "not applicable: pae has no mixture"
     compared = gates["not worse than production"]
     assert compared["measured"]
-    assert {"name": "rows", "value": found["evidence"]["split"]["test_rows"]}.items() <= next(
+    assert {"name": "rows", "value": actual["evidence"]["split"]["test_rows"]}.items() <= next(
         figure for figure in compared["figures"] if figure["name"] == "rows"
     ).items()
-    assert found["promotion"]["previous"] == 1
+    assert actual["promotion"]["previous"] == 1
     held_back = [gate for gate in gates.values() if not gate["passed"]]
     assert (challenger.code, production(registry)) == ((1, 1) if held_back else (0, 2))
 
-    run = registry.get_run(found["registration"]["run_id"])
+    run = registry.get_run(actual["registration"]["run_id"])
     layers = registry.get_metric_history(run.info.run_id, "loss/layer_1")
     assert [metric.step for metric in layers] == list(range(10))
     whole = registry.get_metric_history(run.info.run_id, "loss/total")
     assert [metric.step for metric in whole] == list(range(len(whole)))
     assert "loss/energy" not in run.data.metrics
     assert run.data.params["resolved.criterion"] == "reconstruction"
-    assert [row["name"] for row in found["evidence"]["evaluate"]["sanity"]] == ["untrained"]
+    assert [row["name"] for row in actual["evidence"]["evaluate"]["sanity"]] == ["untrained"]
 
 
 @pytest.mark.slow

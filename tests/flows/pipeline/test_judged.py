@@ -36,8 +36,8 @@ class Made:
         self.contract = load_contract(file)
         self.run = RunFolder(folder / "run")
         self.run.path.mkdir()
-        found = read_source(self.run.path, self.contract, None, folder)
-        self.checked = check_table(self.run.path, self.contract, found)
+        actual = read_source(self.run.path, self.contract, None, folder)
+        self.checked = check_table(self.run.path, self.contract, actual)
 
     def said(self, pressures, words):
         rows = check_rows(pd.DataFrame({"pressure": pressures}), self.contract).features

@@ -119,10 +119,10 @@ def test_sigterm_in_training_leaves_a_checkpoint_and_is_resumed(
     while not registry.search_runs([experiment])[0].data.metrics.get("loss/total"):
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 143, said
-    assert "the same command resumes" in said
-    assert "Traceback" not in said
+    _, message = process.communicate(timeout=60)
+    assert process.returncode == 143, message
+    assert "the same command resumes" in message
+    assert "Traceback" not in message
     (run,) = _runs(home)
     assert list((run / "checkpoints").iterdir())
     assert not (run / "fit.json").exists()

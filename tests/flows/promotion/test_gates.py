@@ -79,10 +79,10 @@ def worse(energies: np.ndarray, by: float) -> np.ndarray:
 
 
 def test_a_healthy_candidate_passes_every_gate():
-    found = judge(case())
-    assert failed(found) == []
+    actual = judge(case())
+    assert failed(actual) == []
     # The rows are labelled, and no other version was in production.
-    unmeasured = [gate.gate for gate in found if not gate.measured]
+    unmeasured = [gate.gate for gate in actual if not gate.measured]
     assert unmeasured == ["alert rate", "not worse than the best before"]
 
 
@@ -103,9 +103,9 @@ def test_the_worse_candidate_is_refused_the_better_and_the_equal_pass():
     assert failed(compare(base)) == []
     assert failed(compare(dataclasses.replace(base, production=worse(base.candidate, 1.5)))) == []
     energies = worse(base.candidate, 1.5)
-    found = compare(dataclasses.replace(base, candidate=energies))
-    assert failed(found) == ["not worse than production"]
-    assert "difference -0." in found[0].message
+    actual = compare(dataclasses.replace(base, candidate=energies))
+    assert failed(actual) == ["not worse than production"]
+    assert "difference -0." in actual[0].message
 
 
 def test_the_margin_decides_how_much_worse_may_pass():
@@ -122,8 +122,8 @@ def test_a_required_slice_may_not_get_worse_though_the_whole_does_not():
     energies = base.candidate.copy()
     energies[base.slices == "dos"] -= 2.0
     energies[base.slices == "probe"] += 3.0
-    found = compare(dataclasses.replace(base, candidate=energies))
-    assert "not worse than production: dos" in failed(found)
+    actual = compare(dataclasses.replace(base, candidate=energies))
+    assert "not worse than production: dos" in failed(actual)
 
 
 @pytest.mark.parametrize(
@@ -155,25 +155,25 @@ def test_score_drift_is_told_and_refuses_nobody():
 
 
 def test_the_first_version_has_nothing_to_be_compared_with():
-    found = compare(case(production=None))
-    assert (found[0].passed, found[0].measured) == (True, False)
+    actual = compare(case(production=None))
+    assert (actual[0].passed, actual[0].measured) == (True, False)
 
 
 def test_a_simple_detector_beyond_doubt_better_blocks():
     base = case()
     baseline = base.labels * 6.0 + np.random.default_rng(1).normal(size=ROWS)
-    found = judge(dataclasses.replace(base, baselines={"knn": baseline}))
-    assert failed(found) == ["not beaten by simple detectors"]
-    assert "beaten by knn" in found[-1].message
+    actual = judge(dataclasses.replace(base, baselines={"knn": baseline}))
+    assert failed(actual) == ["not beaten by simple detectors"]
+    assert "beaten by knn" in actual[-1].message
 
 
 @pytest.mark.parametrize("name", ["untrained", "random weights"])
 def test_the_same_network_untrained_blocks_as_a_simple_detector_does(name):
     base = case()
     untrained = base.labels * 6.0 + np.random.default_rng(1).normal(size=ROWS)
-    found = judge(dataclasses.replace(base, baselines={name: untrained}))
-    assert failed(found) == ["not beaten by simple detectors"]
-    (gate,) = [gate for gate in found if not gate.passed]
+    actual = judge(dataclasses.replace(base, baselines={name: untrained}))
+    assert failed(actual) == ["not beaten by simple detectors"]
+    (gate,) = [gate for gate in actual if not gate.passed]
     assert f"beaten by {name}: training did harm" in gate.message
     assert "--detector" not in gate.message
 
@@ -182,8 +182,8 @@ def test_beaten_within_the_margin_passes_and_says_so():
     base = case()
     slightly = {"knn": base.candidate + 0.12 * base.labels}
     policy = PromotionPolicy(simple_margin=0.02)
-    found = judge(dataclasses.replace(base, baselines=slightly, policy=policy))
-    (gate,) = [gate for gate in found if gate.gate == "not beaten by simple detectors"]
+    actual = judge(dataclasses.replace(base, baselines=slightly, policy=policy))
+    (gate,) = [gate for gate in actual if gate.gate == "not beaten by simple detectors"]
     assert gate.figures[0].high < 0  # beaten beyond doubt
     assert gate.passed
     assert gate.limit == -0.02
@@ -198,9 +198,9 @@ def test_labelled_rows_without_simple_detectors_fail():
 
 
 def test_without_labels_the_label_free_gates_decide_and_say_so():
-    found = {gate.gate: gate for gate in judge(case(labels=None, baselines={}))}
-    assert failed(found.values()) == []
-    unmeasured = {name for name, gate in found.items() if gate.verdict == "not measured"}
+    actual = {gate.gate: gate for gate in judge(case(labels=None, baselines={}))}
+    assert failed(actual.values()) == []
+    unmeasured = {name for name, gate in actual.items() if gate.verdict == "not measured"}
     assert unmeasured == {
         "ROC AUC floor",
         "recall floor",
@@ -209,7 +209,7 @@ def test_without_labels_the_label_free_gates_decide_and_say_so():
         "not worse than the best before",
         "not beaten by simple detectors",
     }
-    assert "quality not measured" in found["ROC AUC floor"].message
+    assert "quality not measured" in actual["ROC AUC floor"].message
 
 
 def test_few_rows_without_labels_that_are_all_flagged_are_refused():
@@ -220,17 +220,17 @@ def test_few_rows_without_labels_that_are_all_flagged_are_refused():
         "threshold": {"target_rate": 0.05, "guaranteed_rate": 0.5, "calibration_rows": 1},
     }
     base = dataclasses.replace(base, evidence={**base.evidence, "calibrate": calibrate})
-    found = {gate.gate: gate for gate in judge(base)}
-    assert failed(found.values()) == ["guaranteed false-alarm rate", "alert rate"]
-    assert "1 validation row cannot guarantee" in found["guaranteed false-alarm rate"].message
-    assert "validation needs 19" in found["guaranteed false-alarm rate"].message
-    assert (found["alert rate"].value, found["alert rate"].limit) == (1.0, 0.5)
+    actual = {gate.gate: gate for gate in judge(base)}
+    assert failed(actual.values()) == ["guaranteed false-alarm rate", "alert rate"]
+    assert "1 validation row cannot guarantee" in actual["guaranteed false-alarm rate"].message
+    assert "validation needs 19" in actual["guaranteed false-alarm rate"].message
+    assert (actual["alert rate"].value, actual["alert rate"].limit) == (1.0, 0.5)
 
 
 def test_too_few_anomalies_measure_no_floor():
     labels = np.arange(ROWS) < 3
-    found = {gate.gate: gate for gate in judge(case(labels=labels))}
-    assert not found["ROC AUC floor"].measured
+    actual = {gate.gate: gate for gate in judge(case(labels=labels))}
+    assert not actual["ROC AUC floor"].measured
 
 
 @pytest.mark.parametrize(
@@ -258,10 +258,10 @@ def test_every_gate_can_fail(changes, gate):
 
 @pytest.mark.parametrize("gate", GATES, ids=lambda gate: gate.name)
 def test_a_gate_that_raises_keeps_its_name_and_blocks_if_it_can_block(gate):
-    (found,) = gate.results(None)
-    assert found.gate == gate.name
-    assert "cannot be judged" in found.message
-    assert found.holds_back == gate.blocks
+    (actual,) = gate.results(None)
+    assert actual.gate == gate.name
+    assert "cannot be judged" in actual.message
+    assert actual.holds_back == gate.blocks
 
 
 @pytest.mark.parametrize("gate", GATES, ids=lambda gate: gate.name)
@@ -282,9 +282,9 @@ def test_a_result_is_read_back_as_it_was_written_and_the_first_versions_as_well(
 
 
 def test_figures_that_are_no_numbers_are_written_as_json():
-    (found,) = [r for r in judge(case(threshold=float("nan"))) if r.gate == "deployable threshold"]
-    assert "threshold not a number" in found.message
-    assert json.loads(found.model_dump_json())["value"] is None
+    (actual,) = [r for r in judge(case(threshold=float("nan"))) if r.gate == "deployable threshold"]
+    assert "threshold not a number" in actual.message
+    assert json.loads(actual.model_dump_json())["value"] is None
 
 
 def test_all_gates_are_judged_even_if_all_fail():

@@ -69,15 +69,15 @@ def test_one_winner_at_a_time_and_the_audit_is_the_alias_history(
     ]
     for worker in workers:
         worker.start()
-    found = gather(workers, results, PROCESSES * rounds)
+    actual = gather(workers, results, PROCESSES * rounds)
     for worker in workers:
         worker.join(60)
-    assert {decision for _, decision, _ in found} <= {"promoted", "unchanged"}, found
+    assert {decision for _, decision, _ in actual} <= {"promoted", "unchanged"}, actual
 
     decisions = audit.history(client, made.NAME)
     moves = [d.version for d in audit.switches(decisions)]
     assert moves == made.alias_moves(uri)
-    assert len(moves) == sum(decision == "promoted" for _, decision, _ in found)
+    assert len(moves) == sum(decision == "promoted" for _, decision, _ in actual)
     assert production(client) == moves[-1]
     assert all(d.complete for d in decisions)
     leases = [d.lease for d in audit.switches(decisions)]
@@ -85,9 +85,9 @@ def test_one_winner_at_a_time_and_the_audit_is_the_alias_history(
     previous = [d.previous for d in audit.switches(decisions)]
     assert previous == [None, *moves[:-1]]
     assert registry.version_behind(client, made.NAME, "previous") == previous[-1]
-    seconds = [spent for _, _, spent in found]
+    seconds = [spent for _, _, spent in actual]
     print(
-        f"\n{rounds} rounds of {PROCESSES}: {len(moves)} promotions, {len(found) - len(moves)} "
+        f"\n{rounds} rounds of {PROCESSES}: {len(moves)} promotions, {len(actual) - len(moves)} "
         f"found it in production; median {statistics.median(seconds):.1f} s, "
         f"longest {max(seconds):.1f} s"
     )

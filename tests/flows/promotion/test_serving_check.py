@@ -41,9 +41,9 @@ def test_what_is_served_is_queried_and_judged(parts, tmp_path):
         slow = POLICY.model_copy(update={"max_latency_ms": 0.001})
         assert "slower than" in serving_check.judge(server, canary, slow).message
         large = POLICY.model_copy(update={"max_memory_mb": 1})
-        found = serving_check.judge(server, canary, large)
-        assert not found.passed
-        assert "larger than 1 MB" in found.message
+        actual = serving_check.judge(server, canary, large)
+        assert not actual.passed
+        assert "larger than 1 MB" in actual.message
         members = psutil.Process(server.process.pid).children(recursive=True)
         assert members
     _, alive = psutil.wait_procs(members, timeout=30)

@@ -49,8 +49,8 @@ def pair(new, promote):
 
 
 def test_it_is_off_until_it_is_asked_for(pair, promote):
-    found = gate(promote(pair[1], rehearse=True), GATE)
-    assert (found.passed, found.measured, found.note) == (True, False, "not asked for")
+    actual = gate(promote(pair[1], rehearse=True), GATE)
+    assert (actual.passed, actual.measured, actual.note) == (True, False, "not asked for")
 
 
 def test_a_first_version_has_nobody_to_be_beside(new, promote):
@@ -60,9 +60,9 @@ def test_a_first_version_has_nobody_to_be_beside(new, promote):
 def test_too_few_rows_wait_and_enough_of_them_pass(pair, promote, sitting):
     answers, candidate = pair
     record = promote(candidate, policy=ASKING)
-    found = gate(record, GATE)
-    assert (record.decision, found.passed, found.waits) == ("pending shadow", False, True)
-    assert "--shadow" in found.note
+    actual = gate(record, GATE)
+    assert (record.decision, actual.passed, actual.waits) == ("pending shadow", False, True)
+    assert "--shadow" in actual.note
     sitting(candidate, answers, 600, other=4)
     assert promote(candidate, policy=ASKING).decision == "pending shadow"
     sitting(candidate, answers, 400, other=6, began=5.0, hours=1.0)
@@ -81,9 +81,9 @@ def test_rows_of_too_short_a_time_wait(pair, promote, sitting):
 def test_too_much_disagreement_refuses(pair, promote, sitting):
     sitting(pair[1], pair[0], 1000, other=11)
     record = promote(pair[1], policy=ASKING)
-    found = gate(record, GATE)
-    assert (record.decision, found.waits) == ("rejected", False)
-    assert "disagreement" in found.message
+    actual = gate(record, GATE)
+    assert (record.decision, actual.waits) == ("rejected", False)
+    assert "disagreement" in actual.message
     record = promote(pair[1], policy=ASKING, overrides={GATE: "wanted: it is another budget"})
     assert record.decision == "promoted"
 

@@ -126,8 +126,8 @@ def test_a_run_with_labels_says_what_training_changed():
         energies="e",
         sha256="0" * 64,
     )
-    ((_, said),) = screens.training_effect(evaluated)
-    assert said == "what training changed: ROC AUC +1.0000, average precision +0.7500"
+    ((_, message),) = screens.training_effect(evaluated)
+    assert message == "what training changed: ROC AUC +1.0000, average precision +0.7500"
     none = evaluated.model_copy(update={"sanity": ()})
     assert not list(screens.training_effect(none))
 

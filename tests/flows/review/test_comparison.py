@@ -18,9 +18,9 @@ NAME = made.NAME
 @pytest.fixture
 def rows(tmp_path):
     """A labelled table, one row of which cannot be scored."""
-    found = load_breast_cancer(as_frame=True)
-    frame = found.data.head(150).copy()
-    frame["diagnosis"] = [found.target_names[target] for target in found.target[:150]]
+    actual = load_breast_cancer(as_frame=True)
+    frame = actual.data.head(150).copy()
+    frame["diagnosis"] = [actual.target_names[target] for target in actual.target[:150]]
     frame.loc[7, "mean area"] = np.nan
     file = tmp_path / "rows.csv"
     frame.to_csv(file, index=False)
@@ -30,15 +30,15 @@ def rows(tmp_path):
 def test_another_threshold_ranks_alike_and_flags_otherwise(store, served):
     settings, client = store
     other = change_threshold(client, settings, NAME, 0.2, by="me").version
-    found = compare(client, settings, f"{NAME}/{served}", f"{NAME}/{other}")
-    assert found.note == ""  # the same split
-    assert found.difference.interval.low == found.difference.interval.high == 0
-    assert found.drift.ranks == pytest.approx(1)
-    assert found.only[0] == 0
-    assert found.only[1] > 0
-    assert found.disagreements
-    assert all(d.flagged == (False, True) for d in found.disagreements[: found.only[1]])
-    assert all(all(d.reasons) for d in found.disagreements)
+    actual = compare(client, settings, f"{NAME}/{served}", f"{NAME}/{other}")
+    assert actual.note == ""  # the same split
+    assert actual.difference.interval.low == actual.difference.interval.high == 0
+    assert actual.drift.ranks == pytest.approx(1)
+    assert actual.only[0] == 0
+    assert actual.only[1] > 0
+    assert actual.disagreements
+    assert all(d.flagged == (False, True) for d in actual.disagreements[: actual.only[1]])
+    assert all(all(d.reasons) for d in actual.disagreements)
 
 
 @pytest.mark.usefixtures("two_versions")
@@ -47,8 +47,8 @@ def test_two_trainings_on_new_rows(dagmm, rows):
     from flows.tracking import tracking
 
     file, frame = rows
-    said = dagmm("compare", f"{NAME}/1", f"{NAME}/2", "--data", file, "--json").json
-    assert (said["rows"], said["left_out"]) == (149, 1)
+    message = dagmm("compare", f"{NAME}/1", f"{NAME}/2", "--data", file, "--json").json
+    assert (message["rows"], message["left_out"]) == (149, 1)
     client, energies = tracking.connect(Settings()), []
     good = frame.drop(index=7)
     for version in (1, 2):
@@ -56,8 +56,8 @@ def test_two_trainings_on_new_rows(dagmm, rows):
             energies.append(read_bundle(folder)[0].score(good.drop(columns="diagnosis")).energy)
     labels = good["diagnosis"] == "malignant"
     expected = paired_difference(labels, *energies, level=0.95).interval
-    assert said["difference"]["interval"]["value"] == pytest.approx(expected.value)
-    assert said["difference"]["interval"]["low"] == pytest.approx(expected.low)
+    assert message["difference"]["interval"]["value"] == pytest.approx(expected.value)
+    assert message["difference"]["interval"]["low"] == pytest.approx(expected.low)
     kept = dagmm("compare", f"{NAME}/1", f"{NAME}/2")
     assert kept.code == 0, kept.err
     assert "may have seen these rows" in kept.out

@@ -24,9 +24,9 @@ NAME = made.NAME
 @pytest.fixture(scope="module")
 def rows() -> pd.DataFrame:
     """Labelled rows as a user would have them."""
-    found = load_breast_cancer(as_frame=True)
-    frame = found.data.copy()
-    frame["diagnosis"] = [found.target_names[target] for target in found.target]
+    actual = load_breast_cancer(as_frame=True)
+    frame = actual.data.copy()
+    frame["diagnosis"] = [actual.target_names[target] for target in actual.target]
     return frame.sample(200, random_state=0).reset_index(drop=True)
 
 
@@ -114,21 +114,21 @@ def test_the_figures_are_those_of_the_energies_and_the_run_names_the_version(
     file = tmp_path / "rows.csv"
     rows.to_csv(file, index=False)
     limits = evaluation.bounds(["recall=1"], ["alert_rate=1"])
-    found = evaluation.evaluate(client, settings, NAME, str(file), limits)
+    actual = evaluation.evaluate(client, settings, NAME, str(file), limits)
     with seal.sealed_bundle(client, registry.find_version(client, NAME, served)) as folder:
         bundle, _ = read_bundle(folder)
     energies = bundle.score(rows.drop(columns="diagnosis")).energy
     labels = (rows["diagnosis"] == "malignant").to_numpy()
-    assert found.measured.deployment == deployment_metrics(labels, energies, found.threshold)
-    assert len(found.failed) == (found.measured.deployment.recall.value < 1)
-    run = client.get_run(found.run_id)
+    assert actual.measured.deployment == deployment_metrics(labels, energies, actual.threshold)
+    assert len(actual.failed) == (actual.measured.deployment.recall.value < 1)
+    run = client.get_run(actual.run_id)
     assert run.info.status == "FINISHED"
     assert run.data.tags["dagmm.evaluated"] == f"{NAME}/{served}"
-    assert run.data.metrics["deployed/roc_auc"] == found.measured.deployment.roc_auc.value
+    assert run.data.metrics["deployed/roc_auc"] == actual.measured.deployment.roc_auc.value
     assert run.data.metrics["rows"] == 200
     version = registry.find_version(client, NAME, served)
-    assert version.tags["dagmm.last_evaluation"] == found.run_id
-    assert json.loads(json.dumps(found.document()))["counts"]["rows"] == 200
+    assert version.tags["dagmm.last_evaluation"] == actual.run_id
+    assert json.loads(json.dumps(actual.document()))["counts"]["rows"] == 200
 
 
 def test_the_command_ends_with_1_below_a_floor(store, served, rows, tmp_path, dagmm):

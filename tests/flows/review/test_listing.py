@@ -23,22 +23,22 @@ def test_versions_stand_with_aliases_and_the_last_decision_on_each(store, served
     waiting = new()
     second = change_threshold(client, settings, NAME, 0.02, by="me")
     roll_back(client, settings, NAME, None, by="boss", reason="too quiet")
-    found = {each.version: each for each in list_versions(client, NAME)}
-    assert list(found) == [3, 2, 1]
-    assert (found[1].aliases, found[1].decision, found[1].by) == (
+    actual = {each.version: each for each in list_versions(client, NAME)}
+    assert list(actual) == [3, 2, 1]
+    assert (actual[1].aliases, actual[1].decision, actual[1].by) == (
         ("production",),
         "restored",
         "boss",
     )
-    assert "too quiet" in found[1].why
-    assert (found[second.version].decision, found[second.version].by) == ("withdrawn", "boss")
-    assert found[waiting].decision == ""
-    assert "previous" in found[second.version].aliases
-    assert found[second.version].threshold_of == served
-    assert found[second.version].threshold == second.threshold.value
-    assert found[second.version].figures["recall"] == round(second.now.deployment.recall.value, 4)
+    assert "too quiet" in actual[1].why
+    assert (actual[second.version].decision, actual[second.version].by) == ("withdrawn", "boss")
+    assert actual[waiting].decision == ""
+    assert "previous" in actual[second.version].aliases
+    assert actual[second.version].threshold_of == served
+    assert actual[second.version].threshold == second.threshold.value
+    assert actual[second.version].figures["recall"] == round(second.now.deployment.recall.value, 4)
     capsys.readouterr()
-    show(screens.models(found.values()))
+    show(screens.models(actual.values()))
     text = capsys.readouterr().out
     assert "not decided on yet" in text
     assert "of v1" in text
@@ -49,9 +49,9 @@ def test_a_rejection_names_the_gates(store, new, parts):
     asked = made.QUICK.model_copy(update={"min_roc_auc": 1.0}).model_dump(mode="json")
     version = new(config=parts.document["config"] | {"promotion": asked})
     promote(client, settings, NAME, version, by="t")
-    (found,) = list_versions(client)
-    assert found.decision == "rejected"
-    assert found.why == "ROC AUC floor failed"
+    (actual,) = list_versions(client)
+    assert actual.decision == "rejected"
+    assert actual.why == "ROC AUC floor failed"
 
 
 def test_more_versions_than_a_page_of_the_registry(store, monkeypatch):

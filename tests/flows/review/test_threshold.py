@@ -85,16 +85,16 @@ def gates(record) -> dict:
 
 
 def test_what_a_threshold_cannot_change_is_carried_over_from_production(store, served):
-    found = gates(change(store).promotion)
-    assert set(found) >= {gate.name for gate in GATES} - {"alert rate"}
+    actual = gates(change(store).promotion)
+    assert set(actual) >= {gate.name for gate in GATES} - {"alert rate"}
     for name in ("mixture health", "ROC AUC floor", "not beaten by simple detectors"):
-        assert found[name].note.startswith(f"as judged for version {served}"), name
-    assert "has the same detector" in found["not worse than production"].note
+        assert actual[name].note.startswith(f"as judged for version {served}"), name
+    assert "has the same detector" in actual["not worse than production"].note
     for name in ("deployable threshold", "guaranteed false-alarm rate", "false-alarm rate"):
-        assert "as judged" not in found[name].message, name
-        assert found[name].measured
+        assert "as judged" not in actual[name].message, name
+        assert actual[name].measured
     again = gates(change(store, rate=0.1).promotion)
-    assert again["mixture health"].note == found["mixture health"].note
+    assert again["mixture health"].note == actual["mixture health"].note
 
 
 def test_an_override_stays_seen(store, new, parts):
@@ -110,9 +110,9 @@ def test_an_override_stays_seen(store, new, parts):
 
 def test_everything_is_judged_for_a_version_that_is_not_in_production(store, served, new):
     other = new()
-    found = change(store, f"{NAME}/{other}").promotion
-    assert found.decision == "promoted"
-    assert not [result for result in found.gates if "as judged" in result.message]
+    actual = change(store, f"{NAME}/{other}").promotion
+    assert actual.decision == "promoted"
+    assert not [result for result in actual.gates if "as judged" in result.message]
 
 
 def test_a_version_that_only_says_it_has_the_same_detector_is_judged(
@@ -129,8 +129,8 @@ def test_a_version_that_only_says_it_has_the_same_detector_is_judged(
     version = made.register(
         client, claiming, tmp_path / "claims", config=config, threshold_of=claim
     )
-    found = promote(client, settings, NAME, version, by="t")
-    assert not [result for result in found.gates if "as judged" in result.message]
+    actual = promote(client, settings, NAME, version, by="t")
+    assert not [result for result in actual.gates if "as judged" in result.message]
 
 
 def test_repeating_it_adds_nothing(store, served):
@@ -149,9 +149,9 @@ def client_runs(client):
 
 
 def test_what_the_rows_cannot_guarantee_is_refused_with_how_many_would(store, served):
-    with pytest.raises(UsageError, match=r"72 calibration rows.*99 rows would.*0\.0137") as said:
+    with pytest.raises(UsageError, match=r"72 calibration rows.*99 rows would.*0\.0137") as message:
         change(store, rate=0.01)
-    smallest = float(str(said.value).rpartition(" ")[2])
+    smallest = float(str(message.value).rpartition(" ")[2])
     assert versions(store[1]) == [served]
     assert client_runs(store[1]) == []
     assert change(store, rate=smallest).promotion.decision == "promoted"
@@ -250,11 +250,11 @@ def test_two_at_once_make_one_version(store, served, home):
     ]
     for worker in workers:
         worker.start()
-    found = [results.get(timeout=200) for _ in workers]
+    actual = [results.get(timeout=200) for _ in workers]
     for worker in workers:
         worker.join(60)
-    assert {version for version, _ in found} == {served + 1}
-    assert "promoted" in {decision for _, decision in found}
+    assert {version for version, _ in actual} == {served + 1}
+    assert "promoted" in {decision for _, decision in actual}
     assert versions(client) == [served, served + 1]
     assert len(client_runs(client)) == 1
 
@@ -263,9 +263,9 @@ def test_the_command_takes_a_number_of_alerts(store, served, dagmm):
     run = dagmm("threshold", NAME, "--alerts", 20, "--per", "1d", "--rows-per", "1d", 1000)
     assert run.code == 0, run.err
     assert "Promotion  promoted" in run.out
-    said = dagmm("threshold", f"{NAME}/{served}", "--false-alarm-rate", RATE, "--json").json
-    assert said["version"] == served + 1
-    assert said["threshold"]["target_rate"] == RATE
+    message = dagmm("threshold", f"{NAME}/{served}", "--false-alarm-rate", RATE, "--json").json
+    assert message["version"] == served + 1
+    assert message["threshold"]["target_rate"] == RATE
 
 
 @pytest.mark.parametrize(

@@ -160,8 +160,8 @@ def test_every_door_gives_the_same_energies(model, python, server, tmp_path):
     assert expected["remarks"].notna().tolist() == [row in (3, 4) for row in range(60)]
     energies = expected["energy"].to_numpy()
 
-    def same(found) -> None:
-        np.testing.assert_allclose(np.asarray(found, dtype=float), energies, rtol=1e-9)
+    def same(actual) -> None:
+        np.testing.assert_allclose(np.asarray(actual, dtype=float), energies, rtol=1e-9)
 
     same(scored(settings, frame, tmp_path / "rows.parquet")["energy"])
     same(python(frame)["energy"])
@@ -213,8 +213,8 @@ FORMS = [
 def test_rows_as_pandas_holds_them_are_taken(python, column, form):
     frame = table(40, 2)
     expected = python(frame)["energy"]
-    found = python(frame.assign(**{column: form(frame[column])}))["energy"]
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    actual = python(frame.assign(**{column: form(frame[column])}))["energy"]
+    np.testing.assert_allclose(actual, expected, rtol=1e-9)
 
 
 BAD = [
@@ -229,15 +229,15 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("column", "value", "said"), BAD)
+@pytest.mark.parametrize(("column", "value", "message"), BAD)
 def test_what_cannot_be_read_is_one_sentence_and_400(
-    model, python, server, tmp_path, column, value, said
+    model, python, server, tmp_path, column, value, message
 ):
     frame = table(3, 3).astype({column: object})
     frame.loc[1, column] = value
     with pytest.raises(mlflow.MlflowException) as refused:
         python(frame)
-    assert refused.value.message.startswith(said)
+    assert refused.value.message.startswith(message)
     for name, body in bodies(frame).items():
         answer = post(server, body)
         assert answer.status_code == 400, name

@@ -58,16 +58,16 @@ def test_it_counts_what_scoring_finds(context, rows, scored):
     for at_most, success in ((share, True), (share - 1e-9, False)):
         done = batch.validate(ExpectRowsToBeNormal(model=MODEL, at_most=at_most))
         assert done.success is success
-        found = done.result
-        assert [found[name] for name in COUNTS] == [len(rows), anomalies + 2, share]
-        assert found["details"]["model"] == "models:/dagmm-wdbc/2"
-        assert found["details"]["not_scored"] == 2
-        assert sum(found["details"]["causes"].values()) == 2
+        actual = done.result
+        assert [actual[name] for name in COUNTS] == [len(rows), anomalies + 2, share]
+        assert actual["details"]["model"] == "models:/dagmm-wdbc/2"
+        assert actual["details"]["not_scored"] == 2
+        assert sum(actual["details"]["causes"].values()) == 2
     worst = scored[scored.is_anomaly].nlargest(20, "energy")
-    assert [each["row"] for each in found["partial_unexpected_list"]] == [
+    assert [each["row"] for each in actual["partial_unexpected_list"]] == [
         f"r{number}" for number in worst.row_id
     ]
-    assert [each["reasons"] for each in found["partial_unexpected_list"]] == list(worst.reasons)
+    assert [each["reasons"] for each in actual["partial_unexpected_list"]] == list(worst.reasons)
     json.dumps(done.to_json_dict())
 
 
@@ -88,8 +88,8 @@ def test_it_is_kept_in_a_suite_and_shown(context, rows):
     )
     done = batch_of(context, rows).validate(again)
     shown = InlineRenderer(render_object=done.results[0]).get_rendered_content()
-    said = json.dumps([each.to_json_dict() for each in shown])
-    assert "may be anomalies to the model" in said
+    message = json.dumps([each.to_json_dict() for each in shown])
+    assert "may be anomalies to the model" in message
 
 
 def test_data_docs_say_it_in_a_sentence_with_the_default_limit_and_with_parameters():

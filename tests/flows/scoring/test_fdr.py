@@ -37,11 +37,11 @@ def part(energies) -> Judged:
 
 @pytest.fixture
 def parts(tmp_path) -> Parts:
-    found = Parts(tmp_path, {}, ".parquet")
+    actual = Parts(tmp_path, {}, ".parquet")
     rng = np.random.default_rng(0)
     for _ in range(3):
-        found.add([part(np.concatenate([rng.uniform(0, 99, 40), rng.uniform(200, 300, 8)]))])
-    return found
+        actual.add([part(np.concatenate([rng.uniform(0, 99, 40), rng.uniform(200, 300, 8)]))])
+    return actual
 
 
 def read(parts: Parts) -> pa.Table:
@@ -92,8 +92,8 @@ def test_a_batch_without_discoveries(parts):
 
 @pytest.mark.usefixtures("two_versions")
 def test_the_command_in_csv_and_parquet(dagmm, tmp_path):
-    found = load_breast_cancer(as_frame=True)
-    found.data.to_csv(tmp_path / "rows.csv", index=False)
+    actual = load_breast_cancer(as_frame=True)
+    actual.data.to_csv(tmp_path / "rows.csv", index=False)
     results = []
     for name in ("scored.csv", "scored.parquet"):
         run = dagmm("score", tmp_path / "rows.csv", tmp_path / name, "--fdr", 0.2, "--json")

@@ -22,9 +22,9 @@ def test_a_slice_of_which_nothing_is_scored_leaves_the_csv_whole(tmp_path, empty
     slices.insert(empty, nothing_scored())
     write_part(tmp_path, 0, ".csv", slices)
     options = pacsv.ReadOptions(column_names=SCORED.names)
-    found = pacsv.read_csv(tmp_path / "part-000000-scored.csv", options)
-    assert found.column("energy").to_pylist() == [1.0, 2.0, 3.0]
-    assert found.column("reasons").to_pylist() == ["a 60%"] * 3
+    actual = pacsv.read_csv(tmp_path / "part-000000-scored.csv", options)
+    assert actual.column("energy").to_pylist() == [1.0, 2.0, 3.0]
+    assert actual.column("reasons").to_pylist() == ["a 60%"] * 3
 
 
 def test_empty_pieces_write_nothing():

@@ -45,10 +45,10 @@ def rows() -> pd.DataFrame:
 def test_anomalies_have_reasons_and_others_have_none(settings, rows, tmp_path):
     rows.to_parquet(tmp_path / "rows.parquet")
     scoring.score(str(tmp_path / "rows.parquet"), str(tmp_path / "out.parquet"), MODEL, settings)
-    found = pd.read_parquet(tmp_path / "out.parquet")
-    assert (found["reasons"].notna() == found["is_anomaly"]).all()
-    assert (found["component"].notna() == found["is_anomaly"]).all()
-    first = found.loc[found["is_anomaly"], "reasons"].iloc[0].split("; ")
+    actual = pd.read_parquet(tmp_path / "out.parquet")
+    assert (actual["reasons"].notna() == actual["is_anomaly"]).all()
+    assert (actual["component"].notna() == actual["is_anomaly"]).all()
+    first = actual.loc[actual["is_anomaly"], "reasons"].iloc[0].split("; ")
     assert 1 <= len(first) <= 3
     assert all(word.rpartition(" ")[0] in rows.columns for word in first)
     for option, named in (("all", 569), ("none", 0)):
@@ -174,10 +174,10 @@ def test_a_database_table_is_replaced_with_its_rejected_rows(settings, rows, tmp
     for _ in range(2):
         report = scoring.score(str(tmp_path / "rows.csv"), url, MODEL, settings, table="scored")
     with sqlite3.connect(tmp_path / "result.db") as database:
-        found = pd.read_sql("select * from scored order by row_id", database)
+        actual = pd.read_sql("select * from scored order by row_id", database)
         rejects = pd.read_sql("select * from scored_rejected", database)
-    assert found["row_id"].tolist() == [i for i in range(569) if i != 3]
-    assert found["is_anomaly"].sum() == report.anomalies
+    assert actual["row_id"].tolist() == [i for i in range(569) if i != 3]
+    assert actual["is_anomaly"].sum() == report.anomalies
     assert rejects["row_id"].tolist() == [3]
     with sqlite3.connect(tmp_path / "result.db") as database:
         database.execute("create table mine (x)")
@@ -259,7 +259,7 @@ def test_a_file_that_changes_while_it_is_read_gives_no_result(
 
 
 @pytest.mark.parametrize(
-    ("output", "table", "said"),
+    ("output", "table", "message"),
     [
         ("out.xlsx", None, "must end in"),
         ("out.csv", "t", "--table goes with"),
@@ -267,9 +267,9 @@ def test_a_file_that_changes_while_it_is_read_gives_no_result(
         ("postgresql://me:secret@host/db", "t", "holds a password"),
     ],
 )
-def test_outputs_that_cannot_be_used(tmp_path, monkeypatch, output, table, said):
+def test_outputs_that_cannot_be_used(tmp_path, monkeypatch, output, table, message):
     monkeypatch.setenv("DAGMM_HOME", str(tmp_path))
-    with pytest.raises(UsageError, match=said) as raised:
+    with pytest.raises(UsageError, match=message) as raised:
         choice.output_for(output, table, Settings())
     assert "secret" not in str(raised.value)
 
@@ -295,9 +295,9 @@ def test_reasons_name_the_largest_shares_in_order(shares):
         words = [] if text is None else [w.split(" ") for w in text.split("; ")]
         shown = [values[name] for name, _ in words]
         assert shown == sorted(shown, reverse=True)
-        left = [v for n, v in values.items() if n not in {name for name, _ in words}]
-        assert len(words) == 2 or all(round(100 * v) == 0 for v in left)
-        assert not shown or not left or min(shown) >= max(left)
+        remaining = [v for n, v in values.items() if n not in {name for name, _ in words}]
+        assert len(words) == 2 or all(round(100 * v) == 0 for v in remaining)
+        assert not shown or not remaining or min(shown) >= max(remaining)
 
 
 def test_counts_add_up_in_any_grouping():
@@ -378,14 +378,14 @@ def test_kill_minus_nine_at_the_start_the_middle_and_the_end(
     report = json.loads(output)
     assert report["resumed_rows"] == report["rows"] == 569 * REPEATS
     assert report["model"] == "models:/dagmm-wdbc/2"
-    found = read()
-    assert found["row_id"].tolist() == list(range(569 * REPEATS))
-    assert set(found["model"]) == {"models:/dagmm-wdbc/2"}
+    actual = read()
+    assert actual["row_id"].tolist() == list(range(569 * REPEATS))
+    assert set(actual["model"]) == {"models:/dagmm-wdbc/2"}
     reference = tmp_path / "reference.parquet"
     scoring.score(str(source), str(reference), "models:/dagmm-wdbc/2", settings)
     whole = pd.read_parquet(reference)
-    np.testing.assert_allclose(found["energy"], whole["energy"], rtol=1e-12)
-    assert (found["reasons"].fillna("") == whole["reasons"].fillna("")).all()
+    np.testing.assert_allclose(actual["energy"], whole["energy"], rtol=1e-12)
+    assert (actual["reasons"].fillna("") == whole["reasons"].fillna("")).all()
     assert not folder.exists() or not list(folder.iterdir())
 
 
@@ -408,8 +408,8 @@ def _output(kind, tmp_path, request, monkeypatch):
             with engine.connect() as connection:
                 if not sa.inspect(connection).has_table("scored"):
                     return None
-                found = pd.read_sql("select * from scored order by row_id", connection)
-                return found if len(found) else None
+                actual = pd.read_sql("select * from scored order by row_id", connection)
+                return actual if len(actual) else None
         finally:
             engine.dispose()
 

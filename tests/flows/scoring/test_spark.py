@@ -84,10 +84,10 @@ def test_pandas_arrow_and_spark_give_one_result(spark, settings, table, tmp_path
     rows = raw_rows()
     good = np.setdiff1d(np.arange(ROWS), [5, 700, 900])
     predicted = mlflow.pyfunc.load_model(MODEL).predict(rows.iloc[good])
-    found = pd.read_parquet(tmp_path / "spark.parquet")
-    assert found["row_id"].tolist() == good.tolist()
-    np.testing.assert_allclose(found["energy"], predicted["energy"], rtol=0, atol=1e-6)
-    assert (found["is_anomaly"].to_numpy() == predicted["is_anomaly"].to_numpy()).all()
+    actual = pd.read_parquet(tmp_path / "spark.parquet")
+    assert actual["row_id"].tolist() == good.tolist()
+    np.testing.assert_allclose(actual["energy"], predicted["energy"], rtol=0, atol=1e-6)
+    assert (actual["is_anomaly"].to_numpy() == predicted["is_anomaly"].to_numpy()).all()
 
 
 def test_known_rows_and_the_review_are_the_same(spark, settings, table, tmp_path):
@@ -108,7 +108,7 @@ def test_mlflow_s_own_udf_agrees(spark, settings, table, tmp_path):
     import mlflow
 
     score(table, tmp_path / "spark.parquet", settings, engine="spark")
-    found = pd.read_parquet(tmp_path / "spark.parquet").set_index("row_id")
+    actual = pd.read_parquet(tmp_path / "spark.parquet").set_index("row_id")
     udf = mlflow.pyfunc.spark_udf(spark, MODEL, env_manager="local")
     # A row that cannot be scored would end the whole job: the UDF knows no quarantine.
     rows = spark.read.parquet(str(table)).dropna().where("`mean radius` < 1e9")
@@ -116,12 +116,12 @@ def test_mlflow_s_own_udf_agrees(spark, settings, table, tmp_path):
     answered = rows.select("`mean area`", udf(*columns).alias("out")).select("mean area", "out.*")
     by_area = answered.toPandas().set_index("mean area")
     raw = raw_rows()
-    for row in found.index[::97]:
+    for row in actual.index[::97]:
         assert by_area.loc[raw.loc[row, "mean area"], "energy"] == pytest.approx(
-            found.loc[row, "energy"], abs=1e-6
+            actual.loc[row, "energy"], abs=1e-6
         )
-    assert len(by_area) == len(found)
-    assert by_area["is_anomaly"].sum() == found["is_anomaly"].sum()
+    assert len(by_area) == len(actual)
+    assert by_area["is_anomaly"].sum() == actual["is_anomaly"].sum()
 
 
 @pytest.mark.parametrize("reasons", ["all", pytest.param("none", marks=pytest.mark.slow)])
@@ -136,8 +136,8 @@ def test_outputs_of_every_kind(spark, settings, table, tmp_path, reasons):
     for _ in range(2):
         score(table, f"{tmp_path / 'c'}/", settings, reasons=reasons, engine="spark")
     assert len(list((tmp_path / "c").iterdir())) > 3
-    found = pq.read_table(tmp_path / "c").to_pandas().astype({"model": str})
-    pd.testing.assert_frame_equal(found, a.astype(found.dtypes), rtol=1e-12)
+    actual = pq.read_table(tmp_path / "c").to_pandas().astype({"model": str})
+    pd.testing.assert_frame_equal(actual, a.astype(actual.dtypes), rtol=1e-12)
     assert pd.read_parquet(tmp_path / "c.rejected.parquet")["row_id"].tolist() == [5, 700, 900]
 
 
@@ -193,8 +193,8 @@ def test_another_source_is_never_mixed_in(spark, settings, table, tmp_path, monk
 def test_no_rows_give_an_empty_result(spark, settings, tmp_path):
     raw_rows().iloc[:0].to_parquet(tmp_path / "rows.parquet", index=False)
     score(tmp_path / "rows.parquet", tmp_path / "out.parquet", settings, engine="spark")
-    found = pq.read_table(tmp_path / "out.parquet")
-    assert (found.num_rows, found.schema.names) == (0, SCORED.names)
+    actual = pq.read_table(tmp_path / "out.parquet")
+    assert (actual.num_rows, actual.schema.names) == (0, SCORED.names)
 
 
 def test_a_part_that_two_attempts_write_is_there_once(tmp_path):
@@ -244,9 +244,9 @@ def test_the_command_refuses_what_cannot_be(dagmm, two_versions, table, tmp_path
         (("--spark", "spark.master=local"), "--spark goes with --engine spark"),
         (("--engine", "spark", "--spark", "master=local"), "write spark.NAME=VALUE"),
     ]
-    for options, said in refused:
+    for options, message in refused:
         outcome = dagmm("score", table, tmp_path / "out.parquet", *options)
-        assert (outcome.code, said in outcome.err) == (2, True), outcome.err
+        assert (outcome.code, message in outcome.err) == (2, True), outcome.err
 
 
 def test_what_is_missing_is_named(monkeypatch, tmp_path):

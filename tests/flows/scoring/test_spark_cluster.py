@@ -79,9 +79,9 @@ def finished(process) -> dict:
 def kill_one(process: psutil.Process, sign: str) -> None:
     """Kill -9 the lowest of the processes below another that have a word in their command line."""
     below = [p for p in process.children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
-    found = [child for child in below if any(sign in word for word in child.cmdline())]
-    assert found, f"there is no {sign}"
-    os.kill(found[-1].pid, signal.SIGKILL)
+    actual = [child for child in below if any(sign in word for word in child.cmdline())]
+    assert actual, f"there is no {sign}"
+    os.kill(actual[-1].pid, signal.SIGKILL)
 
 
 def on_spark(*settings: str) -> list[str]:

@@ -180,11 +180,13 @@ def test_a_server_that_cannot_start_says_why(settings, monkeypatch):
     assert Home(settings).read() is None
 
 
-@pytest.mark.parametrize("said", ["", "\n", "sqlite3.OperationalError: database or disk is full\n"])
-def test_a_server_that_a_full_disk_ended_says_where_room_is_needed(tmp_path, monkeypatch, said):
+@pytest.mark.parametrize(
+    "message", ["", "\n", "sqlite3.OperationalError: database or disk is full\n"]
+)
+def test_a_server_that_a_full_disk_ended_says_where_room_is_needed(tmp_path, monkeypatch, message):
     log = tmp_path / "server.log"
-    log.write_text(said)
-    if not said.strip():
+    log.write_text(message)
+    if not message.strip():
         assert servers.log_tail(log) == f"it said nothing ({log})"
         monkeypatch.setattr(servers, "SCARCE_BYTES", 1 << 60)
     told = servers.log_tail(log)

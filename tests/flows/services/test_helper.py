@@ -65,6 +65,6 @@ def test_a_helper_ends_with_its_block_and_with_its_caller():
         "    os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=False)
-    left = [psutil.Process(int(done.stdout))] if psutil.pid_exists(int(done.stdout)) else []
-    _, alive = psutil.wait_procs(left, timeout=30)
+    remaining = [psutil.Process(int(done.stdout))] if psutil.pid_exists(int(done.stdout)) else []
+    _, alive = psutil.wait_procs(remaining, timeout=30)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []

@@ -37,9 +37,9 @@ def _when(ready, seconds: float = 60) -> None:
 def _group(leader: int, told: Path) -> list[psutil.Process]:
     """Keeper, server and what the server started."""
     _when(lambda: told.exists() and told.read_text())
-    found = [psutil.Process(leader), *psutil.Process(leader).children(recursive=True)]
-    assert len(found) == 3
-    return found
+    actual = [psutil.Process(leader), *psutil.Process(leader).children(recursive=True)]
+    assert len(actual) == 3
+    return actual
 
 
 def _all_gone(processes: list[psutil.Process]) -> bool:

@@ -65,7 +65,7 @@ def first() -> Version:
 @pytest.fixture(scope="session")
 def candidate() -> Version:
     """Trained on other rows, with a threshold that only a few rows exceed."""
-    found = version(2, "dagmm", 1)
-    limit = float(np.quantile(found.score(table(300, 2))[1].energy, 0.97))
-    threshold = replace(found.bundle.threshold, value=limit)
-    return replace(found, bundle=replace(found.bundle, threshold=threshold))
+    actual = version(2, "dagmm", 1)
+    limit = float(np.quantile(actual.score(table(300, 2))[1].energy, 0.97))
+    threshold = replace(actual.bundle.threshold, value=limit)
+    return replace(actual, bundle=replace(actual.bundle, threshold=threshold))

@@ -23,28 +23,28 @@ def counts(found: Agreement) -> dict:
 
 
 def compare(first, candidate, frame, form=plain) -> Agreement:
-    found = Agreement()
+    actual = Agreement()
     _, scores = first.score(form(frame))
-    found.add(first, candidate, form(frame), scores.energy, np.ones(len(frame), bool))
-    return found
+    actual.add(first, candidate, form(frame), scores.energy, np.ones(len(frame), bool))
+    return actual
 
 
 def test_the_figures_are_those_of_both_versions_verdicts(first, candidate):
     frame = table(300, 3)
     mine, other = (v.score(plain(frame))[1] for v in (first, candidate))
-    found = compare(first, candidate, frame)
+    actual = compare(first, candidate, frame)
     both = mine.is_anomaly & other.is_anomaly
-    assert found.rows == 300
-    assert found.both == both.sum()
-    assert found.only_first == (mine.is_anomaly & ~other.is_anomaly).sum()
-    assert found.only_second == (other.is_anomaly & ~mine.is_anomaly).sum()
-    assert found.only_first > 0
-    assert found.disagreement == (found.only_first + found.only_second) / 300
+    assert actual.rows == 300
+    assert actual.both == both.sum()
+    assert actual.only_first == (mine.is_anomaly & ~other.is_anomaly).sum()
+    assert actual.only_second == (other.is_anomaly & ~mine.is_anomaly).sum()
+    assert actual.only_first > 0
+    assert actual.disagreement == (actual.only_first + actual.only_second) / 300
     expected = spearmanr(mine.energy, other.energy).statistic
-    assert found.rank_correlation == pytest.approx(expected)
-    assert sum(found.reasons_first.values()) == found.only_first
-    assert sum(found.reasons_second.values()) == found.only_second
-    assert set(found.reasons_first) <= {"a", "b", "mode"}
+    assert actual.rank_correlation == pytest.approx(expected)
+    assert sum(actual.reasons_first.values()) == actual.only_first
+    assert sum(actual.reasons_second.values()) == actual.only_second
+    assert set(actual.reasons_first) <= {"a", "b", "mode"}
 
 
 @pytest.mark.parametrize("size", [1, 7, 299])
@@ -75,41 +75,41 @@ def test_rows_that_only_the_candidate_refuses_are_counted_apart(first, candidate
     frame = table(60, 6)
     frame.loc[[3, 7], "a"] = 99.0
     frame.loc[9, "mode"] = "other"
-    found = compare(first, replace(candidate, contract=strict), frame)
-    assert (found.rows, found.refused) == (57, 3)
+    actual = compare(first, replace(candidate, contract=strict), frame)
+    assert (actual.rows, actual.refused) == (57, 3)
 
 
 def test_rows_that_the_first_refused_take_no_part(first, candidate):
     frame = table(50, 7).astype({"a": object})
     frame.loc[[0, 20], "a"] = "many"
     checked, scores = first.score(plain(frame))
-    found = Agreement()
-    found.add(first, candidate, plain(frame), scores.energy, checked.scorable)
-    assert (found.rows, found.refused) == (48, 0)
+    actual = Agreement()
+    actual.add(first, candidate, plain(frame), scores.energy, checked.scorable)
+    assert (actual.rows, actual.refused) == (48, 0)
 
 
 def test_a_candidate_that_cannot_read_the_rows_counts_nothing(first, candidate):
     columns = [*CONTRACT.columns, CONTRACT.columns[1].model_copy(update={"name": "c"})]
     wider = replace(candidate, contract=CONTRACT.model_copy(update={"columns": tuple(columns)}))
-    found, frame = Agreement(), table(20, 8)
+    actual, frame = Agreement(), table(20, 8)
     with pytest.raises(SourceError, match="missing column 'c'"):
-        found.add(first, wider, plain(frame), np.zeros(20), np.ones(20, bool))
-    assert counts(found) == counts(Agreement())
+        actual.add(first, wider, plain(frame), np.zeros(20), np.ones(20, bool))
+    assert counts(actual) == counts(Agreement())
 
 
 def test_memory_is_bounded_and_the_sample_is_of_all_rows(monkeypatch):
     monkeypatch.setattr(agreement, "SAMPLE", 500)
-    found = Agreement()
+    actual = Agreement()
     for start in range(0, 10_000, 100):
         energies = np.arange(start, start + 100.0)
-        found._keep(np.stack([np.random.default_rng(start).random(100), energies, -energies]))
-    first, second = found.sample
+        actual._keep(np.stack([np.random.default_rng(start).random(100), energies, -energies]))
+    first, second = actual.sample
     assert len(first) == 500
-    assert found.rank_correlation == -1
+    assert actual.rank_correlation == -1
     assert (second == -first).all()
     assert 4_000 < first.mean() < 6_000
 
 
 def test_nothing_seen_is_nothing_said():
-    found = Agreement().document()
-    assert (found["rows"], found["disagreement"], found["rank_correlation"]) == (0, None, None)
+    actual = Agreement().document()
+    assert (actual["rows"], actual["disagreement"], actual["rank_correlation"]) == (0, None, None)

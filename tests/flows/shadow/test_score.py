@@ -26,17 +26,17 @@ def rows(two_versions, tmp_path):
 
 def score(dagmm, source, *more):
     out = source.with_name("out.parquet")
-    found = dagmm("score", source, out, "--model", NAME, "--restart", "--json", *more)
-    return found, pd.read_parquet(out)
+    actual = dagmm("score", source, out, "--model", NAME, "--restart", "--json", *more)
+    return actual, pd.read_parquet(out)
 
 
 def test_the_result_is_the_same_and_the_shadow_is_a_run(dagmm, rows):
     source, client = rows
     _, expected = score(dagmm, source)
-    found, result = score(dagmm, source, "--shadow", "1")
-    assert found.code == 0
+    actual, result = score(dagmm, source, "--shadow", "1")
+    assert actual.code == 0
     pd.testing.assert_frame_equal(result, expected)
-    shadow = found.json["shadow"]
+    shadow = actual.json["shadow"]
     assert (shadow["candidate"], shadow["rows"]) == (f"models:/{NAME}/1", len(result))
     assert shadow["failure"] == ""
     assert 0 <= shadow["disagreement"] <= 1
@@ -48,26 +48,26 @@ def test_the_result_is_the_same_and_the_shadow_is_a_run(dagmm, rows):
 
 
 @pytest.mark.parametrize(
-    ("candidate", "said"),
+    ("candidate", "message"),
     [("challenger", "has the alias 'challenger'"), ("2", "2 is the version that scores")],
 )
-def test_without_a_candidate_the_rows_are_scored_all_the_same(dagmm, rows, candidate, said):
+def test_without_a_candidate_the_rows_are_scored_all_the_same(dagmm, rows, candidate, message):
     source, client = rows
     if versions.version_behind(client, NAME, "challenger") is not None:
         client.delete_registered_model_alias(NAME, "challenger")
-    found, result = score(dagmm, source, "--shadow", candidate)
-    assert found.code == 0
-    assert len(result) == found.json["scored"]
-    assert said in found.json["shadow"]["failure"]
+    actual, result = score(dagmm, source, "--shadow", candidate)
+    assert actual.code == 0
+    assert len(result) == actual.json["scored"]
+    assert message in actual.json["shadow"]["failure"]
 
 
 def test_a_damaged_candidate_changes_nothing(dagmm, rows):
     source, client = rows
     flip(bundle_file(client, 1))
-    found, result = score(dagmm, source, "--shadow", "1")
-    assert found.code == 0
-    assert len(result) == found.json["scored"]
-    assert "not those that were registered" in found.json["shadow"]["failure"]
+    actual, result = score(dagmm, source, "--shadow", "1")
+    assert actual.code == 0
+    assert len(result) == actual.json["scored"]
+    assert "not those that were registered" in actual.json["shadow"]["failure"]
 
 
 def test_the_flow_compares_as_well(rows, prefect_server):
@@ -89,6 +89,6 @@ def shadows(client) -> dict:
 
 def test_what_it_does_not_go_with_is_said_before_anything_is_scored(dagmm, two_versions, tmp_path):
     for more in (("--fdr", "0.1"), ("--engine", "spark")):
-        found = dagmm("score", "in.csv", "out.csv", "--shadow", "1", *more)
-        assert found.code == 2
-        assert "--shadow compares verdicts on single rows" in found.err
+        actual = dagmm("score", "in.csv", "out.csv", "--shadow", "1", *more)
+        assert actual.code == 2
+        assert "--shadow compares verdicts on single rows" in actual.err

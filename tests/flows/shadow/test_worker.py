@@ -50,8 +50,8 @@ def test_what_was_found_is_a_run_with_a_page(store, first, candidate):
     (run,) = runs(client)
     assert run.info.status == "FINISHED"
     assert run.data.metrics["rows"] == 150
-    found = worker.sitting.agreement
-    assert run.data.metrics["disagreements"] == found.only_first + found.only_second
+    actual = worker.sitting.agreement
+    assert run.data.metrics["disagreements"] == actual.only_first + actual.only_second
     assert run.data.tags["dagmm.candidate"] == "2"
     folder = Path(run.info.artifact_uri.removeprefix("file://"))
     assert json.loads((folder / "agreement.json").read_text())["rows"] == 150
@@ -75,9 +75,9 @@ def test_another_pair_is_another_run(store, first, candidate):
     now[0] = first  # the candidate was promoted: there is nothing to compare
     offer(worker, first)
     worker.stop(60)
-    found = {run.data.tags["dagmm.candidate"]: run for run in runs(client)}
-    assert {name: run.data.metrics["rows"] for name, run in found.items()} == {"2": 50, "3": 50}
-    assert {run.info.status for run in found.values()} == {"FINISHED"}
+    actual = {run.data.tags["dagmm.candidate"]: run for run in runs(client)}
+    assert {name: run.data.metrics["rows"] for name, run in actual.items()} == {"2": 50, "3": 50}
+    assert {run.info.status for run in actual.values()} == {"FINISHED"}
     assert not worker.failures
 
 

@@ -15,9 +15,9 @@ def test_a_stages_function_takes_what_it_reads_and_gives_what_it_leaves(name):
     stage = STAGES[name]
     work = stage.work()
     hints = get_type_hints(work)
-    taken = [hints[parameter] for parameter in inspect.signature(work).parameters]
-    left = {EVIDENCE: Evidence} | {each.name: each.leaves for each in STAGES.values()}
-    assert taken == [TrainRun, *(left[read] for read in stage.reads)]
+    accepted = [hints[parameter] for parameter in inspect.signature(work).parameters]
+    remaining = {EVIDENCE: Evidence} | {each.name: each.leaves for each in STAGES.values()}
+    assert accepted == [TrainRun, *(remaining[read] for read in stage.reads)]
     assert hints["return"] is stage.leaves
 
 

@@ -20,8 +20,8 @@ def test_a_password_in_the_address_is_never_shown(home, monkeypatch):
 @pytest.mark.slow
 def test_a_prefect_server_that_is_away_is_no_defect(dagmm_process):
     process = dagmm_process("train", "wdbc", "--quiet", PREFECT_API_URL="http://127.0.0.1:9/api")
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 3, said
-    assert "127.0.0.1:9" in said
-    assert "PREFECT_API_URL" in said
-    assert "Traceback" not in said
+    _, message = process.communicate(timeout=120)
+    assert process.returncode == 3, message
+    assert "127.0.0.1:9" in message
+    assert "PREFECT_API_URL" in message
+    assert "Traceback" not in message

@@ -30,28 +30,28 @@ def test_precision_counts_the_alerts_of_that_version_of_which_somebody_is_sure()
 
 
 def test_recall_weighs_the_drawn_rows_by_those_they_stand_for():
-    found = estimated_recall([review("a", 10, 1000)], {"a": (10, 8)}, {"a": (100, 1)})
-    assert found.value == pytest.approx(8 / (8 + 10))
-    assert 0 < found.low < found.value < found.high <= 1
+    actual = estimated_recall([review("a", 10, 1000)], {"a": (10, 8)}, {"a": (100, 1)})
+    assert actual.value == pytest.approx(8 / (8 + 10))
+    assert 0 < actual.low < actual.value < actual.high <= 1
 
 
 @pytest.mark.parametrize(("hits", "missed"), [(10, 0), (0, 5)])
 def test_the_interval_holds_the_estimate_where_all_or_none_were_found(hits, missed):
-    found = estimated_recall([review("a", 90, 1000)], {"a": (10, hits)}, {"a": (100, missed)})
-    assert found.value == (hits > 0)
-    assert found.low <= found.value <= found.high
-    assert found.low < found.high
+    actual = estimated_recall([review("a", 90, 1000)], {"a": (10, hits)}, {"a": (100, missed)})
+    assert actual.value == (hits > 0)
+    assert actual.low <= actual.value <= actual.high
+    assert actual.low < actual.high
 
 
 def test_batches_count_by_their_size():
     reviews = [review("a", 5, 10_000), review("b", 5, 100)]
-    found = estimated_recall(reviews, {"a": (5, 5), "b": (5, 5)}, {"a": (20, 1), "b": (20, 0)})
-    assert found.value == pytest.approx(10 / (10 + 500 * 10_100 / 10_100))
+    actual = estimated_recall(reviews, {"a": (5, 5), "b": (5, 5)}, {"a": (20, 1), "b": (20, 0)})
+    assert actual.value == pytest.approx(10 / (10 + 500 * 10_100 / 10_100))
 
 
 def test_rows_that_were_all_judged_leave_no_doubt():
-    found = estimated_recall([review("a", 4, 6)], {"a": (4, 3)}, {"a": (6, 1)})
-    assert (found.value, found.low, found.high) == (0.75, 0.75, 0.75)
+    actual = estimated_recall([review("a", 4, 6)], {"a": (4, 3)}, {"a": (6, 1)})
+    assert (actual.value, actual.low, actual.high) == (0.75, 0.75, 0.75)
 
 
 def test_equal_rows_of_a_review_count_each():
@@ -82,6 +82,6 @@ def test_the_interval_holds_the_recall_as_often_as_it_says():
             reviews.append(review(str(day), hits + false, rest))
             alerts[str(day)], below[str(day)] = (hits + false, hits), (20, drawn)
             caught, missed = caught + hits, missed + bad - hits
-        found = estimated_recall(reviews, alerts, below)
-        held += found.low <= caught / (caught + missed) <= found.high
+        actual = estimated_recall(reviews, alerts, below)
+        held += actual.low <= caught / (caught + missed) <= actual.high
     assert held >= 180

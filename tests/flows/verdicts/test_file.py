@@ -31,22 +31,22 @@ def test_every_spreadsheets_file_is_read(tmp_path, content):
 
 
 def test_lines_are_counted_as_an_editor_counts_them(tmp_path):
-    found = lines(tmp_path, 'note,verdict\n"two\nlines",normal\n,\nc,fine\n')
-    assert [line.place for line in found] == ["verdicts.csv, line 3", "verdicts.csv, line 5"]
+    actual = lines(tmp_path, 'note,verdict\n"two\nlines",normal\n,\nc,fine\n')
+    assert [line.place for line in actual] == ["verdicts.csv, line 3", "verdicts.csv, line 5"]
     with pytest.raises(UsageError, match=r"line 5, column 'verdict': 'fine' is not one of anomaly"):
-        _ = found[1].word
+        _ = actual[1].word
 
 
 def test_parquet_is_read_too(tmp_path):
     pq.write_table(
         pa.table({"verdict": ["normal", None], "row_id": [3, 4]}), tmp_path / "v.parquet"
     )
-    found = read_lines(tmp_path / "v.parquet")[1]
-    assert [(line.word, line.row_id()) for line in found] == [("normal", 3), (None, 4)]
+    actual = read_lines(tmp_path / "v.parquet")[1]
+    assert [(line.word, line.row_id()) for line in actual] == [("normal", 3), (None, 4)]
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("a,b\n1,2\n", "missing column 'verdict'"),
         ("verdict,verdict\nnormal,normal\n", "named twice: verdict"),
@@ -54,8 +54,8 @@ def test_parquet_is_read_too(tmp_path):
         ("", "missing column 'verdict'"),
     ],
 )
-def test_a_file_that_is_none(tmp_path, content, said):
-    with pytest.raises(UsageError, match=said):
+def test_a_file_that_is_none(tmp_path, content, message):
+    with pytest.raises(UsageError, match=message):
         lines(tmp_path, content)
     with pytest.raises(UsageError, match="no such file"):
         read_lines(tmp_path / "absent.csv")
@@ -66,11 +66,11 @@ def test_a_file_that_is_none(tmp_path, content, said):
 
 def test_times(tmp_path):
     given = "2026-01-31T14:30+01:00", "2026-01-31T13:30", "", "yesterday", "2999-01-01"
-    found = lines(tmp_path, "verdict,when\n" + "".join(f"normal,{text}\n" for text in given))
+    actual = lines(tmp_path, "verdict,when\n" + "".join(f"normal,{text}\n" for text in given))
     now = time.time()
-    assert found[0].time(now) == found[1].time(now) == 1769866200
-    assert found[2].time(now) == 0
-    for line, why in ((found[3], "is no time"), (found[4], "in the future")):
+    assert actual[0].time(now) == actual[1].time(now) == 1769866200
+    assert actual[2].time(now) == 0
+    for line, why in ((actual[3], "is no time"), (actual[4], "in the future")):
         with pytest.raises(UsageError, match=rf"column 'when': .*{why}"):
             line.time(now)
 

@@ -21,10 +21,10 @@ def test_each_row_stands_for_its_share_of_the_batch():
     review = Review("a", "m", 1, "rows.csv", 0.0, 3.5, 40, 960)
     rows = rows_of("a", True, range(10)) + rows_of("a", False, range(10, 30))
     holds = standing([said(n, "anomaly" if n < 4 else "normal") for n in range(30)])
-    found = confirmed_normals([review], rows, holds)
-    assert len(found.rows) == 26
-    assert sorted(set(found.weights)) == [4.0, 48.0]
-    assert found.weights.sum() == pytest.approx(6 * 4 + 20 * 48)
+    actual = confirmed_normals([review], rows, holds)
+    assert len(actual.rows) == 26
+    assert sorted(set(actual.weights)) == [4.0, 48.0]
+    assert actual.weights.sum() == pytest.approx(6 * 4 + 20 * 48)
 
 
 def test_false_alarms_alone_say_nothing():
@@ -37,8 +37,8 @@ def test_live_rows_like_those_of_the_calibration_change_little():
     rng = np.random.default_rng(0)
     calibration = np.sort(rng.normal(size=2000))
     threshold = calibrate(calibration, RATE).value
-    found = agreed_threshold(calibration, threshold, RATE, rng.normal(size=2000), np.ones(2000))
-    assert threshold <= found < threshold + 0.15
+    actual = agreed_threshold(calibration, threshold, RATE, rng.normal(size=2000), np.ones(2000))
+    assert threshold <= actual < threshold + 0.15
 
 
 def test_calmer_rows_never_lower_it_and_wilder_ones_raise_it_to_the_rate():
@@ -48,10 +48,10 @@ def test_calmer_rows_never_lower_it_and_wilder_ones_raise_it_to_the_rate():
     calm, weights = rng.normal(-3, 1, 500), np.ones(500)
     assert agreed_threshold(calibration, threshold, RATE, calm, weights) == threshold
     wild = rng.normal(0.5, 1.2, 2000)
-    found = agreed_threshold(calibration, threshold, RATE, wild, np.ones(2000))
-    assert found in calibration
+    actual = agreed_threshold(calibration, threshold, RATE, wild, np.ones(2000))
+    assert actual in calibration
     both = np.concatenate([calibration, wild])
-    assert (both > found).mean() <= RATE < (both > threshold).mean()
+    assert (both > actual).mean() <= RATE < (both > threshold).mean()
 
 
 def test_few_heavy_rows_count_as_few():

@@ -59,5 +59,5 @@ def test_a_column_that_came_later_is_lacking():
 
 @pytest.mark.parametrize("outside", ["mark", "reject"])
 def test_values_outside_are_as_the_caller_wants_them(outside):
-    found = checked_rows(['{"kind":"new","on":true,"x":1.0}'], CONTRACT, "verdicts", outside)
-    assert found.scorable.all() == (outside == "mark")
+    actual = checked_rows(['{"kind":"new","on":true,"x":1.0}'], CONTRACT, "verdicts", outside)
+    assert actual.scorable.all() == (outside == "mark")

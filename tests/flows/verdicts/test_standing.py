@@ -11,8 +11,8 @@ def holds(*verdicts):
 
 
 def test_of_each_person_the_newest_counts_whatever_the_order():
-    found = holds(said(1, "anomaly", time=5.0), said(1, "normal", time=3.0))
-    assert (found.holds, found.label) == ("anomaly", 1)
+    actual = holds(said(1, "anomaly", time=5.0), said(1, "normal", time=3.0))
+    assert (actual.holds, actual.label) == ("anomaly", 1)
 
 
 def test_of_two_of_the_same_time_the_later_added_counts():
@@ -32,5 +32,5 @@ def test_two_who_disagree_leave_it_open_until_they_agree():
 
 
 def test_rows_stand_for_themselves():
-    found = standing([said(1), said(2, "anomaly")])
-    assert [each.holds for each in found.values()] == ["normal", "anomaly"]
+    actual = standing([said(1), said(2, "anomaly")])
+    assert [each.holds for each in actual.values()] == ["normal", "anomaly"]

@@ -20,9 +20,9 @@ def test_what_is_added_is_read_again_in_its_order(database):
     given = [said(2, "anomaly", time=5.0, note="leak"), said(1, "unsure", who="bob", time=7.0)]
     assert store.read_verdicts(database, MODEL) == ()
     assert add(database, given) == 2
-    found = store.read_verdicts(database, MODEL)
-    assert [each.id for each in found] == [1, 2]
-    assert [store.replace(each, id=0) for each in found] == given
+    actual = store.read_verdicts(database, MODEL)
+    assert [each.id for each in actual] == [1, 2]
+    assert [store.replace(each, id=0) for each in actual] == given
     assert store.read_verdicts(database, "another") == ()
 
 
@@ -83,10 +83,10 @@ def test_two_at_once_lose_nothing_and_duplicate_nothing(database):
     for worker in workers:
         worker.join(240)
         assert worker.exitcode == 0
-    found = store.read_verdicts(database, MODEL)
+    actual = store.read_verdicts(database, MODEL)
     for who in people:
-        assert len([v for v in found if v.who == who]) == rows
-    assert len([v for v in found if v.who == "everybody"]) == rows
+        assert len([v for v in actual if v.who == who]) == rows
+    assert len([v for v in actual if v.who == "everybody"]) == rows
 
 
 @pytest.mark.parametrize("step", ["submission written", "verdicts written"])

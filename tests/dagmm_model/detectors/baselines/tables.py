@@ -32,10 +32,10 @@ QUICK = {
 
 def quick(name: str, **settings: object) -> dict[str, object]:
     """Settings for a quick fit of any baseline."""
-    found = dict(QUICK.get(name, {}))
+    actual = dict(QUICK.get(name, {}))
     if name in TRAINED:
-        found |= {"epochs": 30, "batch_size": 64, "learning_rate": 3e-3}
-    return found | settings
+        actual |= {"epochs": 30, "batch_size": 64, "learning_rate": 3e-3}
+    return actual | settings
 
 
 def plane(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -101,9 +101,9 @@ def test_pursuit_takes_gross_errors_off_a_low_rank_table():
     low_rank = rng.normal(size=(200, 2)) @ rng.normal(size=(2, 90))
     wrong = np.where(rng.random(low_rank.shape) < 0.03, 50.0 * rng.normal(size=low_rank.shape), 0)
     for table in (low_rank + wrong, (low_rank + wrong).T):
-        found = pursue(table, 500, 1e-8)
-        truth = low_rank if found.shape == low_rank.shape else low_rank.T
-        np.testing.assert_allclose(found, truth, atol=1e-4)
+        actual = pursue(table, 500, 1e-8)
+        truth = low_rank if actual.shape == low_rank.shape else low_rank.T
+        np.testing.assert_allclose(actual, truth, atol=1e-4)
 
 
 def test_robust_pca_keeps_its_axes_where_cells_are_wrong():

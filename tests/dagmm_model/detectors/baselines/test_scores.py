@@ -41,8 +41,8 @@ def linear(arrays, name, x):
 
 def network(arrays, name, x, activation=leaky, hidden_only=False):
     """Layers in turn, an activation after each but the last."""
-    found = {re.match(rf"{name}\.(\d+)\.", key) for key in arrays} - {None}
-    layers = sorted({int(match[1]) for match in found})
+    actual = {re.match(rf"{name}\.(\d+)\.", key) for key in arrays} - {None}
+    layers = sorted({int(match[1]) for match in actual})
     assert layers
     for i in layers:
         x = linear(arrays, f"{name}.{i}", x)

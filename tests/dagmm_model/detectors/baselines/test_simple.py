@@ -81,10 +81,10 @@ def test_principal_components_name_the_column_that_is_off(rows: np.ndarray) -> N
     assert isinstance(detector, Explaining)
     off = rows[:1].copy()
     off[0, 2] += 100.0 * rows[:, 2].std()
-    found = detector.explain(np.concatenate([off, rows[:3]]))
-    assert found.shares[0].argmax() == 2
-    np.testing.assert_allclose(found.shares.sum(axis=1), 1.0)
-    assert (found.component == -1).all()
+    actual = detector.explain(np.concatenate([off, rows[:3]]))
+    assert actual.shares[0].argmax() == 2
+    np.testing.assert_allclose(actual.shares.sum(axis=1), 1.0)
+    assert (actual.component == -1).all()
 
 
 def test_neighbours_are_drawn_reproducibly(rows: np.ndarray) -> None:

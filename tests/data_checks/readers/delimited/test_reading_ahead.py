@@ -24,8 +24,8 @@ class Recording(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         time.sleep(0.01)
         self.read_later |= self.given_back
-        taken, self._left = self._left[:size], self._left[size:]
-        return taken
+        accepted, self._left = self._left[:size], self._left[size:]
+        return accepted
 
 
 @pytest.mark.parametrize("bad_row", [b"", b"1\n"], ids=["a caller that stops", "a bad row"])

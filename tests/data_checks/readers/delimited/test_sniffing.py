@@ -27,11 +27,11 @@ def write(path: Path, rows: list[list[str]], delimiter: str = ",", encoding: str
 def test_delimiters_and_encodings(tmp_path: Path, delimiter: str, encoding: str) -> None:
     rows = [["größe", "b", "c"], *NUMBERS]
     place = write(tmp_path / "t.csv", rows, delimiter, encoding)
-    found = sniff(place)
-    assert found.settings.delimiter == delimiter
-    assert found.head.rows[0] == ("größe", "b", "c")
-    assert found.settings.header
-    assert bool(found.doubts) is (encoding == "cp1252")
+    actual = sniff(place)
+    assert actual.settings.delimiter == delimiter
+    assert actual.head.rows[0] == ("größe", "b", "c")
+    assert actual.settings.header
+    assert bool(actual.doubts) is (encoding == "cp1252")
     assert [c.name for c in draft_contract(place).contract.columns] == ["größe", "b", "c"]
 
 
@@ -42,9 +42,9 @@ def test_decimal_commas_are_no_delimiter(
 ) -> None:
     rows = [[cell.replace(".", ",") for cell in row] for row in NUMBERS]
     place = write(tmp_path / "t.csv", [*([header] if header else []), *rows], delimiter)
-    found = sniff(place)
-    assert found.settings.delimiter == delimiter
-    assert found.settings.header is (header is not None)
+    actual = sniff(place)
+    assert actual.settings.delimiter == delimiter
+    assert actual.settings.header is (header is not None)
 
 
 @pytest.mark.parametrize(
@@ -63,9 +63,9 @@ def test_numbers_among_names_are_names_and_said(
     tmp_path: Path, first: list[str], rest: list[list[str]]
 ) -> None:
     place = write(tmp_path / "t.csv", [first, *rest])
-    found = sniff(place)
-    assert found.settings.header
-    assert any("taken as names" in doubt for doubt in found.doubts)
+    actual = sniff(place)
+    assert actual.settings.header
+    assert any("taken as names" in doubt for doubt in actual.doubts)
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_a_first_row_of_values_is_no_header(tmp_path: Path, rows: list[list[str]
 
 def test_whole_numbers_alone_are_asked_about(tmp_path: Path) -> None:
     rows = [[str(v) for v in row] for row in RNG.integers(0, 50, (30, 3))]
-    found = sniff(write(tmp_path / "t.csv", [["7", "3", "9"], *rows]))
-    assert any("taken as a row" in doubt for doubt in found.doubts)
+    actual = sniff(write(tmp_path / "t.csv", [["7", "3", "9"], *rows]))
+    assert any("taken as a row" in doubt for doubt in actual.doubts)
 
 
 def test_a_label_that_the_first_line_names_makes_it_a_header(tmp_path: Path) -> None:

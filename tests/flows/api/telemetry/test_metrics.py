@@ -25,17 +25,17 @@ def test_a_bucket_holds_what_is_at_most_its_edge(edges, values):
 
 def test_what_was_answered_is_counted(ready):
     rows = ready.rows()
-    said = ready.http.post("/score", json=rows).json()["rows"]
+    message = ready.http.post("/score", json=rows).json()["rows"]
     ready.http.post("/invocations", json={"dataframe_records": rows[:5]})
     ready.http.post("/score", json=[{**rows[0], "mean area": None}])
     ready.http.post("/score", content=b"{", headers={"Content-Type": "application/json"})
-    alerts = sum(row["is_anomaly"] for row in said)
-    again = sum(row["is_anomaly"] for row in said[:5])
+    alerts = sum(row["is_anomaly"] for row in message)
+    again = sum(row["is_anomaly"] for row in message[:5])
     assert 0 < alerts < len(rows)
     labels = {"version": "2"}
     assert ready.metric("dagmm_energy_count", verdict="alert", **labels) == alerts + again
     assert ready.metric("dagmm_p_value_count", **labels) == len(rows) + 5
-    total = sum(row["energy"] for row in [*said, *said[:5]] if row["is_anomaly"])
+    total = sum(row["energy"] for row in [*message, *message[:5]] if row["is_anomaly"])
     assert ready.metric("dagmm_energy_sum", verdict="alert") == pytest.approx(total)
     assert ready.metric("dagmm_requests_total", endpoint="/score", status="200") == 1
     assert ready.metric("dagmm_requests_total", endpoint="/score", status="400") == 2
@@ -57,7 +57,7 @@ def test_an_alert_is_above_the_edge_that_is_the_threshold(ready):
 def test_prometheus_reads_them(ready):
     ready.http.post("/score", json=ready.rows())
     text = ready.http.get("/metrics").text
-    found = {family.name: family for family in text_string_to_metric_families(text)}
+    actual = {family.name: family for family in text_string_to_metric_families(text)}
     assert {"dagmm_energy", "dagmm_requests", "dagmm_registry_up", "process_resident_memory_bytes"}
-    assert found["dagmm_energy"].type == "histogram"
-    assert all(name.startswith(("dagmm_", "process_")) for name in found)
+    assert actual["dagmm_energy"].type == "histogram"
+    assert all(name.startswith(("dagmm_", "process_")) for name in actual)

@@ -71,8 +71,8 @@ def checkpoint_of(home: Path) -> Path:
     """Waits for the first checkpoint."""
     deadline = time.monotonic() + 240
     while True:
-        for found in home.glob("workspace/runs/*/checkpoints/*.safetensors"):
-            return found
+        for actual in home.glob("workspace/runs/*/checkpoints/*.safetensors"):
+            return actual
         assert time.monotonic() < deadline, "no checkpoint"
         time.sleep(0.02)
 
@@ -109,7 +109,7 @@ def test_a_rank_killed_in_an_epoch_ends_all_and_any_number_goes_on(
     ranks, alone, home, registry, tmp_path, victim, resumed_by
 ):
     both = ranks(2)
-    found = checkpoint_of(home)
+    actual = checkpoint_of(home)
     os.kill(both[victim].pid, signal.SIGKILL)
     survivor = both[1 - victim]
     survivor.join(120)
@@ -119,7 +119,7 @@ def test_a_rank_killed_in_an_epoch_ends_all_and_any_number_goes_on(
     if victim == 1:  # the first rank has said what happened
         assert run.info.status == "FAILED"
         assert "another rank" in run.data.tags["dagmm.error"]
-    assert not (found.parent.parent / "fit.json").exists()
+    assert not (actual.parent.parent / "fit.json").exists()
 
     again = ranks(resumed_by)
     result = forked.finish(again[0], tmp_path / "0.json")
@@ -127,7 +127,7 @@ def test_a_rank_killed_in_an_epoch_ends_all_and_any_number_goes_on(
         rank.join(60)
         assert rank.exitcode == 0
     np.testing.assert_allclose(energies(result), alone, rtol=0, atol=SAME)
-    assert list(home.glob("workspace/runs/*")) == [found.parent.parent], "it was not resumed"
+    assert list(home.glob("workspace/runs/*")) == [actual.parent.parent], "it was not resumed"
     assert len(versions(registry)) == 1
     (run,) = tracked_runs(registry)
     assert run.info.status == "FINISHED"
@@ -166,8 +166,8 @@ def test_torchrun_ends_all_ranks_with_one_and_the_same_command_goes_on(
     )
     checkpoint_of(home)
     os.kill(rank_of(process.pid, 1), signal.SIGKILL)
-    _, said = process.communicate(timeout=120)
-    assert process.returncode != 0, said
+    _, message = process.communicate(timeout=120)
+    assert process.returncode != 0, message
     assert versions(registry) == []
     again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
     assert again.returncode == 0, again.stderr[-3000:]
@@ -231,6 +231,6 @@ def test_sparks_distributor_starts_the_ranks(
     (run,) = tracked_runs(registry)
     assert run.info.status == "FINISHED"
     assert run.data.tags["dagmm.ranks"] == "2"
-    (found,) = home.glob("workspace/runs/*/test_energies.parquet")
-    ours = pq.read_table(found).column("energy").to_numpy()
+    (actual,) = home.glob("workspace/runs/*/test_energies.parquet")
+    ours = pq.read_table(actual).column("energy").to_numpy()
     np.testing.assert_allclose(ours, alone, rtol=0, atol=SAME)

@@ -62,9 +62,9 @@ def _registry(services, monkeypatch):
 
 
 def test_all_answer_and_a_stranger_is_turned_away(services):
-    found = services.run("status")
-    assert found.returncode == 0, found.stdout
-    assert found.stdout.count("up ") == 4
+    actual = services.run("status")
+    assert actual.returncode == 0, actual.stdout
+    assert actual.stdout.count("up ") == 4
     client = services.client
     assert _code(f"{client['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/experiments/search") == 401
     assert _code(f"{client['PREFECT_API_URL']}/admin/version") == 401
@@ -84,11 +84,11 @@ def test_a_training_needs_no_credentials_of_the_store(services, trained, monkeyp
 
 def test_no_secret_is_in_a_log_or_on_a_command_line(services, trained):
     kept = dict(line.split("=", 1) for line in (services.home / "secrets.env").read_text().split())
-    said = b"".join(p.read_bytes() for p in (services.home / "logs").glob("*.log"))
-    said += (services.home / "services.log").read_bytes()
+    message = b"".join(p.read_bytes() for p in (services.home / "logs").glob("*.log"))
+    message += (services.home / "services.log").read_bytes()
     seen = "\n".join(" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"]))
     for value in kept.values():
-        assert value.encode() not in said
+        assert value.encode() not in message
         assert value not in seen
 
 
@@ -185,9 +185,9 @@ def test_a_taken_port_is_named(tmp_path):
 
     made = Services(BIN / "dagmm")
     try:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", int(made.environment["DAGMM_POSTGRES_PORT"])))
-            taken.listen()
+        with socket.socket() as accepted:
+            accepted.bind(("127.0.0.1", int(made.environment["DAGMM_POSTGRES_PORT"])))
+            accepted.listen()
             refused = made.run("run")
         assert refused.returncode == 3
         assert "Address already in use" in refused.stderr
@@ -198,12 +198,12 @@ def test_a_taken_port_is_named(tmp_path):
 def test_sigterm_stops_all_of_them(services):
     assert services.stop() == 0
     assert not any(services.status().values())
-    left = [
+    remaining = [
         p.info["cmdline"]
         for p in psutil.process_iter(["cmdline"])
         if str(services.home) in " ".join(p.info["cmdline"] or [])
     ]
-    assert not left, left
+    assert not remaining, remaining
 
 
 def test_restarting_keeps_everything(services, trained, monkeypatch):

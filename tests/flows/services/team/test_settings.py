@@ -33,8 +33,8 @@ def test_on_loopback_absent_secrets_are_made_once_and_only_their_owner_reads_the
 
 def test_the_environment_wins_and_is_not_written_down(team, monkeypatch):
     monkeypatch.setenv("POSTGRES_PASSWORD", "from-the-environment")
-    found = read_secrets(team("127.0.0.1"))
-    assert found["POSTGRES_PASSWORD"] == "from-the-environment"
+    actual = read_secrets(team("127.0.0.1"))
+    assert actual["POSTGRES_PASSWORD"] == "from-the-environment"
     assert "from-the-environment" not in (team("127.0.0.1").folder / "secrets.env").read_text()
 
 
