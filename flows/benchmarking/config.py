@@ -6,12 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import (
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from flows.benchmarking.data import Prepared
 from flows.benchmarking.protocols import BEST_COLUMN, GROUPED, PROTOCOLS, SMALL, Limits

@@ -6,14 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.cli.options import (
-    Call,
-    EngineName,
-    Model,
-    SparkSettings,
-    command,
-    engine_of,
-)
+from flows.cli.options import Call, EngineName, Model, SparkSettings, command, engine_of
 from flows.common.errors import EXIT_NO, UsageError, Verdict
 
 

@@ -7,14 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import (
-    Call,
-    Data,
-    Dataset,
-    Download,
-    command,
-    complete_detector,
-)
+from flows.cli.options import Call, Data, Dataset, Download, command, complete_detector
 from flows.common.errors import UsageError
 
 

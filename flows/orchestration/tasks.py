@@ -14,14 +14,8 @@ from prefect.runtime import flow_run
 from flows.common.errors import Verdict, is_transient
 from flows.pipeline.fitting import ranks
 from flows.reporting import summary
+from flows.stages import records
 from flows.stages.decision import PromoteRecord
-from flows.stages.records import (
-    ChoiceRecord,
-    EvaluateRecord,
-    FitRecord,
-    JudgedRecord,
-    ValidateRecord,
-)
 from flows.stages.run import TrainRun
 from flows.stages.table import STAGES, Stage, perform
 from flows.tracking import tracking
@@ -87,7 +81,7 @@ def write_report(run: TrainRun) -> str:
     return write(client, run.settings, record, pictures)
 
 
-def _show_validation(run: TrainRun, record: ValidateRecord) -> None:
+def _show_validation(run: TrainRun, record: records.ValidateRecord) -> None:
     from flows.pipeline.validate import log_validation
 
     log_validation(tracking.connect(run.settings), run.run_id, record)
@@ -101,7 +95,7 @@ def _show_validation(run: TrainRun, record: ValidateRecord) -> None:
         raise Verdict(record.message)
 
 
-def _show_verdicts(run: TrainRun, record: JudgedRecord) -> None:
+def _show_verdicts(run: TrainRun, record: records.JudgedRecord) -> None:
     if record.verdicts_sha256:
         tags = {
             "dagmm.verdicts": record.summary(),
@@ -110,7 +104,7 @@ def _show_verdicts(run: TrainRun, record: JudgedRecord) -> None:
         tracking.set_tags(tracking.connect(run.settings), run.run_id, tags)
 
 
-def _show_choice(run: TrainRun, record: ChoiceRecord) -> None:
+def _show_choice(run: TrainRun, record: records.ChoiceRecord) -> None:
     client = tracking.connect(run.settings)
     tracking.log_metrics(client, run.run_id, summary.choice_metrics(record))
     tags = {"dagmm.detector": record.detector, "dagmm.choice": record.summary()[:5000]}
@@ -123,7 +117,7 @@ def _show_choice(run: TrainRun, record: ChoiceRecord) -> None:
         )
 
 
-def _show_fit(run: TrainRun, record: FitRecord) -> None:
+def _show_fit(run: TrainRun, record: records.FitRecord) -> None:
     client = tracking.connect(run.settings)
     tracking.log_params(client, run.run_id, {"resolved": record.settings})
     tags = {
@@ -135,7 +129,7 @@ def _show_fit(run: TrainRun, record: FitRecord) -> None:
     tracking.set_tags(client, run.run_id, tags)
 
 
-def _show_evaluation(run: TrainRun, _record: EvaluateRecord) -> None:
+def _show_evaluation(run: TrainRun, _record: records.EvaluateRecord) -> None:
     card = summary.model_card(run.contract, run.config, run.evidence())
     create_markdown_artifact(
         key=f"training-{slug(run.contract.name)}",

@@ -16,14 +16,7 @@ from flows.common.features import as_frame, labels_of, read_rows
 from flows.pipeline.fitting import training_rows
 from flows.pipeline.fitting.fit import make_detector
 from flows.pipeline.split import positions
-from flows.stages.records import (
-    CalibrateRecord,
-    EvaluateRecord,
-    FitRecord,
-    JudgedRecord,
-    SanityRow,
-    SplitRecord,
-)
+from flows.stages import records
 from flows.stages.run import TrainRun
 from flows.stages.workspace import sha256_of
 
@@ -32,11 +25,11 @@ UNTRAINED = "untrained_energies.parquet"
 
 def evaluate(
     run: TrainRun,
-    rows: JudgedRecord,
-    parts: SplitRecord,
-    fitted: FitRecord,
-    calibrated: CalibrateRecord,
-) -> EvaluateRecord:
+    rows: records.JudgedRecord,
+    parts: records.SplitRecord,
+    fitted: records.FitRecord,
+    calibrated: records.CalibrateRecord,
+) -> records.EvaluateRecord:
     """Measure on the test rows, and show in the MLflow run what came out."""
     from flows.pipeline.report import report
 
@@ -46,8 +39,11 @@ def evaluate(
 
 
 def _measured(
-    run: TrainRun, rows: JudgedRecord, parts: SplitRecord, calibrated: CalibrateRecord
-) -> EvaluateRecord:
+    run: TrainRun,
+    rows: records.JudgedRecord,
+    parts: records.SplitRecord,
+    calibrated: records.CalibrateRecord,
+) -> records.EvaluateRecord:
     """Score the test rows with the bundle as it will be served."""
     from dagmm_model.detectors.bundle import load_bundle
 
@@ -78,7 +74,7 @@ def _measured(
             run.config, bundle.encoder.encode(as_frame(train)), bundle.encoder.encode(frame)
         )
         pq.write_table(pa.table(untrained), run.path / UNTRAINED)
-    return EvaluateRecord(
+    return records.EvaluateRecord(
         deployment=deployment_metrics(labels, scores.energy, bundle.threshold.value),
         known_ratio=paper_metrics(labels, scores.energy) if measurable else None,
         slices=slices,
@@ -102,9 +98,9 @@ def _untrained(config: TrainConfig, train: np.ndarray, test: np.ndarray) -> dict
     return energies
 
 
-def _sanity_row(name: str, labels: np.ndarray, energies: np.ndarray) -> SanityRow:
+def _sanity_row(name: str, labels: np.ndarray, energies: np.ndarray) -> records.SanityRow:
     metrics = paper_metrics(labels, energies)
-    return SanityRow(
+    return records.SanityRow(
         name=name,
         f1=metrics.f1,
         roc_auc=metrics.roc_auc,

@@ -13,29 +13,19 @@ from flows.common.features import as_frame, labels_of, read_rows
 from flows.pipeline.split import positions
 from flows.reporting import plots
 from flows.reporting.budget import FIGURES, log_figures, log_what_if
-from flows.reporting.summary import (
-    all_figures,
-    effect_of_training,
-    loss_weights,
-)
-from flows.stages.records import (
-    CalibrateRecord,
-    EvaluateRecord,
-    FitRecord,
-    JudgedRecord,
-    SplitRecord,
-)
+from flows.reporting.summary import all_figures, effect_of_training, loss_weights
+from flows.stages import records
 from flows.stages.run import TrainRun
 from flows.tracking import tracking
 
 
 def report(
     run: TrainRun,
-    rows: JudgedRecord,
-    parts: SplitRecord,
-    fitted: FitRecord,
-    calibrated: CalibrateRecord,
-    evaluated: EvaluateRecord,
+    rows: records.JudgedRecord,
+    parts: records.SplitRecord,
+    fitted: records.FitRecord,
+    calibrated: records.CalibrateRecord,
+    evaluated: records.EvaluateRecord,
 ) -> None:
     """Log everything that explains the figures; repeating it overwrites the same artifacts."""
     client, run_id, contract = tracking.connect(run.settings), run.run_id, run.contract

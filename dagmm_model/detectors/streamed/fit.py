@@ -29,9 +29,7 @@ from dagmm_model.networks.settings import Settings
 from dagmm_model.scoring.wide import joined
 from dagmm_model.tables.encoded import Encoded
 from dagmm_model.tables.rows import canonical_order, scaled32
-from dagmm_model.tables.scaling import (
-    Scaler,
-)
+from dagmm_model.tables.scaling import Scaler
 from dagmm_model.training.epochs import Observer
 from dagmm_model.training.loop import run_identity, run_training, selects
 from dagmm_model.training.streaming import BUFFER_ROWS, RowGroups, WindowFeed
