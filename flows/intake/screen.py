@@ -5,22 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rich.console import RenderableType
-
 from dagmm_model.evaluation.metrics import Interval
-from flows.reporting.terminal import Entry, sheet
+from flows.reporting.terminal import Entry, as_sheet
 from flows.verdicts.estimates import Live
 
 if TYPE_CHECKING:
     from flows.intake.give import VerdictReport
 
 
-def report(verdicts: VerdictReport) -> RenderableType:
+@as_sheet
+def report(verdicts: VerdictReport) -> Iterator[Entry]:
     """What was taken, what holds, and how good the version is on live rows."""
-    return sheet(_report(verdicts))
-
-
-def _report(verdicts: VerdictReport) -> Iterator[Entry]:
     yield "Model", verdicts.model
     if (intake := verdicts.intake) is not None:
         known = intake.given - intake.added

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from flows.reporting.summary import choice_table, figures, quality_measured, training_gain
-from flows.reporting.terminal import Entry, gates, grid, sheet, styled
+from flows.reporting.terminal import Entry, as_sheet, gates, grid, sheet, styled
 from flows.stages.decision import PromoteRecord, TrainResult
 from flows.stages.records import EvaluateRecord, ValidateRecord
 
@@ -128,12 +128,9 @@ def next_commands(record: PromoteRecord, page: str = "") -> Iterator[str]:
         yield f"dagmm ui    # then open {page}"
 
 
-def decision(record: PromoteRecord, *, verbose: bool = False) -> RenderableType:
+@as_sheet
+def decision(record: PromoteRecord, *, verbose: bool = False) -> Iterator[Entry]:
     """The page that ends `dagmm promote` and `dagmm rollback`."""
-    return sheet(_decision(record, verbose))
-
-
-def _decision(record: PromoteRecord, verbose: bool) -> Iterator[Entry]:
     yield "Model", f"{record.name} version {record.version}"
     word = styled(record.decision)
     yield "Decision", Text.assemble("would be ", word) if record.rehearsal else word
@@ -156,12 +153,9 @@ def _decision(record: PromoteRecord, verbose: bool) -> Iterator[Entry]:
         yield "Next", command
 
 
-def check(report: ValidateRecord) -> RenderableType:
+@as_sheet
+def check(report: ValidateRecord) -> Iterator[Entry]:
     """The page that ends `dagmm check`."""
-    return sheet(_check(report), width=10)
-
-
-def _check(report: ValidateRecord) -> Iterator[Entry]:
     yield (
         "Rows",
         f"{report.rows_in:,} in, {report.rows_valid:,} valid, "

@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import wraps
+from typing import ParamSpec
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
@@ -21,6 +23,7 @@ from rich.text import Text
 from data_checks.base.visible import visible
 from flows.common.verdicts import GateResult
 
+P = ParamSpec("P")
 UNBROKEN = 10_000
 """Columns of a page that is not shown on a terminal."""
 
@@ -66,10 +69,10 @@ def show(page: RenderableType) -> None:
     sys.stdout.flush()
 
 
-def sheet(entries: Iterable[Entry], width: int = 9) -> Table:
+def sheet(entries: Iterable[Entry]) -> Table:
     """Labels on the left, and beside each its text, which never runs under the label."""
     table = Table.grid(padding=(0, 2))
-    table.add_column(min_width=width, no_wrap=True, style="bold")
+    table.add_column(min_width=9, no_wrap=True, style="bold")
     table.add_column(overflow="fold")
     for label, content in entries:
         table.add_row(label, _Prose(content) if isinstance(content, str) else content)
@@ -98,6 +101,16 @@ def _broken(word: str, width: int) -> str:
             lines.append("")
         lines[-1] += part
     return "\n".join(lines)
+
+
+def as_sheet(entries: Callable[P, Iterable[Entry]]) -> Callable[P, Table]:
+    """Make what yields entries give their `sheet`."""
+
+    @wraps(entries)
+    def page(*args: P.args, **options: P.kwargs) -> Table:
+        return sheet(entries(*args, **options))
+
+    return page
 
 
 def grid(*columns: str, gap: int = 3) -> Table:

@@ -16,7 +16,7 @@ from dagmm_model.evaluation.what_if import WhatIf
 from flows.common.moments import minute
 from flows.reporting.screens import next_commands
 from flows.reporting.summary import title
-from flows.reporting.terminal import Entry, gates, grid, sheet, styled
+from flows.reporting.terminal import Entry, as_sheet, gates, grid, sheet, styled
 from flows.review.listing import FIGURES, ListedVersion
 
 if TYPE_CHECKING:
@@ -27,12 +27,9 @@ if TYPE_CHECKING:
 SLICES_SHOWN = 12
 
 
-def threshold(change: ThresholdChange, *, verbose: bool = False) -> RenderableType:
+@as_sheet
+def threshold(change: ThresholdChange, *, verbose: bool = False) -> Iterator[Entry]:
     """The page that ends `dagmm threshold`."""
-    return sheet(_threshold(change, verbose))
-
-
-def _threshold(change: ThresholdChange, verbose: bool) -> Iterator[Entry]:
     before, now = change.before, change.threshold
     yield (
         "Model",
@@ -121,12 +118,9 @@ def _of_both(
     return {name: (mine[name], theirs[name]) for name in mine if name in theirs}
 
 
-def evaluation(measured: Evaluation) -> RenderableType:
+@as_sheet
+def evaluation(result: Evaluation) -> Iterator[Entry]:
     """The page that ends `dagmm evaluate`."""
-    return sheet(_evaluation(measured))
-
-
-def _evaluation(result: Evaluation) -> Iterator[Entry]:
     counts, measured = result.counts, result.measured.deployment
     yield "Model", f"{result.model}, threshold {result.threshold:.6g} as deployed"
     yield (
@@ -165,12 +159,9 @@ def _slices(slices: Iterable[SliceMetrics]) -> Table:
     return table
 
 
-def comparison(compared: Comparison) -> RenderableType:
+@as_sheet
+def comparison(compared: Comparison) -> Iterator[Entry]:
     """The page that ends `dagmm compare`."""
-    return sheet(_comparison(compared))
-
-
-def _comparison(compared: Comparison) -> Iterator[Entry]:
     yield "First", compared.models[0]
     yield "Second", compared.models[1]
     left_out = f"; {compared.left_out:,} cannot be scored by both" if compared.left_out else ""
