@@ -31,7 +31,6 @@ EXPECTED = 5.0
 """Fewest expected rows of a bin in the test; smaller ones are pooled."""
 Verdict = Literal["stable", "warning", "critical"]
 Counts = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 
 class ColumnReference(Frozen):

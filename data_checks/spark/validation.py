@@ -102,7 +102,6 @@ def validate_on_spark(
     out_dir: Path,
     *,
     tell: Callable[[int, int], None],
-    data_docs: bool = True,
 ) -> ValidationReport:
     """Check a table against its contract, as `validation.validate` does.
 
@@ -113,7 +112,6 @@ def validate_on_spark(
         out_dir: gets `valid/` (Parquet files in the order of the rows), `quarantine.parquet`,
             `result.json` and `data_docs/`; the executors must see it, too.
         tell: is told how many of how many tasks are done.
-        data_docs: whether to write the Data Docs site.
 
     Raises:
         EngineError: what the contract asks for cannot be done on Spark.
@@ -153,7 +151,7 @@ def validate_on_spark(
         out_dir,
         valid=out_dir / VALID_FOLDER,
         valid_sha256=hashlib.sha256(digests.encode()).hexdigest(),
-        data_docs=data_docs,
+        data_docs=True,
     )
 
 

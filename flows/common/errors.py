@@ -8,7 +8,6 @@ import re
 import sqlite3
 from collections.abc import Iterator
 
-EXIT_DONE = 0
 EXIT_NO = 1
 EXIT_USAGE = 2
 EXIT_UNREACHABLE = 3

@@ -181,13 +181,3 @@ def read_reviews(
         joined = sa.select(REVIEW_ROWS).join(REVIEWS).where(mine)
         rows = tuple(ReviewRow(**row._mapping) for row in connection.execute(joined))
     return reviews, rows
-
-
-def count_submissions(url: str, model: str) -> int:
-    """How often verdicts on rows of a model were sent in."""
-    with reading(url) as connection:
-        if connection is None:
-            return 0
-        mine = SUBMISSIONS.c.model == model
-        query = sa.select(sa.func.count()).select_from(SUBMISSIONS).where(mine)
-        return int(connection.execute(query).scalar_one())

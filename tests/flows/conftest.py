@@ -159,7 +159,7 @@ def two_trainings(prefect_server, empty_store, tmp_path_factory) -> tuple[Path, 
     Made once: whoever only looks at a training looks at these.
     """
     folder = made_once(tmp_path_factory, "two", lambda folder: _train_twice(folder, empty_store))
-    return folder / "mlflow.db", json.loads((folder / "said.json").read_text())
+    return folder / "mlflow.db", json.loads((folder / "results.json").read_text())
 
 
 def _train_twice(home: Path, empty_store: Path) -> None:
@@ -178,7 +178,7 @@ def _train_twice(home: Path, empty_store: Path) -> None:
                 cli.main()
         assert not leaving.value.code
         results.append(json.loads(out.getvalue()))
-    (home / "said.json").write_text(json.dumps(results))
+    (home / "results.json").write_text(json.dumps(results))
 
 
 @pytest.fixture(scope="session")

@@ -96,16 +96,15 @@ def test_the_wide_code_sees_what_a_narrow_one_cannot():
 def test_narrow_members_are_the_same_beside_a_wide_code():
     x = rows_of(300, 6)
     alone = DAGMM(**FAST, epochs=3, random_state=0, members=2, wide_code=0).fit(x)
-    beside = DAGMM(**FAST, epochs=3, random_state=0, members=2, wide_code=5).fit(x)
+    both = DAGMM(**FAST, epochs=3, random_state=0, members=2, wide_code=5).fit(x)
     ours, theirs = (
-        scorer.member_energies(scaler.transform(x))
-        for scorer, scaler in map(parts, (alone, beside))
+        scorer.member_energies(scaler.transform(x)) for scorer, scaler in map(parts, (alone, both))
     )
     np.testing.assert_allclose(theirs[:2], ours, rtol=1e-9)
-    np.testing.assert_allclose(beside.latent(x), alone.latent(x), rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(beside.reconstruction_error(x), alone.reconstruction_error(x))
-    np.testing.assert_allclose(beside.explain(x).shares, alone.explain(x).shares, atol=1e-9)
-    assert [m.mu.shape[1] for m in beside.mixtures_] == [3, 3, 6]
+    np.testing.assert_allclose(both.latent(x), alone.latent(x), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(both.reconstruction_error(x), alone.reconstruction_error(x))
+    np.testing.assert_allclose(both.explain(x).shares, alone.explain(x).shares, atol=1e-9)
+    assert [m.mu.shape[1] for m in both.mixtures_] == [3, 3, 6]
 
 
 def test_a_table_of_too_few_rows_has_no_wide_code():

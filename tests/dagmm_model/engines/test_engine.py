@@ -142,9 +142,9 @@ WEIGHTED = [
 ]
 
 
-def assert_gradients(found, expected):
+def assert_gradients(actual, expected):
     scale = max(np.abs(gradient).max() for gradient in expected.values())
-    for name, gradient in found.items():
+    for name, gradient in actual.items():
         wanted = expected.get(name, 0.0)  # none where the objective does not move it
         np.testing.assert_allclose(gradient, wanted, rtol=0, atol=1e-11 * scale, err_msg=name)
 

@@ -18,8 +18,8 @@ def rows(n: int) -> tuple[np.ndarray, np.ndarray]:
     return z, gamma
 
 
-def assert_equal(found: Moments, z: np.ndarray, gamma: np.ndarray) -> None:
-    one, other = Moments.of(z, gamma).mixture(jitter=1e-6), found.mixture(jitter=1e-6)
+def assert_equal(actual: Moments, z: np.ndarray, gamma: np.ndarray) -> None:
+    one, other = Moments.of(z, gamma).mixture(jitter=1e-6), actual.mixture(jitter=1e-6)
     np.testing.assert_allclose(other.phi, one.phi, rtol=1e-12)
     np.testing.assert_allclose(other.mu, one.mu, rtol=1e-12)
     scale = np.abs(one.sigma).max()

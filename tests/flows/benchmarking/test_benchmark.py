@@ -29,7 +29,7 @@ def _runs(registry) -> tuple[object, list]:
     return parents[0], children
 
 
-def _said(outcome: Outcome):
+def _answer(outcome: Outcome):
     assert outcome.code == 0, outcome.err
     return outcome.json
 
@@ -37,7 +37,7 @@ def _said(outcome: Outcome):
 def test_a_parent_run_with_a_child_for_each_cell_and_nothing_is_measured_twice(
     dagmm, ask, home, registry, tmp_path
 ):
-    first = _said(dagmm(*SMALL, "--seeds", "2", "--json"))
+    first = _answer(dagmm(*SMALL, "--seeds", "2", "--json"))
     # Two detectors, the reference untrained, the best column.
     assert (first["planned"], first["measured"], first["missing"]) == (8, 8, 0)
     assert first["failed"] == {}
@@ -62,7 +62,7 @@ def test_a_parent_run_with_a_child_for_each_cell_and_nothing_is_measured_twice(
 
     actual = ask("/artifacts/filter", {"artifacts": {}})
     assert {"benchmark", "benchmark-progress", "benchmark-run"} <= {item["key"] for item in actual}
-    again = _said(dagmm(*SMALL, "--seeds", "2", "--json"))
+    again = _answer(dagmm(*SMALL, "--seeds", "2", "--json"))
     assert (again["measured"], again["known_before"]) == (0, 8)
     assert again["results"] == first["results"]
     with threadpool_limits(1):  # one worker: two cells are not worth the start of another
@@ -75,7 +75,7 @@ def test_a_parent_run_with_a_child_for_each_cell_and_nothing_is_measured_twice(
     copy.mkdir()
     for name in ("cells.jsonl", "runs.jsonl"):
         (copy / name).write_bytes((folder / name).read_bytes())
-    shown = _said(dagmm("benchmark", "--table-only", "--output", copy, "--json"))
+    shown = _answer(dagmm("benchmark", "--table-only", "--output", copy, "--json"))
     assert shown == more["results"]
     files = [
         p.relative_to(folder) for p in folder.rglob("*") if p.suffix in {".md", ".html", ".svg"}
@@ -130,7 +130,7 @@ def test_a_cell_that_fails_is_reported_and_the_others_go_on(
 ):
     monkeypatch.setenv("DAGMM_DATA_DIR", str(tmp_path))
     contract = _contract(tmp_path, normals=6, anomalies=6)  # too few rows for five neighbours
-    result = _said(
+    result = _answer(
         dagmm("benchmark", "--datasets", contract, "--detectors", "knn", "mahalanobis",
               "--seeds", "2", "--json")
     )  # fmt: skip
@@ -164,7 +164,7 @@ def test_a_table_without_labels_is_refused(dagmm, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_the_budget_ends_the_start_of_cells_and_the_next_call_goes_on(dagmm, home):
     everything = ("--seeds", "40", "--protocols", "paper", "deployment", "--json")
-    first = _said(dagmm(*SMALL, *everything, "--budget", "0.2"))
+    first = _answer(dagmm(*SMALL, *everything, "--budget", "0.2"))
     assert 0 < first["measured"] < first["planned"]
     assert first["missing"] == first["planned"] - first["measured"]
     page = Path(first["page"]).read_text()
@@ -174,7 +174,7 @@ def test_the_budget_ends_the_start_of_cells_and_the_next_call_goes_on(dagmm, hom
     counts = Counter((c.protocol, c.detector) for c in cells)
     full = 6 + 5  # rows of the two protocols
     assert max(counts.values()) - (min(counts.values()) if len(counts) == full else 0) <= 1
-    second = _said(dagmm(*SMALL, *everything, "--budget", "0.1"))
+    second = _answer(dagmm(*SMALL, *everything, "--budget", "0.1"))
     assert second["known_before"] == first["measured"]
 
 
@@ -199,7 +199,7 @@ def test_killed_in_the_middle_only_the_missing_cells_are_measured(
 
     before = path.read_text()
     known = {cell.key for cell in read_cells(path)}
-    result = _said(dagmm(*command, "--json"))
+    result = _answer(dagmm(*command, "--json"))
     assert path.read_text().startswith(before)
     cells = read_cells(path)
     assert len(cells) == len({cell.key for cell in cells}), "a cell was measured twice"

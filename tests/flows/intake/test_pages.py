@@ -13,7 +13,7 @@ from flows.services.ports import next_free
 from flows.verdicts import store as verdicts
 from flows.verdicts.reviews import list_reviews, read_review
 from tests.flows import promotion_store as made
-from tests.flows.verdicts.made import MODEL, said, sent
+from tests.flows.verdicts.made import MODEL, row_verdict, sent
 from tests.security.test_pages import ATTACK, ATTACKS, Page
 
 ADDRESS, LOGIN = "http://127.0.0.1:5050", "dagmm:secret"
@@ -54,7 +54,9 @@ def hostile(tmp_path, store):
         for number, attack in enumerate(ATTACKS)
     ]
     verdicts.add_review(url, REVIEW, rows)
-    verdicts.add_verdicts(url, sent(), [said(0, who=ATTACK), said(1, who="ann", note=ATTACKS[4])])
+    verdicts.add_verdicts(
+        url, sent(), [row_verdict(0, who=ATTACK), row_verdict(1, who="ann", note=ATTACKS[4])]
+    )
     return browser(store[0], url)
 
 

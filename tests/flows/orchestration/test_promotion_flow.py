@@ -7,7 +7,7 @@ import pytest
 
 from flows.common.settings import Settings
 from flows.tracking import tracking
-from tests.beside import beside
+from tests.alongside import alongside
 from tests.flows import promotion_store as made
 from tests.flows.conftest import production
 
@@ -22,7 +22,7 @@ def test_the_flow_pauses_until_somebody_answers(
     client = tracking.connect(Settings())
     version = made.register(client, parts, tmp_path, requested_by="trainer")
     policy = made.QUICK.model_copy(update={"approvals": 1})
-    with beside(lambda: asyncio.run(answer(f"{made.NAME}-v{version}", decision))) as person:
+    with alongside(lambda: asyncio.run(answer(f"{made.NAME}-v{version}", decision))) as person:
         record = promote(made.NAME, version, policy=policy)
     assert "approvals 0, at least 1" in person.result()
     approved = decision == "approve"

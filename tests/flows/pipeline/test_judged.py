@@ -39,7 +39,7 @@ class Made:
         actual = read_source(self.run.path, self.contract, None, folder)
         self.checked = check_table(self.run.path, self.contract, actual)
 
-    def said(self, pressures, words):
+    def verdicts_on(self, pressures, words):
         rows = check_rows(pd.DataFrame({"pressure": pressures}), self.contract).features
         texts = row_texts(rows)
         return [
@@ -51,7 +51,7 @@ class Made:
         return with_verdicts(self.run.path, self.contract, self.checked, holds)
 
     def divided(self, pressures, words, **config):
-        holds = standing(self.said(pressures, words))
+        holds = standing(self.verdicts_on(pressures, words))
         record = self.with_verdicts(holds)
         config = TrainConfig(dataset="pumps", **config)
         parts = split(TrainRun(self.run, self.contract, config, Settings()), record)
@@ -126,14 +126,14 @@ def test_a_split_by_time_keeps_to_the_rows_that_have_one(tmp_path, frame):
 def test_the_split_of_the_tables_own_rows_stays(tmp_path, frame):
     made = Made(tmp_path, frame)
     alone = made.divided([], [])[2]
-    beside = made.divided(np.linspace(50, 60, 100), ["normal"] * 100)[2]
+    extra = made.divided(np.linspace(50, 60, 100), ["normal"] * 100)[2]
     for name in PARTS:
-        assert (beside[name][beside[name] < len(frame)] == alone[name]).all()
+        assert (extra[name][extra[name] < len(frame)] == alone[name]).all()
 
 
 def test_judged_rows_that_the_contract_would_quarantine_are_left_out(tmp_path, frame):
     made = Made(tmp_path, frame)
-    holds = standing(made.said([50.0, 51.0], ["normal", "normal"]))
+    holds = standing(made.verdicts_on([50.0, 51.0], ["normal", "normal"]))
     key = next(iter(holds))
     odd = RowVerdict("f" * 64, '{"other":1.0}', "normal", "ann", 1.0, "", 1, 9.0, True)
     record = made.with_verdicts(holds | standing([odd]))

@@ -70,8 +70,8 @@ def compare(case: Case):
     return judge(case, only_relative=True)
 
 
-def failed(found) -> list[str]:
-    return [gate.title for gate in found if not gate.passed]
+def failed(results) -> list[str]:
+    return [gate.title for gate in results if not gate.passed]
 
 
 def worse(energies: np.ndarray, by: float) -> np.ndarray:

@@ -32,7 +32,7 @@ def model(settings):
         yield read_bundle(folder)
 
 
-def said(features, word="normal", who="ann"):
+def verdicts_on(features, word="normal", who="ann"):
     texts = row_texts(features)
     return [
         RowVerdict(row_key(text), text, word, who, 1.7e9, "", 2, 9.0, True, id=number)
@@ -61,7 +61,7 @@ def marks(model, judged, features):
 
 def test_equal_rows_and_close_ones_are_known_and_far_ones_are_not(model, alerts):
     one = alerts.slice(0, 1)
-    judged = said(one)
+    judged = verdicts_on(one)
     assert marks(model, judged, one).all()
     assert marks(model, judged, nudged(one, 1e-4)).all()
     assert not marks(model, judged, nudged(one, 5.0)).any()
@@ -70,7 +70,7 @@ def test_equal_rows_and_close_ones_are_known_and_far_ones_are_not(model, alerts)
 
 def test_the_nearest_judged_row_decides(model, alerts):
     one, close = alerts.slice(0, 1), nudged(alerts.slice(0, 1), 1e-4)
-    both = said(one) + said(close, "anomaly")
+    both = verdicts_on(one) + verdicts_on(close, "anomaly")
     assert marks(model, both, one).all()
     assert not marks(model, both, close).any()
     assert not marks(model, both, nudged(close, 1e-7)).any()
@@ -78,15 +78,15 @@ def test_the_nearest_judged_row_decides(model, alerts):
 
 def test_without_a_normal_row_nothing_is_known(model, alerts):
     assert marks(model, [], alerts) is None
-    assert marks(model, said(alerts, "anomaly"), alerts) is None
-    assert marks(model, said(alerts, "unsure"), alerts) is None
+    assert marks(model, verdicts_on(alerts, "anomaly"), alerts) is None
+    assert marks(model, verdicts_on(alerts, "unsure"), alerts) is None
 
 
 def test_a_detector_without_a_mixture_knows_equal_rows_only(model, alerts, monkeypatch):
     bundle, contract = model
     one = alerts.slice(0, 1)
     monkeypatch.setattr(room, "Mixed", int)  # as if it were none
-    known = known_rows(standing(said(one)).values(), bundle, contract)
+    known = known_rows(standing(verdicts_on(one)).values(), bundle, contract)
     assert len(known.places) == 0
     assert known.remarks(bundle, one) == ["like a row judged normal by ann on 2023-11-14"]
     assert known.remarks(bundle, nudged(one, 1e-4)) == [""]
@@ -104,7 +104,7 @@ def test_a_result_marks_known_rows_and_drops_none(
     before = score(rows, out, NAME, settings, **options)
     plain = read(out)
     submission = store.Submission(NAME, "v.csv", "0" * 64, "ann")
-    store.add_verdicts(settings.verdicts_database, submission, said(alerts.slice(0, 5)))
+    store.add_verdicts(settings.verdicts_database, submission, verdicts_on(alerts.slice(0, 5)))
     after = score(rows, out, NAME, settings, **options)
     marked = read(out)
     assert (before.known, after.anomalies) == (0, before.anomalies)

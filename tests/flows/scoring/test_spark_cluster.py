@@ -47,12 +47,12 @@ def expected(two_versions, large, tmp_path, monkeypatch) -> Path:
     return tmp_path / "expected.parquet"
 
 
-def assert_same(found: Path, expected: Path) -> None:
-    for name in (found, expected):
+def assert_same(actual: Path, expected: Path) -> None:
+    for name in (actual, expected):
         assert pq.read_metadata(name).num_rows == ROWS - len(range(0, ROWS, 1000))
-    a, b = pq.read_table(found).to_pandas(), pq.read_table(expected).to_pandas()
+    a, b = pq.read_table(actual).to_pandas(), pq.read_table(expected).to_pandas()
     pd.testing.assert_frame_equal(a, b, rtol=0, atol=1e-6)
-    rejects = [scoring.output_for(str(p), None, Settings()).path for p in (found, expected)]
+    rejects = [scoring.output_for(str(p), None, Settings()).path for p in (actual, expected)]
     bad = [pq.read_table(p.with_name(f"{p.stem}.rejected.parquet")) for p in rejects]
     assert bad[0].equals(bad[1])
     assert bad[0]["row_id"].to_pylist() == list(range(0, ROWS, 1000))

@@ -17,8 +17,8 @@ def plain(frame) -> dict:
     return {name: frame[name].tolist() for name in frame}
 
 
-def counts(found: Agreement) -> dict:
-    kept = found.document()
+def counts(agreement: Agreement) -> dict:
+    kept = agreement.document()
     return {k: v for k, v in kept.items() if k not in ("began", "ended", "rank_correlation")}
 
 

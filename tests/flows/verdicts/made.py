@@ -9,7 +9,7 @@ from flows.verdicts.standing import RowVerdict
 MODEL = "dagmm-pumps"
 
 
-def said(row: int, verdict: str = "normal", who: str = "ann", time: float = 0.0, **more):
+def row_verdict(row: int, verdict: str = "normal", who: str = "ann", time: float = 0.0, **more):
     common = {"note": "", "version": 1, "energy": 4.5, "flagged": True}
     return RowVerdict(f"{row:064x}", f'{{"a":{row}}}', verdict, who, time, **common | more)
 
@@ -25,8 +25,8 @@ def add(url: str, given, by: str = "ann") -> int:
 def add_together(url: str, who: str, rows: int, barrier) -> None:
     """In a process of its own: every row as somebody's own verdict, and one verdict for all."""
     barrier.wait(120)
-    add(url, [said(row, who=who) for row in range(rows)], who)
-    add(url, [said(row, who="everybody", time=1000.0) for row in range(rows)], who)
+    add(url, [row_verdict(row, who=who) for row in range(rows)], who)
+    add(url, [row_verdict(row, who="everybody", time=1000.0) for row in range(rows)], who)
 
 
 def add_and_die(url: str, rows: int, step: str) -> None:
@@ -37,4 +37,4 @@ def add_and_die(url: str, rows: int, step: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     store.reached = reached
-    add(url, [said(row) for row in range(rows)])
+    add(url, [row_verdict(row) for row in range(rows)])

@@ -6,7 +6,7 @@ import pytest
 from flows.verdicts.estimates import estimated_recall, live_figures
 from flows.verdicts.standing import standing
 from flows.verdicts.store import Review, ReviewRow
-from tests.flows.verdicts.made import said
+from tests.flows.verdicts.made import row_verdict
 
 
 def review(name, alerts, below):
@@ -15,12 +15,12 @@ def review(name, alerts, below):
 
 def test_precision_counts_the_alerts_of_that_version_of_which_somebody_is_sure():
     verdicts = [
-        said(1, "anomaly"),
-        said(2, "normal"),
-        said(3, "anomaly"),
-        said(4, "unsure"),
-        said(5, "anomaly", version=2),
-        said(6, "anomaly", flagged=False),
+        row_verdict(1, "anomaly"),
+        row_verdict(2, "normal"),
+        row_verdict(3, "anomaly"),
+        row_verdict(4, "unsure"),
+        row_verdict(5, "anomaly", version=2),
+        row_verdict(6, "anomaly", flagged=False),
     ]
     live = live_figures(1, verdicts, standing(verdicts), [], [])
     assert live.judged_alerts == 3
@@ -55,9 +55,9 @@ def test_rows_that_were_all_judged_leave_no_doubt():
 
 
 def test_equal_rows_of_a_review_count_each():
-    rows = [ReviewRow("a", i, said(1).row_key, "{}", 1.0, False) for i in range(4)]
-    rows += [ReviewRow("a", 9, said(2).row_key, "{}", 9.0, True)]
-    verdicts = [said(1, "anomaly", flagged=False), said(2, "anomaly")]
+    rows = [ReviewRow("a", i, row_verdict(1).row_key, "{}", 1.0, False) for i in range(4)]
+    rows += [ReviewRow("a", 9, row_verdict(2).row_key, "{}", 9.0, True)]
+    verdicts = [row_verdict(1, "anomaly", flagged=False), row_verdict(2, "anomaly")]
     live = live_figures(1, verdicts, standing(verdicts), [review("a", 1, 4)], rows)
     assert (live.drawn, live.missed) == (4, 4)
     assert live.recall.value == pytest.approx(1 / 5)

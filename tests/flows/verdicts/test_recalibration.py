@@ -8,19 +8,21 @@ from flows.common.errors import UsageError
 from flows.verdicts.recalibration import agreed_threshold, confirmed_normals
 from flows.verdicts.standing import standing
 from flows.verdicts.store import Review, ReviewRow
-from tests.flows.verdicts.made import said
+from tests.flows.verdicts.made import row_verdict
 
 RATE = 0.05
 
 
 def rows_of(review, flagged, numbers):
-    return [ReviewRow(review, n, said(n).row_key, f'{{"a":{n}}}', 1.0, flagged) for n in numbers]
+    return [
+        ReviewRow(review, n, row_verdict(n).row_key, f'{{"a":{n}}}', 1.0, flagged) for n in numbers
+    ]
 
 
 def test_each_row_stands_for_its_share_of_the_batch():
     review = Review("a", "m", 1, "rows.csv", 0.0, 3.5, 40, 960)
     rows = rows_of("a", True, range(10)) + rows_of("a", False, range(10, 30))
-    holds = standing([said(n, "anomaly" if n < 4 else "normal") for n in range(30)])
+    holds = standing([row_verdict(n, "anomaly" if n < 4 else "normal") for n in range(30)])
     actual = confirmed_normals([review], rows, holds)
     assert len(actual.rows) == 26
     assert sorted(set(actual.weights)) == [4.0, 48.0]
@@ -29,7 +31,7 @@ def test_each_row_stands_for_its_share_of_the_batch():
 
 def test_false_alarms_alone_say_nothing():
     review = Review("a", "m", 1, "rows.csv", 0.0, 3.5, 40, 960)
-    holds = standing([said(n) for n in range(10)])
+    holds = standing([row_verdict(n) for n in range(10)])
     assert confirmed_normals([review], rows_of("a", True, range(10)), holds).rows == ()
 
 

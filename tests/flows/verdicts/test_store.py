@@ -8,16 +8,24 @@ from alembic.migration import MigrationContext
 from data_checks.base.errors import DataError, SourceError
 from flows.common.errors import UsageError
 from flows.verdicts import store
-from flows.verdicts.database import writing
-from flows.verdicts.tables import METADATA, VERSION_TABLE
+from flows.verdicts.database import reading, writing
+from flows.verdicts.tables import METADATA, SUBMISSIONS, VERSION_TABLE
 from tests.flows.forked import processes
-from tests.flows.verdicts.made import MODEL, add, add_and_die, add_together, said
+from tests.flows.verdicts.made import MODEL, add, add_and_die, add_together, row_verdict
 
 REVIEW = store.Review("r1", MODEL, 1, "rows.csv", 0.0, 3.5, 10, 390)
 
 
+def submissions(database: str) -> list:
+    with reading(database) as connection:
+        return connection.execute(sa.select(SUBMISSIONS)).all()
+
+
 def test_what_is_added_is_read_again_in_its_order(database):
-    given = [said(2, "anomaly", time=5.0, note="leak"), said(1, "unsure", who="bob", time=7.0)]
+    given = [
+        row_verdict(2, "anomaly", time=5.0, note="leak"),
+        row_verdict(1, "unsure", who="bob", time=7.0),
+    ]
     assert store.read_verdicts(database, MODEL) == ()
     assert add(database, given) == 2
     actual = store.read_verdicts(database, MODEL)
@@ -27,25 +35,25 @@ def test_what_is_added_is_read_again_in_its_order(database):
 
 
 def test_repeating_a_file_adds_nothing(database):
-    given = [said(1, time=5.0), said(2, "anomaly"), said(3, note="as ever")]
+    given = [row_verdict(1, time=5.0), row_verdict(2, "anomaly"), row_verdict(3, note="as ever")]
     assert [add(database, given) for _ in range(3)] == [3, 0, 0]
-    assert store.count_submissions(database, MODEL) == 3
+    assert len(submissions(database)) == 3
 
 
 def test_who_changes_their_mind_and_back_is_heard_each_time(database):
     for word in ("normal", "anomaly", "normal"):
-        assert add(database, [said(1, word)]) == 1
+        assert add(database, [row_verdict(1, word)]) == 1
     assert [v.verdict for v in store.read_verdicts(database, MODEL)][-1] == "normal"
 
 
 def test_a_later_note_is_kept_and_an_older_time_too(database):
-    add(database, [said(1, time=9.0)])
-    assert add(database, [said(1, note="seen again")]) == 1
-    assert add(database, [said(1, "anomaly", time=3.0)]) == 1
+    add(database, [row_verdict(1, time=9.0)])
+    assert add(database, [row_verdict(1, note="seen again")]) == 1
+    assert add(database, [row_verdict(1, "anomaly", time=3.0)]) == 1
 
 
 def test_the_database_itself_refuses_to_change_or_delete(database):
-    add(database, [said(1)])
+    add(database, [row_verdict(1)])
     store.add_review(database, REVIEW, [store.ReviewRow("r1", 0, "0" * 64, "{}", 4.0, True)])
     for table in ("dagmm_verdicts", "dagmm_verdict_submissions", "dagmm_reviews"):
         for change in (f"UPDATE {table} SET model = 'x'", f"DELETE FROM {table}"):
@@ -68,7 +76,7 @@ def test_tables_of_a_newer_program_are_left_alone(database):
     with writing(database) as connection:
         connection.execute(sa.text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
     with pytest.raises(UsageError, match="newer version"):
-        add(database, [said(1)])
+        add(database, [row_verdict(1)])
 
 
 def test_two_at_once_lose_nothing_and_duplicate_nothing(database):
@@ -91,14 +99,14 @@ def test_two_at_once_lose_nothing_and_duplicate_nothing(database):
 
 @pytest.mark.parametrize("step", ["submission written", "verdicts written"])
 def test_a_process_killed_in_the_middle_leaves_nothing_and_the_next_adds_all(database, step):
-    add(database, [said(1, who="before")])
+    add(database, [row_verdict(1, who="before")])
     worker = processes.Process(target=add_and_die, args=(database, 1_200, step))
     worker.start()
     worker.join(240)
     assert worker.exitcode == -9
     assert len(store.read_verdicts(database, MODEL)) == 1
-    assert store.count_submissions(database, MODEL) == 1
-    assert add(database, [said(row) for row in range(1_200)]) == 1_200
+    assert len(submissions(database)) == 1
+    assert add(database, [row_verdict(row) for row in range(1_200)]) == 1_200
     assert len(store.read_verdicts(database, MODEL)) == 1_201
 
 
@@ -130,5 +138,5 @@ def test_reading_makes_no_file_and_no_tables(tmp_path):
 )
 def test_a_database_that_cannot_be_used_is_one_error_without_its_password(url, why):
     with pytest.raises((DataError, UsageError), match=why) as said_so:
-        add(url, [said(1)])
+        add(url, [row_verdict(1)])
     assert "secret" not in str(said_so.value)

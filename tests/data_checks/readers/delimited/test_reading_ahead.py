@@ -17,14 +17,14 @@ class Recording(io.RawIOBase):
     """Rows without end; remembers whether anybody read after it was given back."""
 
     def __init__(self, content: bytes) -> None:
-        self._left = content
+        self._rest = content
         self.given_back = False
         self.read_later = False
 
     def read(self, size: int = -1) -> bytes:
         time.sleep(0.01)
         self.read_later |= self.given_back
-        accepted, self._left = self._left[:size], self._left[size:]
+        accepted, self._rest = self._rest[:size], self._rest[size:]
         return accepted
 
 

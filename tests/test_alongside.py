@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.beside import beside
+from tests.alongside import alongside
 
 
 def test_the_waiting_block_is_interrupted():
@@ -13,11 +13,11 @@ def test_the_waiting_block_is_interrupted():
     def fails():
         raise LookupError("no such page")
 
-    with pytest.raises(LookupError, match="no such page"), beside(fails):
+    with pytest.raises(LookupError, match="no such page"), alongside(fails):
         time.sleep(3600)
     assert time.monotonic() - started < 1800  # the block did not sleep to its end
 
 
 def test_what_the_work_gave_is_there():
-    with beside(lambda: 3) as other:
+    with alongside(lambda: 3) as other:
         assert other.result() == 3

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Beside(Generic[T]):
+class Alongside(Generic[T]):
     """What goes on beside the test, and what came out of it."""
 
     def __init__(self, work: Callable[[], T]) -> None:
@@ -36,12 +36,12 @@ class Beside(Generic[T]):
 
 
 @contextmanager
-def beside(work: Callable[[], T]) -> Iterator[Beside[T]]:
+def alongside(work: Callable[[], T]) -> Iterator[Alongside[T]]:
     """Do something in a thread while the block runs; the block is interrupted when it fails.
 
     A thread that dies by itself leaves the test waiting for what will never come.
     """
-    running = Beside(work)
+    running = Alongside(work)
 
     def interrupt(signum: int, frame: object) -> None:
         raise AssertionError(f"what goes on beside the test failed: {running.error!r}")
