@@ -105,7 +105,7 @@ def changed(asked, column, value, row=3):
         ("review", "r000", "there is no review 'r000'"),
         ("model", "models:/dagmm-pumps/1", "is no version of 'dagmm-wdbc'"),
         ("model", "models:/dagmm-wdbc/77", "there is no 'models:/dagmm-wdbc/77' any more"),
-        ("when", "yesterday", "is no time"),
+        ("when", "yesterday", "is not a time"),
     ],
 )
 def test_a_line_that_cannot_be_used_is_named_and_nothing_is_taken(

@@ -115,7 +115,7 @@ def test_a_wrong_password_is_said_without_it(configure, smtp, drift):
         ("webhook", "", "TARGET_0 is not set"),
         ("webhook", f"ftp://host/{SECRET}", "no http:// or https://"),
         ("slack", f"https://:x/{SECRET}", "no http:// or https://"),
-        ("email", f"nonsense://{SECRET}", "no address of the kind email"),
+        ("email", f"nonsense://{SECRET}", "does not hold an address of kind email"),
         ("webhook", f"http://127.0.0.1:1/{SECRET}", "127.0.0.1|not delivered"),
     ],
 )

@@ -193,7 +193,7 @@ def test_a_folder_is_replaced_whole_and_only_where_it_is_a_result(settings, rows
         assert len(pd.read_parquet(tmp_path / "out")) == len(rows_in) == report.scored
     assert sorted(p.name for p in tmp_path.glob("*out*")) == ["out"]
     (tmp_path / "out" / "mine.txt").touch()
-    with pytest.raises(UsageError, match=r"something else than a result \(mine\.txt\)"):
+    with pytest.raises(UsageError, match=r"something other than a result \(mine\.txt\)"):
         scoring.score(source, f"{tmp_path}/out/", MODEL, settings)
 
 
@@ -205,7 +205,7 @@ def test_a_file_that_is_no_result_is_not_written_over(settings, rows, tmp_path, 
     (tmp_path / "link.csv").symlink_to("rows.csv")
     (tmp_path / "odd.parquet").write_text("kept")
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()}
-    with pytest.raises(UsageError, match=rf"{name} is there already and is no result"):
+    with pytest.raises(UsageError, match=rf"{name} already exists and is not a result"):
         scoring.score(str(tmp_path / "rows.csv"), str(tmp_path / name), MODEL, settings)
     assert before == {f.name: f.read_bytes() for f in tmp_path.iterdir() if f.is_file()}
 
@@ -213,7 +213,7 @@ def test_a_file_that_is_no_result_is_not_written_over(settings, rows, tmp_path, 
 def test_a_folder_of_rows_is_not_written_over(settings, rows, tmp_path):
     (tmp_path / "rows").mkdir()
     rows.head(20).to_parquet(tmp_path / "rows" / "part-00000.parquet")
-    with pytest.raises(UsageError, match=r"something else than a result \(part-00000"):
+    with pytest.raises(UsageError, match=r"something other than a result \(part-00000"):
         scoring.score(str(tmp_path / "rows"), f"{tmp_path}/rows/", MODEL, settings)
     assert len(pd.read_parquet(tmp_path / "rows")) == 20
 

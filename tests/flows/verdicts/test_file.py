@@ -70,7 +70,7 @@ def test_times(tmp_path):
     now = time.time()
     assert actual[0].time(now) == actual[1].time(now) == 1769866200
     assert actual[2].time(now) == 0
-    for line, why in ((actual[3], "is no time"), (actual[4], "in the future")):
+    for line, why in ((actual[3], "is not a time"), (actual[4], "in the future")):
         with pytest.raises(UsageError, match=rf"column 'when': .*{why}"):
             line.time(now)
 
