@@ -33,8 +33,8 @@ def test_threads_at_once_get_the_energies_that_each_gets_alone(detector):
     tables = [ROWS[:size] * factor for size, factor in ((1, 3.0), (130, 1.0), (1500, 0.5))] * 8
     alone = [detector.energy(rows) for rows in tables]
     with ThreadPoolExecutor(4) as pool:
-        for found, expected in zip(pool.map(detector.energy, tables), alone, strict=True):
-            np.testing.assert_array_equal(found, expected)
+        for actual, expected in zip(pool.map(detector.energy, tables), alone, strict=True):
+            np.testing.assert_array_equal(actual, expected)
 
 
 def test_arrays_are_kept_unless_they_are_large_and_never_copied_along():

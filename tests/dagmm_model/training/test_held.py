@@ -23,12 +23,12 @@ SETTINGS = resolve("paper", 4, 90, {"epochs": 6, "batch_size": 30, "learning_rat
 def test_they_are_the_terms_of_the_objective_by_the_given_parameters():
     settings = replace(SETTINGS, dropout=0.0)
     start = initialise(settings, 4, [1, 2], ROWS)
-    found = held_losses(HELD, settings, [1, 2])(start)
+    actual = held_losses(HELD, settings, [1, 2])(start)
     tensors = {name: torch.from_numpy(value) for name, value in start.items()}
     weight = torch.ones((2, len(HELD)), dtype=torch.float64)
     losses, _ = objective(tensors, torch.from_numpy(HELD)[None], weight, settings, settings.jitter)
     for name, value in losses._asdict().items():
-        assert found[name] == pytest.approx(value.mean().item(), rel=1e-4), name
+        assert actual[name] == pytest.approx(value.mean().item(), rel=1e-4), name
     alone = replace(settings, lambda_energy=0.0, lambda_penalty=0.0)
     assert set(held_losses(HELD, alone, [1, 2])(start)) == {"total", "reconstruction"}
 
@@ -61,6 +61,6 @@ def test_a_run_that_was_stopped_within_an_epoch_goes_on_with_the_same_history(
 
 @pytest.mark.parametrize("epochs", [1, 7, TIMES, 600, 20_001])
 def test_how_often_they_are_taken_has_a_bound_and_begins_and_ends_with_the_training(epochs):
-    taken = [epoch for epoch in range(epochs) if is_taken(epoch, epochs)]
-    assert {0, epochs - 1} <= set(taken)
-    assert len(taken) <= TIMES + 1
+    accepted = [epoch for epoch in range(epochs) if is_taken(epoch, epochs)]
+    assert {0, epochs - 1} <= set(accepted)
+    assert len(accepted) <= TIMES + 1

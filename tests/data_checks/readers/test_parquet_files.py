@@ -167,8 +167,8 @@ def test_a_column_without_a_value_in_one_file_goes_with_the_others(tmp_path: Pat
     for number, columns in enumerate(parts[:3]):
         pq.write_table(pa.table(columns), tmp_path / f"{number}.parquet")
     batches = list(read_parquet(str(tmp_path), ["x", "at"], ["x", "at"], extra="refuse"))
-    found = [batch.column("x").to_pylist() for batch in batches]
-    assert found == [[None, None], [1.5, 2.5], [None, None]]
+    actual = [batch.column("x").to_pylist() for batch in batches]
+    assert actual == [[None, None], [1.5, 2.5], [None, None]]
     pq.write_table(pa.table(parts[3]), tmp_path / "3.parquet")
     with pytest.raises(SourceError, match=r"3\.parquet: column 'x' is string, in a file before"):
         list(read_parquet(str(tmp_path), ["x", "at"], ["x", "at"], extra="refuse"))

@@ -140,8 +140,8 @@ def test_a_level_does_not_hang_on_the_form_or_on_other_rows(
     assert check_rows(rows, contract).features.column("kind").to_pylist() == expected
     for row in range(3):
         alone = {name: values[row : row + 1] for name, values in rows.items()}
-        found = check_rows(alone, contract).features.column("kind")
-        assert found.to_pylist() == expected[row : row + 1]
+        actual = check_rows(alone, contract).features.column("kind")
+        assert actual.to_pylist() == expected[row : row + 1]
 
 
 @pytest.mark.parametrize(
@@ -156,9 +156,9 @@ def test_a_level_does_not_hang_on_the_form_or_on_other_rows(
 def test_values_that_arrow_does_not_know_are_judged_as_all_others(
     cells: object, expected: list[float | None]
 ) -> None:
-    found = check_rows(small_frame(3)[FEATURES].assign(amount=cells), small_contract(rules=[]))
-    assert found.features.column("amount").to_pylist() == expected
-    assert found.scorable.tolist() == [value is not None for value in expected]
+    actual = check_rows(small_frame(3)[FEATURES].assign(amount=cells), small_contract(rules=[]))
+    assert actual.features.column("amount").to_pylist() == expected
+    assert actual.scorable.tolist() == [value is not None for value in expected]
 
 
 def test_a_level_is_one_value() -> None:

@@ -100,9 +100,9 @@ def test_data_docs_say_it_in_a_sentence_with_the_default_limit_and_with_paramete
     kept = gx.ExpectationSuite(**json.loads(json.dumps(suite.to_json_dict())))
     assert kept.expectations[1].at_most == {"$PARAMETER": "share"}
     page = DefaultJinjaPageView().render(ExpectationSuitePageRenderer().render(kept))
-    said = " ".join(re.sub(r"<[^>]+>", " ", page).split())
-    assert f"At most a share of 0.01 of the rows may be anomalies to the model {MODEL}" in said
-    assert "expect_rows_to_be_normal (**" not in said
+    message = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    assert f"At most a share of 0.01 of the rows may be anomalies to the model {MODEL}" in message
+    assert "expect_rows_to_be_normal (**" not in message
 
 
 def test_a_suite_takes_its_parameters_when_it_runs(context, rows):
