@@ -147,8 +147,8 @@ def decision_card(record: PromoteRecord, *, brief: bool = False) -> str:
     lines = [f"{heading} {record.name} version {record.version}: {record.summary()}", ""]
     against = [gate.sentence() for gate in record.gates if gate.holds_back]
     others = [gate for gate in record.gates if not gate.holds_back]
-    sentences = [*([record.remark] if record.remark else []), *against] if others else record.reasons
-    lines += [f"- {sentence}" for sentence in sentences]
+    told = [*([record.remark] if record.remark else []), *against] if others else record.reasons
+    lines += [f"- {sentence}" for sentence in told]
     if counts := Counter(gate.word for gate in others):
         lines += ["", f"{', '.join(f'{n} {word}' for word, n in counts.items())}."]
     if record.hold == "holds":
