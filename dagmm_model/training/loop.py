@@ -228,8 +228,8 @@ class MemberTraining:
         """See `Training.finish_epoch`."""
         progress = self.progress
         if progress.done == 0 and self._held is not None:
-            taken = is_taken(progress.epoch, self.settings.epochs)
-            progress.held = self._held(progress.engine.parameters()) if taken else {}
+            judged = is_taken(progress.epoch, self.settings.epochs)
+            progress.held = self._held(progress.engine.parameters()) if judged else {}
         rates = learning_rates(self.settings, progress.epoch, self.feed.steps)
         for piece in self.feed.pieces(progress):
             if piece.rows is not None:

@@ -55,9 +55,9 @@ def _shares(texts: pa.Array, anomalous: npt.NDArray[np.bool_]) -> npt.NDArray[np
     for here in (0, 1):
         there = half != here
         rows = np.bincount(levels[there], minlength=levels.max() + 1)
-        found = np.bincount(levels[there & anomalous], minlength=levels.max() + 1)
+        anomalies = np.bincount(levels[there & anomalous], minlength=levels.max() + 1)
         known = (half == here) & (rows[levels] > 0)
-        shares[known] = (found / np.maximum(rows, 1))[levels[known]]
+        shares[known] = (anomalies / np.maximum(rows, 1))[levels[known]]
     return shares
 
 

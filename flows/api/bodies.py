@@ -119,12 +119,12 @@ def _each_name_once(body: bytes, document: Any) -> None:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
         times = Counter(name for name, _ in pairs)
         twice = next(name for name, count in times.items() if count > 1)
         raise ValueError(f"{twice[:100]!r} stands twice in one object: send each name once")
-    return found
+    return unique
 
 
 def _split(split: Any, names: Sequence[str], max_rows: int) -> tuple[Columns, int]:
