@@ -40,10 +40,10 @@ class Running:
     """A command that goes on, and what it says meanwhile."""
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path):
-        said, self._errors = folder / "said", folder / "errors"
-        os.mkfifo(said)
-        self.process = start(arguments, environment, said, errors=str(self._errors))
-        self.stdout = said.open()  # as soon as the command has opened it
+        message, self._errors = folder / "said", folder / "errors"
+        os.mkfifo(message)
+        self.process = start(arguments, environment, message, errors=str(self._errors))
+        self.stdout = message.open()  # as soon as the command has opened it
 
     def send_signal(self, number: int) -> None:
         os.kill(self.process.pid, number)

@@ -60,11 +60,11 @@ def test_a_row_that_cannot_be_scored_comes_back_with_its_reason(
 def test_of_a_long_value_the_beginning_is_said(column: str) -> None:
     frame = small_frame(5)[FEATURES].astype(object)
     frame.loc[3, column] = "x" * 100_000
-    found = check_rows(frame, small_contract(rules=[]), outside="reject")
-    assert "'xxx" in found.reasons[3]
-    assert len(found.reasons[3]) < 300
-    assert len(found.refusal) < 500
-    assert len(found.summary()) < 500
+    actual = check_rows(frame, small_contract(rules=[]), outside="reject")
+    assert "'xxx" in actual.reasons[3]
+    assert len(actual.reasons[3]) < 300
+    assert len(actual.refusal) < 500
+    assert len(actual.summary()) < 500
 
 
 def test_levels_and_numbers_outside_are_marked_unless_they_are_to_be_rejected() -> None:

@@ -177,10 +177,10 @@ def test_what_takes_too_long_at_the_end_is_told_to_come_again(ready):
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
             server.should_exit = True
-            said = b"".join(iter(lambda: slow.recv(4096), b""))
+            message = b"".join(iter(lambda: slow.recv(4096), b""))
         thread.join()
-    assert said.startswith(b"HTTP/1.1 503 ")
-    assert b"the server ends: send the request again" in said
+    assert message.startswith(b"HTTP/1.1 503 ")
+    assert b"the server ends: send the request again" in message
     assert server.cut_off == 1
 
 

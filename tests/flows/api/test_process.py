@@ -75,8 +75,8 @@ def test_it_serves_until_it_is_told_to_end_and_leaves_nothing_behind(
             stopped = again.ended()
         server.send_signal(signal.SIGTERM)
         out, err = server.communicate(timeout=60)
-        for code, said, errors in (stopped, (server.returncode, out, err)):
-            assert (code, json.loads(said)["event"]) == (0, "stopped")
+        for code, message, errors in (stopped, (server.returncode, out, err)):
+            assert (code, json.loads(message)["event"]) == (0, "stopped")
             assert "Traceback" not in errors
     finally:
         server.kill()
@@ -142,9 +142,9 @@ def test_an_absent_registry_is_said(dagmm, monkeypatch):
 def test_one_that_waits_waits_for_the_registry_too(running):
     away = f"http://127.0.0.1:{free_port()}"
     with running(NAME, "--port", 0, "--wait", "--json", MLFLOW_TRACKING_URI=away) as server:
-        said = read_event(server)
-        assert said["event"] == "waiting"
-        assert "Max retries exceeded" in said["why"]
+        message = read_event(server)
+        assert message["event"] == "waiting"
+        assert "Max retries exceeded" in message["why"]
         with pytest.raises(urllib.error.HTTPError, match="503"):
             OPENER.open(f"{message['url']}/ready", timeout=10)
         server.send_signal(signal.SIGTERM)
@@ -161,9 +161,9 @@ def test_a_damaged_version_is_not_begun_with(two_versions, dagmm):
 def test_one_that_waits_serves_as_soon_as_there_is_a_version(two_versions, registry, running):
     registry.delete_registered_model_alias(NAME, "production")
     with running(NAME, "--port", 0, "--poll", "0.1", "--wait", "--json") as server:
-        said = read_event(server)
-        assert said["event"] == "waiting"
-        assert "alias" in said["why"]
+        message = read_event(server)
+        assert message["event"] == "waiting"
+        assert "alias" in message["why"]
         with pytest.raises(urllib.error.HTTPError, match="503"):
             OPENER.open(f"{message['url']}/ready", timeout=10)
         registry.set_registered_model_alias(NAME, "production", "1")

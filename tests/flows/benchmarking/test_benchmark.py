@@ -66,7 +66,7 @@ def test_a_parent_run_with_a_child_for_each_cell_and_nothing_is_measured_twice(
     assert (again["measured"], again["known_before"]) == (0, 8)
     assert again["results"] == first["results"]
     with threadpool_limits(1):  # one worker: two cells are not worth the start of another
-        more = _said(dagmm(*SMALL, "knn", "--seeds", "2", "--json"))
+        more = _answer(dagmm(*SMALL, "knn", "--seeds", "2", "--json"))
     assert (more["measured"], more["known_before"]) == (2, 8)
     assert len(_runs(registry)[1]) == len(cells) + 2
 

@@ -42,9 +42,9 @@ def _job(data, seed=0, name="mahalanobis", protocol="paper", grouped=False):
 
 def test_a_killed_worker_fails_its_own_cell_and_the_rest_goes_on(data):
     jobs = [_job(data, seed) for seed in range(4)]
-    found = dict(work_off(jobs, 2, math.inf, workers.die_for_seed_1))
-    assert list(found) != []
-    reasons = {job.seed: cells[0].reason for job, cells in found.items()}
+    actual = dict(work_off(jobs, 2, math.inf, workers.die_for_seed_1))
+    assert list(actual) != []
+    reasons = {job.seed: cells[0].reason for job, cells in actual.items()}
     assert "killed" in reasons.pop(1)
     assert reasons == {0: "", 2: "", 3: ""}
     # A result does not depend on the process it was found in.

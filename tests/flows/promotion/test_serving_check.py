@@ -63,9 +63,9 @@ def test_a_waiting_process_serves_the_first_model_and_no_answer_in_time_fails(pa
             assert compiled(model) == given  # that process has compiled nothing itself
         with served.serving(parts.model, tmp_path, 0.1) as second:
             assert second.process.pid != process.pid
-            found = serving_check.judge(second, canary, POLICY)
-    assert not found.passed
-    assert "no answer in time" in found.message
+            actual = serving_check.judge(second, canary, POLICY)
+    assert not actual.passed
+    assert "no answer in time" in actual.message
     assert not process.is_running()
 
 
@@ -110,6 +110,6 @@ def test_a_model_that_cannot_be_loaded_fails_with_the_reason(parts, tmp_path):
     broken = shutil.copytree(parts.model, tmp_path / "model")
     (broken / "artifacts" / "bundle" / "bundle.json").unlink()
     with served.serving(broken, tmp_path, 120) as server:
-        found = serving_check.judge(server, {"columns": [], "data": [], "energy": []}, POLICY)
-    assert not found.passed
-    assert "the process ended" in found.message
+        actual = serving_check.judge(server, {"columns": [], "data": [], "energy": []}, POLICY)
+    assert not actual.passed
+    assert "the process ended" in actual.message
