@@ -1,8 +1,6 @@
 """A new threshold: a version of its own, sealed, judged, whatever happens on the way."""
 
-import os
 import shutil
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,12 +16,10 @@ from flows.promotion.promote import approve, promote
 from flows.promotion.version import evidence
 from flows.promotion.version.stored_version import fetch_version
 from flows.review.threshold import change as review
-from flows.review.threshold import register
 from flows.stages.workspace import sha256_of
 from flows.tracking import registry, seal
 from tests.flows import promotion_store as made
 from tests.flows.conftest import production
-from tests.flows.forked import processes
 
 NAME = made.NAME
 RATE = 0.02
@@ -197,66 +193,6 @@ def test_it_waits_for_approval_where_the_policy_asks_for_it(store, new, parts):
     approve(client, NAME, waiting.version, "boss", "fewer alerts", approved=True)
     assert change(store).promotion.decision == "promoted"
     assert production(client) == waiting.version
-
-
-def die_at(uri: str, home: str, step: str) -> None:
-    """In a process of its own: change the threshold, and be killed on reaching a step."""
-    settings = made.settings_of(uri, home)
-
-    def reached(now: str) -> None:
-        if now == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    register.reached = reached
-    from flows.tracking import tracking
-
-    review.change_threshold(tracking.connect(settings), settings, NAME, RATE, by="killed")
-
-
-@pytest.mark.parametrize("step", register.STEPS)
-def test_killed_at_any_step_the_same_command_completes_it(store, served, home, step, tmp_path):
-    settings, client = store
-    dying = processes.Process(target=die_at, args=(settings.tracking_uri, str(home), step))
-    dying.start()
-    dying.join(120)
-    assert dying.exitcode == -signal.SIGKILL
-    assert production(client) == served
-    completed = change(store)
-    assert completed.promotion.decision == "promoted"
-    assert versions(client) == [served, completed.version]
-    assert [run.info.status for run in client_runs(client)] == ["FINISHED"]
-    new = stored(client, completed.version, tmp_path)
-    assert new.problems(new.policy) == ()
-
-
-def change_at(uri: str, home: str, barrier, results) -> None:
-    settings = made.settings_of(uri, home)
-    from flows.tracking import tracking
-
-    client = tracking.connect(settings)
-    barrier.wait(120)
-    done = review.change_threshold(client, settings, f"{NAME}/1", RATE, by=f"p{os.getpid()}")
-    results.put((done.version, done.promotion.decision))
-
-
-def test_two_at_once_make_one_version(store, served, home):
-    settings, client = store
-    barrier, results = processes.Barrier(2), processes.Queue()
-    workers = [
-        processes.Process(
-            target=change_at, args=(settings.tracking_uri, str(home), barrier, results)
-        )
-        for _ in range(2)
-    ]
-    for worker in workers:
-        worker.start()
-    actual = [results.get(timeout=200) for _ in workers]
-    for worker in workers:
-        worker.join(60)
-    assert {version for version, _ in actual} == {served + 1}
-    assert "promoted" in {decision for _, decision in actual}
-    assert versions(client) == [served, served + 1]
-    assert len(client_runs(client)) == 1
 
 
 def test_the_command_takes_a_number_of_alerts(store, served, dagmm):
