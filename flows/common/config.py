@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from flows.common.policy import PromotionPolicy
 AUTO = "auto"
 """In place of a detector's name: the data decide (`flows.pipeline.choose`)."""
 
+_MODEL_NAME = re.compile(r"\w(?:[\w .-]{0,198}\w)?")
 Setting = bool | int | float | str | list[int] | None
 
 
@@ -112,6 +114,17 @@ class TrainConfig(Parameters):
     calibration: CalibrationConfig = CalibrationConfig()
     promotion: PromotionPolicy = PromotionPolicy()
     model_name: str | None = Field(None, description="Registered name; dagmm-DATASET unless given")
+
+    @field_validator("model_name")
+    @classmethod
+    def _registrable(cls, name: str | None) -> str | None:
+        """MLflow would refuse it after the whole training, and commands read `NAME@alias`."""
+        if name is not None and not _MODEL_NAME.fullmatch(name):
+            raise ValueError(
+                "give up to 200 letters, digits, '_', '-', '.' and blanks, with a letter, digit or "
+                "'_' at both ends"
+            )
+        return name
 
     @model_validator(mode="after")
     def _streams(self) -> TrainConfig:

@@ -63,6 +63,12 @@ def test_the_digest_changes_with_any_parameter():
         (["zzz=1"], "'zzz': unknown key; known: dataset, data, seed, detector,"),
         (["promotion.max_latency_ms=.inf"], "promotion.max_latency_ms': Input should be a finite"),
         (["promotion.min_roc_auc=.nan"], "promotion.min_roc_auc"),
+        (['model_name="a/b"'], "model_name': give up to 200 letters"),
+        (['model_name="a@production"'], "model_name"),
+        (['model_name="-x"'], "model_name"),
+        (['model_name="a\\nb"'], "model_name"),
+        (['model_name=""'], "model_name"),
+        ([f"model_name={'x' * 201}"], "model_name"),
         (["split.zzz=1"], "'split.zzz': unknown key; known: protocol, fractions, group_duplicates"),
     ],
 )
