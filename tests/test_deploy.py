@@ -131,3 +131,11 @@ tests:
         exp_alerts: [{exp_labels: {job: dagmm-api, instance: a}, exp_annotations: {summary:
           "a raises more than three times as many alerts as a day ago"}}]
 """
+
+
+def test_what_the_image_copies_is_sent_to_its_builder_and_the_secrets_are_not():
+    copied = re.findall(r"^COPY (.+) \S+$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    needed = {source for sources in copied for source in sources.split()}
+    ignored = (DEPLOY.parent / ".dockerignore").read_text().splitlines()
+    assert needed == {line.removeprefix("!") for line in ignored if line.startswith("!")}
+    assert ignored.index("deploy/.env") > ignored.index("!deploy")
