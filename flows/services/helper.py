@@ -1,10 +1,11 @@
-"""A process beside the flow, which loads Great Expectations while the flow loads the rest.
+"""A process beside the flow: it loads libraries that only some work needs, and does that work.
 
-One Python loads one library at a time. Great Expectations takes as long as all others together, and
-only validation needs it. Not a pool of `multiprocessing`: that runs the caller's script once more,
-and not every script that calls `flows.cli.dagmm` expects it.
+One Python loads one library at a time, and computes in one thread. Great Expectations takes as long
+to load as all others together, and only validation needs it; so it is with drawing. Not a pool of
+`multiprocessing`: that runs the caller's script once more, and not every script that calls
+`flows.cli.dagmm` expects it.
 
-    python -m flows.services.helper PIPE MODULE
+    python -m flows.services.helper PIPE MODULES...
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
+
+from flows.services.loading import undisturbed
 
 R = TypeVar("R")
 STDERR = 2
@@ -34,6 +37,21 @@ class _Helper:
     process: subprocess.Popen[bytes]
     pipe: Connection[Any, Any]
 
+    def answer(self) -> Any:
+        """Wait for the result of what was begun there."""
+        try:
+            done, result = self.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            raise self.lost() from None
+        if not done:
+            raise result
+        return result
+
+    def lost(self) -> RuntimeError:
+        """The error of a helper that is gone."""
+        code = self.process.wait()
+        return RuntimeError(f"the helper process ended with code {code}: out of memory?")
+
     def end(self) -> None:
         """End it, also in the middle of its work: after an error nobody wants the result."""
         self.pipe.close()
@@ -41,18 +59,19 @@ class _Helper:
         self.process.wait()
 
 
-_HELPERS: list[_Helper] = []
+_FREE: list[_Helper] = []
+"""Once for each work that a helper still takes."""
 
 
 @contextmanager
-def helper(module: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a process that imports a module; in the block, the first `run` works there.
+def helper(*modules: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a process that does so many works; in the block, those that begin first go there.
 
     Args:
-        module: That of what will be run.
+        modules: Each is imported before one of the works, the first at once.
     """
     ours, theirs = Pipe()
-    arguments = ("-P", "-m", __name__, str(theirs.fileno()), module)
+    arguments = ("-P", "-m", __name__, str(theirs.fileno()), *modules)
     with theirs:
         process = subprocess.Popen(  # noqa: S603
             [sys.executable, *arguments],
@@ -61,50 +80,57 @@ def helper(module: str) -> Iterator[subprocess.Popen[bytes]]:
             pass_fds=[theirs.fileno()],
         )
     mine = _Helper(process, ours)
-    _HELPERS.append(mine)
+    _FREE.extend([mine] * len(modules))
     try:
         yield process
     finally:
-        if mine in _HELPERS:
-            _HELPERS.remove(mine)
-            mine.end()
+        _FREE[:] = [each for each in _FREE if each is not mine]
+        mine.end()
+
+
+def begin(work: Callable[..., R], *args: object) -> Callable[[], R]:
+    """Have the helper do something; what is returned waits for the result.
+
+    One thing at a time: its result is asked for before the next begins. Where there is no helper,
+    it is done in this process when the result is asked for.
+
+    Raises:
+        RuntimeError: The helper was killed; raised here or when the result is asked for.
+    """
+    if not _FREE:
+        return lambda: work(*args)
+    mine = _FREE.pop()
+    try:
+        mine.pipe.send((work, args))
+    except (BrokenPipeError, ConnectionResetError):
+        raise mine.lost() from None
+    return mine.answer
 
 
 def run(work: Callable[..., R], *args: object) -> R:
-    """Do something in the helper, which ends with it; in this process where there is none.
+    """Do something in the helper and wait for it; in this process where there is none.
 
     Raises:
         RuntimeError: The helper was killed.
     """
-    if not _HELPERS:
-        return work(*args)
-    mine = _HELPERS.pop()
-    try:
-        mine.pipe.send((work, args))
-        done, result = mine.pipe.recv()
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        code = mine.process.wait()
-        raise RuntimeError(f"the helper process ended with code {code}: out of memory?") from None
-    finally:
-        mine.end()
-    if not done:
-        raise result
-    answer: R = result
-    return answer
+    return begin(work, *args)()
 
 
-def main(pipe: int, module: str) -> None:
-    """Import, wait for the work, do it, and answer with the result or the error."""
+def main(pipe: int, modules: Sequence[str]) -> None:
+    """For each work, import, wait, do it, and answer with the result or the error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to answer
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    importlib.import_module(module)
     with Connection(pipe) as caller, suppress(EOFError):  # that nobody needs it, too, is an end
-        work, args = caller.recv()
-        try:
-            caller.send((True, work(*args)))
-        except Exception as error:
-            error.add_note(traceback.format_exc())
-            caller.send((False, error))
+        for module in modules:
+            with undisturbed():
+                importlib.import_module(module)
+            work, args = caller.recv()
+            try:
+                answer = (True, work(*args))
+            except Exception as error:
+                error.add_note(traceback.format_exc())
+                answer = (False, error)
+            caller.send(answer)
 
 
 def _end_with(caller: int) -> None:
@@ -115,4 +141,4 @@ def _end_with(caller: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(int(sys.argv[1]), sys.argv[2:])

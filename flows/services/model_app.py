@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+from flows.services.loading import undisturbed
+
 LIBRARIES = (
     "mlflow.pyfunc.scoring_server",
     "uvicorn.main",
@@ -34,13 +36,14 @@ def order(file: Path, model: Path, port: int) -> None:
 
 def get_ready() -> None:
     """Do what does not depend on the model: load libraries, start the compiler."""
-    for name in LIBRARIES:
-        importlib.import_module(name)
-    import numba
-    from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
+    with undisturbed():
+        for name in LIBRARIES:
+            importlib.import_module(name)
+        import numba
+        from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
 
-    numba.njit("f8(f8)")(lambda x: x)
-    warn_dependency_requirement_mismatches(["mlflow"])  # which packages there are is kept
+        numba.njit("f8(f8)")(lambda x: x)
+        warn_dependency_requirement_mismatches(["mlflow"])  # which packages there are is kept
 
 
 def main(file: Path) -> None:

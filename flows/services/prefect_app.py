@@ -11,6 +11,7 @@ import os
 import sys
 
 from flows.services.door import Door
+from flows.services.loading import undisturbed
 
 AUTH = "PREFECT_SERVER_API_AUTH_STRING"
 CORS = "PREFECT_SERVER_CORS_ALLOWED_ORIGINS"
@@ -24,8 +25,9 @@ an address is never sent to a server, nor written into its log."""
 
 def main(port: int) -> None:
     """Serve on loopback until a signal comes; the environment names database and login."""
-    import uvicorn
-    from prefect.server.api.server import create_app
+    with undisturbed():
+        import uvicorn
+        from prefect.server.api.server import create_app
 
     app = Door(create_app(final=True), os.environ[AUTH], SCRIPT)
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", lifespan="on")

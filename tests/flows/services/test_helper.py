@@ -31,14 +31,27 @@ def _loaded(name: str) -> bool:
     return name in sys.modules
 
 
-def test_the_first_work_is_done_there_and_the_next_here():
-    with helper.helper("xml.dom.minidom") as process:
-        assert helper.run(os.getpid) == process.pid
-        assert process.poll() is not None
-        assert helper.run(os.getpid) == os.getpid()
-    with helper.helper("xml.dom.minidom"):
+def test_so_many_works_are_done_there_and_the_next_here():
+    with helper.helper("xml.dom.minidom", "wave") as process:
         assert helper.run(_loaded, "xml.dom.minidom")
+        assert helper.run(os.getpid) == process.pid
+        assert process.wait(30) == 0
+        assert helper.run(os.getpid) == os.getpid()
     assert helper.run(os.getpid) == os.getpid()
+
+
+def test_the_library_of_a_work_is_loaded_after_the_work_before():
+    with helper.helper("json", "wave"):
+        assert not helper.run(_loaded, "wave")
+        assert helper.run(_loaded, "wave")
+
+
+def test_what_is_begun_there_goes_on_while_this_process_does_something_else():
+    with helper.helper("json") as process:
+        pid = helper.begin(os.getpid)
+        process.wait(30)  # done, though nobody has asked
+        assert pid() == process.pid
+    assert helper.begin(os.getpid)() == os.getpid()
 
 
 def test_an_error_there_is_the_same_error_here_and_says_where():
@@ -52,6 +65,11 @@ def test_a_helper_that_is_killed_or_cannot_import_is_said():
         helper.run(_die)
     with helper.helper("nothing_of_that_name"), pytest.raises(RuntimeError, match="ended with"):
         helper.run(os.getpid)
+    with helper.helper("json", "nothing_of_that_name") as process:
+        assert helper.run(os.getpid) == process.pid
+        process.wait(30)
+        with pytest.raises(RuntimeError, match="ended with code 1"):
+            helper.begin(os.getpid)()
 
 
 def test_a_helper_ends_with_its_block_and_with_its_caller():
