@@ -71,7 +71,14 @@ def test_the_process_that_waits_is_started_before_anything_heavy_is_loaded(modul
     assert not _loaded_after(f"import {module}") & heavy
 
 
-def test_a_training_loads_great_expectations_beside_itself_only():
+def test_a_training_loads_what_validates_and_draws_beside_itself_only():
     rooms = "flows.orchestration.train_flow, flows.pipeline.validate, flows.pipeline.report"
-    statement = f"import {rooms}, flows.pipeline.register, flows.promotion.promote"
-    assert not _loaded_after(statement) & {"great_expectations", "torch", "altair"}
+    statement = (
+        f"import {rooms}, flows.pipeline.register, flows.promotion.promote, flows.review.report"
+    )
+    assert not _loaded_after(statement) & {"great_expectations", "torch", "altair", "matplotlib"}
+
+
+def test_drawing_the_figures_of_a_training_loads_no_library_of_the_flow():
+    loaded = _loaded_after("import flows.pipeline.figures")
+    assert not loaded & {"prefect", "mlflow", "numba", "sklearn", "pandas", "torch"}

@@ -10,10 +10,12 @@ import pyarrow.parquet as pq
 from dagmm_model.detectors.bundle import load_bundle
 from dagmm_model.detectors.interface import Latent, Mixed
 from flows.common.features import as_frame, labels_of, read_rows
+from flows.pipeline.figures import Drawn, draw_figures
 from flows.pipeline.split import positions
 from flows.reporting import plots
-from flows.reporting.budget import FIGURES, log_figures, log_what_if
+from flows.reporting.budget import FIGURES, log_what_if
 from flows.reporting.summary import all_figures, effect_of_training, loss_weights
+from flows.services import helper
 from flows.stages import records
 from flows.stages.run import TrainRun
 from flows.tracking import tracking
@@ -34,20 +36,25 @@ def report(
     test = read_rows(rows.path, contract, positions(parts, "test"))
     labels = labels_of(test)
     energies = pq.read_table(evaluated.energies).column("energy").to_numpy()
-    threshold = calibrated.threshold.value
-    figures = plots.at_threshold(energies, labels, threshold)
-    if detector.history_:
-        figures["losses"] = plots.loss_curves(
-            detector.history_, loss_weights(fitted.settings), effect_of_training(evaluated)
-        )
+    threshold = calibrated.threshold
+    lines = log_what_if(client, run_id, threshold, bundle.calibration, energies, labels)
+    sample = np.sort(np.random.default_rng(0).permutation(len(energies))[: plots.MAX_POINTS])
+    latent = None
     if isinstance(detector, Latent):
-        sample = np.sort(np.random.default_rng(0).permutation(len(energies))[: plots.MAX_POINTS])
         latent = detector.latent(bundle.encoder.encode(as_frame(test.take(sample))))
-        figures["latent"] = plots.latent_space(latent, None if labels is None else labels[sample])
-    figures["what_if"] = log_what_if(
-        client, run_id, calibrated.threshold, bundle.calibration, energies, labels
+    drawn = Drawn(
+        energies=energies,
+        labels=labels,
+        threshold=threshold.value,
+        lines=lines,
+        guaranteed_rate=threshold.guaranteed_rate,
+        history=detector.history_,
+        weights=loss_weights(fitted.settings),
+        effect=effect_of_training(evaluated),
+        latent=latent,
+        latent_labels=None if labels is None else labels[sample],
     )
-    log_figures(client, run_id, figures, run.path / FIGURES)
+    figures = helper.begin(draw_figures, drawn, run.path / FIGURES)
     if isinstance(detector, Mixed) and detector.mixtures_:
         mixtures = [
             {"member": i, "phi": m.phi.tolist(), "mu": m.mu.tolist(), "sigma": m.sigma.tolist()}
@@ -56,7 +63,7 @@ def report(
         client.log_dict(run_id, {"mixtures": mixtures}, "mixture/mixture.json")
         client.log_table(run_id, _mixture_table(detector.mixtures_), "mixture/mixture_table.json")
     # What runs are compared by is logged with the model and its rows, see `register`.
-    last = {"threshold": threshold, "fit_seconds": round(fitted.seconds, 1)}
+    last = {"threshold": threshold.value, "fit_seconds": round(fitted.seconds, 1)}
     tracking.log_metrics(client, run_id, last)
     rest = all_figures(evaluated) | {"mixture": fitted.health}
     client.log_dict(run_id, rest, "figures/all.json")
@@ -67,6 +74,8 @@ def report(
             table = read_rows(rows.path, contract, of_part)
             dataset = tracking.dataset_of(contract, table, digest, f"{contract.name}-{part}")
             tracking.log_dataset(client, run_id, dataset, context)
+    figures()
+    client.log_artifacts(run_id, str(run.path / FIGURES), FIGURES)
 
 
 def _mixture_table(mixtures: tuple) -> dict[str, list]:

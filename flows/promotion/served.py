@@ -101,7 +101,7 @@ def waiting() -> Iterator[None]:
         finally:
             if mine in _WAITING:
                 _WAITING.remove(mine)
-            servers.stop(mine.process)
+            servers.stop(mine.process, seconds=0)
 
 
 @contextmanager
@@ -122,7 +122,7 @@ def serving(model: Path, scratch: Path, seconds: float) -> Iterator[Server]:
         model_app.order(ready.order, model, port)
         yield Server(ready.process, port, ready.log, time.monotonic() + seconds)
     finally:
-        servers.stop(ready.process)
+        servers.stop(ready.process, seconds=0)
 
 
 def _started(folder: Path) -> _Waiting:

@@ -1,18 +1,21 @@
-"""What other alert budgets would do: table and plot in the run of whatever sets a threshold."""
+"""What other alert budgets would do, in the run of whatever sets a threshold; its figures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
-from mlflow.tracking import MlflowClient
 
 from dagmm_model.evaluation.metrics import Interval
 from dagmm_model.evaluation.threshold import Threshold
 from dagmm_model.evaluation.what_if import WhatIf, what_if
-from flows.reporting import html, plots
+from flows.reporting import html
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from mlflow.tracking import MlflowClient
 
 TABLE, FIGURES = "what_if/what_if.json", "figures"
 
@@ -24,8 +27,8 @@ def log_what_if(
     calibration: np.ndarray,
     energies: np.ndarray,
     labels: np.ndarray | None,
-) -> Figure:
-    """Log the table; the plot.
+) -> tuple[WhatIf, ...]:
+    """Log the table; its lines.
 
     Args:
         client: Tracking store.
@@ -37,17 +40,22 @@ def log_what_if(
     """
     lines = what_if(calibration, energies, labels, also=[threshold.target_rate])
     client.log_table(run_id, table(lines), TABLE)
-    return plots.what_if_curves(lines, threshold.guaranteed_rate)
+    return lines
 
 
 def log_figures(
     client: MlflowClient, run_id: str, figures: Mapping[str, Figure], folder: Path
 ) -> None:
     """Draw figures into a folder and log them."""
+    draw(figures, folder)
+    client.log_artifacts(run_id, str(folder), FIGURES)
+
+
+def draw(figures: Mapping[str, Figure], folder: Path) -> None:
+    """Draw figures into files of their names."""
     folder.mkdir(exist_ok=True)
     for name, figure in figures.items():
         (folder / f"{name}.png").write_bytes(html.png(figure))
-    client.log_artifacts(run_id, str(folder), FIGURES)
 
 
 def table(lines: Sequence[WhatIf]) -> dict[str, list[float | None]]:

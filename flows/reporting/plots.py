@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from dagmm_model.evaluation.threshold import exceeds
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from dagmm_model.evaluation.what_if import WhatIf
     from dagmm_model.training.epochs import EpochLike
 
@@ -30,6 +31,8 @@ def _figure(
     width: float, height: float, rows: int = 1, columns: int = 1, top: float = 0.45
 ) -> tuple[Figure, list[Any]]:
     """A figure and its axes; margins are given in inches, since looking for them takes longer."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height))
     axes = figure.subplots(rows, columns, squeeze=False)
     left, right, bottom, gap = 0.75, 0.2, 0.55, 0.85

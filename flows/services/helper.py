@@ -68,7 +68,8 @@ def helper(*modules: str) -> Iterator[subprocess.Popen[bytes]]:
     """Start a process that does so many works; in the block, those that begin first go there.
 
     Args:
-        modules: Each is imported before one of the works, the first at once.
+        modules: For each work, those that it takes, with blanks between them; they are imported
+            when the work before is done.
     """
     ours, theirs = Pipe()
     arguments = ("-P", "-m", __name__, str(theirs.fileno()), *modules)
@@ -121,9 +122,10 @@ def main(pipe: int, modules: Sequence[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to answer
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     with Connection(pipe) as caller, suppress(EOFError):  # that nobody needs it, too, is an end
-        for module in modules:
+        for needed in modules:
             with undisturbed():
-                importlib.import_module(module)
+                for module in needed.split():
+                    importlib.import_module(module)
             work, args = caller.recv()
             try:
                 answer = (True, work(*args))

@@ -129,12 +129,18 @@ def answers(url: str, seconds: float = 5) -> bool:
         return False
 
 
-def stop(server: subprocess.Popen[bytes]) -> None:
-    """End a server with all its workers: both MLflow and Prefect start processes of their own."""
-    with suppress(ProcessLookupError):
-        os.killpg(server.pid, signal.SIGTERM)
-    with suppress(subprocess.TimeoutExpired):  # what does not listen is ended below
-        server.wait(STOP_SECONDS)
+def stop(server: subprocess.Popen[bytes], seconds: float = STOP_SECONDS) -> None:
+    """End a server with all its workers: both MLflow and Prefect start processes of their own.
+
+    Args:
+        server: As `start` gave it.
+        seconds: For finishing what it is doing; none for one that keeps nothing.
+    """
+    if seconds:
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):  # what does not listen is ended below
+            server.wait(seconds)
     with suppress(ProcessLookupError):
         os.killpg(server.pid, signal.SIGKILL)
     server.wait()

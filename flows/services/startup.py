@@ -18,8 +18,9 @@ HEAVY_IMPORTS = (
     "mlflow.store.tracking.sqlalchemy_store",
     "dagmm_model.detectors.dagmm",
     "sklearn.metrics",
-    "flows.reporting.plots",
 )
+BESIDE = ("data_checks.validation.validation", "matplotlib.backends.backend_agg sklearn.metrics")
+"""What the works of the helper take, in their order: to validate, to draw."""
 
 
 class Startup:
@@ -36,7 +37,7 @@ class Startup:
 
     def __enter__(self) -> Self:
         if "great_expectations" not in sys.modules:
-            self._open.enter_context(helper("data_checks.validation.validation"))
+            self._open.enter_context(helper(*BESIDE))
         self._thread = threading.Thread(target=self._import_all, daemon=True)
         self._thread.start()
         # Before Prefect is imported, which reads the server's address from the environment.

@@ -210,9 +210,8 @@ def _report(
     energies, labels, _ = recorded(stored)
     figures = plots.at_threshold(energies, labels, change.threshold.value)
     calibration = load_bundle(stored.model / seal.BUNDLE).calibration
-    figures["what_if"] = log_what_if(
-        client, run_id, change.threshold, calibration, energies, labels
-    )
+    lines = log_what_if(client, run_id, change.threshold, calibration, energies, labels)
+    figures["what_if"] = plots.what_if_curves(lines, change.threshold.guaranteed_rate)
     with tempfile.TemporaryDirectory() as folder:
         log_figures(client, run_id, figures, Path(folder))
     tracking.log_metrics(client, run_id, {"threshold": change.threshold.value})
