@@ -120,7 +120,7 @@ def rollback(
 @command
 def sign(call: Call, model: Model) -> None:
     """Sign a version with the key in DAGMM_SIGNING_KEY, once its files match its seal."""
-    settings = call.prepare()
+    settings = call.prepare(f"signing {model}")
     from flows.tracking import tracking
     from flows.tracking.seal import sign_version
 

@@ -29,7 +29,7 @@ def models(
 @command
 def history(call: Call, name: Name) -> None:
     """Every decision on a model: when, who, from, to, why."""
-    settings = call.prepare()
+    settings = call.prepare(f"reading the decisions on {name}")
     from flows.promotion import audit, standing_hold
     from flows.reporting import screens
     from flows.tracking.home_store import reader
@@ -50,7 +50,7 @@ def history(call: Call, name: Name) -> None:
 @command(without=("as_json",))
 def ui(call: Call) -> None:
     """Serve the pages of MLflow and Prefect, and those of the verdicts, until Ctrl-C."""
-    settings = call.prepare()
+    settings = call.prepare("loading the libraries")
     from flows.intake.pages import verdict_pages
     from flows.services.pages import serve_pages
     from flows.tracking.home_store import links

@@ -99,19 +99,24 @@ class Call:
     debug: Debug = False
     quiet: Quiet = False
 
+    def begin(self, doing: str = "") -> None:
+        """Print what is begun, at once, unless no progress is wanted."""
+        from flows.common import progress
+
+        if self.quiet or self.as_json:
+            os.environ["DAGMM_PROGRESS"] = "off"
+        if doing:
+            progress.note(doing)
+
     def prepare(self, doing: str = "") -> Settings:
         """Settings, and an environment in which libraries speak only when they have to.
 
         Args:
             doing: What is begun, printed at once: loading libraries takes seconds.
         """
-        from flows.common import progress
         from flows.common.settings import Settings, embed_services
 
-        if self.quiet or self.as_json:
-            os.environ["DAGMM_PROGRESS"] = "off"
-        if doing:
-            progress.note(doing)
+        self.begin(doing)
         if not self.debug:
             os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
             os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # what it raises is enough

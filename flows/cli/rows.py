@@ -139,7 +139,7 @@ def verdicts(
     """Take verdicts on scored rows (anomaly, normal, unsure); live precision and recall."""
     if data is None and (rows is not None or by is not None):
         raise UsageError("--rows and --by go with --data")
-    settings = call.prepare()
+    settings = call.prepare(f"reading {data}" if data else f"reading the verdicts on {model}")
     from flows.intake.give import give_verdicts
     from flows.intake.screen import report
     from flows.tracking import tracking

@@ -23,6 +23,7 @@ app = typer.Typer(
 @command(without=("as_json", "quiet"))
 def run(call: Call) -> None:
     """Start all of them, restart what ends, until Ctrl-C or SIGTERM."""
+    call.begin("starting PostgreSQL, MLflow, Prefect and a worker")
     from flows.services.team.services import run as work
     from flows.services.team.settings import TeamSettings
 
@@ -65,6 +66,7 @@ def backup(
     call: Call, folder: Annotated[Path, typer.Argument(help="A new folder is made in this one.")]
 ) -> None:
     """Save the databases and the artifacts, while everybody goes on working."""
+    call.begin("saving the databases and the artifacts")
     from flows.services.team.backup import backup as work
     from flows.services.team.settings import TeamSettings
 
@@ -78,6 +80,7 @@ def restore(
     call: Call, folder: Annotated[Path, typer.Argument(help="A folder that `backup` made.")]
 ) -> None:
     """Put a backup into a new, empty set-up; the services are stopped."""
+    call.begin(f"restoring {folder}")
     from flows.services.team.backup import restore as work
     from flows.services.team.settings import TeamSettings
 
@@ -90,6 +93,7 @@ def restore(
 @command(without=("quiet",))
 def upgrade(call: Call) -> None:
     """Bring the databases to the installed MLflow and Prefect; the services are stopped."""
+    call.begin("bringing the databases up to date")
     from flows.services.team.services import upgrade as work
     from flows.services.team.settings import TeamSettings
 

@@ -36,7 +36,7 @@ def deploy(call: Call, file: DeploymentFile = None) -> None:
 @command(without=("as_json",))
 def serve(call: Call, file: DeploymentFile = None) -> None:
     """Run the schedules here, in one process, until Ctrl-C."""
-    settings = call.prepare()
+    settings = call.prepare("reading the schedules")
     from flows.orchestration.deployments import serve as work
 
     work(settings, file)
