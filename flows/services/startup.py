@@ -7,11 +7,13 @@ import sys
 import threading
 import time
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 from flows.common.settings import Settings
 from flows.services.helper import helper
+from flows.services.loading import undisturbed
 
 HEAVY_IMPORTS = (
     "mlflow",
@@ -59,8 +61,10 @@ class Startup:
         self._thread.join()
 
     def _import_all(self) -> None:
-        for module in HEAVY_IMPORTS:
-            self._timed(f"import {module}", lambda module=module: importlib.import_module(module))
+        with undisturbed():
+            for module in HEAVY_IMPORTS:
+                work = partial(importlib.import_module, module)
+                self._timed(f"import {module}", work)
 
     def _timed(self, name: str, work: object) -> None:
         started = time.perf_counter()
