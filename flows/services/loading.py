@@ -14,9 +14,11 @@ from contextlib import contextmanager
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Look for no garbage in the block, and afterwards not among what it has loaded."""
+    looking = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        gc.enable()
+        if looking:
+            gc.enable()
