@@ -49,6 +49,7 @@ EXIT_CODES = {
     2: "wrong usage or input; the message names what and the remedy",
     3: "a service is unreachable or a disk is full; the same command resumes",
     70: "a bug in dagmm: repeat with `--debug` and report it",
+    129: "the terminal is gone (SIGHUP); the same command resumes",
     130: "Ctrl-C; the same command resumes",
     143: "SIGTERM; the same command resumes",
 }

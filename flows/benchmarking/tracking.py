@@ -42,19 +42,28 @@ class BenchmarkRuns:
     def __init__(self, client: MlflowClient, settings: Settings, folder: Path) -> None:
         self.client, self._folder = client, folder
         self._experiment = tracking.experiment_id(client, settings, EXPERIMENT)
-        self.parent = self._parent()
-        self._children = self._known_children()
-        self.url = tracking.run_url(settings, self._experiment, self.parent)
+        self._settings = settings
+        self.parent = ""
+        self._children: dict[str, str] = {}
 
-    def _parent(self) -> str:
+    @property
+    def url(self) -> str:
+        """Page of the parent."""
+        return tracking.run_url(self._settings, self._experiment, self.parent)
+
+    def open(self) -> str:
+        """The parent run: of an earlier call for the same folder, or a new one."""
         name = hashlib.sha256(str(self._folder).encode()).hexdigest()[:16]
         runs = self.client.search_runs([self._experiment], equals(f"tags.`{FOLDER_TAG}`", name))
         if runs:
-            self.client.update_run(runs[0].info.run_id, status="RUNNING")
-            return runs[0].info.run_id
-        tags = {FOLDER_TAG: name, **tracking.origin("dagmm benchmark")}
-        run = self.client.create_run(self._experiment, tags=tags, run_name="benchmark")
-        return run.info.run_id
+            self.parent = runs[0].info.run_id
+            self.client.update_run(self.parent, status="RUNNING")
+            self._children = self._known_children()
+        else:
+            tags = {FOLDER_TAG: name, **tracking.origin("dagmm benchmark")}
+            run = self.client.create_run(self._experiment, tags=tags, run_name="benchmark")
+            self.parent = run.info.run_id
+        return self.parent
 
     def log(self, cell: Cell) -> None:
         """Write a cell's run, complete; a run that the same cell left before is written over."""

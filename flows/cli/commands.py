@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -20,7 +21,6 @@ from flows.common.errors import (
     EXIT_DEFECT,
     EXIT_INTERRUPTED,
     EXIT_NO,
-    EXIT_TERMINATED,
     exit_code,
     message_of,
     remedy,
@@ -109,6 +109,7 @@ def _run(terminated: list[int]) -> None:
             message = message.removesuffix(".") + help_
         typer.echo(visible(f"{prefix}: {message}"), err=True)
     if code == EXIT_INTERRUPTED:
-        typer.echo("interrupted; the same command resumes where it stopped", err=True)
-        code = EXIT_TERMINATED if terminated else EXIT_INTERRUPTED
+        with suppress(OSError):  # of a terminal that is gone
+            typer.echo("interrupted; the same command resumes where it stopped", err=True)
+        code = 128 + terminated[0] if terminated else EXIT_INTERRUPTED
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""What all commands share: options, a quiet environment, JSON on stdout, list options, SIGTERM."""
+"""What all commands share: options, a quiet environment, JSON on stdout, list options, signals."""
 
 from __future__ import annotations
 
@@ -190,19 +190,25 @@ def engine_of(name: str, assignments: list[str] | None) -> tuple[Engine, dict[st
 
 @contextmanager
 def terminable() -> Iterator[list[int]]:
-    """Have SIGTERM end what Ctrl-C ends, so that what is open is closed on the way out.
+    """Have SIGTERM and SIGHUP end what Ctrl-C ends: what is open is closed on the way out.
 
     Yields:
         The signals that came.
     """
+    from flows.common.signals import heeded
+
     came: list[int] = []
 
     def end(number: int, _frame: object) -> None:
         came.append(number)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, end)
+    before = heeded()
+    before.pop(signal.SIGINT, None)  # Python's own answer to it is the same
     try:
+        for number in before:
+            signal.signal(number, end)
         yield came
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -12,7 +12,7 @@ EXIT_NO = 1
 EXIT_USAGE = 2
 EXIT_UNREACHABLE = 3
 EXIT_DEFECT = 70
-EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143  # as shells report SIGINT and SIGTERM
+EXIT_INTERRUPTED = 130  # as shells report SIGINT, and SIGTERM as 143
 
 
 PREFECT_IS_AWAY = (
@@ -158,9 +158,14 @@ def remedy(error: BaseException) -> str:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether trying again could help: true for I/O, false for verdicts, bad input and defects."""
+    """Whether trying again could help: true for I/O, false for verdicts, bad input and defects.
+
+    Nor does it help with a service for which whoever says that it is away has waited.
+    """
     if isinstance(error, MISPLACED):
         return False
+    if isinstance(error, ServiceUnreachable):
+        return error.__cause__ is not None and is_transient(error.__cause__)
     if isinstance(error, OSError | sqlite3.OperationalError):
         return True
     return _is_mlflow_trouble(error)

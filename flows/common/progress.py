@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from data_checks.base.visible import visible
 
@@ -23,9 +23,10 @@ def enabled() -> bool:
 
 
 def note(text: str) -> None:
-    """One line on stderr."""
+    """One line on stderr; where nobody is left to read it, what goes on does not end by that."""
     if enabled():
-        print(f"  {visible(text)}", file=sys.stderr, flush=True)  # noqa: T201
+        with suppress(OSError):
+            print(f"  {visible(text)}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 @contextmanager
@@ -79,7 +80,7 @@ def _rich_bar(label: str) -> Iterator[Callable[[int, int | None, str], None]]:
         TimeRemainingColumn,
     )
 
-    with Progress(
+    display = Progress(
         TextColumn("  {task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
@@ -87,6 +88,11 @@ def _rich_bar(label: str) -> Iterator[Callable[[int, int | None, str], None]]:
         TextColumn("{task.fields[text]}", markup=False),
         console=Console(stderr=True),
         transient=True,
-    ) as display:
-        task = display.add_task(label, total=None, text="")
+    )
+    task = display.add_task(label, total=None, text="")
+    display.start()
+    try:
         yield lambda done, total, text: display.update(task, completed=done, total=total, text=text)
+    finally:
+        with suppress(OSError):  # of a terminal that is gone
+            display.stop()

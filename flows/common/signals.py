@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C while a detector learns: first a checkpoint, then the signal."""
+"""Signals that end a process, held back while something must be completed: a checkpoint, a run."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from dagmm_model.base.checkpoint import TrainingStopped
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, who asks a process to end, and a terminal that is gone."""
+
+
+def heeded() -> dict[signal.Signals, Any]:
+    """Handlers of these signals, but for one that this process ignores, as `nohup` has it."""
+    handlers = {number: signal.getsignal(number) for number in ENDING}
+    return {number: how for number, how in handlers.items() if how is not signal.SIG_IGN}
 
 
 @contextmanager
@@ -25,7 +33,7 @@ def held_back() -> Iterator[Callable[[], bool]]:
         yield lambda: False  # signals reach the main thread only
         return
     waiting: list[int] = []
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = heeded()
 
     def restore() -> None:
         for number, handler in before.items():
@@ -35,9 +43,9 @@ def held_back() -> Iterator[Callable[[], bool]]:
         waiting.append(number)
         restore()
 
-    for number in SIGNALS:
-        signal.signal(number, note)
     try:
+        for number in before:
+            signal.signal(number, note)
         yield lambda: bool(waiting)
     except TrainingStopped:
         restore()

@@ -5,7 +5,6 @@ All checks of a model go to one MLflow run, a step each, so that they can be plo
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from mlflow.entities import Metric
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
+from data_checks.base.scratch import scratch_folder
 from data_checks.drift import DriftReference
 from flows.common.errors import UsageError
 from flows.common.moments import minute
@@ -27,6 +27,7 @@ from flows.notify.tell import tell
 from flows.promotion.version import evidence as bound
 from flows.scoring.version import read_bundle
 from flows.tracking import registry, seal, tracking
+from flows.tracking.ending import opened
 from flows.tracking.names import tracking_name
 from flows.tracking.queries import equals
 
@@ -120,15 +121,17 @@ def monitor(
         window = read_scored(Path(str(scored)), resolved)
     created = version.creation_timestamp / 1000
     report = judge_window(window, bundle, contract, reference, policy, resolved, created)
-    run_id = monitoring_run(client, settings, name)
-    with tracking.ending(client, run_id), tempfile.TemporaryDirectory() as scratch:
+    with (
+        opened(client, lambda: monitoring_run(client, settings, name)) as run_id,
+        scratch_folder() as scratch,
+    ):
         step = _log(client, run_id, report)
         history = read_history(client, run_id)
         page = render_page(report, window, bundle, reference, contract.drift, history)
         stamp = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime(report.time))
-        for file in (Path(scratch) / PAGE, Path(scratch) / f"{stamp}-{step}.html"):
+        for file in (scratch / PAGE, scratch / f"{stamp}-{step}.html"):
             file.write_text(page, encoding="utf-8")
-        client.log_artifacts(run_id, scratch, "reports")
+        client.log_artifacts(run_id, str(scratch), "reports")
         client.log_dict(run_id, document(report), f"reports/{stamp}-{step}.json")
     experiment = client.get_run(run_id).info.experiment_id
     url = tracking.run_url(settings, experiment, run_id)
@@ -160,9 +163,9 @@ def _reference(client: MlflowClient, version: ModelVersion, resolved: str) -> Dr
             f"{resolved} was registered without a profile of its training rows: train it "
             "again, or compare energies only, with --scored"
         )
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         name = f"{bound.EVALUATION}/{bound.REFERENCE}"
-        path = Path(client.download_artifacts(version.run_id, name, scratch))
+        path = Path(client.download_artifacts(version.run_id, name, str(scratch)))
         if not seal.is_recorded(path, recorded):
             raise seal.SealBroken(
                 f"{resolved}: the training profile ({bound.REFERENCE}) was changed after the "

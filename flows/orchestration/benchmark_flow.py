@@ -51,6 +51,7 @@ from flows.common.settings import Settings
 from flows.orchestration.at_home import at_home
 from flows.orchestration.failures import TOLD
 from flows.tracking import tracking
+from flows.tracking.ending import opened
 
 
 class BenchmarkResult(Frozen):
@@ -172,7 +173,7 @@ def benchmark(config: BenchmarkConfig) -> BenchmarkResult:
         waiting = in_order([job for job in jobs if job.key not in finished], known)
         processes = config.processes or processes_for(waiting)
         runs = BenchmarkRuns(tracking.connect(settings), settings, folder)
-        with tracking.ending(runs.client, runs.parent):
+        with opened(runs.client, runs.open):
             reasons = measure(waiting, processes, config.budget, folder, runs)
             remaining = [job for job in waiting if job not in reasons]
             failed = {" ".join(map(str, j.cell().split)): why for j, why in reasons.items() if why}

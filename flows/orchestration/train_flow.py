@@ -22,6 +22,7 @@ from flows.stages.decision import TrainResult
 from flows.stages.run import TrainRun
 from flows.stages.workspace import open_run, write_atomic
 from flows.tracking import tracking
+from flows.tracking.ending import ending, run_of
 
 
 def _run_name() -> str:
@@ -48,9 +49,9 @@ def train(config: TrainConfig) -> TrainResult:
         stack.enter_context(TagsContext(current_tags=set()))
         write_atomic(folder.path / "contract.json", contract.model_dump_json())
         run = TASKS["ingest"](TrainRun(folder, contract, config, settings))
-        run = start_tracking(run)
-        with tracking.ending(tracking.connect(settings), run.run_id):
-            run = TASKS["validate"](run)
+        client, experiment = tracking.client_of(settings), f"dagmm-{contract.name}"
+        with ending(client, lambda: run_of(client, experiment, folder.token)):
+            run = TASKS["validate"](start_tracking(run))
             if policy.serving_check:
                 stack.enter_context(served.waiting())
             for name in ("verdicts", "split"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from mlflow.tracking import MlflowClient
 from dagmm_model.detectors.bundle import ScoringBundle
 from dagmm_model.evaluation.metrics import LABEL_FIGURES
 from dagmm_model.evaluation.threshold import alarms_expected
+from data_checks.base.scratch import scratch_folder
 from data_checks.contract.model import Contract
 from flows.common.errors import UsageError
 from flows.common.features import as_columns
@@ -26,6 +26,7 @@ from flows.review.labelled import RowCounts, read_labelled
 from flows.review.measured import Measured, measure
 from flows.scoring.version import read_bundle
 from flows.tracking import registry, seal, tracking
+from flows.tracking.ending import opened
 
 EXPERIMENT = "evaluations"
 BOUNDED = (*LABEL_FIGURES, "alert_rate")
@@ -152,8 +153,8 @@ def evaluate(
         energies, slices = energies[known], None if slices is None else slices[known]
     measured = measure(energies, labels, slices, threshold)
     values = figures(measured)
-    run_id = _open_run(client, settings, version, source)
-    with tracking.ending(client, run_id):
+    with opened(client, lambda: _open_run(client, settings, version)) as run_id:
+        tracking.log_params(client, run_id, {"source": source})
         result = Evaluation(
             model=f"models:/{version.name}/{version.version}",
             source=source,
@@ -203,7 +204,7 @@ def _alarms(measured: Measured, bundle: ScoringBundle) -> tuple[int, int, int] |
     return came, int(expected.ppf(0.025)), int(expected.isf(0.025))
 
 
-def _open_run(client: MlflowClient, settings: Settings, version: ModelVersion, source: str) -> str:
+def _open_run(client: MlflowClient, settings: Settings, version: ModelVersion) -> str:
     experiment = tracking.experiment_id(client, settings, EXPERIMENT)
     tags = {
         "dagmm.evaluated": f"{version.name}/{version.version}",
@@ -211,9 +212,7 @@ def _open_run(client: MlflowClient, settings: Settings, version: ModelVersion, s
         **tracking.origin("dagmm evaluate"),
     }
     title = f"{version.name}-v{version.version}"
-    run_id = client.create_run(experiment, tags=tags, run_name=title).info.run_id
-    tracking.log_params(client, run_id, {"source": source})
-    return str(run_id)
+    return str(client.create_run(experiment, tags=tags, run_name=title).info.run_id)
 
 
 def _log(
@@ -225,9 +224,9 @@ def _log(
 ) -> None:
     tracking.log_metrics(client, result.run_id, _metrics(result))
     client.log_dict(result.run_id, result.document(), "evaluation.json")
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         figures = plots.at_threshold(energies, labels, result.threshold)
-        log_figures(client, result.run_id, figures, Path(folder))
+        log_figures(client, result.run_id, figures, folder)
     note = (
         f"{result.measured.deployment.rows:,} rows of {result.source}, measured on {result.model}"
     )

@@ -23,9 +23,9 @@ from flows.common.errors import ServiceUnreachable, message_of
 from flows.common.settings import Settings
 from flows.stages.workspace import RunFolder, sha256_of
 from flows.tracking import pages
+from flows.tracking.ending import ERROR, run_of
 from flows.tracking.moved import bring_home
 from flows.tracking.new_store import make_store
-from flows.tracking.queries import equals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 """Makes the MLflow pages open on runs and charts instead of on chat traces."""
-ERROR = "dagmm.error"
-"""Tag of a run that ended with an error; removed when it is resumed."""
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -132,14 +130,13 @@ def ensure_run(
     config: TrainConfig,
 ) -> str:
     """The MLflow run of a run folder: found again after a crash, otherwise created."""
-    experiment = experiment_id(client, settings, f"dagmm-{contract.name}")
-    earlier = client.search_runs([experiment], equals("tags.`dagmm.run`", run.token), max_results=1)
-    if earlier:
-        before = earlier[0]
-        client.update_run(before.info.run_id, status="RUNNING")
-        if ERROR in before.data.tags:
-            client.delete_tag(before.info.run_id, ERROR)
-        return before.info.run_id
+    name = f"dagmm-{contract.name}"
+    experiment = experiment_id(client, settings, name)
+    if (before := run_of(client, name, run.token)) is not None:
+        client.update_run(before, status="RUNNING")
+        if ERROR in client.get_run(before).data.tags:
+            client.delete_tag(before, ERROR)
+        return before
     tags = {
         "dagmm.run": run.token,
         "dagmm.dataset": contract.name,
@@ -172,23 +169,6 @@ def origin(command: str) -> dict[str, str]:
         "mlflow.source.name": command,
         "mlflow.source.type": "LOCAL",
     }
-
-
-@contextmanager
-def ending(client: MlflowClient, run_id: str) -> Iterator[None]:
-    """Close a run with the status of what was done in it."""
-    try:
-        yield
-    except BaseException as error:
-        stopped = not isinstance(error, Exception)  # Ctrl-C, SIGTERM, a cancellation
-        try:
-            set_tags(client, run_id, {ERROR: f"{type(error).__name__}: {error}"[:5000]})
-            client.set_terminated(run_id, "KILLED" if stopped else "FAILED")
-        except (MlflowException, OSError) as away:
-            # What ended the run matters more than that it could not be noted.
-            error.add_note(f"MLflow could not be told of it: {away}")
-        raise
-    client.set_terminated(run_id)
 
 
 def log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> None:

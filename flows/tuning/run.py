@@ -23,6 +23,7 @@ from flows.stages.run import TrainRun
 from flows.stages.table import STAGES, perform
 from flows.stages.workspace import open_run
 from flows.tracking import tracking
+from flows.tracking.ending import opened
 from flows.tuning.space import space_of
 from flows.tuning.study import FOLDS, search
 from flows.tuning.tracking import TuneRuns
@@ -99,7 +100,7 @@ def tune(config: TrainConfig, settings: Settings, trials: int, minutes: float | 
         raise UsageError("the same search is running in another process; let it end") from None
     with lock:
         runs = TuneRuns(client, settings, contract.name, detector.name, identity)
-        with tracking.ending(client, runs.parent), progress.bar("trials") as show:
+        with opened(client, runs.open), progress.bar("trials") as show:
 
             def ended(trial: FrozenTrial) -> None:
                 runs.log(trial)

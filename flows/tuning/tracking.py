@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from flows.common.settings import Settings
 from flows.tracking import tracking
+from flows.tracking.queries import equals
 from flows.tuning.study import AS_IT_IS, FAILED, Outcome
 
 PARENT_TAG, SEARCH_TAG, TRIAL_TAG = "mlflow.parentRunId", "dagmm.tune", "dagmm.trial"
@@ -38,25 +39,37 @@ class TuneRuns:
     ) -> None:
         self._client = client
         self._experiment = tracking.experiment_id(client, settings, f"dagmm-{dataset}")
-        runs = client.search_runs([self._experiment], f"tags.`{SEARCH_TAG}` = '{identity}'")
-        if runs:
-            self.parent = runs[0].info.run_id
-            client.update_run(self.parent, status="RUNNING")
-        else:
-            tags = {
-                SEARCH_TAG: identity,
-                "dagmm.dataset": dataset,
-                "dagmm.detector": detector,
-                **tracking.origin("dagmm tune"),
-            }
-            run = client.create_run(self._experiment, tags=tags, run_name=f"tune-{detector}")
-            self.parent = run.info.run_id
-        self.url = tracking.run_url(settings, self._experiment, self.parent)
-        query = f"tags.`{PARENT_TAG}` = '{self.parent}'"
-        children = client.search_runs([self._experiment], query, max_results=10_000)
-        self._logged = {
-            int(run.data.tags[TRIAL_TAG]) for run in children if run.info.status != "RUNNING"
+        self._settings, self._name = settings, f"tune-{detector}"
+        self._tags = {
+            SEARCH_TAG: identity,
+            "dagmm.dataset": dataset,
+            "dagmm.detector": detector,
         }
+        self.parent = ""
+        self._logged: set[int] = set()
+
+    @property
+    def url(self) -> str:
+        """Page of the parent."""
+        return tracking.run_url(self._settings, self._experiment, self.parent)
+
+    def open(self) -> str:
+        """The parent run: of an earlier search of the same, or a new one."""
+        query = equals(f"tags.`{SEARCH_TAG}`", self._tags[SEARCH_TAG])
+        if runs := self._client.search_runs([self._experiment], query):
+            self.parent = runs[0].info.run_id
+            self._client.update_run(self.parent, status="RUNNING")
+            self._logged = self._logged_before()
+        else:
+            tags = {**self._tags, **tracking.origin("dagmm tune")}
+            run = self._client.create_run(self._experiment, tags=tags, run_name=self._name)
+            self.parent = run.info.run_id
+        return self.parent
+
+    def _logged_before(self) -> set[int]:
+        query = equals(f"tags.`{PARENT_TAG}`", self.parent)
+        children = self._client.search_runs([self._experiment], query, max_results=10_000)
+        return {int(run.data.tags[TRIAL_TAG]) for run in children if run.info.status != "RUNNING"}
 
     def log(self, trial: FrozenTrial) -> None:
         """Write a trial's run, complete; once, whoever calls again."""

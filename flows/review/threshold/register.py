@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -16,6 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from dagmm_model.detectors.bundle import exchange_threshold, load_bundle
 from dagmm_model.evaluation.threshold import CONFORMAL, Threshold, exceeds
+from data_checks.base.scratch import scratch_folder
 from data_checks.contract.model import Contract, load_contract
 from flows.common.config import TrainConfig
 from flows.common.settings import Settings
@@ -28,6 +27,7 @@ from flows.review.measured import Measured, recorded
 from flows.stages.decision import Evidence, PromoteRecord
 from flows.stages.workspace import sha256_of
 from flows.tracking import packaging, registry, seal, signature, tracking
+from flows.tracking.ending import ERROR, opened
 from flows.tracking.queries import equals
 
 STEPS = ("run opened", "model logged", "files logged", "version registered", "version sealed")
@@ -80,13 +80,11 @@ def register_change(
 ) -> int:
     """The sealed version; the caller holds a lease on the model."""
     contract = load_contract(stored.files / bound.CONTRACT)
-    run_id = _run(client, settings, stored, change, contract)
-    reached("run opened")
-    made = registry.version_of_run(client, change.name, run_id)
-    if made is not None and seal.EVIDENCE_TAG in made.tags:
-        client.set_terminated(run_id)  # which a process that was killed at the end did not say
-        return int(made.version)
-    with tracking.ending(client, run_id):
+    with opened(client, lambda: _run(client, settings, stored, change, contract)) as run_id:
+        reached("run opened")
+        made = registry.version_of_run(client, change.name, run_id)
+        if made is not None and seal.EVIDENCE_TAG in made.tags:
+            return int(made.version)  # of a process that was killed at the end
         exchange_threshold(stored.model / seal.BUNDLE, change.threshold)
         document = _document(stored, change, by)
         evidence = Evidence.model_validate(document)
@@ -97,8 +95,8 @@ def register_change(
         reached("model logged")
         client.log_artifacts(run_id, str(stored.files), bound.EVALUATION)
         _report(client, run_id, stored, change)
-        with tempfile.TemporaryDirectory() as scratch:
-            model = seal.fetch(f"models:/{model_id}", Path(scratch) / "model")
+        with scratch_folder() as scratch:
+            model = seal.fetch(f"models:/{model_id}", scratch / "model")
             text, sha256 = bound.seal(document, model, stored.files, run_id, model_id)
         client.log_text(run_id, text, seal.EVIDENCE)
         signature.sign(client, change.name, run_id, text)
@@ -149,8 +147,8 @@ def _run(
     token = "threshold-" + hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16]
     runs = client.search_runs([experiment], equals("tags.`dagmm.run`", token), max_results=1)
     if runs:
-        if tracking.ERROR in runs[0].data.tags:
-            client.delete_tag(runs[0].info.run_id, tracking.ERROR)
+        if ERROR in runs[0].data.tags:
+            client.delete_tag(runs[0].info.run_id, ERROR)
         return str(runs[0].info.run_id)
     rate = change.threshold.target_rate
     tags = {
@@ -212,7 +210,7 @@ def _report(
     calibration = load_bundle(stored.model / seal.BUNDLE).calibration
     lines = log_what_if(client, run_id, change.threshold, calibration, energies, labels)
     figures["what_if"] = plots.what_if_curves(lines, change.threshold.guaranteed_rate)
-    with tempfile.TemporaryDirectory() as folder:
-        log_figures(client, run_id, figures, Path(folder))
+    with scratch_folder() as folder:
+        log_figures(client, run_id, figures, folder)
     tracking.log_metrics(client, run_id, {"threshold": change.threshold.value})
     tracking.log_params(client, run_id, {"calibration": asdict(change.threshold)})

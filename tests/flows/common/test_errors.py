@@ -13,7 +13,9 @@ from flows.common.errors import (
     EXIT_DEFECT,
     EXIT_UNREACHABLE,
     EXIT_USAGE,
+    ServiceUnreachable,
     exit_code,
+    is_transient,
     message_of,
     remedy,
 )
@@ -108,3 +110,12 @@ def test_nobody_is_told_to_unset_what_was_not_set(monkeypatch, address):
     error = RuntimeError("Failed to reach API at http://127.0.0.1:9/api")
     assert exit_code(error) == EXIT_UNREACHABLE
     assert ("unset PREFECT_API_URL" in remedy(error)) == bool(address)
+
+
+def test_who_has_waited_for_a_service_is_not_asked_to_wait_again():
+    waited = ServiceUnreachable("MLflow does not answer")
+    assert not is_transient(waited)
+    waited.__cause__ = sqlite3.OperationalError("database is locked")
+    assert is_transient(waited)
+    waited.__cause__ = ValueError("no such address")
+    assert not is_transient(waited)

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import time
 from pathlib import Path
 from unittest import mock
 
@@ -12,6 +11,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from flows.common.errors import ServiceUnreachable
+from flows.pipeline.fitting.epochs import EpochLogger
 from flows.promotion import audit
 from flows.stages import table
 from tests.flows import forked
@@ -79,7 +79,7 @@ def undisturbed(prefect_server, empty_store, tmp_path_factory):
 def test_killed_anywhere_and_resumed(train, undisturbed, home, registry, tmp_path, stage, point):
     parameters, seconds = undisturbed
     killed = train(stage=stage, point=point, seconds=seconds[stage])
-    killed.join(300)
+    killed.join(600)
     assert killed.exitcode == -signal.SIGKILL
     (run,) = _runs(home)
     assert (run / f"{stage}.json").exists() == (point == "recorded")
@@ -103,34 +103,32 @@ def test_killed_anywhere_and_resumed(train, undisturbed, home, registry, tmp_pat
     assert sorted(metric.step for metric in history) == list(range(EPOCHS))
 
 
-@pytest.mark.slow
 def test_sigterm_in_training_leaves_a_checkpoint_and_is_resumed(
-    train, undisturbed, dagmm_process, home, registry, tmp_path
+    dagmm, undisturbed, home, registry, monkeypatch
 ):
     parameters, _ = undisturbed
+    real_call = EpochLogger.__call__
+
+    def stopping(logger: EpochLogger, epoch) -> None:
+        real_call(logger, epoch)
+        if epoch.epoch == EPOCHS // 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
     # Checkpoints far apart: the one that is found is the one that the signal asked for.
-    process = dagmm_process(*TRAIN, DAGMM_CHECKPOINT_SECONDS="3600", DAGMM_PROGRESS="off")
-    deadline = time.monotonic() + 120
-    while not any((run / "split.json").exists() for run in _runs(home)):
-        assert process.poll() is None, process.communicate()[1][-2000:]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    experiment = registry.get_experiment_by_name("dagmm-wdbc").experiment_id
-    while not registry.search_runs([experiment])[0].data.metrics.get("loss/total"):
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    _, message = process.communicate(timeout=60)
-    assert process.returncode == 143, message
-    assert "the same command resumes" in message
-    assert "Traceback" not in message
+    monkeypatch.setenv("DAGMM_CHECKPOINT_SECONDS", "3600")
+    with mock.patch.object(EpochLogger, "__call__", stopping):
+        stopped = dagmm(*TRAIN)
+    assert stopped.code == 143, stopped.err
+    assert "the same command resumes" in stopped.err
+    assert "Traceback" not in stopped.err
     (run,) = _runs(home)
     assert list((run / "checkpoints").iterdir())
     assert not (run / "fit.json").exists()
+    experiment = registry.get_experiment_by_name("dagmm-wdbc").experiment_id
     (tracked,) = registry.search_runs([experiment])
     assert tracked.info.status == "KILLED"
 
-    resumed = forked.finish(train(), tmp_path / "output.json")
-    ours = _parameters(resumed)
+    ours = _parameters(dagmm(*TRAIN).json)
     assert all((parameters[name] == ours[name]).all() for name in parameters)
     (tracked,) = registry.search_runs([experiment])
     assert tracked.info.status == "FINISHED"

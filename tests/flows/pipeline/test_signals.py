@@ -1,0 +1,201 @@
+"""SIGTERM, Ctrl-C, a closed terminal at any moment: no run stays open, the same command ends it."""
+
+import fcntl
+import os
+import pty
+import signal
+import subprocess
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest import mock
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from flows.pipeline.fitting import epochs
+from flows.stages import table
+from tests.flows.conftest import BIN, FAST, production
+
+TRAIN = ("train", "wdbc", *FAST)
+STAGES = ("ingest", "validate", "verdicts", "split", "fit", "calibrate", "evaluate", "register")
+MOMENTS = [
+    (stage, point)
+    for stage in (*STAGES, "promote")
+    for point in ("start", "middle", "end", "recorded")
+]
+NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+ORDER = (*NUMBERS, *NUMBERS, signal.SIGINT)  # of a length that gives each point each signal
+TWO = (signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow))
+QUICK = {("verdicts", "start"), ("fit", "middle"), ("register", "middle")}
+
+
+@pytest.fixture(autouse=True)
+def heeded():
+    """The signals as a shell leaves them; who starts the tests in the background ignores some."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def _send(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+@contextmanager
+def _signal_in(stage: str, point: str, number: int) -> Iterator[None]:
+    """A signal in a stage, at the latest when it ends."""
+    real = table.run_stage
+
+    def during(work):
+        def sent_meanwhile():
+            sender = threading.Thread(target=lambda: (time.sleep(0.05), _send(number)))
+            sender.start()
+            try:
+                return work()
+            finally:
+                sender.join()
+
+        return sent_meanwhile
+
+    def after(work):
+        def sent_then():
+            record = work()
+            _send(number)
+            return record
+
+        return sent_then
+
+    def run_stage(run, name, kind, work, later):
+        if name != stage:
+            return real(run, name, kind, work, later)
+        if point == "start":
+            _send(number)
+        work = {"middle": during, "end": after}.get(point, lambda work: work)(work)
+        record = real(run, name, kind, work, later)
+        _send(number)
+        return record
+
+    with mock.patch.object(table, "run_stage", run_stage):
+        yield
+
+
+@contextmanager
+def _signal_at(owner: type, method: str, number: int, *, before: bool = False) -> Iterator[None]:
+    """A signal before or after the first call of a method, in whatever thread."""
+    real, calls = getattr(owner, method), []
+
+    def calling(self, *arguments, **named):
+        calls.append(method)
+        if before and len(calls) == 1:
+            _send(number)
+        result = real(self, *arguments, **named)
+        if not before and len(calls) == 1:
+            _send(number)
+        return result
+
+    with mock.patch.object(owner, method, calling):
+        yield
+    assert calls, f"{method} was not called"
+
+
+def _runs(registry) -> list:
+    found = registry.get_experiment_by_name("dagmm-wdbc")
+    return registry.search_runs([found.experiment_id]) if found else []
+
+
+def _check(dagmm, registry, interrupting, number: int, statuses=("KILLED",)) -> None:
+    with interrupting:
+        stopped = dagmm(*TRAIN)
+    assert stopped.code == 128 + number, stopped.err
+    assert "the same command resumes" in stopped.err
+    assert "Traceback" not in stopped.err
+    assert {run.info.status for run in _runs(registry)} <= set(statuses)
+
+    again = dagmm(*TRAIN)
+    assert again.code == 0, again.err
+    (run,) = _runs(registry)
+    assert run.info.status == "FINISHED"
+    assert "dagmm.error" not in run.data.tags
+    assert len(registry.search_model_versions("name='dagmm-wdbc'")) == 1
+    assert production(registry) == 1
+
+
+@pytest.mark.parametrize(
+    ("stage", "point", "number"),
+    [
+        pytest.param(
+            *moment, NUMBERS[(i + i // 4) % 3], marks=() if moment in QUICK else pytest.mark.slow
+        )
+        for i, moment in enumerate(MOMENTS)
+    ],
+)
+def test_in_any_stage(dagmm, registry, stage, point, number):
+    _check(dagmm, registry, _signal_in(stage, point, number), number)
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize(
+    "method", ["create_run", pytest.param("log_inputs", marks=pytest.mark.slow)]
+)
+def test_as_soon_as_the_store_has_answered(dagmm, registry, method, number):
+    _check(dagmm, registry, _signal_at(MlflowClient, method, number), number)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", NUMBERS)
+def test_while_a_thread_sends_epochs(dagmm, registry, monkeypatch, number):
+    monkeypatch.setattr(epochs, "FLUSH_SECONDS", 0.0)
+    _check(dagmm, registry, _signal_at(epochs.EpochLogger, "_send", number, before=True), number)
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
+def test_while_the_finished_run_is_closed(dagmm, registry, number):
+    closing = _signal_at(MlflowClient, "set_terminated", number, before=True)
+    _check(dagmm, registry, closing, number)
+
+
+@pytest.mark.slow
+def test_a_second_signal_lets_the_run_be_closed(dagmm, registry):
+    @contextmanager
+    def twice():
+        closing = _signal_at(MlflowClient, "set_terminated", signal.SIGINT, before=True)
+        with _signal_in("split", "start", signal.SIGINT), closing:
+            yield
+
+    _check(dagmm, registry, twice(), signal.SIGINT)
+
+
+@pytest.mark.slow
+def test_a_resumed_run_is_closed_again(dagmm, registry):
+    with _signal_in("split", "start", signal.SIGTERM):
+        assert dagmm(*TRAIN).code == 143
+    _check(dagmm, registry, _signal_at(MlflowClient, "update_run", signal.SIGTERM), signal.SIGTERM)
+
+
+@pytest.mark.slow
+def test_a_terminal_that_is_closed_ends_the_command_as_a_signal_does(
+    home, prefect_server, registry
+):
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        [BIN / "dagmm", *TRAIN, "--set", "detector.settings.epochs=1000000"],
+        **{"stdin": its, "stdout": its, "stderr": its},
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(its)
+    said = b""
+    while b"split" not in said:
+        said += os.read(ours, 4096)
+    os.close(ours)
+    assert process.wait(300) == 128 + signal.SIGHUP
+    assert [run.info.status for run in _runs(registry)] == ["KILLED"]
