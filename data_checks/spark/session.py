@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_checks.base.errors import EngineError, UnreachableError
+from data_checks.base.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -73,8 +73,8 @@ def spark_session(
             raise _start_error(master, error, log) from error
     try:
         if not master.startswith("local["):
-            with tempfile.TemporaryDirectory() as folder:
-                session.sparkContext.addPyFile(_our_code(packages, Path(folder)))
+            with scratch_folder() as folder:
+                session.sparkContext.addPyFile(_our_code(packages, folder))
                 yield session
         else:
             yield session

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pyarrow as pa
 from filelock import FileLock
 
 from dagmm_model.tables.protocols import Fractions, Split, duplicate_groups
+from data_checks.base.scratch import scratch_folder
 from data_checks.contract.model import Contract, load_contract
 from flows.benchmarking.protocols import Limits, split_rows
 from flows.common.errors import UsageError, Verdict
@@ -90,14 +90,14 @@ def prepare(dataset: str, data_dir: Path, workspace: Path) -> Prepared:
         UsageError: The rows carry no labels, or one class only: nothing can be measured.
     """
     contract = load_contract(dataset)
-    with tempfile.TemporaryDirectory() as scratch:
-        ingested = read_source(Path(scratch), contract, None, data_dir)
+    with scratch_folder() as scratch:
+        ingested = read_source(scratch, contract, None, data_dir)
         identity = hashlib.sha256(f"{contract.digest}{ingested.sha256}".encode()).hexdigest()[:16]
         folder = workspace / "benchmark" / f"{contract.name}-{identity}"
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):
             if not (folder / "done").exists():
-                checked = check_table(Path(scratch), contract, ingested)
+                checked = check_table(scratch, contract, ingested)
                 if not checked.passed:
                     raise Verdict(f"data set {contract.name}: {checked.message}")
                 _encode(read_rows(checked.path, contract), contract, folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 import mlflow
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dagmm_model.detectors.catalogue import entry
+from data_checks.base.scratch import scratch_folder
 from data_checks.drift import drift_reference
 from flows.common.features import as_frame, labels_of, model_input, read_rows
 from flows.pipeline.fitting import training_rows
@@ -59,9 +59,9 @@ def register(run: TrainRun, evidence: Evidence) -> RegisterRecord:
         "config": config.model_dump(mode="json"),
         **evidence.model_dump(mode="json"),
     }
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         # The model as promotion will see it: fetched from the store.
-        model = seal.fetch(f"models:/{model_id}", Path(scratch) / "model")
+        model = seal.fetch(f"models:/{model_id}", scratch / "model")
         text, sha256 = bound.seal(document, model, files, run_id, model_id)
     client.log_text(run_id, text, seal.EVIDENCE)
     signature.sign(client, name, run_id, text)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import getpass
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from pathlib import Path
 from typing import Concatenate, ParamSpec
 
 from mlflow.tracking import MlflowClient
 
+from data_checks.base.scratch import scratch_folder
 from flows.common.policy import PromotionPolicy
 from flows.common.settings import Settings
 from flows.common.verdicts import GateResult
@@ -102,10 +101,10 @@ def promote(
     before = registry.version_behind(client, name, registry.PRODUCTION)
     if before == version:
         return _unchanged(client, settings, name, version, by, release=release and not rehearse)
-    with tempfile.TemporaryDirectory() as scratch:
-        stored = fetch_version(client, candidate, Path(scratch))
+    with scratch_folder() as scratch:
+        stored = fetch_version(client, candidate, scratch)
         policy = policy or stored.policy
-        judged = judging.judge(client, stored, policy, before, Path(scratch), release=release)
+        judged = judging.judge(client, stored, policy, before, scratch, release=release)
 
         def decide(
             results: Sequence[GateResult], material: Material, previous: int | None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_checks.base.scratch import scratch_folder
 from flows.services import model_app, servers
 
 CACHES = ("__pycache__",)
@@ -93,8 +93,8 @@ _WAITING: list[_Waiting] = []
 @contextmanager
 def waiting() -> Iterator[None]:
     """Have a process load its libraries now, for the first `serving` in the block."""
-    with tempfile.TemporaryDirectory(prefix="dagmm-serving-") as folder:
-        mine = _started(Path(folder))
+    with scratch_folder() as folder:
+        mine = _started(folder)
         _WAITING.append(mine)
         try:
             yield

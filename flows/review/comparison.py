@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from mlflow.tracking import MlflowClient
 from dagmm_model.detectors.bundle import ScoringBundle
 from dagmm_model.evaluation.comparison import Difference, paired_difference
 from dagmm_model.evaluation.threshold import p_values
+from data_checks.base.scratch import scratch_folder
 from data_checks.contract.model import ROW_ID, Contract
 from data_checks.rows.rows import check_rows
 from flows.common.errors import UsageError
@@ -155,9 +155,9 @@ def _read(contract: Contract, data: str, data_dir: Path, counts: RowCounts) -> _
 def _kept(client: MlflowClient, version: ModelVersion, contract: Contract) -> _Rows:
     """The test rows of a version, as its evidence seals them."""
     evidence = seal.sealed_evidence(client, version)
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         name = f"{bound.EVALUATION}/{bound.ROWS}"
-        file = Path(client.download_artifacts(version.run_id, name, scratch))
+        file = Path(client.download_artifacts(version.run_id, name, str(scratch)))
         if not seal.is_recorded(file, evidence["files"][bound.ROWS]):
             raise seal.SealBroken(
                 f"models:/{version.name}/{version.version}: its test rows ({bound.ROWS}) were "

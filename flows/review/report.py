@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
+from data_checks.base.scratch import scratch_folder
 from flows.common import progress
 from flows.common.settings import Settings
 from flows.promotion.version.stored_version import fetch_version
@@ -42,10 +41,10 @@ def write_report(
         return ""
     try:
         version = registry.find_version(client, record.name, record.version)
-        with tempfile.TemporaryDirectory() as scratch:
-            stored = fetch_version(client, version, Path(scratch))
+        with scratch_folder() as scratch:
+            stored = fetch_version(client, version, scratch)
             page = render(stored, record, pictures or {})
-            pages = Path(scratch) / FOLDER
+            pages = scratch / FOLDER
             pages.mkdir()
             stamp = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime())
             name = f"{stamp}-{record.decision.replace(' ', '-')}.html"

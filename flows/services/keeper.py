@@ -90,8 +90,8 @@ def _given_up(holders: str) -> bool:
         return True
 
 
-def _end_with_us() -> None:
-    """Have the kernel end the server if the keeper itself is killed (Linux)."""
+def end_with_parent() -> None:
+    """Have the kernel end this process if the one that started it is killed (Linux)."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -113,7 +113,7 @@ def main(holders: str, seconds: float, command: list[str]) -> int:
     server = subprocess.Popen(  # noqa: S603
         command,
         stdin=subprocess.DEVNULL,
-        preexec_fn=_end_with_us if sys.platform == "linux" else None,
+        preexec_fn=end_with_parent if sys.platform == "linux" else None,
     )
     needed = time.monotonic()
     while server.poll() is None:

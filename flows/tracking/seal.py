@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dagmm_model.base.integrity import sha256_of
+from data_checks.base.scratch import scratch_folder
 from flows.tracking import signature
 
 if TYPE_CHECKING:
@@ -134,12 +134,12 @@ def sealed_bundle(client: MlflowClient, version: ModelVersion) -> Iterator[Path]
 def _compared(
     client: MlflowClient, version: ModelVersion, evidence: dict[str, Any]
 ) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="dagmm-model-") as scratch:
+    with scratch_folder() as scratch:
         try:
             model = on_this_disk(_location(client, version)) or fetch(
-                version.source, Path(scratch) / "model"
+                version.source, scratch / "model"
             )
-            bundle = Path(shutil.copytree(model / BUNDLE, Path(scratch) / "bundle"))
+            bundle = Path(shutil.copytree(model / BUNDLE, scratch / "bundle"))
             digest = model_sha256(model, bundle)
         except Exception as error:
             if not _is_gone(error):
@@ -165,8 +165,8 @@ def read_signature(client: MlflowClient, run_id: str) -> bytes | None:
 def _read(client: MlflowClient, run_id: str, name: str) -> bytes:
     if (place := on_this_disk(client.get_run(run_id).info.artifact_uri)) is not None:
         return (place / name).read_bytes()
-    with tempfile.TemporaryDirectory() as scratch:
-        return Path(client.download_artifacts(run_id, name, scratch)).read_bytes()
+    with scratch_folder() as scratch:
+        return Path(client.download_artifacts(run_id, name, str(scratch))).read_bytes()
 
 
 def _location(client: MlflowClient, version: ModelVersion) -> str:

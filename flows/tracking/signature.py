@@ -9,11 +9,11 @@ all. The format is that of `model-signing` (sigstore), with keys of one's own an
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_checks.base.scratch import scratch_folder
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
 
@@ -58,9 +58,9 @@ def sign(client: MlflowClient, name: str, run_id: str, text: str, *, must: bool 
         return
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    with tempfile.TemporaryDirectory(prefix="dagmm-sign-") as scratch:
-        signed = _signed_folder(Path(scratch), name, text.encode())
-        signature = Path(scratch) / SIGNATURE
+    with scratch_folder() as scratch:
+        signed = _signed_folder(scratch, name, text.encode())
+        signature = scratch / SIGNATURE
         _signer(key).sign(signed, signature)
         # Not by the client, which remembers where a run's files were: a home may have moved since.
         get_artifact_repository(client.get_run(run_id).info.artifact_uri).log_artifact(
@@ -98,8 +98,8 @@ def is_asked_for() -> bool:
 
 
 def _is_signed(name: str, text: bytes, signature: bytes, keys: Sequence[Path]) -> bool:
-    with tempfile.TemporaryDirectory(prefix="dagmm-sign-") as scratch:
-        signed, file = _signed_folder(Path(scratch), name, text), Path(scratch) / SIGNATURE
+    with scratch_folder() as scratch:
+        signed, file = _signed_folder(scratch, name, text), scratch / SIGNATURE
         file.write_bytes(signature)
         for key in keys:
             verifier = _verifier(key)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
+from data_checks.base.scratch import scratch_folder
 from data_checks.contract.model import load_contract
 from flows.common.errors import UsageError
 from flows.common.features import labels_of, model_input
@@ -110,11 +110,10 @@ def fetch_version(client: MlflowClient, version: ModelVersion, folder: Path) -> 
 
 def check_light(client: MlflowClient, version: ModelVersion) -> tuple[str, ...]:
     """As `StoredVersion.problems`, without the evaluation rows: quick however large they are."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
+    with scratch_folder() as folder:
         try:
-            text = Path(client.download_artifacts(version.run_id, seal.EVIDENCE, scratch))
-            canary = Path(client.download_artifacts(version.run_id, CANARY_PATH, scratch))
+            text = Path(client.download_artifacts(version.run_id, seal.EVIDENCE, str(folder)))
+            canary = Path(client.download_artifacts(version.run_id, CANARY_PATH, str(folder)))
             model = seal.fetch(f"models:/{version.name}/{version.version}", folder / "model")
         except (OSError, mlflow.MlflowException) as error:
             return (f"it cannot be fetched: {error}",)
@@ -223,8 +222,8 @@ def sealed_canary(client: MlflowClient, version: ModelVersion) -> dict[str, Any]
         SealBroken: It is not the one that the evidence was sealed with.
     """
     recorded = seal.sealed_evidence(client, version)["files"][bound.CANARY]
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(client.download_artifacts(version.run_id, CANARY_PATH, scratch))
+    with scratch_folder() as scratch:
+        path = Path(client.download_artifacts(version.run_id, CANARY_PATH, str(scratch)))
         if not seal.is_recorded(path, recorded):
             raise seal.SealBroken(f"{bound.CANARY} was changed after the registration")
         canary: dict[str, Any] = json.loads(path.read_bytes())

@@ -8,7 +8,6 @@ threshold for the new rate, and an evidence of its own, sealed like that of a tr
 from __future__ import annotations
 
 import math
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from mlflow.tracking import MlflowClient
 from dagmm_model.detectors.bundle import load_bundle
 from dagmm_model.evaluation.threshold import Threshold, calibrate, rows_needed
 from dagmm_model.evaluation.what_if import WhatIf, what_if
+from data_checks.base.scratch import scratch_folder
 from flows.common.errors import UsageError, Verdict
 from flows.common.settings import Settings
 from flows.promotion.lease import hold
@@ -60,8 +60,8 @@ def change_threshold(
     """
     version = registry.find_model(client, reference)
     name, number = version.name, int(version.version)
-    with tempfile.TemporaryDirectory() as scratch:
-        stored = _fetched(client, version, Path(scratch))
+    with scratch_folder() as scratch:
+        stored = _fetched(client, version, scratch)
         bundle = load_bundle(stored.model / seal.BUNDLE)
         threshold = _calibrated(stored, bundle.calibration, rate)
         if confirmed:
@@ -93,8 +93,8 @@ def budgets(
         Verdict: The version's files are not those that were registered.
     """
     version = registry.find_model(client, reference)
-    with tempfile.TemporaryDirectory() as scratch:
-        stored = _fetched(client, version, Path(scratch))
+    with scratch_folder() as scratch:
+        stored = _fetched(client, version, scratch)
         _check_deployable(stored)
         bundle = load_bundle(stored.model / seal.BUNDLE)
         energies, labels, _ = recorded(stored)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 import time
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from dagmm_model.base.processors import blas_threads
 from dagmm_model.detectors.bundle import Explained, ScoringBundle, load_bundle
 from data_checks.base.errors import SourceError
+from data_checks.base.scratch import scratch_folder
 from data_checks.contract.columns import Outside
 from data_checks.contract.model import Contract, load_contract
 from data_checks.sources.reading import locate
@@ -70,8 +70,7 @@ def broadcast(spark: SparkSession, bundle: Path) -> ModelFiles:
 @lru_cache(maxsize=1)
 def unpacked(model: ModelFiles) -> tuple[ScoringBundle, Contract]:
     """The model, loaded once for each process of an executor."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
+    with scratch_folder() as folder:
         for name, content in model.files.value.items():
             file = folder / name
             file.parent.mkdir(parents=True, exist_ok=True)
