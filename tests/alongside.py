@@ -20,7 +20,7 @@ class Alongside(Generic[T]):
         self._waits = threading.main_thread()
         self.thread = threading.Thread(target=self._run, daemon=True)
 
-    def result(self, timeout: float = 60) -> T:
+    def result(self, timeout: float = 300) -> T:
         """What the work gave, once it has."""
         self.thread.join(timeout)
         assert not self.thread.is_alive(), "what goes on beside the test does not end"
@@ -50,7 +50,7 @@ def alongside(work: Callable[[], T]) -> Iterator[Alongside[T]]:
     try:
         running.thread.start()
         yield running
-        running.thread.join(60)
+        running.thread.join(600)
     finally:
         signal.signal(signal.SIGUSR2, before)
         if running.error is not None:

@@ -84,10 +84,10 @@ def spark_cluster(
         for process in reversed(started):
             process.terminate()
         for process in started:
-            process.wait(timeout=60)
+            process.wait(timeout=300)
 
 
-def _wait_for(ready: Callable[[], bool], seconds: float = 120) -> None:
+def _wait_for(ready: Callable[[], bool], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not ready():
         assert time.monotonic() < deadline

@@ -11,7 +11,7 @@ from typing import Any
 from dagmm_model.base.distributed import joined
 from tests.forkserver import processes
 
-TIMEOUT = 60.0
+TIMEOUT = 300.0
 
 
 class Team:

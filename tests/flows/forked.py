@@ -18,6 +18,8 @@ from multiprocessing.queues import Queue
 from pathlib import Path
 from queue import Empty
 
+import psutil
+
 from tests.forkserver import processes
 
 
@@ -29,9 +31,8 @@ def start(
     **death: object,
 ):
     """Start `dagmm ARGUMENTS`, its streams to files; `death` kills it on the way: see `die_in`."""
-    process = processes.Process(
-        target=_command, args=(list(arguments), dict(environment), str(output), errors, death)
-    )
+    ours = (list(arguments), dict(environment), str(output), errors, death, os.getpid())
+    process = processes.Process(target=_command, args=ours)
     process.start()
     return process
 
@@ -51,7 +52,7 @@ class Running:
     def ended(self) -> tuple[int, str, str]:
         """Exit code and the rest of both streams, once it has ended."""
         out = self.stdout.read()
-        self.process.join(60)
+        self.process.join(300)
         return self.process.exitcode, out, self._errors.read_text()
 
 
@@ -95,7 +96,9 @@ def _command(
     output: str,
     errors: str,
     death: dict[str, object],
+    tests: int,
 ) -> None:
+    threading.Thread(target=_end_after, args=(tests,), daemon=True).start()
     os.environ.clear()
     os.environ.update(environment)
     for stream, path in ((1, output), (2, errors)):
@@ -110,6 +113,13 @@ def _command(
     if death:
         die_in(**death)
     cli.main()
+
+
+def _end_after(pid: int) -> None:
+    """End this process when that one has; the server of forks outlives it as long as we do."""
+    while psutil.pid_exists(pid):
+        time.sleep(1)
+    os._exit(1)
 
 
 def die_in(stage: str, point: str, seconds: float) -> None:

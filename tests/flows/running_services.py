@@ -6,12 +6,16 @@ import json
 import os
 import signal
 import subprocess
-import tempfile
+import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+from flows.services.keeper import end_with_parent
 from flows.services.servers import free_port
+from tests.temporary import open_folder
 
 START_SECONDS = 240
 
@@ -21,12 +25,10 @@ class Services:
     """A set-up that can be started, asked and stopped; `environment` is that of its operator."""
 
     dagmm: Path
-    # Not below pytest's folder, which only its owner may enter: PostgreSQL runs as somebody else.
-    home: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="dagmm-team-")))
+    home: Path
     process: subprocess.Popen | None = None
 
     def __post_init__(self) -> None:
-        self.home.chmod(0o755)
         ports = ("DAGMM_MLFLOW_PORT", "DAGMM_PREFECT_PORT", "DAGMM_POSTGRES_PORT")
         kept = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"}
         self.environment = kept | {name: str(free_port()) for name in ports}
@@ -53,7 +55,11 @@ class Services:
     def start(self) -> None:
         log = (self.home / "services.log").open("ab")
         self.process = subprocess.Popen(
-            [self.dagmm, "services", "run"], env=self.environment, stdout=log, stderr=log
+            [self.dagmm, "services", "run"],
+            env=self.environment,
+            stdout=log,
+            stderr=log,
+            preexec_fn=end_with_parent if sys.platform == "linux" else None,
         )
         self.wait_until_up()
 
@@ -66,4 +72,16 @@ class Services:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        return self.process.wait(300)
+
+
+@contextmanager
+def set_up(dagmm: Path) -> Iterator[Services]:
+    """A set-up in a folder of its own, not started; what runs of it ends with the block."""
+    with open_folder() as home:
+        made = Services(dagmm, home)
+        try:
+            yield made
+        finally:
+            if made.process is not None and made.process.poll() is None:
+                made.stop()

@@ -25,7 +25,6 @@ def test_detectors_and_contracts(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("prefect_server", "home")
 def test_the_whole_page():
     _run(PAGE.read_text(encoding="utf-8"))

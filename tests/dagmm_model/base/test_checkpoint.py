@@ -50,7 +50,7 @@ def train_and_die(folder, kill_at):
 def run(folder, kill_at):
     process = processes.Process(target=train_and_die, args=(folder, kill_at))
     process.start()
-    process.join(120)
+    process.join(600)
     return process.exitcode
 
 

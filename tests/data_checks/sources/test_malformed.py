@@ -94,7 +94,7 @@ except SourceError as error:
 def run_ingest(folder: Path, out: Path, before: str = "") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", INGEST.format(before=before), str(folder), str(out)]
     root = Path(sources.__file__).parents[2]
-    return subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=600)
 
 
 def test_a_disk_that_is_full(tmp_path: Path) -> None:

@@ -13,8 +13,7 @@ def die_for_seed_1(job):
     return measure(job)
 
 
-def slow(job):
-    time.sleep(1.0)
+def done(job):
     return [job.cell(f1=1.0)]
 
 

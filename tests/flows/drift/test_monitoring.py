@@ -247,7 +247,7 @@ def test_the_flow_leaves_an_artifact_and_an_event_and_retrains_no_more_than_allo
     artifacts = ask("/artifacts/filter", {})
     keys = {f"drift-{NAME}", f"drift-report-{NAME}"}
     assert keys <= {artifact["key"] for artifact in artifacts}
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not (events := _drift_events(ask)):
         assert time.monotonic() < deadline
         time.sleep(0.5)

@@ -84,7 +84,7 @@ def test_a_script_ends_when_its_calls_have(home, quick_prefect, tmp_path):
     environment = {**os.environ, "PREFECT_API_URL": "", "DAGMM_HOME": str(home)}
     (tmp_path / "script.py").write_text(SCRIPT)
     done = subprocess.run(
-        [sys.executable, "script.py"], env=environment, capture_output=True, text=True, timeout=200
+        [sys.executable, "script.py"], env=environment, capture_output=True, text=True, timeout=600
     )
     assert done.stdout == "84\n", done.stderr
     assert "pending" not in done.stderr

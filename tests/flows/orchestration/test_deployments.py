@@ -149,7 +149,6 @@ def test_a_file_without_a_pool_is_refused_for_workers(dagmm, prefect_server, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_a_served_schedule_fires_and_its_run_completes(dagmm_process, home, tmp_path, registry):
     file = tmp_path / "prefect.yaml"
     file.write_text(

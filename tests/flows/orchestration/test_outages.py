@@ -15,10 +15,10 @@ import pytest
 from flows.services import servers
 from tests.flows import forked
 from tests.flows.conftest import BIN
-from tests.flows.running_services import Services
+from tests.flows.running_services import set_up
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
-EPOCHS = 20_000  # about a minute
+EPOCHS = 20_000  # longer than anybody takes to end a service after the first checkpoint
 CROWD = 20
 
 
@@ -47,15 +47,11 @@ def _in_training(home: Path) -> bool:
     return any((home / "workspace" / "runs").glob("*/checkpoints/*"))
 
 
-def _trains_on(home: Path, seconds: float = 10) -> bool:
-    """Whether a checkpoint newer than those that are there is written in that time."""
+def _trains_on(home: Path, training) -> None:
+    """Wait for a checkpoint newer than the one that is there, as long as a service is away."""
     (checkpoint,) = (home / "workspace" / "runs").glob("*/checkpoints/checkpoint.safetensors")
-    written, deadline = checkpoint.stat().st_mtime_ns, time.monotonic() + seconds
-    while checkpoint.stat().st_mtime_ns == written:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
+    written = checkpoint.stat().st_mtime_ns
+    _wait(lambda: checkpoint.stat().st_mtime_ns != written, training)
 
 
 def _every_epoch_is_there(client, result: dict, epochs: int = EPOCHS) -> None:
@@ -70,11 +66,9 @@ def _every_epoch_is_there(client, result: dict, epochs: int = EPOCHS) -> None:
 
 @pytest.fixture(scope="module")
 def services():
-    made = Services(BIN / "dagmm")
-    made.start()
-    yield made
-    made.stop()
-    shutil.rmtree(made.home)
+    with set_up(BIN / "dagmm") as made:
+        made.start()
+        yield made
 
 
 @pytest.fixture
@@ -116,11 +110,10 @@ def test_the_tracking_server_is_away_for_a_minute(home, prefect_server, tmp_path
         _wait(lambda: _in_training(home), training)
         servers.stop(server)
         away = time.monotonic()
-        trained_on = _trains_on(home)
+        _trains_on(home, training)
         time.sleep(max(0.0, away + 60 - time.monotonic()))
         server = start()
         result = forked.finish(training, output)
-        assert trained_on, "the training waited for the tracking server"
         _every_epoch_is_there(_client(address), result)
     finally:
         servers.stop(server)
@@ -137,11 +130,14 @@ def test_a_service_is_killed_and_comes_back(services, client, environment, tmp_p
     else:
         children = psutil.Process(services.process.pid).children()
         pids = [child.pid for child in children if victim in " ".join(child.cmdline())]
+    services.process.send_signal(signal.SIGSTOP)  # or it would start the service again at once
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
-    trained_on = _trains_on(tmp_path)
+    try:
+        _trains_on(tmp_path, training)
+    finally:
+        services.process.send_signal(signal.SIGCONT)
     result = forked.finish(training, output)
-    assert trained_on, "the training was over, or waited for the service"
     _every_epoch_is_there(client, result)
     services.wait_until_up()
 

@@ -47,7 +47,7 @@ async def answer(run_name: str, decision: str) -> str:
         name=FlowRunFilterName(any_=[run_name]),
         state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Paused"])),
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     async with get_client() as prefect:
         while not (runs := await prefect.read_flow_runs(flow_run_filter=waiting)):
             assert time.monotonic() < deadline

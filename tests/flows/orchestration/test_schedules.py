@@ -10,7 +10,7 @@ import yaml
 
 from flows.services import servers
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 
 
 def _deployment(name: str, epochs: int, schedules: list[dict]) -> dict:

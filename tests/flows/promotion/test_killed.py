@@ -22,7 +22,7 @@ def die_at(store, version: int, step: str, command: str = "promote") -> None:
         args=(settings.tracking_uri, str(settings.home.resolve()), version, step, command),
     )
     child.start()
-    child.join(120)
+    child.join(600)
     assert child.exitcode == -signal.SIGKILL
 
 

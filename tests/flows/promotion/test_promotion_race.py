@@ -71,7 +71,7 @@ def test_one_winner_at_a_time_and_the_audit_is_the_alias_history(
         worker.start()
     actual = gather(workers, results, PROCESSES * rounds)
     for worker in workers:
-        worker.join(60)
+        worker.join(600)
     assert {decision for _, decision, _ in actual} <= {"promoted", "unchanged"}, actual
 
     decisions = audit.history(client, made.NAME)

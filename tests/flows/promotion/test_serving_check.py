@@ -46,7 +46,7 @@ def test_what_is_served_is_queried_and_judged(parts, tmp_path):
         assert "larger than 1 MB" in actual.message
         members = psutil.Process(server.process.pid).children(recursive=True)
         assert members
-    _, alive = psutil.wait_procs(members, timeout=30)
+    _, alive = psutil.wait_procs(members, timeout=300)
     assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
     assert server.process.poll() is not None
 

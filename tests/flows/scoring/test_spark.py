@@ -207,7 +207,7 @@ def test_a_part_that_two_attempts_write_is_there_once(tmp_path):
     barrier = threading.Barrier(4)
 
     def attempt() -> None:
-        barrier.wait(60)
+        barrier.wait(300)
         for _ in range(20):
             write_part(tmp_path, 3, ".parquet", [judged])
 

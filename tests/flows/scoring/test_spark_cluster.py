@@ -19,7 +19,7 @@ from flows.common.settings import Settings
 from flows.scoring import run as scoring
 from tests.flows.scoring import cluster
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 MODEL = "models:/dagmm-wdbc@production"
 ROWS = 569 * 600
 PROJECT = Path(__file__).parents[3]
@@ -63,7 +63,7 @@ def records(folder: Path) -> int:
 
 
 def wait_for(condition, process) -> None:
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 600
     while not condition():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -147,7 +147,7 @@ def test_a_killed_driver_goes_on_where_it_was(
     process.kill()
     process.communicate()
     assert not out.exists()
-    _, alive = psutil.wait_procs(java, timeout=60)
+    _, alive = psutil.wait_procs(java, timeout=300)
     assert not alive, "the Java process ends with its driver"
     registry.set_registered_model_alias("dagmm-wdbc", "production", "1")
     report = finished(dagmm_process(*options, "--json"))

@@ -84,5 +84,5 @@ def test_a_helper_ends_with_its_block_and_with_its_caller():
     )
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=False)
     remaining = [psutil.Process(int(done.stdout))] if psutil.pid_exists(int(done.stdout)) else []
-    _, alive = psutil.wait_procs(remaining, timeout=30)
+    _, alive = psutil.wait_procs(remaining, timeout=300)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []

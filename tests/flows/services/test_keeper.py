@@ -27,7 +27,7 @@ time.sleep(600)
 """
 
 
-def _when(ready, seconds: float = 60) -> None:
+def _when(ready, seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not ready():
         assert time.monotonic() < deadline
@@ -43,7 +43,7 @@ def _group(leader: int, told: Path) -> list[psutil.Process]:
 
 
 def _all_gone(processes: list[psutil.Process]) -> bool:
-    _, alive = psutil.wait_procs(processes, timeout=30)
+    _, alive = psutil.wait_procs(processes, timeout=300)
     return not alive
 
 
@@ -97,13 +97,34 @@ def test_a_server_lives_as_long_as_one_of_its_holders(tmp_path):
     time.sleep(4 * keeper.POLL_SECONDS)
     assert server.poll() is None
     second.kill(), second.wait()
-    assert server.wait(30) != 0
+    assert server.wait(300) != 0
+
+
+def test_a_server_that_nobody_needs_waits_for_the_next_one_for_its_time(tmp_path):
+    def start(name: str, idle_seconds: float):
+        holders = tmp_path / name / "holders"
+        holders.mkdir(parents=True)
+        (holders / keeper.identity()).touch()
+        (holders.parent / keeper.RECORD).touch()
+        sleep = ("python", "-c", "import time; time.sleep(3600)")
+        log, idle = tmp_path / "log", {"idle_seconds": idle_seconds}
+        return holders, servers.start(*sleep, log=log, holders=str(holders), **idle)
+
+    (patients, patient), (hasty_ones, hasty) = start("patient", 3600.0), start("hasty", 0.2)
+    time.sleep(0.2 + 4 * keeper.POLL_SECONDS)
+    assert hasty.poll() is None, "a need that lasts is no idle time"
+    for holders in (patients, hasty_ones):
+        (holders / keeper.identity()).unlink()
+    assert hasty.wait(300) != 0
+    assert not (hasty_ones.parent / keeper.RECORD).exists()
+    assert patient.poll() is None
+    servers.stop(patient)
 
 
 def test_the_exit_code_is_that_of_the_server(tmp_path):
     log = tmp_path / "log"
     server = servers.start("python", "-c", "print('so'); raise SystemExit(7)", log=log)
-    assert server.wait(30) == 7
+    assert server.wait(300) == 7
     assert log.read_text() == "so\n"
 
 

@@ -111,7 +111,7 @@ def test_a_record_of_the_first_version_is_resumed(tmp_path):
 def _hold(folder, started, release):
     with open_run(folder, KEY) as run:
         started.put(run.path.name)
-        release.wait(30)
+        release.wait(900)
 
 
 def test_two_processes_with_the_same_inputs_work_side_by_side(tmp_path):
@@ -119,7 +119,7 @@ def test_two_processes_with_the_same_inputs_work_side_by_side(tmp_path):
     other = processes.Process(target=_hold, args=(tmp_path, started, release))
     other.start()
     try:
-        theirs = started.get(timeout=60)
+        theirs = started.get(timeout=300)
         with open_run(tmp_path, KEY) as ours:
             assert ours.path.name != theirs
     finally:

@@ -20,7 +20,7 @@ def test_a_password_in_the_address_is_never_shown(home, monkeypatch):
 @pytest.mark.slow
 def test_a_prefect_server_that_is_away_is_no_defect(dagmm_process):
     process = dagmm_process("train", "wdbc", "--quiet", PREFECT_API_URL="http://127.0.0.1:9/api")
-    _, message = process.communicate(timeout=120)
+    _, message = process.communicate(timeout=600)
     assert process.returncode == 3, message
     assert "127.0.0.1:9" in message
     assert "PREFECT_API_URL" in message

@@ -24,7 +24,7 @@ def add(url: str, given, by: str = "ann") -> int:
 
 def add_together(url: str, who: str, rows: int, barrier) -> None:
     """In a process of its own: every row as somebody's own verdict, and one verdict for all."""
-    barrier.wait(120)
+    barrier.wait(600)
     add(url, [row_verdict(row, who=who) for row in range(rows)], who)
     add(url, [row_verdict(row, who="everybody", time=1000.0) for row in range(rows)], who)
 
