@@ -125,6 +125,7 @@ def settle(client: MlflowClient, name: str, held: Lease, probe: Probe) -> tuple[
             _repair_previous(client, name, now, decisions)
         elif wrong := probe(decision.version):
             _point(client, name, PRODUCTION, decision.previous)
+            _repair_previous(client, name, decision.previous, decisions)
             audit.close_as(client, decision.run_id, "returned", f"lease {held.number}: {wrong}")
             _tag(client, name, decision.version, "returned")
             settled.append(_record(decision, "returned", wrong))

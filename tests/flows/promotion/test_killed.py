@@ -53,6 +53,20 @@ def test_killed_at_any_step_the_same_command_completes_it(store, new, promoted, 
     assert tags["dagmm.decision"] == "promoted"
 
 
+def test_a_killed_switch_to_a_version_that_does_not_answer_is_undone_as_a_whole(
+    store, new, promoted, promote
+):
+    client = store[1]
+    first, second = promoted(2)
+    third = new()
+    die_at(store, third, "production set")
+    flip(model_file(client, third, "detector.safetensors"))
+    assert promote(third).decision == "rejected"
+    assert production(client) == second
+    assert registry.version_behind(client, NAME, "previous") == first
+    assert audit.moved_outside(client, NAME, audit.history(client, NAME)) == ""
+
+
 @pytest.mark.parametrize("step", ["decision written", "previous set", "production set"])
 def test_a_killed_rollback_completes_as_well(store, promoted, step):
     settings, client = store
