@@ -47,6 +47,24 @@ def test_every_text_is_escaped():
     assert "alert(&#x27;x&#x27;)" in page
 
 
+def told(client, version):
+    """What the table of the runs says of a version."""
+    run = client.get_run(client.get_model_version(NAME, str(version)).run_id).data.tags
+    return run.get("dagmm.model_version"), run.get("dagmm.decision")
+
+
+def test_the_table_of_the_runs_follows_a_rollback(store, served, new):
+    settings, client = store
+    version = new()
+    for record in (
+        promote(client, settings, NAME, version, by="t"),
+        roll_back(client, settings, NAME, None, by="t", reason="too many"),
+    ):
+        assert report.write_report(client, settings, record)
+    assert told(client, version) == (f"{NAME}/{version}", "withdrawn")
+    assert told(client, served) == (f"{NAME}/{served}", "restored")
+
+
 def test_the_page_of_a_training_holds_everything(store, new, parts):
     settings, client = store
     version = new()
@@ -55,6 +73,7 @@ def test_the_page_of_a_training_holds_everything(store, new, parts):
     page = place.read_text()
     check_page(page)
     assert (place.parent / "latest.html").read_text() == page
+    assert told(client, version) == (f"{NAME}/{version}", "promoted")
     for section in ("Gates", "Energies", "What another alert budget would do", "Losses"):
         assert f"<h2>{section}</h2>" in page
     for gate in record.gates:
