@@ -105,5 +105,9 @@ def _is_claimed(entry: dict[str, Any], now: float) -> bool:
 
 
 def _within(seconds: float, moment: float | None, now: float) -> bool:
-    """Whether a moment is so short a time ago; one to come is of a clock that was wrong."""
-    return moment is not None and 0 <= now - moment < seconds
+    """Whether a moment is that near.
+
+    One just to come is of a process that looked at the clock later; one further away, of a clock
+    that was wrong.
+    """
+    return moment is not None and abs(now - moment) < seconds

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from flows.common.signals import held_back
 from flows.tracking.queries import equals
+from flows.tracking.transactions import whole_transactions
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -47,9 +48,10 @@ def ending(client: MlflowClient, find: Callable[[], str | None]) -> Iterator[Non
     from mlflow.exceptions import MlflowException
 
     try:
-        yield
-        if run_id := find():
-            client.set_terminated(run_id)
+        with whole_transactions(client.tracking_uri):
+            yield
+            if run_id := find():
+                client.set_terminated(run_id)
     except BaseException as error:
         stopped = not isinstance(error, Exception)  # Ctrl-C, SIGTERM, a cancellation
         try:

@@ -152,6 +152,14 @@ def test_the_memory_holds_no_address(configure, http, drift):
     assert not stat.S_IMODE((settings.home / "notify.json").stat().st_mode) & 0o002
 
 
+def test_who_looked_at_the_clock_first_and_comes_second_tells_nothing(tmp_path, drift):
+    memory = Memory(tmp_path)
+    assert memory.claim("webhook", drift, 100.0, 3600.0) == 0
+    assert memory.claim("webhook", drift, 99.99, 3600.0) is None
+    memory.told("webhook", drift, 100.0, arrived=True)
+    assert memory.claim("webhook", drift, 99.98, 3600.0) is None
+
+
 def tell_together(settings, event, environment, barrier) -> None:
     os.environ.update(environment)  # the fork server has that of the test that started it
     barrier.wait(600)

@@ -1,6 +1,7 @@
 """SIGTERM, Ctrl-C, a closed terminal at any moment: no run stays open, the same command ends it."""
 
 import fcntl
+import logging
 import os
 import pty
 import signal
@@ -40,6 +41,16 @@ def heeded():
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def silent_mlflow():
+    """As under the command, which sets `MLFLOW_LOGGING_LEVEL` before it loads MLflow."""
+    logger = logging.getLogger("mlflow")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    yield
+    logger.setLevel(before)
 
 
 def _send(number: int) -> None:
@@ -114,7 +125,7 @@ def _check(dagmm, registry, interrupting, number: int, statuses=("KILLED",)) -> 
     assert stopped.code == 128 + number, stopped.err
     assert "the same command resumes" in stopped.err
     assert "Traceback" not in stopped.err
-    assert {run.info.status for run in _runs(registry)} <= set(statuses)
+    assert {run.info.status for run in _runs(registry)} <= set(statuses), stopped.err
 
     again = dagmm(*TRAIN)
     assert again.code == 0, again.err
