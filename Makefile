@@ -35,7 +35,7 @@ $(BIN)/python:
 # PyTorch's index is out of reach, the package index decides: on Linux its build is the one with CUDA.
 $(VENV)/.torch: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) uv || echo "uv cannot be had: pip installs everything" >&2
-	UV_HTTP_RETRIES=0 $(UV) --torch-backend=auto torch 2>/dev/null || $(PIP) $(CPU_BUILD) torch
+	UV_HTTP_RETRIES=0 $(UV) --torch-backend=auto torch 2>/dev/null || $(UV) torch 2>/dev/null || $(PIP) --quiet $(CPU_BUILD) torch
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.torch

@@ -53,7 +53,7 @@ def test_the_command_line_starts_light(module):
 
 def test_commands_that_read_a_home_open_no_library_that_works():
     rooms = "audit, standing_hold; from flows.review import listing, screens"
-    statement = f"import flows.tracking.home_store; from flows.promotion import {rooms}"
+    statement = f"import flows.tracking.home.reading; from flows.promotion import {rooms}"
     heavy = {"prefect", "mlflow", "great_expectations", "pandas", "torch", "sklearn", "scipy"}
     assert not _loaded_after(statement) & (heavy | {"numba", "pyarrow", "matplotlib", "sqlalchemy"})
 

@@ -20,7 +20,7 @@ def models(
     settings = call.prepare("reading the registry")
     from flows.review import screens
     from flows.review.listing import list_versions
-    from flows.tracking.home_store import reader
+    from flows.tracking.home.reading import reader
 
     versions = list_versions(reader(settings), name)
     call.answer([listed.document() for listed in versions], lambda: screens.models(versions))
@@ -32,7 +32,7 @@ def history(call: Call, name: Name) -> None:
     settings = call.prepare(f"reading the decisions on {name}")
     from flows.promotion import audit, standing_hold
     from flows.reporting import screens
-    from flows.tracking.home_store import reader
+    from flows.tracking.home.reading import reader
 
     client = reader(settings)
     decisions = audit.history(client, name)
@@ -53,7 +53,7 @@ def ui(call: Call) -> None:
     settings = call.prepare("loading the libraries")
     from flows.intake.pages import verdict_pages
     from flows.services.pages import serve_pages
-    from flows.tracking.home_store import links
+    from flows.tracking.home.reading import links
 
     with verdict_pages(settings) as verdicts:
         serve_pages(settings, lambda address: links(settings, address), verdicts)

@@ -25,7 +25,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-from flows.services.loading import undisturbed
+from flows.common.loading import undisturbed
 
 R = TypeVar("R")
 STDERR = 2

@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from flows.services.loading import undisturbed
+from flows.common.loading import undisturbed
 
 LIBRARIES = (
     "mlflow.pyfunc.scoring_server",

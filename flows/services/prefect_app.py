@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import sys
 
+from flows.common.loading import undisturbed
 from flows.services.door import Door
-from flows.services.loading import undisturbed
 
 AUTH = "PREFECT_SERVER_API_AUTH_STRING"
 CORS = "PREFECT_SERVER_CORS_ALLOWED_ORIGINS"

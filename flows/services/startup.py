@@ -11,9 +11,9 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
+from flows.common.loading import undisturbed
 from flows.common.settings import Settings
 from flows.services.helper import helper
-from flows.services.loading import undisturbed
 
 HEAVY_IMPORTS = (
     "mlflow",

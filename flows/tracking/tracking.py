@@ -24,8 +24,8 @@ from flows.common.settings import Settings
 from flows.stages.workspace import RunFolder, sha256_of
 from flows.tracking import pages
 from flows.tracking.ending import ERROR, run_of
-from flows.tracking.moved import bring_home
-from flows.tracking.new_store import make_store
+from flows.tracking.home.making import make_store
+from flows.tracking.home.moving import bring_home
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,8 @@ from flows.reporting.terminal import show
 from flows.review import screens
 from flows.review.listing import list_versions
 from flows.review.threshold.change import change_threshold
-from flows.tracking import home_store
-from flows.tracking.home_store import links, reader
+from flows.tracking.home import reading
+from flows.tracking.home.reading import links, reader
 from tests.flows import promotion_store as made
 
 NAME = made.NAME
@@ -114,7 +114,7 @@ def test_a_home_is_read_without_mlflow_as_mlflow_reads_it(store, served, new):
 
 def test_tables_of_another_version_of_mlflow_are_left_to_it(store, served, monkeypatch):
     settings, client = store
-    monkeypatch.setattr(home_store, "SCHEMA", "another")
+    monkeypatch.setattr(reading, "SCHEMA", "another")
     read = reader(settings)
     assert type(read) is type(client)
     assert list_versions(read) == list_versions(client) != []

@@ -12,9 +12,11 @@ import pytest
 
 from flows.common.settings import Settings
 from flows.tracking import tracking
-from flows.tracking.home_store import SCHEMA, HomeReader
+from flows.tracking.home.reading import SCHEMA, HomeReader
 
-MAKE = "from flows.common.settings import Settings; from flows.tracking.new_store import make_store"
+MAKE = (
+    "from flows.common.settings import Settings; from flows.tracking.home.making import make_store"
+)
 CODE = f"{MAKE}; make_store(Settings())"
 
 

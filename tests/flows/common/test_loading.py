@@ -2,7 +2,7 @@
 
 import gc
 
-from flows.services.loading import undisturbed
+from flows.common.loading import undisturbed
 
 
 def test_nothing_is_looked_through_while_loading_and_what_was_loaded_never():
