@@ -8,7 +8,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -26,7 +26,8 @@ def scratch_folder(root: Path | None = None) -> Iterator[Path]:
         Its path.
     """
     root = Path(tempfile.gettempdir(), f"dagmm-{os.getuid()}") if root is None else root
-    root.mkdir(mode=0o700, exist_ok=True)
+    with suppress(FileExistsError):  # also as a file
+        root.mkdir(mode=0o700)
     if not _is_ours(root):  # somebody was here first: nothing there is touched
         with tempfile.TemporaryDirectory() as private:
             yield Path(private)
@@ -40,15 +41,15 @@ def scratch_folder(root: Path | None = None) -> Iterator[Path]:
 
 
 def _is_ours(root: Path) -> bool:
-    found = root.lstat()
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    status = root.lstat()
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
 
 
 def _made(root: Path) -> tuple[Path, int]:
     """A new folder below the root, and its lock; what others have lost is removed before."""
-    turn = os.open(root, os.O_RDONLY)
+    root_lock = os.open(root, os.O_RDONLY)
     try:
-        fcntl.flock(turn, fcntl.LOCK_EX)  # between its making and its lock nobody may find it
+        fcntl.flock(root_lock, fcntl.LOCK_EX)  # between its making and its lock nobody may find it
         for lost in root.iterdir():
             if (lock := _locked(lost)) is not None:
                 shutil.rmtree(lost, ignore_errors=True)
@@ -58,7 +59,7 @@ def _made(root: Path) -> tuple[Path, int]:
         assert lock is not None
         return folder, lock
     finally:
-        os.close(turn)
+        os.close(root_lock)
 
 
 def _locked(folder: Path) -> int | None:

@@ -21,6 +21,8 @@ GATES = "## Last decision"
 STANDING = "> **"
 MODEL = "**Production: "
 DECISION_TAG, OVERRIDDEN_TAG = "dagmm.decision", "dagmm.overridden"
+MODEL_TAG = "dagmm.model_version"
+"""Of a run: the version that it made."""
 
 
 def tag_decision(client: MlflowClient, record: PromoteRecord) -> None:

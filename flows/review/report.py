@@ -11,7 +11,7 @@ from mlflow.tracking import MlflowClient
 from data_checks.base.scratch import scratch_folder
 from flows.common import progress
 from flows.common.settings import Settings
-from flows.promotion.card import DECISION_TAG
+from flows.promotion.card import DECISION_TAG, MODEL_TAG
 from flows.promotion.version.stored_version import fetch_version
 from flows.review.page import render
 from flows.stages.decision import PromoteRecord
@@ -19,7 +19,6 @@ from flows.tracking import registry, seal, tracking
 
 FOLDER, LATEST = "reports", "latest.html"
 MARK = "\n\nReport: "
-MODEL_TAG = "dagmm.model_version"
 
 
 def write_report(

@@ -70,3 +70,11 @@ def test_a_root_that_somebody_else_made_is_left_alone(root, tmp_path):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert [each.name for each in elsewhere.iterdir()] == ["precious"]
     assert not folder.exists()
+
+
+def test_a_file_in_its_place_is_left_alone(root):
+    root.write_text("somebody's")
+    with scratch_folder(root) as folder:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert root not in folder.parents
+    assert root.read_text() == "somebody's"
