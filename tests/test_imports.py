@@ -82,3 +82,8 @@ def test_a_training_loads_what_validates_and_draws_beside_itself_only():
 def test_drawing_the_figures_of_a_training_loads_no_library_of_the_flow():
     loaded = _loaded_after("import flows.pipeline.figures")
     assert not loaded & {"prefect", "mlflow", "numba", "sklearn", "pandas", "torch"}
+
+
+def test_a_rollback_loads_what_scores_beside_itself_only():
+    loaded = _loaded_after("import flows.promotion.rollback, flows.review.report")
+    assert not loaded & {"prefect", "great_expectations", "torch", "sklearn", "numba", "matplotlib"}

@@ -205,6 +205,18 @@ def load_bundle(folder: Path) -> ScoringBundle:
         raise BundleError(f"{folder} is damaged: {error}") from error
 
 
+def energies(folder: Path, table: Mapping[str, Any]) -> Vector:
+    """Energies of raw rows by a saved bundle, nats, float64 of shape ``(rows,)``.
+
+    Rows that another model was made for may hold levels that this one never saw.
+
+    Raises:
+        BundleError: See `load_bundle`.
+        EncodingError: The rows are not what it takes.
+    """
+    return load_bundle(folder).taking_new_levels().score(table).energy
+
+
 def _read(folder: Path) -> ScoringBundle:
     state = read_object(folder / "bundle.json")
     if state.get("format") != BUNDLE_FORMAT:

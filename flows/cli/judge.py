@@ -105,12 +105,15 @@ def rollback(
 ) -> None:
     """Put the previous version back in production; needs no data and no training."""
     settings = call.prepare(f"looking for the version of {name} to go back to")
-    from flows.promotion.rollback import roll_back
-    from flows.review.report import write_report
-    from flows.tracking import tracking
+    from flows.services.helper import SCORING, helper
 
-    client, by = tracking.connect(settings), getpass.getuser()
-    record = roll_back(client, settings, name, to, by=by, reason=reason, keep_held=not no_hold)
+    with helper(SCORING):
+        from flows.promotion.rollback import roll_back
+        from flows.review.report import write_report
+        from flows.tracking import tracking
+
+        client, by = tracking.connect(settings), getpass.getuser()
+        record = roll_back(client, settings, name, to, by=by, reason=reason, keep_held=not no_hold)
     page = write_report(client, settings, record)
     _answer_decision(call, record, page, verbose)
     if record.decision == "returned":

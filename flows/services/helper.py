@@ -27,6 +27,9 @@ from typing import Any, TypeVar
 
 from flows.common.loading import undisturbed
 
+SCORING = "dagmm_model.detectors.dagmm dagmm_model.scoring.inference sklearn.utils.validation"
+"""What a work takes that scores rows by a stored version."""
+
 R = TypeVar("R")
 STDERR = 2
 POLL_SECONDS = 1.0

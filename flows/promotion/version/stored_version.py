@@ -22,6 +22,7 @@ from flows.common.features import labels_of, model_input
 from flows.common.policy import PromotionPolicy
 from flows.promotion.gates.case import SAME_ENERGY, Case, Health, largest_difference
 from flows.promotion.version import evidence as bound
+from flows.services import helper
 from flows.tracking import registry, seal
 
 CANARY_PATH = f"{bound.EVALUATION}/{bound.CANARY}"
@@ -189,12 +190,10 @@ def score(client: MlflowClient, version: ModelVersion, frame: Any) -> np.ndarray
         SealBroken: Its files are not those that were registered.
         EncodingError: The rows are not what it takes.
     """
-    from dagmm_model.detectors.bundle import load_bundle
+    from dagmm_model.detectors.bundle import energies
 
     with seal.sealed_bundle(client, version) as folder:
-        # Rows of another version's contract may hold levels that this one never saw.
-        energies: np.ndarray = load_bundle(folder).taking_new_levels().score(frame).energy
-    return energies
+        return helper.run(energies, folder, frame)
 
 
 def answers(client: MlflowClient, name: str) -> Callable[[int], str]:

@@ -5,6 +5,8 @@ import pytest
 from flows.common.errors import UsageError
 from flows.promotion import audit, rollback, standing_hold
 from flows.promotion import promote as stage
+from flows.promotion.version import stored_version
+from flows.services.helper import SCORING, helper
 from flows.tracking import registry
 from tests.flows import promotion_store as made
 from tests.flows.conftest import production
@@ -143,3 +145,14 @@ def test_nothing_to_return_to_says_why(store, promoted, back):
     with pytest.raises(UsageError, match="version 1: it was deleted"):
         back()
     assert registry.version_behind(client, NAME, "production") == second
+
+
+def test_a_version_is_scored_beside_the_command_as_in_it(store, promoted):
+    client, version = store[1], registry.find_version(store[1], NAME, *promoted(1))
+    canary = stored_version.sealed_canary(client, version)
+    rows = stored_version.canary_columns(canary)
+    with helper(SCORING) as process:
+        beside = stored_version.score(client, version, rows)
+        assert process.wait(60) == 0  # it has done the one work that it was started for
+    assert (beside == stored_version.score(client, version, rows)).all()
+    assert beside == pytest.approx(canary["energy"])
