@@ -142,6 +142,7 @@ def test_only_blank_lines_or_a_header(tmp_path: Path) -> None:
         (b"SQLite format 3\0", "source.kind is sql"),
         (b"\xd0\xcf\x11\xe0\xa1", "Excel"),
     ],
+    ids=("zip", "gzip", "bzip2", "parquet", "sqlite", "excel"),  # gzip's bytes hold the time
 )
 def test_what_is_no_delimited_file_is_called_by_its_name(
     tmp_path: Path, content: bytes, words: str
