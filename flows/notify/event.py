@@ -13,7 +13,7 @@ TITLES: dict[Kind | Literal["test"], str] = {
     "drift": "drift",
     "promoted": "promoted",
     "rejected": "rejected",
-    "pending": "waits for an approval",
+    "pending": "waits",
     "held": "held back",
     "returned": "promotion undone",
     "rolled-back": "rolled back",

@@ -16,6 +16,7 @@ DECISIONS: dict[str, Kind] = {
     "promoted": "promoted",
     "rejected": "rejected",
     "pending approval": "pending",
+    "pending shadow": "pending",
     "held": "held",
     "returned": "returned",
     "rolled back": "rolled-back",

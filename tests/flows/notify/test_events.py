@@ -1,0 +1,38 @@
+"""Every decision that somebody waits for is told, under its own title."""
+
+from typing import get_args
+
+import pytest
+
+from flows.common.settings import Settings
+from flows.notify.events import decided
+from flows.stages.decision import Decision, PromoteRecord
+
+NO_NEWS = {"unchanged", "registered only"}
+BY_THE_SERVER = {"not served"}
+
+
+def event_of(decision: str):
+    record = PromoteRecord(
+        name="dagmm-pumps",
+        version=7,
+        decision=decision,
+        previous=6,
+        gates=(),
+        reasons=("because",),
+    )
+    return decided(Settings(), record)
+
+
+@pytest.mark.parametrize("decision", get_args(Decision))
+def test_every_decision_but_those_that_change_nothing_is_told(decision):
+    event = event_of(decision)
+    assert (event is None) == (decision in NO_NEWS | BY_THE_SERVER)
+
+
+@pytest.mark.parametrize("decision", ["pending approval", "pending shadow"])
+def test_who_waits_is_told_as_pending_with_what_it_waits_for(decision):
+    event = event_of(decision)
+    assert event.kind == "pending"
+    assert event.title == "dagmm-pumps version 7: waits"
+    assert "because" in event.reason
