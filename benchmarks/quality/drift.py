@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from fitted import fitted, rows_of
@@ -156,11 +157,7 @@ def show(result: dict[str, Any]) -> None:
     n = result["windows"]
     print(f"\n{result['dataset']}: {n:,} windows of {result['window']} rows, "
           f"{result['columns']} columns")  # fmt: skip
-    by_kind: dict[str, list[str]] = defaultdict(list)
-    for row in result["alarms"]:
-        by_kind[row["shift"]].append(f"{row['size']:g}: {row['share']:.1%}")
-    for kind, cells in by_kind.items():
-        print(f"  {kind:36} {'   '.join(cells)}")
+    print(pd.DataFrame(result["alarms"]).to_string(index=False))
     false, calm = result["false_alarms"], result["calm_windows"]
     interval = binomtest(false, calm).proportion_ci(0.95)
     alone = ", ".join(f"{v:.2%} at {float(k):.0%}" for k, v in result["tests_alone"].items())

@@ -14,10 +14,11 @@ import argparse
 import json
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from dagmm_model.detectors.baselines.simple import SIMPLE
@@ -35,37 +36,12 @@ from flows.promotion.gates.case import Case
 from flows.promotion.gates.comparisons import simple_detectors
 
 
-@dataclass(frozen=True)
-class Judged:
-    """A candidate on a table.
+def judged(data: Prepared, name: str, preset: str, seed: int) -> dict[str, Any]:
+    """Train on a table as deployed, and let the gate judge.
 
-    Attributes:
-        table: Name of the table.
-        seed: Of split and detectors.
-        detector: What was trained.
-        passed: The gate's verdict.
-        average_precision: Of the candidate, on the test rows.
-        simple: Of the best simple detector, which `best` names.
-        best: Its name.
-        f1: Of the candidate at the validation rows' threshold.
-        false_alarms: Share of normal test rows that it flags.
-        reason: What the gate says.
+    `simple` is the average precision of the best simple detector, `f1` and `false_alarms` are those
+    of the candidate at the validation rows' threshold.
     """
-
-    table: str
-    seed: int
-    detector: str
-    passed: bool
-    average_precision: float
-    simple: float
-    best: str
-    f1: float
-    false_alarms: float
-    reason: str
-
-
-def judged(data: Prepared, name: str, preset: str, seed: int) -> Judged:
-    """Train on a table as deployed, and let the gate judge."""
     split = data.split("deployment", seed, grouped=False)
     train, test = data.take(split.train), data.take(split.test)
     labels = data.labels()[split.test]
@@ -95,18 +71,18 @@ def judged(data: Prepared, name: str, preset: str, seed: int) -> Judged:
     mine = figures(labels, energies, held)
     theirs = {other: figures(labels, scores, None)["ap"] or 0.0 for other, scores in simple.items()}
     best = max(theirs, key=theirs.__getitem__)
-    return Judged(
-        table=data.dataset,
-        seed=seed,
-        detector=name,
-        passed=finding.passed,
-        average_precision=mine["ap"] or 0.0,
-        simple=theirs[best],
-        best=best,
-        f1=mine["f1"] or 0.0,
-        false_alarms=mine["false_alarms"] or 0.0,
-        reason=finding.note,
-    )
+    return {
+        "table": data.dataset,
+        "seed": seed,
+        "detector": name,
+        "passed": finding.passed,
+        "average_precision": mine["ap"] or 0.0,
+        "simple": theirs[best],
+        "best": best,
+        "f1": mine["f1"] or 0.0,
+        "false_alarms": mine["false_alarms"] or 0.0,
+        "reason": finding.note,
+    }
 
 
 def main() -> None:
@@ -125,26 +101,14 @@ def main() -> None:
             data = prepare_table(file, Path(scratch), Limits(MOST_ROWS))
             for seed in range(options.seeds):
                 results.append(judged(data, name, preset, seed))
-                line = results[-1]
-                print(
-                    f"{line.table:<18} {line.seed} {line.detector:<17} "
-                    f"{'passed' if line.passed else 'BEATEN':<7} "
-                    f"AP {line.average_precision:.3f}, best simple {line.simple:.3f} "
-                    f"({line.best}), F1 {line.f1:.3f}, false alarms {line.false_alarms:.3f}  "
-                    f"{line.reason}",
-                    file=sys.stderr if options.json else sys.stdout,
-                    flush=True,
-                )
-    beaten = sum(not line.passed for line in results)
-    below = sum(line.average_precision < line.simple for line in results)
+                print(*results[-1].values(), sep="\t", file=sys.stderr, flush=True)
+    beaten = sum(not line["passed"] for line in results)
+    below = sum(line["average_precision"] < line["simple"] for line in results)
+    summary = {"candidates": len(results), "beaten": beaten, "below_the_best_simple": below}
     if options.json:
-        summary = {"candidates": len(results), "beaten": beaten, "below_the_best_simple": below}
-        print(json.dumps(summary | {"judged": [asdict(line) for line in results]}))
+        print(json.dumps(summary | {"judged": results}))
     else:
-        print(
-            f"{beaten} of {len(results)} candidates beaten by a simple detector beyond doubt and "
-            f"margin; {below} below the best of the four in average precision"
-        )
+        print(pd.DataFrame(results).round(3).to_string(index=False), summary, sep="\n")
 
 
 if __name__ == "__main__":

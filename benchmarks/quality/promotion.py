@@ -12,6 +12,8 @@ import argparse
 import json
 
 import numpy as np
+import pandas as pd
+from sklearn.metrics import average_precision_score
 
 from dagmm_model.evaluation.comparison import paired_difference
 from flows.common.policy import PromotionPolicy
@@ -40,14 +42,10 @@ def weaker_by(loss: float, share: float) -> float:
         labels, candidate, production = detectors(
             POPULATION, round(POPULATION * share), middle, np.random.default_rng(0)
         )
-        difference = _average_precision(labels, production) - _average_precision(labels, candidate)
+        better, worse = (average_precision_score(labels, e) for e in (production, candidate))
+        difference = better - worse
         low, high = (middle, high) if difference < loss else (low, middle)
     return (low + high) / 2
-
-
-def _average_precision(labels: np.ndarray, energies: np.ndarray) -> float:
-    ordered = labels[np.argsort(-energies)]
-    return float((np.cumsum(ordered) / np.arange(1, len(ordered) + 1))[ordered].mean())
 
 
 def passing(rows: int, anomalies: int, loss: float, trials: int) -> tuple[float, float]:
@@ -82,12 +80,7 @@ def main() -> None:
         print(json.dumps({"margin": MARGIN, "trials": arguments.trials, "passing": results}))
         return
     print(f"share of candidates that pass; margin {MARGIN}, {arguments.trials} trials a row")
-    print(f"{'rows':>7} {'anomalies':>9} {'true loss':>9} {'gate':>7} {'figures alone':>14}")
-    for row in results:
-        print(
-            f"{row['rows']:>7} {row['anomalies']:>9} {row['true_loss']:>9.3f} "
-            f"{row['gate']:>7.1%} {row['figures_alone']:>14.1%}"
-        )
+    print(pd.DataFrame(results).to_string(index=False))
 
 
 if __name__ == "__main__":

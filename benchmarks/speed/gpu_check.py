@@ -49,7 +49,7 @@ START = """
 import time
 started = time.perf_counter()
 import numpy as np
-from dagmm_model.networks.settings import resolve
+from dagmm_model.networks.presets import resolve
 from dagmm_model.training.loop import train
 x = np.random.default_rng(0).normal(size=(500, 8)).astype(np.float32)
 settings = resolve("paper", 8, 500, {"epochs": 1})

@@ -1,20 +1,66 @@
-"""What the benchmarks of speed measure with."""
+"""What the benchmarks of speed measure with, and the rows that they measure on."""
 
 from __future__ import annotations
 
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from data_checks.contract.model import load_contract
+
+GROUP = 131_072
+"""Rows of a row group in the files that are written here."""
+FILE = "kddcup.data_10_percent.gz"
+
+
+def kdd_file() -> Path:
+    """Rows of KDD Cup 1999 in the folder that ``DAGMM_DATA_DIR`` names."""
+    return Path(os.environ["DAGMM_DATA_DIR"]) / FILE
+
+
+def kdd() -> pa.Table:
+    """The file's raw rows, as `dagmm score` gets them."""
+    contract = load_contract("kddcup")
+    text = {c.name: pa.string() for c in contract.feature_columns if c.type == "categorical"}
+    names = pacsv.ReadOptions(column_names=list(contract.source_names))
+    return pacsv.read_csv(
+        kdd_file(), names, convert_options=pacsv.ConvertOptions(column_types=text)
+    )
 
 
 def peak() -> float:
     """Peak resident memory of this process so far, MiB."""
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+
+def medians(work: Callable[[], object], rounds: int) -> tuple[float, float]:
+    """Seconds of wall and of processor time: medians of the rounds, after one to warm up."""
+    work()
+    wall, processor = [], []
+    for _ in range(rounds):
+        started, spent = time.perf_counter(), time.process_time()
+        work()
+        wall.append(time.perf_counter() - started)
+        processor.append(time.process_time() - spent)
+    return statistics.median(wall), statistics.median(processor)
+
+
+def in_process(program: str, *arguments: object, **environment: str) -> dict[str, Any]:
+    """The JSON document that a benchmark prints in a process of its own, whose peak is its own."""
+    command = [sys.executable, program, *map(str, arguments)]
+    variables = os.environ | environment
+    done = subprocess.run(command, env=variables, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
 
 
 def dagmm_score(*arguments: str) -> tuple[dict[str, Any], float, float]:

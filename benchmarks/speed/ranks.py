@@ -46,11 +46,10 @@ def measure(
         engine: auto, numpy or torch.
         rounds: of `STEPS` steps, the best of which counts.
     """
-    here = [str(Path(__file__).resolve()), "--worker", "--preset", preset, "--batch", str(batch)]
-    here += ["--engine", engine, "--rounds", str(rounds)]
     torchrun = [str(Path(sys.executable).with_name("torchrun")), "--standalone"]
-    command = [*torchrun, "--nproc-per-node", str(ranks), *here]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    options = json.dumps([preset, batch, engine, rounds])
+    command = [*torchrun, "--nproc-per-node", str(ranks), str(Path(__file__).resolve())]
+    done = subprocess.run([*command, "--worker", options], capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
     return json.loads(done.stdout.splitlines()[-1])
@@ -99,10 +98,10 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--engine", default="auto", choices=("auto", "numpy", "torch"))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--worker", type=json.loads, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.worker:
-        worker(given.preset, given.batch, given.engine, given.rounds)
+        worker(*given.worker)
         return
     for ranks in given.ranks:
         result = measure(ranks, given.preset, given.batch, given.engine, given.rounds)

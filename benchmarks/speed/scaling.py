@@ -2,58 +2,104 @@
 
 Rows are those of KDD Cup 1999 resampled, every number that is not 0 multiplied by noise, so that
 few are alike. Each point is measured in a process of its own, with one thread unless the axis is
-about more, and is written at once; the same command goes on where it stopped.
+about more, and is written at once; the same command goes on where it stopped. Processor seconds are
+the figure to compare; wall time and the machine's load are given as well.
 
     export DAGMM_DATA_DIR=data
     python benchmarks/speed/scaling.py --axes columns components batch train-rows
     python benchmarks/speed/scaling.py --axes score-rows spark --model models:/NAME/1
+    python benchmarks/speed/scaling.py        # docs/results/scaling/*.svg, and the table
 
-Processor seconds are the figure to compare; wall time and the machine's load are given as well.
+A cost that grows with a power of what is varied is a line in a plot of logarithms; its slope is the
+exponent. Where a cost levels off (a fixed part that few rows cannot hide), the slope between the
+last two points is given as well as the slope of all.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
+import itertools
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
-from measuring import dagmm_score, peak
+from matplotlib.figure import Figure
+from measuring import GROUP, dagmm_score, in_process, kdd, peak
 
+from dagmm_model import DAGMM
+from dagmm_model.detectors.streamed.fit import fit_streamed as streamed
+from dagmm_model.tables.encoded import Encoded
+from dagmm_model.training.streaming import RowGroups
 from data_checks.contract.model import load_contract
+from flows.common.features import as_columns, encoder_for
 
 Point = dict[str, Any]
 
-GROUP = 131_072
+CONTRACT = load_contract("kddcup")
 EPOCHS = 3
 RESULTS = Path(__file__).parents[2] / "docs" / "results" / "scaling"
 SCRATCH = Path(tempfile.gettempdir(), "dagmm-scaling")
+BASE = {"call": "fit", "rows": 20_480, "columns": 120, "preset": "paper-kddcup"}
+AXES: dict[str, tuple[str, list[Point]]] = {
+    "train-rows": (
+        "rows, in memory",
+        [{**BASE, "x": n, "rows": n} for n in (10_000, 31_623, 100_000, 316_228, 1_000_000)],
+    ),
+    "train-rows-streamed": (
+        "rows, streamed",
+        [
+            {"call": "fit_streamed", "x": n, "rows": n}
+            for n in (300_000, 1_000_000, 3_000_000, 10_000_000)
+        ],
+    ),
+    "columns": (
+        "columns",
+        [
+            {**BASE, "x": n, "columns": n, "preset": preset}
+            for n in (10, 30, 100, 300, 1000)
+            for preset in ("paper-kddcup", "recommended")
+        ],
+    ),
+    "components": (
+        "components",
+        [{**BASE, "x": n, "n_components": n} for n in (2, 4, 8, 16, 32, 64)],
+    ),
+    "batch": (
+        "rows of a batch",
+        [{**BASE, "x": n, "batch_size": n} for n in (128, 256, 512, 1024, 2048, 4096, 8192)],
+    ),
+    "score-rows": (
+        "rows of `dagmm score`",
+        [{"call": "scored", "x": n, "rows": n} for n in (10_000, 100_000, 1_000_000, 10_000_000)],
+    ),
+    "spark": (
+        "cores of Spark",
+        [{"call": "scored", "x": n, "rows": 1_000_000, "master": f"local[{n}]"} for n in (1, 2)],
+    ),
+}
+"""What is varied, and the points that are measured; "x" is the place on the axis."""
+FIGURES = {
+    "epoch_processor_seconds": "processor s an epoch",
+    "score_processor_us": "processor µs a scored row",
+    "peak_mib": "peak memory, MiB",
+}
 
 
 def raw_rows(rows: int, seed: int) -> pa.Table:
     """KDD rows, drawn with replacement, with noise of 5 percent on every number."""
-    contract = load_contract("kddcup")
-    source = Path(os.environ["DAGMM_DATA_DIR"]) / "kddcup.data_10_percent.gz"
-    names = pacsv.ReadOptions(column_names=list(contract.source_names))
-    text = {c.name: pa.string() for c in contract.feature_columns if c.type == "categorical"}
-    convert = pacsv.ConvertOptions(column_types=text)
-    once = pacsv.read_csv(pa.BufferReader(gzip.decompress(source.read_bytes())), names, convert_options=convert)  # noqa: E501 # fmt: skip
-    once = once.select([column.name for column in contract.feature_columns])
     rng = np.random.default_rng(seed)
+    once = kdd().select([column.name for column in CONTRACT.feature_columns])
     drawn = once.take(pa.array(rng.integers(0, len(once), rows)))
     columns = []
-    for column in contract.feature_columns:
+    for column in CONTRACT.feature_columns:
         values = drawn.column(column.name)
         if column.type == "numeric":
             noisy = values.to_numpy() * np.exp(0.05 * rng.standard_normal(rows))
@@ -78,36 +124,27 @@ def file_of(rows: int) -> Path:
 
 def matrix_of(table: pa.Table) -> np.ndarray:
     """The encoded rows, ``(n, 120)``."""
-    from flows.common.features import as_columns, encoder_for
-
-    return encoder_for(load_contract("kddcup"), table).encode(as_columns(table), order="F")
+    return encoder_for(CONTRACT, table).encode(as_columns(table), order="F")
 
 
 class Clock:
-    """Wall and processor time between the first and the last epoch's end."""
+    """An observer of training: wall and processor time from the first epoch's end to the last's."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[float, float]] = []
 
     def __call__(self, epoch: Any) -> None:
-        """An observer of training."""
         self.seen.append((time.perf_counter(), time.process_time()))
 
     def per_epoch(self) -> Point:
         """Seconds."""
-        (wall, spent), (wall_then, spent_then) = self.seen[-1], self.seen[0]
-        epochs = len(self.seen) - 1
-        return {
-            "epoch_seconds": round((wall - wall_then) / epochs, 4),
-            "epoch_processor_seconds": round((spent - spent_then) / epochs, 4),
-        }
+        first, last = np.array(self.seen[0]), np.array(self.seen[-1])
+        wall, processor = ((last - first) / (len(self.seen) - 1)).round(4).tolist()
+        return {"epoch_seconds": wall, "epoch_processor_seconds": processor}
 
 
 def fit(rows: int, columns: int, preset: str, **options: Any) -> Point:
     """Train on rows in memory, then score them: processor time of an epoch and of a scored row."""
-    from dagmm_model import DAGMM
-    from dagmm_model.tables.encoded import Encoded
-
     rng = np.random.default_rng(1)
     x = matrix_of(raw_rows(rows, 0))
     if columns != x.shape[1]:
@@ -118,16 +155,12 @@ def fit(rows: int, columns: int, preset: str, **options: Any) -> Point:
     detector.fit(x, observers=[clock])
     encoded, spent = Encoded.of(x[:200_000]), time.process_time()
     detector.for_layout(encoded.layout).energy(encoded)
-    scored = (time.process_time() - spent) / len(encoded)
-    return {**clock.per_epoch(), "score_processor_us": round(scored * 1e6, 3), "peak_mib": peak()}
+    one = (time.process_time() - spent) / len(encoded)
+    return {**clock.per_epoch(), "score_processor_us": round(one * 1e6, 3), "peak_mib": peak()}
 
 
 def fit_streamed(rows: int) -> Point:
     """Train on rows of a Parquet file that is read group by group."""
-    from dagmm_model import DAGMM
-    from dagmm_model.detectors.streamed.fit import fit_streamed as streamed
-    from dagmm_model.training.streaming import RowGroups
-
     file = pq.ParquetFile(file_of(rows))
     groups = range(file.num_row_groups)
     sizes = tuple(file.metadata.row_group(group).num_rows for group in groups)
@@ -157,66 +190,20 @@ def scored(rows: int, model: str, master: str | None = None) -> Point:
     }
 
 
-def points(axis: str, model: str | None) -> Iterator[Point]:
-    """What is measured on an axis; "x" is the place on it."""
-    base = {"call": "fit", "rows": 20_480, "columns": 120, "preset": "paper-kddcup"}
-    if axis == "train-rows":
-        for rows in (10_000, 31_623, 100_000, 316_228, 1_000_000):
-            yield {**base, "x": rows, "rows": rows}
-    elif axis == "train-rows-streamed":
-        for rows in (300_000, 1_000_000, 3_000_000, 10_000_000):
-            yield {"call": "fit_streamed", "x": rows, "rows": rows}
-    elif axis == "columns":
-        for columns in (10, 30, 100, 300, 1000):
-            for preset in ("paper-kddcup", "recommended"):
-                yield {**base, "x": columns, "columns": columns, "preset": preset}
-    elif axis == "components":
-        for components in (2, 4, 8, 16, 32, 64):
-            yield {**base, "x": components, "n_components": components}
-    elif axis == "batch":
-        for batch in (128, 256, 512, 1024, 2048, 4096, 8192):
-            yield {**base, "x": batch, "batch_size": batch}
-    elif axis == "score-rows":
-        for rows in (10_000, 100_000, 1_000_000, 10_000_000):
-            yield {"call": "scored", "x": rows, "rows": rows, "model": model}
-    elif axis == "spark":
-        for cores in (1, 2):
-            yield {
-                "call": "scored",
-                "x": cores,
-                "rows": 1_000_000,
-                "model": model,
-                "master": f"local[{cores}]",
-            }
-    else:
-        raise SystemExit(f"no axis {axis!r}; there are {', '.join(AXES)}")
-
-
-AXES = ("train-rows", "train-rows-streamed", "columns", "components", "batch",
-        "score-rows", "spark")  # fmt: skip
-CALLS: dict[str, Callable[..., Point]] = {
-    "fit": fit,
-    "fit_streamed": fit_streamed,
-    "scored": scored,
-}
-
-
-def measured(point: Point) -> Point:
-    """The point, measured by a fresh process."""
-    command = [sys.executable, __file__, "--point", json.dumps(point)]
-    environment = dict(os.environ)
-    if point["call"] != "scored":
-        environment["OMP_NUM_THREADS"] = "1"
-    load = os.getloadavg()[0]
-    ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    result = json.loads(next(line for line in ended.stdout.splitlines() if line.startswith("{")))
-    return {**point, **result, "load": round((load + os.getloadavg()[0]) / 2, 1)}
-
-
-def one(point: Point) -> None:
-    """Measure a point in this process and print what was found."""
-    arguments = {k: v for k, v in point.items() if k not in ("call", "x")}
-    print(json.dumps(CALLS[point["call"]](**arguments)), flush=True)
+def measure(axis: str, folder: Path, model: str | None, largest: int) -> None:
+    """Add the points of an axis that are not measured yet to its file."""
+    for point in AXES[axis][1]:
+        point = point | ({"model": model} if point["call"] == "scored" else {})
+        done = read_points(axis, folder)
+        if point["x"] > largest or any(point.items() <= each.items() for each in done):
+            continue
+        threads = {} if point["call"] == "scored" else {"OMP_NUM_THREADS": "1"}
+        load = os.getloadavg()[0]
+        found = point | in_process(__file__, "--point", json.dumps(point), **threads)
+        line = json.dumps(found | {"load": round((load + os.getloadavg()[0]) / 2, 1)})
+        with (folder / f"{axis}.jsonl").open("a") as file:
+            file.write(line + "\n")
+        print(line, flush=True)
 
 
 def read_points(axis: str, folder: Path) -> list[Point]:
@@ -225,28 +212,70 @@ def read_points(axis: str, folder: Path) -> list[Point]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def lines(points: list[Point]) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
+    """Figure, preset, places and values of everything measured more than once on an axis."""
+    presets = sorted({str(point.get("preset", "")) for point in points})
+    for figure, preset in itertools.product(FIGURES, presets):
+        mine = sorted(
+            (point["x"], point[figure])
+            for point in points
+            if point.get("preset", "") == preset and point.get(figure)
+        )
+        if len(mine) > 1:
+            x, y = np.array(mine, dtype=float).T
+            yield figure, preset, x, y
+
+
+def slopes(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Exponent of all points, and of the last two."""
+    whole = np.polyfit(np.log(x), np.log(y), 1)[0]
+    return float(whole), float(np.log(y[-1] / y[-2]) / np.log(x[-1] / x[-2]))
+
+
+def draw(axis: str, folder: Path) -> None:
+    """One SVG for an axis, and the lines of its exponents in the table."""
+    drawn = list(lines(read_points(axis, folder)))
+    figures = list(dict.fromkeys(figure for figure, *_ in drawn))
+    if not figures:
+        return
+    picture = Figure(figsize=(4 * len(figures), 3.2), layout="constrained")
+    panels = dict(zip(figures, np.atleast_1d(picture.subplots(1, len(figures))), strict=True))
+    name = AXES[axis][0]
+    for figure, preset, x, y in drawn:
+        whole, last = slopes(x, y)
+        panels[figure].loglog(x, y, "o-", label=f"{preset} x^{whole:.2f}".strip())
+        panels[figure].set(xlabel=name, ylabel=FIGURES[figure])
+        panels[figure].legend(fontsize=7)
+        print(f"| {name} | {x[0]:,.0f}, {x[-1]:,.0f} | {preset} | {FIGURES[figure]} "
+              f"| {y[0]:g}, {y[-1]:g} | {whole:.2f} | {last:.2f} |")  # fmt: skip
+    picture.savefig(folder / f"{axis}.svg", metadata={"Date": None})
+
+
 def main() -> None:
-    """Measure what is not measured yet; then `scaling_plots.py` draws it."""
+    """Measure what is not measured yet; or draw every axis that has points."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--axes", nargs="+", default=[], help=", ".join(AXES))
+    parser.add_argument("--axes", nargs="+", choices=AXES)
     parser.add_argument("--model", help="registered model, for score-rows and spark")
     parser.add_argument("--largest", type=int, default=10**9, help="leave points beyond it out")
     parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--point", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.point:
-        one(json.loads(arguments.point))
+    parser.add_argument("--point", type=json.loads, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.point:
+        calls = {"fit": fit, "fit_streamed": fit_streamed, "scored": scored}
+        work = calls[asked.point.pop("call")]
+        del asked.point["x"]
+        print(json.dumps(work(**asked.point)), flush=True)
         return
-    arguments.results.mkdir(parents=True, exist_ok=True)
-    for axis in arguments.axes:
-        for point in points(axis, arguments.model):
-            done = read_points(axis, arguments.results)
-            if point["x"] > arguments.largest or any(point.items() <= d.items() for d in done):
-                continue
-            line = json.dumps(measured(point))
-            with (arguments.results / f"{axis}.jsonl").open("a") as file:
-                file.write(line + "\n")
-            print(line, flush=True)
+    asked.results.mkdir(parents=True, exist_ok=True)
+    for axis in asked.axes or ():
+        measure(axis, asked.results, asked.model, asked.largest)
+    if asked.axes:
+        return
+    mpl.rcParams["svg.hashsalt"] = "scaling"
+    print("| varied | from, to | preset | figure | first, last | exponent | last two |")
+    print("|---|---|---|---|---|---|---|")
+    for axis in AXES:
+        draw(axis, asked.results)
 
 
 if __name__ == "__main__":

@@ -15,14 +15,15 @@ import itertools
 import json
 import os
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import psutil
 
 from flows.common.settings import Settings
@@ -78,12 +79,9 @@ def times(ask: Callable[[], None], requests: int) -> list[float]:
 def rate(port: int, path: str, body: bytes, rows: int, clients: int, requests: int) -> float:
     """Rows a second of several clients at once."""
     asks = [client(port, body, path) for _ in range(clients)]
-    threads = [threading.Thread(target=times, args=(ask, requests)) for ask in asks]
     started = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(lambda ask: times(ask, requests), asks))
     return clients * requests * rows / (time.perf_counter() - started)
 
 
@@ -163,14 +161,11 @@ def main() -> None:
     if asked.json:
         print(json.dumps({"model": reference, "clients": asked.clients, **table}, indent=2))
         return
-    print(f"{reference}, {len(columns)} columns, {asked.clients} clients\n")
-    print(f"{'':<22} {'/invocations':>12} {'MLflow':>12} {'ratio':>7} {'/score':>12} {'ratio':>7}")
-    for figure, mine in table[DAGMM].items():
-        other, more = table[MLFLOW][figure], table[WITH_REASONS][figure]
-        print(
-            f"{figure:<22} {mine:12,.2f} {other:12,.2f} {mine / other:7.2f} "
-            f"{more:12,.2f} {more / other:7.2f}"
-        )
+    shown = pd.DataFrame(table)
+    for name in (DAGMM, WITH_REASONS):
+        shown[f"{name} / MLflow"] = shown[name] / shown[MLFLOW]
+    print(f"{reference}, {len(columns)} columns, {asked.clients} clients")
+    print(shown.round(2).to_string())
 
 
 if __name__ == "__main__":

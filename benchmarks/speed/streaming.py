@@ -13,15 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from measuring import peak
+from measuring import GROUP, in_process, peak
 
 from dagmm_model.detectors.dagmm import DAGMM
 from dagmm_model.detectors.streamed.fit import fit_streamed
@@ -60,12 +58,11 @@ def written(table: Path, folder: Path, train: np.ndarray, seed: int) -> Path:
     return folder
 
 
-def quality(folder: Path, seeds: int, settings: dict[str, object]) -> list[dict[str, object]]:
-    """Loss of the last epoch and F1 by the paper's threshold, for each seed and way."""
+def quality(folder: Path, seeds: int, settings: dict[str, object]) -> None:
+    """Print loss of the last epoch and F1 by the paper's threshold, for each seed and way."""
     table = kddcup(folder)
     everything = read_rows(table, CONTRACT)
     labels = labels_of(everything)
-    scores = []
     for seed in range(seeds):
         split = deployment_split(labels, seed)
         test = np.sort(np.random.default_rng(seed).choice(split.test, TEST_ROWS, replace=False))
@@ -86,7 +83,6 @@ def quality(folder: Path, seeds: int, settings: dict[str, object]) -> list[dict[
                 "processor_seconds": seconds,
             }
             print(json.dumps(row), flush=True)
-            scores.append(row)
 
         started = time.process_time()
         detector = DAGMM(random_state=seed, **settings).fit(x)
@@ -100,7 +96,6 @@ def quality(folder: Path, seeds: int, settings: dict[str, object]) -> list[dict[
             detector = DAGMM(random_state=seed, **settings)
             fit_streamed(detector, groups, buffer_rows=window)
             measured(f"windows of {window}", detector, time.process_time() - started)
-    return scores
 
 
 def resampled(folder: Path, rows: int) -> Path:
@@ -110,8 +105,8 @@ def resampled(folder: Path, rows: int) -> Path:
         table = pq.read_table(kddcup(folder))
         rng = np.random.default_rng(0)
         with pq.ParquetWriter(path, table.schema) as writer:
-            for start in range(0, rows, 131_072):
-                some = rng.integers(0, table.num_rows, min(131_072, rows - start))
+            for start in range(0, rows, GROUP):
+                some = rng.integers(0, table.num_rows, min(GROUP, rows - start))
                 writer.write_table(table.take(pa.array(some)))
     return path
 
@@ -158,8 +153,8 @@ def main() -> None:
     else:
         for rows in given.rows:
             resampled(given.folder, rows)
-            command = [sys.executable, __file__, "fit", "--folder", str(given.folder)]
-            subprocess.run([*command, "--rows", str(rows), "--way", given.way], check=True)
+            place = ("fit", "--folder", given.folder, "--rows", rows, "--way", given.way)
+            print(json.dumps(in_process(__file__, *place)), flush=True)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import torch
 from textbook import TextbookLoop
 from threadpoolctl import ThreadpoolController
@@ -133,9 +134,7 @@ def main() -> None:
         print(json.dumps({"batch": BATCH, "width": WIDTH, "threads": result}, indent=1))
         return
     for threads, variants in result.items():
-        print(f"{threads} thread(s): ms/step, best, cpu ms, rows/s, times floor, textbook over it")
-        for name, row in variants.items():
-            print(f"  {name:10}" + "".join(f"{value:>12}" for value in row.values()))
+        print(f"{threads} thread(s)", pd.DataFrame(variants).T.to_string(), sep="\n")
 
 
 if __name__ == "__main__":

@@ -1,115 +1,67 @@
 """Rows read and validated in a second, beside pandas and pandera on the same rules.
 
-KDD Cup 1999, 494,021 rows of 42 columns, from ``DAGMM_DATA_DIR``; made up in the same shape where
-that is not set. Every measurement is a process of its own, so that its peak memory is its own;
-imports are timed apart. pandera is optional: ``pip install dagmm-pipeline[bench]``.
+KDD Cup 1999, 494,021 rows of 42 columns. Every measurement is a process of its own, so that its
+peak memory is its own; imports are timed apart. pandera is in the extra ``bench``.
 
-    DAGMM_DATA_DIR=data python benchmarks/speed/validation.py --repeat 3 --json
+    DAGMM_DATA_DIR=data python benchmarks/speed/validation.py --repeat 3
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from measuring import peak
+from measuring import in_process, kdd_file, peak
 
-from data_checks.contract.model import Contract, load_contract
+from data_checks.contract.model import load_contract
 
-ROWS = 494_021
-FILE = "kddcup.data_10_percent.gz"
-
-
-def made_up(folder: Path, contract: Contract) -> None:
-    """Write rows that satisfy the contract's rules, in the shape of the published file."""
-    import pandas as pd
-
-    rng = np.random.default_rng(0)
-    columns: dict[str, object] = {}
-    for column in contract.columns:
-        if column.type == "categorical":
-            columns[column.name] = rng.choice(column.vocabulary, ROWS)
-        elif column.maximum == 1:
-            columns[column.name] = rng.integers(0, 101, ROWS) / 100
-        else:
-            columns[column.name] = rng.integers(0, int(column.maximum or 10_000) + 1, ROWS)
-    assert contract.label is not None
-    names = np.array([*contract.label.anomalous, *contract.label.normal])
-    weights = np.full(len(names), 0.80309 / (len(names) - 1))
-    weights[0] = 0.19691
-    columns["label"] = rng.choice(names, ROWS, p=weights)
-    pd.DataFrame(columns).to_csv(folder / FILE, header=False, index=False)
+CONTRACT = load_contract("kddcup")
+Work = Callable[[], object]
 
 
-def pandas_read(contract: Contract, folder: Path) -> tuple[float, float]:
+def read(dtype: Any = None) -> Any:
     """`pandas.read_csv`, nothing checked."""
-    start = time.perf_counter()
     import pandas as pd
 
-    imported = time.perf_counter()
-    pd.read_csv(folder / FILE, header=None, names=list(contract.source_names))
-    return imported - start, time.perf_counter() - imported
+    return pd.read_csv(kdd_file(), header=None, names=list(CONTRACT.source_names), dtype=dtype)
 
 
-def ingest_only(contract: Contract, folder: Path) -> tuple[float, float]:
+def ingest(folder: Path) -> Work:
     """Text to typed Parquet: types judged value by value, labels mapped, digests taken."""
-    start = time.perf_counter()
     from data_checks.sources.sources import ingest
 
-    imported = time.perf_counter()
-    with tempfile.TemporaryDirectory() as out:
-        ingest(contract, Path(out) / "t.parquet", data_dir=folder)
-        return imported - start, time.perf_counter() - imported
+    return lambda: ingest(CONTRACT, folder / "t.parquet", data_dir=kdd_file().parent)
 
 
-def validate_only(contract: Contract, folder: Path) -> tuple[float, float]:
+def validate(folder: Path) -> Work:
     """Great Expectations, row masks, quarantine, Data Docs; from the ingested Parquet."""
-    start = time.perf_counter()
-    from data_checks.sources.sources import ingest
     from data_checks.validation.validation import validate
 
-    imported = time.perf_counter()
-    with tempfile.TemporaryDirectory() as out:
-        record = ingest(contract, Path(out) / "t.parquet", data_dir=folder)
-        ready = time.perf_counter()
-        report = validate(Path(record.path), contract, Path(out) / "out")
-        assert report.rows_quarantined == 0, report.message
-        return imported - start, time.perf_counter() - ready
+    ingest(folder)()
+    return lambda: validate(folder / "t.parquet", CONTRACT, folder / "out")
 
 
-def check_rows_only(contract: Contract, folder: Path) -> tuple[float, float]:
+def check_rows(_folder: Path) -> Work:
     """Rows to be scored, from a data frame, without Great Expectations."""
-    start = time.perf_counter()
-    import pandas as pd
-
     from data_checks.rows.rows import check_rows
 
-    imported = time.perf_counter() - start
-    frame = pd.read_csv(folder / FILE, header=None, names=list(contract.source_names))
-    ready = time.perf_counter()
-    assert check_rows(frame, contract).rejected == 0
-    return imported, time.perf_counter() - ready
+    frame = read()
+    return lambda: check_rows(frame, CONTRACT)
 
 
-def pandera_validate(contract: Contract, folder: Path) -> tuple[float, float]:
-    """Run pandera on the same ranges, vocabularies and nulls, from a data frame, lazily."""
-    start = time.perf_counter()
-    import pandas as pd
+def pandera(_folder: Path) -> Work:
+    """The same ranges, vocabularies and nulls by pandera, from a data frame, lazily."""
     import pandera.pandas as pa
 
-    imported = time.perf_counter() - start
-    names = list(contract.source_names)
-    text = {c.name: str for c in contract.columns if c.type == "categorical"}
-    frame = pd.read_csv(folder / FILE, header=None, names=names, dtype=text)
+    frame = read({c.name: str for c in CONTRACT.columns if c.type == "categorical"})
     checks = {
         c.name: pa.Column(str, pa.Check.isin(c.vocabulary))
         if c.type == "categorical"
@@ -118,83 +70,61 @@ def pandera_validate(contract: Contract, folder: Path) -> tuple[float, float]:
             [pa.Check.ge(c.minimum), pa.Check.le(3.4e38 if c.maximum is None else c.maximum)],
             coerce=True,
         )
-        for c in contract.columns
+        for c in CONTRACT.columns
     }
-    assert contract.label is not None
-    checks["label"] = pa.Column(str, pa.Check.isin(contract.label.known))
+    assert CONTRACT.label is not None
+    checks["label"] = pa.Column(str, pa.Check.isin(CONTRACT.label.known))
     schema = pa.DataFrameSchema(checks, strict=True, ordered=True)
-    ready = time.perf_counter()
-    schema.validate(frame, lazy=True)
-    return imported, time.perf_counter() - ready
+    return lambda: schema.validate(frame, lazy=True)
 
 
-MEASURED: dict[str, Callable[[Contract, Path], tuple[float, float]]] = {
-    "pandas.read_csv": pandas_read,
-    "ingest": ingest_only,
-    "validate": validate_only,
-    "check_rows": check_rows_only,
-    "pandera": pandera_validate,
+MEASURED: dict[str, tuple[str, Callable[[Path], Work]]] = {
+    "pandas.read_csv": ("pandas", lambda _folder: read),
+    "ingest": ("data_checks.sources.sources", ingest),
+    "validate": ("data_checks.validation.validation", validate),
+    "check_rows": ("data_checks.rows.rows", check_rows),
+    "pandera": ("pandera.pandas", pandera),
 }
+"""What is imported, and what prepares the work."""
 
 
-def one(name: str, folder: Path, pinned: bool) -> None:
-    """Measure one thing in this process and print it as JSON."""
-    contract = load_contract("kddcup")
-    if not pinned:
-        free = {"sha256": None}
-        source = contract.source.model_copy(update=free)
-        contract = contract.model_copy(update={"source": source, "ratio_tolerance": 0.01})
-    imports, seconds = MEASURED[name](contract, folder)
-    print(json.dumps({"imports": imports, "seconds": seconds, "peak_mib": peak()}))
+def one(name: str) -> dict[str, float]:
+    """Measure one thing in this process."""
+    module, prepare = MEASURED[name]
+    started = time.perf_counter()
+    import_module(module)
+    imported = time.perf_counter() - started
+    with tempfile.TemporaryDirectory() as folder:
+        work = prepare(Path(folder))
+        started = time.perf_counter()
+        work()
+        return {"seconds": time.perf_counter() - started, "imports": imported, "peak_mib": peak()}
 
 
 def main() -> None:
     """Measure everything, `--repeat` times, and print medians."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--one", choices=MEASURED, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    configured = os.environ.get("DAGMM_DATA_DIR")
-    pinned = bool(configured) and (Path(configured) / FILE).is_file()
-    if arguments.one:
-        return one(arguments.one, arguments.folder, pinned)
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(configured) if pinned else Path(made)
-        if not pinned:
-            made_up(folder, load_contract("kddcup"))
-        results = [measured(name, folder, arguments.repeat) for name in MEASURED]
-    if arguments.json:
-        print(json.dumps({"rows": ROWS, "published_file": pinned, "results": results}, indent=1))
-        return None
-    print(f"{'':16}{'seconds':>9}{'rows/s':>12}{'peak MiB':>10}{'imports s':>11}")
-    for row in results:
-        if "missing" in row:
-            print(f"{row['name']:16}  {row['missing']}")
-            continue
-        print(
-            f"{row['name']:16}{row['seconds']:9.2f}{row['rows_per_second']:12,.0f}"
-            f"{row['peak_mib']:10,.0f}{row['imports']:11.2f}"
-        )
-    return None
+    asked = parser.parse_args()
+    if asked.one:
+        print(json.dumps(one(asked.one)))
+        return
+    import pandas as pd
 
-
-def measured(name: str, folder: Path, repeat: int) -> dict:
-    """Medians of one measurement over `repeat` processes."""
-    command = [sys.executable, __file__, "--one", name, "--folder", str(folder)]
-    runs = []
-    for _ in range(repeat):
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode and "No module named 'pandera'" in done.stderr:
-            return {"name": name, "missing": "not installed: pip install dagmm-pipeline[bench]"}
-        if done.returncode:
-            raise RuntimeError(f"{name}: {done.stderr}")
-        runs.append(json.loads(done.stdout.splitlines()[-1]))
-    medians = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-    return {"name": name, **medians, "rows_per_second": ROWS / medians["seconds"]}
+    names = [name for name in MEASURED if name != "pandera" or find_spec("pandera")]
+    if "pandera" not in names:
+        print("pandera is left out: pip install dagmm-pipeline[bench]", file=sys.stderr)
+    rows = len(read())
+    runs = [
+        {"name": name} | in_process(__file__, "--one", name)
+        for name in names
+        for _ in range(asked.repeat)
+    ]
+    result = pd.DataFrame(runs).groupby("name", sort=False).median()
+    result["rows_per_second"] = rows / result["seconds"]
+    print(result.to_json(orient="index", indent=1) if asked.json else result.round(2).to_string())
 
 
 if __name__ == "__main__":
