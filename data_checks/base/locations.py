@@ -51,10 +51,11 @@ def file_location(location: str) -> str:
         location: a path, `file://...`, or the URL of an object store.
 
     Raises:
-        SourceError: an address inside another, another host's file, or a protocol that is not read.
+        SourceError: an address inside another, another host's file, a protocol that is not read, or
+            a name that no file can have.
     """
     if not is_url(location):
-        return location
+        return _path(location)
     protocol = protocol_of(location)
     if "::" in location:
         raise SourceError(
@@ -67,7 +68,7 @@ def file_location(location: str) -> str:
             raise SourceError(
                 f"{location[:80]!r}: a file of another host is not read; write file:///folder/file."
             )
-        return unquote(location.partition("://")[2].removeprefix("localhost"))
+        return _path(unquote(location.partition("://")[2].removeprefix("localhost")))
     if protocol not in STORES:
         remedy = (
             "download the file and name it, or give source.url with source.sha256 and --download"
@@ -76,6 +77,12 @@ def file_location(location: str) -> str:
         )
         raise SourceError(f"{protocol[:40]}:// is not read; {remedy}.")
     return protocol + location[len(protocol) :]
+
+
+def _path(path: str) -> str:
+    if "\0" in path:
+        raise SourceError(f"{path[:80]!r}: a zero byte stands in the name; no file has such a one.")
+    return path
 
 
 def inside(folder: Path, file: str) -> Path:
@@ -89,7 +96,7 @@ def inside(folder: Path, file: str) -> Path:
         SourceError: the path leaves the folder, symbolic links followed.
     """
     path = folder / file
-    if not path.resolve().is_relative_to(folder.resolve()):
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         raise SourceError(
             f"source.file {file!r} leaves the data folder {folder}. Name a file inside it, set "
             "source.confined: false in the contract, or give the file with --data."

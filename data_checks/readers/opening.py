@@ -25,6 +25,7 @@ def open_stream(location: str) -> Any:
     if is_url(location):
         raw = pa.PythonFile(open_url(location), mode="r")
         return pa.CompressedInputStream(raw, codec) if codec else raw
+    refuse_pipe(location)
     try:
         return pa.input_stream(location, compression=codec)
     except FileNotFoundError as error:
@@ -33,6 +34,20 @@ def open_stream(location: str) -> Any:
         raise SourceError(f"{location}: cannot be read: {error.strerror}.") from error
     except OSError as error:
         raise SourceError(f"{location}: cannot be read: {_reason(location, error)}.") from error
+
+
+def refuse_pipe(location: str) -> None:
+    """Refuse what gives its bytes once; opening it might already wait for ever.
+
+    Raises:
+        SourceError: it is neither a file nor a folder.
+    """
+    path = Path(location)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise SourceError(
+            f"{location}: not a file; a table is looked at before it is read, which a pipe does "
+            "not allow. Save the rows to a file."
+        )
 
 
 def _reason(location: str, error: OSError) -> str:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from data_checks.base.errors import SourceError
 from data_checks.base.locations import is_url
 from data_checks.readers.column_names import check_extra, listed
-from data_checks.readers.opening import open_url
+from data_checks.readers.opening import open_url, refuse_pipe
 from data_checks.readers.parquet_files import files_of, partition_columns, partition_value
 
 BATCH_ROWS = 131_072
@@ -189,7 +189,10 @@ def _parquet(name: str) -> Iterator[pq.ParquetFile]:
 
 
 def _opened(name: str) -> Any:
-    return open_url(name) if is_url(name) else name
+    if is_url(name):
+        return open_url(name)
+    refuse_pipe(name)
+    return name
 
 
 def _kind(stored: pa.DataType) -> object:

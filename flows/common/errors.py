@@ -69,7 +69,7 @@ def exit_code(error: BaseException) -> int:
     away = isinstance(error, ConnectionError) or is_prefect_away(error) or _is_mlflow_trouble(error)
     if away or is_full(error) or _disk_fault(error) or _database_fault(error):
         return EXIT_UNREACHABLE
-    if isinstance(error, ValueError | MISPLACED):
+    if isinstance(error, ValueError | MISPLACED) or _is_loop(error):
         return EXIT_USAGE
     return EXIT_DEFECT
 
@@ -129,6 +129,12 @@ def _database_fault(error: BaseException) -> str:
             if phrase in text:
                 return f"{STORES} cannot be used: {text.strip()}; {help_}"
     return ""
+
+
+def _is_loop(error: BaseException) -> bool:
+    """Whether a path leads round in a circle of links; pathlib says so without a class for it."""
+    loop = isinstance(error, RuntimeError) and str(error).startswith("Symlink loop")
+    return loop or (isinstance(error, OSError) and error.errno == errno.ELOOP)
 
 
 def _extra_of(error: BaseException) -> str:

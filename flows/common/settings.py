@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -129,11 +128,11 @@ class Settings(BaseSettings):
         if uri is None:
             return None
         scheme, there, rest = uri.strip().partition("://")
-        database, _, driver = scheme.partition("+")
-        if database == "postgresql" and not driver and find_spec("psycopg2") is None:
-            raise ValueError("psycopg2 is not installed; write postgresql+psycopg://… instead")
+        database = there and scheme.partition("+")[0] in _DATABASES
         server = scheme in ("http", "https") and rest.strip("/")
-        if not server and not (there and database in _DATABASES) and scheme not in _HOSTED:
+        if database:
+            _check_driver(uri.strip())
+        elif not server and scheme not in _HOSTED:
             raise ValueError(
                 "give the address of an MLflow server (http://HOST:5000) or of a database "
                 "(sqlite:////FOLDER/mlflow.db, postgresql+psycopg://…)"
@@ -209,6 +208,21 @@ class Settings(BaseSettings):
         """Where a browser finds MLflow: the server, or what `dagmm ui` starts."""
         uri = self.mlflow_tracking_uri or ""
         return uri.rstrip("/") if uri.startswith("http") else f"http://127.0.0.1:{self.mlflow_port}"
+
+
+def _check_driver(url: str) -> None:
+    """Have SQLAlchemy find what it would talk to a database with.
+
+    Raises:
+        ValueError: It is not installed or not of MLflow's kind, or the address is none.
+    """
+    from data_checks.readers.database.sql import database_errors, parsed_url
+
+    with database_errors(url):
+        dialect = parsed_url(url).get_dialect()
+        dialect.import_dbapi()
+    if dialect.is_async:  # MLflow would try for minutes
+        raise ValueError(f"the driver {dialect.driver} is for asynchronous programs; name another")
 
 
 def own(home: Path) -> None:

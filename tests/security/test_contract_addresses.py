@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -174,6 +175,27 @@ def test_a_confined_contract_does_not_leave_the_data_folder(
     free = small_contract(source={"kind": kind, "file": named, "confined": False})
     record = ingest(free, folder.parent / "out" / "t.parquet", data_dir=folder)
     assert record.rows % 30 == 0
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "mat"])
+def test_a_name_that_leads_nowhere_is_an_error_in_one_sentence(tmp_path: Path, kind: str) -> None:
+    """A circle of links, a zero byte; a pipe, which could be waited for without an end."""
+    (tmp_path / "circle").symlink_to("circle")
+    os.mkfifo(tmp_path / "pipe")
+    out = tmp_path / "out" / "t.parquet"
+    for file in ("circle", "pipe"):
+        contract = small_contract(source={"kind": kind, "file": file})
+        with pytest.raises(SourceError, match=file) as caught:
+            ingest(contract, out, data_dir=tmp_path)
+        assert "\n" not in str(caught.value)
+    for file in ("zero\0", f"file://{tmp_path}/zero%00"):
+        with pytest.raises(SourceError, match="zero byte"):
+            ingest(contract, out, data=file, data_dir=tmp_path)
+    for pipe in ("pipe", "pipe.parquet", "pipe.mat", "pipe.csv.gz"):
+        if pipe != "pipe":
+            os.mkfifo(tmp_path / pipe)
+        with pytest.raises(SourceError, match="not a file"):
+            draft_contract(tmp_path / pipe)
 
 
 @pytest.mark.parametrize("address", [a for a in ADDRESSES if "{web}" in a] + ["s3://b/out.parquet"])

@@ -115,6 +115,40 @@ def test_postgresql_is_only_read(tmp_path: Path, postgres: str) -> None:
     assert read(tmp_path, postgres, SELECT) == 30
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT dblink_exec('dbname=postgres', 'DELETE FROM items')",
+        "SELECT * FROM dblink('dbname=postgres', 'DELETE FROM items RETURNING 1') AS t(x int)",
+        "SELECT lo_export(16400, '/tmp/file')",
+        "SELECT pg_create_physical_replication_slot('kept')",
+        "SELECT pg_catalog.pg_reload_conf /* now */ ()",
+        """SELECT "pg_terminate_backend"(7)""",
+        "SELECT PG_READ_FILE('/etc/passwd')",
+        "SELECT query_to_xml('SELECT ' || 'lo' || '_export(1, 2)', true, true, '')",
+        """SELECT U&"dbl\\0069nk_exec"('a', 'b')""",
+    ],
+)
+def test_functions_that_no_transaction_holds_are_refused(query: str) -> None:
+    with pytest.raises(SourceError, match=r"must only read; .* outside of its transaction"):
+        check_query("place", query, sa.make_url("postgresql+psycopg://h/d"))
+    reading = "SELECT pg_typeof(x), 'pg_sleep(1)' FROM pg_stat_database"
+    check_query("place", reading, sa.make_url("postgresql+psycopg://h/d"))
+
+
+def test_signs_of_parameters_are_signs_of_the_query(tmp_path: Path, postgres: str) -> None:
+    query = f"SELECT * FROM ({SELECT}) AS t WHERE kind <> ' :b %s %(b)s ?'"
+    for url in (f"sqlite:///{tmp_path}/items.db", postgres):
+        fill(url)
+        assert read(tmp_path, url, query) == 30
+
+
+@pytest.mark.parametrize("address", ["sqlite://", "sqlite:///:memory:", "sqlite://?uri=true"])
+def test_a_sqlite_address_without_a_file_is_refused(tmp_path: Path, address: str) -> None:
+    with pytest.raises(MissingDataError, match="no such file"):
+        read(tmp_path, address, "SELECT 1")
+
+
 @pytest.mark.parametrize("query", WRITING[:19])
 def test_what_writes_anywhere_is_refused_unseen_by_a_database_without_a_guard(query: str) -> None:
     with pytest.raises(SourceError, match="must"):

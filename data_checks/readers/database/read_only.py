@@ -26,6 +26,12 @@ _WRITING = re.compile(
     r"|detach|install|load)\b",
     re.IGNORECASE,
 )
+_BESIDE = re.compile(
+    r'\b(dblink\w*|lo_export|lo_import|query_to_xml\w*|pg_(?!typeof\b)\w+(?="?\s*\()|u&(?="))',
+    re.IGNORECASE,
+)
+"""Functions of PostgreSQL that act on other databases, files and the server itself, which no
+transaction holds; and what could hide their names."""
 _GUARDED = ("sqlite", "postgresql")
 """Databases that are told to refuse writing."""
 _DENIED = (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH, sqlite3.SQLITE_PRAGMA)
@@ -57,6 +63,11 @@ def check_query(place: str, query: str, url: sa.URL) -> None:
             f"{place}: the query must only read; {verb[0]!r} may write. Put a column of that name "
             "in quotes."
         )
+    named = _QUOTED.sub(lambda match: match[0] if match[0][0] == '"' else " ", body)
+    if url.get_backend_name() == "postgresql" and (function := _BESIDE.search(named)):
+        raise SourceError(
+            f"{place}: the query must only read; {function[0]!r} acts outside of its transaction."
+        )
 
 
 def read_only_engine(url: sa.URL) -> sa.Engine:
@@ -69,18 +80,14 @@ def read_only_engine(url: sa.URL) -> sa.Engine:
     """
     import sqlalchemy as sa
 
-    if url.drivername not in ("sqlite", "sqlite+pysqlite") or url.database in (
-        None,
-        "",
-        ":memory:",
-    ):
+    if url.get_backend_name() != "sqlite":
         engine = sa.create_engine(url)
         reading = {"postgresql_readonly": True} if engine.name == "postgresql" else {}
         return engine.execution_options(**reading)
-    database = str(url.database)
+    database = url.database or ""
     file = Path(unquote(urlsplit(database).path) if database.startswith("file:") else database)
     if not file.is_file():
-        raise MissingDataError(f"sqlite:///{file}: no such file.")
+        raise MissingDataError(f"sqlite:///{database and file}: no such file.")
     address = f"{file.absolute().as_uri()}?mode=ro"
 
     def connect() -> sqlite3.Connection:

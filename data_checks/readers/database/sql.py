@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 BATCH_ROWS = 50_000
+_REMEDIES = {
+    "psycopg": "pip install 'dagmm-pipeline[postgres]'",
+    "psycopg2": "write postgresql+psycopg://",
+}
 
 
 def database_url(source: SqlSource, override: str | None) -> str:
@@ -40,7 +44,7 @@ def database_url(source: SqlSource, override: str | None) -> str:
     if source.url is not None:
         if is_url(source.url):
             with database_errors(source.url):
-                refuse_borrowed_login(safe_name(source.url), _parsed(source.url))
+                refuse_borrowed_login(safe_name(source.url), parsed_url(source.url))
         return source.url
     variable = source.url_variable or ""
     if url := os.environ.get(variable):
@@ -64,20 +68,19 @@ def read_sql(
         UnreachableError: the database did not answer.
         SourceError: the query failed, does not only read, or lacks a column.
     """
-    import sqlalchemy as sa
-
     place = safe_name(url)
     with database_errors(url):
-        address = _parsed(url)
+        address = parsed_url(url)
         check_query(place, source.query, address)
         engine = read_only_engine(address)
         try:
             with engine.connect() as connection, connection.begin() as transaction:
                 forbid_writing(connection)
                 streamed = connection.execution_options(
-                    stream_results=True, max_row_buffer=BATCH_ROWS
+                    stream_results=True, max_row_buffer=BATCH_ROWS, no_parameters=True
                 )
-                result = streamed.execute(sa.text(source.query))
+                # As it stands: a `:word` or a `%` in it, quoted or not, is no parameter.
+                result = streamed.exec_driver_sql(source.query)
                 if not result.returns_rows:
                     raise SourceError(f"{place}: the query returns no rows; it must be a SELECT.")
                 names = list(result.keys())
@@ -89,7 +92,12 @@ def read_sql(
             engine.dispose()
 
 
-def _parsed(url: str) -> sa.URL:
+def parsed_url(url: str) -> sa.URL:
+    """A database URL in its parts.
+
+    Raises:
+        sqlalchemy.exc.ArgumentError: it is none.
+    """
     import sqlalchemy as sa
 
     try:
@@ -114,7 +122,10 @@ def database_errors(url: str) -> Iterator[None]:
     except sa.exc.NoSuchModuleError as error:
         raise SourceError(f"{place}: no driver for this kind of database is installed.") from error
     except ModuleNotFoundError as error:
-        raise SourceError(f"{place}: the driver {error.name} is not installed.") from error
+        remedy = _REMEDIES.get(error.name or "", "install it with pip")
+        raise SourceError(
+            f"{place}: the driver {error.name} is not installed; {remedy}."
+        ) from error
     except sa.exc.ArgumentError as error:
         raise SourceError(f"{place}: not a SQLAlchemy URL (dialect://host/database).") from error
     except sa.exc.OperationalError as error:

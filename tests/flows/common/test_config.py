@@ -138,6 +138,24 @@ def test_a_registry_that_mlflow_cannot_have_is_refused_at_once(monkeypatch, uri)
 
 
 @pytest.mark.parametrize(
+    ("uri", "why"),
+    [
+        ("mysql+nodriver://u:hush@h/d", "no driver for this kind"),
+        ("postgresql+nodriver://h/d", "no driver for this kind"),
+        ("mysql+pymysql://u:hush@h/d", "driver pymysql is not installed"),
+        ("postgresql://u:hush@h/d", r"psycopg2 is not installed; write postgresql\+psycopg://"),
+        ("postgresql+psycopg://h:port/d", "not a SQLAlchemy URL"),
+        ("sqlite+aiosqlite:////a/b.db", "asynchronous"),
+    ],
+)
+def test_a_database_that_nothing_here_can_talk_to_is_refused_at_once(monkeypatch, uri, why):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(UsageError, match=f"^MLFLOW_TRACKING_URI: .*{why}") as error:
+        Settings()
+    assert "hush" not in str(error.value)
+
+
+@pytest.mark.parametrize(
     "uri",
     ["http://127.0.0.1:5000", "https://a.b/c", "sqlite:////a/b.db", "postgresql+psycopg://h/d"],
 )

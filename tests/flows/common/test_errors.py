@@ -4,6 +4,7 @@ import errno
 import os
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -97,6 +98,14 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path, make):
     assert exit_code(raised.value) == EXIT_USAGE
     assert str(tmp_path / "home") in message_of(raised.value)
     assert "Errno" not in message_of(raised.value)
+
+
+def test_a_circle_of_links_is_the_user_s(tmp_path):
+    (tmp_path / "circle").symlink_to("circle")
+    for use in (Path.resolve, Path.read_text):
+        with pytest.raises((OSError, RuntimeError), match="circle") as caught:
+            use(tmp_path / "circle")
+        assert exit_code(caught.value) == EXIT_USAGE
 
 
 def test_what_is_nobody_else_s_fault_is_ours():
