@@ -48,7 +48,9 @@ def record(
 
 
 def judge(version: ModelVersion, policy: PromotionPolicy, requester: str) -> Finding:
-    """Whether enough people other than the requester approved the evidence as it is now.
+    """As many people as `promotion.approvals` asks for approved this evidence; nobody rejected it.
+
+    The requester does not count.
 
     Args:
         version: The version with its tags as they are now.

@@ -23,7 +23,9 @@ REQUESTS = 40
 
 
 def judge(server: Server | None, canary: dict[str, Any], policy: PromotionPolicy) -> Finding:
-    """Query a served model: the canary batch, a malformed request, latency and memory.
+    """MLflow serves it over HTTP, with the recorded energies, in time and in memory.
+
+    Asked are the canary batch, one row again and again, and a malformed request.
 
     Args:
         server: None when the policy switched the check off.

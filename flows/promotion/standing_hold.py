@@ -65,7 +65,7 @@ def standing(decisions: Sequence[audit.Decision]) -> Hold | None:
 
 
 def judge(material: Material) -> Finding:
-    """Whether the model is free, or a person released it or approved the version since."""
+    """Nobody holds the model since a rollback, or `--release` or a later approval frees it."""
     version = material.stored.version
     hold = standing(audit.history(material.client, version.name))
     if hold is None:

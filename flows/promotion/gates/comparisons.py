@@ -18,7 +18,10 @@ UNTRAINED = ("untrained", "random weights")
 
 
 def not_worse_than_production(case: Case) -> Iterator[Finding]:
-    """Average precision is within `promotion.margin` of production's, in required slices, too."""
+    """Average precision within `promotion.margin` of production's, both scored now.
+
+    So in each of `promotion.required_slices`.
+    """
     policy = case.policy
     if case.production_error:
         yield Finding(False, f"production cannot be scored: {case.production_error}")
@@ -46,7 +49,7 @@ def not_worse_than_production(case: Case) -> Iterator[Finding]:
 
 
 def not_worse_than_the_best(case: Case) -> Finding:
-    """Average precision is within `promotion.margin` of the best version so far.
+    """The same against the best version before under the same contract: the margin is spent once.
 
     Else versions that are each a little worse than the last could go down step by step.
     """
@@ -92,7 +95,7 @@ def _difference(name: str, difference: Difference, margin: float) -> Figure:
 
 
 def score_drift(case: Case) -> Finding:
-    """How differently the candidate and production see the same rows."""
+    """How differently the version and production see the same rows."""
     if case.production is None:
         return unmeasured("no production model to compare with")
     drift = compare_scores(case.candidate, case.production)
@@ -107,9 +110,9 @@ def score_drift(case: Case) -> Finding:
 
 
 def simple_detectors(case: Case) -> Finding:
-    """No simple detector, nor the same network untrained, is better by `promotion.simple_margin`.
+    """No simple detector, nor itself untrained, is surely better by `promotion.simple_margin`.
 
-    Beyond doubt: it blocks when the whole 95 % interval of the difference is past the margin.
+    It blocks when the whole 95 % interval of the difference is past the margin.
     """
     margin = case.policy.simple_margin
     if not case.measurable:

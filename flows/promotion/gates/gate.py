@@ -21,8 +21,8 @@ class Gate:
 
     Attributes:
         name: Stable: in the registry, in the audit, and what `--override` takes.
-        about: What it asks for, in one line.
-        judge: Finds out; one finding, or one for each part.
+        judge: Finds out; one finding, or one for each part. Its docstring begins with what it asks
+            for.
         needs: What it looks at.
         overridable: Whether a person may promote although it failed.
         blocks: Whether it can hold a version back; else it informs.
@@ -31,13 +31,18 @@ class Gate:
     """
 
     name: str
-    about: str
     judge: Callable[[Material], Finding | Iterable[Finding]]
     needs: Needs = "energies"
     overridable: bool = True
     blocks: bool = True
     relative: bool = False
     of_detector: bool = False
+
+    @property
+    def about(self) -> str:
+        """What it asks for, in one sentence."""
+        first = (self.judge.__doc__ or "").partition("\n\n")[0]
+        return " ".join(first.split()).removesuffix(".")
 
     def carried(self, note: str) -> GateResult:
         """Met without being judged."""

@@ -15,12 +15,12 @@ ODDS_OF_CHANCE = 0.001
 
 
 def roc_auc_floor(case: Case) -> Finding:
-    """ROC AUC on the test rows is at least `promotion.min_roc_auc`."""
+    """At least `promotion.min_roc_auc` on the test rows."""
     return _floor(case, "ROC AUC", "roc_auc", case.policy.min_roc_auc)
 
 
 def recall_floor(case: Case) -> Finding:
-    """Recall at the calibrated threshold is at least `promotion.min_recall`."""
+    """At least `promotion.min_recall` at the calibrated threshold."""
     return _floor(case, "recall", "recall", case.policy.min_recall)
 
 
@@ -49,7 +49,7 @@ def _floor(case: Case, title: str, metric: str, floor: float) -> Finding:
 
 
 def false_alarm_rate(case: Case) -> Finding:
-    """Normal test rows are flagged as often as the calibration promises, up to chance."""
+    """Within the band that the calibration promises for the normal test rows."""
     if case.labels is None or case.labels.all():
         return unmeasured("not measured: no rows labelled normal")
     normal = case.candidate[~case.labels]
@@ -67,7 +67,7 @@ def false_alarm_rate(case: Case) -> Finding:
 
 
 def alert_rate(case: Case) -> Finding:
-    """Of test rows without labels no more than `promotion.max_alert_rate` are flagged.
+    """Of test rows without labels at most `promotion.max_alert_rate` are flagged.
 
     Who flags most of an unlabelled table tells nobody where to look.
     """

@@ -11,9 +11,10 @@ GATE = "shadowed"
 
 
 def judge(material: Material) -> Finding:
-    """At least so many rows over at least so many hours, with at most so much disagreement.
+    """Scored enough live rows beside production (`promotion.min_shadow_*`), with few other alerts.
 
-    Too few rows so far make the version wait; too much disagreement refuses it.
+    Other alerts are few on at most `promotion.max_shadow_disagreement` of the rows. Too few rows so
+    far make the version wait; too much disagreement refuses it.
     """
     policy, version = material.policy, material.stored.version
     if not policy.min_shadow_rows:

@@ -14,7 +14,10 @@ from flows.promotion.gates.finding import Finding, unmeasured
 
 
 def data_verdict(case: Case) -> Finding:
-    """Bad rows were quarantined; whether too many were is part of the verdict on the data."""
+    """The rows passed the checks of their contract.
+
+    Bad rows were quarantined; whether too many were is part of the verdict.
+    """
     checked = case.evidence["validation"]
     passed = checked["passed"] is True
     return Finding(
@@ -43,7 +46,7 @@ def _not_finite(value: Any, name: str = "") -> Iterator[str]:
 
 
 def deployable_threshold(case: Case) -> Finding:
-    """The threshold was set without test labels and lies among the validation energies."""
+    """Set without test labels, and among the energies of the validation rows."""
     if not case.evidence["calibrate"]["deployable"]:
         protocol = case.evidence["split"]["protocol"]
         return Finding(
@@ -59,7 +62,7 @@ def deployable_threshold(case: Case) -> Finding:
 
 
 def guaranteed_rate(case: Case) -> Finding:
-    """There are validation rows enough to guarantee the false-alarm rate that was asked for."""
+    """Validation rows enough to guarantee `calibration.target_rate`."""
     if not case.evidence["calibrate"]["deployable"]:
         return unmeasured("set with test labels: nothing is guaranteed")
     threshold = case.evidence["calibrate"]["threshold"]
@@ -100,7 +103,7 @@ def mixture_health(case: Case) -> Finding:
 
 
 def reproduces_its_energies(case: Case) -> Finding:
-    """Scored now, the evaluation rows get the energies that were recorded at training."""
+    """Scored now, the test rows get the energies recorded at training."""
     if not np.isfinite(case.candidate).all():
         return Finding(False, "the candidate gives non-finite energies")
     worst = largest_difference(case.candidate, case.recorded)

@@ -15,7 +15,7 @@ GATE = "policy not loosened"
 
 
 def judge(client: MlflowClient, stored: StoredVersion, production: int | None) -> Finding:
-    """Whether the version was trained under a policy that asks for no less than production's.
+    """Its policy asks for no less than that of the version in production.
 
     Without this gate whoever trains could lower the floors for their own candidate.
     """

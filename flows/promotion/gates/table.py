@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from functools import wraps
+from typing import Any
 
 from flows.common.errors import UsageError
 from flows.common.verdicts import GateResult
 from flows.promotion import approval, serving_check, standing_hold
 from flows.promotion.gates import comparisons, quality, shadowed, soundness, standing_policy
-from flows.promotion.gates.case import Case
 from flows.promotion.gates.finding import Finding
 from flows.promotion.gates.gate import Gate, Needs
 from flows.promotion.gates.material import Material
 
-
-def _of_case(judge: Callable[[Case], Finding | Iterable[Finding]]) -> Callable[..., object]:
-    """A judge of energies as a judge of the material."""
-
-    def judged(material: Material) -> Finding | Iterable[Finding]:
-        assert material.case is not None
-        return judge(material.case)
-
-    return judged
+Judge = Callable[..., Finding | Iterable[Finding]]
 
 
 def _sealed(material: Material) -> Finding:
+    """Every file is the one that the evidence was sealed with."""
     problems = material.stored.problems(material.policy)
     if problems:
         untouched = "files that are not those of the evidence are not opened: no other gate that "
@@ -32,140 +26,69 @@ def _sealed(material: Material) -> Finding:
     return Finding(True, f"sha256 {material.stored.sha256[:16]}… holds for every file")
 
 
-EVIDENCE = Gate(
-    "evidence",
-    "every file is the one that the evidence was sealed with",
-    _sealed,
-    needs="registry",
-    overridable=False,
-)
-APPROVAL = Gate(
-    approval.GATE,
-    "as many people as `promotion.approvals` asks for approved this evidence; nobody rejected it",
-    lambda m: approval.judge(m.stored.version, m.policy, m.stored.requested_by),
-    needs="registry",
-    overridable=False,
-)
-HOLD = Gate(
-    standing_hold.GATE,
-    "nobody holds the model since a rollback, or `--release` or a later approval frees it",
-    standing_hold.judge,
-    needs="registry",
-    overridable=False,
-    relative=True,
-)
+def _given(judge: Judge, take: Callable[[Material], tuple[Any, ...]]) -> Judge:
+    """A judge of some of the material as a judge of all of it."""
 
+    @wraps(judge)
+    def judged(material: Material) -> Finding | Iterable[Finding]:
+        return judge(*take(material))
+
+    return judged
+
+
+def _of_case(name: str, judge: Judge, **traits: bool) -> Gate:
+    """A gate that looks at the energies."""
+    return Gate(name, _given(judge, lambda m: (m.case,)), **traits)
+
+
+EVIDENCE = Gate("evidence", _sealed, needs="registry", overridable=False)
 GATES: tuple[Gate, ...] = (
     EVIDENCE,
-    Gate(
-        "data verdict",
-        "the rows passed the checks of their contract",
-        _of_case(soundness.data_verdict),
-        of_detector=True,
-    ),
-    Gate(
-        "recorded figures",
-        "every figure written down at training is a finite number",
-        _of_case(soundness.recorded_figures),
-    ),
-    Gate(
-        "deployable threshold",
-        "set without test labels, and among the energies of the validation rows",
-        _of_case(soundness.deployable_threshold),
-    ),
-    Gate(
-        "guaranteed false-alarm rate",
-        "validation rows enough to guarantee `calibration.target_rate`",
-        _of_case(soundness.guaranteed_rate),
-    ),
-    Gate(
-        "mixture health",
-        "no component of the mixture has collapsed",
-        _of_case(soundness.mixture_health),
-        of_detector=True,
-    ),
-    Gate(
-        "reproduces its energies",
-        "scored now, the test rows get the energies recorded at training",
-        _of_case(soundness.reproduces_its_energies),
-        of_detector=True,
-    ),
-    Gate(
-        "ROC AUC floor",
-        "at least `promotion.min_roc_auc` on the test rows",
-        _of_case(quality.roc_auc_floor),
-        of_detector=True,
-    ),
-    Gate(
-        "recall floor",
-        "at least `promotion.min_recall` at the calibrated threshold",
-        _of_case(quality.recall_floor),
-    ),
-    Gate(
-        "false-alarm rate",
-        "within the band that the calibration promises for the normal test rows",
-        _of_case(quality.false_alarm_rate),
-    ),
-    Gate(
-        "alert rate",
-        "of test rows without labels at most `promotion.max_alert_rate` are flagged",
-        _of_case(quality.alert_rate),
-    ),
-    Gate(
+    _of_case("data verdict", soundness.data_verdict, of_detector=True),
+    _of_case("recorded figures", soundness.recorded_figures),
+    _of_case("deployable threshold", soundness.deployable_threshold),
+    _of_case("guaranteed false-alarm rate", soundness.guaranteed_rate),
+    _of_case("mixture health", soundness.mixture_health, of_detector=True),
+    _of_case("reproduces its energies", soundness.reproduces_its_energies, of_detector=True),
+    _of_case("ROC AUC floor", quality.roc_auc_floor, of_detector=True),
+    _of_case("recall floor", quality.recall_floor),
+    _of_case("false-alarm rate", quality.false_alarm_rate),
+    _of_case("alert rate", quality.alert_rate),
+    _of_case(
         "not worse than production",
-        "average precision within `promotion.margin` of production's, both scored now, overall and "
-        "for `promotion.required_slices`",
-        _of_case(comparisons.not_worse_than_production),
+        comparisons.not_worse_than_production,
         of_detector=True,
         relative=True,
     ),
-    Gate(
+    _of_case(
         "not worse than the best before",
-        "the same against the best version that was in production under the same contract: the "
-        "margin is spent once",
-        _of_case(comparisons.not_worse_than_the_best),
+        comparisons.not_worse_than_the_best,
         of_detector=True,
         relative=True,
     ),
-    Gate(
-        "score drift",
-        "how differently the version and production see the same rows",
-        _of_case(comparisons.score_drift),
-        of_detector=True,
-        blocks=False,
-        relative=True,
-    ),
-    Gate(
-        "not beaten by simple detectors",
-        "no simple detector, nor the same network untrained, is better by "
-        "`promotion.simple_margin` beyond doubt",
-        _of_case(comparisons.simple_detectors),
-        of_detector=True,
-    ),
+    _of_case("score drift", comparisons.score_drift, of_detector=True, relative=True, blocks=False),
+    _of_case("not beaten by simple detectors", comparisons.simple_detectors, of_detector=True),
     Gate(
         standing_policy.GATE,
-        "its policy asks for no less than that of the version in production",
-        lambda m: standing_policy.judge(m.client, m.stored, m.production),
+        _given(standing_policy.judge, lambda m: (m.client, m.stored, m.production)),
         relative=True,
     ),
-    Gate(
-        shadowed.GATE,
-        "scored `promotion.min_shadow_rows` live rows beside production, over "
-        "`promotion.min_shadow_hours`, and raised other alerts on at most "
-        "`promotion.max_shadow_disagreement` of them",
-        shadowed.judge,
-        needs="registry",
-        relative=True,
-    ),
+    Gate(shadowed.GATE, shadowed.judge, needs="registry", relative=True),
     Gate(
         serving_check.GATE,
-        "MLflow serves it over HTTP, with the recorded energies, in time and in memory",
-        lambda m: serving_check.judge(m.server, m.stored.canary, m.policy),
+        _given(serving_check.judge, lambda m: (m.server, m.stored.canary, m.policy)),
         needs="served model",
         of_detector=True,
     ),
-    APPROVAL,
-    HOLD,
+    Gate(
+        approval.GATE,
+        _given(approval.judge, lambda m: (m.stored.version, m.policy, m.stored.requested_by)),
+        needs="registry",
+        overridable=False,
+    ),
+    Gate(
+        standing_hold.GATE, standing_hold.judge, needs="registry", overridable=False, relative=True
+    ),
 )
 """Order matters to readers only: no gate depends on another one's result."""
 
