@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import numpy as np
@@ -30,6 +30,7 @@ WITHOUT_DIGEST = "1"
 """Format of the first version, whose checkpoints carry none."""
 
 Arrays = dict[str, NDArray[np.generic]]
+T = TypeVar("T")
 
 
 class TrainingStopped(Exception):
@@ -102,6 +103,11 @@ def digest(*arrays: NDArray[np.generic] | None) -> str:
             result.update(f"{array.dtype.str}{array.shape}".encode())
             result.update(np.ascontiguousarray(array).data)
     return result.hexdigest()
+
+
+def under(prefix: str, values: Mapping[str, T]) -> dict[str, T]:
+    """What stands under names that begin so, by the rest of its name."""
+    return {n.removeprefix(prefix): v for n, v in values.items() if n.startswith(prefix)}
 
 
 class CheckpointStore:

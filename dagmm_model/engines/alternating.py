@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.checkpoint import under
 from dagmm_model.base.distributed import Part
 from dagmm_model.engines.interface import Engine
 from dagmm_model.networks.network import Parameters
@@ -95,8 +96,7 @@ class AlternatingEngine(Engine):
 
     def load(self, state: dict[str, NDArray[np.generic]]) -> None:
         for name, engine in self._engines.items():
-            mine = {k: v for k, v in state.items() if k.startswith(f"{name}/")}
-            engine.load({key.removeprefix(f"{name}/"): value for key, value in mine.items()})
+            engine.load(under(f"{name}/", state))
         self.jitter = self._engines["mixture"].jitter
 
     def mean_energies(self, x: NDArray[np.floating], criterion: str) -> Float | None:

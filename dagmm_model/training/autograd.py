@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dagmm_model.base.checkpoint import Arrays, Checkpointing, CheckpointStore, digest
+from dagmm_model.base.checkpoint import Arrays, Checkpointing, CheckpointStore, digest, under
 from dagmm_model.engines.choice import Device, choose_device
 from dagmm_model.training.epochs import Epoch, Observer, TrainingDiverged, run_epochs
 from dagmm_model.training.feed import batch_plan
@@ -40,7 +40,8 @@ class Work:
         step: one step on a batch ``(b, D)`` in the epoch of that 0-based number; it moves the
             parameters and returns the losses by name, the same ones throughout an epoch. All random
             numbers come from torch's global generator, which the loop seeds for every step.
-        begin_epoch: called with the epoch's number and all rows before its first step.
+        begin_epoch: called with the epoch's number and all rows before its first step; after the
+            last epoch, with the number that would follow, too.
     """
 
     networks: nn.Module
@@ -120,6 +121,7 @@ def train(
                 identity["device"] = torch.device(device).type
             store = CheckpointStore(checkpoint, identity, defaults=asdict(type(settings)()))
         run_epochs(run, store, observers)
+        run.work.begin_epoch(run.epochs, run.x)
         return run.result(), tuple(run.history), chosen
 
 
@@ -224,19 +226,15 @@ class _Run:
     def restore(self, arrays: Arrays, values: dict[str, Any]) -> None:
         """See `Training.restore`."""
         tensors = {name: torch.as_tensor(np.array(array)) for name, array in arrays.items()}
-        self.work.networks.load_state_dict(_under("network.", tensors))
-        for name, value in _under("average.", tensors).items():
+        self.work.networks.load_state_dict(under("network.", tensors))
+        for name, value in under("average.", tensors).items():
             self.averaged[name].copy_(value)
         for name, optimiser in self.work.optimisers.items():
             state: dict[int, dict[str, Tensor]] = {}
-            for key, value in _under(f"optimiser.{name}.", tensors).items():
+            for key, value in under(f"optimiser.{name}.", tensors).items():
                 i, entry = key.split(".")
                 state.setdefault(int(i), {})[entry] = value
             optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
         self.epoch, self.done = values["epoch"], values["done"]
         self.names, self.sums = tuple(values["names"]), np.array(values["sums"])
         self.history = [Epoch(**record) for record in values["history"]]
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.base.checkpoint import Arrays
+from dagmm_model.base.checkpoint import Arrays, under
 from dagmm_model.engines.interface import Engine
 from dagmm_model.mixture.mixture import mixture_health
 from dagmm_model.networks.network import Parameters, streams
@@ -192,7 +192,7 @@ class Progress:
 
     def restore(self, arrays: Arrays, values: dict[str, Any]) -> None:
         """Go on from a `snapshot`."""
-        self.engine.load(_under("engine.", arrays))
+        self.engine.load(under("engine.", arrays))
         self.epoch, self.done = values["epoch"], values["done"]
         self.held = values.get("held", {})  # none in a checkpoint from before there were any
         self.losses = arrays["losses"].astype(np.float64)
@@ -209,7 +209,7 @@ class Progress:
         self.best.waited = arrays["best_waited"].astype(np.int64)
         self.best.parameters = {
             name: value.astype(value.dtype, copy=True)
-            for name, value in _under("best.", arrays).items()
+            for name, value in under("best.", arrays).items()
         }
 
     def record(
@@ -241,7 +241,3 @@ class Progress:
             seconds=seconds,
             held=self.held,
         )
-
-
-def _under(prefix: str, arrays: Arrays) -> Arrays:
-    return {n.removeprefix(prefix): v for n, v in arrays.items() if n.startswith(prefix)}

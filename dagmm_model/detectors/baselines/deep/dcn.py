@@ -11,17 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
-from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.baselines.deep.trained import TrainedDetector
-from dagmm_model.detectors.interface import Arrays, Float, NotEnoughRowsError
+from dagmm_model.detectors.interface import NotEnoughRowsError
 from dagmm_model.training.autograd import Work, seed_of
 from dagmm_model.training.blocks import adam, descend, mlp
-from dagmm_model.training.epochs import Observer
 from dagmm_model.training.settings import TrainingSettings
 
 FIRST_COUNT = 100
@@ -138,17 +135,6 @@ class DeepClustering(TrainedDetector[DcnSettings]):
             return {"total": total, "reconstruction": reconstruction, "clustering": clustering}
 
         return Work(networks, {"adam": optimiser}, step, begin_epoch)
-
-    def _train(
-        self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
-    ) -> Arrays:
-        arrays = super()._train(x, observers, checkpoint)
-        if self.settings_.epochs == 0:  # no joint epoch that would have set the centres
-            networks: Clustering = self._with(arrays, x.shape[1])
-            with torch.no_grad():
-                networks.start(networks.encoder(torch.as_tensor(x.astype(np.float32))), self.seed)
-            arrays = {n: v.numpy() for n, v in networks.state_dict().items()}
-        return arrays
 
     def _score_rows(self, networks: Clustering, x: Tensor) -> Tensor:
         return networks.distances(networks.encoder(x)).amin(1)

@@ -127,12 +127,9 @@ class DeepSvdd(TrainedDetector[DeepSvddSettings]):
         """
         arrays = super()._train(x, observers, checkpoint)
         networks: Sphere = self._with(arrays, x.shape[1])
-        rows = torch.as_tensor(x.astype(np.float32))
         with torch.no_grad():
-            if self.settings_.epochs == 0:  # no epoch that would have set the centre
-                networks.start(rows)
-                return {n: v.numpy() for n, v in networks.state_dict().items()}
-            spread = float(networks.spread(networks.encoder(rows)))
+            outputs = networks.encoder(torch.as_tensor(x.astype(np.float32)))
+        spread = float(networks.spread(outputs))
         if not spread > COLLAPSED:
             raise HypersphereCollapse(
                 f"deep-svdd collapsed: its outputs vary {spread:.1e} times as much as before "
