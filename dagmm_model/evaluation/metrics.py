@@ -1,8 +1,4 @@
-"""How good the energies are, with intervals, by the paper's protocol and as deployed.
-
-The bootstrap never touches a row: what matters of a resample is how many anomalies and normals it
-drew from each run of tied energies, which is one multinomial draw for each class.
-"""
+"""How good the energies are, with intervals, by the paper's protocol and as deployed."""
 
 from __future__ import annotations
 
@@ -12,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dagmm_model.evaluation.ranked import Ranked, precision_recall_f1
 from dagmm_model.evaluation.threshold import exceeds
 
 Vector = NDArray[np.float64]
@@ -124,10 +121,10 @@ def paper_metrics(anomalous: ArrayLike, energies: ArrayLike) -> PaperMetrics:
         raise ValueError("the paper's protocol needs normal and anomalous test rows")
     threshold = np.partition(scores, -anomalies)[-anomalies]
     flagged = scores >= threshold
-    precision, recall, f1 = _precision_recall_f1(
+    precision, recall, f1 = precision_recall_f1(
         float((flagged & labels).sum()), float(flagged.sum()), float(anomalies)
     )
-    roc_auc, average_precision, *_ = _Ranked(labels, scores, threshold).figures()
+    roc_auc, average_precision, *_ = Ranked(labels, scores, threshold).figures()
     return PaperMetrics(
         precision, recall, f1, roc_auc, average_precision, float(threshold), len(labels), anomalies
     )
@@ -177,8 +174,8 @@ def deployment_metrics(
         absent = "anomalies" if anomalies == 0 else "normal rows"
         why = f"no labelled {absent}: how well they are told apart cannot be reported"
         return replace(counted, recall=_flagged_share(flagged[labels]), not_reported=why)
-    point = np.array(_Ranked(labels, scores, threshold).figures())
-    ranked = _Ranked(labels, scores, threshold, BOOTSTRAP_RUNS)
+    point = np.array(Ranked(labels, scores, threshold).figures())
+    ranked = Ranked(labels, scores, threshold, BOOTSTRAP_RUNS)
     rng = np.random.default_rng(seed)
     draws = np.array([ranked.resampled(rng) for _ in range(resamples)])
     draws += point - ranked.figures()  # nothing, unless neighbouring energies were pooled
@@ -235,71 +232,6 @@ def binomial_interval(hits: int, rows: int, level: float = 0.95) -> Interval:
     low = betaincinv(hits, rows - hits + 1, tail) if hits else 0.0
     high = betaincinv(hits + 1, rows - hits, 1 - tail) if hits < rows else 1.0
     return Interval(hits / rows, float(low), float(high))
-
-
-class _Ranked:
-    """Anomalies and normals of each run of tied energies, most energetic run first.
-
-    Attributes:
-        hits: Anomalies of each run, float64.
-        alarms: Normals of each run, float64.
-        flagged: Number of runs above the threshold.
-    """
-
-    def __init__(
-        self,
-        labels: NDArray[np.bool_],
-        scores: Vector,
-        threshold: float,
-        runs: int | None = None,
-    ) -> None:
-        order = np.argsort(-scores, kind="stable")
-        ordered = scores[order]
-        ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
-        above = int(exceeds(scores, threshold).sum())
-        if runs is not None and len(ends) > runs:
-            kept = np.linspace(0, len(ends) - 1, runs).astype(np.int64)
-            ends = np.union1d(ends[kept], [above - 1] if above else [])
-        self.flagged = int((ends < above).sum())
-        hits = np.cumsum(labels[order].astype(np.float64))[ends]
-        self.hits = np.diff(hits, prepend=0.0)
-        self.alarms = np.diff(ends + 1.0 - hits, prepend=0.0)
-
-    def figures(self) -> Figures:
-        """Figures of the rows as they are."""
-        return _figures(self.hits, self.alarms, self.flagged)
-
-    def resampled(self, rng: np.random.Generator) -> Figures:
-        """Figures of a bootstrap sample in which each class keeps its size."""
-        hits, alarms = (
-            rng.multinomial(int(counts.sum()), counts / counts.sum()).astype(np.float64)
-            for counts in (self.hits, self.alarms)
-        )
-        return _figures(hits, alarms, self.flagged)
-
-
-Figures = tuple[float, float, float, float, float]
-
-
-def _figures(new_hits: Vector, new_alarms: Vector, flagged: int) -> Figures:
-    """ROC AUC (ties count half), average precision, precision, recall and F1."""
-    hits, alarms = np.cumsum(new_hits), np.cumsum(new_alarms)
-    ranked = hits + alarms
-    roc_auc = (new_alarms @ (hits - new_hits / 2)) / (hits[-1] * alarms[-1])
-    # A leading run may have been drawn zero times.
-    average_precision = (new_hits @ (hits / np.maximum(ranked, 1.0))) / hits[-1]
-    hit, alerts = (hits[flagged - 1], ranked[flagged - 1]) if flagged else (0.0, 0.0)
-    precision, recall, f1 = _precision_recall_f1(float(hit), float(alerts), float(hits[-1]))
-    return float(roc_auc), float(average_precision), precision, recall, f1
-
-
-def _precision_recall_f1(
-    hits: float, flagged: float, anomalies: float
-) -> tuple[float, float, float]:
-    precision = hits / flagged if flagged else 0.0
-    recall = hits / anomalies if anomalies else 0.0
-    f1 = 2 * hits / (flagged + anomalies) if flagged + anomalies else 0.0
-    return precision, recall, f1
 
 
 def _checked(anomalous: ArrayLike, energies: ArrayLike) -> tuple[NDArray[np.bool_], Vector]:
