@@ -9,6 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests import disk  # noqa: F401  it speaks for every process
 from tests.postgres import postgres  # noqa: F401  a fixture for every folder
 from tests.spark import needs_spark, spark, spark_cluster  # noqa: F401  the same
 
@@ -42,11 +43,17 @@ def pytest_collection_modifyitems(items):
         items.sort(key=longest_first(items))
 
 
+def pytest_collectstart():
+    """Until everything is collected: what is imported is no garbage."""
+    gc.disable()
+
+
 def pytest_collection_finish():
     """The garbage collector need not look through all that the tests have imported, every time.
 
     Nor as often as it would through what they import later.
     """
+    gc.enable()
     gc.collect()
     gc.freeze()
     youngest, middle, _ = gc.get_threshold()

@@ -24,7 +24,6 @@ from filelock import FileLock
 
 from flows.services import keeper
 from flows.services.servers import start, wait_for
-from tests import databases  # noqa: F401  it speaks for every connection
 
 BIN = Path(sys.executable).parent
 FAST = (

@@ -20,7 +20,7 @@ from flows.promotion.promote import promote
 from flows.promotion.rollback import roll_back
 from flows.promotion.version import evidence
 from flows.tracking import registry, seal, tracking
-from tests import databases  # noqa: F401  for the processes that are forked, too
+from tests import disk  # noqa: F401  for the processes that are forked, too
 
 NAME = "dagmm-wdbc"
 QUICK = PromotionPolicy(serving_check=False, margin=1.0, simple_margin=1.0)
