@@ -29,8 +29,7 @@ MOMENTS = [
 ]
 NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 ORDER = (*NUMBERS, *NUMBERS, signal.SIGINT)  # of a length that gives each point each signal
-TWO = (signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow))
-QUICK = {("verdicts", "start"), ("fit", "middle"), ("register", "middle")}
+TWO = (signal.SIGTERM, signal.SIGINT)
 
 
 @pytest.fixture(autouse=True)
@@ -119,14 +118,17 @@ def _runs(registry) -> list:
     return registry.search_runs([found.experiment_id]) if found else []
 
 
-def _check(dagmm, registry, interrupting, number: int, statuses=("KILLED",)) -> None:
+def _stop(dagmm, registry, interrupting, number: int) -> None:
     with interrupting:
         stopped = dagmm(*TRAIN)
     assert stopped.code == 128 + number, stopped.err
     assert "the same command resumes" in stopped.err
     assert "Traceback" not in stopped.err
-    assert {run.info.status for run in _runs(registry)} <= set(statuses), stopped.err
+    assert {run.info.status for run in _runs(registry)} <= {"KILLED"}, stopped.err
 
+
+def _check(dagmm, registry, interrupting, number: int) -> None:
+    _stop(dagmm, registry, interrupting, number)
     again = dagmm(*TRAIN)
     assert again.code == 0, again.err
     (run,) = _runs(registry)
@@ -136,25 +138,36 @@ def _check(dagmm, registry, interrupting, number: int, statuses=("KILLED",)) -> 
     assert production(registry) == 1
 
 
+def test_at_five_moments_of_one_training(dagmm, registry):
+    """Each call goes on where the one before was stopped: together they are little more than one.
+
+    Every moment by itself is in the slow tests below.
+    """
+    term, ctrl_c, closed = NUMBERS
+    for number, interrupting in (
+        (term, _signal_at(MlflowClient, "create_run", term)),
+        (ctrl_c, _signal_in("verdicts", "start", ctrl_c)),
+        (term, _signal_in("fit", "middle", term)),
+        (closed, _signal_in("register", "middle", closed)),
+    ):
+        _stop(dagmm, registry, interrupting, number)
+        assert len(_runs(registry)) == 1
+    closing = _signal_at(MlflowClient, "set_terminated", term, before=True)
+    _check(dagmm, registry, closing, term)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "point", "number"),
-    [
-        pytest.param(
-            *moment, NUMBERS[(i + i // 4) % 3], marks=() if moment in QUICK else pytest.mark.slow
-        )
-        for i, moment in enumerate(MOMENTS)
-    ],
+    [(*moment, NUMBERS[(i + i // 4) % 3]) for i, moment in enumerate(MOMENTS)],
 )
 def test_in_any_stage(dagmm, registry, stage, point, number):
     _check(dagmm, registry, _signal_in(stage, point, number), number)
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
-)
-@pytest.mark.parametrize(
-    "method", ["create_run", pytest.param("log_inputs", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", TWO)
+@pytest.mark.parametrize("method", ["create_run", "log_inputs"])
 def test_as_soon_as_the_store_has_answered(dagmm, registry, method, number):
     _check(dagmm, registry, _signal_at(MlflowClient, method, number), number)
 
@@ -166,9 +179,8 @@ def test_while_a_thread_sends_epochs(dagmm, registry, monkeypatch, number):
     _check(dagmm, registry, _signal_at(epochs.EpochLogger, "_send", number, before=True), number)
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", TWO)
 def test_while_the_finished_run_is_closed(dagmm, registry, number):
     closing = _signal_at(MlflowClient, "set_terminated", number, before=True)
     _check(dagmm, registry, closing, number)
