@@ -57,6 +57,16 @@ def made_once(tmp_path_factory, name: str, make: Callable[[Path], None]) -> Path
     return folder
 
 
+QUIET_PREFECT = {
+    f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false"
+    for name in (
+        *("SCHEDULER", "LATE_RUNS", "FOREMAN", "REPOSSESSOR", "CLEANUP_RECONCILER"),
+        *("PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP"),
+    )
+}
+"""What its server does every few seconds for schedules and workers: these tests have neither."""
+
+
 @pytest.fixture(scope="session")
 def prefect_folder(tmp_path_factory) -> Path:
     """Home of a Prefect server on loopback, of all processes of the session, with which it ends."""
@@ -68,7 +78,11 @@ def prefect_folder(tmp_path_factory) -> Path:
         server = start(
             *("prefect", "server", "start", "--host", "127.0.0.1", "--port"),
             str(urlsplit(url).port),
-            environment={"PREFECT_HOME": str(home), "PREFECT_UI_ENABLED": "false"},
+            environment={
+                "PREFECT_HOME": str(home),
+                "PREFECT_UI_ENABLED": "false",
+                **QUIET_PREFECT,
+            },
             log=log,
             holders=keeper.identity(session),
         )
@@ -89,6 +103,7 @@ def prefect_server(prefect_folder) -> str:
 
 
 QUICK_PREFECT = {
+    **QUIET_PREFECT,
     "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",
     "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
 }

@@ -73,49 +73,42 @@ def test_all_users_share_one_server_and_the_last_one_ends_it(settings):
     assert list(home.holders.iterdir()) == []
 
 
-def test_a_server_waits_for_the_next_command(settings):
-    home = Home(settings)
-    waiting = settings.model_copy(update={"prefect_idle_seconds": 3600.0})
-    with prefect_server(waiting) as first:
-        pass
-    with prefect_server(waiting) as second:
-        assert second == first
-        assert second.is_ours(home.auth())
-    assert home.read() == first
-    first.end()
-    assert _gone(first)
-
-
-@pytest.mark.parametrize("moved", [False, True], ids=["copied", "moved"])
-def test_a_home_elsewhere_has_a_server_of_its_own(settings, monkeypatch, moved):
+def test_a_home_elsewhere_has_a_server_of_its_own_and_a_server_ends_with_its_home(
+    settings, monkeypatch
+):
     waiting = settings.model_copy(update={"prefect_idle_seconds": 300.0})
     here = settings.home.resolve()
-    there = here.with_name("there")
+    copied, moved = here.with_name("copied"), here.with_name("moved")
     with prefect_server(waiting) as first:
         pass
-    if moved:  # a server ends with its home
-        here.rename(there)
-        assert _gone(first)
-    else:
-        shutil.copytree(here, there, ignore=shutil.ignore_patterns("*-wal", "*-shm"))
-    monkeypatch.setenv("DAGMM_HOME", str(there))
-    monkeypatch.delenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", raising=False)
-    with prefect_server(Settings().model_copy(update={"prefect_idle_seconds": 0.0})) as second:
-        assert second.port != first.port
-        assert keeper.lives(first.keeper) is not moved
+    shutil.copytree(here, copied, ignore=shutil.ignore_patterns("*-wal", "*-shm"))
+    with monkeypatch.context() as patched:
+        patched.setenv("DAGMM_HOME", str(copied))
+        patched.delenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", raising=False)
+        with prefect_server(Settings().model_copy(update={"prefect_idle_seconds": 0.0})) as second:
+            assert second.port != first.port
+            assert keeper.lives(first.keeper)
     assert _gone(second)
-    if not moved:
-        assert Home(settings).read() == first
-        first.end()
-        assert _gone(first)
+    assert Home(settings).read() == first
+    here.rename(moved)
+    assert _gone(first)
+    monkeypatch.setenv("DAGMM_HOME", str(moved))
+    assert Home(Settings()).read() is None
 
 
-def test_a_server_that_waits_makes_room_for_other_settings_and_for_its_pages(settings, monkeypatch):
+def test_a_server_waits_for_the_next_command_and_makes_room_for_other_settings_and_for_its_pages(
+    settings, monkeypatch
+):
     waiting = settings.model_copy(
         update={"prefect_idle_seconds": 300.0, "prefect_port": servers.free_port()}
     )
+    home = Home(settings)
     with prefect_server(waiting) as first:
         pass
+    with prefect_server(waiting) as same:
+        assert same == first
+        assert same.is_ours(home.auth())
+    assert home.read() == first
     monkeypatch.setenv("PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS", "7")
     with prefect_server(waiting) as second:
         assert second != first
@@ -126,30 +119,25 @@ def test_a_server_that_waits_makes_room_for_other_settings_and_for_its_pages(set
     assert _gone(third)  # whoever stops the pages wants no server any more
 
 
-def test_a_server_that_hangs_is_ended_and_another_one_started(settings, monkeypatch):
+def test_what_answers_in_place_of_our_server_learns_nothing_and_a_server_that_hangs_is_ended(
+    settings, foreign, monkeypatch
+):
+    port, seen = foreign
     home = Home(settings)
+    auth = home.auth()
+    assert not Embedded(keeper.identity(), port).is_ours(auth)
     (home.holders / keeper.identity()).touch()
     hung = servers.start(
         *("python", "-c", "import time; time.sleep(600)"),
         log=home.log,
         holders=str(home.holders),
     )
-    home.write(Embedded(keeper.identity(hung.pid), servers.free_port()))
+    home.write(Embedded(keeper.identity(hung.pid), port))  # somebody took the port that it had
     monkeypatch.setattr("flows.services.embedded.ANSWER_SECONDS", 0.5)
     with prefect_server(settings) as server:
-        assert server.is_ours(home.auth())
-        assert hung.wait(30) is not None
-
-
-def test_what_answers_in_place_of_our_server_is_not_believed_and_learns_nothing(settings, foreign):
-    port, seen = foreign
-    home = Home(settings)
-    auth = home.auth()
-    stranger = Embedded(keeper.identity(), port)
-    assert not stranger.is_ours(auth)
-    home.write(Embedded("1-1", port))  # of a server that was killed; then somebody took its port
-    with prefect_server(settings) as server:
+        assert server.is_ours(auth)
         assert server.port != port
+        assert hung.wait(30) is not None
     assert seen
     assert auth.partition(":")[2] not in json.dumps(seen)
 
@@ -173,6 +161,7 @@ def test_a_taken_port_is_said_and_the_next_free_one_used(foreign, monkeypatch):
 
 
 def test_a_server_that_cannot_start_says_why(settings, monkeypatch):
+    Home(settings).write(Embedded("1-1", servers.free_port()))  # of a server that was killed
     monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", "nonsense://")
     monkeypatch.setenv("PREFECT_SERVER_DATABASE_MIGRATE_ON_START", "true")
     with pytest.raises(ServiceUnreachable, match="did not start"), prefect_server(settings):
