@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from flows.stages.decision import PromoteRecord
+    from flows.tracking.seal import Signed
 
 NOT_PROMOTED = {"rejected", "pending approval", "pending shadow", "held", "returned"}
 
@@ -127,11 +128,20 @@ def sign(call: Call, model: Model) -> None:
     from flows.tracking import tracking
     from flows.tracking.seal import sign_version
 
-    version = sign_version(tracking.connect(settings), model)
-    call.answer(
-        {"name": version.name, "version": int(version.version), "signed": True},
-        lambda: f"Signed     models:/{version.name}/{version.version}",
-    )
+    signed = sign_version(tracking.connect(settings), model)
+    name, number = signed.version.name, int(signed.version.version)
+    document = {**vars(signed), "name": name, "version": number, "signed": True}
+    call.answer(document, lambda: _signed(f"models:/{name}/{number}", signed))
+
+
+def _signed(uri: str, signed: Signed) -> RenderableType:
+    from flows.reporting.terminal import sheet
+
+    rows = [("Signed", uri), ("Key", f"{signed.key[:16]} (sha256 of its public half)")]
+    if signed.replaced is not None:
+        wrong = f", which does not hold: {signed.problem}" if signed.problem else ""
+        rows.append(("Replaced", f"a signature by the key {signed.replaced[:16] or '?'}{wrong}"))
+    return sheet(rows)
 
 
 @command

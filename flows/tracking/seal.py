@@ -12,6 +12,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,24 @@ def is_recorded(file: Path, sha256: str) -> bool:
     return sha256 in {once, hashlib.sha256(bytes.fromhex(once)).hexdigest()}
 
 
-def sign_version(client: MlflowClient, reference: str) -> ModelVersion:
+@dataclass(frozen=True)
+class Signed:
+    """A version that was signed.
+
+    Attributes:
+        version: The version.
+        key: The key that signed it, see `signature.key_of`.
+        replaced: The key that the signature before it names; None where there was none.
+        problem: What was wrong with that one, by the keys that are trusted here; or empty.
+    """
+
+    version: ModelVersion
+    key: str
+    replaced: str | None
+    problem: str
+
+
+def sign_version(client: MlflowClient, reference: str) -> Signed:
     """Sign the evidence of a version that exists already, once its files match the seal.
 
     Args:
@@ -82,8 +100,11 @@ def sign_version(client: MlflowClient, reference: str) -> ModelVersion:
     version = find_model(client, reference)
     text = _sealed_text(client, version)
     with _compared(client, version, json.loads(text)):
-        signature.sign(client, version.name, version.run_id, text.decode(), must=True)
-    return version
+        before = _kept_signature(client, version.run_id)
+        key = signature.sign(client, version.name, version.run_id, text.decode(), must=True)
+    if before is None:
+        return Signed(version, key, None, "")
+    return Signed(version, key, signature.key_of(before), signature.problem(version, text, before))
 
 
 def sealed_evidence(client: MlflowClient, version: ModelVersion) -> dict[str, Any]:
@@ -152,8 +173,10 @@ def _compared(
 
 def read_signature(client: MlflowClient, run_id: str) -> bytes | None:
     """The signature of a run's evidence; None where there is none, or nobody asks for one."""
-    if not signature.is_asked_for():
-        return None
+    return _kept_signature(client, run_id) if signature.is_asked_for() else None
+
+
+def _kept_signature(client: MlflowClient, run_id: str) -> bytes | None:
     try:
         return _read(client, run_id, signature.SIGNATURE)
     except Exception as error:

@@ -8,6 +8,7 @@ all. The format is that of `model-signing` (sigstore), with keys of one's own an
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,8 +39,8 @@ def check_settings(settings: Settings) -> None:
         _verifier(key)
 
 
-def sign(client: MlflowClient, name: str, run_id: str, text: str, *, must: bool = False) -> None:
-    """Sign the evidence of a run if there is a key to sign with.
+def sign(client: MlflowClient, name: str, run_id: str, text: str, *, must: bool = False) -> str:
+    """Sign the evidence of a run if there is a key to sign with; gives `key_of` the signature.
 
     Args:
         client: Tracking store.
@@ -55,7 +56,7 @@ def sign(client: MlflowClient, name: str, run_id: str, text: str, *, must: bool 
     if key is None and must:
         raise UsageError("set DAGMM_SIGNING_KEY to the private key that is to sign")
     if key is None:
-        return
+        return ""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     with scratch_folder() as scratch:
@@ -66,6 +67,18 @@ def sign(client: MlflowClient, name: str, run_id: str, text: str, *, must: bool 
         get_artifact_repository(client.get_run(run_id).info.artifact_uri).log_artifact(
             str(signature)
         )
+        return key_of(signature.read_bytes())
+
+
+def key_of(signature: bytes) -> str:
+    """The key that a signature names: sha256 of the public half, as openssl writes it in PEM.
+
+    Empty where it names none. Whether it is by that key is another question: see `problem`.
+    """
+    try:
+        return str(json.loads(signature)["verificationMaterial"]["publicKey"]["hint"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return ""
 
 
 def problem(version: ModelVersion, text: bytes, signature: bytes | None) -> str:
@@ -88,7 +101,10 @@ def problem(version: ModelVersion, text: bytes, signature: bytes | None) -> str:
             f"{version.name}/{version.version}` signs what is as registered)"
         )
     if not _is_signed(version.name, text, signature, keys):
-        return "no key in DAGMM_TRUSTED_KEYS signed its evidence for this model"
+        named = key_of(signature)
+        return "no key in DAGMM_TRUSTED_KEYS signed its evidence for this model" + (
+            f"; the signature names the key {named[:16]}" if named else ""
+        )
     return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -41,6 +42,10 @@ def keys(tmp_path, monkeypatch):
     pairs = [make_key(tmp_path, name) for name in ("first", "second")]
     use(monkeypatch, pairs[0][0], pairs[0][1])
     return pairs
+
+
+def digest(public: Path) -> str:
+    return hashlib.sha256(public.read_bytes()).hexdigest()
 
 
 def use(monkeypatch, private: Path | None, *public: Path) -> None:
@@ -190,8 +195,26 @@ def test_keys_are_exchanged(
     use(monkeypatch, private, second)  # the old one is not trusted any more
     with pytest.raises(seal.SealBroken, match="no key in DAGMM_TRUSTED_KEYS signed"):
         attempt(settings, rows, tmp_path, old)
-    assert seal.sign_version(client, f"{made.NAME}/{old}").version == old
+    made_again = seal.sign_version(client, f"{made.NAME}/{old}")
+    assert made_again.version.version == old
+    assert (made_again.key, made_again.replaced) == (digest(second), digest(first))
+    assert f"names the key {digest(first)[:16]}" in made_again.problem, "it is not trusted any more"
     assert attempt(settings, rows, tmp_path, old).scored
+
+
+def test_whoever_signs_again_hears_whose_signature_that_replaces_and_whether_it_holds(
+    client, signed, keys
+):
+    (_, first), _ = keys
+    number = signed()
+    reference = f"{made.NAME}/{number}"
+    again = seal.sign_version(client, reference)
+    assert (again.key, again.replaced, again.problem) == (digest(first), digest(first), "")
+    raise_the_threshold(bundle_of(client, number))
+    seal_again(client, number)
+    again = seal.sign_version(client, reference)
+    assert again.replaced == digest(first)
+    assert "no key in DAGMM_TRUSTED_KEYS signed" in again.problem
 
 
 def test_only_what_is_as_registered_is_signed_afterwards(client, new, keys, monkeypatch):
