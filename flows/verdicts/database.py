@@ -66,12 +66,13 @@ def reading(url: str) -> Iterator[sa.Connection | None]:
 @contextmanager
 def _engine(url: str, begin: str) -> Iterator[sa.Engine]:
     with database_errors(url):
-        engine = sa.create_engine(url, **_options(url))
-        if engine.dialect.name not in {"sqlite", "postgresql"}:
+        kind = sa.make_url(url).get_backend_name()
+        if kind not in {"sqlite", "postgresql"}:  # before its driver is looked for
             raise UsageError(
-                f"verdicts are kept in SQLite or PostgreSQL, not in {engine.dialect.name} "
+                f"verdicts are kept in SQLite or PostgreSQL, not in {kind} "
                 f"({safe_name(url)}); set DAGMM_VERDICTS_URI"
             )
+        engine = sa.create_engine(url, **_options(url))
         if engine.dialect.name == "sqlite":
             _begin_with(engine, begin)
         try:

@@ -131,7 +131,7 @@ def test_reading_makes_no_file_and_no_tables(tmp_path):
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("mssql+pyodbc://host/db", "driver|SQLite or PostgreSQL"),
+        ("mssql+pyodbc://host/db", "in SQLite or PostgreSQL, not in mssql"),
         ("postgresql+psycopg://nobody:secret@127.0.0.1:1/db", "127.0.0.1:1/db"),
         ("nonsense", "SQLAlchemy URL"),
     ],
