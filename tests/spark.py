@@ -30,6 +30,7 @@ SHORT_LIVED = {
     # Compiling its own code well takes a Java machine longer than all that the tests ask of it.
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     "spark.sql.shuffle.partitions": "4",
+    "spark.python.daemon.module": "tests.spark_workers",
 }
 
 
