@@ -222,7 +222,14 @@ def test_many_steps_of_dropout_are_drawn_for_the_batch_of_all_ranks():
     assert engine._masks.unique().tolist() == pytest.approx([0.0, 1.25])
 
 
-@pytest.mark.parametrize("options", [OPTIONS[1], OPTIONS[14], OPTIONS[-4], OPTIONS[-2]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        OPTIONS[1],
+        *(pytest.param(OPTIONS[i], marks=pytest.mark.slow) for i in (14, -4)),
+        OPTIONS[-2],
+    ],
+)
 def test_a_compiled_step_is_one_graph_and_the_step(options):
     settings, engines = settings_of(**options), []
     start = start_of(settings, (1, 2))

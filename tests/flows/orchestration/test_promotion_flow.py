@@ -5,31 +5,39 @@ import time
 
 import pytest
 
-from flows.common.settings import Settings
-from flows.tracking import tracking
+from flows.promotion import promote as stage
 from tests.alongside import alongside
 from tests.flows import promotion_store as made
 from tests.flows.conftest import production
 
+POLICY = made.QUICK.model_copy(update={"approvals": 1})
 
-@pytest.mark.parametrize("decision", ["approve", "reject"])
-def test_the_flow_pauses_until_somebody_answers(
-    home, prefect_server, parts, tmp_path, monkeypatch, decision
-):
+
+@pytest.mark.parametrize("decision", ["approve", pytest.param("reject", marks=pytest.mark.slow)])
+def test_the_flow_pauses_until_somebody_answers(store, prefect_server, parts, tmp_path, decision):
     from flows.orchestration.promote_flow import promote
 
-    monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    client = tracking.connect(Settings())
+    client = store[1]
     version = made.register(client, parts, tmp_path, requested_by="trainer")
-    policy = made.QUICK.model_copy(update={"approvals": 1})
     with alongside(lambda: asyncio.run(answer(f"{made.NAME}-v{version}", decision))) as person:
-        record = promote(made.NAME, version, policy=policy)
+        record = promote(made.NAME, version, policy=POLICY)
     assert "approvals 0, at least 1" in person.result()
     approved = decision == "approve"
     assert record.decision == ("promoted" if approved else "rejected")
     assert production(client) == (version if approved else None)
     tags = client.get_model_version(made.NAME, str(version)).tags
     assert tags["dagmm.approval"] == ("approved" if approved else "rejected")
+
+
+def test_a_rejection_on_the_form_is_the_versions(store, parts, tmp_path):
+    from flows.orchestration.promote_flow import Approval, write_approval
+
+    settings, client = store
+    version = made.register(client, parts, tmp_path, requested_by="trainer")
+    form = Approval(decision="reject", by="ann", reason="looked at it")
+    write_approval.fn(made.NAME, version, form)
+    record = stage.promote(client, settings, made.NAME, version, by="ann", policy=POLICY)
+    assert record.decision == "rejected"
 
 
 async def answer(run_name: str, decision: str) -> str:

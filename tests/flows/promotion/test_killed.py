@@ -12,7 +12,7 @@ from tests.flows.forked import processes
 from tests.flows.promotion.conftest import flip, model_file
 
 NAME = made.NAME
-QUICK_STEPS = ("lease taken", "previous set", "production set", "decision closed")
+QUICK_STEPS = ("lease taken", "previous set", "production set")
 
 
 def die_at(store, version: int, step: str, command: str = "promote") -> None:
@@ -67,7 +67,16 @@ def test_a_killed_switch_to_a_version_that_does_not_answer_is_undone_as_a_whole(
     assert audit.moved_outside(client, NAME, audit.history(client, NAME)) == ""
 
 
-@pytest.mark.parametrize("step", ["decision written", "previous set", "production set"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        *(
+            pytest.param(step, marks=pytest.mark.slow)
+            for step in ("decision written", "previous set")
+        ),
+        "production set",
+    ],
+)
 def test_a_killed_rollback_completes_as_well(store, promoted, step):
     settings, client = store
     first, second = promoted(2)

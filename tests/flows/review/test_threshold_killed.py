@@ -12,6 +12,8 @@ from tests.flows.conftest import production
 from tests.flows.forked import processes
 from tests.flows.review.test_threshold import NAME, RATE, change, client_runs, stored, versions
 
+QUICK_STEPS = ("model logged", "version registered")
+
 
 def die_at(uri: str, home: str, step: str) -> None:
     """In a process of its own: change the threshold, and be killed on reaching a step."""
@@ -27,7 +29,13 @@ def die_at(uri: str, home: str, step: str) -> None:
     review.change_threshold(tracking.connect(settings), settings, NAME, RATE, by="killed")
 
 
-@pytest.mark.parametrize("step", register.STEPS)
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(step, marks=() if step in QUICK_STEPS else pytest.mark.slow)
+        for step in register.STEPS
+    ],
+)
 def test_killed_at_any_step_the_same_command_completes_it(store, served, home, step, tmp_path):
     settings, client = store
     dying = processes.Process(target=die_at, args=(settings.tracking_uri, str(home), step))
