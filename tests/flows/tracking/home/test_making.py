@@ -1,10 +1,7 @@
 """A home's store is there as a whole or not at all."""
 
 import os
-import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing
 
@@ -12,12 +9,9 @@ import pytest
 
 from flows.common.settings import Settings
 from flows.tracking import tracking
+from flows.tracking.home.making import make_store
 from flows.tracking.home.reading import SCHEMA, HomeReader
-
-MAKE = (
-    "from flows.common.settings import Settings; from flows.tracking.home.making import make_store"
-)
-CODE = f"{MAKE}; make_store(Settings())"
+from tests.flows.forked import processes
 
 
 @pytest.fixture
@@ -28,8 +22,16 @@ def settings(tmp_path, monkeypatch):
     return Settings()
 
 
+def make(home):
+    os.environ["DAGMM_HOME"] = home
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    make_store(Settings())
+
+
 def begun(settings):
-    return subprocess.Popen([sys.executable, "-c", CODE], stderr=subprocess.PIPE)
+    process = processes.Process(target=make, args=(str(settings.home),))
+    process.start()
+    return process
 
 
 def tables(file):
@@ -41,10 +43,10 @@ def test_a_command_that_is_killed_while_it_makes_the_store_leaves_none(settings)
     part = settings.home / "mlflow.db.part"
     process = begun(settings)
     while not (part.exists() and tables(part)[0] > 5):
-        assert process.poll() is None, process.stderr.read()
+        assert process.exitcode is None
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     assert part.exists()
     assert not (settings.home / "mlflow.db").exists()
     tracking.connect(settings)
@@ -54,6 +56,8 @@ def test_a_command_that_is_killed_while_it_makes_the_store_leaves_none(settings)
 
 def test_two_that_begin_a_home_share_one_store(settings):
     both = [begun(settings), begun(settings)]
-    assert [each.wait() for each in both] == [0, 0]
+    for each in both:
+        each.join(300)
+    assert [each.exitcode for each in both] == [0, 0]
     client = tracking.connect(settings)
     assert [each.name for each in client.search_experiments()] == ["Default"]
