@@ -1,5 +1,6 @@
 """A new threshold: a version of its own, sealed, judged, whatever happens on the way."""
 
+import pickle
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from flows.review.threshold import change as review
 from flows.stages.workspace import sha256_of
 from flows.tracking import registry, seal
 from tests.flows import promotion_store as made
-from tests.flows.conftest import production
+from tests.flows.conftest import moved_into, production
 
 NAME = made.NAME
 RATE = 0.02
@@ -38,10 +39,23 @@ def stored(client, version: int, folder: Path):
     return fetch_version(client, registry.find_version(client, NAME, version), folder)
 
 
-def test_the_new_version_differs_in_its_threshold_only(store, served, tmp_path):
+@pytest.fixture
+def changed(store, served_home, home_of):
+    """What changing the threshold of version 1 gave; done once for the session."""
+
+    def fill(client, settings) -> None:
+        moved_into(settings, served_home)
+        actual = change((settings, client))
+        (settings.home / "change.pickle").write_bytes(pickle.dumps(actual))
+
+    made = home_of("changed", fill)
+    moved_into(store[0], made)
+    return pickle.loads((made / "change.pickle").read_bytes())
+
+
+def test_the_new_version_differs_in_its_threshold_only(store, changed, tmp_path):
     client = store[1]
-    made_now = change(store)
-    old, new = (stored(client, v, tmp_path / str(v)) for v in (served, made_now.version))
+    old, new = (stored(client, v, tmp_path / str(v)) for v in (changed.source, changed.version))
     assert sha256_of(old.model / seal.BUNDLE / "detector") == sha256_of(
         new.model / seal.BUNDLE / "detector"
     )
@@ -55,36 +69,35 @@ def test_the_new_version_differs_in_its_threshold_only(store, served, tmp_path):
     assert new.evidence["created"] == old.evidence["created"], "the evaluation ages on"
 
 
-def test_it_is_sealed_judged_and_in_production(store, served, tmp_path):
+def test_it_is_sealed_judged_and_in_production(store, changed, tmp_path):
     client = store[1]
-    made_now = change(store)
-    assert made_now.promotion.decision == "promoted"
-    assert production(client) == made_now.version == served + 1
+    assert changed.promotion.decision == "promoted"
+    assert production(client) == changed.version == changed.source + 1
     assert [d.decision for d in audit.history(client, NAME)] == ["promoted", "promoted"]
-    new = stored(client, made_now.version, tmp_path)
+    new = stored(client, changed.version, tmp_path)
     assert new.problems(new.policy) == ()
     assert new.evidence["requested_by"] == "me"
     table = pq.read_table(new.files / evidence.ENERGIES)
-    flags = exceeds(table.column("energy").to_numpy(), made_now.threshold.value)
+    flags = exceeds(table.column("energy").to_numpy(), changed.threshold.value)
     assert (table.column("is_anomaly").to_numpy() == flags).all()
     recorded = new.evidence["evaluate"]["deployment"]
     assert recorded["alert_rate"] == pytest.approx(flags.mean())
-    assert recorded["alert_rate"] < made_now.then.deployment.alert_rate
-    run = client.get_run(registry.find_version(client, NAME, made_now.version).run_id)
+    assert recorded["alert_rate"] < changed.then.deployment.alert_rate
+    run = client.get_run(registry.find_version(client, NAME, changed.version).run_id)
     assert run.info.status == "FINISHED"
-    assert run.data.metrics["threshold"] == pytest.approx(made_now.threshold.value, rel=1e-5)
-    assert run.data.tags["dagmm.threshold_of"] == f"{NAME}/{served}"
+    assert run.data.metrics["threshold"] == pytest.approx(changed.threshold.value, rel=1e-5)
+    assert run.data.tags["dagmm.threshold_of"] == f"{NAME}/{changed.source}"
 
 
 def gates(record) -> dict:
     return {result.gate: result for result in record.gates}
 
 
-def test_what_a_threshold_cannot_change_is_carried_over_from_production(store, served):
-    actual = gates(change(store).promotion)
+def test_what_a_threshold_cannot_change_is_carried_over_from_production(store, changed):
+    actual = gates(changed.promotion)
     assert set(actual) >= {gate.name for gate in GATES} - {"alert rate"}
     for name in ("mixture health", "ROC AUC floor", "not beaten by simple detectors"):
-        assert actual[name].note.startswith(f"as judged for version {served}"), name
+        assert actual[name].note.startswith(f"as judged for version {changed.source}"), name
     assert "has the same detector" in actual["not worse than production"].note
     for name in ("deployable threshold", "guaranteed false-alarm rate", "false-alarm rate"):
         assert "as judged" not in actual[name].message, name
@@ -129,13 +142,12 @@ def test_a_version_that_only_says_it_has_the_same_detector_is_judged(
     assert not [result for result in actual.gates if "as judged" in result.message]
 
 
-def test_repeating_it_adds_nothing(store, served):
-    first = change(store)
+def test_repeating_it_adds_nothing(store, changed):
     runs = len(client_runs(store[1]))
-    for reference in (NAME, f"{NAME}/{served}", f"{NAME}@production"):
+    for reference in (NAME, f"{NAME}/{changed.source}", f"{NAME}@production"):
         again = change(store, reference)
-        assert again.version == first.version
-    assert versions(store[1]) == [served, first.version]
+        assert again.version == changed.version
+    assert versions(store[1]) == [changed.source, changed.version]
     assert len(client_runs(store[1])) == runs
 
 
