@@ -126,6 +126,12 @@ def test_the_choice_stands_in_run_version_and_evidence(dagmm, registry, tmp_path
     outcome = dagmm("train", *table, "--detector", "auto", *QUICK, "--json")
     assert outcome.code in (0, 1), outcome.err
     choice = outcome.json["evidence"]["choice"]
+    assert choice["detector"] == "knn"  # without epochs or a mixture, and it says so
+    assert outcome.json["evidence"]["fit"]["epochs"] == 0
+    assert outcome.json["evidence"]["fit"]["health"] == {}
+    assert outcome.json["evidence"]["evaluate"]["sanity"] == []
+    reasons = "\n".join(outcome.json["promotion"]["reasons"])
+    assert "mixture health: not measured – not applicable: knn has no mixture" in reasons
     run = registry.get_run(outcome.json["registration"]["run_id"])
     assert run.data.params["detector.name"] == "auto"
     assert run.data.tags["dagmm.detector"] == choice["detector"]

@@ -13,6 +13,7 @@ from tests.flows.conftest import FAST, production
 QUICK = ("--set", "promotion.serving_check=false")
 
 
+@pytest.mark.slow  # test_choose.py registers one
 def test_a_detector_without_epochs_or_mixture_is_registered_and_says_what_does_not_apply(
     dagmm, registry
 ):

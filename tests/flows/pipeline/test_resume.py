@@ -103,6 +103,7 @@ def test_killed_anywhere_and_resumed(train, undisturbed, home, registry, tmp_pat
     assert sorted(metric.step for metric in history) == list(range(EPOCHS))
 
 
+@pytest.mark.slow  # test_signals.py sends it in the first epoch
 def test_sigterm_in_training_leaves_a_checkpoint_and_is_resumed(
     dagmm, undisturbed, home, registry, monkeypatch
 ):

@@ -11,10 +11,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from unittest import mock
 
 import pytest
 from mlflow.tracking import MlflowClient
+from safetensors.numpy import load_file
 
 from flows.pipeline.fitting import epochs
 from flows.stages import table
@@ -138,22 +140,32 @@ def _check(dagmm, registry, interrupting, number: int) -> None:
     assert production(registry) == 1
 
 
-def test_at_five_moments_of_one_training(dagmm, registry):
+def test_at_five_moments_of_one_training(dagmm, home, registry, two_trainings, monkeypatch):
     """Each call goes on where the one before was stopped: together they are little more than one.
 
     Every moment by itself is in the slow tests below.
     """
+    monkeypatch.setenv("DAGMM_CHECKPOINT_SECONDS", "3600")
     term, ctrl_c, closed = NUMBERS
-    for number, interrupting in (
-        (term, _signal_at(MlflowClient, "create_run", term)),
-        (ctrl_c, _signal_in("verdicts", "start", ctrl_c)),
-        (term, _signal_in("fit", "middle", term)),
-        (closed, _signal_in("register", "middle", closed)),
-    ):
-        _stop(dagmm, registry, interrupting, number)
-        assert len(_runs(registry)) == 1
+    _stop(dagmm, registry, _signal_at(MlflowClient, "create_run", term), term)
+    _stop(dagmm, registry, _signal_in("verdicts", "start", ctrl_c), ctrl_c)
+    _stop(dagmm, registry, _signal_at(epochs.EpochLogger, "__call__", term), term)
+    (run,) = home.glob("workspace/runs/*")
+    # Checkpoints are far apart: the one that is found is the one that the signal asked for.
+    assert list((run / "checkpoints").iterdir())
+    assert not (run / "fit.json").exists()
+    _stop(dagmm, registry, _signal_in("register", "middle", closed), closed)
+    assert len(_runs(registry)) == 1
     closing = _signal_at(MlflowClient, "set_terminated", term, before=True)
     _check(dagmm, registry, closing, term)
+    assert list(home.glob("workspace/runs/*")) == [run]
+    undisturbed = two_trainings[1][0]["evidence"]["fit"]["detector"]
+    ours, theirs = (
+        load_file(Path(folder) / "detector.safetensors")
+        for folder in (run / "detector", undisturbed)
+    )
+    assert ours.keys() == theirs.keys()
+    assert all((ours[name] == theirs[name]).all() for name in theirs)
 
 
 @pytest.mark.slow
