@@ -32,10 +32,12 @@ def history(call: Call, name: Name) -> None:
     settings = call.prepare(f"reading the decisions on {name}")
     from flows.promotion import audit, standing_hold
     from flows.reporting import screens
+    from flows.tracking import registry
     from flows.tracking.home.reading import reader
 
     client = reader(settings)
     decisions = audit.history(client, name)
+    now = registry.version_behind(client, name, registry.PRODUCTION)
     moved = audit.moved_outside(client, name, decisions)
     held = standing_hold.standing(decisions)
     on_hold = held.text() if held else ""
@@ -44,7 +46,7 @@ def history(call: Call, name: Name) -> None:
         "moved_outside": moved,
         "held": on_hold,
     }
-    call.answer(document, lambda: screens.history(name, decisions, moved, on_hold))
+    call.answer(document, lambda: screens.history(name, decisions, now, moved, on_hold))
 
 
 @command(without=("as_json",))

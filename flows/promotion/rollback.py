@@ -48,8 +48,12 @@ def roll_back(
     probe = answers(client, name)
     audit.history(client, name)  # says so when there is no such model
     with hold(client, settings, name, "rollback") as held:
-        for interrupted in switch.settle(client, name, held, probe):
+        settled = switch.settle(client, name, held, probe)
+        for interrupted in settled:
             tell_decision(settings, interrupted)
+        for interrupted in settled:
+            if interrupted.decision == "rolled back" and to in (None, interrupted.version):
+                return interrupted  # what is repeated; going back once more would undo it
         now = registry.version_behind(client, name, registry.PRODUCTION)
         version = _named(client, name, to) if to else _before(client, name, now)
         target = int(version.version)

@@ -149,6 +149,7 @@ def _record(settled: audit.Decision, decision: str, remark: str) -> PromoteRecor
         gates=settled.gates,
         reasons=tuple(settled.reasons.splitlines()),
         remark=remark,
+        hold=settled.hold,  # type: ignore[arg-type]
     )
 
 

@@ -173,12 +173,15 @@ def check(report: ValidateRecord) -> Iterator[Entry]:
             yield label, path
 
 
-def history(name: str, decisions: Iterable[Decision], moved: str, held: str = "") -> RenderableType:
+def history(
+    name: str, decisions: Iterable[Decision], now: int | None, moved: str, held: str = ""
+) -> RenderableType:
     """The page of `dagmm history`: a decision a row, what it rests on under it.
 
     Args:
         name: Registered model.
         decisions: On the model, oldest first.
+        now: Version in production.
         moved: What is wrong when `production` was moved outside the commands, or nothing.
         held: Who holds the model, since when and why, or nothing.
     """
@@ -196,7 +199,7 @@ def history(name: str, decisions: Iterable[Decision], moved: str, held: str = ""
         table.add_row(_when(made.time), made.by, f"v{made.version}", before, line)
         for text in _grounds(made):
             table.add_row("", "", "", "", Text(text, "dim"))
-    return Group(table, "", *_now(decisions, moved, held))
+    return Group(table, "", *_now(decisions, now, moved, held))
 
 
 def _grounds(made: Decision) -> Iterator[str]:
@@ -214,11 +217,13 @@ def _grounds(made: Decision) -> Iterator[str]:
     yield f"{plural(passed, 'gate')} passed, {silent} had nothing to measure"
 
 
-def _now(decisions: tuple[Decision, ...], moved: str, held: str) -> Iterator[RenderableType]:
-    from flows.promotion.audit import switches
+def _now(
+    decisions: tuple[Decision, ...], now: int | None, moved: str, held: str
+) -> Iterator[RenderableType]:
+    from flows.promotion.audit import SWITCHES
 
     yield "Every gate of every decision: --json, or MLflow's experiment `promotions`."
-    made = switches(decisions)
+    made = [d for d in decisions if d.decision in SWITCHES and d.version == now]
     if held:
         yield Text(f"HELD: {held}", "bold yellow")
         yield "      promotions wait for `dagmm promote … --release`"
@@ -227,7 +232,7 @@ def _now(decisions: tuple[Decision, ...], moved: str, held: str) -> Iterator[Ren
     elif made:
         yield Text.assemble(
             "production now: ",
-            (f"v{made[-1].version}", "bold green"),
+            (f"v{now}", "bold green"),
             f" since {_when(made[-1].time)}",
         )
     else:

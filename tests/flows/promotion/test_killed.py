@@ -33,7 +33,9 @@ def die_at(store, version: int, step: str, command: str = "promote") -> None:
         for step in switch.STEPS
     ],
 )
-def test_killed_at_any_step_the_same_command_completes_it(store, new, promoted, promote, step):
+def test_killed_at_any_step_the_same_command_completes_it(
+    store, new, promoted, promote, dagmm, step
+):
     client = store[1]
     (first,), bad, second = promoted(1), new(), new()
     flip(model_file(client, bad, "detector.safetensors"))
@@ -41,6 +43,7 @@ def test_killed_at_any_step_the_same_command_completes_it(store, new, promoted, 
     die_at(store, second, step)
     moved = switch.STEPS.index(step) >= switch.STEPS.index("production set")
     assert production(client) == (second if moved else first)
+    assert f"production now: v{production(client)} since" in dagmm("history", NAME).out
     again = promote(second)
     assert again.decision == ("unchanged" if moved else "promoted")
     assert production(client) == second
@@ -77,11 +80,14 @@ def test_a_killed_switch_to_a_version_that_does_not_answer_is_undone_as_a_whole(
         "production set",
     ],
 )
-def test_a_killed_rollback_completes_as_well(store, promoted, step):
+@pytest.mark.parametrize("named", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_killed_rollback_completes_as_well(store, promoted, step, named):
     settings, client = store
     first, second = promoted(2)
     die_at(store, first, step, "rollback")
-    rollback.roll_back(client, settings, NAME, first, by="tester")
+    again = rollback.roll_back(client, settings, NAME, first if named else None, by="tester")
+    assert (again.decision, again.version, again.previous) == ("rolled back", first, second)
+    assert again.hold == "holds"
     assert production(client) == first
     made_moves = audit.switches(audit.history(client, NAME))
     assert [d.version for d in made_moves] == [first, second, first]
