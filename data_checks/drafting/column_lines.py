@@ -17,6 +17,7 @@ from data_checks.drafting.first_look import (
     MOSTLY,
     number_with_a_unit,
     number_written_differently,
+    time_as_number,
     unread_examples,
 )
 from data_checks.drafting.profile import MAX_LEVELS, ColumnProfile
@@ -84,7 +85,7 @@ def _typed(column: ColumnProfile, name: str, texts: Sequence[str]) -> ColumnDraf
         )
         return ColumnDraft(("    type: ignored  # no plain numbers",), remarks=(remark,))
     if looks_like_identifier(column):
-        other = None if mostly_numbers else number_written_differently(texts)
+        other = None if mostly_numbers else number_written_differently(texts, column.notation)
         if other is not None and column.times < MOSTLY * column.present:
             remark = (
                 f"{name} is left out: {other!r} is a number, but not in the notation of the other "
@@ -112,7 +113,7 @@ def _typed(column: ColumnProfile, name: str, texts: Sequence[str]) -> ColumnDraf
         return ColumnDraft(_categorical(column), remarks=(remark,) if empty else ())
     many = f"more than {MAX_LEVELS}" if column.levels is None else f"{len(column.levels)}"
     lines = (f"    type: ignored  # text with {many} different values",)
-    if other := number_written_differently(texts):
+    if other := number_written_differently(texts, column.notation):
         remark = (
             f"{name} is left out: {other!r} is a number in a notation that is not read; store "
             "plain numbers, such as -1234.5"
@@ -131,6 +132,12 @@ def _numeric(column: ColumnProfile, name: str, texts: Sequence[str]) -> ColumnDr
         remarks.append(
             f"{name} is numeric, though some values have leading zeros: as numbers 007 and 7 are "
             "the same; codes belong in a categorical or ignored column"
+        )
+    if (times := time_as_number(column.low, column.high, texts)) is not None:
+        what, declared = times
+        remarks.append(
+            f"{name} is numeric, but looks like {what}: the model would find every later row "
+            f"strange; {declared}"
         )
     if bad := column.present - column.numbers + column.infinite:
         shown = _for_example(column, "numeric", texts)

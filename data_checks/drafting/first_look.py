@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -40,6 +41,9 @@ _WITH_UNIT = re.compile(
     r"(?P<behind>[^\d.,'\s:/-][^\d.,:/-]{0,11}|)"
 )
 _UNITS = 3
+_SINCE_1970 = {1: "seconds", 1_000: "milliseconds", 10**6: "microseconds", 10**9: "nanoseconds"}
+_FIRST_SECOND = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
+_LAST_SECOND = datetime(2050, 1, 1, tzinfo=UTC).timestamp()
 _ANY_NOTATION = re.compile(
     r"\(?[+-]?(?:\d{1,3}(?:[.,'\u2019\u00a0\u202f ]\d{3})+|\d{1,2}(?:,\d\d)+,\d{3}|\d+)"
     r"(?:[.,]\d+)?\)?-?"
@@ -168,10 +172,25 @@ def number_with_a_unit(texts: Sequence[str]) -> str | None:
     return known[0][0] if any(pair != ("", "") for pair in around) else None
 
 
-def number_written_differently(texts: Sequence[str]) -> str | None:
-    """The first of some texts, which do not read as numbers, if nearly all are in some notation."""
+def number_written_differently(texts: Sequence[str], notation: Notation) -> str | None:
+    """The first text that does not read as a number, if nearly all are in some notation."""
     matches = [text for text in texts if _ANY_NOTATION.fullmatch(text)]
-    return matches[0] if len(texts) > 1 and len(matches) >= MOSTLY * len(texts) else None
+    if len(texts) < 2 or len(matches) < MOSTLY * len(texts):
+        return None
+    return next(iter(unread_examples(matches, Column(name="n", type="numeric"), notation)), None)
+
+
+def time_as_number(low: float, high: float, texts: Sequence[str]) -> tuple[str, str] | None:
+    """What times between two numbers would be, and how to declare them; None if they are none."""
+    for unit, name in _SINCE_1970.items():
+        if _FIRST_SECOND * unit <= low < high <= _LAST_SECOND * unit:
+            begins, ends = (datetime.fromtimestamp(x / unit, UTC).date() for x in (low, high))
+            declared = "write them as ISO 8601, for `type: timestamp`, or make it `type: ignored`"
+            return f"{name} since 1970 ({begins} to {ends})", declared
+    days = pa.array(texts, pa.string())
+    if 19000101 <= low < high <= 21001231 and len(days) and _read(days, "%Y%m%d") >= MOSTLY:
+        return "days such as 20260131", 'make it `type: timestamp`, `timestamp_format: "%Y%m%d"`'
+    return None
 
 
 def unread_examples(texts: Sequence[str], column: Column, notation: Notation) -> list[str]:

@@ -246,7 +246,7 @@ def _times(values: pa.Array, pattern: str | None, notation: Notation) -> pa.Arra
         if getattr(values.type, "tz", None) is None:
             return pc.cast(pc.cast(values, pa.timestamp("us"), safe=False), target)
         return pc.cast(values, target, safe=False)
-    if not pa.types.is_string(values.type):
+    if pattern is None and not pa.types.is_string(values.type):
         raise pa.ArrowTypeError("not a time")
     series = as_text(values, notation).to_pandas()
     parsed = pd.to_datetime(series, format=pattern or "ISO8601", errors="coerce", utc=True)

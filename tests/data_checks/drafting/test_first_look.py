@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from data_checks.contract.columns import Column
 from data_checks.drafting.drafting import Draft, draft_contract
+from data_checks.rows.values import cast_column
 from data_checks.sources.sources import ingest
 
 ROWS = 60
@@ -87,6 +89,7 @@ def test_a_number_that_no_notation_reads_is_left_out_with_the_remedy(
     (message,) = [remark for remark in draft.remarks if '"x" is left out' in remark]
     assert "is a number" in message
     assert "store" in message
+    assert next(text for text in texts if {"(", "-", ","} & set(text)) in message
 
 
 def test_other_text_that_is_left_out_is_said_with_the_remedy(tmp_path: Path) -> None:
@@ -126,6 +129,41 @@ def test_numbers_with_something_around_them_do_not_leave_silently(
     draft, _ = drafted(tmp_path / "t.csv", amount=texts, y=VALUES)
     assert any('"amount" is left out' in remark for remark in draft.remarks)
     assert "# LOOK" in draft.text
+
+
+FIRST = pd.Timestamp("2026-01-01").value // 10**9
+SECONDS = FIRST + np.cumsum(RNG.integers(1, 90, ROWS))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        (SECONDS, "seconds since 1970 (2026-01-01 to 2026-01-01)"),
+        (SECONDS + 0.25, "seconds since 1970"),
+        (SECONDS * 1_000, "milliseconds since 1970"),
+        (SECONDS * 10**6, "microseconds since 1970"),
+        (SECONDS * 10**9, "nanoseconds since 1970"),
+        (pd.date_range("2025-11-20", periods=ROWS).strftime("%Y%m%d").astype(int), "days such as"),
+        (SECONDS // 10, ""),
+        (SECONDS - FIRST, ""),
+        (20_260_101 + 97 * np.arange(ROWS), ""),
+        (np.full(ROWS, 20_260_101), ""),
+    ],
+)
+def test_times_that_are_written_as_numbers_are_asked_about(
+    tmp_path: Path, numbers: Any, said: str
+) -> None:
+    draft, _ = drafted(tmp_path / "t.csv", sent=numbers, y=VALUES)
+    told = [remark for remark in draft.remarks if "every later row" in remark]
+    assert len(told) == bool(said)
+    assert all(said in remark and "`type: timestamp`" in remark for remark in told)
+
+
+@pytest.mark.parametrize("kind", [str, int, float])
+def test_days_are_declared_as_the_remark_says(kind: type) -> None:
+    column = Column(name="x", type="timestamp", timestamp_format="%Y%m%d")
+    days = cast_column(pa.array([kind(20_260_131), None]), column)
+    assert days.to_pylist() == [pd.Timestamp("2026-01-31", tz="UTC"), None]
 
 
 @pytest.mark.parametrize("levels", [20, 5000])
