@@ -5,9 +5,8 @@ from __future__ import annotations
 import difflib
 import importlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from flows.common.errors import UsageError
 if TYPE_CHECKING:
     from prefect import Flow
     from prefect.client.schemas.actions import DeploymentScheduleCreate
+    from prefect.deployments.runner import RunnerDeployment
     from prefect.events.schemas.deployment_triggers import DeploymentTriggerTypes
 
 DEFINITIONS = Path(__file__).parents[1] / "prefect.yaml"
@@ -50,16 +50,16 @@ class Definition:
         name: Of the deployment.
         flow: What it runs.
         schedules: When.
-        triggers: Which events start it as well.
         pool: Work pool, or an empty string.
+        runner: What one local process serves.
         values: Everything that the file says about it.
     """
 
     name: str
     flow: Flow[Any, Any]
     schedules: tuple[DeploymentScheduleCreate, ...]
-    triggers: tuple[DeploymentTriggerTypes, ...]
     pool: str
+    runner: RunnerDeployment
     values: Mapping[str, Any]
 
     @property
@@ -77,7 +77,7 @@ def read_definitions(file: Path | None) -> list[Definition]:
     path = file or DEFINITIONS
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UsageError(f"{path}: cannot be read as a prefect.yaml ({error})") from None
     entries = document.get("deployments") if isinstance(document, dict) else None
     if not isinstance(entries, list) or not entries:
@@ -99,23 +99,41 @@ def read_definitions(file: Path | None) -> list[Definition]:
 
 
 def _definition(name: str, values: dict[str, Any]) -> Definition:
-    if unknown := sorted(map(str, set(values) - KEYS)):
+    if unknown := _others(values, KEYS):
         raise ValueError(f"{', '.join(unknown)} means nothing to Prefect; {_nearest(unknown[0])}")
     flow = flow_behind(values.get("entrypoint"))
-    parameters = values.get("parameters") or {}
-    if not isinstance(parameters, dict):
-        raise ValueError("`parameters` is not a mapping")
-    known = flow.parameters.properties
-    if unknown := sorted(set(parameters) - set(known)):
-        raise ValueError(f"no parameter {', '.join(unknown)}; the flow takes {', '.join(known)}")
     limit = values.get("concurrency_limit")
-    if limit is not None:
-        limit_of(limit)
     pool = values.get("work_pool") or {}
     if not isinstance(pool, dict) or not isinstance(pool.get("name", ""), str):
         raise ValueError("`work_pool` needs a `name`")
-    schedules, triggers = tuple(_schedules(values)), tuple(_triggers(values))
-    return Definition(name, flow, schedules, triggers, pool.get("name", ""), values)
+    tags = values.get("tags") or []
+    if not isinstance(tags, list):
+        raise ValueError("`tags` is no list")
+    schedules = tuple(_schedules(values))
+    for parameters in (values.get("parameters") or {}, *(one.parameters for one in schedules)):
+        if not isinstance(parameters, dict):
+            raise ValueError("`parameters` is not a mapping")
+        known = flow.parameters.properties
+        if unknown := _others(parameters, known):
+            takes = ", ".join(known)
+            raise ValueError(f"no parameter {', '.join(unknown)}; the flow takes {takes}")
+    runner = flow.to_deployment(
+        name=name,
+        description=values.get("description"),
+        tags=tags,
+        parameters=values.get("parameters"),
+        schedules=list(schedules),
+        triggers=list(_triggers(values)),
+        paused=values.get("paused"),
+        version=values.get("version"),
+        enforce_parameter_schema=values.get("enforce_parameter_schema", True),
+        concurrency_limit=None if limit is None else _limit(limit),
+    )
+    return Definition(name, flow, schedules, pool.get("name", ""), runner, values)
+
+
+def _others(given: Iterable[object], known: Iterable[str]) -> list[str]:
+    return sorted(map(str, set(given) - set(known)))
 
 
 def _nearest(key: str) -> str:
@@ -145,18 +163,14 @@ def flow_behind(entrypoint: object) -> Flow[Any, Any]:
     return named
 
 
-def limit_of(value: object) -> Any:
-    """A concurrency limit as Prefect takes it: a number, or a mapping with a strategy.
-
-    Raises:
-        ValueError: It is neither.
-    """
+def _limit(value: object) -> Any:
+    """A concurrency limit as Prefect takes it: a number, or a mapping with a strategy."""
     from prefect.client.schemas.objects import ConcurrencyLimitConfig
 
     if isinstance(value, dict):
-        if unknown := sorted(set(value) - set(ConcurrencyLimitConfig.model_fields)):
-            raise ValueError(f"concurrency_limit: {', '.join(map(str, unknown))} means nothing")
-        limit_of(value.get("limit"))
+        if unknown := _others(value, ConcurrencyLimitConfig.model_fields):
+            raise ValueError(f"concurrency_limit: {', '.join(unknown)} means nothing")
+        _limit(value.get("limit"))
         return ConcurrencyLimitConfig(**value)
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
@@ -165,15 +179,18 @@ def limit_of(value: object) -> Any:
 
 def _schedules(values: Mapping[str, Any]) -> Iterator[DeploymentScheduleCreate]:
     entries = values.get("schedules") or []
-    if one := values.get("schedule"):
-        entries = [*entries, one]
     if not isinstance(entries, list):
         raise ValueError("`schedules` is no list")
-    for number, entry in enumerate(entries, 1):
+    slugs: set[str] = set()
+    for number, entry in enumerate([*entries, *filter(None, [values.get("schedule")])], 1):
         try:
-            yield _schedule(entry)
+            schedule = _schedule(entry)
+            if schedule.slug in slugs:
+                raise ValueError(f"slug {schedule.slug} is that of another schedule")
         except (ValueError, TypeError) as error:
             raise ValueError(f"schedule {number}: {_sentence(error)}") from None
+        slugs |= {schedule.slug} if schedule.slug else set()
+        yield schedule
 
 
 def _schedule(entry: Any) -> DeploymentScheduleCreate:
@@ -184,19 +201,18 @@ def _schedule(entry: Any) -> DeploymentScheduleCreate:
     if len(chosen) != 1:
         raise ValueError(f"it needs one of {', '.join(WHEN)}")
     [kind] = chosen
-    if unknown := sorted(set(entry) - {*SHARED, kind, *OWN[kind]}):
+    if unknown := _others(entry, {*SHARED, kind, *OWN[kind]}):
         raise ValueError(f"{', '.join(unknown)} means nothing beside {kind}")
     own = {key: entry[key] for key in (kind, *OWN[kind]) if entry.get(key) is not None}
     if kind == "cron":
         when: Any = kinds.CronSchedule(**own)
     elif kind == "interval":
-        seconds = own["interval"]
-        if isinstance(seconds, int | float):
-            own["interval"] = timedelta(seconds=seconds)
         when = kinds.IntervalSchedule(**own)
     else:
         text = own.pop("rrule")
-        rule = json.loads(text) if str(text).startswith("{") else {"rrule": text}
+        rule = (
+            json.loads(text) if isinstance(text, str) and text.startswith("{") else {"rrule": text}
+        )
         when = kinds.RRuleSchedule(**{**rule, **own})
     shared = {key: entry[key] for key in SHARED if entry.get(key) is not None}
     return DeploymentScheduleCreate(schedule=when, **shared)
@@ -215,8 +231,8 @@ def _triggers(values: Mapping[str, Any]) -> Iterator[DeploymentTriggerTypes]:
                 raise ValueError("it is no mapping")
             trigger = TypeAdapter(DeploymentTriggerTypes).validate_python(entry)
             # Prefect ignores unknown keys: without `expect`, every event would start a run.
-            if unknown := sorted(set(entry) - set(type(trigger).model_fields)):
-                raise ValueError(f"{', '.join(map(str, unknown))} means nothing")
+            if unknown := _others(entry, type(trigger).model_fields):
+                raise ValueError(f"{', '.join(unknown)} means nothing")
         except ValueError as error:
             raise ValueError(f"trigger {number}: {_sentence(error)}") from None
         yield trigger

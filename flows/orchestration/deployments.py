@@ -26,7 +26,6 @@ from flows.orchestration.definitions import (
     DEFINITIONS,
     PROJECT,
     Definition,
-    limit_of,
     read_definitions,
 )
 from flows.services.door import login_page
@@ -94,27 +93,12 @@ def serve(settings: Settings, file: Path | None) -> None:
             for sentence in remove_others(client, definitions, path):
                 typer.echo(sentence)
             automate(client, read_notify(settings), tag_of(path))
-        runnable = [_runnable(one, path) for one in definitions]
+        runners = [one.runner for one in definitions]
+        for runner in runners:
+            runner.tags = [*runner.tags, tag_of(path)]
         typer.echo(f"Serving {', '.join(one.full_name for one in definitions)}")
         typer.echo(f"Prefect  {address}")
-        run_forever(*runnable, pause_on_shutdown=False)
-
-
-def _runnable(one: Definition, path: Path) -> Any:
-    values = one.values
-    limit = values.get("concurrency_limit")
-    return one.flow.to_deployment(
-        name=one.name,
-        description=values.get("description"),
-        tags=[*(values.get("tags") or []), tag_of(path)],
-        parameters=values.get("parameters"),
-        schedules=list(one.schedules),
-        triggers=list(one.triggers),
-        paused=values.get("paused"),
-        version=values.get("version"),
-        enforce_parameter_schema=values.get("enforce_parameter_schema", True),
-        concurrency_limit=None if limit is None else limit_of(limit),
-    )
+        run_forever(*runners, pause_on_shutdown=False)
 
 
 def tag_of(path: Path) -> str:
@@ -147,7 +131,7 @@ def _tag(client: Any, definitions: Sequence[Definition], path: Path) -> None:
 
     for one in definitions:
         deployment = client.read_deployment_by_name(one.full_name)
-        tags = [*(one.values.get("tags") or []), tag_of(path)]
+        tags = [*one.runner.tags, tag_of(path)]
         client.update_deployment(deployment.id, DeploymentUpdate(tags=tags))
 
 

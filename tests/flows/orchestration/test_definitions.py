@@ -113,6 +113,22 @@ def test_no_schedule_is_none(read, schedules):
         ({"schedules": [{"cron": "0 2 * * *", "interval": 60}]}, "it needs one of"),
         ({"schedules": ["daily"]}, "it needs one of"),
         ({"schedules": {"cron": "0 2 * * *"}}, "`schedules` is no list"),
+        ({"schedules": 5, "schedule": {"cron": "0 2 * * *"}}, "`schedules` is no list"),
+        ({"schedules": [{"interval": float("inf")}]}, "schedule 1: interval"),
+        ({"schedules": [{"interval": 1e20}]}, "schedule 1: interval"),
+        ({"schedules": [{"rrule": {"rrule": "FREQ=DAILY"}}]}, "schedule 1: rrule"),
+        ({"schedules": [{"cron": "0 2 * * *", 1: 2}]}, "1 means nothing beside cron"),
+        ({"schedules": [{"cron": "@daily", "slug": "a"}] * 2}, "schedule 2: slug a is that of"),
+        ({"schedules": [{"cron": "@daily", "parameters": {"confg": 1}}]}, "no parameter confg"),
+        ({"parameters": {1: 2, "a": 1}}, "no parameter 1, a"),
+        ({"concurrency_limit": {"limit": 1, 2: 3, "x": 4}}, "2, x means nothing"),
+        ({"triggers": [{"expect": ["a"], 1: 2, "b": 3}]}, "trigger 1: 1, b means nothing"),
+        ({"version": 1.0}, "version: Input should be a valid string"),
+        ({"description": ["a"]}, "description: Input should be a valid string"),
+        ({"paused": "maybe"}, "paused: Input should be a valid boolean"),
+        ({"enforce_parameter_schema": "maybe"}, "enforce_parameter_schema: Input should"),
+        ({"name": "a&b"}, "'a&b' contains an invalid character"),
+        ({"tags": "nightly"}, "`tags` is no list"),
         ({"triggers": {"expect": ["a"]}}, "`triggers` is no list"),
         ({"triggers": ["drift"]}, "trigger 1: it is no mapping"),
         ({"triggers": [{"expects": ["a"]}]}, "trigger 1: expects means nothing"),
@@ -146,7 +162,9 @@ def test_the_keys_of_a_deployment_are_prefects():
     assert set(DeploymentConfig.model_fields) == KEYS
 
 
-@pytest.mark.parametrize("text", ["", "[]", "deployments:", "deployments: 3", "a: [", "\x00"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "deployments:", "deployments: 3", "a: [", "\x00", "[" * 3000]
+)
 def test_a_file_that_defines_nothing_is_refused(tmp_path, text):
     (tmp_path / "p.yaml").write_text(text)
     with pytest.raises(UsageError, match=r"p\.yaml"):
