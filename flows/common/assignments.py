@@ -31,7 +31,7 @@ def parse_assignment(assignment: str, example: str) -> tuple[str, Any]:
         raise UsageError(f"--set {assignment!r}: write it as key=value, e.g. {example}")
     try:
         return key, yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (ValueError, RecursionError, yaml.YAMLError):  # 2026-02-30 is a ValueError
         raise UsageError(f"--set {assignment!r}: the value is not valid YAML") from None
 
 

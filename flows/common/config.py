@@ -212,7 +212,7 @@ def _keys(values: dict[str, Any]) -> dict[str, str]:
 def _read_yaml(file: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UsageError(f"configuration file {file}: {error}") from None
     if not isinstance(values, dict):
         raise UsageError(f"configuration file {file}: expected a mapping of keys to values")

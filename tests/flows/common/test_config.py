@@ -60,6 +60,8 @@ def test_the_digest_changes_with_any_parameter():
         (["recall=0.1"], "did you mean 'promotion.min_recall'"),
         (["alarm_clock=1"], "known: dataset, data, seed, detector,"),
         (["sed=1"], "did you mean 'seed'"),
+        (["seed=2026-02-30"], "not valid YAML"),
+        (["seed=" + "[" * 3000], "not valid YAML"),
         (["zzz=1"], "'zzz': unknown key; known: dataset, data, seed, detector,"),
         (["promotion.max_latency_ms=.inf"], "promotion.max_latency_ms': Input should be a finite"),
         (["promotion.min_roc_auc=.nan"], "promotion.min_roc_auc"),
@@ -86,7 +88,7 @@ def test_the_detector_of_the_command_wins_over_the_files(tmp_path):
     assert config.detector.name == "knn"
 
 
-@pytest.mark.parametrize("text", ["[1, 2]", "a: [", "seed: -4"])
+@pytest.mark.parametrize("text", ["[1, 2]", "a: [", "seed: -4", "a: 2026-02-30", "[" * 3000])
 def test_a_bad_file_is_named(tmp_path, text):
     file = tmp_path / "bad.yaml"
     file.write_text(text)

@@ -53,6 +53,8 @@ def test_without_a_file_nobody_is_told(tmp_path, monkeypatch):
         ("notify: {cooldown: S3CRET}", "cooldown"),
         ("targets: []", "expected `notify:`"),
         ("notify: [", "not YAML in line"),
+        ("notify: 2026-02-30", "not YAML"),
+        ("[" * 3000, "not YAML"),
         ("notify:", "expected `notify:`"),
     ],
 )
