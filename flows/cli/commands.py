@@ -110,6 +110,6 @@ def _run(terminated: list[int]) -> None:
         typer.echo(visible(f"{prefix}: {message}"), err=True)
     if code == EXIT_INTERRUPTED:
         with suppress(OSError):  # of a terminal that is gone
-            typer.echo("interrupted; the same command resumes where it stopped", err=True)
+            typer.echo("interrupted; the same command resumes what is unfinished", err=True)
         code = 128 + terminated[0] if terminated else EXIT_INTERRUPTED
     sys.exit(code)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 DETAILED = 6
+_LONGEST = 40
 COLOURS = {"stable": "#2e7d4f", "warning": "#b7791f", "critical": "#b83232"}
 MARKS = {"stable": "✓ stable", "warning": "▲ warning", "critical": "● critical"}
 NOT_COMPARED = html.Raw('<span class="quiet">– not compared</span>')
@@ -152,7 +153,8 @@ def _ranking(columns: Sequence[ColumnDrift], limits: Drift) -> Figure:
     figure = Figure(figsize=(10, 1.0 + 0.28 * len(shown)), layout="constrained")
     axis = figure.subplots()
     colours = [COLOURS[c.verdict] for c in shown]
-    axis.barh([c.column for c in shown], [c.psi for c in shown], color=colours)
+    axis.barh(range(len(shown)), [c.psi for c in shown], color=colours)
+    axis.set_yticks(range(len(shown)), [_drawn(c.column) for c in shown])
     for limit, name in ((limits.warning, "warning"), (limits.critical, "critical")):
         axis.axvline(limit, color=COLOURS[name], linestyle=":", label=f"{name} above {limit:g}")
     top = max([c.psi for c in shown] + [limits.critical * 1.2])
@@ -180,14 +182,19 @@ def _details(columns: Sequence[ColumnReference], window: Window) -> Figure:
         at = np.arange(len(kept))
         axis.bar(at - 0.2, before[kept] / before.sum(), 0.4, color=NORMAL, label="training")
         axis.bar(at + 0.2, now[kept] / now.sum(), 0.4, color=ANOMALY, label="window")
-        axis.set_xticks(at, [names[i] for i in kept], rotation=40, ha="right", fontsize=8)
-        axis.set_title(column.name, fontsize=10)
+        axis.set_xticks(at, [_drawn(names[i]) for i in kept], rotation=40, ha="right", fontsize=8)
+        axis.set_title(_drawn(column.name), fontsize=10)
         axis.set_ylabel("share of the rows", fontsize=8)
         axis.grid(axis="y", alpha=0.2)
     for axis in axes[len(columns) :]:
         axis.axis("off")
     axes[0].legend(frameon=False, fontsize=8)
     return figure
+
+
+def _drawn(name: str) -> str:
+    """A name as a figure has room for it, and no formula, as Matplotlib reads between dollars."""
+    return (name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…").replace("$", r"\$")
 
 
 def _bin_names(column: ColumnReference) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import warnings
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -77,7 +78,9 @@ def heading(title: str) -> str:
 def png(figure: Figure) -> bytes:
     """A figure, with as many pixels as a good screen shows."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=SHARP)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # that no font has; the tables have the names
+        figure.savefig(buffer, format="png", dpi=SHARP)
     return buffer.getvalue()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -149,13 +150,14 @@ def test_data_docs_of_hostile_names_and_cells(docs: Path) -> None:
     assert "</script><script>alert(1)</script>" in text
 
 
-def test_the_drift_page_of_hostile_names() -> None:
+@pytest.mark.parametrize("name", [ATTACK, r"$\frac$", "$_$", "温度 🌡", "x" * 400])
+def test_the_drift_page_of_hostile_names(name: str) -> None:
     counts = (5, 5, 0, 0)
     column = ColumnDrift(
-        column=ATTACK, psi=0.5, p_value=0.001, distance=None, unseen_share=0.0, missing_share=0.0,
-        reference_missing_share=0.0, verdict="critical", message=f"'{ATTACK}': PSI",
+        column=name, psi=0.5, p_value=0.001, distance=None, unseen_share=0.0, missing_share=0.0,
+        reference_missing_share=0.0, verdict="critical", message=f"'{name}': PSI",
     )  # fmt: skip
-    known = ColumnReference(name=ATTACK, levels=(ATTACK, ATTACKS[1]), counts=counts)
+    known = ColumnReference(name=name, levels=(name, ATTACKS[1]), counts=counts)
     reference = DriftReference(
         contract="attack", contract_digest="0" * 64, rows=10, columns=(known,)
     )
@@ -164,10 +166,12 @@ def test_the_drift_page_of_hostile_names() -> None:
         findings=(Finding(ATTACKS[3], "warning", ATTACKS[4]),), columns=(column,),
         figures={"rows": 10.0},
     )  # fmt: skip
-    window = Window({ATTACK: np.array(counts)}, np.empty(0), 0, {ATTACK: 1}, None, ATTACKS[2])
-    html = render_page(report, window, None, reference, Drift(), History((), (), ()))
+    window = Window({name: np.array(counts)}, np.empty(0), 0, {name: 1}, None, ATTACKS[2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        html = render_page(report, window, None, reference, Drift(), History((), (), ()))
     text = Page(html).check()
-    for attack in (ATTACK, *ATTACKS[2:5]):
+    for attack in (name, ATTACK, *ATTACKS[2:5]):
         assert " ".join(attack.split()) in text
 
 
