@@ -74,18 +74,21 @@ def _hint(key: str, known: Mapping[str, str]) -> str:
     ends = {name.rpartition(".")[2]: name for name in reversed(known)}
     before, _, end = key.rpartition(".")
     close = get_close_matches(end, ends, 1, cutoff=LIKELY)
-    if meant := ends[close[0]] if close else _of_meaning(end, known):
+    if meant := ends[close[0]] if close else _of_meaning(key, known):
         return f"did you mean {meant!r}?"
     group = before + "." * bool(before)
     siblings = [name.removeprefix(group) for name in known if name.startswith(group)]
     return "known: " + ", ".join(dict.fromkeys(name.partition(".")[0] for name in siblings))
 
 
-def _of_meaning(end: str, known: Mapping[str, str]) -> str:
-    """The key whose name and description hold every word of an unknown one, if there is any."""
-    words = end.lower().replace("-", "_").split("_")
-    for name, description in known.items():
-        written = re.findall(r"[a-z0-9]+", f"{name} {description}".lower())
-        if all(any(each.startswith(word) for each in written) for word in words):
-            return name
+def _of_meaning(key: str, known: Mapping[str, str]) -> str:
+    """The one key whose name, or else also description, holds every word of an unknown one."""
+    for told in (dict.fromkeys(known, ""), known):
+        meant = [name for name, more in told.items() if _words(key) <= _words(f"{name} {more}")]
+        if len(meant) == 1:
+            return meant[0]
     return ""
+
+
+def _words(text: str) -> set[str]:
+    return {word.rstrip("s") for word in re.findall(r"[a-z0-9]+", text.lower())}
