@@ -16,7 +16,7 @@ from flows.benchmarking.cells import FIGURES, Cell
 from flows.benchmarking.results.report import CELLS, PAGE, PLOTS, RUNS, TABLE, Attempt
 from flows.common.settings import Settings
 from flows.tracking import tracking
-from flows.tracking.queries import equals
+from flows.tracking.queries import equals, pages
 
 EXPERIMENT = "dagmm-benchmark"
 FOLDER_TAG, CELL_TAG = "dagmm.benchmark_folder", "dagmm.cell"
@@ -97,14 +97,8 @@ class BenchmarkRuns:
     def _known_children(self) -> dict[str, str]:
         """Run of each cell that an earlier call logged."""
         query = equals(f"tags.`{PARENT_TAG}`", self.parent)
-        runs: dict[str, str] = {}
-        token: str | None = None
-        while True:
-            page = self.client.search_runs([self._experiment], query, page_token=token)
-            runs |= {run.data.tags[CELL_TAG]: run.info.run_id for run in page}
-            token = page.token
-            if not token:
-                return runs
+        runs = pages(self.client.search_runs, [self._experiment], query)
+        return {run.data.tags[CELL_TAG]: run.info.run_id for run in runs}
 
     def log_report(self, attempt: Attempt, planned: int) -> None:
         """Cells, tables, page and plots as artifacts of the parent, with what is missing."""

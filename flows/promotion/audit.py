@@ -16,7 +16,7 @@ from flows.common.errors import UsageError
 from flows.common.verdicts import GateResult
 from flows.tracking import registry
 from flows.tracking.names import tracking_name
-from flows.tracking.queries import equals
+from flows.tracking.queries import equals, pages
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -155,18 +155,13 @@ def history(client: MlflowClient, name: str) -> tuple[Decision, ...]:
     experiment = client.get_experiment_by_name(PROMOTIONS)
     if experiment is None:
         return ()
-    runs: list[Run] = []
-    token: str | None = ""
-    while token is not None:
-        page = client.search_runs(
-            [experiment.experiment_id],
-            equals("tags.`dagmm.model`", name),
-            order_by=["attributes.start_time ASC"],
-            max_results=5000,
-            page_token=token or None,
-        )
-        runs += page
-        token = page.token or None
+    runs = pages(
+        client.search_runs,
+        [experiment.experiment_id],
+        equals("tags.`dagmm.model`", name),
+        order_by=["attributes.start_time ASC"],
+        max_results=5000,
+    )
     return tuple(_decision(run) for run in runs)
 
 

@@ -1,8 +1,10 @@
-"""Conditions in MLflow's query language, which knows no escapes."""
+"""Searches of MLflow: conditions in its language, which knows no escapes, and all pages."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from flows.common.errors import UsageError
 
@@ -29,3 +31,14 @@ def condition(text: str, field: str) -> str:
     if match is None:
         raise ValueError(f"{text!r} is not a condition on {field}")
     return match[2]
+
+
+def pages(search: Callable[..., Any], *where: Any, **query: Any) -> Iterator[Any]:
+    """Everything that a search finds, page by page."""
+    token: str | None = None
+    while True:
+        page = search(*where, page_token=token, **query)
+        yield from page
+        token = page.token
+        if not token:
+            return

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flows.common.errors import UsageError
-from flows.tracking.queries import equals
+from flows.tracking.queries import equals, pages
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -138,12 +137,12 @@ def is_registered(client: MlflowClient, name: str) -> bool:
 
 def names(client: MlflowClient) -> list[str]:
     """Names of all registered models."""
-    return [model.name for model in _pages(client.search_registered_models)]
+    return [model.name for model in pages(client.search_registered_models)]
 
 
 def versions(client: MlflowClient, name: str) -> list[ModelVersion]:
     """All versions of a model, the newest first; aliases are not filled in."""
-    listed = _pages(client.search_model_versions, filter_string=equals("name", name))
+    listed = pages(client.search_model_versions, filter_string=equals("name", name))
     return sorted(listed, key=lambda version: -int(version.version))
 
 
@@ -154,17 +153,6 @@ def _pass_over(error: Exception, *codes: str) -> None:
     """
     if getattr(error, "error_code", "") not in codes:
         raise error
-
-
-def _pages(search: Callable[..., Any], **query: str) -> Iterator[Any]:
-    """Everything that a search finds, page by page."""
-    token: str | None = None
-    while True:
-        page = search(page_token=token, **query)
-        yield from page
-        token = page.token
-        if not token:
-            return
 
 
 def known(client: MlflowClient) -> str:

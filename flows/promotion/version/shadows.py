@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
-from flows.tracking.queries import equals
+from flows.tracking.queries import equals, pages
 from flows.tracking.seal import EVIDENCE_TAG
 
 SHADOWS = "shadows"
@@ -67,12 +67,8 @@ def shadowed(client: MlflowClient, candidate: ModelVersion, answers: int) -> Sha
             (EVIDENCE, candidate.tags.get(EVIDENCE_TAG, "")),
         )
     )
-    comparisons: list[dict[str, float]] = []
-    token: str | None = ""
-    while token is not None:
-        page = client.search_runs([experiment.experiment_id], query, page_token=token or None)
-        comparisons += [run.data.metrics for run in page if run.data.metrics.get(ROWS)]
-        token = page.token or None
+    runs = pages(client.search_runs, [experiment.experiment_id], query)
+    comparisons = [run.data.metrics for run in runs if run.data.metrics.get(ROWS)]
     if not comparisons:
         return Shadowed(0, 0, 0.0, 0)
     seconds = max(each[ENDED] for each in comparisons) - min(each[BEGAN] for each in comparisons)
