@@ -13,7 +13,6 @@ from prefect.runtime import flow_run
 
 from flows.common.errors import Verdict, is_transient
 from flows.pipeline.fitting import ranks
-from flows.promotion.card import DECISION_TAG, MODEL_TAG
 from flows.reporting import summary
 from flows.stages import records
 from flows.stages.decision import PromoteRecord
@@ -143,11 +142,7 @@ def _show_evaluation(run: TrainRun, _record: records.EvaluateRecord) -> None:
 
 
 def _show_decision(run: TrainRun, record: PromoteRecord) -> None:
-    tags = {
-        MODEL_TAG: f"{record.name}/{record.version}",
-        DECISION_TAG: record.decision,
-        "dagmm.reasons": "\n".join(record.reasons)[:5000],
-    }
+    tags = {"dagmm.reasons": "\n".join(record.reasons)[:5000]}
     tracking.set_tags(tracking.connect(run.settings), run.run_id, tags)
     create_markdown_artifact(
         key=f"promotion-{slug(record.name)}",

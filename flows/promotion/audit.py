@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from flows.stages.decision import PromoteRecord
 
 PROMOTIONS = "promotions"
+DECISION_TAG = "dagmm.decision"
+"""Of a decision's run, of a version, and of the run that made it."""
 
 SWITCHES = {"promoted", "rolled back"}
 INTERRUPTED = "interrupted"
@@ -85,7 +87,7 @@ def write(
     tags = {
         "dagmm.model": record.name,
         "dagmm.version": str(record.version),
-        "dagmm.decision": record.decision,
+        DECISION_TAG: record.decision,
         "dagmm.previous": "" if record.previous is None else str(record.previous),
         "dagmm.by": by,
         "mlflow.user": by,
@@ -119,7 +121,7 @@ def close(client: MlflowClient, run_id: str, record: PromoteRecord) -> None:
         ],
         tags=[
             RunTag("mlflow.note.content", "\n".join(f"- {r}" for r in record.reasons)),
-            RunTag("dagmm.decision", record.decision),
+            RunTag(DECISION_TAG, record.decision),
             *(RunTag(key, value) for key, value in _grounds(record).items()),
         ],
     )
@@ -139,7 +141,7 @@ def _grounds(record: PromoteRecord) -> dict[str, str]:
 
 def close_as(client: MlflowClient, run_id: str, decision: str, why: str) -> None:
     """Close what a dead process left open."""
-    for key, value in (("dagmm.decision", decision), ("dagmm.settled", why)):
+    for key, value in ((DECISION_TAG, decision), ("dagmm.settled", why)):
         client.set_tag(run_id, key, value)
     client.set_terminated(run_id, "FINISHED" if decision in SWITCHES else "KILLED")
 
@@ -171,7 +173,7 @@ def _decision(run: Run) -> Decision:
         time=run.info.start_time / 1000,
         name=tags["dagmm.model"],
         version=int(tags["dagmm.version"]),
-        decision=tags["dagmm.decision"],
+        decision=tags[DECISION_TAG],
         previous=int(tags["dagmm.previous"] or 0) or None,
         by=tags["dagmm.by"],
         reasons=tags["dagmm.reasons"],

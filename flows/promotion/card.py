@@ -6,10 +6,14 @@ withdrawn) stands above them, and on top of the model's own page.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from mlflow.exceptions import MlflowException
 
 from flows.common.moments import minute
 from flows.promotion import audit, standing_hold
+from flows.promotion.audit import DECISION_TAG
 from flows.tracking import registry
 
 if TYPE_CHECKING:
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
 GATES = "## Last decision"
 STANDING = "> **"
 MODEL = "**Production: "
-DECISION_TAG, OVERRIDDEN_TAG = "dagmm.decision", "dagmm.overridden"
+OVERRIDDEN_TAG = "dagmm.overridden"
 MODEL_TAG = "dagmm.model_version"
 """Of a run: the version that it made."""
 
@@ -28,12 +32,11 @@ MODEL_TAG = "dagmm.model_version"
 def tag_decision(client: MlflowClient, record: PromoteRecord) -> None:
     """Show a decision on the version's own page; a rollback judges no gates, so its gates stay."""
     restored = record.decision == "rolled back"
+    tag(client, record.name, record.version, "restored" if restored else record.decision)
     overridden = "; ".join(f"{g.title}: {g.overridden}" for g in record.gates if g.overridden)
-    tags = {DECISION_TAG: "restored" if restored else record.decision}
     if overridden:
-        tags[OVERRIDDEN_TAG] = overridden[:5000]
-    for key, value in tags.items():
-        client.set_model_version_tag(record.name, str(record.version), key, value)
+        key, number = OVERRIDDEN_TAG, str(record.version)
+        client.set_model_version_tag(record.name, number, key, overridden[:5000])
     if not restored:
         version = registry.find_version(client, record.name, record.version)
         card = (version.description or "").partition(GATES)[0].rstrip()
@@ -58,7 +61,7 @@ def show(client: MlflowClient, name: str) -> None:
         gone = f"Replaced** by v{last.version} on {when}"
         if back:
             gone = f"Withdrawn** on {when} by {last.by}: {last.reasons} (v{last.version} restored)"
-            _tag(client, name, last.previous, "withdrawn")
+            tag(client, name, last.previous, "withdrawn")
         _stand(client, name, last.previous, gone)
     version = registry.version_or_none(client, name, last.version)
     figures = ((version and version.description) or "").partition("\n")[0]
@@ -88,9 +91,16 @@ def _stand(client: MlflowClient, name: str, number: int, standing: str) -> None:
     client.update_model_version(name, str(number), f"{title}\n\n{line}\n\n{card}")
 
 
-def _tag(client: MlflowClient, name: str, number: int, decision: str) -> None:
-    if registry.version_or_none(client, name, number) is not None:
-        client.set_model_version_tag(name, str(number), DECISION_TAG, decision)
+def tag(client: MlflowClient, name: str, number: int, decision: str) -> None:
+    """Show what has become of a version on it, unless it was deleted, and in the table of runs."""
+    version = registry.version_or_none(client, name, number)
+    if version is None:
+        return
+    client.set_model_version_tag(name, str(number), DECISION_TAG, decision)
+    if version.run_id:
+        with suppress(MlflowException):  # its run may have been deleted
+            client.set_tag(version.run_id, MODEL_TAG, f"{name}/{number}")
+            client.set_tag(version.run_id, DECISION_TAG, decision)
 
 
 def _decided(record: PromoteRecord) -> str:

@@ -121,13 +121,13 @@ def settle(client: MlflowClient, name: str, held: Lease, probe: Probe) -> tuple[
             audit.close_as(
                 client, decision.run_id, audit.INTERRUPTED, "ended before production was moved"
             )
-            _tag(client, name, decision.version, audit.INTERRUPTED)
+            card.tag(client, name, decision.version, audit.INTERRUPTED)
             _repair_previous(client, name, now, decisions)
         elif wrong := probe(decision.version):
             _point(client, name, PRODUCTION, decision.previous)
             _repair_previous(client, name, decision.previous, decisions)
             audit.close_as(client, decision.run_id, "returned", f"lease {held.number}: {wrong}")
-            _tag(client, name, decision.version, "returned")
+            card.tag(client, name, decision.version, "returned")
             settled.append(_record(decision, "returned", wrong))
         else:
             audit.close_as(
@@ -168,12 +168,6 @@ def _repair_previous(
     made = audit.switches(decisions)
     if now is not None and registry.version_behind(client, name, PREVIOUS) == now:
         _point(client, name, PREVIOUS, made[-1].previous if made else None)
-
-
-def _tag(client: MlflowClient, name: str, version: int, decision: str) -> None:
-    """Show a decision on the version, unless it was deleted meanwhile."""
-    if registry.version_or_none(client, name, version) is not None:
-        client.set_model_version_tag(name, str(version), "dagmm.decision", decision)
 
 
 def _point(client: MlflowClient, name: str, alias: str, version: int | None) -> None:

@@ -11,7 +11,6 @@ from mlflow.tracking import MlflowClient
 from data_checks.base.scratch import scratch_folder
 from flows.common import progress
 from flows.common.settings import Settings
-from flows.promotion.card import DECISION_TAG, MODEL_TAG
 from flows.promotion.version.stored_version import fetch_version
 from flows.review.page import render
 from flows.stages.decision import PromoteRecord
@@ -55,20 +54,10 @@ def write_report(
             client.log_artifacts(version.run_id, str(pages), FOLDER)
         if record.gates:
             _link(client, version)
-        _tag_runs(client, record)
         return _address(client, settings, version.run_id, name)
     except Exception as error:  # the decision is made, and must not look as if it were not
         progress.note(f"no report could be written: {type(error).__name__}: {error}")
         return ""
-
-
-def _tag_runs(client: MlflowClient, record: PromoteRecord) -> None:
-    """Say in the table of the runs what has become of their versions by now."""
-    for number in filter(None, (record.version, record.previous)):
-        version = registry.version_or_none(client, record.name, number)
-        if version is not None and version.run_id and DECISION_TAG in version.tags:
-            client.set_tag(version.run_id, MODEL_TAG, f"{record.name}/{version.version}")
-            client.set_tag(version.run_id, DECISION_TAG, version.tags[DECISION_TAG])
 
 
 def _link(client: MlflowClient, version: ModelVersion) -> None:
