@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -223,6 +224,20 @@ def _check_driver(url: str) -> None:
         dialect.import_dbapi()
     if dialect.is_async:  # MLflow would try for minutes
         raise ValueError(f"the driver {dialect.driver} is for asynchronous programs; name another")
+
+
+@contextmanager
+def environment_kept(*names: str) -> Iterator[None]:
+    """Have variables after the block as they were before it."""
+    before = {name: os.environ.get(name) for name in names}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def own(home: Path) -> None:

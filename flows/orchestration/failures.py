@@ -29,7 +29,7 @@ def run_failed(flow: Any, run: Any, state: Any) -> None:
             kind="run-failed",
             subject=f"flow {flow.name}",  # of every run, so that each hour's failure is no news
             reason=f"run {run.name}: {state.name}: {state.message or 'no reason given'}",
-            link=_page(settings, run),
+            link=f"{settings.prefect_url}/runs/flow-run/{run.id}",
             same=str(run.deployment_id),
         ),
     )
@@ -38,12 +38,6 @@ def run_failed(flow: Any, run: Any, state: Any) -> None:
 def _error(state: Any) -> object:
     data = getattr(state, "data", None)
     return data if isinstance(data, BaseException) else None
-
-
-def _page(settings: Settings, run: Any) -> str:
-    """The run's page in Prefect."""
-    api = settings.prefect_api_url or f"http://127.0.0.1:{settings.prefect_port}/api"
-    return f"{api.removesuffix('/').removesuffix('/api')}/runs/flow-run/{run.id}"
 
 
 TOLD: dict[str, Any] = {"on_failure": [run_failed], "on_crashed": [run_failed]}

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from flows.common.settings import environment_kept
+
 SEND_SECONDS = 10.0
 
 
@@ -18,9 +20,9 @@ CLIENT = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
 def clients_of(url: str, auth: str) -> Iterator[None]:
     """Have Prefect's clients, here and in processes started from here, talk to a server."""
     wanted = dict(zip(CLIENT, (f"{url}/api", auth), strict=True))
-    before = {name: os.environ.get(name) for name in CLIENT}
-    os.environ.update(wanted)
     with ExitStack() as stack:
+        stack.enter_context(environment_kept(*CLIENT))
+        os.environ.update(wanted)
         if "prefect" in sys.modules:  # which has read the environment
             from prefect import settings as known
 
@@ -30,11 +32,6 @@ def clients_of(url: str, auth: str) -> Iterator[None]:
             yield
         finally:
             _send_what_waits()
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
 
 
 def _send_what_waits() -> None:

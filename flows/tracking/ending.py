@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from flows.common.settings import environment_kept
 from flows.common.signals import held_back
 from flows.tracking.queries import equals
 from flows.tracking.transactions import whole_transactions
@@ -69,14 +70,9 @@ def ending(client: MlflowClient, find: Callable[[], str | None]) -> Iterator[Non
 @contextmanager
 def _briefly() -> Iterator[None]:
     """Have MLflow's client wait for a server that is away for seconds instead of minutes."""
-    if RETRIES in os.environ:  # as the user has it
+    with environment_kept(RETRIES):
+        os.environ.setdefault(RETRIES, "2")
         yield
-        return
-    os.environ[RETRIES] = "2"
-    try:
-        yield
-    finally:
-        del os.environ[RETRIES]
 
 
 def run_of(client: MlflowClient, experiment: str, token: str) -> str | None:

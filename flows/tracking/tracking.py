@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import getpass
-import os
 import re
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from flows.common.errors import ServiceUnreachable, message_of
-from flows.common.settings import Settings
+from flows.common.settings import Settings, environment_kept
 from flows.stages.workspace import RunFolder, sha256_of
 from flows.tracking import pages
 from flows.tracking.ending import ERROR, run_of
@@ -73,7 +71,7 @@ def client_of(settings: Settings) -> MlflowClient:
         bring_home(settings)
     # MLflow writes both addresses into the environment. Left there, they would look as if the user
     # had configured a server, here and in every process started from here.
-    with _environment_kept("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+    with environment_kept("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         mlflow.set_tracking_uri(settings.tracking_uri)
         mlflow.set_registry_uri(settings.tracking_uri)
     return MlflowClient(settings.tracking_uri, settings.tracking_uri)
@@ -89,19 +87,6 @@ def check_store(settings: Settings) -> None:
     file = uri.removeprefix("sqlite:///") if uri.startswith("sqlite:///") else ""
     if file and not Path(file).exists():
         raise ServiceUnreachable(f"{file} is not there any more; restore it from a back-up")
-
-
-@contextmanager
-def _environment_kept(*names: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in names}
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def experiment_id(client: MlflowClient, settings: Settings, name: str) -> str:
