@@ -117,12 +117,7 @@ def compare(
     with ExitStack() as stack:
         folders = [stack.enter_context(seal.sealed_bundle(client, version)) for version in versions]
         (one, contract), (other, their_contract) = map(read_bundle, folders)
-    wanted = {column.name for column in their_contract.feature_columns}
-    if absent := sorted(wanted - {column.name for column in contract.feature_columns}):
-        raise UsageError(
-            f"{second} takes columns that {first} does not, e.g. {absent[0]!r}: name it first, "
-            "or compare versions of one table"
-        )
+    check_columns((first, second), contract, their_contract)
     counts = RowCounts()
     if data is None:
         rows, source = _kept(client, versions[0], contract), f"kept test rows of {first}"
@@ -139,6 +134,21 @@ def compare(
         counts.rejected + refused,
         _note(client, versions) if data is None else "",
     )
+
+
+def check_columns(references: tuple[str, str], first: Contract, second: Contract) -> None:
+    """Refuse two versions of which the second cannot score the rows of the first.
+
+    Raises:
+        UsageError: The second takes a column that the first does not.
+    """
+    there, wanted = ({column.name for column in each.feature_columns} for each in (first, second))
+    if absent := sorted(wanted - there):
+        remedy = "name it first, or " if there < wanted else ""
+        raise UsageError(
+            f"{references[1]} takes columns that {references[0]} does not, e.g. {absent[0]!r}: "
+            f"{remedy}compare versions of one table"
+        )
 
 
 def _read(contract: Contract, data: str, data_dir: Path, counts: RowCounts) -> _Rows:

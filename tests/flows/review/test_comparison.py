@@ -5,8 +5,9 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from dagmm_model.evaluation.comparison import paired_difference
+from data_checks.contract.model import load_contract
 from flows.common.errors import UsageError
-from flows.review.comparison import compare
+from flows.review.comparison import check_columns, compare
 from flows.review.threshold.change import change_threshold
 from flows.scoring.version import read_bundle
 from flows.tracking import registry, seal
@@ -69,3 +70,14 @@ def test_rows_that_nobody_can_score(store, served, rows):
     frame.assign(**{"mean area": "x"}).to_csv(file, index=False)
     with pytest.raises(UsageError, match="no row can be scored by both"):
         compare(store[1], store[0], NAME, f"{NAME}/{served}", str(file))
+
+
+def test_a_version_of_another_table_is_refused_with_advice_that_helps():
+    whole, other = load_contract("wdbc"), load_contract("thyroid")
+    part = whole.model_copy(update={"columns": whole.columns[:-1]})
+    check_columns(("whole/1", "part/1"), whole, part)
+    with pytest.raises(UsageError, match=r"whole/1 takes columns that part/1 does not.*name it"):
+        check_columns(("part/1", "whole/1"), part, whole)
+    for pair in ((whole, other), (other, whole)):
+        with pytest.raises(UsageError, match=r"': compare versions of one table"):
+            check_columns(("one/1", "other/1"), *pair)
