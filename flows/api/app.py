@@ -137,7 +137,7 @@ def make_app(
     async def ready(request: Request) -> Response:
         model, standing = follower.current, follower.standing
         trouble = standing.trouble
-        if trouble and not guard.knows(request):  # it may name addresses and folders
+        if trouble and not guard.admits(request):  # it may name addresses and folders
             trouble = "there is some; ask with the token"
         answer = {
             "ready": model is not None,

@@ -52,11 +52,19 @@ class Guard:
         if self.loopback and not is_own(request.scope["headers"]):
             sentence = "this server is reached as 127.0.0.1 only, and not by pages of others"
             raise Refused(403, FORBIDDEN, sentence, "host")
-        if not self.knows(request):
+        if not self._knows(request):
             sentence = "send the server's token: `Authorization: Bearer TOKEN`"
             raise Refused(401, UNAUTHENTICATED, sentence, "token")
 
-    def knows(self, request: Request) -> bool:
+    def admits(self, request: Request) -> bool:
+        """Whether host, origin and token are those that `check` wants."""
+        try:
+            self.check(request)
+        except Refused:
+            return False
+        return True
+
+    def _knows(self, request: Request) -> bool:
         """Whether a request carries the token, where one is asked for."""
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         same = secrets.compare_digest(given.strip().encode(), self.token.encode())

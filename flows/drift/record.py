@@ -17,6 +17,7 @@ from mlflow.tracking import MlflowClient
 from data_checks.base.scratch import scratch_folder
 from data_checks.drift import DriftReference
 from flows.common.errors import UsageError
+from flows.common.markdown import inert, items
 from flows.common.moments import minute
 from flows.common.settings import Settings
 from flows.drift.page import History, render_page
@@ -214,10 +215,10 @@ def _note(report: DriftReport, link: str, step: int) -> str:
         [
             f"**{report.verdict}** · check {step}, {when}",
             "",
-            f"{int(report.figures['rows']):,} rows of `{report.source}` against {report.model}: "
-            f"[the page of this check]({link}).",
+            f"{int(report.figures['rows']):,} rows of {inert(report.source)} against "
+            f"{report.model}: [the page of this check]({link}).",
             "",
-            *(f"- {reason}" for reason in reasons[:20]),
+            *items(reasons[:20]),
             *([f"- and {len(reasons) - 20} more"] if len(reasons) > 20 else []),
             "",
             "Every check is a step of the metrics. `compared` is 0 where a window had too few rows "

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from flows.common.config import TrainConfig
 from flows.common.frozen import Frozen, Parameters
+from flows.common.markdown import items
 from flows.common.settings import Settings
 from flows.drift import record as drift_record
 from flows.drift.verdict import MonitorPolicy
@@ -97,7 +98,7 @@ def check(
     report = checked.report
     create_markdown_artifact(
         key=f"drift-{slug(name)}",
-        markdown="\n".join(f"- {line.strip(' -')}" for line in checked.text().splitlines()),
+        markdown="\n".join(items(line.strip(" -") for line in checked.text().splitlines())),
         description=f"{report.model}: {report.verdict}",
     )
     create_link_artifact(

@@ -10,6 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run
 
 from flows.common.errors import Verdict
+from flows.common.markdown import items
 from flows.common.settings import Engine, Settings
 from flows.orchestration.at_home import at_home
 from flows.orchestration.failures import TOLD
@@ -75,7 +76,7 @@ def score(
     text = report.text() if candidate is None else f"{report.text()}\n{candidate.finish().text()}"
     create_markdown_artifact(
         key=f"scoring-{slug(report.model.partition(':/')[2].partition('/')[0])}",
-        markdown="\n".join(f"- {line}" for line in text.splitlines()),
+        markdown="\n".join(items(text.splitlines())),
         description=f"{report.model}: {report.anomalies:,} anomalies in {report.rows:,} rows",
     )
     if report.failure:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from flows.common.errors import UsageError
+from flows.common.markdown import items
 from flows.common.verdicts import GateResult
 from flows.tracking import registry
 from flows.tracking.names import tracking_name
@@ -120,7 +121,7 @@ def close(client: MlflowClient, run_id: str, record: PromoteRecord) -> None:
             Metric(tracking_name(f"gate/{g.title}"), float(g.passed), now, 0) for g in record.gates
         ],
         tags=[
-            RunTag("mlflow.note.content", "\n".join(f"- {r}" for r in record.reasons)),
+            RunTag("mlflow.note.content", "\n".join(items(record.reasons))),
             RunTag(DECISION_TAG, record.decision),
             *(RunTag(key, value) for key, value in _grounds(record).items()),
         ],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mlflow.exceptions import MlflowException
 
+from flows.common.markdown import cell, inert, items
 from flows.common.moments import minute
 from flows.promotion import audit, standing_hold
 from flows.promotion.audit import DECISION_TAG
@@ -53,14 +54,15 @@ def show(client: MlflowClient, name: str) -> None:
     last = made[-1]
     when = minute(last.time)
     back = last.decision == "rolled back"
-    came = f"promoted by {last.by}, {_passed(last)}"
+    came = inert(f"promoted by {last.by}, {_passed(last)}")
     if back:
-        came = f"restored from v{last.previous} by {last.by}: {last.reasons}"
+        came = inert(f"restored from v{last.previous} by {last.by}: {last.reasons}")
     _stand(client, name, last.version, f"In production** since {when}; {came}")
     if last.previous is not None:
         gone = f"Replaced** by v{last.version} on {when}"
         if back:
-            gone = f"Withdrawn** on {when} by {last.by}: {last.reasons} (v{last.version} restored)"
+            why = inert(f"{last.by}: {last.reasons}")
+            gone = f"Withdrawn** on {when} by {why} (v{last.version} restored)"
             tag(client, name, last.previous, "withdrawn")
         _stand(client, name, last.previous, gone)
     version = registry.version_or_none(client, name, last.version)
@@ -107,16 +109,12 @@ def _decided(record: PromoteRecord) -> str:
     """Markdown of a decision for the model card."""
     lines = [f": {record.decision}", ""]
     if not record.gates:
-        return "\n".join([*lines, *(f"- {reason}" for reason in record.reasons)])
+        return "\n".join([*lines, *items(record.reasons)])
     lines += ["| gate | verdict | why |", "|---|---|---|"]
     for gate in record.gates:
         verdict = {"failed": "**FAILED**", "overridden": f"**overridden** by {gate.overridden}"}
         lines.append(
-            f"| {_cell(gate.title)} | {_cell(verdict.get(gate.word, gate.word))} "
-            f"| {_cell(gate.message)[:400]} |"
+            f"| {cell(gate.title)} | {cell(verdict.get(gate.word, gate.word))} "
+            f"| {cell(gate.message[:400])} |"
         )
     return "\n".join(lines)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "/").replace("\n", " ")

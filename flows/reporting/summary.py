@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dagmm_model.evaluation.metrics import Interval
 from data_checks.contract.model import Contract
 from flows.common.config import TrainConfig
+from flows.common.markdown import inert, items
 from flows.stages.decision import Evidence, PromoteRecord
 from flows.stages.records import ChoiceRecord, EvaluateRecord, ValidateRecord
 
@@ -91,7 +92,8 @@ def model_card(contract: Contract, config: TrainConfig, evidence: Evidence) -> s
     threshold = evidence.calibrate.threshold
     lines = [
         # MLflow's list of versions shows the first line only, and that as plain text.
-        f"{_in_short(evaluated)} · {config.detector.name} on {contract.title or contract.name}",
+        f"{_in_short(evaluated)} · {config.detector.name} on "
+        f"{inert(contract.title or contract.name)}",
         "",
         f"Detector **{config.detector.name}**, preset **{config.detector.preset}**, "
         f"seed {config.seed}, {fitted.summary()}.",
@@ -108,7 +110,7 @@ def model_card(contract: Contract, config: TrainConfig, evidence: Evidence) -> s
         *(f"| {name} | {value} | {interval} |" for name, value, interval in figures(evaluated)),
     ]
     if evaluated.deployment.not_reported:
-        lines += ["", evaluated.deployment.not_reported]
+        lines += ["", inert(evaluated.deployment.not_reported)]
     return "\n".join(lines)
 
 
@@ -148,7 +150,7 @@ def decision_card(record: PromoteRecord, *, brief: bool = False) -> str:
     against = [gate.sentence() for gate in record.gates if gate.holds_back]
     others = [gate for gate in record.gates if not gate.holds_back]
     told = [*([record.remark] if record.remark else []), *against] if others else record.reasons
-    lines += [f"- {sentence}" for sentence in told]
+    lines += items(told)
     if counts := Counter(gate.word for gate in others):
         lines += ["", f"{', '.join(f'{n} {word}' for word, n in counts.items())}."]
     if record.hold == "holds":
@@ -162,7 +164,7 @@ def decision_card(record: PromoteRecord, *, brief: bool = False) -> str:
     elif record.gates and not quality_measured(record):
         lines += ["", "Detection quality was not measured: only label-free gates decided."]
     if others and not brief:
-        lines += ["", *(f"- {gate.sentence()}" for gate in others)]
+        lines += ["", *items(gate.sentence() for gate in others)]
     return "\n".join(lines)
 
 

@@ -19,6 +19,7 @@ from data_checks.base.scratch import scratch_folder
 from data_checks.contract.model import Contract
 from flows.common.errors import UsageError
 from flows.common.features import as_columns
+from flows.common.markdown import inert
 from flows.common.settings import Settings
 from flows.reporting import plots
 from flows.reporting.budget import log_figures
@@ -228,7 +229,8 @@ def _log(
         figures = plots.at_threshold(energies, labels, result.threshold)
         log_figures(client, result.run_id, figures, folder)
     note = (
-        f"{result.measured.deployment.rows:,} rows of {result.source}, measured on {result.model}"
+        f"{result.measured.deployment.rows:,} rows of {inert(result.source)}, measured on "
+        f"{result.model}"
     )
     tracking.set_tags(client, result.run_id, {"mlflow.note.content": note})
     number = str(version.version)

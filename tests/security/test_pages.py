@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from markdown_it import MarkdownIt
 
 from data_checks.base.web_page import marked, unmarked
 from data_checks.contract.model import Contract
@@ -20,9 +21,15 @@ from data_checks.validation.validation import validate
 from flows.benchmarking.cells import Cell
 from flows.benchmarking.results.page import page
 from flows.benchmarking.results.summary import blocks
+from flows.benchmarking.results.text import markdown
+from flows.common.markdown import cell, inert, items
+from flows.common.verdicts import GateResult
 from flows.drift.page import History, render_page
 from flows.drift.verdict import DriftReport, Finding
 from flows.drift.window import Window
+from flows.promotion import card
+from flows.reporting.summary import decision_card
+from flows.stages.decision import PromoteRecord
 
 ATTACK = "<svg onload=alert(1)>"
 ATTACKS = (
@@ -186,3 +193,45 @@ def test_the_benchmark_page_of_hostile_names() -> None:
     text = Page(page(blocks(cells), {}, [ATTACKS[3], ATTACKS[4]], None)).check()
     assert ATTACK in text
     assert ATTACKS[2] in text
+
+
+MARKDOWN = (
+    *ATTACKS,
+    "![x](http://evil.example/x.png)",
+    "[all is well](http://evil.example)",
+    "[a\\](http://evil.example)",
+    "[a] (http://evil.example)",
+    "[a]:http://evil.example",
+    "x\n\n[a]: http://evil.example",
+    "<http://evil.example>",
+    "`]` [a][b] **bold** # title | cell",
+)
+
+
+def _shown(markdown: str) -> Page:
+    """A description as a page shows it that lets HTML through; its policy is the server's."""
+    return Page(MarkdownIt("commonmark").enable("table").render(markdown))
+
+
+def test_words_of_others_are_words_in_descriptions() -> None:
+    for attack in MARKDOWN:
+        table = ["| a | b |", "|---|---|", f"| {cell(attack)} | {cell('x' + attack)} |"]
+        listed = [*items([attack, f"said {attack}"]), "", "[a] ![a] [b][a]"]
+        for text in (inert(attack), "\n".join(listed), "\n".join(table)):
+            assert _shown(text).bad == []
+    assert "<svg onload=alert(1)> | x" in " ".join(_shown(inert(f"{ATTACK} | x")).texts)
+
+
+def test_decisions_and_cards_of_hostile_names() -> None:
+    for attack in MARKDOWN:
+        gate = GateResult(gate="slices", part=attack, passed=False, note=attack, overridden=attack)
+        for gates in ((gate,), ()):
+            record = PromoteRecord(
+                name="dagmm-x", version=1, previous=None, decision="rejected", gates=gates,
+                reasons=(attack,), remark=attack,
+            )  # fmt: skip
+            for text in (card._decided(record), decision_card(record)):
+                assert _shown(text).bad == []
+                assert "evil.example" in text or "evil" not in attack
+    cells = [Cell(a, "paper", False, s, "dagmm", f1=0.5) for a in MARKDOWN for s in range(2)]
+    assert _shown(markdown(blocks(cells), [], [])).bad == []

@@ -10,6 +10,7 @@ from flows.benchmarking.protocols import PROTOCOLS
 from flows.benchmarking.results.league import Standing, means, ranks, standings, trainings
 from flows.benchmarking.results.summary import LEVEL, Block, Line
 from flows.benchmarking.rows import REFERENCE, is_sanity
+from flows.common.markdown import cell, inert
 
 NAMES = {
     "f1": "F1",
@@ -32,15 +33,15 @@ class Table:
 
     def markdown(self, level: int) -> str:
         """The table as GitHub shows it."""
-        lines = [f"{'#' * level} {self.title}", ""]
+        lines = [f"{'#' * level} {inert(self.title)}", ""]
         if self.note:
-            lines += [self.note, ""]
+            lines += [inert(self.note), ""]
         lines += [_row(self.header), "|" + "---|" * len(self.header), *map(_row, self.rows)]
         return "\n".join(lines) + "\n"
 
 
 def _row(texts: Sequence[str]) -> str:
-    return "| " + " | ".join(text.replace("|", "\\|").replace("\n", " ") for text in texts) + " |"
+    return "| " + " | ".join(cell(text) for text in texts) + " |"
 
 
 def title(protocol: str, grouped: bool) -> str:

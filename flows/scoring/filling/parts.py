@@ -37,8 +37,12 @@ TEXTS = ("model", "reasons", "remarks", "threshold")
 KNOWN = "known: "
 """How the remark on an anomaly begins that is like a row judged normal; it ends the remarks."""
 
-FORMULA = r"^\s*[=+\-@\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]|^[\t\r\n]"
-"""How a text begins that a spreadsheet takes for a formula, full-width signs among them."""
+FORMULA = (
+    r"^[\s\p{Z}\p{C}]*[=+\-@\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}\x{FE66}\x{FE62}\x{FE63}\x{FE6B}]"
+    r"|^[\t\r\n]"
+)
+"""How a text begins that a spreadsheet takes for a formula: wide and small signs among them, and
+behind whatever blanks and invisible characters it may drop."""
 
 
 def checksum(raw: pa.RecordBatch) -> int:

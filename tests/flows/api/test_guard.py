@@ -87,6 +87,15 @@ def test_what_is_wrong_is_said_to_who_has_the_token(locked):
     assert "alias" in locked.http.get("/ready", headers=headers).json()["trouble"]
 
 
+def test_what_is_wrong_is_not_said_to_pages_of_others(api):
+    api.client.delete_registered_model_alias("dagmm-wdbc", "production")
+    api.follower.step()
+    assert "alias" in api.http.get("/ready").json()["trouble"]
+    for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
+        told = api.http.get("/ready", headers=headers).json()
+        assert told["trouble"].startswith("there is some")
+
+
 def test_an_address_is_said_without_its_password(two_versions, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:secret@127.0.0.1:{free_port()}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
