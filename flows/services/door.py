@@ -10,11 +10,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -24,7 +25,8 @@ Headers = list[tuple[bytes, bytes]]
 
 WHO = "/dagmm-who"
 LOGIN = "/dagmm-login"
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = re.compile(rb"(?:127\.0\.0\.1|localhost|\[::1\])(?::(\d{1,5}))?", re.IGNORECASE)
+"""Names of this machine, with a port or without, and nothing before, between or behind."""
 COOKIE = "dagmm-{}"
 COOKIE_SECONDS = 30 * 86_400
 LONGEST_LOGIN = 1000
@@ -78,19 +80,13 @@ def is_own(headers: Headers) -> bool:
     """Whether a request came under a name of this machine, and from no page of another server."""
     hosts = [value for name, value in headers if name == b"host"]
     came_from = [value for name, value in headers if name == b"origin"]
-    if len(hosts) != 1 or len(came_from) > 1:
+    if len(hosts) != 1 or len(came_from) > 1 or not (asked := LOOPBACK.fullmatch(hosts[0])):
         return False
-    try:
-        asked = urlsplit(f"//{hosts[0].decode('ascii')}")
-        if asked.hostname not in LOOPBACK:
-            return False
-        if not came_from:
-            return True
-        page = urlsplit(came_from[0].decode("ascii"))
-        same_port = (page.port or 80) == (asked.port or 80)
-    except ValueError:
-        return False
-    return page.scheme == "http" and page.hostname in LOOPBACK and same_port
+    if not came_from:
+        return True
+    page = LOOPBACK.fullmatch(came_from[0].removeprefix(b"http://"))
+    same_port = page is not None and int(page[1] or 80) == int(asked[1] or 80)
+    return same_port and came_from[0].startswith(b"http://")
 
 
 @dataclass(frozen=True)
