@@ -88,7 +88,7 @@ def load_detector(folder: Path) -> Detector:
         )
     try:
         return entry(name).load().from_state(description, arrays)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DetectorFileError(
             f"{folder} is damaged ({type(error).__name__}: {error}); save it again"
         ) from error

@@ -200,6 +200,27 @@ def test_a_description_that_is_none_is_refused(tmp_path, file, text):
         load_bundle(bundle)
 
 
+@pytest.mark.parametrize("value", [10**400, "x", []], ids=["huge", "text", "list"])
+@pytest.mark.parametrize("file", ["bundle.json", "detector/detector.json"])
+def test_whatever_stands_in_a_description_ends_in_no_other_error(tmp_path, file, value):
+    bundle = Path(shutil.copytree(FIRST / "model" / seal.BUNDLE, tmp_path / "bundle"))
+    document = json.loads((bundle / file).read_text())
+
+    def changed(part):
+        """The document with the value in each of its places, one after another."""
+        for key, inner in part.items() if isinstance(part, dict) else enumerate(part[:3]):
+            part[key] = value
+            yield document
+            part[key] = inner
+            if isinstance(inner, dict | list):
+                yield from changed(inner)
+
+    for each in changed(document):
+        (bundle / file).write_text(json.dumps(each))
+        with suppress(BundleError):
+            load_bundle(bundle)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_parameter_that_is_no_number_is_refused(tmp_path, value):
     from safetensors.numpy import load_file, save_file
