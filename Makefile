@@ -15,7 +15,6 @@ INSTALL = if [ -x $(BIN)/uv ]; then $(UV) -e '.$(1)'; else $(PIP) -e '.$(1)'; fi
 # PyTorch's index of builds without CUDA, a quarter of the size: pip is told of it where there is no GPU.
 TORCH_CPU ?= https://download.pytorch.org/whl/cpu
 CPU_BUILD = $(if $(shell command -v nvidia-smi),,--retries 1 --extra-index-url $(TORCH_CPU))
-export DO_NOT_TRACK ?= 1
 # Where this is set, every command compiles all of its libraries again, which doubles the time of a
 # training.
 unexport PYTHONDONTWRITEBYTECODE

@@ -41,7 +41,7 @@ OWN = {
     "DAGMM_MLFLOW_LOGIN": ("", "Set by `dagmm ui` for the MLflow server that it starts"),
     "DAGMM_PROGRESS": ("on", "`off` for no progress on stderr, as `--quiet`"),
     "DAGMM_SIGNING_PASSWORD": ("", "Password of the key in `DAGMM_SIGNING_KEY`, if it has one"),
-    "DO_NOT_TRACK": ("1 under make", "No telemetry of the libraries"),
+    "DO_NOT_TRACK": ("1", "No telemetry of the libraries"),
 }
 EXIT_CODES = {
     0: "done",

@@ -25,6 +25,7 @@ from flows.common.errors import (
     message_of,
     remedy,
 )
+from flows.common.progress import folded
 
 app = typer.Typer(
     name="dagmm",
@@ -96,7 +97,7 @@ def _run(terminated: list[int]) -> None:
         code = EXIT_INTERRUPTED
     except Exception as error:  # the one place where every error becomes a message
         if hasattr(error, "format_message"):  # click's own usage errors
-            typer.echo(f"Error: {visible(error.format_message())}", err=True)
+            typer.echo(folded(f"Error: {visible(error.format_message())}", 2), err=True)
             sys.exit(getattr(error, "exit_code", 2))
         code = exit_code(error)
         if code == EXIT_DEFECT or "--debug" in sys.argv:
@@ -107,7 +108,7 @@ def _run(terminated: list[int]) -> None:
             message = f"{type(error).__name__}: {message} (a defect of dagmm; please report it)"
         if help_ := remedy(error):
             message = message.removesuffix(".") + help_
-        typer.echo(visible(f"{prefix}: {message}"), err=True)
+        typer.echo(folded(visible(f"{prefix}: {message}"), 2), err=True)
     if code == EXIT_INTERRUPTED:
         with suppress(OSError):  # of a terminal that is gone
             typer.echo("interrupted; the same command resumes what is unfinished", err=True)

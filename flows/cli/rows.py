@@ -81,11 +81,13 @@ def score(
         review_rows=review,
     )
     compared = None if candidate is None else candidate.finish()
+    from flows.reporting.terminal import labelled
+
     if compared is None:
-        call.answer(report.document(), report.text)
+        call.answer(report.document(), lambda: labelled(report.text()))
     else:
         document = {**report.document(), "shadow": compared.document()}
-        call.answer(document, lambda: f"{report.text()}\n{compared.text()}")
+        call.answer(document, lambda: labelled(f"{report.text()}\n{compared.text()}"))
     if report.failure:
         raise Verdict(report.failure)
 
@@ -117,7 +119,9 @@ def monitor(
 
     policy = policy_from(assignments or [])
     checked = work(model, settings, data=data, scored=scored, policy=policy)
-    call.answer(checked.document(), checked.text)
+    from flows.reporting.terminal import labelled
+
+    call.answer(checked.document(), lambda: labelled(checked.text()))
     if checked.report.drifted:
         raise typer.Exit(EXIT_NO)
 

@@ -53,12 +53,15 @@ def benchmark(
 ) -> None:
     """Compare detectors on labelled tables over many splits; resumes where it stopped."""
     settings = call.prepare("starting the benchmark")
+    from flows.reporting.terminal import labelled, markdown
+
     if table_only:
         from flows.benchmarking.results.report import write_report
         from flows.benchmarking.results.text import overviews
 
         blocks = write_report(output or settings.home / "benchmark")
-        call.answer([line for block in blocks for line in block.facts()], lambda: overviews(blocks))
+        facts = [line for block in blocks for line in block.facts()]
+        call.answer(facts, lambda: markdown(overviews(blocks)))
         return
     from flows.benchmarking.config import build_benchmark
     from flows.benchmarking.suite import tables_of
@@ -90,7 +93,10 @@ def benchmark(
 
         with tags("dagmm", "benchmark", "command"):
             result = flow(config)
-    call.answer(result.model_dump(mode="json"), result.text)
+    from rich.console import Group
+
+    page = Group(markdown(result.overview), labelled(result.text()))
+    call.answer(result.model_dump(mode="json"), lambda: page)
 
 
 @command
@@ -129,7 +135,8 @@ def tune(
     from flows.pipeline.ingest import find_source
 
     find_source(dataset, data, settings.data_dir, download=download)
+    from flows.reporting.terminal import labelled
     from flows.tuning.run import tune as work
 
     result = work(parameters, settings, trials, budget)
-    call.answer(result.model_dump(mode="json"), result.text)
+    call.answer(result.model_dump(mode="json"), lambda: labelled(result.text()))

@@ -92,7 +92,7 @@ def train(
 
     call.answer(
         result.model_dump(mode="json") | {"timings": seconds},
-        lambda: screens.training(result, verbose=verbose),
+        lambda: screens.training(result, dataset, verbose=verbose),
     )
     if timings and not call.as_json:
         typer.echo("")
@@ -159,18 +159,21 @@ def contract(
     written, warnings = draft(file, label, output)
     lines = [f"Look at    {warning}" for warning in warnings]
     lines += [f"Contract   {written}", f"Next       edit it, then: dagmm check {written}"]
-    call.answer({"contract": str(written), "warnings": warnings}, lambda: "\n".join(lines))
+    from flows.reporting.terminal import labelled
+
+    document = {"contract": str(written), "warnings": warnings}
+    call.answer(document, lambda: labelled("\n".join(lines)))
 
 
 @command
 def detectors(call: Call) -> None:
     """Every detector that `dagmm train --detector` takes: what it is, from where, its limits."""
     from dagmm_model.detectors.catalogue import CATALOGUE
+    from flows.reporting.terminal import sheet
 
-    lines = [
-        f"{name:<17} {entry.about}\n{'':<17} {entry.source}"
-        + (f"; {entry.limits}" if entry.limits else "")
-        for name, entry in CATALOGUE.items()
-    ]
+    lines = []
+    for name, entry in CATALOGUE.items():
+        source = f"{entry.source}; {entry.limits}" if entry.limits else entry.source
+        lines += [(name, entry.about), ("", source)]
     document = {name: dataclasses.asdict(entry) for name, entry in CATALOGUE.items()}
-    call.answer(document, lambda: "\n".join(lines))
+    call.answer(document, lambda: sheet(lines))

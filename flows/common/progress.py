@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,11 +23,29 @@ def enabled() -> bool:
     return os.environ.get("DAGMM_PROGRESS", "on") != "off"
 
 
-def note(text: str) -> None:
-    """One line on stderr; where nobody is left to read it, what goes on does not end by that."""
+def note(text: str, hang: int = 2) -> None:
+    """One line on stderr; where nobody is left to read it, what goes on does not end by that.
+
+    Args:
+        text: What to say.
+        hang: Columns by which it is indented where it needs a second line.
+    """
     if enabled():
         with suppress(OSError):
-            print(f"  {visible(text)}", file=sys.stderr, flush=True)  # noqa: T201
+            print(folded(f"  {visible(text)}", hang), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def folded(text: str, hang: int) -> str:
+    """A text for stderr: on a terminal it breaks between words, and goes on indented."""
+    if not sys.stderr.isatty():
+        return text
+    fold = textwrap.TextWrapper(
+        os.get_terminal_size(sys.stderr.fileno()).columns or 80,
+        subsequent_indent=" " * hang,
+        break_long_words=False,  # a path that is longer is left to the terminal
+        break_on_hyphens=False,
+    )
+    return "\n".join(fold.fill(line) for line in text.splitlines())
 
 
 @contextmanager
@@ -38,7 +57,8 @@ def stage(name: str) -> Iterator[Callable[[str], None]]:
         last[0] = text
 
     yield report
-    note(f"{name:<10} {time.perf_counter() - started:6.1f} s  {last[0]}")
+    head = f"{name:<10} {time.perf_counter() - started:6.1f} s  "
+    note(head + last[0], 2 + len(head))
 
 
 @contextmanager

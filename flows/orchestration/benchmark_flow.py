@@ -71,9 +71,9 @@ class BenchmarkResult(Frozen):
     results: list[dict[str, Any]]
 
     def text(self) -> str:
-        """What the terminal shows."""
+        """What the terminal shows under the overview."""
         counts = f"{self.measured} cells measured, {self.known_before} known before"
-        lines = [self.overview, f"Cells      {counts}, {self.missing} of {self.planned} missing"]
+        lines = [f"Cells      {counts}, {self.missing} of {self.planned} missing"]
         lines += [f"Failed     {place}: {reason}" for place, reason in self.failed.items()]
         if self.missing:
             lines.append("Next       the same command measures the missing cells")

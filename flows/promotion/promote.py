@@ -116,7 +116,7 @@ def promote(
                 decision=_decision(gates, policy, automatic),
                 previous=previous,
                 gates=gates,
-                reasons=tuple(gate.sentence() for gate in gates),
+                reasons=tuple(gate.sentence() for gate in sorted(gates, key=_passed)),
                 evidence_sha256=stored.sha256,
                 rehearsal=rehearse,
                 hold="releases" if release else "",
@@ -149,6 +149,11 @@ def approve(
     """Record that somebody approved or rejected a version, bound to its evidence."""
     candidate = registry.find_version(client, name, version)
     approval.record(client, candidate, by, reason, approved=approved)
+
+
+def _passed(gate: GateResult) -> bool:
+    """Its place among the reasons: what the version failed by comes first."""
+    return gate.passed
 
 
 def _decision(gates: Sequence[GateResult], policy: PromotionPolicy, automatic: bool) -> Decision:

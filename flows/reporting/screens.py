@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from flows.promotion.audit import Decision
 
 
-def training(result: TrainResult, *, verbose: bool = False) -> RenderableType:
-    """The page that ends `dagmm train`."""
-    return Group(f"dagmm train {result.dataset}", "", sheet(_training(result, verbose)))
+SIMPLE_DETECTORS = "not beaten by simple detectors"
 
 
-def _training(result: TrainResult, verbose: bool) -> Iterator[Entry]:
+def training(result: TrainResult, contract: str, *, verbose: bool = False) -> RenderableType:
+    """The page that ends `dagmm train CONTRACT`."""
+    return Group(f"dagmm train {result.dataset}", "", sheet(_training(result, contract, verbose)))
+
+
+def _training(result: TrainResult, contract: str, verbose: bool) -> Iterator[Entry]:
     evidence = result.evidence
     checked, parts, fitted = evidence.validation, evidence.split, evidence.fit
     threshold, evaluated = evidence.calibrate.threshold, evidence.evaluate
@@ -99,7 +102,7 @@ def _training(result: TrainResult, verbose: bool) -> Iterator[Entry]:
     yield "MLflow", f"run {registered.run_id}"
     if result.report:
         yield "Report", result.report
-    for command in next_commands(promotion, result.run_url):
+    for command in next_commands(promotion, result.run_url, contract):
         yield "Next", command
 
 
@@ -110,7 +113,9 @@ def training_effect(evaluated: EvaluateRecord) -> Iterator[Entry]:
         yield "", "what training changed: ROC AUC {:+.4f}, average precision {:+.4f}".format(*gains)
 
 
-def next_commands(record: PromoteRecord, page: str = "") -> Iterator[str]:
+def next_commands(
+    record: PromoteRecord, page: str = "", contract: str = "CONTRACT"
+) -> Iterator[str]:
     """What to type now, given what was decided."""
     target = f"{record.name} {record.version}"
     if record.decision == "pending approval":
@@ -121,6 +126,8 @@ def next_commands(record: PromoteRecord, page: str = "") -> Iterator[str]:
     elif record.decision == "held":
         yield f"dagmm promote {target} --release --reason WHY"
     elif record.decision in {"rejected", "returned"}:
+        if any(gate.gate == SIMPLE_DETECTORS and gate.holds_back for gate in record.gates):
+            yield f"dagmm train {contract} --detector auto    # the best on other labelled rows"
         yield f"dagmm promote {target} --rehearse --verbose    # every gate, with its figures"
     elif record.decision == "promoted":
         yield f"dagmm score ROWS.csv SCORED.csv --model models:/{record.name}@production"

@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from data_checks.base.visible import visible
-from flows.common.verdicts import GateResult
+from flows.common.verdicts import GateResult, in_words
 
 P = ParamSpec("P")
 UNBROKEN = 10_000
@@ -44,6 +44,9 @@ STYLES = {
     "pending shadow": "bold yellow",
     "held": "bold yellow",
     "interrupted": "yellow",
+    "stable": "green",
+    "warning": "bold yellow",
+    "critical": "bold red",
 }
 MARKS = {"failed": "✗", "overridden": "!", "passed": "✓", "waits": "…"}
 
@@ -75,8 +78,24 @@ def sheet(entries: Iterable[Entry]) -> Table:
     table.add_column(min_width=9, no_wrap=True, style="bold")
     table.add_column(overflow="fold")
     for label, content in entries:
-        table.add_row(label, _Prose(content) if isinstance(content, str) else content)
+        table.add_row(label, _shown(content) if isinstance(content, str) else content)
     return table
+
+
+def labelled(text: str) -> Table:
+    """The `sheet` of lines that begin with a label, or with its eleven columns of blanks."""
+    return sheet((line[:11].strip(), line[11:]) for line in text.splitlines())
+
+
+def markdown(text: str) -> RenderableType:
+    """Markdown, set on a terminal, and elsewhere as it is written."""
+    from rich.markdown import Markdown  # with its parser, which no other page needs
+
+    return Markdown(text) if sys.stdout.isatty() else Text(text)
+
+
+def _shown(text: str) -> RenderableType:
+    return styled(text) if text in STYLES else _Prose(text)
 
 
 @dataclass(frozen=True)
@@ -149,12 +168,14 @@ def gates(results: Iterable[GateResult], *, verbose: bool = False) -> Renderable
     lines.add_column(overflow="fold")
     for gate in told:
         kind = gate.word
-        lines.add_row(Text(MARKS.get(kind, "·"), style=STYLES.get(kind, "dim")), _gate(gate))
+        mark = Text(MARKS.get(kind, "·"), style=STYLES.get(kind, "dim"))
+        lines.add_row(mark, _gate(gate, verbose))
     count = Text(counted if verbose else f"{counted} (--verbose shows all)", style="dim")
     return Group(lines, count) if told else count
 
 
-def _gate(gate: GateResult) -> Text:
+def _gate(gate: GateResult, verbose: bool) -> Text:
     head = f"overridden by {gate.overridden}" if gate.overridden else gate.word
     text = Text.assemble((f"{gate.title}: {head}", STYLES.get(gate.word, "")))
-    return text.append(f" – {gate.message}") if gate.message else text
+    said = gate.message if verbose else in_words(gate.note, gate.figures[:1])
+    return text.append(f" – {said}") if said else text

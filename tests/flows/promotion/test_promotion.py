@@ -134,7 +134,9 @@ def test_a_rehearsal_says_everything_and_changes_nothing(store, new, promote):
 
 def test_an_override_is_recorded_and_never_hides_the_failure(store, new, promote, parts):
     version = new(validation={**parts.document["validation"], "passed": False})
-    assert promote(version).decision == "rejected"
+    rejected = promote(version)
+    assert rejected.decision == "rejected"
+    assert rejected.reasons[0].startswith("data verdict: FAILED"), "what it failed by comes first"
     record = promote(version, overrides={"data verdict": "checked by hand"})
     assert record.decision == "promoted"
     assert not gate(record, "data verdict").passed

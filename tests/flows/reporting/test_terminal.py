@@ -1,6 +1,11 @@
 """Pages on terminals of any width, and in pipes."""
 
+import fcntl
+import os
 import re
+import struct
+import sys
+import termios
 from io import StringIO
 
 import numpy as np
@@ -11,9 +16,9 @@ from rich.console import Console
 
 from dagmm_model.evaluation.metrics import deployment_metrics
 from flows.common.progress import note
-from flows.common.verdicts import GateResult
+from flows.common.verdicts import Figure, GateResult
 from flows.reporting import screens
-from flows.reporting.terminal import gates, sheet, show, styled
+from flows.reporting.terminal import gates, labelled, markdown, sheet, show, styled
 from flows.stages.decision import PromoteRecord
 from flows.stages.records import EvaluateRecord, SanityRow
 
@@ -75,6 +80,15 @@ def test_what_failed_stands_first_and_what_passed_is_counted():
     assert len(lines) == 3
 
 
+def test_a_failed_gate_shows_the_figure_that_decided_and_with_verbose_the_others():
+    beaten = Figure(name="difference from knn", value=-0.2, at_least=-0.02)
+    ahead = Figure(name="difference from pca", value=0.6, at_least=-0.02)
+    gate = GateResult(gate="simple", passed=False, figures=(beaten, ahead), note="beaten by knn")
+    (failed, _) = printed(gates([gate]), 200)
+    assert failed.endswith("beaten by knn; difference from knn -0.2, at least -0.02")
+    assert "difference from pca 0.6" in printed(gates([gate], verbose=True), 200)[0]
+
+
 def test_verbose_lists_every_gate():
     text = "\n".join(printed(gates([PASSED, SILENT, FAILED], verbose=True)))
     assert all(gate.title in text for gate in (PASSED, SILENT, FAILED))
@@ -109,6 +123,17 @@ def test_next_is_the_command_that_the_decision_calls_for(decision, command):
     assert re.search(rf"Next +{re.escape(command)}", page)
 
 
+def test_a_version_that_a_simple_detector_beats_is_told_what_to_train():
+    beaten = GateResult(gate=screens.SIMPLE_DETECTORS, passed=False)
+    for gate, expected in ((beaten, ["auto", "rehearse"]), (FAILED, ["rehearse"])):
+        record = PromoteRecord(
+            name="p", version=3, decision="rejected", previous=2, gates=(gate,), reasons=()
+        )
+        commands = list(screens.next_commands(record, contract="pumps.yaml"))
+        assert [word for c in commands for word in ("auto", "rehearse") if word in c] == expected
+        assert ("dagmm train pumps.yaml --detector auto" in commands[0]) is (gate is beaten)
+
+
 def test_a_count_of_one_is_singular():
     assert screens.plural(1, "epoch") == "1 epoch"
     assert screens.plural(1200, "epoch") == "1,200 epochs"
@@ -130,6 +155,44 @@ def test_a_run_with_labels_says_what_training_changed():
     assert message == "what training changed: ROC AUC +1.0000, average precision +0.7500"
     none = evaluated.model_copy(update={"sanity": ()})
     assert not list(screens.training_effect(none))
+
+
+@given(st.integers(40, 120))
+def test_lines_with_labels_hang_below_their_text(width):
+    text = "Model      models:/pumps/1\n           - energies: PSI 6.140 (tolerated 0.1), p = 0"
+    lines = printed(labelled(text), width)
+    assert lines[0] == "Model      models:/pumps/1".ljust(len(lines[0]))
+    assert all(line.startswith(" " * 11) for line in lines[1:])
+    assert " ".join(" ".join(lines).split()) == " ".join(text.split())
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Stdout and stderr are a terminal of 40 columns; gives what was written to it."""
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
+    monkeypatch.delenv("COLUMNS", raising=False)
+    with os.fdopen(theirs, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        monkeypatch.setattr(sys, "stderr", stream)
+        yield lambda: os.read(ours, 10_000).decode().replace("\r", "").splitlines()
+    os.close(ours)
+
+
+def test_progress_breaks_between_words_and_goes_on_below_its_text(terminal):
+    note("calibrate   0.1 s  split-conformal quantile of energies", 21)
+    lines = terminal()
+    assert lines == ["  calibrate   0.1 s  split-conformal", " " * 21 + "quantile of energies"]
+
+
+def test_markdown_is_set_on_a_terminal_and_left_alone_in_a_pipe(terminal, monkeypatch):
+    text = "| detector | F1 |\n|---|---|\n| knn | 0.5 |"
+    show(markdown(text))
+    shown = terminal()
+    assert any("knn" in line and "|" not in line for line in shown), shown
+    monkeypatch.setattr(sys, "stdout", piped := StringIO())
+    show(markdown(text))
+    assert piped.getvalue().splitlines() == text.splitlines()
 
 
 HOSTILE = "a\x1b]0;title\x07\x1b[2J\x1b[31mb\rc\x08\x9b31m\u202ed"
