@@ -110,6 +110,11 @@ class Settings(BaseSettings):
         validation_alias="PREFECT_API_URL",
         description="Prefect server; one that the commands of a home share unless set",
     )
+    prefect_ui_url: str | None = Field(
+        default=None,
+        validation_alias="PREFECT_UI_URL",
+        description="Where a browser finds Prefect's pages; where PREFECT_API_URL is unless set",
+    )
     signing_key: Path | None = Field(
         default=None,
         validation_alias="DAGMM_SIGNING_KEY",
@@ -201,8 +206,9 @@ class Settings(BaseSettings):
     @property
     def prefect_url(self) -> str:
         """Where a browser finds Prefect: the server, or what `dagmm ui` starts."""
-        api = self.prefect_api_url or f"http://127.0.0.1:{self.prefect_port}"
-        return api.rstrip("/").removesuffix("/api")
+        served = self.prefect_ui_url or self.prefect_api_url
+        address = served or f"http://127.0.0.1:{self.prefect_port}"
+        return address.rstrip("/").removesuffix("/api")
 
     @property
     def mlflow_url(self) -> str:

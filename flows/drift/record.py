@@ -49,6 +49,7 @@ class Checked:
         run_url: Its page.
         page: The report's address in the run, ``artifacts`` path.
         step: Number of the check.
+        page_url: The report's page in MLflow.
     """
 
     report: DriftReport
@@ -56,6 +57,7 @@ class Checked:
     run_url: str
     page: str
     step: int
+    page_url: str
 
     def text(self) -> str:
         """The lines that end `dagmm monitor`."""
@@ -68,7 +70,7 @@ class Checked:
         ]
         if not report.reasons:
             lines += [f"           - {finding.message}" for finding in report.findings]
-        return "\n".join([*lines, f"Report     {self.page} of {self.run_url}"])
+        return "\n".join([*lines, f"Report     {self.page_url}"])
 
     def document(self) -> dict[str, object]:
         """JSON-able form."""
@@ -136,11 +138,13 @@ def monitor(
         client.log_dict(run_id, document(report), f"reports/{stamp}-{step}.json")
     experiment = client.get_run(run_id).info.experiment_id
     url = tracking.run_url(settings, experiment, run_id)
-    link = f"/#/experiments/{experiment}/runs/{run_id}/artifacts/reports/{stamp}-{step}.html"
+    file = f"reports/{stamp}-{step}.html"
+    link = tracking.run_path(experiment, run_id, file)
     client.set_tag(run_id, "mlflow.note.content", _note(report, link, step))
     if report.drifted:
         tell(settings, _event(name, report, url))
-    return Checked(report, run_id, url, f"reports/{stamp}-{step}.html", step)
+    address = tracking.run_url(settings, experiment, run_id, file)
+    return Checked(report, run_id, url, file, step, address)
 
 
 def _event(name: str, report: DriftReport, url: str) -> Event:
@@ -199,7 +203,10 @@ def _log(client: MlflowClient, run_id: str, report: DriftReport) -> int:
     now = int(report.time * 1000)
     version = float(report.model.rpartition("/")[2])
     figures = {**report.figures, "version": version, "checks": float(step)}
-    metrics = [Metric(tracking_name(key), value, now, step) for key, value in figures.items()]
+    metrics = [
+        Metric(tracking_name(key), float(f"{value:.4g}") if value % 1 else value, now, step)
+        for key, value in figures.items()
+    ]
     for start in range(0, len(metrics), 1000):
         client.log_batch(run_id, metrics=metrics[start : start + 1000])
     client.set_tag(run_id, "dagmm.verdict", str(report.verdict))

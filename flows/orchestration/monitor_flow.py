@@ -103,7 +103,7 @@ def check(
     )
     create_link_artifact(
         key=f"drift-report-{slug(name)}",
-        link=checked.run_url,
+        link=checked.page_url,
         link_text=f"{checked.page} in the MLflow run of all checks",
         description=f"{report.model}: {report.verdict}",
     )

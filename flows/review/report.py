@@ -63,8 +63,8 @@ def write_report(
 def _link(client: MlflowClient, version: ModelVersion) -> None:
     """Have the pages of the run and of the version lead to the report."""
     run = client.get_run(version.run_id)
-    page = f"/#/experiments/{run.info.experiment_id}/runs/{version.run_id}/artifacts"
-    link = f"{MARK}[{FOLDER}/{LATEST}]({page}/{FOLDER}/{LATEST})"
+    page = tracking.run_path(run.info.experiment_id, version.run_id, f"{FOLDER}/{LATEST}")
+    link = f"{MARK}[{FOLDER}/{LATEST}]({page})"
     notes = run.data.tags.get("mlflow.note.content", "").partition(MARK)[0]
     client.set_tag(version.run_id, "mlflow.note.content", f"{notes.rstrip()}{link}")
     card = (version.description or "").partition(MARK)[0]
@@ -76,4 +76,4 @@ def _address(client: MlflowClient, settings: Settings, run_id: str, name: str) -
     run = client.get_run(run_id).info
     if (folder := seal.on_this_disk(run.artifact_uri)) is not None:
         return str(folder / FOLDER / name)
-    return f"{FOLDER}/{name} of {tracking.run_url(settings, run.experiment_id, run_id)}"
+    return tracking.run_url(settings, run.experiment_id, run_id, f"{FOLDER}/{name}")

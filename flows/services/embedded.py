@@ -48,11 +48,14 @@ class Embedded:
         keeper: Its keeper, as PID-BIRTH; its process group is the server.
         port: On loopback.
         made_of: Digest of the programs and settings that it was started with.
+        pages: Whether it answers where people look for the pages; else it is a command's, and the
+            next one answers elsewhere.
     """
 
     keeper: str
     port: int
     made_of: str = ""
+    pages: bool = False
 
     @property
     def url(self) -> str:
@@ -158,7 +161,8 @@ def prefect_server(
                 server = server or _started(home, auth, settings, pages, tell)
         except Timeout:
             raise ServiceUnreachable(f"{home.folder}: another command starts the server") from None
-        with clients_of(server.url, auth):
+        shown = server.url if server.pages else f"http://127.0.0.1:{settings.prefect_port}"
+        with clients_of(server.url, auth, shown):
             yield server
     finally:
         mine.unlink(missing_ok=True)
@@ -215,7 +219,7 @@ def _started(
         holders=str(home.holders),
         idle_seconds=settings.prefect_idle_seconds,
     )
-    server = Embedded(keeper.identity(process.pid), port, _made_of())
+    server = Embedded(keeper.identity(process.pid), port, _made_of(), pages)
     home.write(server)
     deadline = time.monotonic() + servers.START_SECONDS
     while not server.is_ours(auth):

@@ -13,13 +13,19 @@ from flows.common.settings import environment_kept
 SEND_SECONDS = 10.0
 
 
-CLIENT = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
+CLIENT = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_UI_URL")
 
 
 @contextmanager
-def clients_of(url: str, auth: str) -> Iterator[None]:
-    """Have Prefect's clients, here and in processes started from here, talk to a server."""
-    wanted = dict(zip(CLIENT, (f"{url}/api", auth), strict=True))
+def clients_of(url: str, auth: str, pages: str) -> Iterator[None]:
+    """Have Prefect's clients, here and in processes started from here, talk to a server.
+
+    Args:
+        url: Where it answers.
+        auth: Its login.
+        pages: Where a browser will find it.
+    """
+    wanted = dict(zip(CLIENT, (f"{url}/api", auth, pages), strict=True))
     with ExitStack() as stack:
         stack.enter_context(environment_kept(*CLIENT))
         os.environ.update(wanted)

@@ -14,15 +14,17 @@ TAG = f"mlflow.sharedViewState.{VIEW}"
 """Where MLflow's own *Share* button keeps a view; an address names it by its last part."""
 NOTE = "mlflow.note.content"
 NAMED: dict[str, int] = {"attributes.`Run Name`": 190, "attributes.`Created`": 110}
-TRAINING: dict[str, int] = NAMED | {
-    "tags.`dagmm.decision`": 85,
-    "tags.`dagmm.model_version`": 125,
-    "tags.`dagmm.detector`": 70,
-    "tags.`dagmm.seed`": 45,
+TRAINING: dict[str, int] = {
+    "attributes.`Run Name`": 180,
+    "tags.`dagmm.decision`": 118,
+    "tags.`dagmm.model_version`": 155,
+    "tags.`dagmm.detector`": 110,
+    "tags.`dagmm.seed`": 50,
     "metrics.`deployed/roc_auc`": 125,
-    "metrics.`deployed/average_precision`": 110,
+    "metrics.`deployed/average_precision`": 135,
     "metrics.`deployed/recall`": 115,
-    "metrics.`deployed/false_alarm_rate`": 125,
+    "metrics.`deployed/false_alarm_rate`": 120,
+    "attributes.`Created`": 110,
     "tags.`dagmm.test_rows`": 90,
     "metrics.`paper/f1`": 90,
     "tags.`dagmm.preset`": 110,
@@ -32,10 +34,10 @@ TRAINING: dict[str, int] = NAMED | {
 """Columns in their order, with their widths in pixels: what decides fits a window of 1,440."""
 OTHERS: dict[str, dict[str, int]] = {
     "promotions": {"attributes.`Run Name`": 330, "attributes.`Created`": 110}
-    | {"tags.`dagmm.decision`": 110, "tags.`dagmm.by`": 80, "tags.`dagmm.reasons`": 500},
+    | {"tags.`dagmm.decision`": 125, "tags.`dagmm.by`": 95, "tags.`dagmm.reasons`": 470},
     "monitoring": NAMED
     | {
-        "tags.`dagmm.verdict`": 110,
+        "tags.`dagmm.verdict`": 120,
         "metrics.`rows`": 80,
         "metrics.`alerts/rate`": 100,
         "metrics.`energy/psi`": 100,

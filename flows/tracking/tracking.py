@@ -224,10 +224,20 @@ def lock_digest() -> str:
     return sha256_of(lock) if lock.exists() else "unknown"
 
 
-def run_url(settings: Settings, experiment: str, run_id: str) -> str:
-    """Page of a run in the MLflow UI, in its view for trained models (not for chat traces)."""
-    page = f"{settings.mlflow_url}/#/experiments/{experiment}/runs/{run_id}"
+def run_path(experiment: str, run_id: str, artifact: str = "") -> str:
+    """Page of a run or of its artifact, below MLflow's address, in the view for trained models.
+
+    Without that, whoever comes for the first time gets pages for chat models around it.
+    """
+    page = f"/#/experiments/{experiment}/runs/{run_id}"
+    if artifact:
+        page += f"/artifacts/{artifact}"
     return f"{page}?workflowType=machine_learning"
+
+
+def run_url(settings: Settings, experiment: str, run_id: str, artifact: str = "") -> str:
+    """Address of such a page."""
+    return f"{settings.mlflow_url}{run_path(experiment, run_id, artifact)}"
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

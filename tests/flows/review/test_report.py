@@ -81,7 +81,8 @@ def test_the_page_of_a_training_holds_everything(store, new, parts):
     assert "p-value" in page
     assert re.search(r"worst \w+ \d+%", page)  # reasons
     run_id = registry.find_version(client, NAME, version).run_id
-    assert "reports/latest.html" in client.get_run(run_id).data.tags["mlflow.note.content"]
+    note = client.get_run(run_id).data.tags["mlflow.note.content"]
+    assert "/artifacts/reports/latest.html?workflowType=machine_learning)" in note
     assert "reports/latest.html" in registry.find_version(client, NAME, version).description
     report.write_report(client, settings, record)
     assert registry.find_version(client, NAME, version).description.count("Report: ") == 1

@@ -104,7 +104,8 @@ def test_a_server_waits_for_the_next_command_and_makes_room_for_other_settings_a
     )
     home = Home(settings)
     with prefect_server(waiting) as first:
-        pass
+        # A run's page is looked at later, when `dagmm ui` serves it.
+        assert Settings().prefect_url == f"http://127.0.0.1:{waiting.prefect_port}" != first.url
     with prefect_server(waiting) as same:
         assert same == first
         assert same.is_ours(home.auth())
@@ -116,6 +117,7 @@ def test_a_server_waits_for_the_next_command_and_makes_room_for_other_settings_a
     with prefect_server(waiting, pages=True) as third:
         assert _gone(second)
         assert third.port == waiting.prefect_port
+        assert Settings().prefect_url == third.url
     assert _gone(third)  # whoever stops the pages wants no server any more
 
 
