@@ -169,7 +169,9 @@ def comparison(compared: Comparison) -> Iterator[Entry]:
     if compared.note:
         yield "", Text(compared.note, "yellow")
     one, other = (measured.deployment for measured in compared.measured)
-    table = grid("left", "right", "left", "right", "left")
+    table = Table.grid(padding=(0, 2))
+    for number in range(5):  # where there is no room, an interval stands on two lines
+        table.add_column(justify="left" if number % 2 == 0 else "right", no_wrap=number % 2 == 1)
     table.add_row("each at its own threshold", "first", "95 % interval", "second", "95 % interval")
     for name, (mine, theirs) in _of_both(one, other).items():
         ends = mine.ends(), theirs.ends()
@@ -226,7 +228,7 @@ def _model(name: str, listed: Iterable[ListedVersion]) -> RenderableType:
     for header in headers:
         numbers = header in figures
         justify = "right" if numbers or header == "version" else "left"
-        least = len("0.1234") if numbers else len(header)
+        least = len("0.1234") if numbers or header == "detector" else len(header)
         whole = header in {"version", "alias"}
         table.add_column(justify=justify, min_width=least, no_wrap=whole, overflow="fold")  # type: ignore[arg-type]
     table.add_row(*(Text(header, "bold") for header in headers))

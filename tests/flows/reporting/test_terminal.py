@@ -166,33 +166,34 @@ def test_lines_with_labels_hang_below_their_text(width):
     assert " ".join(" ".join(lines).split()) == " ".join(text.split())
 
 
-@pytest.fixture
-def terminal(monkeypatch):
-    """Stdout and stderr are a terminal of 40 columns; gives what was written to it."""
+def on_a_terminal(monkeypatch, action) -> list[str]:
+    """What is written to stdout and stderr, where they are a terminal of 40 columns."""
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
-    monkeypatch.delenv("COLUMNS", raising=False)
-    with os.fdopen(theirs, "w") as stream:
-        monkeypatch.setattr(sys, "stdout", stream)
-        monkeypatch.setattr(sys, "stderr", stream)
-        yield lambda: os.read(ours, 10_000).decode().replace("\r", "").splitlines()
+    os.set_blocking(ours, False)
+    with monkeypatch.context() as patch, os.fdopen(theirs, "w") as stream:
+        patch.delenv("COLUMNS", raising=False)
+        patch.setenv("DAGMM_PROGRESS", "on")
+        patch.setattr(sys, "stdout", stream)
+        patch.setattr(sys, "stderr", stream)
+        action()
+        written = os.read(ours, 10_000).decode()
     os.close(ours)
+    return written.replace("\r", "").splitlines()
 
 
-def test_progress_breaks_between_words_and_goes_on_below_its_text(terminal):
-    note("calibrate   0.1 s  split-conformal quantile of energies", 21)
-    lines = terminal()
-    assert lines == ["  calibrate   0.1 s  split-conformal", " " * 21 + "quantile of energies"]
+def test_progress_breaks_between_words_and_goes_on_below_its_text(monkeypatch):
+    text = "calibrate   0.1 s  split-conformal quantile of rows"
+    lines = on_a_terminal(monkeypatch, lambda: note(text, 21))
+    assert lines == ["  calibrate   0.1 s  split-conformal", " " * 21 + "quantile of rows"]
 
 
-def test_markdown_is_set_on_a_terminal_and_left_alone_in_a_pipe(terminal, monkeypatch):
+def test_markdown_is_set_on_a_terminal_and_left_alone_in_a_pipe(monkeypatch, capsys):
     text = "| detector | F1 |\n|---|---|\n| knn | 0.5 |"
+    lines = on_a_terminal(monkeypatch, lambda: show(markdown(text)))
+    assert any("knn" in line and "|" not in line for line in lines), lines
     show(markdown(text))
-    shown = terminal()
-    assert any("knn" in line and "|" not in line for line in shown), shown
-    monkeypatch.setattr(sys, "stdout", piped := StringIO())
-    show(markdown(text))
-    assert piped.getvalue().splitlines() == text.splitlines()
+    assert capsys.readouterr().out.splitlines() == text.splitlines()
 
 
 HOSTILE = "a\x1b]0;title\x07\x1b[2J\x1b[31mb\rc\x08\x9b31m\u202ed"

@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from dagmm_model.evaluation.metrics import deployment_metrics
 from dagmm_model.evaluation.threshold import calibrate
 from dagmm_model.evaluation.what_if import what_if
+from flows.promotion.gates.score_drift import compare_scores
 from flows.review import screens
+from flows.review.comparison import Comparison
 from flows.review.listing import ListedVersion
+from flows.review.measured import Measured
 
 CHANCE = np.random.default_rng(0)
 CALIBRATION, ENERGIES = CHANCE.normal(size=500), CHANCE.normal(size=200)
@@ -32,7 +36,7 @@ VERSIONS = [
 def drawn(page, width):
     console = Console(width=width, file=StringIO())
     with console.capture() as text:
-        console.print(page)
+        console.print(page, crop=False)  # as `show` does
     return text.get()
 
 
@@ -41,7 +45,25 @@ def budgets(rows=100_000):
     return screens.budgets("dagmm-t/1", calibrate(CALIBRATION, 0.05), lines, "1d")
 
 
-@pytest.mark.parametrize("page", [budgets, lambda: screens.models(VERSIONS)])
+def compared():
+    measured = Measured(deployment_metrics(LABELS, ENERGIES, 0.9), ())
+    return screens.comparison(
+        Comparison(
+            models=("models:/dagmm-t/1", "models:/dagmm-t/2"),
+            source="rows.csv",
+            rows=200,
+            left_out=0,
+            measured=(measured, measured),
+            difference=None,
+            drift=compare_scores(ENERGIES, ENERGIES),
+            only=(0, 0),
+            disagreements=(),
+            note="",
+        )
+    )
+
+
+@pytest.mark.parametrize("page", [budgets, lambda: screens.models(VERSIONS), compared])
 @pytest.mark.parametrize("width", [60, 80, 140])
 def test_no_cell_is_cut(page, width):
     text = drawn(page(), width)
