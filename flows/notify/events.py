@@ -52,7 +52,8 @@ def decided(settings: Settings, record: PromoteRecord) -> Event | None:
         reasons = ["; ".join([counted, *figures[:1]])]
     if not reasons:
         reasons = list(record.reasons[:2])
-    before = "" if record.previous is None else f"in production before: version {record.previous}"
+    tense = "before" if record.replaced else "now"
+    before = "" if record.previous is None else f"in production {tense}: version {record.previous}"
     return Event(
         kind=kind,
         subject=f"{record.name} version {record.version}",

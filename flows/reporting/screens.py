@@ -150,7 +150,7 @@ def decision(record: PromoteRecord, *, verbose: bool = False) -> Iterator[Entry]
     if record.hold == "holds" and record.decision == "rolled back":
         yield "", f"held: no promotion until `dagmm promote {record.name} VERSION --release`"
     if record.previous is not None:
-        yield "", f"in production {'now' if record.rehearsal else 'before'}: v{record.previous}"
+        yield "", f"in production {'before' if record.replaced else 'now'}: v{record.previous}"
     if record.rehearsal:
         yield "", "rehearsal: nothing was changed"
         return

@@ -156,8 +156,7 @@ def decision_card(record: PromoteRecord, *, brief: bool = False) -> str:
     if record.hold == "holds":
         lines += ["", "Held: nothing is promoted until `dagmm promote … --release`."]
     if record.previous is not None:
-        replaced = record.decision in {"promoted", "rolled back"} and not record.rehearsal
-        tense = "before" if replaced else "now"
+        tense = "before" if record.replaced else "now"
         lines += ["", f"In production {tense}: version {record.previous}."]
     if record.rehearsal:
         lines += ["", "Rehearsal: nothing was changed."]

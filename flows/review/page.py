@@ -108,7 +108,8 @@ def _decision(record: PromoteRecord) -> Iterator[str]:
     ]
     lines = ([record.remark] if record.remark else []) + against
     if record.previous is not None:
-        lines.append(f"in production before: version {record.previous}")
+        tense = "before" if record.replaced else "now"
+        lines.append(f"in production {tense}: version {record.previous}")
     yield html.banner(TONES.get(record.decision, ""), record.summary().capitalize(), lines)
     if not record.gates:
         yield "".join(html.quiet(reason) for reason in record.reasons)

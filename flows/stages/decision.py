@@ -74,6 +74,11 @@ class PromoteRecord(StageRecord):
     evidence_sha256: str = ""
     rehearsal: bool = False
 
+    @property
+    def replaced(self) -> bool:
+        """Whether `previous` went out of production by this; else it is still there."""
+        return self.decision in {"promoted", "rolled back"} and not self.rehearsal
+
     def summary(self) -> str:
         return f"would be {self.decision}" if self.rehearsal else self.decision
 

@@ -145,7 +145,7 @@ def test_too_few_rows_are_not_judged(dagmm, two_versions, tmp_path, registry):
     message = run.data.tags["mlflow.note.content"]
     assert message.startswith("**too few rows**")
     assert "20 scored rows, 50 needed: not compared" in message
-    assert f"/artifacts/{checked['page']})" in message
+    assert f"/artifacts/{checked['page']}?workflowType=machine_learning)" in message
     page = Path(registry.download_artifacts(checked["run_id"], checked["page"], str(tmp_path)))
     assert "– not compared</span>" in page.read_text(encoding="utf-8")
 

@@ -121,6 +121,8 @@ def test_next_is_the_command_that_the_decision_calls_for(decision, command):
     )
     page = "\n".join(printed(screens.decision(record), 120))
     assert re.search(rf"Next +{re.escape(command)}", page)
+    tense = "before" if decision == "promoted" else "now"
+    assert f"in production {tense}: v2" in page
 
 
 def test_a_version_that_a_simple_detector_beats_is_told_what_to_train():
