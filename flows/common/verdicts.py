@@ -34,6 +34,14 @@ class Figure(Strict):
     at_least: float | None = None
     at_most: float | None = None
 
+    @property
+    def missed(self) -> bool:
+        """Whether it is beyond its own limit."""
+        if self.value is None:
+            return True
+        low = self.at_least is not None and self.value < self.at_least
+        return low or (self.at_most is not None and self.value > self.at_most)
+
     def text(self) -> str:
         """`recall 0.91 [0.88, 0.94], at least 0.6`."""
         sentence = f"{self.name} {_number(self.value)}"
@@ -141,13 +149,23 @@ class GateResult(Strict):
         return in_words(self.note, self.figures)
 
     @property
+    def deciding(self) -> tuple[Figure, ...]:
+        """The figures beyond their limits; where none is, the first."""
+        return tuple(each for each in self.figures if each.missed) or self.figures[:1]
+
+    @property
+    def in_short(self) -> str:
+        """Note and deciding figures in words."""
+        return in_words(self.note, self.deciding)
+
+    @property
     def holds_back(self) -> bool:
         """Whether this gate alone forbids the promotion."""
         return self.verdict == "failed"
 
     def compact(self, length: int) -> dict[str, Any]:
         """JSON-able form for where space is scarce: the deciding figure and a short note."""
-        short = self.model_copy(update={"figures": self.figures[:1], "note": self.note[:length]})
+        short = self.model_copy(update={"figures": self.deciding[:1], "note": self.note[:length]})
         return short.model_dump(mode="json", exclude_defaults=True, exclude=set(SAID_AT_THE_END))
 
     @property

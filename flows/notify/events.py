@@ -44,7 +44,7 @@ def decided(settings: Settings, record: PromoteRecord) -> Event | None:
     telling = [gate for gate in record.gates if gate.holds_back]
     reasons = [gate.sentence() for gate in telling]
     shown = telling or [gate for gate in record.gates if gate.gate == QUALITY]
-    figures = [gate.figures[0].text() for gate in shown if gate.figures]
+    figures = [gate.deciding[0].text() for gate in shown if gate.figures]
     if not reasons and record.gates:
         passed = sum(gate.verdict == "passed" for gate in record.gates)
         overridden = sum(bool(gate.overridden) for gate in record.gates)

@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from data_checks.base.visible import visible
-from flows.common.verdicts import GateResult, in_words
+from flows.common.verdicts import GateResult
 
 P = ParamSpec("P")
 UNBROKEN = 10_000
@@ -177,5 +177,5 @@ def gates(results: Iterable[GateResult], *, verbose: bool = False) -> Renderable
 def _gate(gate: GateResult, verbose: bool) -> Text:
     head = f"overridden by {gate.overridden}" if gate.overridden else gate.word
     text = Text.assemble((f"{gate.title}: {head}", STYLES.get(gate.word, "")))
-    said = gate.message if verbose else in_words(gate.note, gate.figures[:1])
+    said = gate.message if verbose else gate.in_short
     return text.append(f" – {said}") if said else text

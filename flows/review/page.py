@@ -13,7 +13,6 @@ from dagmm_model.evaluation.metrics import Interval
 from data_checks.contract.model import ROW_ID, Contract, load_contract
 from flows.common.features import as_columns
 from flows.common.moments import minute
-from flows.common.verdicts import in_words
 from flows.promotion.version import evidence as bound
 from flows.promotion.version.stored_version import StoredVersion
 from flows.reporting import html
@@ -101,11 +100,7 @@ def _losses(bundle: ScoringBundle, evidence: Evidence) -> Figure:
 
 def _decision(record: PromoteRecord) -> Iterator[str]:
     # The figure that decided; the table has them all.
-    against = [
-        f"{gate.title}: {in_words(gate.note, gate.figures[:1])}"
-        for gate in record.gates
-        if gate.holds_back
-    ]
+    against = [f"{gate.title}: {gate.in_short}" for gate in record.gates if gate.holds_back]
     lines = ([record.remark] if record.remark else []) + against
     if record.previous is not None:
         tense = "before" if record.replaced else "now"

@@ -83,7 +83,8 @@ def test_what_failed_stands_first_and_what_passed_is_counted():
 def test_a_failed_gate_shows_the_figure_that_decided_and_with_verbose_the_others():
     beaten = Figure(name="difference from knn", value=-0.2, at_least=-0.02)
     ahead = Figure(name="difference from pca", value=0.6, at_least=-0.02)
-    gate = GateResult(gate="simple", passed=False, figures=(beaten, ahead), note="beaten by knn")
+    gate = GateResult(gate="simple", passed=False, figures=(ahead, beaten), note="beaten by knn")
+    assert gate.compact(0)["figures"][0]["name"] == beaten.name
     (failed, _) = printed(gates([gate]), 200)
     assert failed.endswith("beaten by knn; difference from knn -0.2, at least -0.02")
     assert "difference from pca 0.6" in printed(gates([gate], verbose=True), 200)[0]
