@@ -36,7 +36,7 @@ def _given(judge: Judge, take: Callable[[Material], tuple[Any, ...]]) -> Judge:
     return judged
 
 
-def _of_case(name: str, judge: Judge, **traits: bool) -> Gate:
+def of_case(name: str, judge: Judge, **traits: bool) -> Gate:
     """A gate that looks at the energies."""
     return Gate(name, _given(judge, lambda m: (m.case,)), **traits)
 
@@ -44,30 +44,30 @@ def _of_case(name: str, judge: Judge, **traits: bool) -> Gate:
 EVIDENCE = Gate("evidence", _sealed, needs="registry", overridable=False)
 GATES: tuple[Gate, ...] = (
     EVIDENCE,
-    _of_case("data verdict", soundness.data_verdict, of_detector=True),
-    _of_case("recorded figures", soundness.recorded_figures),
-    _of_case("deployable threshold", soundness.deployable_threshold),
-    _of_case("guaranteed false-alarm rate", soundness.guaranteed_rate),
-    _of_case("mixture health", soundness.mixture_health, of_detector=True),
-    _of_case("reproduces its energies", soundness.reproduces_its_energies, of_detector=True),
-    _of_case("ROC AUC floor", quality.roc_auc_floor, of_detector=True),
-    _of_case("recall floor", quality.recall_floor),
-    _of_case("false-alarm rate", quality.false_alarm_rate),
-    _of_case("alert rate", quality.alert_rate),
-    _of_case(
+    of_case("data verdict", soundness.data_verdict, of_detector=True),
+    of_case("recorded figures", soundness.recorded_figures),
+    of_case("deployable threshold", soundness.deployable_threshold),
+    of_case("guaranteed false-alarm rate", soundness.guaranteed_rate),
+    of_case("mixture health", soundness.mixture_health, of_detector=True),
+    of_case("reproduces its energies", soundness.reproduces_its_energies, of_detector=True),
+    of_case("ROC AUC floor", quality.roc_auc_floor, of_detector=True),
+    of_case("recall floor", quality.recall_floor),
+    of_case("false-alarm rate", quality.false_alarm_rate),
+    of_case("alert rate", quality.alert_rate),
+    of_case(
         "not worse than production",
         comparisons.not_worse_than_production,
         of_detector=True,
         relative=True,
     ),
-    _of_case(
+    of_case(
         "not worse than the best before",
         comparisons.not_worse_than_the_best,
         of_detector=True,
         relative=True,
     ),
-    _of_case("score drift", comparisons.score_drift, of_detector=True, relative=True, blocks=False),
-    _of_case("not beaten by simple detectors", comparisons.simple_detectors, of_detector=True),
+    of_case("score drift", comparisons.score_drift, of_detector=True, relative=True, blocks=False),
+    of_case("not beaten by simple detectors", comparisons.simple_detectors, of_detector=True),
     Gate(
         standing_policy.GATE,
         _given(standing_policy.judge, lambda m: (m.client, m.stored, m.production)),
