@@ -29,7 +29,8 @@ EVIDENCE_TAG = "dagmm.evidence_sha256"
 FORMAT = 2
 BUNDLE = Path("artifacts", "bundle")
 """Where a model keeps its scoring bundle."""
-ADDED_BY_LOADING = {"registered_model_meta", "__pycache__"}
+CACHE = "__pycache__"
+ADDED_BY_LOADING = {"registered_model_meta", CACHE}
 """MLflow and Python write these into a model's folder when it is loaded; `fetch` drops them."""
 
 
@@ -40,18 +41,22 @@ class SealBroken(ValueError):
     """The files of a version are not those that were registered, or nobody can tell."""
 
 
-def fetch(uri: str, folder: Path) -> Path:
+def fetch(client: MlflowClient, source: str, folder: Path) -> Path:
     """Copy a model from its store, without what loading it there has added.
 
     Args:
-        uri: ``models:/...``
-        folder: Where to copy it to; made when it is not there.
+        client: Tracking store.
+        source: ``models:/ID`` or another address, as versions name where their model is.
+        folder: Where to copy it to; must not exist.
     """
+    if (place := on_this_disk(_location(client, source))) is not None:
+        # MLflow would resolve and copy the hundred files of a model one by one.
+        return Path(shutil.copytree(place, folder, ignore=shutil.ignore_patterns(CACHE)))
     from mlflow.artifacts import download_artifacts
 
-    folder.mkdir(parents=True, exist_ok=True)
-    copy = Path(download_artifacts(uri, dst_path=str(folder)))
-    for cache in list(copy.rglob("__pycache__")):
+    folder.mkdir(parents=True)
+    copy = Path(download_artifacts(source, dst_path=str(folder)))
+    for cache in list(copy.rglob(CACHE)):
         shutil.rmtree(cache)  # compiled code would run in place of the source that was digested
     return copy
 
@@ -157,8 +162,8 @@ def _compared(
 ) -> Iterator[Path]:
     with scratch_folder() as scratch:
         try:
-            model = on_this_disk(_location(client, version)) or fetch(
-                version.source, scratch / "model"
+            model = on_this_disk(_location(client, version.source)) or fetch(
+                client, version.source, scratch / "model"
             )
             bundle = Path(shutil.copytree(model / BUNDLE, scratch / "bundle"))
             digest = model_sha256(model, bundle)
@@ -192,9 +197,8 @@ def _read(client: MlflowClient, run_id: str, name: str) -> bytes:
         return Path(client.download_artifacts(run_id, name, str(scratch))).read_bytes()
 
 
-def _location(client: MlflowClient, version: ModelVersion) -> str:
-    """Address of a version's model in its store."""
-    source: str = version.source
+def _location(client: MlflowClient, source: str) -> str:
+    """Address of a model in its store."""
     if not source.startswith("models:/"):
         return source
     location: str = client.get_logged_model(source.removeprefix("models:/")).artifact_location

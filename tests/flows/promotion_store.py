@@ -41,7 +41,7 @@ def take_apart(client: MlflowClient, version: int, folder: Path) -> Parts:
     actual = client.get_model_version(NAME, str(version))
     text = Path(client.download_artifacts(actual.run_id, seal.EVIDENCE, str(folder)))
     files = Path(client.download_artifacts(actual.run_id, evidence.EVALUATION, str(folder)))
-    model = seal.fetch(f"models:/{NAME}/{version}", folder / "model")
+    model = seal.fetch(client, actual.source, folder / "model")
     return Parts(model, files, json.loads(text.read_text()), dict(actual.tags))
 
 

@@ -264,7 +264,7 @@ def test_a_damaged_model_is_not_served(settings, client, tmp_path):
     model = Path(where.removeprefix("file://"))
     assert len(mlflow.pyfunc.load_model(logged.model_uri).predict(example[:5])) == 5
     # A copy that was given another threshold on purpose is one of its own.
-    copy = seal.fetch(logged.model_uri, tmp_path / "copy")
+    copy = seal.fetch(client, logged.model_uri, tmp_path / "copy")
     raise_the_threshold(copy / seal.BUNDLE)
     other = packaging.log_copy(client, copy, client.create_run(experiment).info.run_id)
     assert len(mlflow.pyfunc.load_model(f"models:/{other}").predict(example[:5])) == 5

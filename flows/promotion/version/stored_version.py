@@ -99,7 +99,7 @@ def fetch_version(client: MlflowClient, version: ModelVersion, folder: Path) -> 
             raise OSError("it belongs to no run")
         text = Path(client.download_artifacts(version.run_id, seal.EVIDENCE, str(folder)))
         files = Path(client.download_artifacts(version.run_id, bound.EVALUATION, str(folder)))
-        model = seal.fetch(f"models:/{version.name}/{version.version}", folder / "model")
+        model = seal.fetch(client, version.source, folder / "model")
     except (OSError, mlflow.MlflowException) as error:
         raise UsageError(
             f"version {version.version} of {version.name!r} carries no evidence ({error}); "
@@ -115,7 +115,7 @@ def check_light(client: MlflowClient, version: ModelVersion) -> tuple[str, ...]:
         try:
             text = Path(client.download_artifacts(version.run_id, seal.EVIDENCE, str(folder)))
             canary = Path(client.download_artifacts(version.run_id, CANARY_PATH, str(folder)))
-            model = seal.fetch(f"models:/{version.name}/{version.version}", folder / "model")
+            model = seal.fetch(client, version.source, folder / "model")
         except (OSError, mlflow.MlflowException) as error:
             return (f"it cannot be fetched: {error}",)
         return bound.broken(

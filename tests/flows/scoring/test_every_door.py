@@ -105,7 +105,7 @@ def model(empty_store, tmp_path_factory):
         run = client.create_run(experiment).info.run_id
         example = model_input(typed.slice(0, 5), CONTRACT)
         logged = packaging.log_model(bundle, CONTRACT, example, run)
-        stored = seal.fetch(logged.model_uri, folder / "stored")
+        stored = seal.fetch(client, logged.model_uri, folder / "stored")
         text, sha256 = evidence.seal({}, stored, folder, run, logged.model_id)
         client.log_text(run, text, seal.EVIDENCE)
         tags = {seal.EVIDENCE_TAG: sha256}
