@@ -6,6 +6,7 @@ import pytest
 
 from flows.common.settings import Settings
 from flows.notify.events import decided
+from flows.notify.tell import tell
 from flows.stages.decision import Decision, PromoteRecord
 
 NO_NEWS = {"unchanged", "registered only"}
@@ -36,3 +37,13 @@ def test_who_waits_is_told_as_pending_with_what_it_waits_for(decision):
     assert event.kind == "pending"
     assert event.title == "dagmm-pumps version 7: waits"
     assert "because" in event.reason
+
+
+@pytest.mark.parametrize(
+    ("decision", "told"), [("promoted", 2), ("rolled back", 2), ("rejected", 1), ("held", 1)]
+)
+def test_each_switch_of_production_is_told_and_a_refusal_once(configure, http, decision, told):
+    settings = configure(("webhook", http.url))
+    for _ in range(2):
+        tell(settings, event_of(decision))
+    assert len(http.requests) == told
