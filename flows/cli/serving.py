@@ -25,11 +25,12 @@ def deploy(call: Call, file: DeploymentFile = None) -> None:
     settings = call.prepare("reading the deployments")
     from flows.orchestration.deployments import deploy as work
 
-    names, removed = work(settings, file)
+    names, removed, pools = work(settings, file)
     lines = [*removed, *(f"Deployed   {name}" for name in names)]
+    lines += [f"Next       prefect worker start --pool {pool}" for pool in pools]
     call.answer(
         {"deployments": names, "removed": removed},
-        lambda: "\n".join([*lines, "Next       prefect worker start --pool dagmm"]),
+        lambda: "\n".join(lines),
     )
 
 

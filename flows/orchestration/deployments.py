@@ -35,12 +35,12 @@ NOT_SERVED = ("pull", "build", "push", "sla")
 AWAY = ("Failed to reach API", "ConnectError", "ConnectTimeout", "All connection attempts failed")
 
 
-def deploy(settings: Settings, file: Path | None) -> tuple[list[str], list[str]]:
+def deploy(settings: Settings, file: Path | None) -> tuple[list[str], list[str], list[str]]:
     """Make the configured Prefect server hold what the file says.
 
     Returns:
-        Names of the deployments, and a sentence for each thing that was removed. Applying the same
-        file again changes nothing.
+        Names of the deployments, a sentence for each thing that was removed, and the pools whose
+        workers run them. Applying the same file again changes nothing.
 
     Raises:
         UsageError: No Prefect server is configured, or the file cannot be applied.
@@ -58,14 +58,15 @@ def deploy(settings: Settings, file: Path | None) -> tuple[list[str], list[str]]
             f"{path}: {', '.join(without)} has no `work_pool: {{name: …}}`, and without one no "
             "worker runs it; `dagmm serve` needs none"
         )
+    pools = sorted({one.pool for one in definitions})
     with _client() as client:
-        for pool in sorted({one.pool for one in definitions}):
+        for pool in pools:
             _create_missing_pool(client, pool)
         _prefect_deploy(path)
         removed = list(remove_others(client, definitions, path))
         _tag(client, definitions, path)
-        automate(client, read_notify(settings), tag_of(path), sorted({o.pool for o in definitions}))
-    return [one.full_name for one in definitions], removed
+        automate(client, read_notify(settings), tag_of(path), pools)
+    return [one.full_name for one in definitions], removed, pools
 
 
 def serve(settings: Settings, file: Path | None) -> None:
