@@ -101,7 +101,8 @@ def _losses(bundle: ScoringBundle, evidence: Evidence) -> Figure:
 def _decision(record: PromoteRecord) -> Iterator[str]:
     # The figure that decided; the table has them all.
     against = [f"{gate.title}: {gate.in_short}" for gate in record.gates if gate.holds_back]
-    lines = ([record.remark] if record.remark else []) + against
+    forced = [f"{g.title}: overridden by {g.overridden}" for g in record.gates if g.overridden]
+    lines = ([record.remark] if record.remark else []) + against + forced
     if record.previous is not None:
         tense = "before" if record.replaced else "now"
         lines.append(f"in production {tense}: version {record.previous}")

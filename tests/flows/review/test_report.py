@@ -147,3 +147,13 @@ def test_a_report_that_cannot_be_written_does_not_undo_the_decision(store, serve
     )
     assert report.write_report(*reversed(store), gone) == ""
     assert "no report could be written" in capsys.readouterr().err
+
+
+def test_the_head_of_the_page_says_what_was_overridden_and_by_whom(store, served):
+    gate = GateResult(gate="ROC AUC floor", passed=False, overridden="ann: looked at by hand")
+    record = PromoteRecord(
+        name=NAME, version=served, decision="promoted", previous=None, gates=(gate,), reasons=()
+    )
+    page = Path(report.write_report(store[1], store[0], record)).read_text()
+    head = page[: page.index("<h2>Gates</h2>")]
+    assert "ROC AUC floor: overridden by ann: looked at by hand" in head
