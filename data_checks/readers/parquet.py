@@ -214,7 +214,7 @@ def _check_names(
 ) -> None:
     names = Counter(schema.names)
     if twice := sorted(column for column, count in names.items() if count > 1):
-        raise SourceError(f"{name}: column named twice: {listed(twice)}.")
+        raise SourceError(f"{name}: column named twice: {listed(twice)}; rename one.")
     absent = [column for column in wanted if column not in names]
     if absent := [column for column in absent if not partition_value(name, column)[0]]:
         raise SourceError(f"{name}: missing column {listed(absent)}.")

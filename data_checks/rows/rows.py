@@ -150,7 +150,7 @@ class RowChecker:
                 "model."
             )
         if twice := sorted(name for name in names if have[name] > 1):
-            raise SourceError(f"{where}: column named twice: {', '.join(twice)}.")
+            raise SourceError(f"{where}: column named twice: {', '.join(twice)}; rename one.")
         typed = self._sound(rows) if isinstance(rows, Mapping) else None
         rules, unparsed = self._across, {}
         if typed is None:

@@ -68,7 +68,7 @@ class ShadowReport:
         if self.failure:
             lines.append(f"{'' if lines else f'{self.candidate}: '}{self.failure}")
         if self.run:
-            lines.append(f"{PAGE} of {self.run}")
+            lines.append(f"{self.run}, artifact {PAGE}")
         return "\n".join(
             f"{'Shadow' if not place else '':<10} {line}" for place, line in enumerate(lines)
         )

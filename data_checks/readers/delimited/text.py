@@ -93,7 +93,9 @@ def _names(
         return list(expected)
     first = header_names(head.rows[0])
     if twice := sorted(name for name, count in Counter(first).items() if count > 1):
-        raise SourceError(f"{location}, line {head.lines}: column named twice: {listed(twice)}.")
+        raise SourceError(
+            f"{location}, line {head.lines}: column named twice: {listed(twice)}; rename one."
+        )
     present = set(first)
     if absent := [name for name in expected if name not in present]:
         raise SourceError(
@@ -126,9 +128,17 @@ def _header_hint(first: Sequence[str], expected: Sequence[str], source: CsvSourc
     if hint := _delimiter_hint(first, source):
         return hint
     lower = {name.strip().lower() for name in first}
-    if any(name.lower() in lower for name in expected):
+    if any(name.lower() in lower for name in expected) or not any(map(_is_number, first)):
         return f" The file has {listed(first)}."
     return " The first line seems to hold values; if there is no header, set header: false."
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _delimiter_hint(first: Sequence[str], source: CsvSource) -> str:

@@ -115,6 +115,17 @@ def test_messages_count_the_lines_of_the_file(tmp_path: Path, before: str, line:
         list(read_batches(contract(), str(path)))
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("depth,speed\n1,2\n", "The file has 'depth', 'speed'"), ("1,2\n3,4\n", "header: false")],
+)
+def test_the_header_of_another_table_is_not_taken_for_values(tmp_path, text, words) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    with pytest.raises(SourceError, match=words):
+        list(read_batches(contract(), str(path)))
+
+
 def test_a_header_longer_than_a_block(tmp_path: Path) -> None:
     names = [f"column-{i:06d}-{'x' * 60}" for i in range(25_000)]
     path = tmp_path / "t.csv"
