@@ -91,7 +91,7 @@ def main() -> None:
             page = browser.new_context(viewport=WIDE, device_scale_factor=1).new_page()
             mlflow(page, logins["mlflow"])
             ours(page, home, logins["verdicts"])
-        dagmm(home, "train", "wdbc", "--set=seed=2", "--set=promotion.approvals=1")
+        dagmm(home, "train", "wdbc", "--set=seed=1", "--set=promotion.approvals=1")
         with served(home, "serve", 1) as logins:
             approval(browser.new_context(viewport=WIDE).new_page(), logins["prefect"])
         browser.close()
