@@ -106,14 +106,15 @@ def test_known_rows_and_the_review_are_the_same(spark, settings, table, tmp_path
 @pytest.mark.slow
 def test_mlflow_s_own_udf_agrees(spark, settings, table, tmp_path):
     import mlflow
+    from pyspark.sql.functions import struct
 
     score(table, tmp_path / "spark.parquet", settings, engine="spark")
     actual = pd.read_parquet(tmp_path / "spark.parquet").set_index("row_id")
     udf = mlflow.pyfunc.spark_udf(spark, MODEL, env_manager="local")
     # A row that cannot be scored would end the whole job: the UDF knows no quarantine.
     rows = spark.read.parquet(str(table)).dropna().where("`mean radius` < 1e9")
-    columns = [rows[f"`{name}`"] for name in load_breast_cancer().feature_names]
-    answered = rows.select("`mean area`", udf(*columns).alias("out")).select("mean area", "out.*")
+    columns = struct(*(f"`{name}`" for name in load_breast_cancer().feature_names))
+    answered = rows.select("`mean area`", udf(columns).alias("out")).select("mean area", "out.*")
     by_area = answered.toPandas().set_index("mean area")
     raw = raw_rows()
     for row in actual.index[::97]:
