@@ -23,7 +23,8 @@ from data_checks.sources.reading import locate
 from flows.common.errors import UsageError
 from flows.common.features import as_columns
 from flows.common.settings import Settings
-from flows.scoring.filling.parts import Parts, as_text, write_rows_csv
+from flows.scoring.filling.parts import Parts
+from flows.scoring.filling.plain import as_text, write_rows_csv
 from flows.scoring.rows import SCORED, Judge
 from flows.verdicts.file import COLUMNS, column_in_file
 from flows.verdicts.rows import row_key, row_texts

@@ -17,17 +17,17 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from data_checks.base.atomic import explaining_write_errors, replacing
 from flows.common import progress
 from flows.common.errors import UsageError
+from flows.scoring.filling.plain import write_rows_csv
 from flows.stages.workspace import write_atomic
 
 HEADER = "run.json"
@@ -36,13 +36,6 @@ TEXTS = ("model", "reasons", "remarks", "threshold")
 
 KNOWN = "known: "
 """How the remark on an anomaly begins that is like a row judged normal; it ends the remarks."""
-
-FORMULA = (
-    r"^[\s\p{Z}\p{C}]*[=+\-@\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}\x{FE66}\x{FE62}\x{FE63}\x{FE6B}]"
-    r"|^[\t\r\n]"
-)
-"""How a text begins that a spreadsheet takes for a formula: wide and small signs among them, and
-behind whatever blanks and invisible characters it may drop."""
 
 
 def checksum(raw: pa.RecordBatch) -> int:
@@ -261,13 +254,6 @@ def write_file(table: pa.Table, path: Path) -> None:
             pq.write_table(table, part, use_dictionary=texts)
 
 
-def write_rows_csv(table: pa.Table, target: BinaryIO) -> None:
-    """Append rows as CSV, without a header."""
-    # In one piece: behind an empty first one Arrow writes whatever lies in its memory.
-    rows = without_formulas(as_text(table.combine_chunks()))
-    pacsv.write_csv(rows, target, pacsv.WriteOptions(include_header=False))
-
-
 @contextmanager
 def _whole(path: Path) -> Iterator[Path]:
     """A file of a part appears once it has reached the disk; files before it have, then, too."""
@@ -278,26 +264,3 @@ def _whole(path: Path) -> Iterator[Path]:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def without_formulas(table: pa.Table) -> pa.Table:
-    """Texts that a spreadsheet would run as a formula get an apostrophe in front.
-
-    Column names and levels come from whoever made the table, and reasons begin with them.
-    """
-    for place, kind in enumerate(table.schema.types):
-        if pa.types.is_string(kind):
-            texts = table.column(place)
-            runs = pc.fill_null(pc.match_substring_regex(texts, FORMULA), False)
-            safe = pc.if_else(runs, pc.binary_join_element_wise("'", texts, ""), texts)
-            table = table.set_column(place, table.column_names[place], safe)
-    return table
-
-
-def as_text(table: pa.Table) -> pa.Table:
-    """The table without dictionary encoding, which CSV and databases do not know."""
-    for place, kind in enumerate(table.schema.types):
-        if pa.types.is_dictionary(kind):
-            name = table.column_names[place]
-            table = table.set_column(place, name, table.column(place).cast(kind.value_type))
-    return table

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_checks.base.atomic import replacing, replacing_folder
-from flows.scoring.filling.parts import TEXTS, Parts, without_formulas, write_rows_csv
+from flows.scoring.filling.parts import TEXTS, Parts
+from flows.scoring.filling.plain import without_formulas, write_rows_csv
 
 
 def rejects_of(path: Path) -> Path:

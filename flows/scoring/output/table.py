@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from data_checks.readers.database.sql import database_errors, safe_name
 from flows.common.errors import UsageError
-from flows.scoring.filling.parts import Parts, as_text
+from flows.scoring.filling.parts import Parts
+from flows.scoring.filling.plain import as_text
 
 INSERTED_ROWS = 20_000
 

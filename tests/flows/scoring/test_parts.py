@@ -6,7 +6,8 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pytest
 
-from flows.scoring.filling.parts import write_part, write_rows_csv
+from flows.scoring.filling.parts import write_part
+from flows.scoring.filling.plain import write_rows_csv
 from flows.scoring.rows import SCORED, Judged
 from tests.flows.scoring.test_fdr import part
 
