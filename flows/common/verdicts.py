@@ -11,6 +11,8 @@ from pydantic import computed_field, model_validator
 from flows.common.frozen import Strict
 
 Verdict = Literal["passed", "not measured", "for information", "overridden", "failed"]
+SWITCHES = frozenset({"promoted", "rolled back"})
+"""Decisions that move `production`."""
 SAID_AT_THE_END = ("verdict", "value", "limit", "message")
 """Written out with a result for whoever reads it, made from the rest of it."""
 

@@ -13,8 +13,6 @@ from flows.stages.decision import PromoteRecord
 
 QUALITY = "ROC AUC floor"
 """The gate whose figure is told of a version that was promoted."""
-SWITCHES = ("promoted", "rolled back")
-"""Decisions that are news each time, also where `production` goes to and fro."""
 DECISIONS: dict[str, Kind] = {
     "promoted": "promoted",
     "rejected": "rejected",
@@ -63,5 +61,6 @@ def decided(settings: Settings, record: PromoteRecord) -> Event | None:
         reason="\n".join(filter(None, [record.remark, *reasons[:4], before])),
         figure=figures[0] if figures else "",
         link=version_page(settings, record.name, record.version),
-        same=uuid4().hex if record.decision in SWITCHES else "",
+        # A switch is news each time, also where `production` goes to and fro.
+        same=uuid4().hex if record.replaced else "",
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.common.errors import UsageError
 from flows.common.markdown import items
-from flows.common.verdicts import GateResult
+from flows.common.verdicts import SWITCHES, GateResult
 from flows.tracking import registry
 from flows.tracking.names import tracking_name
 from flows.tracking.queries import equals, pages
@@ -30,7 +30,6 @@ PROMOTIONS = "promotions"
 DECISION_TAG = "dagmm.decision"
 """Of a decision's run, of a version, and of the run that made it."""
 
-SWITCHES = {"promoted", "rolled back"}
 INTERRUPTED = "interrupted"
 RECORD = "decision.json"
 TAG_LENGTH = 7500

@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from flows.common.settings import Settings
+from flows.common.verdicts import SWITCHES
 from flows.promotion import audit, card
 from flows.promotion.lease import Lease, LostLease, hold
 from flows.stages.decision import PromoteRecord
@@ -113,7 +114,7 @@ def settle(client: MlflowClient, name: str, held: Lease, probe: Probe) -> tuple[
             continue
         now = registry.version_behind(client, name, PRODUCTION)
         overtaken = any(made.lease > decision.lease for made in audit.switches(decisions))
-        if decision.decision not in audit.SWITCHES:
+        if decision.decision not in SWITCHES:
             audit.close_as(
                 client, decision.run_id, decision.decision, "closed after an interruption"
             )

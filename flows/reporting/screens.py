@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from flows.common.verdicts import SWITCHES
 from flows.reporting.summary import choice_table, figures, quality_measured, training_gain
 from flows.reporting.terminal import Entry, as_sheet, gates, grid, sheet, styled
 from flows.stages.decision import PromoteRecord, TrainResult
@@ -227,8 +228,6 @@ def _grounds(made: Decision) -> Iterator[str]:
 def _now(
     decisions: tuple[Decision, ...], now: int | None, moved: str, held: str
 ) -> Iterator[RenderableType]:
-    from flows.promotion.audit import SWITCHES
-
     yield "Every gate of every decision: --json, or MLflow's experiment `promotions`."
     made = [d for d in decisions if d.decision in SWITCHES and d.version == now]
     if held:

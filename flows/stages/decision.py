@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from flows.common.frozen import Frozen
-from flows.common.verdicts import GateResult
+from flows.common.verdicts import SWITCHES, GateResult
 from flows.stages import records
 from flows.stages.records import StageRecord
 
@@ -77,7 +77,7 @@ class PromoteRecord(StageRecord):
     @property
     def replaced(self) -> bool:
         """Whether `previous` went out of production by this; else it is still there."""
-        return self.decision in {"promoted", "rolled back"} and not self.rehearsal
+        return self.decision in SWITCHES and not self.rehearsal
 
     def summary(self) -> str:
         return f"would be {self.decision}" if self.rehearsal else self.decision
