@@ -23,6 +23,7 @@ import data_checks
 from dagmm_model.base.integrity import sha256_of
 from data_checks.contract.model import Contract
 from flows.tracking.queries import equals
+from flows.tracking.seal import CACHE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,6 @@ DIGESTS = "dagmm_sha256"
 """Key of the digests in a model's metadata, which `pyfunc_model` compares when it is loaded."""
 INPUTS = "inputs"
 """Key of the columns that the model takes, in its metadata."""
-CACHES = ("__pycache__",)
 TRAVELLING = (dagmm_model, data_checks)
 """Packages that a served model uses, copied into it: what it was trained with casts and scores."""
 REQUIREMENTS = (
@@ -103,7 +103,7 @@ def log_copy(client: MlflowClient, folder: Path, run_id: str) -> str:
     about.model_id = about.model_uuid = logged.model_id
     about.run_id, about.artifact_path = run_id, logged.artifact_location
     if digests := (about.metadata or {}).get(DIGESTS):
-        fresh = {name: sha256_of(folder / name, CACHES) for name in digests}
+        fresh = {name: sha256_of(folder / name, {CACHE}) for name in digests}
         about.metadata = {**about.metadata, DIGESTS: fresh}
     about.save(str(folder / MLMODEL_FILE_NAME))
     client.log_model_artifacts(logged.model_id, str(folder))
@@ -131,7 +131,7 @@ def log_model(
     code = [Path(package.__file__).parent for package in TRAVELLING]
     digests = {
         "artifacts/bundle": sha256_of(bundle),
-        **{f"code/{folder.name}": sha256_of(folder, CACHES) for folder in code},
+        **{f"code/{folder.name}": sha256_of(folder, {CACHE}) for folder in code},
     }
     with mlflow.start_run(run_id=run_id):
         return Model.log(
