@@ -41,7 +41,7 @@ def tag_decision(client: MlflowClient, record: PromoteRecord) -> None:
     if not restored:
         version = registry.find_version(client, record.name, record.version)
         card = (version.description or "").partition(GATES)[0].rstrip()
-        text = f"{card}\n\n{GATES}{_decided(record)}"
+        text = f"{card}\n\n{GATES}{decided(record)}"
         client.update_model_version(record.name, str(record.version), text)
 
 
@@ -105,7 +105,7 @@ def tag(client: MlflowClient, name: str, number: int, decision: str) -> None:
             client.set_tag(version.run_id, DECISION_TAG, decision)
 
 
-def _decided(record: PromoteRecord) -> str:
+def decided(record: PromoteRecord) -> str:
     """Markdown of a decision for the model card."""
     lines = [f": {record.decision}", ""]
     if not record.gates:

@@ -105,7 +105,7 @@ class Agreement:
         self.ended = time.time()
         self.began = self.began or self.ended
         keys = np.random.default_rng().random(len(common))
-        self._keep(np.stack([keys, of_first[common], of_second[common]]))
+        self.keep(np.stack([keys, of_first[common], of_second[common]]))
 
     def merge(self, other: Agreement) -> None:
         """Add what was found on other rows."""
@@ -115,9 +115,9 @@ class Agreement:
         self.reasons_second += other.reasons_second
         began = [each.began for each in (self, other) if each.began]
         self.began, self.ended = min(began, default=0.0), max(self.ended, other.ended)
-        self._keep(other._kept)
+        self.keep(other._kept)
 
-    def _keep(self, new: np.ndarray) -> None:
+    def keep(self, new: np.ndarray) -> None:
         """A uniform sample: of random keys, which stand first, the smallest stay."""
         kept = np.concatenate([self._kept, new], axis=1)
         if kept.shape[1] > SAMPLE:

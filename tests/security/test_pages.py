@@ -230,7 +230,7 @@ def test_decisions_and_cards_of_hostile_names() -> None:
                 name="dagmm-x", version=1, previous=None, decision="rejected", gates=gates,
                 reasons=(attack,), remark=attack,
             )  # fmt: skip
-            for text in (card._decided(record), decision_card(record)):
+            for text in (card.decided(record), decision_card(record)):
                 assert _shown(text).bad == []
                 assert "evil.example" in text or "evil" not in attack
     cells = [Cell(a, "paper", False, s, "dagmm", f1=0.5) for a in MARKDOWN for s in range(2)]

@@ -160,9 +160,9 @@ def trace(settings, width, kind, monkeypatch, weighted=True):
     x = np.random.default_rng(0).random((50, width))
     start = initialise(settings, width, (1, 2), x)
     engine = kind(x, np.ones(50) if weighted else None, start, settings, "meta")
-    engine._make_room(1, 32)
+    engine.tables.make_room(1, 32)
     with OnDevice():
-        engine._step()
+        engine.step()
 
 
 SETTINGS = [settings_of(**options) for options in OPTIONS] + [*PAPER.values()]
@@ -204,10 +204,10 @@ def test_a_gpu_trains_as_a_cpu_does_and_waits_for_nothing(options):
     assert_same(engine, fast)
     plain = engine_of(settings, graph=False)
     plain.run(order[:, :1], 1e-3, [])
-    plain._position.zero_()
+    plain.position.zero_()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        plain._step()
+        plain.step()
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
@@ -216,10 +216,10 @@ def test_many_steps_of_dropout_are_drawn_for_the_batch_of_all_ranks():
     settings = Settings(encoder_widths=(6, 4, 2), n_components=3, dropout=0.2)
     engine = engine_of(settings, graph=False)
     engine.run(order_of(2, 40), 1e-3, [streams(seed)[2] for seed in (1, 2)])
-    kept = (engine._masks > 0).double()
+    kept = (engine.tables.masks > 0).double()
     assert kept.mean((0, 2, 3)).tolist() == pytest.approx([0.8, 0.8], abs=0.01)
     assert (kept[:, 0] != kept[:, 1]).double().mean().item() == pytest.approx(0.32, abs=0.02)
-    assert engine._masks.unique().tolist() == pytest.approx([0.0, 1.25])
+    assert engine.tables.masks.unique().tolist() == pytest.approx([0.0, 1.25])
 
 
 @pytest.mark.parametrize(

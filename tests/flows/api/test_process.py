@@ -7,6 +7,7 @@ import signal
 import time
 import urllib.error
 import urllib.request
+from threading import Barrier, current_thread
 
 import pytest
 
@@ -44,7 +45,12 @@ def running(home, tmp_path):
 def test_requests_are_scored_on_as_many_threads_as_there_are_processors():
     available = len(os.sched_getaffinity(0))
     with blas_threads().limit(limits=available), scoring_threads() as pool:
-        assert pool._max_workers == available
+        together = Barrier(available, timeout=60)
+        work = [
+            pool.submit(lambda: (together.wait(), current_thread())[1])
+            for _ in range(8 * available)
+        ]
+        assert len({done.result() for done in work}) == available
         assert processors() == 1, "each of them has one thread of the BLAS library"
 
 

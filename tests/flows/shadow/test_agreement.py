@@ -102,7 +102,7 @@ def test_memory_is_bounded_and_the_sample_is_of_all_rows(monkeypatch):
     actual = Agreement()
     for start in range(0, 10_000, 100):
         energies = np.arange(start, start + 100.0)
-        actual._keep(np.stack([np.random.default_rng(start).random(100), energies, -energies]))
+        actual.keep(np.stack([np.random.default_rng(start).random(100), energies, -energies]))
     first, second = actual.sample
     assert len(first) == 500
     assert actual.rank_correlation == -1
