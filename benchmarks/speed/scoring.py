@@ -36,7 +36,7 @@ from dagmm_model import DAGMM
 from data_checks.contract.model import load_contract
 from flows.common.features import as_frame, encoder_for
 
-BLOCK = 65_536
+ENCODED_ROWS = 65_536
 """Rows encoded at a time."""
 
 
@@ -75,8 +75,8 @@ def in_memory(rows: int, threads: list[int], rounds: int, preset: str) -> dict[s
     loaded, ways = peak(), {}
 
     def score() -> None:
-        for start in range(0, len(frame), BLOCK):
-            scorer.energy(encoder.codes(frame.iloc[start : start + BLOCK]))
+        for start in range(0, len(frame), ENCODED_ROWS):
+            scorer.energy(encoder.codes(frame.iloc[start : start + ENCODED_ROWS]))
 
     for number in threads:
         with ThreadpoolController().select(user_api="blas").limit(limits=number):

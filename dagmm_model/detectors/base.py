@@ -16,7 +16,7 @@ from dagmm_model.engines.choice import Device
 from dagmm_model.mixture.mixture import MixtureHealth
 from dagmm_model.training.epochs import Epoch, Observer
 
-CHUNK = 8192
+ROWS_PER_CALL = 8192
 """Rows scored at a time."""
 
 
@@ -105,8 +105,8 @@ class BaseDetector(Generic[S]):
                 f"X has {rows.shape[1]} columns, {self.name} was fitted on {self.n_features_in_}"
             )
         out = np.empty(len(rows))
-        for start in range(0, len(rows), CHUNK):
-            out[start : start + CHUNK] = self._energy(rows[start : start + CHUNK])
+        for start in range(0, len(rows), ROWS_PER_CALL):
+            out[start : start + ROWS_PER_CALL] = self._energy(rows[start : start + ROWS_PER_CALL])
         return out
 
     def state(self) -> State:
@@ -137,7 +137,7 @@ class BaseDetector(Generic[S]):
         raise NotImplementedError
 
     def _energy(self, X: Rows) -> Float:
-        """Energy of at most `CHUNK` checked rows."""
+        """Energy of at most `ROWS_PER_CALL` checked rows."""
         raise NotImplementedError
 
     def _fitted(self) -> State:

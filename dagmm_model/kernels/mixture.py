@@ -14,7 +14,7 @@ from dagmm_model.kernels.arithmetic import compiled, inlined
 
 Float = NDArray[np.float64]
 
-BLOCK = 256
+CACHED_ROWS = 256
 """Rows whose coordinates stay in a processor's nearest cache."""
 
 
@@ -230,13 +230,13 @@ def scatters(z: Float, gamma: Float, mean: Float, scatter: Float) -> None:
     """
     count, width = mean.shape
     n = z.shape[1]
-    centred, weighted = np.empty((width, BLOCK)), np.empty(BLOCK)
+    centred, weighted = np.empty((width, CACHED_ROWS)), np.empty(CACHED_ROWS)
     for k in range(count):
         for a in range(width):
             for b in range(width):
                 scatter[k, a, b] = 0.0
-        for start in range(0, n, BLOCK):
-            size = min(BLOCK, n - start)
+        for start in range(0, n, CACHED_ROWS):
+            size = min(CACHED_ROWS, n - start)
             share = gamma[k, start : start + size]
             for a in range(width):
                 row, out = z[a, start : start + size], centred[a]

@@ -31,7 +31,7 @@ WEIGHT_FLOOR = 1e-10
 SMALLEST = 1e-300
 """In training, the floor of a probability inside a logarithm."""
 
-BLOCK = 512
+DISTANCE_ROWS = 512
 """Rows whose distances are computed at a time."""
 
 MAX_JITTER = 1e-2
@@ -167,8 +167,8 @@ class Mixture:
 
         z = np.asarray(z, dtype=np.float64)
         centre, live, factors, constant = self.terms
-        for start in range(0, len(z), BLOCK):
-            part = slice(start, min(start + BLOCK, len(z)))
+        for start in range(0, len(z), DISTANCE_ROWS):
+            part = slice(start, min(start + DISTANCE_ROWS, len(z)))
             # About the mixture's centre, which keeps the digits.
             centred = np.ones((len(centre) + 1, part.stop - start))
             np.subtract(z[part].T, centre[:, None], out=centred[:-1])

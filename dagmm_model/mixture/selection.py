@@ -36,7 +36,7 @@ OVERLAP_WEIGHT = 3.0
 Bayesian information criterion. Measured: with 1 and 2 a heavy tail still split on some random
 splits, clusters were found with all three."""
 
-CHUNK = 4096
+POSTERIOR_ROWS = 4096
 
 
 def select(
@@ -164,8 +164,8 @@ def _maximise(
 ) -> Mixture:
     """The M step, in chunks; the posterior of ``mixture`` takes the place of a gamma of None."""
     parts = []
-    for start in range(0, len(z), CHUNK):
-        part = slice(start, start + CHUNK)
+    for start in range(0, len(z), POSTERIOR_ROWS):
+        part = slice(start, start + POSTERIOR_ROWS)
         if gamma is not None:
             members = gamma[part]
         else:

@@ -12,7 +12,7 @@ from dagmm_model.base.processors import in_threads
 
 Float = NDArray[np.float64]
 
-BLOCK = 8192
+EXPLAINED_ROWS = 8192
 """Rows that a thread takes at a time."""
 
 
@@ -65,7 +65,7 @@ class ExplainedEnergies:
 def in_blocks(
     n: int, width: int, work: Callable[[slice, Float, NDArray[np.bool_]], list[Explanation]]
 ) -> ExplainedEnergies:
-    """Score n rows, `BLOCK` of them at a time, in threads where there are processors.
+    """Score n rows, `EXPLAINED_ROWS` of them at a time, in threads where there are processors.
 
     Args:
         n: number of rows.
@@ -74,7 +74,7 @@ def in_blocks(
             ``(b,)``; gives their explanations, in order.
     """
     energy, chosen = np.zeros(n), np.zeros(n, bool)
-    parts = [slice(a, min(a + BLOCK, n)) for a in range(0, n, BLOCK)]
+    parts = [slice(a, min(a + EXPLAINED_ROWS, n)) for a in range(0, n, EXPLAINED_ROWS)]
     blocks = in_threads(lambda part: work(part, energy[part], chosen[part]), parts)
     explanations = [each for block in blocks for each in block]
     explanation = Explanation.joined([Explanation.of_nothing(width), *explanations])

@@ -28,7 +28,7 @@ from dagmm_model.tables.scaling import Scaler
 
 Float = NDArray[np.float64]
 
-CHUNK = 1024
+FUSED_ROWS = 1024
 """Rows computed at a time: their activations stay in the processor's cache."""
 
 
@@ -104,8 +104,8 @@ class FusedScorer:
     ) -> list[Explanation]:
         """Fill in the energies and which rows are explained; their explanations."""
         tables, explained = self._linear.tables(rows), []
-        for start in range(0, len(rows), CHUNK):
-            part = slice(start, min(start + CHUNK, len(rows)))
+        for start in range(0, len(rows), FUSED_ROWS):
+            part = slice(start, min(start + FUSED_ROWS, len(rows)))
             outputs, square, scaled = self._linear.of(rows, part, tables, first, work)
             z, u, error = self._latent(outputs, square, work)
             energies = error

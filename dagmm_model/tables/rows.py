@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import _check_sample_weight
 
 from dagmm_model.base.processors import chunks
-from dagmm_model.tables.scaling import BLOCK, Scaler
+from dagmm_model.tables.scaling import TABLE_ROWS, Scaler
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.floating]
@@ -44,8 +44,8 @@ def canonical_order(x: Rows, weight: Float | None = None) -> NDArray[np.int64]:
 
 def _told_apart(x: Rows, weight: Float | None, key: Float, order: NDArray[np.int64]) -> bool:
     """Whether the key tells all rows apart that are not equal, or not of equal weight."""
-    for start in range(0, len(x) - 1, BLOCK):
-        part = order[start : start + BLOCK + 1]
+    for start in range(0, len(x) - 1, TABLE_ROWS):
+        part = order[start : start + TABLE_ROWS + 1]
         rows = x[part]
         differ = (rows[1:] != rows[:-1]).any(axis=1)
         if weight is not None:

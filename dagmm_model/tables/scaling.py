@@ -44,7 +44,7 @@ STANDARD_AFTER = ("soft", "clipped")
 ARRAYS = ("centre", "scale", "mean", "rotation", "back", "spread")
 """What a scaler consists of beside its kind."""
 
-BLOCK = 4096
+TABLE_ROWS = 4096
 """Rows of a block where the whole table is read."""
 
 
@@ -268,7 +268,7 @@ def rotated(
 
 def covariance_of(rows: Callable[[slice], Rows], n: int, width: int) -> tuple[Float, Float]:
     """Mean ``(D,)`` and covariance ``(D, D)`` of n rows that are given slice by slice."""
-    blocks = [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
+    blocks = [slice(start, min(start + TABLE_ROWS, n)) for start in range(0, n, TABLE_ROWS)]
     mean = np.zeros(width)
     for part in blocks:
         mean += rows(part).sum(axis=0, dtype=np.float64)

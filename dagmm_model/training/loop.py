@@ -46,7 +46,7 @@ class Trained:
 
 Validate = Callable[[], tuple[Parameters, Float]]
 
-WARM_UP = 20
+RATE_WARM_UP = 20
 """Steps over which the learning rate grows where the schedule has a warm-up."""
 
 
@@ -57,7 +57,7 @@ def learning_rates(settings: Settings, epoch: int, steps: int) -> Float:
     if settings.learning_rate_schedule != "constant":
         rates *= 0.5 * (1.0 + np.cos(np.pi * step / (settings.epochs * steps)))
     if settings.learning_rate_schedule == "warmup_cosine":
-        rates *= np.minimum(1.0, (step + 1.0) / WARM_UP)
+        rates *= np.minimum(1.0, (step + 1.0) / RATE_WARM_UP)
     return rates
 
 

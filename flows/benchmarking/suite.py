@@ -25,7 +25,7 @@ MOST_ROWS = 50_000
 """Of larger tables a sample of as many rows takes part, as in DTE's protocol."""
 MOST_OF_DISK = 0.1
 """Of what is free, that an array may take; rows are laid out in up to eight times its size."""
-BLOCK = 1 << 20
+COPIED_AT_A_TIME = 1 << 20
 """Numbers that are copied at a time."""
 
 
@@ -95,7 +95,7 @@ def _lay_out(file: Path, folder: Path) -> None:
     labels = _labels(file, given)
     kind = rows.dtype if rows.dtype in (np.float32, np.float64) else np.dtype(np.float64)
     out = np.lib.format.open_memmap(folder / "rows.npy", "w+", kind, rows.shape)
-    step = max(1, BLOCK // rows.shape[1])
+    step = max(1, COPIED_AT_A_TIME // rows.shape[1])
     for start in range(0, len(rows), step):
         block = np.asarray(rows[start : start + step], dtype=kind)
         if not np.isfinite(block).all():
@@ -121,7 +121,7 @@ def _member(file: Path, name: str, folder: Path) -> np.ndarray[Any, Any]:
             unpacked.open("wb") as out,
         ):
             _refuse_too_large(file, archive.getinfo(unpacked.name).file_size, folder)
-            shutil.copyfileobj(packed, out, BLOCK)
+            shutil.copyfileobj(packed, out, COPIED_AT_A_TIME)
         return np.load(unpacked, mmap_mode="r", allow_pickle=False)
     except KeyError:
         raise UsageError(f"{file}: no array {name}; a table has rows X and labels y") from None

@@ -14,7 +14,7 @@ from flows.verdicts.database import reading, writing
 from flows.verdicts.standing import RowVerdict
 from flows.verdicts.tables import REVIEW_ROWS, REVIEWS, SUBMISSIONS, VERDICTS
 
-CHUNK = 500
+INSERTED_ROWS = 500
 TAG = "dagmm.verdicts"
 """Of a registered model: that there are verdicts, for whoever trains it."""
 
@@ -100,8 +100,8 @@ def add_verdicts(url: str, submission: Submission, given: Sequence[RowVerdict]) 
         ).inserted_primary_key[0]
         reached("submission written")
         rows = [_as_row(each, submission.model, number) for each in new]
-        for start in range(0, len(rows), CHUNK):
-            connection.execute(VERDICTS.insert(), rows[start : start + CHUNK])
+        for start in range(0, len(rows), INSERTED_ROWS):
+            connection.execute(VERDICTS.insert(), rows[start : start + INSERTED_ROWS])
         reached("verdicts written")
     return len(new)
 
@@ -160,8 +160,8 @@ def add_review(url: str, review: Review, rows: Sequence[ReviewRow]) -> None:
             return
         connection.execute(REVIEWS.insert().values(**asdict(review)))
         values = [asdict(row) for row in rows]
-        for start in range(0, len(values), CHUNK):
-            connection.execute(REVIEW_ROWS.insert(), values[start : start + CHUNK])
+        for start in range(0, len(values), INSERTED_ROWS):
+            connection.execute(REVIEW_ROWS.insert(), values[start : start + INSERTED_ROWS])
 
 
 def read_reviews(

@@ -25,9 +25,9 @@ from dagmm_model.training.settings import BaselineSettings
 KERNELS = ("auto", "exact", "nystroem")
 MOST_ROWS = 50_000
 """Training rows of the largest exact machine: minutes."""
-BLOCK = 1024
+KERNEL_ROWS = 1024
 """Rows of a kernel matrix at a time."""
-CACHE = 500
+CACHE_MEGABYTES = 500
 """Megabytes for the rows of the kernel matrix that the exact solver keeps."""
 
 
@@ -93,7 +93,9 @@ class OneClassSvm(ArrayDetector[OcSvmSettings]):
     def _learn(self, x: Float) -> Arrays:
         self.settings_ = settings = self.settings_for(*x.shape)
         if settings.kernel == "exact":
-            exact = OneClassSVM(nu=settings.nu, gamma=settings.gamma, cache_size=CACHE).fit(x)
+            exact = OneClassSVM(
+                nu=settings.nu, gamma=settings.gamma, cache_size=CACHE_MEGABYTES
+            ).fit(x)
             return {
                 "landmarks": exact.support_vectors_,
                 "weights": exact.dual_coef_[0],
@@ -108,8 +110,8 @@ class OneClassSvm(ArrayDetector[OcSvmSettings]):
         shuffling = np.random.default_rng(self.seed)
         for _ in range(settings.passes):
             order = shuffling.permutation(len(x))
-            for start in range(0, len(x), BLOCK):
-                linear.partial_fit(features.transform(x[order[start : start + BLOCK]]))
+            for start in range(0, len(x), KERNEL_ROWS):
+                linear.partial_fit(features.transform(x[order[start : start + KERNEL_ROWS]]))
         return {
             "landmarks": features.components_,
             "weights": features.normalization_.T @ linear.coef_,
@@ -118,8 +120,8 @@ class OneClassSvm(ArrayDetector[OcSvmSettings]):
 
     def _score(self, x: Float) -> Float:
         fitted, out = self._arrays, np.empty(len(x))
-        for start in range(0, len(x), BLOCK):
-            part = slice(start, start + BLOCK)
+        for start in range(0, len(x), KERNEL_ROWS):
+            part = slice(start, start + KERNEL_ROWS)
             kernel = rbf_kernel(x[part], fitted["landmarks"], gamma=self.settings_.gamma)
             out[part] = fitted["offset"][0] - kernel @ fitted["weights"]
         return out

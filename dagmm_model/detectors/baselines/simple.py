@@ -15,7 +15,7 @@ from sklearn.neighbors import NearestNeighbors as SklearnNearestNeighbors
 
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.settings import is_count, refuse
-from dagmm_model.detectors.base import CHUNK, BaseDetector
+from dagmm_model.detectors.base import ROWS_PER_CALL, BaseDetector
 from dagmm_model.detectors.interface import Arrays, Float, NotEnoughRowsError, Rows, State
 from dagmm_model.scoring.explanation import Explanation
 from dagmm_model.tables.scaling import Scaler
@@ -179,11 +179,11 @@ class NearestNeighbours(BaseDetector[NearestNeighboursSettings]):
 def _moments(scaler: Scaler, X: Rows) -> tuple[Float, Float]:
     """Mean and covariance of the scaled rows, a chunk at a time."""
     mean = np.zeros(X.shape[1])
-    for start in range(0, len(X), CHUNK):
-        mean += scaler.transform(X[start : start + CHUNK]).sum(axis=0)
+    for start in range(0, len(X), ROWS_PER_CALL):
+        mean += scaler.transform(X[start : start + ROWS_PER_CALL]).sum(axis=0)
     mean /= len(X)
     covariance = np.zeros((X.shape[1], X.shape[1]))
-    for start in range(0, len(X), CHUNK):
-        centred = scaler.transform(X[start : start + CHUNK]) - mean
+    for start in range(0, len(X), ROWS_PER_CALL):
+        centred = scaler.transform(X[start : start + ROWS_PER_CALL]) - mean
         covariance += centred.T @ centred
     return mean, covariance / len(X)

@@ -34,7 +34,7 @@ from dagmm_model.networks.settings import Settings
 
 Float = NDArray[np.float64]
 
-WARM_UP = 3
+CAPTURE_WARM_UP = 3
 """Steps run before the capture, as CUDA asks for; their effect is undone."""
 
 
@@ -167,7 +167,7 @@ class TorchEngine(Engine):
         stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(stream):
-            for _ in range(WARM_UP):
+            for _ in range(CAPTURE_WARM_UP):
                 self.position.zero_()
                 self.step()
         torch.cuda.current_stream(self._device).wait_stream(stream)

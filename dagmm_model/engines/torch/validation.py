@@ -13,7 +13,7 @@ from dagmm_model.networks.compression import compress
 from dagmm_model.networks.estimation import membership, membership_logits
 from dagmm_model.networks.settings import Settings
 
-CHUNK = 16_384
+RECONSTRUCTED_ROWS = 16_384
 """Rows whose reconstructions are held at a time."""
 
 
@@ -63,7 +63,7 @@ def _latent(
 ) -> tuple[Tensor, Tensor]:
     """Latent rows ``(S, n, L)`` and squared errors ``(S, n)`` in float64."""
     latent, errors = [], []
-    for part in torch.split(x, CHUNK):
+    for part in torch.split(x, RECONSTRUCTED_ROWS):
         rows = part.double()[None]
         z, x_hat = compress(torch, parameters, rows, settings.reconstruction_features)
         latent.append(z)
