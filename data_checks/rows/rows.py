@@ -72,18 +72,6 @@ class RowCheck:
         """Rows that cannot be scored."""
         return int((~self.scorable).sum())
 
-    def summary(self) -> str:
-        """One line for people."""
-        rows = len(self.scorable)
-        text = f"{rows - self.rejected:,} of {rows:,} rows can be scored"
-        if self.rejected:
-            first = int(np.flatnonzero(~self.scorable)[0])
-            text += f"; the first that cannot is row {first}: {self.reasons[first]}"
-        if self.unseen:
-            levels = ", ".join(f"{name} ({count:,})" for name, count in self.unseen.items())
-            text += f"; levels not seen in training: {levels}"
-        return text
-
 
 def check_rows(
     rows: pd.DataFrame | pa.Table | pa.RecordBatch | Mapping[str, Sequence[Any]],

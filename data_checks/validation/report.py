@@ -46,20 +46,6 @@ class ValidationReport(Frozen):
     data_docs: str | None
     result_json: str
 
-    def table(self) -> list[dict[str, str]]:
-        """The failures as rows for a table shown to people; one reassuring row when none."""
-        if not self.failures:
-            return [{"severity": "", "column": "", "rows": "0", "finding": self.message}]
-        return [
-            {
-                "severity": failure.severity,
-                "column": failure.place,
-                "rows": f"{failure.unexpected:,}",
-                "finding": failure.message,
-            }
-            for failure in self.failures
-        ]
-
 
 def verdict(
     contract: Contract, rows_in: int, rows_quarantined: int, failures: list[RuleResult]

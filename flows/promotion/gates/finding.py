@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flows.common.verdicts import Figure, in_words
+from flows.common.verdicts import Figure
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,6 @@ class Finding:
     measured: bool = True
     part: str = ""
     waits: bool = False
-
-    @property
-    def message(self) -> str:
-        """Note and figures in words."""
-        return in_words(self.note, self.figures)
 
 
 def unmeasured(note: str, *figures: Figure) -> Finding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from flows.common.verdicts import GateResult
 from flows.promotion.gates.finding import Finding
@@ -15,6 +15,16 @@ Needs = Literal["registry", "energies", "served model"]
 opened when they are those of the evidence; or the model being served."""
 
 
+def energies(material: Material) -> tuple[Any, ...]:
+    """What most judges are given: the case."""
+    return (material.case,)
+
+
+def everything(material: Material) -> tuple[Any, ...]:
+    """All there is."""
+    return (material,)
+
+
 @dataclass(frozen=True)
 class Gate:
     """One condition of promotion.
@@ -23,6 +33,7 @@ class Gate:
         name: Stable: in the registry, in the audit, and what `--override` takes.
         judge: Finds out; one finding, or one for each part. Its docstring begins with what it asks
             for.
+        given: What of the material the judge is called with.
         needs: What it looks at.
         overridable: Whether a person may promote although it failed.
         blocks: Whether it can hold a version back; else it informs.
@@ -31,7 +42,8 @@ class Gate:
     """
 
     name: str
-    judge: Callable[[Material], Finding | Iterable[Finding]]
+    judge: Callable[..., Finding | Iterable[Finding]]
+    given: Callable[[Material], tuple[Any, ...]] = energies
     needs: Needs = "energies"
     overridable: bool = True
     blocks: bool = True
@@ -53,21 +65,13 @@ class Gate:
     def results(self, material: Material) -> tuple[GateResult, ...]:
         """Judge; a gate that cannot be computed fails with the reason, under its own name."""
         try:
-            judgement = self.judge(material)
+            judgement = self.judge(*self.given(material))
             findings = (judgement,) if isinstance(judgement, Finding) else tuple(judgement)
         except Exception as error:  # whatever it is: the other gates are still judged
             note = f"cannot be judged: {type(error).__name__}: {error}"
             findings = (Finding(not self.blocks, note, measured=False),)
+        own = {"gate": self.name, "informs": not self.blocks}
         return tuple(
-            GateResult(
-                gate=self.name,
-                part=finding.part,
-                passed=finding.passed or not self.blocks,
-                measured=finding.measured,
-                informs=not self.blocks,
-                waits=finding.waits,
-                figures=finding.figures,
-                note=finding.note,
-            )
-            for finding in findings
+            GateResult(**{**vars(each), **own, "passed": each.passed or not self.blocks})
+            for each in findings
         )

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from functools import wraps
-from typing import Any
+from collections.abc import Collection, Iterable
 
 from flows.common.errors import UsageError
 from flows.common.verdicts import GateResult
 from flows.promotion import approval, serving_check, standing_hold
 from flows.promotion.gates import comparisons, quality, shadowed, soundness, standing_policy
 from flows.promotion.gates.finding import Finding
-from flows.promotion.gates.gate import Gate, Needs
+from flows.promotion.gates.gate import Gate, Needs, everything
 from flows.promotion.gates.material import Material
-
-Judge = Callable[..., Finding | Iterable[Finding]]
 
 
 def _sealed(material: Material) -> Finding:
@@ -26,68 +22,61 @@ def _sealed(material: Material) -> Finding:
     return Finding(True, f"sha256 {material.stored.sha256[:16]}… holds for every file")
 
 
-def _given(judge: Judge, take: Callable[[Material], tuple[Any, ...]]) -> Judge:
-    """A judge of some of the material as a judge of all of it."""
-
-    @wraps(judge)
-    def judged(material: Material) -> Finding | Iterable[Finding]:
-        return judge(*take(material))
-
-    return judged
-
-
-def of_case(name: str, judge: Judge, **traits: bool) -> Gate:
-    """A gate that looks at the energies."""
-    return Gate(name, _given(judge, lambda m: (m.case,)), **traits)
-
-
-EVIDENCE = Gate("evidence", _sealed, needs="registry", overridable=False)
+EVIDENCE = Gate("evidence", _sealed, everything, needs="registry", overridable=False)
 GATES: tuple[Gate, ...] = (
     EVIDENCE,
-    of_case("data verdict", soundness.data_verdict, of_detector=True),
-    of_case("recorded figures", soundness.recorded_figures),
-    of_case("deployable threshold", soundness.deployable_threshold),
-    of_case("guaranteed false-alarm rate", soundness.guaranteed_rate),
-    of_case("mixture health", soundness.mixture_health, of_detector=True),
-    of_case("reproduces its energies", soundness.reproduces_its_energies, of_detector=True),
-    of_case("ROC AUC floor", quality.roc_auc_floor, of_detector=True),
-    of_case("recall floor", quality.recall_floor),
-    of_case("false-alarm rate", quality.false_alarm_rate),
-    of_case("alert rate", quality.alert_rate),
-    of_case(
+    Gate("data verdict", soundness.data_verdict, of_detector=True),
+    Gate("recorded figures", soundness.recorded_figures),
+    Gate("deployable threshold", soundness.deployable_threshold),
+    Gate("guaranteed false-alarm rate", soundness.guaranteed_rate),
+    Gate("mixture health", soundness.mixture_health, of_detector=True),
+    Gate("reproduces its energies", soundness.reproduces_its_energies, of_detector=True),
+    Gate("ROC AUC floor", quality.roc_auc_floor, of_detector=True),
+    Gate("recall floor", quality.recall_floor),
+    Gate("false-alarm rate", quality.false_alarm_rate),
+    Gate("alert rate", quality.alert_rate),
+    Gate(
         "not worse than production",
         comparisons.not_worse_than_production,
         of_detector=True,
         relative=True,
     ),
-    of_case(
+    Gate(
         "not worse than the best before",
         comparisons.not_worse_than_the_best,
         of_detector=True,
         relative=True,
     ),
-    of_case("score drift", comparisons.score_drift, of_detector=True, relative=True, blocks=False),
-    of_case("not beaten by simple detectors", comparisons.simple_detectors, of_detector=True),
+    Gate("score drift", comparisons.score_drift, of_detector=True, relative=True, blocks=False),
+    Gate("not beaten by simple detectors", comparisons.simple_detectors, of_detector=True),
     Gate(
         standing_policy.GATE,
-        _given(standing_policy.judge, lambda m: (m.client, m.stored, m.production)),
+        standing_policy.judge,
+        lambda m: (m.client, m.stored, m.production),
         relative=True,
     ),
-    Gate(shadowed.GATE, shadowed.judge, needs="registry", relative=True),
+    Gate(shadowed.GATE, shadowed.judge, everything, needs="registry", relative=True),
     Gate(
         serving_check.GATE,
-        _given(serving_check.judge, lambda m: (m.server, m.stored.canary, m.policy)),
+        serving_check.judge,
+        lambda m: (m.server, m.stored.canary, m.policy),
         needs="served model",
         of_detector=True,
     ),
     Gate(
         approval.GATE,
-        _given(approval.judge, lambda m: (m.stored.version, m.policy, m.stored.requested_by)),
+        approval.judge,
+        lambda m: (m.stored.version, m.policy, m.stored.requested_by),
         needs="registry",
         overridable=False,
     ),
     Gate(
-        standing_hold.GATE, standing_hold.judge, needs="registry", overridable=False, relative=True
+        standing_hold.GATE,
+        standing_hold.judge,
+        everything,
+        needs="registry",
+        overridable=False,
+        relative=True,
     ),
 )
 """Order matters to readers only: no gate depends on another one's result."""

@@ -53,7 +53,6 @@ def test_a_row_that_cannot_be_scored_comes_back_with_its_reason(
     assert actual.scorable.tolist() == [True, True, True, False, True]
     assert actual.reasons[3] == reason
     assert len(actual.features) == 5
-    assert reason in actual.summary()
 
 
 @pytest.mark.parametrize("column", ["kind", "amount", "ok"])
@@ -64,7 +63,6 @@ def test_of_a_long_value_the_beginning_is_said(column: str) -> None:
     assert "'xxx" in actual.reasons[3]
     assert len(actual.reasons[3]) < 300
     assert len(actual.refusal) < 500
-    assert len(actual.summary()) < 500
 
 
 def test_levels_and_numbers_outside_are_marked_unless_they_are_to_be_rejected() -> None:
@@ -185,7 +183,6 @@ def test_new_levels_are_counted_when_the_policy_lets_them_pass() -> None:
     actual = check_rows(frame, small_contract(columns=columns))
     assert actual.scorable.all()
     assert actual.unseen == {"kind": 2}
-    assert "kind (2)" in actual.summary()
 
 
 def test_a_gap_that_the_contract_imputes_stays_a_gap_here() -> None:
