@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import getpass
 from typing import TYPE_CHECKING, Annotated
 
@@ -75,9 +74,10 @@ def promote(
 
 
 def _answer_decision(call: Call, record: PromoteRecord, page: str, verbose: bool) -> None:
+    from flows.common.frozen import plain
     from flows.reporting import screens
 
-    document = {**record.model_dump(mode="json"), "report": page}
+    document = {**plain(record), "report": page}
     call.answer(document, lambda: _reported(screens.decision(record, verbose=verbose), page))
 
 
@@ -192,17 +192,14 @@ def threshold(
     if rate is None:
         period, rows = rows_per or (per, 1000)
         current, lines = work.budgets(client, model, whole_rows(period, rows))
-        call.answer(
-            [dataclasses.asdict(line) for line in lines],
-            lambda: screens.budgets(model, current, lines, period),
-        )
+        call.answer(lines, lambda: screens.budgets(model, current, lines, period))
         return
     change = work.change_threshold(
         client, settings, model, rate, by=by, rehearse=rehearse, confirmed=confirmed
     )
     page = write_report(client, settings, change.promotion) if change.promotion else ""
     call.answer(
-        {**change.document(), "report": page},
+        {**vars(change), "report": page},
         lambda: _reported(screens.threshold(change, verbose=verbose), page),
     )
     if change.promotion and change.promotion.decision in NOT_PROMOTED:
@@ -228,7 +225,7 @@ def evaluate(
 
     limits = evaluation.bounds(floor or [], ceiling or [])
     result = evaluation.evaluate(tracking.connect(settings), settings, model, data, limits)
-    call.answer(result.document(), lambda: screens.evaluation(result))
+    call.answer(result, lambda: screens.evaluation(result))
     if result.failed:
         raise typer.Exit(EXIT_NO)
 
@@ -248,4 +245,4 @@ def compare(
     from flows.tracking import tracking
 
     result = comparison.compare(tracking.connect(settings), settings, first, second, data)
-    call.answer(result.document(), lambda: screens.comparison(result))
+    call.answer(result, lambda: screens.comparison(result))

@@ -23,7 +23,7 @@ def models(
     from flows.tracking.home.reading import reader
 
     versions = list_versions(reader(settings), name)
-    call.answer([listed.document() for listed in versions], lambda: screens.models(versions))
+    call.answer(versions, lambda: screens.models(versions))
 
 
 @command
@@ -41,11 +41,7 @@ def history(call: Call, name: Name) -> None:
     moved = audit.moved_outside(client, name, decisions)
     held = standing_hold.standing(decisions)
     on_hold = held.text() if held else ""
-    document = {
-        "decisions": [decision.document() for decision in decisions],
-        "moved_outside": moved,
-        "held": on_hold,
-    }
+    document = {"decisions": decisions, "moved_outside": moved, "held": on_hold}
     call.answer(document, lambda: screens.history(name, decisions, now, moved, on_hold))
 
 

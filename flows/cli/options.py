@@ -128,9 +128,11 @@ class Call:
         return settings
 
     def answer(self, document: Any, page: Callable[[], Any]) -> None:
-        """Print what a command found: a JSON document, or else a page or text for people."""
+        """Print what a command found: as one JSON document, or else a page or text for people."""
         if self.as_json:
-            typer.echo(json.dumps(document, indent=2))
+            from flows.common.frozen import plain
+
+            typer.echo(json.dumps(plain(document), indent=2))
         elif isinstance(shown := page(), str):
             typer.echo(visible(shown))
         else:

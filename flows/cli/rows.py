@@ -86,7 +86,7 @@ def score(
     if compared is None:
         call.answer(report.document(), lambda: labelled(report.text()))
     else:
-        document = {**report.document(), "shadow": compared.document()}
+        document = {**report.document(), "shadow": compared}
         call.answer(document, lambda: labelled(f"{report.text()}\n{compared.text()}"))
     if report.failure:
         raise Verdict(report.failure)
@@ -150,4 +150,4 @@ def verdicts(
 
     client = tracking.connect(settings)
     given = give_verdicts(client, settings, model, data, rows=rows, by=by)
-    call.answer(given.document(), lambda: report(given))
+    call.answer(given, lambda: report(given))

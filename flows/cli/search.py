@@ -96,7 +96,7 @@ def benchmark(
     from rich.console import Group
 
     page = Group(markdown(result.overview), labelled(result.text()))
-    call.answer(result.model_dump(mode="json"), lambda: page)
+    call.answer(result, lambda: page)
 
 
 @command
@@ -139,4 +139,4 @@ def tune(
     from flows.tuning.run import tune as work
 
     result = work(parameters, settings, trials, budget)
-    call.answer(result.model_dump(mode="json"), lambda: labelled(result.text()))
+    call.answer(result, lambda: labelled(result.text()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shlex
 from pathlib import Path
@@ -43,7 +42,7 @@ def status(call: Call) -> None:
         + ("" if each.up else f"  log: {each.log}")
         for each in components
     ]
-    call.answer([dataclasses.asdict(each) for each in components], lambda: "\n".join(lines))
+    call.answer(components, lambda: "\n".join(lines))
     if not all(each.up for each in components):
         raise typer.Exit(EXIT_UNREACHABLE)
 

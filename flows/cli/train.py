@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
 from pathlib import Path
@@ -91,7 +90,7 @@ def train(
     from flows.reporting import screens
 
     call.answer(
-        result.model_dump(mode="json") | {"timings": seconds},
+        {**dict(result), "timings": seconds},
         lambda: screens.training(result, dataset, verbose=verbose),
     )
     if timings and not call.as_json:
@@ -124,7 +123,7 @@ def check(
     report = work(dataset, data, output, settings, engine=chosen, spark=spark_settings)
     from flows.reporting import screens
 
-    call.answer(report.model_dump(mode="json"), lambda: screens.check(report))
+    call.answer(report, lambda: screens.check(report))
     if not report.passed:
         raise Verdict(report.message)
 
@@ -175,5 +174,4 @@ def detectors(call: Call) -> None:
     for name, entry in CATALOGUE.items():
         source = f"{entry.source}; {entry.limits}" if entry.limits else entry.source
         lines += [(name, entry.about), ("", source)]
-    document = {name: dataclasses.asdict(entry) for name, entry in CATALOGUE.items()}
-    call.answer(document, lambda: sheet(lines))
+    call.answer(CATALOGUE, lambda: sheet(lines))

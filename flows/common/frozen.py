@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_jsonable_python
 
 
 class Frozen(BaseModel):
@@ -21,3 +24,8 @@ class Parameters(Strict):
     """What a person sets: finite numbers, for JSON, in which they are sealed, has no others."""
 
     model_config = ConfigDict(allow_inf_nan=False)
+
+
+def plain(value: Any) -> Any:
+    """A model or a dataclass, with all that it holds, as JSON's own types; NaN stays NaN."""
+    return to_jsonable_python(value, inf_nan_mode="constants")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow.entities import Metric
@@ -17,6 +17,7 @@ from mlflow.tracking import MlflowClient
 from data_checks.base.scratch import scratch_folder
 from data_checks.drift import DriftReference
 from flows.common.errors import UsageError
+from flows.common.frozen import plain
 from flows.common.markdown import inert, items
 from flows.common.moments import minute
 from flows.common.settings import Settings
@@ -74,17 +75,12 @@ class Checked:
 
     def document(self) -> dict[str, object]:
         """JSON-able form."""
-        return {**asdict(self), "report": document(self.report)}
+        return {**vars(self), "report": document(self.report)}
 
 
 def document(report: DriftReport) -> dict[str, object]:
     """JSON-able form of a report."""
-    return {
-        **asdict(report),
-        "columns": [column.model_dump() for column in report.columns],
-        "drifted": report.drifted,
-        "reasons": list(report.reasons),
-    }
+    return {**plain(report), "drifted": report.drifted, "reasons": list(report.reasons)}
 
 
 def monitor(

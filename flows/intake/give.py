@@ -5,9 +5,8 @@ from __future__ import annotations
 import getpass
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mlflow.tracking import MlflowClient
 
@@ -55,10 +54,6 @@ class VerdictReport:
     intake: Intake | None
     holds: Mapping[str, int]
     live: Live
-
-    def document(self) -> dict[str, Any]:
-        """JSON-able form."""
-        return asdict(self)
 
 
 def give_verdicts(

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from flows.common.errors import UsageError
 from flows.common.markdown import items
@@ -70,10 +70,6 @@ class Decision:
     gates: tuple[GateResult, ...] = ()
     remark: str = ""
     hold: str = ""
-
-    def document(self) -> dict[str, Any]:
-        """JSON-able form."""
-        return {**asdict(self), "gates": [gate.model_dump(mode="json") for gate in self.gates]}
 
 
 def write(

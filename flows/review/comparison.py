@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -81,10 +80,6 @@ class Comparison:
     only: tuple[int, int]
     disagreements: tuple[Disagreement, ...]
     note: str
-
-    def document(self) -> dict[str, Any]:
-        """JSON-able form."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mlflow.entities.model_registry import ModelVersion
@@ -19,6 +18,7 @@ from data_checks.base.scratch import scratch_folder
 from data_checks.contract.model import Contract
 from flows.common.errors import UsageError
 from flows.common.features import as_columns
+from flows.common.frozen import plain
 from flows.common.markdown import inert
 from flows.common.settings import Settings
 from flows.reporting import plots
@@ -109,14 +109,6 @@ class Evaluation:
     failed: tuple[str, ...]
     run_id: str
     run_url: str
-
-    def document(self) -> dict[str, Any]:
-        """JSON-able form."""
-        return {
-            **vars(self),
-            "counts": vars(self.counts),
-            "measured": asdict(self.measured),
-        }
 
 
 def evaluate(
@@ -224,7 +216,7 @@ def _log(
     labels: np.ndarray | None,
 ) -> None:
     tracking.log_metrics(client, result.run_id, _metrics(result))
-    client.log_dict(result.run_id, result.document(), "evaluation.json")
+    client.log_dict(result.run_id, plain(result), "evaluation.json")
     with scratch_folder() as folder:
         figures = plots.at_threshold(energies, labels, result.threshold)
         log_figures(client, result.run_id, figures, folder)

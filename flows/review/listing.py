@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from flows.common.errors import UsageError
 from flows.promotion import audit
@@ -49,10 +49,6 @@ class ListedVersion:
     by: str = ""
     why: str = ""
 
-    def document(self) -> dict[str, Any]:
-        """JSON-able form."""
-        return asdict(self)
-
 
 def list_versions(client: MlflowClient, name: str | None = None) -> list[ListedVersion]:
     """Versions of a model, or of all; of each model the newest first.
@@ -73,8 +69,17 @@ def _of_model(client: MlflowClient, name: str) -> Iterator[ListedVersion]:
     last = _last_words(audit.history(client, name))
     for version in registry.versions(client, name):
         number = int(version.version)
-        version_listed = _listed(client, version, tuple(sorted(aliases.get(number, []))))
-        yield _decided(version_listed, *last.get(number, ("", None)))
+        listed = _listed(client, version, tuple(sorted(aliases.get(number, []))))
+        if number in last:
+            word, decision = last[number]
+            listed = replace(
+                listed,
+                decision=word if decision.complete else f"{word} (open)",
+                decided=decision.time,
+                by=decision.by,
+                why=_why(decision),
+            )
+        yield listed
 
 
 def _last_words(decisions: Iterable[audit.Decision]) -> dict[int, tuple[str, audit.Decision]]:
@@ -103,18 +108,6 @@ def _listed(client: MlflowClient, version: ModelVersion, aliases: tuple[str, ...
         threshold=measured.get("threshold"),
         created=version.creation_timestamp / 1000,
     )
-
-
-def _decided(listed: ListedVersion, word: str, decision: audit.Decision | None) -> ListedVersion:
-    if decision is None:
-        return listed
-    told = {
-        "decision": word if decision.complete else f"{word} (open)",
-        "decided": decision.time,
-        "by": decision.by,
-        "why": _why(decision),
-    }
-    return ListedVersion(**{**asdict(listed), **told})
 
 
 def _why(decision: audit.Decision) -> str:

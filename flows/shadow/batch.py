@@ -6,7 +6,7 @@ Nothing that goes wrong here reaches the scoring: it is noted, and the shadow en
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -50,10 +50,6 @@ class ShadowReport:
     rank_correlation: float | None = None
     run: str = ""
     failure: str = ""
-
-    def document(self) -> dict[str, object]:
-        """JSON-able form."""
-        return asdict(self)
 
     def text(self) -> str:
         """Lines under those of the scoring."""

@@ -63,13 +63,6 @@ class ThresholdChange:
     version: int | None
     promotion: PromoteRecord | None
 
-    def document(self) -> dict[str, Any]:
-        """JSON-able form."""
-        plain = {**asdict(self), "promotion": None}
-        if self.promotion is not None:
-            plain["promotion"] = self.promotion.model_dump(mode="json")
-        return plain
-
 
 def register_change(
     client: MlflowClient,

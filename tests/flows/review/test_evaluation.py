@@ -1,7 +1,5 @@
 """A version on labelled rows: counts, figures, floors, and the run that is tied to it."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +10,7 @@ from dagmm_model.evaluation.metrics import deployment_metrics
 from data_checks.contract.model import load_contract
 from data_checks.contract.source_settings import SqlSource
 from flows.common.errors import UsageError
+from flows.common.frozen import plain
 from flows.review import evaluation
 from flows.review.labelled import RowCounts, read_labelled
 from flows.scoring.version import read_bundle
@@ -128,7 +127,7 @@ def test_the_figures_are_those_of_the_energies_and_the_run_names_the_version(
     assert run.data.metrics["rows"] == 200
     version = registry.find_version(client, NAME, served)
     assert version.tags["dagmm.last_evaluation"] == actual.run_id
-    assert json.loads(json.dumps(actual.document()))["counts"]["rows"] == 200
+    assert plain(actual)["counts"]["rows"] == 200
 
 
 def test_the_command_ends_with_1_below_a_floor(store, served, rows, tmp_path, dagmm):
