@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Mapping
-from dataclasses import fields, replace
-from typing import Any, NoReturn, TypeVar
+from dataclasses import dataclass, fields, replace
+from math import inf
+from typing import Any, ClassVar, NoReturn, TypeVar, get_type_hints
 
 import numpy as np
 
@@ -23,11 +24,6 @@ def refuse(name: str, value: object, wanted: str) -> NoReturn:
         SettingsError: always.
     """
     raise SettingsError(f"setting {name}={value!r} cannot be used; give {wanted}")
-
-
-def is_count(value: object) -> bool:
-    """Whether a value is an integer of at least 1."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def unknown(what: str, name: object, known: Collection[str]) -> SettingsError:
@@ -53,15 +49,7 @@ def replaced(settings: S, values: Mapping[str, Any]) -> S:
         if name not in known:
             raise unknown("setting", name, known)
     given = {name: plain(value) for name, value in values.items() if value is not None}
-    try:
-        return replace(settings, **given)  # type: ignore[type-var]
-    except TypeError:
-        for name, value in given.items():  # which one it was
-            try:
-                replace(settings, **{name: value})  # type: ignore[type-var]
-            except TypeError:
-                raise SettingsError(f"setting {name}={value!r} has the wrong type") from None
-        raise
+    return replace(settings, **given)  # type: ignore[type-var]
 
 
 def plain(value: Any) -> Any:
@@ -74,3 +62,56 @@ def plain(value: Any) -> Any:
 def from_json(settings_type: type[S], values: Mapping[str, Any]) -> S:
     """Settings from their JSON form, in which tuples are lists."""
     return settings_type(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+@dataclass(frozen=True)
+class CheckedSettings:
+    """Settings that check themselves when they are made, each by its type and its limits.
+
+    Integers are at least 1, other numbers at least 0, unless said otherwise; a tuple of integers
+    holds positive ones.
+
+    Attributes:
+        choices: by the name of a setting of one word, the words that it may be.
+        least: smallest value of a number.
+        most: largest value.
+        above: what a number must be larger than.
+        below: what it must be smaller than.
+    """
+
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {}
+    least: ClassVar[dict[str, float]] = {}
+    most: ClassVar[dict[str, float]] = {}
+    above: ClassVar[dict[str, float]] = {}
+    below: ClassVar[dict[str, float]] = {}
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for name, value in ((field.name, getattr(self, field.name)) for field in fields(self)):
+            kind = str(hints[name])
+            if name in self.choices:
+                if value not in self.choices[name]:
+                    refuse(name, value, f"one of {', '.join(self.choices[name])}")
+            elif "tuple[int" in kind:
+                if not isinstance(value, tuple) or not all(_is(w, int) and w >= 1 for w in value):
+                    refuse(name, value, "a tuple of positive integers")
+            elif "bool" in kind:
+                if not isinstance(value, bool):
+                    refuse(name, value, "true or false")
+            elif ("int" in kind or "float" in kind) and not (value is None and "None" in kind):
+                self._check_number(name, value, int if "int" in kind else float)
+
+    def _check_number(self, name: str, value: Any, kind: type) -> None:
+        least = self.least.get(name, 1.0 if kind is int else 0.0)
+        most, below = self.most.get(name, inf), self.below.get(name, inf)
+        above = self.above.get(name, -inf)
+        if not (_is(value, kind) and least <= value <= most and above < value < below):
+            wanted = "an integer " if kind is int else "a number "
+            wanted += f"above {above:g}" if name in self.above else f"of at least {least:g}"
+            wanted += f" and at most {most:g}" * (name in self.most)
+            refuse(name, value, wanted + f" and below {below:g}" * (name in self.below))
+
+
+def _is(value: object, kind: type) -> bool:
+    """Whether a value is a number of that kind; an integer is a float, too, a truth value none."""
+    return isinstance(value, (int, kind)) and not isinstance(value, bool)

@@ -24,10 +24,12 @@ S = TypeVar("S")
 
 
 class BaseDetector(Generic[S]):
-    """Settings, seed, input checks and the common part of the state.
+    """Settings, seed, input checks and state of a detector that is named arrays once it is fitted.
 
-    A detector sets the class attributes and writes `_fit`, `_energy`, `_fitted` and `_restore`;
-    the rows they get are checked. One that trains by epochs sets ``history_`` in `_fit`.
+    Its energies are computed from the arrays and its settings alone, so saving it is writing them,
+    and a loaded one gives the same energies to the last bit. A detector sets the class attributes
+    and writes `_learn` and `_energy`; the rows they get are checked. One that trains by epochs
+    writes `_fit` instead of `_learn`, and sets ``history_`` in it.
 
     Args:
         settings: all defaults unless given.
@@ -44,6 +46,7 @@ class BaseDetector(Generic[S]):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"recommended": {}}
     least_rows: ClassVar[int] = 2
     health_: MixtureHealth | None = None
+    _arrays: Arrays
 
     def __init__(self, settings: S | None = None, seed: int = 0) -> None:
         self.settings_: S = self.settings_type() if settings is None else settings
@@ -92,7 +95,7 @@ class BaseDetector(Generic[S]):
             )
         self.check_size(*rows.shape)
         self.n_features_in_ = rows.shape[1]
-        self._fit(rows, observers, checkpoint)
+        self._restore(self._fit(rows, observers, checkpoint))
         return self
 
     def energy(self, X: ArrayLike) -> Float:
@@ -111,15 +114,14 @@ class BaseDetector(Generic[S]):
 
     def state(self) -> State:
         """See `Detector.state`."""
-        fitted, arrays = self._fitted()
         values = {
             "settings": asdict(self.settings_),  # type: ignore[call-overload]
             "seed": self.seed,
             "n_features_in": self.n_features_in_,
             "history": [asdict(epoch) for epoch in self.history_],
-            "fitted": fitted,
+            "fitted": {},  # which the versions before read
         }
-        return values, arrays
+        return values, dict(self._arrays)
 
     @classmethod
     def from_state(cls, values: dict[str, Any], arrays: Arrays) -> Self:
@@ -127,26 +129,25 @@ class BaseDetector(Generic[S]):
         detector = cls(from_json(cls.settings_type, values["settings"]), values["seed"])
         detector.n_features_in_ = values["n_features_in"]
         detector.history_ = tuple(Epoch(**epoch) for epoch in values["history"])
-        detector._restore(values["fitted"], arrays)
+        detector._restore(arrays)
         return detector
 
     def _fit(
         self, X: Rows, observers: Sequence[Observer], checkpoint: Checkpointing | None
-    ) -> None:
-        """Fit on checked rows ``(n, D)``."""
+    ) -> Arrays:
+        return self._learn(X)
+
+    def _learn(self, X: Rows) -> Arrays:
+        """The arrays that `_energy` needs, of checked rows ``(n, D)``."""
         raise NotImplementedError
 
     def _energy(self, X: Rows) -> Float:
         """Energy of at most `ROWS_PER_CALL` checked rows."""
         raise NotImplementedError
 
-    def _fitted(self) -> State:
-        """What `_fit` found."""
-        raise NotImplementedError
-
-    def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
-        """Take what `_fitted` gave."""
-        raise NotImplementedError
+    def _restore(self, arrays: Arrays) -> None:
+        """Take the arrays; a detector adds what follows from them."""
+        self._arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
 
 
 def _matrix(X: ArrayLike) -> Rows:

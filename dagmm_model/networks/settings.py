@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
-from dagmm_model.base.settings import is_count, refuse
+from dagmm_model.base.settings import CheckedSettings, refuse
 
-CHOICES: dict[str, tuple[str, ...]] = {
-    "scaling": (
-        "none",
-        "minmax",
-        "standard",
-        "numeric",
-        "robust",
-        "soft",
-        "clipped",
-        "whitened",
-        "tempered",
-    ),
-    "initial_weights": ("glorot", "fan_in"),
-    "reconstruction_features": ("paper", "log_error", "log_error_cosine"),
-    "latent_scaling": ("none", "standardised"),
-    "reconstruction_reduction": ("sum", "mean"),
-    "learning_rate_schedule": ("constant", "cosine", "warmup_cosine"),
-    "linear_path": ("none", "pca"),
-    "mixture_term": ("energy", "variational"),
-    "final_mixture": ("memberships", "em"),
-    "criterion": ("energy", "reconstruction"),
-}
+SCALINGS = (
+    *("none", "minmax", "standard", "numeric"),
+    *("robust", "soft", "clipped", "whitened", "tempered"),
+)
 
 VIEWS = ("energy", "error", "neighbours", "axes")
 """What an energy can be made of, see `Settings`."""
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(CheckedSettings):
     """Everything that decides how a detector is trained, resolved to values.
 
     Attributes:
@@ -140,59 +123,41 @@ class Settings:
     masking: float = 0.0
     views: tuple[str, ...] = ("energy",)
 
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {
+        "scaling": SCALINGS,
+        "initial_weights": ("glorot", "fan_in"),
+        "reconstruction_features": ("paper", "log_error", "log_error_cosine"),
+        "latent_scaling": ("none", "standardised"),
+        "reconstruction_reduction": ("sum", "mean"),
+        "learning_rate_schedule": ("constant", "cosine", "warmup_cosine"),
+        "linear_path": ("none", "pca"),
+        "mixture_term": ("energy", "variational"),
+        "final_mixture": ("memberships", "em"),
+        "criterion": ("energy", "reconstruction"),
+    }
+    least: ClassVar[dict[str, float]] = dict.fromkeys(
+        ("epochs", "refinement", "layer_epochs", "autoencoder_epochs", "wide_code"), 0
+    )
+    most: ClassVar[dict[str, float]] = {"jitter": 1e-2, "masking": 0.9}
+    above: ClassVar[dict[str, float]] = dict.fromkeys(
+        ("learning_rate", "gradient_clip", "validation_fraction"), 0
+    )
+    below: ClassVar[dict[str, float]] = {"dropout": 1, "validation_fraction": 1}
+
     def __post_init__(self) -> None:
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                refuse(name, getattr(self, name), f"one of {', '.join(allowed)}")
-        for name in ("encoder_widths", "estimation_widths"):
-            widths = getattr(self, name)
-            if not isinstance(widths, tuple) or not all(is_count(w) for w in widths):
-                refuse(name, widths, "a tuple of positive integers")
+        super().__post_init__()
         if not self.encoder_widths:
             refuse("encoder_widths", self.encoder_widths, "at least one width, that of the code")
-        for name in ("n_components", "members", "batch_size", "evaluate_every"):
-            if not is_count(getattr(self, name)):
-                refuse(name, getattr(self, name), "a positive integer")
-        if self.epochs != 0 and not is_count(self.epochs):
-            refuse("epochs", self.epochs, "a positive integer, or 0 for random weights")
-        for name in ("refinement", "layer_epochs", "autoencoder_epochs", "wide_code"):
-            if getattr(self, name) != 0 and not is_count(getattr(self, name)):
-                refuse(name, getattr(self, name), "an integer of at least 0")
-        for name in ("keep_best", "freeze_compression", "alternating"):
-            if not isinstance(getattr(self, name), bool):
-                refuse(name, getattr(self, name), "True or False")
         if self.layer_epochs and self.linear_path != "none":
             refuse("layer_epochs", self.layer_epochs, "0, or linear_path='none'")
         if self.freeze_compression and not self.mixes:
             refuse("freeze_compression", True, "a positive lambda_energy, or nothing is trained")
         if self.alternating and not (self.mixes and self.lambda_reconstruction > 0):
             refuse("alternating", True, "positive lambdas of reconstruction and mixture")
-        if self.early_stopping is not None and not is_count(self.early_stopping):
-            refuse("early_stopping", self.early_stopping, "a positive integer or None")
-        for name in ("learning_rate", "gradient_clip"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                refuse(name, value, "a positive number")
-        for name in (
-            "lambda_reconstruction",
-            "lambda_energy",
-            "lambda_penalty",
-            "overlap_weight",
-        ):
-            if not 0 <= getattr(self, name) < float("inf"):
-                refuse(name, getattr(self, name), "a number of at least 0")
-        if not 0 <= self.jitter <= 1e-2:
-            refuse("jitter", self.jitter, "a number from 0 to 0.01")
-        if not 0 <= self.dropout < 1:
-            refuse("dropout", self.dropout, "a rate of at least 0 and below 1")
-        if not 0 < self.validation_fraction < 1:
-            refuse("validation_fraction", self.validation_fraction, "a share between 0 and 1")
-        if not 0 <= self.masking <= 0.9:
-            refuse("masking", self.masking, "a share from 0 to 0.9")
         self._check_views()
 
     def _check_views(self) -> None:
-        if not isinstance(self.views, tuple) or not set(self.views) <= set(VIEWS):
+        if not isinstance(self.views, tuple) or any(view not in VIEWS for view in self.views):
             refuse("views", self.views, f"some of {', '.join(VIEWS)}")
         if not self.views or len(set(self.views)) < len(self.views):
             refuse("views", self.views, "at least one view, and each once")

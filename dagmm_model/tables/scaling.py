@@ -266,9 +266,11 @@ def rotated(
     return Scaler(plain.kind, plain.centre, plain.scale, mean, rotation, back)
 
 
-def covariance_of(rows: Callable[[slice], Rows], n: int, width: int) -> tuple[Float, Float]:
+def covariance_of(
+    rows: Callable[[slice], Rows], n: int, width: int, at_once: int = TABLE_ROWS
+) -> tuple[Float, Float]:
     """Mean ``(D,)`` and covariance ``(D, D)`` of n rows that are given slice by slice."""
-    blocks = [slice(start, min(start + TABLE_ROWS, n)) for start in range(0, n, TABLE_ROWS)]
+    blocks = [slice(start, min(start + at_once, n)) for start in range(0, n, at_once)]
     mean = np.zeros(width)
     for part in blocks:
         mean += rows(part).sum(axis=0, dtype=np.float64)

@@ -1,16 +1,16 @@
-"""Settings of the baselines, checked by their types when they are made."""
+"""Settings of the baselines."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import ClassVar, get_type_hints
+from dataclasses import dataclass
+from typing import ClassVar
 
-from dagmm_model.base.settings import refuse
-from dagmm_model.networks.settings import CHOICES
+from dagmm_model.base.settings import CheckedSettings
+from dagmm_model.networks.settings import SCALINGS
 
 
 @dataclass(frozen=True)
-class BaselineSettings:
+class BaselineSettings(CheckedSettings):
     """Settings of any baseline.
 
     Attributes:
@@ -19,40 +19,7 @@ class BaselineSettings:
 
     scaling: str = "standard"
 
-    least: ClassVar[dict[str, float]] = {}
-    """Smallest value of a number by setting; where not given, 1 for integers and 0 for others."""
-
-    most: ClassVar[dict[str, float]] = {}
-    """Largest value of a number by setting, where there is one."""
-
-    def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
-        for name, value in ((field.name, getattr(self, field.name)) for field in fields(self)):
-            kind = str(hints[name])
-            if name in CHOICES:
-                if value not in CHOICES[name]:
-                    refuse(name, value, f"one of {', '.join(CHOICES[name])}")
-            elif "tuple" in kind:
-                if not isinstance(value, tuple) or not all(_within(w, int, 1) for w in value):
-                    refuse(name, value, "a tuple of positive integers")
-            elif "bool" in kind:
-                if not isinstance(value, bool):
-                    refuse(name, value, "true or false")
-            elif ("int" in kind or "float" in kind) and not (value is None and "None" in kind):
-                whole = "int" in kind
-                least = self.least.get(name, 1.0 if whole else 0.0)
-                most = self.most.get(name, float("inf"))
-                if not _within(value, int if whole else float, least, most):
-                    what = "an integer" if whole else "a number"
-                    upper = f" and at most {most:g}" if name in self.most else ""
-                    refuse(name, value, f"{what} of at least {least:g}{upper}")
-
-
-def _within(value: object, kind: type, least: float, most: float = float("inf")) -> bool:
-    kinds = (int, float) if kind is float else (int,)
-    if not isinstance(value, kinds) or isinstance(value, bool):
-        return False
-    return least <= value <= most and value != float("inf")
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {"scaling": SCALINGS}
 
 
 @dataclass(frozen=True)

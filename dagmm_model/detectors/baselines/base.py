@@ -1,19 +1,15 @@
-"""What most baselines share: settings that check themselves, a scaler, arrays that are everything.
-
-A fitted baseline is a handful of named arrays. Its energies are computed from them and its settings
-alone, so saving it is writing the arrays, and a loaded one gives the same energies to the last bit.
-"""
+"""What most baselines share: rows in an order of their own, scaled."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.base import BaseDetector
-from dagmm_model.detectors.interface import Arrays, Float, Rows, State
+from dagmm_model.detectors.interface import Arrays, Float, Rows
 from dagmm_model.tables.rows import canonical_order
 from dagmm_model.tables.scaling import Scaler
 from dagmm_model.training.epochs import Observer
@@ -22,50 +18,43 @@ from dagmm_model.training.settings import BaselineSettings
 S = TypeVar("S", bound=BaselineSettings)
 
 
-class ArrayDetector(BaseDetector[S]):
-    """A detector whose fitted state is arrays, found from scaled rows.
+class ScaledDetector(BaseDetector[S]):
+    """A detector that learns from scaled rows, whatever their order, and scores scaled rows.
 
-    A subclass writes `_learn` and `_score`. The result does not depend on the order of the
-    training rows.
+    A subclass writes `_learn_scaled` and `_score`.
     """
-
-    _arrays: Arrays
 
     def __init__(self, settings: S | None = None, seed: int = 0) -> None:
         super().__init__(settings, seed)
         self._asked = self.settings_
 
     def settings_for(self, n_rows: int, n_columns: int) -> S:
-        """See `Detector.settings_for`."""
         return self._asked
 
     def _fit(
         self, X: Rows, observers: Sequence[Observer], checkpoint: Checkpointing | None
-    ) -> None:
+    ) -> Arrays:
         self.settings_ = self.settings_for(*X.shape)
         rows = X[canonical_order(X)]
         scaler = Scaler.fit(self.settings_.scaling, rows)
         learned = self._train(scaler.transform(rows), observers, checkpoint)
-        self._restore({}, learned | scaler.to_arrays())
+        return learned | scaler.to_arrays()
 
     def _energy(self, X: Rows) -> Float:
         return self._score(self._scaler.transform(X))
 
-    def _fitted(self) -> State:
-        return {}, dict(self._arrays)
-
-    def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
-        self._arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    def _restore(self, arrays: Arrays) -> None:
+        super()._restore(arrays)
         self._scaler = Scaler.from_arrays(self.settings_.scaling, self._arrays)
 
     def _train(
         self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
     ) -> Arrays:
-        """What `_learn` gives; another one where there are epochs."""
-        return self._learn(x)
+        """What `_learn_scaled` gives; another one where there are epochs."""
+        return self._learn_scaled(x)
 
-    def _learn(self, x: Float) -> Arrays:
-        """The arrays that scoring needs, of scaled rows ``(n, D)`` in canonical order."""
+    def _learn_scaled(self, x: Float) -> Arrays:
+        """The arrays that `_score` needs, of scaled rows ``(n, D)`` in canonical order."""
         raise NotImplementedError
 
     def _score(self, x: Float) -> Float:

@@ -11,7 +11,7 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-from dagmm_model.detectors.baselines.base import ArrayDetector
+from dagmm_model.detectors.baselines.base import ScaledDetector
 from dagmm_model.detectors.interface import Arrays, Float, NotEnoughRowsError
 from dagmm_model.mixture.mixture import Mixture
 from dagmm_model.training.settings import BaselineSettings
@@ -34,7 +34,7 @@ class GmmSettings(BaselineSettings):
     least: ClassVar[dict[str, float]] = {"regularisation": 1e-9}
 
 
-class Gmm(ArrayDetector[GmmSettings]):
+class Gmm(ScaledDetector[GmmSettings]):
     """Negative log-likelihood under a Gaussian mixture with full covariances, fitted by EM."""
 
     name = "gmm"
@@ -47,7 +47,7 @@ class Gmm(ArrayDetector[GmmSettings]):
         "arrhythmia": {"regularisation": 0.1},
     }
 
-    def _learn(self, x: Float) -> Arrays:
+    def _learn_scaled(self, x: Float) -> Arrays:
         enough(len(x), self.settings_.components, "components")
         mixture = GaussianMixture(
             self.settings_.components,
@@ -60,10 +60,9 @@ class Gmm(ArrayDetector[GmmSettings]):
             mixture.fit(x)
         return {"phi": mixture.weights_, "mu": mixture.means_, "sigma": mixture.covariances_}
 
-    def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
-        super()._restore(values, arrays)
-        arrays = self._arrays
-        self._mixture = Mixture(arrays["phi"], arrays["mu"], arrays["sigma"], jitter=0.0)
+    def _restore(self, arrays: Arrays) -> None:
+        super()._restore(arrays)
+        self._mixture = Mixture(**{n: self._arrays[n] for n in ("phi", "mu", "sigma")}, jitter=0.0)
         self.health_ = self._mixture.health()
 
     @property
@@ -88,7 +87,7 @@ class KmeansSettings(BaselineSettings):
     starts: int = 10
 
 
-class Kmeans(ArrayDetector[KmeansSettings]):
+class Kmeans(ScaledDetector[KmeansSettings]):
     """Squared distance to the nearest of the centres that k-means finds."""
 
     name = "kmeans"
@@ -101,7 +100,7 @@ class Kmeans(ArrayDetector[KmeansSettings]):
         "arrhythmia": {},
     }
 
-    def _learn(self, x: Float) -> Arrays:
+    def _learn_scaled(self, x: Float) -> Arrays:
         enough(len(x), self.settings_.clusters, "clusters")
         kmeans = KMeans(
             self.settings_.clusters, n_init=self.settings_.starts, random_state=self.seed

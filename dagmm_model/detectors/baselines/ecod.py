@@ -8,11 +8,11 @@ all of them has probability 1 / (n + 1), and a row's score depends on no other s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from dagmm_model.base.settings import refuse
-from dagmm_model.detectors.baselines.base import ArrayDetector
+from dagmm_model.detectors.baselines.base import ScaledDetector
 from dagmm_model.detectors.interface import Arrays, Float
 from dagmm_model.training.settings import BaselineSettings
 
@@ -31,19 +31,18 @@ class EcodSettings(BaselineSettings):
     scaling: str = "none"
     larger_tail: str = "column"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.larger_tail not in ("column", "table"):
-            refuse("larger_tail", self.larger_tail, "column or table")
+    choices: ClassVar[dict[str, tuple[str, ...]]] = BaselineSettings.choices | {
+        "larger_tail": ("column", "table")
+    }
 
 
-class Ecod(ArrayDetector[EcodSettings]):
+class Ecod(ScaledDetector[EcodSettings]):
     """Sum over the columns of the negative logarithm of a tail probability."""
 
     name = "ecod"
     settings_type = EcodSettings
 
-    def _learn(self, x: Float) -> Arrays:
+    def _learn_scaled(self, x: Float) -> Arrays:
         counted = [np.unique(x[:, d], return_counts=True) for d in range(x.shape[1])]
         centred = x - x.mean(axis=0)
         centred /= np.maximum(np.abs(centred).max(axis=0), 1e-300)

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.ensemble import IsolationForest as SklearnForest
 from sklearn.tree._tree import Tree
 
-from dagmm_model.detectors.baselines.base import ArrayDetector
+from dagmm_model.detectors.baselines.base import ScaledDetector
 from dagmm_model.detectors.interface import Arrays, Float
 from dagmm_model.training.settings import BaselineSettings
 
@@ -31,13 +31,13 @@ class IsolationForestSettings(BaselineSettings):
     samples: int = 256
 
 
-class IsolationForest(ArrayDetector[IsolationForestSettings]):
+class IsolationForest(ScaledDetector[IsolationForestSettings]):
     """2 to the power of minus the mean path length over the expected one, in (0, 1)."""
 
     name = "isolation-forest"
     settings_type = IsolationForestSettings
 
-    def _learn(self, x: Float) -> Arrays:
+    def _learn_scaled(self, x: Float) -> Arrays:
         samples = min(self.settings_.samples, len(x))
         forest = SklearnForest(
             n_estimators=self.settings_.trees, max_samples=samples, random_state=self.seed

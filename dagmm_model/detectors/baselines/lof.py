@@ -7,12 +7,11 @@ lines on its neighbour search, and gives the same values (novelty=True).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from dagmm_model.detectors.baselines.base import ArrayDetector, sample
+from dagmm_model.detectors.baselines.base import ScaledDetector, sample
 from dagmm_model.detectors.interface import Arrays, Float, NotEnoughRowsError
 from dagmm_model.training.settings import BaselineSettings
 
@@ -34,7 +33,7 @@ class LofSettings(BaselineSettings):
     limit: int = 20_000
 
 
-class LocalOutlierFactor(ArrayDetector[LofSettings]):
+class LocalOutlierFactor(ScaledDetector[LofSettings]):
     """Density of a row's neighbours over its own.
 
     Of rows that occur several times one is kept: k copies of a row have no distance, thus infinite
@@ -44,7 +43,7 @@ class LocalOutlierFactor(ArrayDetector[LofSettings]):
     name = "lof"
     settings_type = LofSettings
 
-    def _learn(self, x: Float) -> Arrays:
+    def _learn_scaled(self, x: Float) -> Arrays:
         kept = sample(np.unique(x, axis=0), self.settings_.limit, self.seed)
         k = self.settings_.neighbours
         if len(kept) <= k:
@@ -61,8 +60,8 @@ class LocalOutlierFactor(ArrayDetector[LofSettings]):
             "density": 1.0 / (reach.mean(axis=1) + TINY),
         }
 
-    def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
-        super()._restore(values, arrays)
+    def _restore(self, arrays: Arrays) -> None:
+        super()._restore(arrays)
         search = NearestNeighbors(n_neighbors=self.settings_.neighbours)
         self._search = search.fit(self._arrays["rows"])
 

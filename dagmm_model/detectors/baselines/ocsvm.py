@@ -17,12 +17,10 @@ from sklearn.linear_model import SGDOneClassSVM
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import OneClassSVM
 
-from dagmm_model.base.settings import refuse
-from dagmm_model.detectors.baselines.base import ArrayDetector
+from dagmm_model.detectors.baselines.base import ScaledDetector
 from dagmm_model.detectors.interface import Arrays, Float, TooLarge
 from dagmm_model.training.settings import BaselineSettings
 
-KERNELS = ("auto", "exact", "nystroem")
 MOST_ROWS = 50_000
 """Training rows of the largest exact machine: minutes."""
 KERNEL_ROWS = 1024
@@ -51,16 +49,14 @@ class OcSvmSettings(BaselineSettings):
     features: int = 500
     passes: int = 4
 
+    choices: ClassVar[dict[str, tuple[str, ...]]] = BaselineSettings.choices | {
+        "kernel": ("auto", "exact", "nystroem")
+    }
     least: ClassVar[dict[str, float]] = {"nu": 1e-6, "gamma": 1e-12}
     most: ClassVar[dict[str, float]] = {"nu": 1.0}
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.kernel not in KERNELS:
-            refuse("kernel", self.kernel, f"one of {', '.join(KERNELS)}")
 
-
-class OneClassSvm(ArrayDetector[OcSvmSettings]):
+class OneClassSvm(ScaledDetector[OcSvmSettings]):
     """Distance to the wrong side of the machine's boundary, in the kernel's feature space."""
 
     name = "oc-svm"
@@ -90,7 +86,7 @@ class OneClassSvm(ArrayDetector[OcSvmSettings]):
                 "kernel='nystroem', which needs seconds"
             )
 
-    def _learn(self, x: Float) -> Arrays:
+    def _learn_scaled(self, x: Float) -> Arrays:
         self.settings_ = settings = self.settings_for(*x.shape)
         if settings.kernel == "exact":
             exact = OneClassSVM(

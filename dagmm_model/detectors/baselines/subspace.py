@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import eigh
 from sklearn.metrics.pairwise import rbf_kernel
 
-from dagmm_model.detectors.baselines.base import ArrayDetector, sample
+from dagmm_model.detectors.baselines.base import ScaledDetector, sample
 from dagmm_model.detectors.interface import Arrays, Float, TooLarge
 from dagmm_model.training.settings import BaselineSettings
 
@@ -34,7 +34,7 @@ class KernelPcaSettings(BaselineSettings):
     least: ClassVar[dict[str, float]] = {"gamma": 1e-12, "limit": 2}
 
 
-class KernelPca(ArrayDetector[KernelPcaSettings]):
+class KernelPca(ScaledDetector[KernelPcaSettings]):
     """Reconstruction error in the kernel's feature space (Hoffmann, Pattern Recognition 2007)."""
 
     name = "kernel-pca"
@@ -59,7 +59,7 @@ class KernelPca(ArrayDetector[KernelPcaSettings]):
                 "sample, or use the detector pca"
             )
 
-    def _learn(self, x: Float) -> Arrays:
+    def _learn_scaled(self, x: Float) -> Arrays:
         kept = sample(x, self.settings_.limit or len(x), self.seed)
         n, q = len(kept), min(self.settings_.components, len(kept) - 1)
         gamma = self.settings_.gamma or 1.0 / x.shape[1]
@@ -104,7 +104,7 @@ class RobustPcaSettings(BaselineSettings):
     least: ClassVar[dict[str, float]] = {"limit": 2}
 
 
-class RobustPca(ArrayDetector[RobustPcaSettings]):
+class RobustPca(ScaledDetector[RobustPcaSettings]):
     """Squared distance to the subspace of the low-rank part of the training rows.
 
     The rows are split into a low-rank and a sparse part (principal component pursuit: Candès, Li,
@@ -122,7 +122,7 @@ class RobustPca(ArrayDetector[RobustPcaSettings]):
         "arrhythmia": {},
     }
 
-    def _learn(self, x: Float) -> Arrays:
+    def _learn_scaled(self, x: Float) -> Arrays:
         low_rank = pursue(
             sample(x, self.settings_.limit, self.seed),
             self.settings_.iterations,

@@ -26,7 +26,7 @@ def test_every_entry_is_what_it_says(name):
         ("dagmm", None, {"epoch": 1}, "did you mean 'epochs'"),
         ("pca", None, {"components": 0}, "components=0 cannot be used"),
         ("dagmm", None, {"epochs": "many"}, "epochs='many'"),
-        ("dagmm", None, {"jitter": "small"}, "jitter='small' has the wrong type"),
+        ("dagmm", None, {"jitter": "small"}, "jitter='small' cannot be used; give a number"),
     ],
 )
 def test_what_is_unknown_or_unusable_is_named(name, preset, settings, message):

@@ -120,7 +120,7 @@ class DeepSvdd(TrainedDetector[DeepSvddSettings]):
     def _train(
         self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
     ) -> Arrays:
-        """See `ArrayDetector._train`.
+        """See `ScaledDetector._train`.
 
         Raises:
             HypersphereCollapse: the network maps every training row to one point.

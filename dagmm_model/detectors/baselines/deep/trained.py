@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dagmm_model.base.checkpoint import Checkpointing
-from dagmm_model.detectors.baselines.base import ArrayDetector
+from dagmm_model.detectors.baselines.base import ScaledDetector
 from dagmm_model.detectors.interface import Arrays, Float
 from dagmm_model.engines.choice import scoring_device
 from dagmm_model.training.autograd import Work, reproducible, train
@@ -28,7 +28,7 @@ LARGE = 10_000
 """Rows from which batches are of 256."""
 
 
-class TrainedDetector(ArrayDetector[T]):
+class TrainedDetector(ScaledDetector[T]):
     """Networks of a width, what a training step does with them, and a score.
 
     A subclass writes `_networks`, `_work` and `_score_rows`. Rows are scored in float64, so that
@@ -84,8 +84,8 @@ class TrainedDetector(ArrayDetector[T]):
         networks.load_state_dict({name: torch.as_tensor(a) for name, a in weights.items()})
         return networks
 
-    def _restore(self, values: dict[str, Any], arrays: Arrays) -> None:
-        super()._restore(values, arrays)
+    def _restore(self, arrays: Arrays) -> None:
+        super()._restore(arrays)
         weights = {name: a for name, a in self._arrays.items() if name[:7] != "scaler."}
         networks: nn.Module = self._with(weights, len(self._scaler.centre))
         self._ready = networks.to(self.scoring_dtype).eval().requires_grad_(False)
