@@ -20,7 +20,9 @@ thread's allocator gives the memory back to the system after every layer, at hal
 
 @cache
 def blas_threads() -> Any:
-    """Controller of the BLAS libraries that are loaded."""
+    """Controller of the BLAS libraries that are loaded, and of SciPy's, which kernels call."""
+    import scipy.linalg.cython_blas  # noqa: F401
+
     return ThreadpoolController().select(user_api="blas")
 
 

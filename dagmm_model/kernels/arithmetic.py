@@ -19,7 +19,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
@@ -92,87 +92,6 @@ def exp(x: float) -> float:
     return 0.0 if x < -700.0 else value
 
 
-# With r within ln 2 / 2: exp r = (Q(r^2) + r P(r^2)) / (Q(r^2) - r P(r^2)), the fit of Moshier's
-# Cephes library, to 1e-16.
-EXP_P = (9.99999999999999999910e-1, 3.02994407707441961300e-2, 1.26177193074810590878e-4)
-EXP_Q = (
-    2.00000000000000000009,
-    2.27265548208155028766e-1,
-    2.52448340349684104192e-3,
-    3.00198505138664455042e-6,
-)
-
-
-@inlined
-def tanh64(x: float) -> float:
-    """Tanh to 4e-16, not to the last digit of a small value; exp 2x = 2^k exp r."""
-    clipped = 20.0 if x > 20.0 else x
-    clipped = -20.0 if clipped < -20.0 else clipped
-    shifted = clipped * (2.0 / math.log(2.0)) + TO_INTEGER
-    k = shifted - TO_INTEGER
-    r = (2.0 * clipped - k * LN2_HIGH) - k * LN2_LOW
-    s = r * r
-    p = r * (EXP_P[0] + s * (EXP_P[1] + s * EXP_P[2]))
-    q = EXP_Q[0] + s * (EXP_Q[1] + s * (EXP_Q[2] + s * EXP_Q[3]))
-    power = float_of((bits_of(shifted) + 1023) << 52)
-    above, below = power * (q + p), q - p
-    return (above - below) / (above + below)
-
-
-# Tanh x = x P(x^2) / Q(x^2), the fit with the least relative error up to 9, which is 2e-8.
-P1, P2, P3, P4 = (np.float32(v) for v in (0.13380976, 0.0034955274, 2.0608055e-05, 1.3353216e-08))
-Q1, Q2, Q3, Q4 = (np.float32(v) for v in (0.46714291, 0.025876753, 3.2855340e-04, 7.7759705e-07))
-ONE, NINE = np.float32(1.0), np.float32(9.0)
-
-
-@inlined
-def tanh32(x: np.float32) -> np.float32:
-    """Tanh of a float32, to 4e-7 of its value."""
-    x = NINE if x > NINE else x
-    x = -NINE if x < -NINE else x
-    s = x * x
-    above = ONE + s * (P1 + s * (P2 + s * (P3 + s * P4)))
-    t = x * above / (ONE + s * (Q1 + s * (Q2 + s * (Q3 + s * Q4))))
-    t = ONE if t > ONE else t
-    return -ONE if t < -ONE else t
-
-
-def tanh(x: float) -> float:
-    """Tanh in the type of x."""
-    raise NotImplementedError  # for kernels alone
-
-
-@overload(tanh, strict=False)
-def _tanh(x: Any) -> Callable[[Any], Any]:
-    if x == types.float32:
-        return lambda x: tanh32(x)
-    return lambda x: tanh64(x)
-
-
-@compiled
-def tanh_rows(hidden: Array) -> None:
-    """Tanh of all rows but the last, in place: ``(S, w + 1, n)``, the last row is of ones."""
-    members, width, n = hidden.shape
-    for s in range(members):
-        for i in range(width - 1):
-            row = hidden[s, i]
-            for j in range(n):
-                row[j] = tanh(row[j])
-
-
-@compiled
-def tanh_dropout_rows(hidden: Array, masks: Array, slope: Array) -> None:
-    """The same times dropout factors ``(S, w, n)``; slope is the derivative by what was there."""
-    members, width, n = masks.shape
-    for s in range(members):
-        for i in range(width):
-            row, mask, out = hidden[s, i], masks[s, i], slope[s, i]
-            for j in range(n):
-                t = tanh(row[j])
-                row[j] = t * mask[j]
-                out[j] = (row.dtype.type(1.0) - t * t) * mask[j]
-
-
 LOWEST = -np.finfo(np.float64).max
 
 
@@ -238,30 +157,6 @@ def posterior(distance: Float, constant: Float, weights: Float, share: Float) ->
             mean += weight[j] * evidence[j]
         energy[s] = -mean
     return energy
-
-
-@compiled
-def tanh_first(outputs: Float, start: int, hidden: Float) -> None:
-    """Tanh of S w of the outputs ``(n, O)``, those from ``start`` on, to hidden ``(S, n, w)``."""
-    members, n, width = hidden.shape
-    for s in range(members):
-        first = start + s * width
-        for j in range(n):
-            row, out = outputs[j, first : first + width], hidden[s, j]
-            for i in range(width):
-                out[i] = tanh64(row[i])
-
-
-@compiled
-def tanh_biased(x: Float, bias: Float) -> None:
-    """Tanh of x + bias in the first w columns of x ``(S, n, w or more)``; bias ``(S, w)``."""
-    members, width = bias.shape
-    for s in range(members):
-        added = bias[s]
-        for j in range(x.shape[1]):
-            row = x[s, j]
-            for i in range(width):
-                row[i] = tanh64(row[i] + added[i])
 
 
 @compiled

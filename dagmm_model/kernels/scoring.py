@@ -88,30 +88,6 @@ def reconstruction(
 
 
 @compiled
-def mean_squares(
-    guessed: Float, bias: Float, seen: Float, columns: NDArray[np.intp], error: Float
-) -> None:
-    """Mean squared error of each column over the times that it was guessed, each as often.
-
-    Args:
-        guessed: ``(n, H)`` before the bias.
-        bias: ``(H,)``.
-        seen: ``(n, H)``, the columns' values.
-        columns: ``(H,)`` which ones these are.
-        error: ``(n, D)``, written; H is a multiple of D.
-    """
-    n, width = error.shape
-    share = width / len(columns)
-    for j in range(n):
-        row, guess, value = error[j], guessed[j], seen[j]
-        for d in range(width):
-            row[d] = 0.0
-        for i in range(len(columns)):
-            missed = guess[i] + bias[i] - value[i]
-            row[columns[i]] += share * missed * missed
-
-
-@compiled
 def relative_log(errors: Float, inverse: Float, tail: float, floor: float, out: Float) -> None:
     """Logarithm of ``floor`` plus the sum over columns of ``tail log(1 + error inverse)``.
 

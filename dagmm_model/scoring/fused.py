@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dagmm_model.kernels import arithmetic as kernels
 from dagmm_model.kernels import scoring as kernels_scoring
+from dagmm_model.kernels import tanh as kernels_tanh
 from dagmm_model.mixture.mixture import Mixture
 from dagmm_model.networks.compression import FEATURES, LOG_FLOOR, SQUARE_FLOOR
 from dagmm_model.scoring.explanation import ExplainedEnergies, Explanation, in_blocks
@@ -131,13 +132,13 @@ class FusedScorer:
         x = self._each_member(outputs[:, self._first])
         if len(self._encoder) > 1:
             x = work("encoder", *x.shape)
-            kernels.tanh_first(outputs, self._first.start, x)
+            kernels_tanh.tanh_first(outputs, self._first.start, x)
         for i, (weight, bias) in enumerate(self._encoder[1:], start=2):
             x = np.matmul(
                 x, weight.swapaxes(1, 2), out=work(f"encoder {i}", *x.shape[:2], len(bias[0]))
             )
             if i < len(self._encoder):
-                kernels.tanh_biased(x, bias)
+                kernels_tanh.tanh_biased(x, bias)
             else:
                 x += bias[:, None]
         z[:, :code] = x.swapaxes(1, 2)
@@ -153,7 +154,7 @@ class FusedScorer:
             x, given = (work(f"decoder {i}", self._members, m, len(bias[0])) if inner
                         else u[..., :width]), x  # fmt: skip
             np.matmul(given, weight.swapaxes(1, 2), out=x)
-            kernels.tanh_biased(x if inner else u, bias)
+            kernels_tanh.tanh_biased(x if inner else u, bias)
         if len(self._decoder) == 1:
             u[..., :width] = x
         reached = work("x_hat", self._members, m, self._triangle.shape[2])

@@ -20,7 +20,6 @@ from dagmm_model.networks.compression import compress
 from dagmm_model.networks.network import Parameters, latent_width
 from dagmm_model.networks.settings import Settings
 from dagmm_model.scoring.masked import MaskedNetwork, log_error
-from dagmm_model.scoring.workspace import Workspace
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.floating]
@@ -124,12 +123,12 @@ class Scorer:
     def _masked(self) -> MaskedNetwork:
         return MaskedNetwork(self.double)
 
-    def latent_and_errors(self, x: Float, work: Workspace | None = None) -> tuple[Float, Float]:
+    def latent_and_errors(self, x: Float) -> tuple[Float, Float]:
         """`latent`, and squared errors of each column ``(S, n, D)``, of a few scaled rows."""
         if self.typical is None:
             z, x_hat = self.compress(x)
             return z, (x_hat - x) ** 2
-        codes, errors = self._masked.codes_and_errors(x, work)
+        codes, errors = self._masked.codes_and_errors(x)
         z = np.concatenate([codes, log_error(errors, self.typical)[..., None]], axis=2)
         z -= self.latent_mean[:, None]
         z /= self.latent_scale[:, None]

@@ -14,10 +14,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.kernels import arithmetic as kernels
 from dagmm_model.kernels import scoring as kernels_scoring
+from dagmm_model.kernels import tanh as kernels_tanh
 from dagmm_model.networks.compression import LOG_FLOOR
-from dagmm_model.scoring.workspace import Workspace
 
 Float = NDArray[np.float64]
 
@@ -30,7 +29,7 @@ ROUNDS = 2
 MANY = 64
 """Columns from which on each is hidden once: the mean of so many errors is steady enough."""
 
-ROWS = 128
+ROWS = 16
 """Rows computed at a time: a layer's activations, of each with each group hidden, stay in the
 processor's cache."""
 
@@ -64,67 +63,38 @@ class MaskedNetwork:
     def __init__(self, parameters: dict[str, Float]) -> None:
         members, _, width = parameters["encoder.0.weight"].shape
         hidden = groups(width)
-        self._columns = np.concatenate(hidden)
-        ends = np.cumsum([len(part) for part in hidden])
-        self._groups = [slice(b - len(p), b) for b, p in zip(ends.tolist(), hidden, strict=True)]
-        self._members = [_Member(parameters, s, hidden) for s in range(members)]
+        columns = np.concatenate(hidden)
+        ends = np.cumsum([0, *(len(group) for group in hidden)])
+        self._members = []
+        for s in range(members):
+            encoder, decoder = (_layers(parameters, name, s) for name in ("encoder", "decoder"))
+            (first, bias), *middle, (last, last_bias) = [*encoder, *decoder]
+            widths = np.array([width, *(len(b) for _, b in (*encoder, *decoder))])
+            weights = (
+                np.concatenate([first, first[columns]]),
+                np.concatenate([bias, *(each.ravel() for layer in middle for each in layer)]),
+                np.concatenate([last[:, group].ravel() for group in hidden]),
+                last_bias[columns],
+            )
+            self._members.append((columns, ends, widths, len(encoder), *weights))
+        self._code = parameters["decoder.0.weight"].shape[2]
 
     def errors(self, x: Float) -> Float:
         """Squared errors ``(S, n, D)`` of the hidden columns of scaled rows ``(n, D)``."""
         return self.codes_and_errors(x)[1]
 
-    def codes_and_errors(self, x: Float, work: Workspace | None = None) -> tuple[Float, Float]:
+    def codes_and_errors(self, x: Float) -> tuple[Float, Float]:
         """Codes ``(S, n, C)`` with all columns visible, and errors ``(S, n, D)`` of hidden ones.
 
         Args:
             x: ``(n, D)`` scaled rows.
-            work: where intermediate arrays are.
         """
-        work = Workspace() if work is None else work
-        codes = np.empty((len(self._members), len(x), self._members[0].code))
+        x = np.ascontiguousarray(x)
+        codes = np.empty((len(self._members), len(x), self._code))
         errors = np.empty((len(self._members), *x.shape))
-        for start in range(0, len(x), ROWS):
-            part = slice(start, start + ROWS)
-            some = x[part]
-            columns = work("columns", len(some), len(self._columns))
-            np.take(some, self._columns, axis=1, out=columns, mode="clip")
-            for member, code, error in zip(self._members, codes, errors, strict=True):
-                code[part] = self._missed(member, some, columns, error[part], work)
+        for member, code, error in zip(self._members, codes, errors, strict=True):
+            kernels_tanh.masked_errors(x, *member, ROWS, code, error)
         return codes, errors
-
-    def _missed(
-        self, member: _Member, x: Float, columns: Float, error: Float, work: Workspace
-    ) -> Float:
-        """Codes ``(n, C)`` with all columns visible; errors ``(n, D)`` are written.
-
-        All groups go through a layer at once, and the rows as they are after them.
-        """
-        n, copies = len(x), len(self._groups) + 1
-        first, *encoder = member.encoder
-        hidden = work("first", copies, n, first.shape[1])
-        whole = np.matmul(x, first, out=work("whole", n, first.shape[1]))
-        hidden[-1] = 0.0
-        for out, part, weight in zip(hidden, self._groups, member.first_of, strict=False):
-            np.matmul(columns[:, part], weight, out=out)
-        np.subtract(whole, hidden, out=hidden)
-        hidden = hidden.reshape(copies * n, -1)
-        for i, (bias, weight) in enumerate(zip(member.encoder_biases, encoder, strict=True)):
-            kernels.tanh_biased(hidden[None], bias[None])
-            out = work(f"encoder {i}", len(hidden), weight.shape[1])
-            hidden = np.matmul(hidden, weight, out=out)
-        hidden += member.code_bias
-        code, hidden = hidden[-n:], hidden[:-n]
-        *decoder, _ = member.decoder
-        for i, (bias, weight) in enumerate(zip(member.decoder_biases, decoder, strict=True)):
-            out = work(f"decoder {i}", len(hidden), weight.shape[1])
-            hidden = np.matmul(hidden, weight, out=out)
-            kernels.tanh_biased(hidden[None], bias[None])
-        hidden = hidden.reshape(copies - 1, n, -1)
-        guessed = work("guessed", *columns.shape)
-        for given, part, weight in zip(hidden, self._groups, member.last_of, strict=True):
-            np.matmul(given, weight, out=guessed[:, part])
-        kernels_scoring.mean_squares(guessed, member.last_bias, columns, self._columns, error)
-        return code
 
 
 def relative_errors(errors: Float, typical: Float) -> Float:
@@ -148,27 +118,13 @@ def log_error(errors: Float, typical: Float) -> Float:
     return out
 
 
-class _Member:
-    """The layers of one member, weights ``(in, out)``, by group where columns are hidden."""
-
-    def __init__(
-        self, parameters: dict[str, Float], member: int, hidden: list[NDArray[np.intp]]
-    ) -> None:
-        self.encoder, (*self.encoder_biases, self.code_bias) = _of(parameters, "encoder", member)
-        self.decoder, (*self.decoder_biases, last_bias) = _of(parameters, "decoder", member)
-        self.code = len(self.code_bias)
-        first, last = self.encoder[0], self.decoder[-1]
-        self.first_of = [np.ascontiguousarray(first[part]) for part in hidden]
-        self.last_of = [np.ascontiguousarray(last[:, part]) for part in hidden]
-        self.last_bias = last_bias[np.concatenate(hidden)]
-
-
-def _of(parameters: dict[str, Float], network: str, member: int) -> tuple[list[Float], list[Float]]:
-    """Weights and biases of each layer."""
-    weights: list[Float] = []
-    biases: list[Float] = []
-    while f"{network}.{len(weights)}.weight" in parameters:
-        layer = f"{network}.{len(weights)}"
-        weights.append(np.ascontiguousarray(parameters[f"{layer}.weight"][member].T))
-        biases.append(np.ascontiguousarray(parameters[f"{layer}.bias"][member]))
-    return weights, biases
+def _layers(parameters: dict[str, Float], network: str, member: int) -> list[tuple[Float, Float]]:
+    """Weights ``(in, out)`` and bias of each layer of one member."""
+    depth = sum(name.startswith(f"{network}.") and name.endswith(".weight") for name in parameters)
+    return [
+        (
+            np.ascontiguousarray(parameters[f"{network}.{i}.weight"][member].T),
+            parameters[f"{network}.{i}.bias"][member],
+        )
+        for i in range(depth)
+    ]

@@ -32,7 +32,6 @@ from dagmm_model.scoring.fused import FusedScorer
 from dagmm_model.scoring.inference import Scorer
 from dagmm_model.scoring.masked import log_error
 from dagmm_model.scoring.neighbours import References
-from dagmm_model.scoring.workspace import Workspace
 from dagmm_model.tables.encoded import Encoded
 from dagmm_model.tables.scaling import Scaler
 
@@ -222,14 +221,12 @@ def l_skewness(values: Float, weight: Float | None = None) -> float:
     return max(0.0, third / scale) if scale > 0 else 0.0
 
 
-def network_views(
-    scorer: Scorer, x: Float, work: Workspace | None = None
-) -> tuple[dict[str, Float], Float, Float]:
+def network_views(scorer: Scorer, x: Float) -> tuple[dict[str, Float], Float, Float]:
     """Values of the network's views of scaled rows ``(n, D)``, each ``(n,)``.
 
     And latent rows ``(S, n, L)`` and squared errors of the columns ``(S, n, D)``.
     """
-    z, errors = scorer.latent_and_errors(x, work)
+    z, errors = scorer.latent_and_errors(x)
     seen = {"energy": scorer.together(scorer.energies_of(z))}
     if scorer.typical is not None:
         seen["error"] = log_error(errors, scorer.typical).mean(axis=0)

@@ -81,7 +81,7 @@ class ViewsScorer:
             for here in chunks(len(energy)):
                 part = slice(block.start + here.start, block.start + here.stop)
                 x = self._scaled(rows[part], part.start)
-                seen, z, errors = network_views(self._scorer, x, work)
+                seen, z, errors = network_views(self._scorer, x)
                 if self._references is not None:
                     seen["neighbours"] = self._references.energy(x, work=work)
                 if along is not None:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dagmm_model.kernels import arithmetic as kernels
 from dagmm_model.kernels import step as kernels_step
+from dagmm_model.kernels import tanh as kernels
 
 Array = NDArray[np.floating]
 

@@ -96,8 +96,8 @@ from numba.core.registry import CPUDispatcher
 from dagmm_model.detectors.bundle import load_bundle
 
 def compiled():
-    from dagmm_model.kernels import arithmetic as kernels, scoring as kernels_scoring
-    found = [*vars(kernels).values(), *vars(kernels_scoring).values()]
+    from dagmm_model.kernels import arithmetic, scoring, tanh
+    found = [f for kernels in (arithmetic, scoring, tanh) for f in vars(kernels).values()]
     return sum(len(f.signatures) for f in found if isinstance(f, CPUDispatcher))
 
 bundle, before = load_bundle(Path(sys.argv[1])), compiled()
