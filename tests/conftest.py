@@ -4,6 +4,7 @@ import gc
 import os
 import socket
 import sys
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -33,6 +34,29 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 # How long an example takes says something of the machine, not of the code.
 hypothesis.settings.register_profile("untimed", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("untimed")
+
+
+def pytest_configure(config):
+    """What all processes of the tests inherit.
+
+    Each computes in one thread: where they share the cores, further ones spin while they wait.
+    Their files lie in memory, where it has room: there are some hundred thousand, and each costs
+    the processor seven times as much on a disk.
+    """
+    if not getattr(config.option, "numprocesses", None):
+        return
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if "TMPDIR" not in os.environ and _has_room(memory := "/dev/shm"):
+        os.environ["TMPDIR"] = tempfile.tempdir = memory
+
+
+def _has_room(folder: str, needed: int = 4 << 30) -> bool:
+    """Whether so many bytes fit, and what is written can be executed."""
+    try:
+        there = os.statvfs(folder)
+    except (AttributeError, OSError):
+        return False
+    return there.f_bavail * there.f_frsize >= needed and not there.f_flag & os.ST_NOEXEC
 
 
 def pytest_collection_modifyitems(items):

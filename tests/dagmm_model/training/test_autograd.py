@@ -37,12 +37,16 @@ def run(work=line, **kwargs):
 
 
 def test_it_leaves_torchs_generator_and_threads_as_they_were():
-    threads = torch.get_num_threads()
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
     torch.manual_seed(11)
     expected = torch.rand(3)
     torch.manual_seed(11)
-    run()
-    assert torch.get_num_threads() == threads
+    try:
+        run()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
     assert (torch.rand(3) == expected).all()
 
 

@@ -84,6 +84,7 @@ def test_the_served_model_gives_from_raw_rows_what_training_recorded(trained, ho
 
 
 def test_no_pickle_travels_with_the_model(trained, registry):
+    tracking.connect(Settings())  # an earlier test may have left MLflow at another store
     version = registry.get_model_version("dagmm-wdbc", "2")
     folder = Path(mlflow.artifacts.download_artifacts(version.source))
     kinds = {path.suffix for path in folder.rglob("*") if path.is_file()}
