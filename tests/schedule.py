@@ -18,10 +18,11 @@ from xdist.scheduler import LoadFileScheduling
 ROOT = Path(__file__).parents[1]
 SHARED = {
     "forks": re.compile(r"^from tests\.\S+ import .*\b(forked|processes|Team)\b", re.M),
+    "postgres": re.compile(r"^def test_\w+\([^)]*\bpostgres\b|getfixturevalue\(.postgres", re.M),
     "spark": re.compile(r"^def test_\w+\([^)]*\bspark\b", re.M),
 }
-"""What is dear, and how a file names it: a server of forks, which imports everything, and a session
-of Spark, which starts a Java machine."""
+"""What is dear, and how a file names it: a server of forks, which imports everything, one of
+PostgreSQL, and a session of Spark, which starts a Java machine."""
 
 
 @cache

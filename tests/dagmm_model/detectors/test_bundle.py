@@ -106,10 +106,11 @@ warm = compiled()
 row = {"x": [0.1], "kind": ["b"], "constant": ["only"], "y": [np.int64(2)], "z": [3.0]}
 bundle.score(row)
 print(before, warm, compiled())
+assert not {"torch", "mlflow", "prefect", "great_expectations"} & set(sys.modules)
 """
 
 
-def test_the_first_rows_after_warming_up_compile_nothing(bundle, tmp_path):
+def test_the_first_rows_after_warming_up_compile_nothing_and_need_no_torch(bundle, tmp_path):
     save_bundle(bundle, tmp_path / "bundle")
     command = [sys.executable, "-c", WARM, str(tmp_path / "bundle")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -4,6 +4,7 @@ from functools import reduce
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from dagmm_model.mixture.moments import Moments
 
@@ -41,6 +42,7 @@ def test_a_tree_of_partitions_gives_the_mixture_of_all_rows(spark):
     assert_equal(actual, z, gamma)
 
 
+@pytest.mark.slow  # the other states it; workers of SQL are processes of their own
 def test_map_in_pandas_and_merge_give_the_mixture_of_all_rows(spark):
     z, gamma = rows(1_500)
     columns = [*(f"z{i}" for i in range(L)), *(f"g{i}" for i in range(K))]

@@ -9,7 +9,6 @@ import numpy as np
 import psutil
 import pytest
 from matplotlib.figure import Figure
-from threadpoolctl import threadpool_limits
 
 from flows.benchmarking.cells import read_cells
 from flows.benchmarking.results.report import write_report
@@ -34,9 +33,7 @@ def _answer(outcome: Outcome):
     return outcome.json
 
 
-def test_a_parent_run_with_a_child_for_each_cell_and_nothing_is_measured_twice(
-    dagmm, ask, home, registry, tmp_path
-):
+def test_a_parent_run_with_a_child_for_each_cell(dagmm, ask, home, registry, tmp_path):
     first = _answer(dagmm(*SMALL, "--seeds", "1", "--json"))
     # Two detectors, the reference untrained, the best column.
     assert (first["planned"], first["measured"], first["missing"]) == (4, 4, 0)
@@ -62,13 +59,6 @@ def test_a_parent_run_with_a_child_for_each_cell_and_nothing_is_measured_twice(
 
     actual = ask("/artifacts/filter", {"artifacts": {}})
     assert {"benchmark", "benchmark-progress", "benchmark-run"} <= {item["key"] for item in actual}
-    again = _answer(dagmm(*SMALL, "--seeds", "1", "--json"))
-    assert (again["measured"], again["known_before"]) == (0, 4)
-    assert again["results"] == first["results"]
-    with threadpool_limits(1):  # one worker: two cells are not worth the start of another
-        more = _answer(dagmm(*SMALL, "knn", "--seeds", "1", "--json"))
-    assert (more["measured"], more["known_before"]) == (1, 4)
-    assert len(_runs(registry)[1]) == len(cells) + 1
 
     # The tables are of the cells alone: another folder with the same cells gives the same bytes.
     copy = tmp_path / "copy"
@@ -76,7 +66,7 @@ def test_a_parent_run_with_a_child_for_each_cell_and_nothing_is_measured_twice(
     for name in ("cells.jsonl", "runs.jsonl"):
         (copy / name).write_bytes((folder / name).read_bytes())
     shown = _answer(dagmm("benchmark", "--table-only", "--output", copy, "--json"))
-    assert shown == more["results"]
+    assert shown == first["results"]
     files = [
         p.relative_to(folder) for p in folder.rglob("*") if p.suffix in {".md", ".html", ".svg"}
     ]

@@ -94,10 +94,9 @@ def test_duplicate_column(pumps, registry):
     _refused(pumps.train(), registry, 2, "s1")
 
 
-@pytest.mark.parametrize("value", ["oops", np.nan, np.inf], ids=["text", "nan", "inf"])
-def test_values_that_are_no_numbers_stop_the_run_when_there_are_too_many(pumps, registry, value):
+def test_values_that_are_no_numbers_stop_the_run_when_there_are_too_many(pumps, registry):
     frame = _rows().astype({"s1": object})
-    frame.loc[3:8, "s1"] = value
+    frame.loc[3:8, "s1"] = ["oops", np.nan, np.inf] * 2
     _refused(pumps.train(frame), registry, 1, "s1")
 
 

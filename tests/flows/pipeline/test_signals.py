@@ -140,15 +140,13 @@ def _check(dagmm, registry, interrupting, number: int) -> None:
     assert production(registry) == 1
 
 
-def test_at_five_moments_of_one_training(dagmm, home, registry, two_trainings, monkeypatch):
+def test_at_three_moments_of_one_training(dagmm, home, registry, two_trainings, monkeypatch):
     """Each call goes on where the one before was stopped: together they are little more than one.
 
     Every moment by itself is in the slow tests below.
     """
     monkeypatch.setenv("DAGMM_CHECKPOINT_SECONDS", "3600")
     term, ctrl_c, closed = NUMBERS
-    _stop(dagmm, registry, _signal_at(MlflowClient, "create_run", term), term)
-    _stop(dagmm, registry, _signal_in("verdicts", "start", ctrl_c), ctrl_c)
     _stop(dagmm, registry, _signal_at(epochs.EpochLogger, "__call__", term), term)
     (run,) = home.glob("workspace/runs/*")
     # Checkpoints are far apart: the one that is found is the one that the signal asked for.
@@ -156,8 +154,8 @@ def test_at_five_moments_of_one_training(dagmm, home, registry, two_trainings, m
     assert not (run / "fit.json").exists()
     _stop(dagmm, registry, _signal_in("register", "middle", closed), closed)
     assert len(_runs(registry)) == 1
-    closing = _signal_at(MlflowClient, "set_terminated", term, before=True)
-    _check(dagmm, registry, closing, term)
+    closing = _signal_at(MlflowClient, "set_terminated", ctrl_c, before=True)
+    _check(dagmm, registry, closing, ctrl_c)
     assert list(home.glob("workspace/runs/*")) == [run]
     undisturbed = two_trainings[1][0]["evidence"]["fit"]["detector"]
     ours, theirs = (

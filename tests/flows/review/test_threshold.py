@@ -162,7 +162,7 @@ def test_what_the_rows_cannot_guarantee_is_refused_with_how_many_would(store, se
     smallest = float(str(message.value).rpartition(" ")[2])
     assert versions(store[1]) == [served]
     assert client_runs(store[1]) == []
-    assert change(store, rate=smallest).promotion.decision == "promoted"
+    assert change(store, rate=smallest, rehearse=True).threshold.target_rate == smallest
 
 
 def test_a_rehearsal_changes_nothing(store, served):
@@ -242,7 +242,8 @@ def test_without_a_budget_there_is_a_table_to_choose_from(store, served, dagmm):
     assert {line["rate"] for line in lines} >= {0.02, 0.05, 0.1}
     assert versions(store[1]) == [served]
     least = run.out.split("precision")[1].split()[0]  # as it is shown, it can be typed in
-    assert change(store, rate=float(least)).threshold.value == lines[0]["threshold"]
+    actual = change(store, rate=float(least), rehearse=True)
+    assert actual.threshold.value == lines[0]["threshold"]
 
 
 def test_an_absent_server_is_said(dagmm, monkeypatch):

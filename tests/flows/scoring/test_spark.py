@@ -164,7 +164,9 @@ def test_a_run_that_died_goes_on_with_its_version(
     assert not list(tmp_path.glob(".out*"))
 
 
-@pytest.mark.parametrize("when", ["between two runs", "during a run"])
+@pytest.mark.parametrize(
+    "when", [pytest.param("between two runs", marks=pytest.mark.slow), "during a run"]
+)  # without Spark: test_scoring.py
 def test_another_source_is_never_mixed_in(spark, settings, table, tmp_path, monkeypatch, when):
     out = tmp_path / "out.parquet"
     changed = raw_rows().iloc[::-1]

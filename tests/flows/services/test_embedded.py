@@ -96,12 +96,14 @@ def test_a_home_elsewhere_has_a_server_of_its_own_and_a_server_ends_with_its_hom
     assert Home(Settings()).read() is None
 
 
-def test_a_server_waits_for_the_next_command_and_makes_room_for_other_settings_and_for_its_pages(
-    settings, monkeypatch
-):
-    waiting = settings.model_copy(
+@pytest.fixture
+def waiting(settings) -> Settings:
+    return settings.model_copy(
         update={"prefect_idle_seconds": 300.0, "prefect_port": servers.free_port()}
     )
+
+
+def test_a_server_waits_for_the_next_command_and_makes_room_for_its_pages(settings, waiting):
     home = Home(settings)
     with prefect_server(waiting) as first:
         # A run's page is looked at later, when `dagmm ui` serves it.
@@ -110,15 +112,22 @@ def test_a_server_waits_for_the_next_command_and_makes_room_for_other_settings_a
         assert same == first
         assert same.is_ours(home.auth())
     assert home.read() == first
+    with prefect_server(waiting, pages=True) as second:
+        assert _gone(first)
+        assert second.port == waiting.prefect_port
+        assert Settings().prefect_url == second.url
+    assert _gone(second)  # whoever stops the pages wants no server any more
+
+
+@pytest.mark.slow  # that one makes room for another is quick with its pages
+def test_a_server_that_waits_makes_room_for_other_settings(waiting, monkeypatch):
+    with prefect_server(waiting) as first:
+        pass
     monkeypatch.setenv("PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS", "7")
-    with prefect_server(waiting) as second:
+    with prefect_server(waiting.model_copy(update={"prefect_idle_seconds": 0.0})) as second:
         assert second != first
         assert _gone(first)
-    with prefect_server(waiting, pages=True) as third:
-        assert _gone(second)
-        assert third.port == waiting.prefect_port
-        assert Settings().prefect_url == third.url
-    assert _gone(third)  # whoever stops the pages wants no server any more
+    assert _gone(second)
 
 
 def test_what_answers_in_place_of_our_server_learns_nothing_and_a_server_that_hangs_is_ended(
