@@ -17,14 +17,14 @@ from dagmm_model.engines.choice import Device
 from dagmm_model.mixture.mixture import Mixture, MixtureHealth
 from dagmm_model.networks.settings import Settings
 from dagmm_model.scoring.explanation import Explanation
-from dagmm_model.scoring.inference import Scorer
+from dagmm_model.scoring.inference import Scorer, from_state, state_of
 from dagmm_model.scoring.views import Views
 from dagmm_model.scoring.views_scorer import EnergyScorer, scorer_for
 from dagmm_model.scoring.wide import own, own_mixtures
 from dagmm_model.tables.encoded import Encoded, Layout
 from dagmm_model.tables.scaling import Scaler
 from dagmm_model.training.epochs import Epoch, EpochLike
-from dagmm_model.training.records import record_from
+from dagmm_model.training.records import EpochRecord
 
 Float = NDArray[np.float64]
 
@@ -154,12 +154,11 @@ class FittedDagmm(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
             raise ValueError("random_state is a generator; set it to an integer or None to save")
         names = getattr(self, "feature_names_in_", None)
         history: tuple[Any, ...] = self.history_
+        scored, arrays = state_of((self._scaler, self._scorer))
         views, view_arrays = (None, {}) if self._views is None else self._views.to_state()
         values = {
             "params": self.get_params(deep=False),
-            "settings": asdict(self.settings_),
-            "scaler": self._scaler.kind,
-            "jitter": [mixture.jitter for mixture in self._scorer.mixtures],
+            **scored,
             "offset": self.offset_,
             "kept": self.kept_,
             "n_features_in": self.n_features_in_,
@@ -167,21 +166,19 @@ class FittedDagmm(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
             "history": [asdict(record) for record in history],
             "views": views,
         }
-        return values, self._scorer.to_arrays() | self._scaler.to_arrays() | view_arrays
+        return values, arrays | view_arrays
 
     @classmethod
     def from_state(cls, values: dict[str, Any], arrays: Arrays) -> Self:
         """The fitted detector of a `state`."""
         detector = cls(**values["params"])
-        detector.settings_ = from_json(Settings, values["settings"])
+        scaler, scorer = from_state(values, arrays)
         views = values.get("views")  # models of before the views have one
-        detector._score_by(
-            Scaler.from_arrays(values["scaler"], arrays),
-            Scorer.from_arrays(detector.settings_, values["jitter"], arrays),
-            None if views is None else Views.from_state(views, arrays),
-        )
+        views = None if views is None else Views.from_state(views, arrays)
+        detector.settings_ = scorer.settings
+        detector._score_by(scaler, scorer, views)
         detector.history_ = tuple(
-            Epoch(**record) if "terms" in record else record_from(record)
+            Epoch(**record) if "terms" in record else from_json(EpochRecord, record)
             for record in values["history"]
         )
         detector.kept_ = tuple(values["kept"])

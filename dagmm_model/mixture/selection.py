@@ -11,6 +11,7 @@ anomalies in the tail for normal.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 from typing import TypeVar
 
@@ -64,7 +65,8 @@ def select(
     with blas_threads().limit(limits=1):  # small products: threads cost more than they bring
         best = choose(evenly(z, ROWS), evenly(gamma, ROWS), steps, jitter, weight, overlap_weight)
         if len(z) > ROWS:
-            best = _maximise(z, None, jitter, sample_weight, best)
+            posterior = best.posterior
+            best = _maximise(z, lambda part: posterior(z[part]), jitter, sample_weight)
     return padded(best, gamma.shape[1])
 
 
@@ -91,9 +93,9 @@ def choose(
     best, lowest = None, np.inf
     for k in _counts(gamma.shape[1]):
         start = _strongest(gamma[:, by_share[:k]])
-        mixture = _maximise(rows, start, jitter, weight)
+        mixture = _maximise(rows, start.__getitem__, jitter, weight)
         for _ in range(steps if k > 1 else 0):
-            mixture = _maximise(rows, mixture.posterior(rows), jitter, weight)
+            mixture = _maximise(rows, mixture.posterior(rows).__getitem__, jitter, weight)
         value = criterion(mixture, rows, weight, overlap_weight)
         if value < lowest:
             best, lowest = mixture, value
@@ -156,22 +158,12 @@ def padded(mixture: Mixture, components: int) -> Mixture:
 
 
 def _maximise(
-    z: Float,
-    gamma: Float | None,
-    jitter: float,
-    sample_weight: Float | None,
-    mixture: Mixture | None = None,
+    z: Float, gamma: Callable[[slice], Float], jitter: float, sample_weight: Float | None
 ) -> Mixture:
-    """The M step, in chunks; the posterior of ``mixture`` takes the place of a gamma of None."""
-    parts = []
-    for start in range(0, len(z), POSTERIOR_ROWS):
-        part = slice(start, start + POSTERIOR_ROWS)
-        if gamma is not None:
-            members = gamma[part]
-        else:
-            assert mixture is not None
-            members = mixture.posterior(z[part])
-        parts.append(
-            Moments.of(z[part], members, None if sample_weight is None else sample_weight[part])
-        )
-    return reduce(Moments.merge, parts).mixture(jitter, PRIOR_ROWS)
+    """The M step, in chunks of memberships."""
+    parts = [slice(start, start + POSTERIOR_ROWS) for start in range(0, len(z), POSTERIOR_ROWS)]
+    moments = (
+        Moments.of(z[p], gamma(p), None if sample_weight is None else sample_weight[p])
+        for p in parts
+    )
+    return reduce(Moments.merge, moments).mixture(jitter, PRIOR_ROWS)

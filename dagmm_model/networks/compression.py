@@ -28,25 +28,37 @@ VISIBLE = 0.1
 """Weight of a visible column's squared error where the others, of weight 1, are hidden."""
 
 
-def layers(xp: Any, parameters: Mapping[str, Any], network: str, x: Any) -> Any:
-    """Dense layers with tanh between them, the last one linear.
+def layers_of(parameters: Mapping[str, Any], network: str) -> list[tuple[Any, Any]]:
+    """Weights ``(S, out, in)`` and biases ``(S, out)`` of a network's layers."""
+    depth = sum(name.startswith(f"{network}.") and name.endswith(".weight") for name in parameters)
+    names = (f"{network}.{i}" for i in range(depth))
+    return [(parameters[f"{name}.weight"], parameters[f"{name}.bias"]) for name in names]
+
+
+def layers(
+    xp: Any, parameters: Mapping[str, Any], network: str, x: Any, masks: list[Any] | None = None
+) -> Any:
+    """Dense layers with tanh and dropout between them, the last one linear.
 
     Args:
         xp: `numpy` or `torch`.
         parameters: ``{network}.{i}.weight`` ``(S, out, in)`` and ``.bias`` ``(S, out)``.
-        network: ``encoder`` or ``decoder``.
+        network: ``encoder``, ``decoder`` or ``estimation``.
         x: ``(S or 1, n, in)``.
+        masks: one ``(S, n, width)`` factor for each hidden layer, 0 for a dropped unit and
+            1 / (1 - rate) for a kept one; None for no dropout.
 
     Returns:
         ``(S, n, out)``.
     """
-    depth = sum(name.startswith(f"{network}.") and name.endswith(".weight") for name in parameters)
-    for i in range(depth):
-        weight, bias = parameters[f"{network}.{i}.weight"], parameters[f"{network}.{i}.bias"]
+    every = layers_of(parameters, network)
+    for i, (weight, bias) in enumerate(every):
         x = xp.matmul(x, weight.swapaxes(-1, -2))
         x += bias[:, None, :]
-        if i < depth - 1:
+        if i < len(every) - 1:
             x = xp.tanh(x)
+            if masks is not None:
+                x = x * masks[i]
     return x
 
 

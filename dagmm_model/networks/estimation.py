@@ -5,31 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dagmm_model.networks.compression import layers
+
 
 def membership_logits(
     xp: Any, parameters: Mapping[str, Any], z: Any, masks: list[Any] | None = None
 ) -> Any:
-    """Logits of gamma: dense layers with tanh and dropout between them, the last one linear.
-
-    Args:
-        xp: `numpy` or `torch`.
-        parameters: ``estimation.{i}.weight`` ``(S, out, in)`` and ``.bias`` ``(S, out)``.
-        z: ``(S, n, L)`` latent rows.
-        masks: one ``(S, n, width)`` factor for each hidden layer, 0 for a dropped unit and
-            1 / (1 - rate) for a kept one; None outside training.
-
-    Returns:
-        ``(S, n, K)``.
-    """
-    depth = sum(name.startswith("estimation.") and name.endswith(".weight") for name in parameters)
-    for i in range(depth):
-        weight, bias = parameters[f"estimation.{i}.weight"], parameters[f"estimation.{i}.bias"]
-        z = xp.matmul(z, weight.swapaxes(-1, -2)) + bias[:, None, :]
-        if i < depth - 1:
-            z = xp.tanh(z)
-            if masks is not None:
-                z = z * masks[i]
-    return z
+    """Logits of gamma ``(S, n, K)`` of latent rows ``(S, n, L)``; see `layers`."""
+    return layers(xp, parameters, "estimation", z, masks)
 
 
 def membership(xp: Any, logits: Any) -> Any:

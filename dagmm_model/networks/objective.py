@@ -78,7 +78,7 @@ def objective(
         weight: ``(S, n)`` float64 sample weights.
         settings: which features, latent scaling, reduction and lambdas.
         jitter: relative jitter of the covariances, ``(S, 1)`` or one for all members.
-        masks: dropout factors, see `membership_logits`.
+        masks: dropout factors, see `layers`.
         ranks: that share the batch; the losses are then this one's share.
         visible: ``(S, n, D)`` which columns the encoder sees, see `compress`; None for all.
         term: what computes energy and penalty, this rank's share where there are several;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,11 +40,8 @@ class Explanation:
     @classmethod
     def joined(cls, parts: Sequence[Explanation]) -> Explanation:
         """One of several, in order."""
-        return cls(
-            np.concatenate([part.shares for part in parts]),
-            np.concatenate([part.component for part in parts]),
-            np.concatenate([part.responsibility for part in parts]),
-        )
+        names = [field.name for field in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 @dataclass(frozen=True)

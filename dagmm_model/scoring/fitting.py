@@ -12,7 +12,6 @@ from dagmm_model.mixture.em import mixture_by_em
 from dagmm_model.mixture.mixture import Mixture, latent_scale
 from dagmm_model.mixture.moments import Moments
 from dagmm_model.mixture.selection import select
-from dagmm_model.networks.compression import compress
 from dagmm_model.networks.estimation import membership, membership_logits
 from dagmm_model.networks.network import Parameters, latent_width
 from dagmm_model.networks.settings import Settings
@@ -81,7 +80,7 @@ def fit_scorer(
     def one(part: slice) -> None:
         rows = np.asarray(x(part), dtype=np.float64)
         if typical is None:
-            z[:, part], x_hat = compress(np, double, rows[None], settings.reconstruction_features)
+            z[:, part], x_hat = scorer.compress(rows)
             x_hat -= rows
             errors[:, part] = np.vecdot(x_hat, x_hat)
         else:

@@ -19,7 +19,7 @@ from dagmm_model.kernels import arithmetic as kernels
 from dagmm_model.kernels import scoring as kernels_scoring
 from dagmm_model.kernels import tanh as kernels_tanh
 from dagmm_model.mixture.mixture import Mixture
-from dagmm_model.networks.compression import FEATURES, LOG_FLOOR, SQUARE_FLOOR
+from dagmm_model.networks.compression import FEATURES, LOG_FLOOR, SQUARE_FLOOR, layers_of
 from dagmm_model.scoring.explanation import ExplainedEnergies, Explanation, in_blocks
 from dagmm_model.scoring.fused_linear import LinearPart, Tables
 from dagmm_model.scoring.inference import Scorer
@@ -48,8 +48,8 @@ class FusedScorer:
         names = FEATURES[scorer.settings.reconstruction_features]
         self._kinds = np.array([kernels_scoring.KINDS[name] for name in names])
         self._floors = SQUARE_FLOOR, LOG_FLOOR * self._width
-        self._encoder = _layers(scorer.double, "encoder")
-        self._decoder = _layers(scorer.double, "decoder")
+        self._encoder = layers_of(scorer.double, "encoder")
+        self._decoder = layers_of(scorer.double, "decoder")
         first, bias = self._encoder[0]
         last, offset = self._decoder[-1]
         self._members, self._code = len(first), self._encoder[-1][0].shape[1]
@@ -220,12 +220,3 @@ class _Head:
     def nearest(self, weights: Float) -> tuple[NDArray[np.int64], Float]:
         """The most responsible component of each row ``(m,)``, and its posterior probability."""
         return self._live[weights.argmax(axis=0)], weights.max(axis=0)
-
-
-def _layers(parameters: dict[str, Float], network: str) -> list[tuple[Float, Float]]:
-    """Weights ``(S, out, in)`` and biases ``(S, out)`` of each layer."""
-    depth = sum(name.startswith(f"{network}.") and name.endswith(".weight") for name in parameters)
-    return [
-        (parameters[f"{network}.{i}.weight"], parameters[f"{network}.{i}.bias"])
-        for i in range(depth)
-    ]

@@ -6,6 +6,7 @@ matrix product of their own width; its combination of levels gives one row of a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,13 +61,7 @@ class LinearPart:
         self._weights = weights
         self._of_numbers = np.ascontiguousarray(weights[self.numbers])
         self._bias = np.concatenate([bias, np.zeros(weights.shape[1] - len(bias))])
-        self._levels = [
-            scaler.by_itself(
-                np.eye(block.stop - block.start + 1, block.stop - block.start),
-                columns=np.arange(block.start, block.stop),
-            )
-            for block in self._blocks
-        ]
+        self._levels = scaled_levels(scaler, self._blocks)
 
     def tables(self, rows: Encoded) -> Tables:
         """What the levels of these rows contribute."""
@@ -108,3 +103,12 @@ class LinearPart:
             out, tables.outputs, tables.square, tables.which[part], scaled, reached, square
         )
         return out, square, scaled
+
+
+def scaled_levels(scaler: Scaler, blocks: Sequence[slice]) -> list[Float]:
+    """The columns of each block, scaled by themselves, for each of its levels, and for none."""
+    widths = ((block, block.stop - block.start) for block in blocks)
+    return [
+        scaler.by_itself(np.eye(width + 1, width), columns=np.arange(block.start, block.stop))
+        for block, width in widths
+    ]

@@ -7,24 +7,28 @@ with beyond the last digits (relative 1e-10, whatever the condition of the covar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.checkpoint import under
 from dagmm_model.base.processors import each_chunk
+from dagmm_model.base.settings import from_json
 from dagmm_model.mixture.mixture import Mixture
 from dagmm_model.networks.compression import compress
-from dagmm_model.networks.network import Parameters, latent_width
+from dagmm_model.networks.network import Parameters
 from dagmm_model.networks.settings import Settings
 from dagmm_model.scoring.masked import MaskedNetwork, log_error
+from dagmm_model.tables.scaling import Scaler
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.floating]
 
 STATISTICS = ("latent_mean", "latent_scale", "energy_mean", "energy_scale")
+MIXTURE = ("phi", "mu", "sigma")
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,7 @@ class Scorer:
         if self.typical is not None:
             arrays["typical"] = self.typical
         for s, mixture in enumerate(self.mixtures):  # they may keep different numbers of components
-            arrays[f"mixture.{s}.phi"] = mixture.phi
-            arrays[f"mixture.{s}.mu"] = mixture.mu
-            arrays[f"mixture.{s}.sigma"] = mixture.sigma
+            arrays |= {f"mixture.{s}.{part}": getattr(mixture, part) for part in MIXTURE}
         return arrays | {f"parameter.{name}": value for name, value in self.parameters.items()}
 
     @classmethod
@@ -74,31 +76,13 @@ class Scorer:
             jitter: relative jitter of each mixture.
             arrays: from disk.
         """
-        parameters = {
-            name.removeprefix("parameter."): array
-            for name, array in arrays.items()
-            if name.startswith("parameter.")
-        }
         mixtures = tuple(
-            Mixture(
-                arrays[f"mixture.{s}.phi"],
-                arrays[f"mixture.{s}.mu"],
-                arrays[f"mixture.{s}.sigma"],
-                one,
-            )
+            Mixture(**{part: arrays[f"mixture.{s}.{part}"] for part in MIXTURE}, jitter=one)
             for s, one in enumerate(jitter)
         )
-        latent_mean, latent_scale, energy_mean, energy_scale = (arrays[n] for n in STATISTICS)
-        return cls(
-            settings,
-            parameters,
-            latent_mean,
-            latent_scale,
-            mixtures,
-            energy_mean,
-            energy_scale,
-            arrays.get("typical"),
-        )
+        statistics = {name: arrays[name] for name in STATISTICS}
+        parameters, typical = under("parameter.", arrays), arrays.get("typical")
+        return cls(settings, parameters, mixtures=mixtures, typical=typical, **statistics)
 
     @cached_property
     def double(self) -> dict[str, Float]:
@@ -115,9 +99,16 @@ class Scorer:
 
     def latent(self, x: Rows) -> Float:
         """Latent rows ``(S, n, L)`` as the mixture sees them, of scaled rows ``(n, D)``."""
-        z = raw_latent(self.double, self.settings, x, self.typical)
-        result: Float = (z - self.latent_mean[:, None]) / self.latent_scale[:, None]
-        return result
+        members, width = self.latent_mean.shape
+        out = np.empty((members, len(x), width))
+
+        def one(part: slice) -> None:
+            rows = np.asarray(x[part], dtype=np.float64)
+            plain = self.typical is None
+            out[:, part] = (self.compress(rows) if plain else self.latent_and_errors(rows))[0]
+
+        each_chunk(one, len(x))
+        return out
 
     @cached_property
     def _masked(self) -> MaskedNetwork:
@@ -189,30 +180,23 @@ class Scorer:
         return (z - self.latent_mean[:, None]) / self.latent_scale[:, None], x_hat
 
 
-def raw_latent(
-    parameters: dict[str, Float], settings: Settings, x: Rows, typical: Float | None = None
-) -> Float:
-    """Latent rows ``(S, n, L)`` before any standardisation, of scaled rows ``(n, D)``.
+ScaledScorer = tuple[Scaler, Scorer]
+"""A scorer with what scales the rows that it gets."""
 
-    Args:
-        parameters: of the S members, float64.
-        settings: of the detector.
-        x: the rows.
-        typical: see `Scorer`.
-    """
-    members = len(next(iter(parameters.values())))
-    width = latent_width(settings) - settings.encoder_widths[-1]
-    width += parameters["decoder.0.weight"].shape[2]  # with narrow members filled up, see `wide`
-    out = np.empty((members, len(x), width))
-    masked = None if typical is None else MaskedNetwork(parameters)
 
-    def one(part: slice) -> None:
-        rows = np.asarray(x[part], dtype=np.float64)
-        if masked is None or typical is None:
-            out[:, part] = compress(np, parameters, rows[None], settings.reconstruction_features)[0]
-        else:
-            out[:, part, :-1], errors = masked.codes_and_errors(rows)
-            out[:, part, -1] = log_error(errors, typical)
+def state_of(scaled: ScaledScorer) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """JSON-able values and arrays for disk, as `from_state` takes them."""
+    scaler, scorer = scaled
+    values = {
+        "settings": asdict(scorer.settings),
+        "scaler": scaler.kind,
+        "jitter": [mixture.jitter for mixture in scorer.mixtures],
+    }
+    return values, scorer.to_arrays() | scaler.to_arrays()
 
-    each_chunk(one, len(x))
-    return out
+
+def from_state(values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> ScaledScorer:
+    """Scaler and scorer of what `state_of` gave, among other values and arrays."""
+    settings = from_json(Settings, values["settings"])
+    scorer = Scorer.from_arrays(settings, values["jitter"], arrays)
+    return Scaler.from_arrays(values["scaler"], arrays), scorer

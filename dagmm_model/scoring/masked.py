@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dagmm_model.kernels import scoring as kernels_scoring
 from dagmm_model.kernels import tanh as kernels_tanh
-from dagmm_model.networks.compression import LOG_FLOOR
+from dagmm_model.networks.compression import LOG_FLOOR, layers_of
 
 Float = NDArray[np.float64]
 
@@ -120,11 +120,7 @@ def log_error(errors: Float, typical: Float) -> Float:
 
 def _layers(parameters: dict[str, Float], network: str, member: int) -> list[tuple[Float, Float]]:
     """Weights ``(in, out)`` and bias of each layer of one member."""
-    depth = sum(name.startswith(f"{network}.") and name.endswith(".weight") for name in parameters)
     return [
-        (
-            np.ascontiguousarray(parameters[f"{network}.{i}.weight"][member].T),
-            parameters[f"{network}.{i}.bias"][member],
-        )
-        for i in range(depth)
+        (np.ascontiguousarray(weight[member].T), bias[member])
+        for weight, bias in layers_of(parameters, network)
     ]

@@ -17,19 +17,19 @@ distances are coarse, and what is anomalous are values that do not go together.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.checkpoint import under
 from dagmm_model.base.processors import each_chunk
-from dagmm_model.base.settings import from_json
 from dagmm_model.mixture.selection import ROWS, evenly
 from dagmm_model.networks.settings import Settings
 from dagmm_model.scoring import masked, neighbours
 from dagmm_model.scoring.fused import FusedScorer
-from dagmm_model.scoring.inference import Scorer
+from dagmm_model.scoring.inference import ScaledScorer, Scorer, from_state, state_of
 from dagmm_model.scoring.masked import log_error
 from dagmm_model.scoring.neighbours import References
 from dagmm_model.tables.encoded import Encoded
@@ -108,7 +108,7 @@ class Views:
     surprisals: dict[str, Surprisal]
     weights: dict[str, float]
     references: References | None = None
-    axes: tuple[Scaler, Scorer] | None = None
+    axes: ScaledScorer | None = None
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """JSON-able values and arrays for disk, as `from_state` takes them."""
@@ -124,14 +124,8 @@ class Views:
             "axes": None,
         }
         if self.axes is not None:
-            scaler, scorer = self.axes
-            own = scaler.to_arrays() | scorer.to_arrays()
+            values["axes"], own = state_of(self.axes)
             arrays |= {f"axes.{name}": array for name, array in own.items()}
-            values["axes"] = {
-                "settings": asdict(scorer.settings),
-                "scaler": scaler.kind,
-                "jitter": [mixture.jitter for mixture in scorer.mixtures],
-            }
         return values, arrays
 
     @classmethod
@@ -142,14 +136,8 @@ class Views:
             for name, scale in values["scales"].items()
         }
         references = References(arrays["references"]) if "references" in arrays else None
-        axes, along = None, values["axes"]
-        if along is not None:
-            own = {n.removeprefix("axes."): a for n, a in arrays.items() if n.startswith("axes.")}
-            settings = from_json(Settings, along["settings"])
-            axes = (
-                Scaler.from_arrays(along["scaler"], own),
-                Scorer.from_arrays(settings, along["jitter"], own),
-            )
+        along = values["axes"]
+        axes = None if along is None else from_state(along, under("axes.", arrays))
         return cls(surprisals, values["weights"], references, axes)
 
     def energy(self, seen: dict[str, Float]) -> Float:
@@ -236,7 +224,7 @@ def network_views(scorer: Scorer, x: Float) -> tuple[dict[str, Float], Float, Fl
 def fit_views(
     scaler: Scaler,
     scorer: Scorer,
-    axes: tuple[Scaler, Scorer] | None,
+    axes: ScaledScorer | None,
     X: Rows,
     weight: Float | None,
     seed: int,

@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.base.processors import chunks
 from dagmm_model.scoring.explanation import ExplainedEnergies, Explanation, in_blocks
 from dagmm_model.scoring.fused import FusedScorer
+from dagmm_model.scoring.fused_linear import scaled_levels
 from dagmm_model.scoring.inference import Scorer
 from dagmm_model.scoring.masked import relative_errors
 from dagmm_model.scoring.views import Views, network_views
-from dagmm_model.scoring.workspace import Workspace, Workspaces
+from dagmm_model.scoring.workspace import Workspaces
 from dagmm_model.tables.encoded import Encoded, Layout, places, width_of
 from dagmm_model.tables.scaling import Scaler
 
 Float = NDArray[np.float64]
-
-
-class EnergyScorer(Protocol):
-    """Scores encoded rows of one layout, see `FusedScorer`."""
-
-    def energy(self, rows: Encoded) -> Float:
-        """Energies ``(n,)``."""
-
-    def score(self, rows: Encoded, explain_above: float) -> ExplainedEnergies:
-        """Energies, and reasons for the rows with an energy above a bound (-inf: for all)."""
-
-
-def scorer_for(scaler: Scaler, scorer: Scorer, views: Views | None, layout: Layout) -> EnergyScorer:
-    """What scores rows of that layout."""
-    if views is None and not scorer.settings.masking:
-        return FusedScorer(scaler, scorer, layout)
-    return ViewsScorer(scaler, scorer, views, layout)
 
 
 class ViewsScorer:
@@ -71,31 +53,24 @@ class ViewsScorer:
         along = None if self._axes is None else self._axes.energy(rows)
 
         def one(block: slice, energy: Float, chosen: NDArray[np.bool_]) -> list[Explanation]:
-            with self._workspaces.one() as work:
-                return of_block(block, energy, chosen, work)
-
-        def of_block(
-            block: slice, energy: Float, chosen: NDArray[np.bool_], work: Workspace
-        ) -> list[Explanation]:
             explained = []
-            for here in chunks(len(energy)):
-                part = slice(block.start + here.start, block.start + here.stop)
-                x = self._scaled(rows[part], part.start)
-                seen, z, errors = network_views(self._scorer, x)
-                if self._references is not None:
-                    seen["neighbours"] = self._references.energy(x, work=work)
-                if along is not None:
-                    seen["axes"] = along[part]
-                energy[here] = self._together(seen)
-                chosen[here] = above = energy[here] > explain_above
-                if above.any():
-                    explained.append(self._explained(z[:, above], errors[:, above]))
+            with self._workspaces.one() as work:
+                for here in chunks(len(energy)):
+                    part = slice(block.start + here.start, block.start + here.stop)
+                    x = self._scaled(rows[part], part.start)
+                    seen, z, errors = network_views(self._scorer, x)
+                    if self._references is not None:
+                        seen["neighbours"] = self._references.energy(x, work=work)
+                    if along is not None:
+                        seen["axes"] = along[part]
+                    views = self._views
+                    energy[here] = seen["energy"] if views is None else views.energy(seen)
+                    chosen[here] = above = energy[here] > explain_above
+                    if above.any():
+                        explained.append(self._explained(z[:, above], errors[:, above]))
             return explained
 
         return in_blocks(len(rows), self._width, one)
-
-    def _together(self, seen: dict[str, Float]) -> Float:
-        return seen["energy"] if self._views is None else self._views.energy(seen)
 
     def _explained(self, z: Float, errors: Float) -> Explanation:
         """Reasons for rows, of their latent rows ``(S, n, L)`` and errors ``(S, n, D)``."""
@@ -115,13 +90,7 @@ class _Scaled:
     def __init__(self, scaler: Scaler, layout: Layout) -> None:
         self._scaler, self._width = scaler, width_of(layout)
         self._numbers, self._blocks = places(layout)
-        self._levels = [
-            scaler.by_itself(
-                np.eye(block.stop - block.start + 1, block.stop - block.start),
-                columns=np.arange(block.start, block.stop),
-            )
-            for block in self._blocks
-        ]
+        self._levels = scaled_levels(scaler, self._blocks)
 
     def __call__(self, rows: Encoded, first: int) -> Float:
         """The rows, the first of which has that number in messages.
@@ -135,3 +104,13 @@ class _Scaled:
             np.take(levels, codes, axis=0, out=out[:, block], mode="clip")
         rotation = self._scaler.rotation
         return out if rotation is None else out @ rotation
+
+
+EnergyScorer = FusedScorer | ViewsScorer
+
+
+def scorer_for(scaler: Scaler, scorer: Scorer, views: Views | None, layout: Layout) -> EnergyScorer:
+    """What scores rows of that layout."""
+    if views is None and not scorer.settings.masking:
+        return FusedScorer(scaler, scorer, layout)
+    return ViewsScorer(scaler, scorer, views, layout)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.settings import from_json
 from dagmm_model.tables.encoded import Encoded, Layout
 
 Kind = Literal["numeric", "categorical", "boolean"]
@@ -164,11 +165,7 @@ class Encoder:
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> Encoder:
         """Rebuild from `to_dict`."""
-        columns = tuple(
-            Column(**{**column, "levels": tuple(column["levels"]), "drop": tuple(column["drop"])})
-            for column in state["columns"]
-        )
-        return cls(columns)
+        return cls(tuple(from_json(Column, column) for column in state["columns"]))
 
 
 def _unjudged(column: Column, values: Any) -> FloatMatrix:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -71,7 +70,11 @@ def train_in_phases(
         return convert
 
     def watched(convert: Convert) -> list[Observer]:
-        return [partial(_told, observer, convert) for observer in observers]
+        def told(record: Any) -> None:
+            for observer in observers:
+                observer(convert(record))
+
+        return [told]
 
     if settings.layer_epochs:
         from dagmm_model.training.layers import train_layer
@@ -120,10 +123,6 @@ def train_in_phases(
     )
     kept = tuple(before + epoch for epoch in trained.kept)
     return replace(trained, history=(*history, *map(convert, trained.history)), kept=kept)
-
-
-def _told(observer: Observer, convert: Convert, record: Any) -> None:
-    observer(convert(record))
 
 
 def _autoencoder(settings: Settings) -> Settings:

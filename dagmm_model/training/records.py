@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.base.checkpoint import Arrays, under
+from dagmm_model.base.settings import from_json
 from dagmm_model.engines.interface import Engine
 from dagmm_model.mixture.mixture import mixture_health
 from dagmm_model.networks.network import Parameters, streams
@@ -76,11 +77,6 @@ Shuffled = tuple[list[Any], list[NDArray[np.int64]], list[Any]]
 AHEAD = 50_000
 """Rows, of all members, from which on a thread shuffles the next epoch while this one is trained:
 of 200,000 rows it takes as long as ten of a GPU's steps, for each member."""
-
-
-def record_from(values: dict[str, Any]) -> EpochRecord:
-    """An epoch's record from its JSON form."""
-    return EpochRecord(**{**values, "phi": tuple(values["phi"])})
 
 
 class BestEpoch:
@@ -196,7 +192,7 @@ class Progress:
         self.epoch, self.done = values["epoch"], values["done"]
         self.held = values.get("held", {})  # none in a checkpoint from before there were any
         self.losses = arrays["losses"].astype(np.float64)
-        self.history = [record_from(record) for record in values["history"]]
+        self.history = [from_json(EpochRecord, record) for record in values["history"]]
         for generators, states in (
             (self._shuffling, values["shuffling"]),
             (self.dropout, values["dropout"]),
