@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from dagmm_model.detectors.catalogue import CATALOGUE
-from dagmm_model.evaluation.published import PUBLISHED
+from dagmm_model.evaluation.published import published_figures
 from flows.benchmarking.results.summary import Block
 from flows.benchmarking.results.tables import NAMES, NOTHING, Table, number, title
 from flows.benchmarking.rows import REFERENCE
@@ -43,7 +43,7 @@ def published_table(block: Block) -> Table | None:
     A published method that is not in the catalogue is shown next to the reference.
     """
     rows = []
-    for figure in PUBLISHED:
+    for figure in published_figures():
         if figure.dataset not in block.lines or figure.protocol != block.protocol:
             continue
         known = figure.detector in CATALOGUE
