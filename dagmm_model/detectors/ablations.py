@@ -53,7 +53,6 @@ class Ablation(DAGMM):
     editions: ClassVar[Mapping[str, Changes]] = {}
 
     def variant(self) -> tuple[str, Changes]:
-        """See `DAGMM.variant`."""
         if self.preset not in EDITIONS:
             unmasked = self.preset == "recommended" and not self.masked
             return "recommended-fast" if unmasked else self.preset, self.phases

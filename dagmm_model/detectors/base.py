@@ -62,7 +62,6 @@ class BaseDetector(Generic[S]):
 
     @classmethod
     def configure(cls, preset: str, seed: int, settings: Mapping[str, Any]) -> Self:
-        """See `Detector.configure`."""
         if preset not in cls.presets:
             raise unknown(f"preset of {cls.name}", preset, cls.presets)
         start: S = replaced(cls.settings_type(), cls.presets[preset])
@@ -86,7 +85,6 @@ class BaseDetector(Generic[S]):
         observers: Sequence[Observer] = (),
         checkpoint: Checkpointing | None = None,
     ) -> Self:
-        """See `Detector.fit`."""
         rows = _matrix(X)
         if len(rows) < self.least_rows:
             raise NotEnoughRowsError(
@@ -99,7 +97,6 @@ class BaseDetector(Generic[S]):
         return self
 
     def energy(self, X: ArrayLike) -> Float:
-        """See `Detector.energy`."""
         if not self.n_features_in_:
             raise ValueError(f"this {self.name} detector is not fitted; call fit first")
         rows = _matrix(X)
@@ -113,7 +110,6 @@ class BaseDetector(Generic[S]):
         return out
 
     def state(self) -> State:
-        """See `Detector.state`."""
         values = {
             "settings": asdict(self.settings_),  # type: ignore[call-overload]
             "seed": self.seed,
@@ -125,7 +121,6 @@ class BaseDetector(Generic[S]):
 
     @classmethod
     def from_state(cls, values: dict[str, Any], arrays: Arrays) -> Self:
-        """See `Detector.from_state`."""
         detector = cls(from_json(cls.settings_type, values["settings"]), values["seed"])
         detector.n_features_in_ = values["n_features_in"]
         detector.history_ = tuple(Epoch(**epoch) for epoch in values["history"])

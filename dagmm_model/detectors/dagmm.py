@@ -45,48 +45,10 @@ class DAGMM(DagmmParameters):
     processors: equal rows, settings and ``random_state`` give equal bits. On a GPU they do as far
     as its libraries' sums do.
 
-    Every parameter that is None is taken from the preset; `Settings` describes them.
-
     Args:
         preset: recommended, recommended-fast, paper, paper-kddcup, paper-kddcup-rev,
-            paper-thyroid or paper-arrhythmia.
-        encoder_widths: units of the encoder's layers, the last is the code.
-        estimation_widths: units of the estimation network's hidden layers.
-        n_components: mixture components K.
-        dropout: rate in the estimation network.
-        scaling: none, minmax, standard, numeric, robust, soft, clipped, whitened or tempered.
-        initial_weights: glorot or fan_in.
-        reconstruction_features: paper, log_error or log_error_cosine.
-        latent_scaling: none or standardised.
-        members: independently seeded networks whose energies are averaged.
-        wide_code: code of one more, untrained member; 0 for none.
-        lambda_reconstruction: weight of the reconstruction loss.
-        lambda_energy: weight of the energy (lambda_1 of the paper's equation 7).
-        lambda_penalty: weight of the singularity penalty (lambda_2).
-        reconstruction_reduction: sum (the paper's squared norm) or mean over the columns.
-        epochs: passes over the rows.
-        batch_size: largest number of rows of a step.
-        learning_rate: of Adam.
-        learning_rate_schedule: constant, cosine or warmup_cosine.
-        gradient_clip: largest norm of a member's gradient.
-        jitter: relative jitter of the covariances.
-        early_stopping: evaluations without a better validation energy before training stops.
-        keep_best: keep the epoch of the lowest validation energy.
-        validation_fraction: share of the rows held out where an epoch is chosen and no validation
-            rows are given.
-        evaluate_every: epochs between two validation energies.
-        linear_path: none or pca: a fixed linear autoencoder beside the trained one.
-        refinement: steps of expectation-maximisation of the final mixture.
-        overlap_weight: how much overlapping components are held against their number.
-        mixture_term: energy or variational.
-        layer_epochs: epochs in which each layer is trained by itself first.
-        autoencoder_epochs: epochs in which the autoencoder is then trained by itself.
-        freeze_compression: leave the compression network as it then is.
-        alternating: descend reconstruction and mixture in turns, not together.
-        final_mixture: memberships or em.
-        criterion: energy or reconstruction.
-        masking: largest share of the columns hidden from the encoder in training.
-        views: what the energy is made of: some of energy, error, neighbours and axes.
+            paper-thyroid or paper-arrhythmia. What is not named here is a setting of the model,
+            which `Settings` describes; None takes it from the preset.
         contamination: expected share of anomalies in the training rows, in (0, 0.5]; it sets
             ``offset_`` and nothing else.
         engine: auto, numpy, torch, torch-graph (a captured step, on a GPU), torch-compiled or

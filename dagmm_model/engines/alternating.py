@@ -25,12 +25,7 @@ estimation network, and the two would not hold the same parameters."""
 
 
 class AlternatingEngine(Engine):
-    """Two engines that hand each other the parameters.
-
-    Args:
-        make: the engine of some settings; everything else is the same for both.
-        settings: of the run.
-    """
+    """Two engines of equal making, but for their settings, that hand each other the parameters."""
 
     def __init__(self, make: Callable[[Settings], Engine], settings: Settings) -> None:
         self.settings = settings

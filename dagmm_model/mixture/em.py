@@ -23,17 +23,10 @@ REGULARISATION = 1e-6
 def mixture_by_em(
     z: Float, components: int, jitter: float, seed: int, sample_weight: Float | None = None
 ) -> Mixture:
-    """The likeliest mixture that a few starts from k-means lead to.
-
-    Args:
-        z: ``(n, L)`` latent rows.
-        components: K.
-        jitter: relative jitter.
-        seed: of k-means.
-        sample_weight: None; scikit-learn's mixture takes no weights.
+    """The likeliest mixture of latent rows ``(n, L)`` that a few starts from k-means lead to.
 
     Raises:
-        SettingsError: there are weights.
+        SettingsError: there are weights, which scikit-learn's mixture does not take.
     """
     if sample_weight is not None:
         raise SettingsError(

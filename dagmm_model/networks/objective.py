@@ -42,12 +42,9 @@ Term = Callable[[Tensor, Tensor, Tensor, Any, bool], tuple[Tensor, Tensor, Batch
 
 
 def standardise(z: Tensor, share: Tensor, ranks: Ranks = ALONE) -> Tensor:
-    """Every coordinate of z ``(S, n, L)`` to mean 0 and variance 1 over the batch.
+    """Every coordinate of z ``(S, n, L)`` to mean 0 and variance 1 over the batch of all ranks.
 
-    Args:
-        z: latent rows.
-        share: ``(S, n)`` of each row in the weight of the batch.
-        ranks: that share the batch.
+    By the share ``(S, n)`` of each row in the weight of that batch.
     """
     (mean,) = ranks.total((share[..., None] * z).sum(1, keepdim=True))
     centred = z - mean

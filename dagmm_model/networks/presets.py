@@ -143,13 +143,9 @@ def principal_axes(n_features: int, n_rows: int) -> Settings:
 def resolve(
     preset: str, n_features: int, n_rows: int, overrides: Mapping[str, Any] | None = None
 ) -> Settings:
-    """The settings of a preset for a table, with some of them replaced.
+    """The settings of a preset for a training matrix of that shape, with some of them replaced.
 
-    Args:
-        preset: one of `PRESETS`.
-        n_features: columns of the training matrix.
-        n_rows: rows of the training matrix.
-        overrides: settings by name; None values are left to the preset.
+    Overrides of None are left to the preset.
 
     Raises:
         SettingsError: unknown preset or setting, or a value that cannot be used.

@@ -34,13 +34,7 @@ FUSED_ROWS = 1024
 
 
 class FusedScorer:
-    """Scores rows of one layout; safe to use from several threads.
-
-    Args:
-        scaler: of the input columns.
-        scorer: members, mixtures and the scale of their energies.
-        layout: which columns are numbers.
-    """
+    """Scores rows of one layout; safe to use from several threads."""
 
     def __init__(self, scaler: Scaler, scorer: Scorer, layout: Layout) -> None:
         self._scorer, self._width = scorer, width_of(layout)
@@ -74,11 +68,7 @@ class FusedScorer:
         ]
 
     def energy(self, rows: Encoded) -> Float:
-        """Energy of each row ``(n,)``, see `inference.Scorer.energy`.
-
-        Raises:
-            ValueError: a value is too large once it is scaled.
-        """
+        """Energy of each row ``(n,)``, see `inference.Scorer.energy` and `score`."""
         return self.score(rows, np.inf).energy
 
     def score(self, rows: Encoded, explain_above: float) -> ExplainedEnergies:

@@ -40,11 +40,7 @@ class Tables:
 class LinearPart:
     """Outputs ``(n, O)`` and squared norms of rows of one layout.
 
-    Args:
-        scaler: of the columns.
-        layout: which columns are numbers.
-        directions: ``(O, D)``, in the space of transformed rows.
-        bias: ``(O,)``.
+    The directions ``(O, D)`` are in the space of transformed rows; the bias is ``(O,)``.
     """
 
     def __init__(self, scaler: Scaler, layout: Layout, directions: Float, bias: Float) -> None:
@@ -82,12 +78,8 @@ class LinearPart:
     ) -> tuple[Float, Float, Float]:
         """Outputs ``(m, O)``, squared norms ``(m,)`` and scaled numbers ``(m, P)`` of some rows.
 
-        Args:
-            rows: those that the tables are of.
-            part: which of them.
-            tables: from `tables`.
-            first: number of the first of ``rows`` in the caller's table, for messages.
-            work: holds the outputs until it is used again.
+        The tables are those of ``rows``, whose first one has the number ``first`` in the caller's
+        table; the outputs lie in ``work`` until it is used again.
 
         Raises:
             ValueError: a value is too large once it is scaled.

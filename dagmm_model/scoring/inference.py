@@ -69,13 +69,7 @@ class Scorer:
     def from_arrays(
         cls, settings: Settings, jitter: Sequence[float], arrays: Mapping[str, NDArray[Any]]
     ) -> Scorer:
-        """The scorer of what `to_arrays` gave, among other arrays.
-
-        Args:
-            settings: of the detector.
-            jitter: relative jitter of each mixture.
-            arrays: from disk.
-        """
+        """The scorer of what `to_arrays` gave, among other arrays, and each mixture's jitter."""
         mixtures = tuple(
             Mixture(**{part: arrays[f"mixture.{s}.{part}"] for part in MIXTURE}, jitter=one)
             for s, one in enumerate(jitter)

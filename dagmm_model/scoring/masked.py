@@ -54,11 +54,7 @@ def groups(width: int) -> list[NDArray[np.intp]]:
 
 
 class MaskedNetwork:
-    """Codes and errors of hidden columns of all members; safe to use from several threads.
-
-    Args:
-        parameters: of the S members, float64, each ``(S, ...)``.
-    """
+    """Codes and errors of hidden columns of all members; safe to use from several threads."""
 
     def __init__(self, parameters: dict[str, Float]) -> None:
         members, _, width = parameters["encoder.0.weight"].shape
@@ -84,11 +80,7 @@ class MaskedNetwork:
         return self.codes_and_errors(x)[1]
 
     def codes_and_errors(self, x: Float) -> tuple[Float, Float]:
-        """Codes ``(S, n, C)`` with all columns visible, and errors ``(S, n, D)`` of hidden ones.
-
-        Args:
-            x: ``(n, D)`` scaled rows.
-        """
+        """Codes ``(S, n, C)`` with all columns visible, and errors ``(S, n, D)`` of hidden ones."""
         x = np.ascontiguousarray(x)
         codes = np.empty((len(self._members), len(x), self._code))
         errors = np.empty((len(self._members), *x.shape))
@@ -100,9 +92,7 @@ class MaskedNetwork:
 def relative_errors(errors: Float, typical: Float) -> Float:
     """What each column contributes to a row's error, ``(S, n, D)``.
 
-    Args:
-        errors: ``(S, n, D)`` squared errors of hidden columns.
-        typical: ``(S, D)`` their means over the training rows.
+    By its squared error ``(S, n, D)`` and the mean of these over the training rows ``(S, D)``.
     """
     relative = errors / (TAIL * (typical + TYPICAL_FLOOR))[:, None]
     np.log1p(relative, out=relative)

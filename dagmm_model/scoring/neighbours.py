@@ -50,13 +50,9 @@ class References:
     def of(
         cls, x: Callable[[NDArray[np.intp]], Float], n: int, width: int, seed: int
     ) -> tuple[References, NDArray[np.intp]]:
-        """Some of n rows, and for each of the n which reference it is, -1 for none.
+        """Some of n rows of width D, and for each of the n which reference it is, -1 for none.
 
-        Args:
-            x: gives the scaled rows of some indices.
-            n: number of rows.
-            width: columns D.
-            seed: of the choice.
+        ``x`` gives the scaled rows of some indices.
         """
         count = min(n, MOST, max(LEAST, VALUES // width))
         chosen = np.sort(np.random.default_rng(seed).choice(n, count, replace=False))
@@ -73,13 +69,9 @@ class References:
     def energy(
         self, x: Float, own: NDArray[np.intp] | None = None, work: Workspace | None = None
     ) -> Float:
-        """Mean logarithm of the distances to the nearest references, ``(n,)``.
+        """Mean logarithm of the distances to the nearest references, ``(n,)``, of rows ``(n, D)``.
 
-        Args:
-            x: ``(n, D)`` scaled rows.
-            own: ``(n,)`` which of the references a row itself is, -1 for none; None for rows that
-                are not among them.
-            work: where the distances are.
+        ``own`` ``(n,)`` says which of the references a row itself is, -1 for none; None: no row is.
         """
         if own is None:
             own = np.full(len(x), -1)

@@ -169,12 +169,9 @@ def constants(settings: Settings) -> dict[str, Any]:
 def weights_of(
     seen: dict[str, Float], coarse: float, weight: Float | None = None
 ) -> dict[str, float]:
-    """How much each view counts.
+    """How much each view counts, by its values of training rows ``(n,)`` and these rows' weights.
 
-    Args:
-        seen: the views' values of the training rows, each ``(n,)``.
-        coarse: share of the columns that have few values, see `coarseness`.
-        weight: ``(n,)`` of the rows, or None.
+    ``coarse`` is the share of the columns that have few values, see `coarseness`.
     """
     network = NETWORK[0] + (NETWORK[1] - NETWORK[0]) * coarse
     factors = {"energy": network, "error": network, "neighbours": 1.0}
@@ -229,18 +226,10 @@ def fit_views(
     weight: Float | None,
     seed: int,
 ) -> Views:
-    """The views that the scorer's settings name.
+    """The views that the scorer's settings name, of training rows ``(n, D)`` with weights ``(n,)``.
 
     Surprisals are those of at most `ROWS` evenly spaced training rows. A reference row's distance
-    is that to the other ones.
-
-    Args:
-        scaler: of the network's input columns.
-        scorer: the network's members and mixtures.
-        axes: scaler and scorer of the view ``axes``, where it is one.
-        X: ``(n, D)`` training rows.
-        weight: ``(n,)`` their weights, or None.
-        seed: of the choice of the references.
+    is that to the other ones; the seed decides which rows are references.
     """
     names = scorer.settings.views
     X, weight = evenly(X, ROWS), None if weight is None else evenly(weight, ROWS)

@@ -22,11 +22,7 @@ Float = NDArray[np.float64]
 class ViewsScorer:
     """Scores rows of one layout by several views; safe to use from several threads.
 
-    Args:
-        scaler: of the network's input columns.
-        scorer: the network's members and mixtures.
-        views: what else there is; None where the network's energy is the only view.
-        layout: which columns are numbers.
+    Without views the network's energy is the only one.
     """
 
     def __init__(self, scaler: Scaler, scorer: Scorer, views: Views | None, layout: Layout) -> None:
@@ -37,11 +33,7 @@ class ViewsScorer:
         self._references = None if views is None else views.references
 
     def energy(self, rows: Encoded) -> Float:
-        """Energy of each row ``(n,)``.
-
-        Raises:
-            ValueError: a value is too large once it is scaled.
-        """
+        """Energy of each row ``(n,)``; see `score`."""
         return self.score(rows, np.inf).energy
 
     def score(self, rows: Encoded, explain_above: float) -> ExplainedEnergies:

@@ -4,6 +4,10 @@ All train on normal rows only. They differ in what may be known when the thresho
 paper's protocol (section 4.3) uses the anomaly ratio of the test rows, the deployment protocol
 only a held-out set of normal rows. The others have no threshold, or the paper's, and differ in
 which normal rows train.
+
+In all, ``anomalous`` ``(rows,)`` is True where a row is an anomaly, and ``groups`` ``(rows,)`` are
+numbers or names: rows of one group stay in one part. A `SplitError` is raised where a part would
+be empty.
 """
 
 from __future__ import annotations
@@ -47,11 +51,6 @@ class Split:
 def paper_split(anomalous: ArrayLike, seed: int, *, groups: ArrayLike | None = None) -> Split:
     """Random half of all rows to train on, its anomalies removed; the other half is the test.
 
-    Args:
-        anomalous: True where a row is an anomaly, shape ``(rows,)``.
-        seed: Seed of the permutation.
-        groups: Group of each row, shape ``(rows,)``; rows of one group stay on one side.
-
     Raises:
         SplitError: No normal row is left to train on, or no row to test.
     """
@@ -72,10 +71,9 @@ def deployment_split(
     """Train, validation and test, stratified by label; train and validation keep normals only.
 
     Args:
-        anomalous: True where a row is an anomaly; all False when nothing is labelled.
+        anomalous: All False when nothing is labelled.
         seed: Seed of the permutation.
-        groups: Group of each row (see `duplicate_groups`); rows of one group stay on one side.
-            Grouping takes the place of stratification.
+        groups: See `duplicate_groups`; grouping takes the place of stratification.
         fractions: Shares of train, validation and test, adding up to 1.
 
     Raises:
@@ -111,10 +109,7 @@ def file_order_split(anomalous: ArrayLike, train: int | None = None) -> Split:
 
     The split of GOAD (Bergman and Hoshen, ICLR 2020) and NeuTraL AD (Qiu et al., ICML 2021), and,
     of rows drawn by `drawn_rows`, that of DTE (Livernoche et al., ICLR 2024). Nothing is random.
-
-    Args:
-        anomalous: True where a row is an anomaly, shape ``(rows,)``.
-        train: Number of training rows; half of the normal rows, rounded down, unless given.
+    Half of the normal rows train, rounded down, unless ``train`` says how many.
 
     Raises:
         SplitError: No normal row is left to train on, or no row to test.
@@ -130,10 +125,7 @@ def file_order_split(anomalous: ArrayLike, train: int | None = None) -> Split:
 def shuffled_halves(anomalous: ArrayLike, seed: int, *, most: int) -> Split:
     """A random half of the normal rows trains; the other half and *all* anomalies are the test.
 
-    Args:
-        anomalous: True where a row is an anomaly, shape ``(rows,)``.
-        seed: Seed of the permutation.
-        most: Largest number of training rows; those of the half beyond it are set aside.
+    Rows of the half beyond the ``most`` that train are set aside.
 
     Raises:
         SplitError: No normal row is left to train on, or no row to test.
@@ -193,11 +185,8 @@ def check_parts(
 ) -> Split:
     """The split, unless a part of it would be empty.
 
-    Args:
-        split: The split.
-        labels: True for anomalies, shape ``(rows,)``.
-        validation: Whether the validation part matters.
-        why: What else a part may be empty for than too few normal rows.
+    The validation part matters where ``validation`` says so; ``why`` is what else a part may be
+    empty for than too few normal rows.
 
     Raises:
         SplitError: The training or test part is empty, or, if it matters, the validation part.

@@ -155,15 +155,9 @@ class Scaler:
     def by_itself(
         self, x: Rows, first: int | None = 0, columns: NDArray[np.integer] | None = None
     ) -> Float:
-        """Each column scaled by itself, and centred where a rotation follows.
+        """Each column scaled by itself, and centred where a rotation follows; see `transform`.
 
-        Args:
-            x: ``(n, D)`` rows, or some of their columns.
-            first: as in `transform`.
-            columns: which columns these are; all unless given.
-
-        Raises:
-            ValueError: a scaled value is beyond `LARGEST`.
+        ``columns`` says which ones these are; all unless given.
         """
         some = slice(None) if columns is None else columns
         scaled: Float = np.empty(x.shape)  # row by row in memory, whatever the layout of x
@@ -214,16 +208,9 @@ def _centre_and_scale(kind: str, column: Float) -> tuple[float, float, bool]:
 def centre_and_scale(
     kind: str, low: float, high: float, two: bool, mean: float, deviation: float, quartiles: Float
 ) -> tuple[float, float]:
-    """The rule of `Scaler.fit` for a column.
+    """The rule of `Scaler.fit` for a column, by its extremes, moments and quartiles ``(3,)``.
 
-    Args:
-        kind: of the scaling.
-        low: smallest value.
-        high: largest value.
-        two: whether there are no others.
-        mean: of the values.
-        deviation: their standard deviation.
-        quartiles: ``(3,)``.
+    ``two`` says that it has no values but its extremes.
     """
     if kind == "minmax" or (kind == "numeric" and two):
         return low, high - low
@@ -248,14 +235,10 @@ def standardised(plain: Scaler, mean: Float, covariance: Float) -> Scaler:
 def rotated(
     plain: Scaler, n: int, mean: Float, covariance: Float, rare: NDArray[np.bool_]
 ) -> Scaler:
-    """A whitening scaler.
+    """A whitening scaler of n rows.
 
-    Args:
-        plain: what it does before the rotation.
-        n: number of rows.
-        mean: ``(D,)`` and
-        covariance: ``(D, D)`` of the rows before the rotation.
-        rare: ``(D,)``, whether a column's quartiles coincide.
+    ``plain`` is what it does before the rotation, mean ``(D,)`` and covariance ``(D, D)`` are those
+    of the rows then, and ``rare`` ``(D,)`` says which columns' quartiles coincide.
     """
     width = len(mean)
     weight = np.where(rare & (plain.kind == "tempered"), RARE_WEIGHT, 1.0)

@@ -83,17 +83,11 @@ def train(
     observers: Sequence[Observer] = (),
     checkpoint: Checkpointing | None = None,
 ) -> tuple[Arrays, tuple[Epoch, ...], Device]:
-    """Train networks on scaled rows.
+    """Train networks on scaled rows ``(n, D)``.
 
-    Args:
-        build: makes the networks, on the CPU, from torch's seeded global generator.
-        x: ``(n, D)`` scaled rows.
-        settings: of the run, with a batch size.
-        seed: of starting values, order of the rows and everything drawn in a step.
-        name: of the detector, part of a checkpoint's identity.
-        epochs: planned number, all phases together.
-        observers: called with each epoch's record.
-        checkpoint: where to write checkpoints and resume from.
+    ``build`` makes the networks, on the CPU, from torch's seeded global generator; ``name`` is the
+    detector's, a part of a checkpoint's identity; ``epochs`` is the planned number, all phases
+    together. From the seed follow starting values, order of the rows and all that a step draws.
 
     Returns:
         Parameters and buffers of the networks by name, averaged where the settings say so, the
@@ -193,7 +187,6 @@ class _Run:
                 )
 
     def end_epoch(self, started: float) -> Epoch:
-        """See `Training.end_epoch`."""
         terms = dict(zip(self.names, (self.sums / self.steps).tolist(), strict=True))
         record = Epoch(self.epoch + 1, self.epochs, terms, time.perf_counter() - started)
         self.history.append(record)
@@ -208,7 +201,6 @@ class _Run:
         return {n: v.detach().cpu().numpy().copy() for n, v in weights.items()}
 
     def snapshot(self) -> tuple[Arrays, dict[str, Any]]:
-        """See `Training.snapshot`."""
         arrays = {f"network.{n}": v for n, v in self.work.networks.state_dict().items()}
         arrays |= {f"average.{n}": v for n, v in self.averaged.items()}
         for name, optimiser in self.work.optimisers.items():
@@ -224,7 +216,6 @@ class _Run:
         return {n: v.detach().cpu().numpy().copy() for n, v in arrays.items()}, values
 
     def restore(self, arrays: Arrays, values: dict[str, Any]) -> None:
-        """See `Training.restore`."""
         tensors = {name: torch.as_tensor(np.array(array)) for name, array in arrays.items()}
         self.work.networks.load_state_dict(under("network.", tensors))
         for name, value in under("average.", tensors).items():

@@ -36,13 +36,9 @@ def mlp(
 ) -> nn.Sequential:
     """Linear layers of these widths, the first being the input's.
 
-    Args:
-        widths: of input, hidden layers and output.
-        activation: leaky, relu or tanh, after every layer but the last.
-        hidden_only: the last layer is hidden, too, and gets activation and dropout.
-        dropout: rate after every activation.
-        spectral: divide each weight matrix by its largest singular value.
-        bias: whether the layers have biases.
+    The activation, leaky, relu or tanh, and then dropout of that rate, follow every layer but the
+    last, and with ``hidden_only`` the last one, too. ``spectral`` divides each weight matrix by its
+    largest singular value.
     """
     layers: list[nn.Module] = []
     for i, (fan_in, fan_out) in enumerate(pairwise(widths)):

@@ -92,11 +92,7 @@ class Training(Protocol):
         """
 
     def end_epoch(self, started: float) -> EpochLike:
-        """Judge the epoch, go on to the next; its record.
-
-        Args:
-            started: when it was begun or resumed, by `time.perf_counter`.
-        """
+        """Judge the epoch, begun or resumed at that moment, and go on to the next; its record."""
 
     def snapshot(self) -> tuple[Arrays, dict[str, Any]]:
         """Arrays and JSON-able values from which `restore` goes on, to the last bit."""
@@ -108,12 +104,7 @@ class Training(Protocol):
 def run_epochs(
     training: Training, store: CheckpointStore | None, observers: Sequence[Observer] = ()
 ) -> None:
-    """Do the epochs that are not done yet.
-
-    Args:
-        training: at its start; it goes on from the checkpoint that is there.
-        store: of the checkpoints; the last one stays.
-        observers: called with each epoch's record.
+    """Do the epochs that are not done yet; the store's last checkpoint stays.
 
     Raises:
         TrainingDiverged: a loss is not finite.

@@ -64,7 +64,6 @@ class MemoryFeed:
         self._n, self._mine = n, ranks.part(self._batch)
 
     def pieces(self, progress: Progress) -> Iterator[Piece]:
-        """See `Feed.pieces`."""
         rows = progress.shuffled([self._n] * progress.members)
         order = np.stack([of[: self.steps * self._batch] for of in rows])
         order = order.reshape(len(rows), self.steps, self._batch)[..., self._mine]

@@ -28,14 +28,10 @@ Held = Callable[[Parameters], Losses]
 
 
 def held_losses(x: NDArray[np.floating], settings: Settings, seeds: Sequence[int]) -> Held:
-    """What takes the terms of rows under given parameters, as the mean over members and batches.
+    """What takes the terms of scaled rows ``(m, D)``, `MOST_ROWS` at most, under given parameters.
 
-    The hidden columns and the dropout are the same each time, so that only the parameters differ.
-
-    Args:
-        x: ``(m, D)`` scaled rows; of more than `MOST_ROWS` some are chosen.
-        settings: of the training.
-        seeds: of its members.
+    They are means over members and batches. The hidden columns and the dropout are the same each
+    time, so that only the parameters differ.
     """
     chosen = np.random.default_rng(0).permutation(len(x))[:MOST_ROWS]
     rows = np.ascontiguousarray(x[chosen])

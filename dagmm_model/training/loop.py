@@ -157,20 +157,9 @@ def run_training(
 ) -> Trained:
     """Run the epochs that are not done yet, wherever the rows come from.
 
-    Args:
-        engine: at its starting values.
-        device: that it runs on.
-        feed: gives the rows of every step.
-        settings: of the run.
-        seeds: one for each member.
-        store: of the checkpoints; the run goes on from the one that is there.
-        observers: called with each epoch's record.
-        validate: the parameters of the moment and each member's validation energy ``(S,)``.
-        held: takes the terms of rows that are not trained on.
-
-    Raises:
-        TrainingDiverged: a loss is not finite.
-        CheckpointMismatch: the folder holds a checkpoint of another run.
+    The engine is at its starting values, and the store may hold a checkpoint to go on from.
+    ``validate`` gives the parameters of the moment and each member's validation energy ``(S,)``,
+    ``held`` the terms of rows that are not trained on. It raises what `train` raises.
     """
     training = MemberTraining(Progress(engine, settings, seeds), settings, feed, validate, held)
     run_epochs(training, store, observers)
@@ -198,15 +187,7 @@ def _judged(settings: Settings) -> Settings:
 
 
 class MemberTraining:
-    """The training of one batched model; see `dagmm_model.training.epochs.Training`.
-
-    Args:
-        progress: of the engine at its starting values.
-        settings: of the run.
-        feed: gives the rows of every step.
-        validate: the parameters of the moment and each member's validation energy ``(S,)``.
-        held: takes the terms of rows that are not trained on.
-    """
+    """The training of one batched model; see `dagmm_model.training.epochs.Training`."""
 
     def __init__(
         self,
@@ -225,7 +206,6 @@ class MemberTraining:
         return self.progress.epoch >= self.settings.epochs or self.progress.best.exhausted()
 
     def finish_epoch(self, store: CheckpointStore | None) -> None:
-        """See `Training.finish_epoch`."""
         progress = self.progress
         if progress.done == 0 and self._held is not None:
             judged = is_taken(progress.epoch, self.settings.epochs)
@@ -251,7 +231,6 @@ class MemberTraining:
                 store.write(*progress.snapshot())
 
     def end_epoch(self, started: float) -> EpochRecord:
-        """See `Training.end_epoch`."""
         progress, settings, energies = self.progress, self.settings, None
         epoch = progress.epoch + 1
         if self._validate is not None and (

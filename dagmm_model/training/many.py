@@ -28,11 +28,8 @@ from dagmm_model.training.records import EpochRecord, Progress
 class TablesFeed:
     """Rows of several tables, of which each member has one; see `dagmm_model.training.feed.Feed`.
 
-    Args:
-        sizes: rows of each member's table; all of them make as many steps.
-        starts: where it begins among all rows.
-        empty: number of the row that weighs nothing.
-        batch_size: largest number of rows of a step.
+    Of each member: how many rows its table has, and where they start among all rows. All tables
+    make as many steps, and ``empty`` is the number of the row that weighs nothing.
     """
 
     def __init__(
@@ -46,7 +43,6 @@ class TablesFeed:
         self._batches = tuple(batch for _, batch in plans)
 
     def pieces(self, progress: Progress) -> Iterator[Piece]:
-        """See `dagmm_model.training.feed.Feed.pieces`."""
         widest = max(self._batches)
         order = np.full((len(self._sizes), self.steps, widest), self._empty)
         shuffled = progress.shuffled(self._sizes)
@@ -87,17 +83,10 @@ def train_many(
     engine: str = "auto",
     device: str = "auto",
 ) -> list[Trained]:
-    """As `dagmm_model.training.loop.train` for each table, in one model.
+    """As `dagmm_model.training.loop.train` for each of the tables ``(n, D)``, in one model.
 
-    Args:
-        tables: ``(n, D)`` scaled rows each, of one width and as many steps an epoch.
-        settings: of all; nothing that chooses an epoch.
-        seeds: of each table's members.
-        engine: see `dagmm_model.engines.choice.ENGINES`.
-        device: auto, cpu, cuda or cuda:N.
-
-    Returns:
-        One for each table. An epoch's seconds are its share.
+    All have one width and make as many steps an epoch; the seeds are of each one's members, and
+    nothing in the settings chooses an epoch. An epoch's seconds are a table's share.
 
     Raises:
         TrainingDiverged: a loss of some member is not finite.

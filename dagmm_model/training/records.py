@@ -137,11 +137,7 @@ class Progress:
         self._epochs, self.members = settings.epochs, len(seeds)
 
     def shuffled(self, rows: Sequence[int]) -> list[NDArray[np.int64]]:
-        """Each member's rows ``(n,)``, shuffled for the epoch in work.
-
-        Args:
-            rows: how many each member has.
-        """
+        """Each member's rows ``(n,)``, so many, shuffled for the epoch in work."""
         coming = self._coming or self._shuffled(rows)
         self._shuffling_before, shuffled, self._shuffling_after = (
             coming.result() if isinstance(coming, Future) else coming

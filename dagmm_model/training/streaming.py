@@ -76,10 +76,7 @@ def moments_of(
 ) -> list[Moments]:
     """Moments of all rows in one pass, each rank reading its share of the groups.
 
-    Args:
-        groups: of rows.
-        ranks: that share them.
-        statistics: the moments of some rows; of none, too.
+    ``statistics`` gives the moments of some rows; of none, too.
     """
     mine = range(ranks.rank, len(groups.sizes), ranks.size)
     parts = (statistics(rows) for rows in prefetched(groups.read, mine))
@@ -97,14 +94,8 @@ class WindowFeed:
     The windows of an epoch, and the steps of each, follow from the seed and do not depend on the
     number of ranks; which rows of a window make a batch does. All members see the same windows,
     each in an order of its own. As in memory, batches are about equal, and a few rows of a window
-    are left out of an epoch, other ones in each.
-
-    Args:
-        groups: of scaled float32 rows.
-        batch_size: rows of a step, over all ranks.
-        buffer_rows: rows of a window, over all ranks.
-        seeds: of the members.
-        ranks: that share every window.
+    are left out of an epoch, other ones in each. The rows are scaled and of float32; those of a
+    step and of a window are counted over all ranks.
     """
 
     def __init__(

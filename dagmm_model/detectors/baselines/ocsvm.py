@@ -70,7 +70,6 @@ class OneClassSvm(ScaledDetector[OcSvmSettings]):
     }
 
     def settings_for(self, n_rows: int, n_columns: int) -> OcSvmSettings:
-        """See `dagmm_model.detectors.interface.Detector.settings_for`."""
         settings = self.settings_
         if settings.kernel == "auto":
             exact = n_rows <= settings.limit
@@ -78,7 +77,6 @@ class OneClassSvm(ScaledDetector[OcSvmSettings]):
         return replace(settings, gamma=settings.gamma or 1.0 / n_columns)
 
     def check_size(self, n_rows: int, n_columns: int) -> None:
-        """See `BaseDetector.check_size`."""
         if self.settings_for(n_rows, n_columns).kernel == "exact" and n_rows > MOST_ROWS:
             raise TooLarge(
                 f"the exact oc-svm on {n_rows:,} rows would work on a kernel matrix of "

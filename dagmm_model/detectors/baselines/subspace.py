@@ -48,7 +48,6 @@ class KernelPca(ScaledDetector[KernelPcaSettings]):
     }
 
     def check_size(self, n_rows: int, n_columns: int) -> None:
-        """See `BaseDetector.check_size`."""
         rows = min(n_rows, self.settings_.limit or n_rows)
         if rows > MOST_ROWS:
             gigabytes = 3 * 8 * rows**2 / 1e9

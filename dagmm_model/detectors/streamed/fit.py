@@ -49,14 +49,8 @@ def fit_streamed(
 ) -> DAGMM:
     """Fit the detector; memory depends on the window, not on the rows.
 
-    Args:
-        detector: unfitted; on every rank but the first it stays so.
-        groups: of numeric rows ``(n, D)``, the same on every rank.
-        buffer_rows: rows that are shuffled together, over all ranks.
-        observers: called with the `EpochRecord` of each epoch.
-        checkpoint: where to write checkpoints and resume from; its ``data_digest`` has to name
-            the rows.
-        ranks: that train together.
+    On every rank but the first it stays unfitted. ``buffer_rows`` are shuffled together, over all
+    ranks; a checkpoint's ``data_digest`` has to name the rows. All else is as in `DAGMM.fit`.
 
     Raises:
         SettingsError: a setting that needs all rows in memory.

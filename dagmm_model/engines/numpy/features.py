@@ -20,14 +20,7 @@ Float = NDArray[np.float64]
 
 
 class ReconstructionFeatures:
-    """The features that the settings name, and the weighted loss, of ``rows`` rows of each member.
-
-    Args:
-        members: S.
-        rows: of a batch.
-        width: columns D of the data.
-        settings: features, reduction, and the weight of the loss.
-    """
+    """The features that the settings name, and the weighted loss, of a batch of each member."""
 
     def __init__(self, members: int, rows: int, width: int, settings: Settings) -> None:
         self._names = FEATURES[settings.reconstruction_features]

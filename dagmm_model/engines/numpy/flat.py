@@ -20,10 +20,8 @@ Array = NDArray[np.floating]
 class FlatParameters:
     """Parameters, gradients and Adam's moments, each ``(S, size)``.
 
-    Args:
-        shapes: of one member's parameters, ``{network}.{layer}.weight`` or ``.bias``.
-        start: values ``(S, ...)`` to start from; what has no shape is ignored.
-        dtype: of all arrays.
+    The shapes are those of one member, by name, ``{network}.{layer}.weight`` or ``.bias``; starting
+    values ``(S, ...)`` without a shape are ignored.
     """
 
     def __init__(

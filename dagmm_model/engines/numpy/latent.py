@@ -28,13 +28,8 @@ Float = NDArray[np.float64]
 class LatentTerm:
     """Energy and penalty of a batch's latent rows, with their gradients.
 
-    Args:
-        estimation: the estimation network, which keeps its gradients.
-        members: *S*.
-        rows: *b*, of a batch.
-        settings: of the run.
-        dtype: of the network; the mixture is float64.
-        ranks: that share every batch.
+    The estimation network keeps its own gradients. Its arrays are of ``dtype``, the mixture's of
+    float64.
 
     Attributes:
         z: ``(S, L, b)`` latent rows, to be filled before `losses`.

@@ -42,14 +42,8 @@ FLOORS = WEIGHT_FLOOR, SMALLEST, VARIANCE_FLOOR
 class MixtureTerm:
     """`equations.mixture_term` and its gradients, on preallocated arrays.
 
-    Of S members, K components, L coordinates, n rows.
-
-    Args:
-        members: S.
-        components: K.
-        width: L.
-        rows: n, those of this rank.
-        total: sums an array over the ranks.
+    Of S members, K components, L coordinates, n rows of this rank; ``total`` sums an array over
+    the ranks.
     """
 
     def __init__(

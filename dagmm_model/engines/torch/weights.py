@@ -26,13 +26,8 @@ class Weights:
     """Parameters ``(S, size)``, Adam's moments, and a copy of both from before the last run.
 
     A weight lies in it as ``(in, out)``: its gradient, a product of a layer's input and what comes
-    back to its output, then lies the same way, and nothing is transposed.
-
-    Args:
-        parameters: starting values, each ``(S, ...)``, weights as ``(S, out, in)``.
-        settings: of the run; they say which parameters are trained.
-        device: of the tensors.
-        dtype: of the tensors.
+    back to its output, then lies the same way, and nothing is transposed. It is made of starting
+    values ``(S, ...)``, weights as ``(S, out, in)``; the settings say which are trained.
 
     Attributes:
         flat: the trained parameters.
@@ -70,11 +65,7 @@ class Weights:
         self._before = [tensor.clone() for tensor in self._changing]
 
     def named(self, flat: Tensor) -> dict[str, Tensor]:
-        """Every parameter under its name, ``(S, ...)``, weights as ``(S, out, in)``: views.
-
-        Args:
-            flat: the trained ones, as `flat` has them.
-        """
+        """Every parameter under its name, ``(S, ...)``, weights as ``(S, out, in)``: views."""
         sizes = [math.prod(shape) for shape in self.shapes.values()]
         parts = torch.split(flat, sizes, dim=1)
         views = {

@@ -56,7 +56,6 @@ class Anogan(gan.GanDetector[AnoganSettings]):
     )
 
     def energy(self, X: ArrayLike) -> Float:
-        """See `BaseDetector.energy`."""
         rows = np.asarray(X)
         if rows.ndim != 2 or rows.dtype.kind != "f" or not np.isfinite(rows).all():
             return super().energy(X)

@@ -51,7 +51,6 @@ class FastAnogan(gan.GanDetector[FanoganSettings]):
     )
 
     def settings_for(self, n_rows: int, n_columns: int) -> FanoganSettings:
-        """See `Detector.settings_for`."""
         settings = super().settings_for(n_rows, n_columns)
         half = ((settings.epochs or 0) + 1) // 2
         return replace(settings, encoding=half if settings.encoding is None else settings.encoding)

@@ -80,7 +80,6 @@ class GanDetector(TrainedDetector[G]):
     """A trained detector with a latent space, whose width may follow from the table's."""
 
     def settings_for(self, n_rows: int, n_columns: int) -> G:
-        """See `Detector.settings_for`."""
         settings = super().settings_for(n_rows, n_columns)
         return replace(settings, latent=settings.latent or max(2, min(32, n_columns // 4)))
 

@@ -96,7 +96,6 @@ class DeepClustering(TrainedDetector[DcnSettings]):
         return Clustering((width, *self.settings_.encoder_widths), self.settings_.clusters)
 
     def settings_for(self, n_rows: int, n_columns: int) -> DcnSettings:
-        """See `Detector.settings_for`."""
         settings = super().settings_for(n_rows, n_columns)
         first = settings.epochs if settings.pretraining is None else settings.pretraining
         return replace(settings, pretraining=first)
