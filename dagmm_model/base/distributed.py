@@ -91,9 +91,8 @@ class Ranks:
     def place(self, device: str) -> str:
         """This rank's device, all ranks having told theirs: cpu for all, or a GPU of its own each.
 
-        Args:
-            device: cpu, or cuda for the GPU of this rank's number on its machine; others are
-                taken as they are.
+        A device of cuda is the GPU of this rank's number on its machine; others are taken as they
+        are.
 
         Raises:
             SettingsError: some have none, or two the same; on every rank, before they begin.

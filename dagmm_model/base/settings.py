@@ -34,12 +34,10 @@ def unknown(what: str, name: object, known: Collection[str]) -> SettingsError:
 
 
 def replaced(settings: S, values: Mapping[str, Any]) -> S:
-    """Settings with some values replaced.
+    """Settings, which check themselves when they are made, with some values replaced.
 
-    Args:
-        settings: a frozen dataclass that checks its values when it is made.
-        values: by name; None leaves the setting as it is. Lists (as JSON and YAML give them) and
-            arrays become tuples, NumPy's scalars (as ``np.arange`` gives them) Python's.
+    None leaves a setting as it is. Lists (as JSON and YAML give them) and arrays become tuples,
+    NumPy's scalars (as ``np.arange`` gives them) Python's.
 
     Raises:
         SettingsError: unknown name (the nearest is named), or a value that cannot be used.

@@ -56,11 +56,8 @@ def multiplications(settings: Settings, rows: int, columns: int, members: int) -
 def choose_device(device: str, work: float) -> Device:
     """The device, of which ``auto`` is a GPU where there is one and the work is worth it.
 
-    torch is asked, and imported, only where a GPU would be taken.
-
-    Args:
-        device: auto, cpu, cuda or cuda:N.
-        work: `multiplications` of the training.
+    ``work`` are the `multiplications` of the training. torch is asked, and imported, only where a
+    GPU would be taken.
 
     Raises:
         SettingsError: no such device, or none here; the message says why.

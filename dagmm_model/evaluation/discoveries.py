@@ -39,11 +39,7 @@ class Discoveries:
         self._counts += np.bincount(above, minlength=size)
 
     def threshold(self, level: float) -> float | None:
-        """Energy above which the rows are discoveries; None when there is none.
-
-        Args:
-            level: False discovery rate, between 0 and 1.
-        """
+        """Energy above which rows are discoveries at that false discovery rate; None for none."""
         size, rows = len(self._counts), int(self._counts.sum())
         at_most = np.cumsum(self._counts)  # rows with one of the i + 1 smallest p-values
         values = np.arange(1, size + 1) / size

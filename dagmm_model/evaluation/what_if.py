@@ -54,7 +54,7 @@ def what_if(
     Args:
         calibration: Energies of the held-out normal rows, shape ``(n,)``.
         energies: Energies of the evaluation rows, shape ``(m,)``.
-        anomalous: True for their anomalies, shape ``(m,)``; None without labels.
+        anomalous: True for their anomalies; None without labels.
         rows: Normal rows to come that alarms are told for, e.g. those of a day.
         also: Further rates, e.g. the one in use.
     """

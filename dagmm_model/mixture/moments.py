@@ -41,15 +41,10 @@ class Moments:
 
     @classmethod
     def of(cls, z: Float, gamma: Float, sample_weight: Float | None = None) -> Moments:
-        """Moments of one chunk of rows (paper, equation 5).
+        """Moments of some latent rows ``(n, L)`` and memberships ``(n, K)`` (paper, equation 5).
 
-        Args:
-            z: ``(n, L)`` latent rows.
-            gamma: ``(n, K)`` memberships, rows summing to one.
-            sample_weight: ``(n,)`` non-negative weights, or None for ones.
-
-        Returns:
-            The moments; a component without weight has mean 0 and scatter 0.
+        Sample weights ``(n,)`` are not negative. A component without weight has mean 0 and scatter
+        0.
         """
         from dagmm_model.kernels import mixture as kernels_mixture
 
@@ -87,12 +82,8 @@ class Moments:
         """The mixture of these moments: `equations.batch_mixture`.
 
         An empty component (share below `EMPTY_SHARE`) gets phi 0 and, for a defined answer, the
-        mean and covariance of all rows.
-
-        Args:
-            jitter: relative jitter, see `Mixture`.
-            prior_rows: rows with the covariance of all rows that are added to the scatter of each
-                component about its mean; 0 for the paper's covariance.
+        mean and covariance of all rows. ``prior_rows`` with the covariance of all rows are added to
+        the scatter of each component about its mean; with 0 it is the paper's covariance.
 
         Raises:
             MixtureError: the moments hold no rows or are not finite.

@@ -73,13 +73,12 @@ def objective(
         parameters: weights, each ``(S, ...)``.
         x: ``(S or 1, n, D)`` scaled rows.
         weight: ``(S, n)`` float64 sample weights.
-        settings: which features, latent scaling, reduction and lambdas.
+        settings: of the run.
         jitter: relative jitter of the covariances, ``(S, 1)`` or one for all members.
         masks: dropout factors, see `layers`.
         ranks: that share the batch; the losses are then this one's share.
         visible: ``(S, n, D)`` which columns the encoder sees, see `compress`; None for all.
-        term: what computes energy and penalty, this rank's share where there are several;
-            `mixture_term`, which knows of no ranks, unless given.
+        term: computes energy and penalty, this rank's share; `mixture_term` unless given.
     """
     z, x_hat = compress(torch, parameters, x, settings.reconstruction_features, visible)
     (total_weight,) = ranks.total(weight.sum(1, keepdim=True))

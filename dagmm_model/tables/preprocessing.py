@@ -112,16 +112,11 @@ class Encoder:
         )
 
     def encode(self, table: Mapping[str, Any], order: Literal["C", "F"] = "C") -> FloatMatrix:
-        """Encode a mapping of columns, or a data frame.
+        """Encode a mapping of columns, or a data frame: float64 ``(rows, features)``.
 
-        Args:
-            table: Anything that gives one 1-d sequence, or `Levels`, for each column name.
-            order: Layout in memory. Columns are written one after the other, so "F" is several
-                times as fast for a large table.
-
-        Returns:
-            float64 matrix of shape ``(rows, features)``. Double precision, because a large offset
-            with a small spread (a timestamp) loses its spread in float32 before it can be scaled.
+        In double precision, because a large offset with a small spread (a timestamp) loses its
+        spread in float32 before it can be scaled. Columns are written one after the other, so the
+        order "F" in memory is several times as fast for a large table.
 
         Raises:
             EncodingError: A column is absent, a value is missing, infinite, not a number, or

@@ -65,12 +65,9 @@ class LatentTerm:
     def losses(
         self, share: Float, masks: Sequence[Array] | None, jitter: Float
     ) -> tuple[Float, Float]:
-        """Energy and penalty ``(S,)`` of `z`; leaves every gradient in its buffer.
+        """Energy and penalty ``(S,)`` of `z`, whose rows weigh ``(S, b)``; leaves every gradient.
 
-        Args:
-            share: ``(S, b)`` what each row weighs.
-            masks: of the estimation network's dropout.
-            jitter: ``(S,)``, raised in place until the covariances are positive definite.
+        The jitter ``(S,)`` is raised in place until the covariances are positive definite.
         """
         settings = self._settings
         share = share[:, None]
