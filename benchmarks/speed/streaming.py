@@ -1,12 +1,10 @@
-"""Training streamed from Parquet against training in memory: what it detects, and what it holds.
+"""Training streamed from Parquet against training in memory: what it detects.
 
-    python benchmarks/speed/streaming.py quality --folder FOLDER --seeds 3
-    python benchmarks/speed/streaming.py memory --folder FOLDER --rows 1000000 4000000
+    python benchmarks/speed/streaming.py --folder FOLDER --seeds 3
 
-Both read KDDCUP (DAGMM_DATA_DIR). ``quality`` trains on the normal rows of the pipeline's split, in
-the file's order, which is one attack after the other: in memory, and through windows of several
-sizes. ``memory`` resamples the table to as many rows and fits all of them in a process of its own,
-once for each size; it gives the process' largest resident set.
+Trains on the normal rows of KDDCUP (DAGMM_DATA_DIR) by the pipeline's split, in the file's order,
+which is one attack after the other: in memory, and through windows of several sizes. What it holds
+in memory, `scaling.py` measures.
 """
 
 from __future__ import annotations
@@ -19,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from measuring import GROUP, in_process, peak
 
 from dagmm_model.detectors.dagmm import DAGMM
 from dagmm_model.detectors.streamed.fit import fit_streamed
@@ -98,63 +95,16 @@ def quality(folder: Path, seeds: int, settings: dict[str, object]) -> None:
             measured(f"windows of {window}", detector, time.process_time() - started)
 
 
-def resampled(folder: Path, rows: int) -> Path:
-    """Rows of KDDCUP drawn at random, with replacement, row group by row group."""
-    path = folder / f"resampled-{rows}.parquet"
-    if not path.exists():
-        table = pq.read_table(kddcup(folder))
-        rng = np.random.default_rng(0)
-        with pq.ParquetWriter(path, table.schema) as writer:
-            for start in range(0, rows, GROUP):
-                some = rng.integers(0, table.num_rows, min(GROUP, rows - start))
-                writer.write_table(table.take(pa.array(some)))
-    return path
-
-
-def fit_all(folder: Path, rows: int, way: str) -> dict[str, object]:
-    """Fit every row of a resampled table in this process."""
-    table = folder / f"resampled-{rows}.parquet"
-    started = time.perf_counter()
-    if way == "memory":
-        whole = read_rows(table, CONTRACT)
-        x = encoder_for(CONTRACT, whole).encode(as_frame(whole))
-        del whole
-        detector = DAGMM(random_state=0).fit(x)
-    else:
-        place = written(table, folder / f"rows{rows}", np.arange(rows), 0)
-        _, groups = training_rows.read(place, CONTRACT)
-        detector = fit_streamed(DAGMM(random_state=0), groups)
-    return {
-        "rows": rows,
-        "way": way,
-        "seconds": time.perf_counter() - started,
-        "processor_seconds": time.process_time(),
-        "peak_gib": peak() / 1024,
-        "loss": detector.history_[-1].total,
-    }
-
-
 def main() -> None:
     """Print a JSON document a line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=("quality", "memory", "fit"))
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 4_000_000])
-    parser.add_argument("--way", default="streamed", choices=("streamed", "memory"))
     parser.add_argument("--set", action="append", default=[], help="key=JSON value of DAGMM")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     settings = {k: json.loads(v) for k, v in (pair.split("=", 1) for pair in given.set)}
-    if given.what == "quality":
-        quality(given.folder, given.seeds, settings)
-    elif given.what == "fit":
-        print(json.dumps(fit_all(given.folder, given.rows[0], given.way)), flush=True)
-    else:
-        for rows in given.rows:
-            resampled(given.folder, rows)
-            place = ("fit", "--folder", given.folder, "--rows", rows, "--way", given.way)
-            print(json.dumps(in_process(__file__, *place)), flush=True)
+    quality(given.folder, given.seeds, settings)
 
 
 if __name__ == "__main__":

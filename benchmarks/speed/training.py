@@ -73,7 +73,7 @@ def measure(threads: int, rounds: int, steps: int) -> dict[str, dict[str, float]
     start = initialise(SETTINGS, WIDTH, [0])
     dropout = [streams(0)[2]]
     textbook = TextbookLoop(x, BATCH)
-    numpy_engine = NumpyEngine(x, None, start, SETTINGS, threads=threads)
+    numpy_engine = NumpyEngine(x, None, start, SETTINGS)
     torch_engine = TorchEngine(x, None, start, SETTINGS)
     products = floor()
 
@@ -81,7 +81,7 @@ def measure(threads: int, rounds: int, steps: int) -> dict[str, dict[str, float]
         return lambda: [step() for _ in range(steps)]
 
     seeds = range(MEMBERS)
-    many = NumpyEngine(x, None, initialise(SETTINGS, WIDTH, seeds), SETTINGS, threads=threads)
+    many = NumpyEngine(x, None, initialise(SETTINGS, WIDTH, seeds), SETTINGS)
     many_steps = max(1, steps // MEMBERS)
     many_order = np.repeat(order[:, :many_steps], MEMBERS, axis=0)
     many_dropout = [streams(seed)[2] for seed in seeds]

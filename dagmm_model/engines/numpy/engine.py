@@ -50,7 +50,6 @@ class NumpyEngine(Engine):
         parameters: starting values, each ``(S, ...)``.
         settings: of the run.
         dtype: of the networks; the mixture is float64 in any case.
-        threads: processors to use; None for those that the BLAS library may use.
         ranks: that share every batch.
     """
 
@@ -63,7 +62,6 @@ class NumpyEngine(Engine):
         parameters: Parameters,
         settings: Settings,
         dtype: type[np.floating] = np.float32,
-        threads: int | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
         self.settings = settings
@@ -80,7 +78,7 @@ class NumpyEngine(Engine):
         self.jitter = np.full(self._members, settings.jitter)
         self._before = self.state()
         self._pool: ThreadPoolExecutor | None = None
-        self._threads = min(threads or processors(), processors())
+        self._threads = processors()
 
     def take(self, x: Array) -> None:
         width = self._width
