@@ -2,10 +2,9 @@
 
     python benchmarks/speed/ranks.py --ranks 1 2 --preset recommended
 
-`measure` starts the ranks with torchrun on this machine and gives one JSON-able record; other
-benchmarks import it. Random rows of KDDCUP's width; the batch of all ranks stays the same, so that
-`ms_per_step` of two ranks over that of one says what a second one brings. The best of several
-rounds counts: on a busy machine it is the one least disturbed.
+Random rows of KDDCUP's width; the batch of all ranks stays the same, so that `ms_per_step` of two
+ranks over that of one says what a second one brings. The best of several rounds counts: on a busy
+machine it is the one least disturbed. torchrun starts the ranks on this machine.
 """
 
 from __future__ import annotations
@@ -28,31 +27,6 @@ from dagmm_model.training.records import Progress
 
 WIDTH, STEPS = 120, 40
 TIMEOUT = 300.0
-
-
-def measure(
-    ranks: int,
-    preset: str = "recommended",
-    batch: int = 1024,
-    engine: str = "auto",
-    rounds: int = 3,
-) -> dict[str, object]:
-    """Milliseconds of wall and of processor time (of all ranks) a step.
-
-    Args:
-        ranks: processes to start.
-        preset: of the detector; ``recommended`` has four members.
-        batch: rows of a step, over all ranks.
-        engine: auto, numpy or torch.
-        rounds: of `STEPS` steps, the best of which counts.
-    """
-    torchrun = [str(Path(sys.executable).with_name("torchrun")), "--standalone"]
-    options = json.dumps([preset, batch, engine, rounds])
-    command = [*torchrun, "--nproc-per-node", str(ranks), str(Path(__file__).resolve())]
-    done = subprocess.run([*command, "--worker", options], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(done.stderr[-2000:])
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def worker(preset: str, batch: int, engine: str, rounds: int) -> None:
@@ -103,9 +77,11 @@ def main() -> None:
     if given.worker:
         worker(*given.worker)
         return
+    options = json.dumps([given.preset, given.batch, given.engine, given.rounds])
+    torchrun = str(Path(sys.executable).with_name("torchrun"))
     for ranks in given.ranks:
-        result = measure(ranks, given.preset, given.batch, given.engine, given.rounds)
-        print(json.dumps(result), flush=True)
+        command = [torchrun, "--standalone", "--nproc-per-node", str(ranks), __file__]
+        subprocess.run([*command, "--worker", options], check=True)
 
 
 if __name__ == "__main__":

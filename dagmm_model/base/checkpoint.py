@@ -114,12 +114,8 @@ class CheckpointStore:
     """Reads and writes the checkpoint of one run; of several ranks, the first one's.
 
     The ranks call its methods together: what was read reaches all, and all stop where one is to.
-
-    Args:
-        place: folder and interval.
-        identity: what makes the run this run: settings, seeds, digests, engine. JSON-able.
-        ranks: that train together.
-        defaults: of settings; a checkpoint from before there was a setting was written with these.
+    The identity is JSON-able, and what makes the run this run: settings, seeds, digests, engine. A
+    checkpoint from before there was a setting was written with the default of that.
     """
 
     def __init__(

@@ -22,10 +22,8 @@ def sha256_of(
 ) -> str:
     """sha256 of a file, or of the names and bytes of every file in a folder.
 
-    Args:
-        path: File or folder.
-        without: Names of files and folders in the folder that do not count.
-        moved: A folder in the folder, by its relative path, and where it lies instead.
+    Files and folders of the names ``without`` do not count; ``moved`` is a folder in the folder, by
+    its relative path, and where it lies instead.
     """
     if not path.is_dir():
         return _content(path).hex()
@@ -67,10 +65,8 @@ def read_object(path: Path) -> dict[str, Any]:
 def check_finite(values: Any, name: str = "", *, without: Collection[str] = ()) -> None:
     """Refuse NaN and infinities, which JSON as Python reads it can hold (also as ``1e999``).
 
-    Args:
-        values: JSON-able value.
-        name: Its name in messages.
-        without: Keys of the outermost mapping that are not looked at.
+    The name is that of the JSON-able values in messages; keys of the outermost mapping may be left
+    out.
 
     Raises:
         NotFinite: A number is not finite; the message has its name.

@@ -69,12 +69,7 @@ class Detector(Protocol):
 
     @classmethod
     def configure(cls, preset: str, seed: int, settings: Mapping[str, Any]) -> Self:
-        """An unfitted detector.
-
-        Args:
-            preset: named settings; each detector has ``recommended``.
-            seed: of everything that is drawn.
-            settings: what differs from the preset.
+        """An unfitted detector of a preset (each has ``recommended``), and what differs from it.
 
         Raises:
             SettingsError: unknown preset or setting, or a value that cannot be used.
@@ -92,10 +87,7 @@ class Detector(Protocol):
     ) -> Self:
         """Fit on the rows ``(n, D)``, numeric and finite.
 
-        Args:
-            X: the rows.
-            observers: called with each epoch.
-            checkpoint: where to write checkpoints and resume from, where training is long.
+        Observers are called with each epoch; a long training writes checkpoints and resumes.
 
         Raises:
             NotEnoughRowsError: fewer rows than the detector needs.

@@ -34,7 +34,12 @@ PIECE = 256
 
 
 class Engine(Protocol):
-    """A training engine for S members."""
+    """A training engine for S members.
+
+    It is made of scaled training rows ``(n, D)``, their weights ``(n,)`` or None, starting values
+    of the parameters, each ``(S, ...)``, and settings. The networks compute in the type that it is
+    given, the mixture in float64 in any case.
+    """
 
     kind: str
     """Engines of one kind continue each other's states."""

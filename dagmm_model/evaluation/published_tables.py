@@ -22,11 +22,10 @@ Figures = dict[str, dict[str, float]]
 
 
 def read_published(path: Path | None = None) -> dict[str, Figures]:
-    """Published figures by table.
+    """Published figures by table, of a file in place of the packaged one where a path is given.
 
-    Args:
-        path: A file of the columns table, method, auroc and ap (in per cent, a figure that was not
-            published empty), in place of the packaged one.
+    It has the columns table, method, auroc and ap (in per cent, a figure that was not published
+    empty).
 
     Raises:
         ValueError: A line without these columns, or a figure that is not a number.

@@ -78,42 +78,31 @@ class FusedScorer:
             ValueError: a value is too large once it is scaled.
         """
 
-        def block(part: slice, energy: Float, chosen: NDArray[np.bool_]) -> list[Explanation]:
+        def block(whole: slice, energy: Float, chosen: NDArray[np.bool_]) -> list[Explanation]:
+            explained, here = [], rows[whole]
+            tables = self._linear.tables(here)
             with self._workspaces.one() as work:
-                return self._block(rows[part], part.start, explain_above, energy, chosen, work)
+                for start in range(0, len(here), FUSED_ROWS):
+                    part = slice(start, min(start + FUSED_ROWS, len(here)))
+                    outputs, square, scaled = self._linear.of(here, part, tables, whole.start, work)
+                    z, u, error = self._latent(outputs, square, work)
+                    energies = error
+                    if self._heads:
+                        energies = work("energies", *error.shape)
+                        for s in reversed(range(self._members)):  # the first one's weights are left
+                            weights = self._heads[s].energy(z[s], energies[s], work)
+                    energy[part] = self._scorer.together(energies)
+                    chosen[part] = above = energy[part] > explain_above
+                    if above.any():
+                        places = np.flatnonzero(above)
+                        shares = self._shares(u, scaled, tables, part, places, work)
+                        nearest = np.full(len(places), -1), np.zeros(len(places))
+                        if self._heads:
+                            nearest = self._heads[0].nearest(weights[:, places])
+                        explained.append(Explanation(shares, *nearest))
+            return explained
 
         return in_blocks(len(rows), self._width, block)
-
-    def _block(
-        self,
-        rows: Encoded,
-        first: int,
-        bound: float,
-        energy: Float,
-        chosen: NDArray[np.bool_],
-        work: Workspace,
-    ) -> list[Explanation]:
-        """Fill in the energies and which rows are explained; their explanations."""
-        tables, explained = self._linear.tables(rows), []
-        for start in range(0, len(rows), FUSED_ROWS):
-            part = slice(start, min(start + FUSED_ROWS, len(rows)))
-            outputs, square, scaled = self._linear.of(rows, part, tables, first, work)
-            z, u, error = self._latent(outputs, square, work)
-            energies = error
-            if self._heads:
-                energies = work("energies", *error.shape)
-                for s in reversed(range(self._members)):  # the first one's weights are left
-                    weights = self._heads[s].energy(z[s], energies[s], work)
-            energy[part] = self._scorer.together(energies)
-            chosen[part] = above = energy[part] > bound
-            if above.any():
-                places = np.flatnonzero(above)
-                shares = self._shares(u, scaled, tables, part, places, work)
-                nearest = np.full(len(places), -1), np.zeros(len(places))
-                if self._heads:
-                    nearest = self._heads[0].nearest(weights[:, places])
-                explained.append(Explanation(shares, *nearest))
-        return explained
 
     def _latent(self, outputs: Float, square: Float, work: Workspace) -> tuple[Float, Float, Float]:
         """Latent rows ``(S, L, m)``, u ``(S, m, k)`` and squared errors ``(S, m)``."""

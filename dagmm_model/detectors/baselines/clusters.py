@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-from dagmm_model.detectors.baselines.base import ScaledDetector
+from dagmm_model.detectors.baselines.base import ScaledDetector, presets
 from dagmm_model.detectors.interface import Arrays, Float, NotEnoughRowsError
 from dagmm_model.mixture.mixture import Mixture
 from dagmm_model.training.settings import BaselineSettings
@@ -39,13 +39,7 @@ class Gmm(ScaledDetector[GmmSettings]):
 
     name = "gmm"
     settings_type = GmmSettings
-    presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "recommended": {},
-        "kddcup": {"regularisation": 0.1},
-        "kddcup-rev": {"regularisation": 0.1},
-        "thyroid": {},
-        "arrhythmia": {"regularisation": 0.1},
-    }
+    presets = presets(kddcup={"regularisation": 0.1}, arrhythmia={"regularisation": 0.1})
 
     def _learn_scaled(self, x: Float) -> Arrays:
         enough(len(x), self.settings_.components, "components")
@@ -92,13 +86,7 @@ class Kmeans(ScaledDetector[KmeansSettings]):
 
     name = "kmeans"
     settings_type = KmeansSettings
-    presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "recommended": {},
-        "kddcup": {"clusters": 32, "starts": 3},
-        "kddcup-rev": {"clusters": 32, "starts": 3},
-        "thyroid": {},
-        "arrhythmia": {},
-    }
+    presets = presets(kddcup={"clusters": 32, "starts": 3})
 
     def _learn_scaled(self, x: Float) -> Arrays:
         enough(len(x), self.settings_.clusters, "clusters")

@@ -9,7 +9,7 @@ neither time nor memory grows by more than the rows.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from sklearn.kernel_approximation import Nystroem
@@ -17,7 +17,7 @@ from sklearn.linear_model import SGDOneClassSVM
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import OneClassSVM
 
-from dagmm_model.detectors.baselines.base import ScaledDetector
+from dagmm_model.detectors.baselines.base import ScaledDetector, presets
 from dagmm_model.detectors.interface import Arrays, Float, TooLarge
 from dagmm_model.training.settings import BaselineSettings
 
@@ -61,13 +61,7 @@ class OneClassSvm(ScaledDetector[OcSvmSettings]):
 
     name = "oc-svm"
     settings_type = OcSvmSettings
-    presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "recommended": {},
-        "kddcup": {"nu": 0.1},
-        "kddcup-rev": {"nu": 0.1},
-        "thyroid": {"nu": 0.02},
-        "arrhythmia": {"nu": 0.04},
-    }
+    presets = presets(kddcup={"nu": 0.1}, thyroid={"nu": 0.02}, arrhythmia={"nu": 0.04})
 
     def settings_for(self, n_rows: int, n_columns: int) -> OcSvmSettings:
         settings = self.settings_

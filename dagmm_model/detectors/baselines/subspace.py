@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from scipy.linalg import eigh
 from sklearn.metrics.pairwise import rbf_kernel
 
-from dagmm_model.detectors.baselines.base import ScaledDetector, sample
+from dagmm_model.detectors.baselines.base import ScaledDetector, presets, sample
 from dagmm_model.detectors.interface import Arrays, Float, TooLarge
 from dagmm_model.training.settings import BaselineSettings
 
@@ -39,13 +39,7 @@ class KernelPca(ScaledDetector[KernelPcaSettings]):
 
     name = "kernel-pca"
     settings_type = KernelPcaSettings
-    presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "recommended": {},
-        "kddcup": {"limit": 5_000},
-        "kddcup-rev": {"limit": 5_000},
-        "thyroid": {},
-        "arrhythmia": {},
-    }
+    presets = presets(kddcup={"limit": 5_000})
 
     def check_size(self, n_rows: int, n_columns: int) -> None:
         rows = min(n_rows, self.settings_.limit or n_rows)
@@ -113,13 +107,7 @@ class RobustPca(ScaledDetector[RobustPcaSettings]):
 
     name = "robust-pca"
     settings_type = RobustPcaSettings
-    presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "recommended": {},
-        "kddcup": {"scaling": "minmax"},
-        "kddcup-rev": {"scaling": "minmax"},
-        "thyroid": {},
-        "arrhythmia": {},
-    }
+    presets = presets(kddcup={"scaling": "minmax"})
 
     def _learn_scaled(self, x: Float) -> Arrays:
         low_rank = pursue(

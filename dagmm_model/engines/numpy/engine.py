@@ -42,16 +42,7 @@ Float = NDArray[np.float64]
 
 
 class NumpyEngine(Engine):
-    """Adam on the DAGMM objective; see `dagmm_model.networks.objective` for what is computed.
-
-    Args:
-        x: ``(n, D)`` scaled training rows.
-        sample_weight: ``(n,)`` or None for ones.
-        parameters: starting values, each ``(S, ...)``.
-        settings: of the run.
-        dtype: of the networks; the mixture is float64 in any case.
-        ranks: that share every batch.
-    """
+    """Adam on the DAGMM objective; see `dagmm_model.networks.objective` for what is computed."""
 
     kind = "NumpyEngine"
 
