@@ -216,7 +216,7 @@ def entry(name: str) -> Entry:
 
 
 def make_detector(name: str, preset: str | None = None, seed: int = 0, **settings: Any) -> Detector:
-    """An unfitted detector.
+    """An unfitted detector, of a preset or ``recommended``, and what differs from it.
 
     Example:
         >>> import numpy as np
@@ -224,12 +224,6 @@ def make_detector(name: str, preset: str | None = None, seed: int = 0, **setting
         >>> detector = make_detector("pca", components=1).fit(rows)
         >>> detector.energy(np.full((1, 4), 9.0)) > detector.energy(rows).max()
         array([ True])
-
-    Args:
-        name: in the catalogue.
-        preset: named settings; ``recommended`` unless given.
-        seed: of everything that is drawn.
-        settings: what differs from the preset.
 
     Raises:
         SettingsError: unknown detector, preset or setting, or a value that cannot be used.

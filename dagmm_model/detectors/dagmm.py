@@ -19,7 +19,6 @@ from dagmm_model.detectors.fitting import (
     seeds_for,
 )
 from dagmm_model.detectors.parameters import DagmmParameters
-from dagmm_model.networks.settings import Settings
 from dagmm_model.scoring.inference import Scorer
 from dagmm_model.scoring.views import fit_views
 from dagmm_model.tables.encoded import Encoded
@@ -165,9 +164,7 @@ class DAGMM(DagmmParameters):
     def _finished(self, ready: Ready, trained: Trained) -> Self:
         """Take what was trained: the mixture of all rows, and the threshold."""
         scorer = fitted_scorer(ready, trained)
-        self._take(
-            trained, ready.settings, ready.scaler, scorer, ready.rows, ready.weight, ready.seeds[0]
-        )
+        self._take(trained, ready.scaler, scorer, ready.rows, ready.weight, ready.seeds[0])
         scores = -self._row_scorer.energy(Encoded.of(ready.given))
         self.offset_ = quantile(scores, self.contamination, ready.sample_weight)
         return self
@@ -175,7 +172,6 @@ class DAGMM(DagmmParameters):
     def _take(
         self,
         trained: Trained,
-        settings: Settings,
         scaler: Scaler,
         scorer: Scorer,
         X: NDArray[np.floating],
@@ -183,8 +179,8 @@ class DAGMM(DagmmParameters):
         seed: int,
     ) -> None:
         """Take what was trained, and fit the views that the settings combine it with, on rows X."""
-        self.settings_, views = settings, None
-        if (names := scorer.settings.views) != ("energy",):
+        self.settings_, views = scorer.settings, None
+        if (names := self.settings_.views) != ("energy",):
             axes = None
             if "axes" in names:
                 along = DAGMM(

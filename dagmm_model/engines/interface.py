@@ -88,15 +88,10 @@ class Engine(Protocol):
     def mean_energies(self, x: NDArray[np.floating], criterion: str) -> NDArray[np.float64] | None:
         """Each member's mean energy ``(S,)`` of scaled rows ``(m, D)``, in float64.
 
-        Under the mixture of all training rows by the memberships of the moment.
-
-        Args:
-            x: the rows.
-            criterion: energy or reconstruction, what the energy is.
-
-        Returns:
-            None where the engine leaves it to `dagmm_model.scoring.fitting.fit_scorer`: one that
-            is on the CPU itself, or a mixture that needs more jitter.
+        Under the mixture of all training rows by the memberships of the moment, or the
+        reconstruction error, as the criterion says. None where the engine leaves it to
+        `dagmm_model.scoring.fitting.fit_scorer`: one that is on the CPU itself, or a mixture that
+        needs more jitter.
         """
 
     def mixture(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:

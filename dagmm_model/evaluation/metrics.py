@@ -22,7 +22,9 @@ BOOTSTRAP_RUNS = 10_000
 figures themselves), so that their cost does not grow with the table."""
 
 
-LABEL_FIGURES = ("roc_auc", "average_precision", "precision", "recall", "f1", "false_alarm_rate")
+RANKED_FIGURES = ("roc_auc", "average_precision", "precision", "recall", "f1")
+"""Figures of `Ranked.figures`, in that order."""
+LABEL_FIGURES = (*RANKED_FIGURES, "false_alarm_rate")
 """Figures of `DeploymentMetrics` that need labels."""
 
 
@@ -172,17 +174,9 @@ def deployment_metrics(
     draws = np.array([ranked.resampled(rng) for _ in range(resamples)])
     draws += point - ranked.figures()  # nothing, unless neighbouring energies were pooled
     low, high = np.quantile(draws, [0.025, 0.975], axis=0)
-    roc_auc, average_precision, precision, recall, f1 = (
-        Interval(float(v), float(a), float(b)) for v, a, b in zip(point, low, high, strict=True)
-    )
-    return replace(
-        counted,
-        roc_auc=roc_auc,
-        average_precision=average_precision,
-        precision=precision,
-        recall=recall,
-        f1=f1,
-    )
+    ends = zip(point.tolist(), low.tolist(), high.tolist(), strict=True)
+    measured = dict(zip(RANKED_FIGURES, (Interval(*each) for each in ends), strict=True))
+    return replace(counted, **measured)  # type: ignore[arg-type]
 
 
 def slice_metrics(

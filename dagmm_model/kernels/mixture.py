@@ -222,11 +222,7 @@ def pulled(pull: Float, centred: Float, pair: NDArray[np.int64], d_z: Float) -> 
 def scatters(z: Float, gamma: Float, mean: Float, scatter: Float) -> None:
     """Sums of membership times centred outer products, to scatter ``(K, L, L)``.
 
-    Args:
-        z: ``(L, n)``.
-        gamma: ``(K, n)``.
-        mean: ``(K, L)``.
-        scatter: written.
+    z is ``(L, n)``, gamma ``(K, n)``, mean ``(K, L)``.
     """
     count, width = mean.shape
     n = z.shape[1]

@@ -141,10 +141,8 @@ class Scaler:
     def transform(self, x: Rows, first: int | None = 0) -> Float:
         """Scaled rows ``(n, D)`` in float64.
 
-        Args:
-            x: ``(n, D)`` rows.
-            first: number of the first row in the caller's table, for the message; None where the
-                caller would not find the row by it.
+        ``first`` is the number of the first row in the caller's table, for the message; None where
+        the caller would not find the row by it.
 
         Raises:
             ValueError: a scaled value is beyond `LARGEST`.

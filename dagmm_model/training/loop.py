@@ -77,22 +77,14 @@ def train(
 ) -> Trained:
     """Train one member for each seed, all as one batched model.
 
-    Ranks share every batch, and end with the same parameters; each has all rows.
+    Ranks share every batch, and end with the same parameters; each has all rows. A member's result
+    depends on its own seed only; its parameters ``(S, ...)`` start at those of the seeds unless
+    given.
 
-    Args:
-        x: ``(n, D)`` scaled rows; float32 is what the engines compute in.
-        settings: of the run; ``members`` is not read, the seeds count.
-        seeds: one for each member; a member's result depends on its own seed only.
-        start: parameters to start from, each ``(S, ...)``; those of the seeds unless given.
-        sample_weight: ``(n,)`` weights of the rows in loss and mixture statistics.
-        validation: ``(m, D)`` scaled rows whose energy decides which epoch is kept, needed where
-            the settings ask for early stopping or the best epoch. Elsewhere the terms of the
-            objective are recorded for them, see `dagmm_model.training.held`.
-        observers: called with each epoch's record.
-        checkpoint: where to write checkpoints and resume from.
-        engine: one of `dagmm_model.engines.choice.ENGINES`.
-        device: auto, cpu, cuda or cuda:N.
-        ranks: that train together; only the first one writes checkpoints.
+    Args of `DAGMM.fit` are the same here, for scaled rows ``(n, D)``, of which float32 is what the
+    engines compute in. Validation rows ``(m, D)`` are needed where the settings ask for early
+    stopping or the best epoch; elsewhere the terms of the objective are recorded for them, see
+    `dagmm_model.training.held`.
 
     Raises:
         TrainingDiverged: a loss is not finite.

@@ -95,7 +95,7 @@ def fit_streamed(
     if not ranks.first:
         return detector
     detector.n_features_in_ = width
-    detector._take(trained, settings, scaler, scorer, groups.sample, None, seeds[0])
+    detector._take(trained, scaler, scorer, groups.sample, None, seeds[0])
     scores = -detector._row_scorer.energy(Encoded.of(groups.sample))
     detector.offset_ = float(np.percentile(scores, 100.0 * detector.contamination))
     return detector

@@ -15,8 +15,8 @@ import torch
 from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
+from dagmm_model.detectors.baselines.clusters import enough
 from dagmm_model.detectors.baselines.deep.trained import TrainedDetector
-from dagmm_model.detectors.interface import NotEnoughRowsError
 from dagmm_model.training.autograd import Work, seed_of
 from dagmm_model.training.blocks import adam, descend, mlp
 from dagmm_model.training.settings import TrainingSettings
@@ -104,12 +104,7 @@ class DeepClustering(TrainedDetector[DcnSettings]):
         return (self.settings_.pretraining or 0) + (self.settings_.epochs or 0)
 
     def check_size(self, n_rows: int, n_columns: int) -> None:
-        """See `BaseDetector.check_size`; here, enough rows for the clusters."""
-        if n_rows < self.settings_.clusters:
-            raise NotEnoughRowsError(
-                f"{n_rows} training rows cannot make {self.settings_.clusters} clusters; "
-                "give more, or lower clusters"
-            )
+        enough(n_rows, self.settings_.clusters, "clusters")
 
     def _work(self, networks: Clustering) -> Work:
         settings, pretraining = self.settings_, self.settings_.pretraining or 0
