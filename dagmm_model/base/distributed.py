@@ -17,14 +17,13 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.base.settings import SettingsError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Float = NDArray[np.float64]
 Mergeable = TypeVar("Mergeable", bound=Any)
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")

@@ -9,9 +9,10 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dagmm_model.base.arrays import Float, Rows
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.settings import from_json, replaced, unknown
-from dagmm_model.detectors.interface import Arrays, Float, NotEnoughRowsError, Rows, State
+from dagmm_model.detectors.interface import Arrays, NotEnoughRowsError, State
 from dagmm_model.engines.choice import Device
 from dagmm_model.mixture.mixture import MixtureHealth
 from dagmm_model.training.epochs import Epoch, Observer

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.base.integrity import check_finite, check_finite_arrays, read_object
 from dagmm_model.detectors.interface import Detector, Explaining, ForLayout, RowScorer
 from dagmm_model.detectors.persistence import load_detector, save_detector
@@ -22,7 +23,6 @@ from dagmm_model.scoring.explanation import ExplainedEnergies, Explanation
 from dagmm_model.tables.encoded import Encoded
 from dagmm_model.tables.preprocessing import Encoder
 
-Vector = NDArray[np.float64]
 BUNDLE_FORMAT = 1
 
 
@@ -64,8 +64,8 @@ class Scores:
         reasons: None where none were asked for, or the detector gives none.
     """
 
-    energy: Vector
-    p_value: Vector
+    energy: Float
+    p_value: Float
     is_anomaly: NDArray[np.bool_]
     reasons: Reasons | None = None
 
@@ -84,7 +84,7 @@ class ScoringBundle:
     encoder: Encoder
     detector: Detector
     threshold: Threshold
-    calibration: Vector
+    calibration: Float
 
     @property
     def explains(self) -> bool:
@@ -205,7 +205,7 @@ def load_bundle(folder: Path) -> ScoringBundle:
         raise BundleError(f"{folder} is damaged: {error}") from error
 
 
-def energies(folder: Path, table: Mapping[str, Any]) -> Vector:
+def energies(folder: Path, table: Mapping[str, Any]) -> Float:
     """Energies of raw rows by a saved bundle, nats, float64 of shape ``(rows,)``.
 
     Rows that another model was made for may hold levels that this one never saw.

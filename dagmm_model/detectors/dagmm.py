@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import validate_data
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.detectors.fitting import (
@@ -27,8 +28,6 @@ from dagmm_model.tables.scaling import Scaler
 from dagmm_model.training.epochs import Observer
 from dagmm_model.training.loop import Trained, selects
 from dagmm_model.training.phases import train_in_phases
-
-Float = NDArray[np.float64]
 
 
 class DAGMM(DagmmParameters):

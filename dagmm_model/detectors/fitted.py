@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.base.processors import chunks, each_chunk
 from dagmm_model.base.settings import from_json
 from dagmm_model.detectors.interface import Arrays, State
@@ -25,8 +26,6 @@ from dagmm_model.tables.encoded import Encoded, Layout
 from dagmm_model.tables.scaling import Scaler
 from dagmm_model.training.epochs import Epoch, EpochLike
 from dagmm_model.training.records import EpochRecord
-
-Float = NDArray[np.float64]
 
 
 class FittedDagmm(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.networks.network import Parameters, initialise
 from dagmm_model.networks.settings import Settings
 from dagmm_model.scoring.fitting import fit_scorer
@@ -16,8 +17,6 @@ from dagmm_model.scoring.inference import Scorer
 from dagmm_model.scoring.wide import joined
 from dagmm_model.tables.scaling import Scaler
 from dagmm_model.training.loop import Trained
-
-Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
-import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float, Rows
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.engines.choice import Device
 from dagmm_model.mixture.mixture import Mixture, MixtureHealth
@@ -19,8 +19,6 @@ from dagmm_model.scoring.explanation import ExplainedEnergies, Explanation
 from dagmm_model.tables.encoded import Encoded, Layout
 from dagmm_model.training.epochs import Observer
 
-Float = NDArray[np.float64]
-Rows = NDArray[np.floating]
 Arrays = dict[str, NDArray[Any]]
 State = tuple[dict[str, Any], Arrays]
 """JSON-able values, and arrays."""

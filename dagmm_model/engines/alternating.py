@@ -12,13 +12,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.base.checkpoint import under
 from dagmm_model.base.distributed import Part
 from dagmm_model.engines.interface import Engine
 from dagmm_model.networks.network import Parameters
 from dagmm_model.networks.settings import Settings
 
-Float = NDArray[np.float64]
 NO_WEIGHT = float(np.finfo(np.float64).tiny)
 """A weight whose gradients are 0 in single precision. With 0 itself the first engine would have no
 estimation network, and the two would not hold the same parameters."""

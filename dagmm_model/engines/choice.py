@@ -12,13 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.base.settings import SettingsError, refuse
 from dagmm_model.engines.interface import Engine
 from dagmm_model.networks.network import Parameters, shapes
 from dagmm_model.networks.settings import Settings
-
-Float = NDArray[np.float64]
 
 ENGINES = ("auto", "numpy", "torch", "torch-graph", "torch-compiled", "torch-triton")
 """``torch`` runs a step as it is, ``torch-graph`` replays a captured one, on a GPU only;

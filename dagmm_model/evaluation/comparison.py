@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.evaluation.metrics import Interval
 
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
 WEIGHTS_AT_ONCE = 8_000
 """Resampled rows in memory together: numpy's calls cost more than the sums of few rows."""
 RESAMPLED_ROWS = 20_000_000
@@ -87,7 +86,7 @@ def paired_difference(
     return Difference(interval, level, *values, len(labels), anomalies)
 
 
-def _resampled(labels: NDArray[np.bool_], count: int, rng: np.random.Generator) -> Iterator[Matrix]:
+def _resampled(labels: NDArray[np.bool_], count: int, rng: np.random.Generator) -> Iterator[Float]:
     """How often every row is drawn in `count` resamples within its class, some at a time."""
     classes = np.flatnonzero(labels), np.flatnonzero(~labels)
     at_once = max(1, WEIGHTS_AT_ONCE // len(labels))
@@ -104,17 +103,17 @@ def _resampled(labels: NDArray[np.bool_], count: int, rng: np.random.Generator) 
 class _Ranking:
     """Rows by falling energy, with the ends of runs of ties."""
 
-    def __init__(self, labels: NDArray[np.bool_], scores: Vector) -> None:
+    def __init__(self, labels: NDArray[np.bool_], scores: Float) -> None:
         self._order = np.argsort(-scores, kind="stable")
         ordered = scores[self._order]
         self._ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
         self._labels = labels[self._order]
 
-    def average_precision(self, weights: Matrix) -> Vector:
+    def average_precision(self, weights: Float) -> Float:
         """Average precision ``(m,)`` with every row counted `weights` ``(m, rows)`` times."""
         ordered = weights[:, self._order]
         hits = np.cumsum(ordered * self._labels, axis=1)[:, self._ends]
         total = np.cumsum(ordered, axis=1)[:, self._ends]
         new = np.diff(hits, axis=1, prepend=0.0)
-        precision: Vector = (new * (hits / np.maximum(total, 1.0))).sum(axis=1) / hits[:, -1]
+        precision: Float = (new * (hits / np.maximum(total, 1.0))).sum(axis=1) / hits[:, -1]
         return precision

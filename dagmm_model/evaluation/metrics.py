@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.evaluation.ranked import Ranked, precision_recall_f1
 from dagmm_model.evaluation.threshold import exceeds
-
-Vector = NDArray[np.float64]
 
 BOOTSTRAP_RUNS = 10_000
 """With more distinct energies than this, neighbours are pooled for the intervals (not for the
@@ -220,14 +219,14 @@ def binomial_interval(hits: int, rows: int, level: float = 0.95) -> Interval:
     return Interval(hits / rows, float(low), float(high))
 
 
-def _checked(anomalous: ArrayLike, energies: ArrayLike) -> tuple[NDArray[np.bool_], Vector]:
+def _checked(anomalous: ArrayLike, energies: ArrayLike) -> tuple[NDArray[np.bool_], Float]:
     labels, scores = np.asarray(anomalous, dtype=bool), _finite(energies)
     if labels.shape != scores.shape:
         raise ValueError(f"{len(labels)} labels for {len(scores)} energies")
     return labels, scores
 
 
-def _finite(energies: ArrayLike) -> Vector:
+def _finite(energies: ArrayLike) -> Float:
     scores = np.asarray(energies, dtype=np.float64).ravel()
     if not np.isfinite(scores).all():
         raise ValueError(f"{int((~np.isfinite(scores)).sum())} energies are not finite")

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.evaluation.threshold import exceeds
 
-Vector = NDArray[np.float64]
 Figures = tuple[float, float, float, float, float]
 """ROC AUC, average precision, precision, recall and F1."""
 
@@ -28,7 +28,7 @@ class Ranked:
     def __init__(
         self,
         labels: NDArray[np.bool_],
-        scores: Vector,
+        scores: Float,
         threshold: float,
         runs: int | None = None,
     ) -> None:
@@ -57,7 +57,7 @@ class Ranked:
         return _figures(hits, alarms, self.flagged)
 
 
-def _figures(new_hits: Vector, new_alarms: Vector, flagged: int) -> Figures:
+def _figures(new_hits: Float, new_alarms: Float, flagged: int) -> Figures:
     """ROC AUC (ties count half), average precision, precision, recall and F1."""
     hits, alarms = np.cumsum(new_hits), np.cumsum(new_alarms)
     ranked = hits + alarms

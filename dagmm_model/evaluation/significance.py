@@ -11,10 +11,10 @@ says whether a difference would be seen again on *this* table, not on the next o
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
 
-Vector = NDArray[np.float64]
+from dagmm_model.base.arrays import Float
 
 
 def signed_rank_p(first: ArrayLike, second: ArrayLike) -> float:
@@ -37,7 +37,7 @@ def signed_rank_p(first: ArrayLike, second: ArrayLike) -> float:
     return float(stats.wilcoxon(difference).pvalue) if len(difference) else 1.0
 
 
-def holm(p_values: ArrayLike) -> Vector:
+def holm(p_values: ArrayLike) -> Float:
     """Holm's step-down correction: adjusted p-values, float64 ``(m,)``, in the order given.
 
     Rejecting those at or below a level keeps the chance of any false rejection at that level
@@ -56,7 +56,7 @@ def holm(p_values: ArrayLike) -> Vector:
     return adjusted
 
 
-def average_ranks(figures: ArrayLike) -> Vector:
+def average_ranks(figures: ArrayLike) -> Float:
     """Mean rank of each detector, 1 = best; ties share their ranks.
 
     Of figures ``(blocks, detectors)``, higher = better; a block is a data set (or a split).
@@ -67,7 +67,7 @@ def average_ranks(figures: ArrayLike) -> Vector:
     matrix = np.asarray(figures, dtype=np.float64)
     if matrix.ndim != 2 or not len(matrix) or not np.isfinite(matrix).all():
         raise ValueError("ranks need a finite figure for every detector in every block")
-    ranks: Vector = stats.rankdata(-matrix, axis=1).mean(axis=0)
+    ranks: Float = stats.rankdata(-matrix, axis=1).mean(axis=0)
     return ranks
 
 

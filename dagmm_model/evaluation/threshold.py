@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Energies = NDArray[np.float64]
+from dagmm_model.base.arrays import Float
 
 CONFORMAL = "split-conformal quantile of validation energies"
 """How `calibrate` sets a threshold."""
 
 SAME = 1e-9
-"""Energies within this of each other, relative to those above 1, count as equal: equal rows differ
+"""Float within this of each other, relative to those above 1, count as equal: equal rows differ
 in the last digits where a matrix product groups them differently."""
 
 
@@ -134,7 +134,7 @@ def alarms_expected(rows: int, calibration: ArrayLike, threshold: float) -> Any:
     return betabinom(rows, max(above, 1), len(energies) + 1 - above)
 
 
-def p_values(energies: ArrayLike, calibration: ArrayLike) -> Energies:
+def p_values(energies: ArrayLike, calibration: ArrayLike) -> Float:
     """Conformal p-values: share of calibration rows at least as energetic (or the same), never 0.
 
     Returns:

@@ -20,11 +20,10 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
-from numpy.typing import NDArray
+
+from dagmm_model.base.arrays import Array, Float
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
-Array = NDArray[np.floating]
-Float = NDArray[np.float64]
 
 EXACT = {"contract", "nsz"}
 """Liberties with rounding that leave every operation where it is."""

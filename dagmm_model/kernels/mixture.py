@@ -10,9 +10,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.kernels.arithmetic import compiled, inlined
-
-Float = NDArray[np.float64]
 
 CACHED_ROWS = 256
 """Rows whose coordinates stay in a processor's nearest cache."""

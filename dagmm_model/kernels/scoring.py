@@ -7,9 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.kernels.arithmetic import compiled
-
-Float = NDArray[np.float64]
 
 KINDS = {"relative": 0, "cosine": 1, "log_error": 2}
 """Numbers of the reconstruction's features."""

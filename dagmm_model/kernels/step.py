@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Array, Float
 from dagmm_model.kernels.arithmetic import compiled
-
-Array = NDArray[np.floating]
-Float = NDArray[np.float64]
 
 
 @compiled

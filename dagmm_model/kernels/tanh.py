@@ -12,6 +12,7 @@ from numba import types
 from numba.extending import overload
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Array, Float
 from dagmm_model.kernels.arithmetic import (
     LN2_HIGH,
     LN2_LOW,
@@ -21,9 +22,6 @@ from dagmm_model.kernels.arithmetic import (
     float_of,
     inlined,
 )
-
-Array = NDArray[np.floating]
-Float = NDArray[np.float64]
 
 # With r within ln 2 / 2: exp r = (Q(r^2) + r P(r^2)) / (Q(r^2) - r P(r^2)), the fit of Moshier's
 # Cephes library, to 1e-16.

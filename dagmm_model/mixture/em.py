@@ -5,12 +5,10 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.base.settings import SettingsError
 from dagmm_model.mixture.mixture import LATENT_VARIANCE_FLOOR, Mixture
-
-Float = NDArray[np.float64]
 
 STARTS = 10
 """Fits from different runs of k-means, the likeliest of which is kept."""

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-Float = NDArray[np.float64]
+from dagmm_model.base.arrays import Float
 
 VARIANCE_FLOOR = 1e-6
 """Smallest coordinate variance that the relative jitter refers to (a constant coordinate has 0)."""

@@ -9,11 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.mixture.mixture import Mixture, MixtureError
-
-Float = NDArray[np.float64]
 
 EMPTY_SHARE = 1e-10
 """A component with a smaller share of the rows is empty: it takes no part in the energy."""

@@ -18,11 +18,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.base.processors import blas_threads
 from dagmm_model.mixture.mixture import Mixture
 from dagmm_model.mixture.moments import Moments
 
-Float = NDArray[np.float64]
 T = TypeVar("T", bound=np.generic)
 
 ROWS = 20_000

@@ -8,13 +8,13 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.base.settings import SettingsError
 from dagmm_model.networks.compression import FEATURES
 from dagmm_model.networks.settings import Settings
 from dagmm_model.tables.scaling import covariance_of, principal_axes
 
 Parameters = dict[str, NDArray[np.floating]]
-Float = NDArray[np.float64]
 
 
 def latent_width(settings: Settings) -> int:

@@ -8,9 +8,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.base.processors import in_threads
-
-Float = NDArray[np.float64]
 
 EXPLAINED_ROWS = 8192
 """Rows that a thread takes at a time."""

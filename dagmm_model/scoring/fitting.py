@@ -7,6 +7,7 @@ from functools import reduce
 
 import numpy as np
 
+from dagmm_model.base.arrays import Float, Rows
 from dagmm_model.base.processors import chunks, each_chunk, in_threads
 from dagmm_model.mixture.em import mixture_by_em
 from dagmm_model.mixture.mixture import Mixture, latent_scale
@@ -15,7 +16,7 @@ from dagmm_model.mixture.selection import select
 from dagmm_model.networks.estimation import membership, membership_logits
 from dagmm_model.networks.network import Parameters, latent_width
 from dagmm_model.networks.settings import Settings
-from dagmm_model.scoring.inference import Float, Rows, Scorer
+from dagmm_model.scoring.inference import Scorer
 from dagmm_model.scoring.masked import MaskedNetwork
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.kernels import arithmetic as kernels
 from dagmm_model.kernels import scoring as kernels_scoring
 from dagmm_model.kernels import tanh as kernels_tanh
@@ -26,8 +27,6 @@ from dagmm_model.scoring.inference import Scorer
 from dagmm_model.scoring.workspace import Workspace, Workspaces
 from dagmm_model.tables.encoded import Encoded, Layout, width_of
 from dagmm_model.tables.scaling import Scaler
-
-Float = NDArray[np.float64]
 
 FUSED_ROWS = 1024
 """Rows computed at a time: their activations stay in the processor's cache."""

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.kernels import scoring as kernels_scoring
 from dagmm_model.scoring.workspace import Workspace
 from dagmm_model.tables.encoded import Encoded, Layout, places, width_of
 from dagmm_model.tables.scaling import Scaler
-
-Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float, Rows
 from dagmm_model.base.checkpoint import under
 from dagmm_model.base.processors import each_chunk
 from dagmm_model.base.settings import from_json
@@ -23,9 +24,6 @@ from dagmm_model.networks.network import Parameters
 from dagmm_model.networks.settings import Settings
 from dagmm_model.scoring.masked import MaskedNetwork, log_error
 from dagmm_model.tables.scaling import Scaler
-
-Float = NDArray[np.float64]
-Rows = NDArray[np.floating]
 
 STATISTICS = ("latent_mean", "latent_scale", "energy_mean", "energy_scale")
 MIXTURE = ("phi", "mu", "sigma")

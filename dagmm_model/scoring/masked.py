@@ -14,11 +14,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.kernels import scoring as kernels_scoring
 from dagmm_model.kernels import tanh as kernels_tanh
 from dagmm_model.networks.compression import LOG_FLOOR, layers_of
-
-Float = NDArray[np.float64]
 
 GROUPS = 4
 """Groups that the columns are cut into; one of them is hidden at a time."""

@@ -15,10 +15,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.kernels import scoring as kernels
 from dagmm_model.scoring.workspace import Workspace
-
-Float = NDArray[np.float64]
 
 MOST = 2_000
 """Most reference rows."""

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float, Rows
 from dagmm_model.base.checkpoint import under
 from dagmm_model.base.processors import each_chunk
 from dagmm_model.mixture.selection import ROWS, evenly
@@ -34,9 +35,6 @@ from dagmm_model.scoring.masked import log_error
 from dagmm_model.scoring.neighbours import References
 from dagmm_model.tables.encoded import Encoded
 from dagmm_model.tables.scaling import Scaler
-
-Float = NDArray[np.float64]
-Rows = NDArray[np.floating]
 
 WEIGHTS = {"energy": 1.0, "error": 2.0, "neighbours": 2.5}
 """Of the views in the mean, beside the axes; those of the network are multiplied by `NETWORK`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.base.processors import chunks
 from dagmm_model.scoring.explanation import ExplainedEnergies, Explanation, in_blocks
 from dagmm_model.scoring.fused import FusedScorer
@@ -15,8 +16,6 @@ from dagmm_model.scoring.views import Views, network_views
 from dagmm_model.scoring.workspace import Workspaces
 from dagmm_model.tables.encoded import Encoded, Layout, places, width_of
 from dagmm_model.tables.scaling import Scaler
-
-Float = NDArray[np.float64]
 
 
 class ViewsScorer:

@@ -13,10 +13,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.mixture.mixture import VARIANCE_FLOOR, Mixture
 from dagmm_model.scoring.inference import Scorer
-
-Float = NDArray[np.float64]
 
 
 def joined(narrow: Scorer, wide: Scorer) -> Scorer:

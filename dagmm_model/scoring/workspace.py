@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Float = NDArray[np.float64]
+from dagmm_model.base.arrays import Float
 
 KEPT = 2**20
 """Values of the largest array that is kept until rows are scored again: 8 MiB."""

@@ -14,12 +14,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.base.settings import from_json
 from dagmm_model.tables.encoded import Encoded, Layout
 
 Kind = Literal["numeric", "categorical", "boolean"]
 UnseenPolicy = Literal["reject", "other"]
-FloatMatrix = NDArray[np.float64]
 
 _LARGEST = float(np.finfo(np.float32).max)
 """The network computes in float32: a value beyond its range is as unusable as infinity."""
@@ -111,7 +111,7 @@ class Encoder:
             for column in self.columns
         )
 
-    def encode(self, table: Mapping[str, Any], order: Literal["C", "F"] = "C") -> FloatMatrix:
+    def encode(self, table: Mapping[str, Any], order: Literal["C", "F"] = "C") -> Float:
         """Encode a mapping of columns, or a data frame: float64 ``(rows, features)``.
 
         In double precision, because a large offset with a small spread (a timestamp) loses its
@@ -163,14 +163,14 @@ class Encoder:
         return cls(tuple(from_json(Column, column) for column in state["columns"]))
 
 
-def _unjudged(column: Column, values: Any) -> FloatMatrix:
+def _unjudged(column: Column, values: Any) -> Float:
     """Numbers, without a look at whether they can be scored where they are numbers already."""
     if column.fill is None and isinstance(values, np.ndarray) and values.dtype == np.float64:
         return values
     return _numbers(column, values)
 
 
-def _numbers(column: Column, values: Any) -> FloatMatrix:
+def _numbers(column: Column, values: Any) -> Float:
     try:
         numbers = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
@@ -212,7 +212,7 @@ def is_missing(value: object) -> bool:
         return True
 
 
-def _booleans(column: Column, values: Any) -> FloatMatrix:
+def _booleans(column: Column, values: Any) -> Float:
     array = np.asarray(values)
     if column.fill is not None and array.dtype.kind not in "biu":
         array = np.array([column.fill if is_missing(v) else v for v in array.tolist()], object)

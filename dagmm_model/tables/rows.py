@@ -10,11 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import _check_sample_weight
 
+from dagmm_model.base.arrays import Float, Rows
 from dagmm_model.base.processors import chunks
 from dagmm_model.tables.scaling import TABLE_ROWS, Scaler
-
-Float = NDArray[np.float64]
-Rows = NDArray[np.floating]
 
 MOST_REPEATS = 4
 """Integer weights are expanded to repeated rows up to this many times the rows given."""

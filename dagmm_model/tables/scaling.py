@@ -9,10 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float, Rows
 from dagmm_model.base.processors import blas_threads
-
-Float = NDArray[np.float64]
-Rows = NDArray[np.floating]
 
 LARGEST = 1e100
 """Scaled values beyond this are refused: their squares overflow float64."""

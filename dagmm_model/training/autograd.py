@@ -19,13 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.base.checkpoint import Arrays, Checkpointing, CheckpointStore, digest, under
 from dagmm_model.engines.choice import Device, choose_device
 from dagmm_model.training.epochs import Epoch, Observer, TrainingDiverged, run_epochs
 from dagmm_model.training.feed import batch_plan
 from dagmm_model.training.settings import TrainingSettings
-
-Float = NDArray[np.float64]
 
 ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
 

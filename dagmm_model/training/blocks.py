@@ -103,11 +103,6 @@ def real(logits: Tensor) -> Tensor:
     return softplus(-logits).mean()
 
 
-def fake(logits: Tensor) -> Tensor:
-    """Mean cross-entropy of logits whose label is *fake*."""
-    return softplus(logits).mean()
-
-
 def discrimination(critic: nn.Module, genuine: Sequence[Tensor], made: Sequence[Tensor]) -> Tensor:
     """Loss of a critic that is to call the first inputs *real* and the second ones *fake*.
 
@@ -115,7 +110,8 @@ def discrimination(critic: nn.Module, genuine: Sequence[Tensor], made: Sequence[
     """
     with cached():
         logits, _ = critic(*(torch.cat(pair) for pair in zip(genuine, made, strict=True)))
-    return real(logits[: len(genuine[0])]) + fake(logits[len(genuine[0]) :])
+    genuine_logits, made_logits = logits.split([len(genuine[0]), len(made[0])])
+    return real(genuine_logits) + softplus(made_logits).mean()
 
 
 def adam(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.base.checkpoint import Checkpointing, CheckpointStore, digest
 from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.engines.choice import Device, device_for, make_engine, multiplications
@@ -21,8 +22,6 @@ from dagmm_model.training.epochs import EpochLike, Observer, TrainingDiverged, r
 from dagmm_model.training.feed import Feed, MemoryFeed
 from dagmm_model.training.held import Held, held_losses, is_taken
 from dagmm_model.training.records import EpochRecord, Progress
-
-Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

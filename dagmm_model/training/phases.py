@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.base.settings import refuse
 from dagmm_model.networks.network import initialise
 from dagmm_model.networks.settings import Settings
 from dagmm_model.training.epochs import Epoch, EpochLike, Observer
-from dagmm_model.training.loop import Float, Trained, train
+from dagmm_model.training.loop import Trained, train
 
 Convert = Callable[[Any], EpochLike]
 

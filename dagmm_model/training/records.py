@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.base.checkpoint import Arrays, under
 from dagmm_model.base.settings import from_json
 from dagmm_model.engines.interface import Engine
 from dagmm_model.mixture.mixture import mixture_health
 from dagmm_model.networks.network import Parameters, streams
 from dagmm_model.networks.settings import Settings
-
-Float = NDArray[np.float64]
-
 
 LOSSES = ("total", "reconstruction", "energy", "penalty", "validation_energy")
 MIXTURE = ("min_phi", "max_condition", "effective_components")

@@ -16,14 +16,13 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Rows
 from dagmm_model.base.distributed import Part, Ranks
 from dagmm_model.engines.interface import PIECE
 from dagmm_model.mixture.moments import Moments
 from dagmm_model.training.feed import Piece
 from dagmm_model.training.records import Progress
 
-Float = NDArray[np.float64]
-Rows = NDArray[np.floating]
 T = TypeVar("T")
 R = TypeVar("R")
 

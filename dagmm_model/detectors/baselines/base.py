@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from dagmm_model.base.arrays import Float, Rows
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.base import BaseDetector
-from dagmm_model.detectors.interface import Arrays, Float, Rows
+from dagmm_model.detectors.interface import Arrays
 from dagmm_model.tables.rows import canonical_order
 from dagmm_model.tables.scaling import Scaler
 from dagmm_model.training.epochs import Observer

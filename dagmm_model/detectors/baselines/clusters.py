@@ -11,8 +11,9 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.detectors.baselines.base import ScaledDetector, presets
-from dagmm_model.detectors.interface import Arrays, Float, NotEnoughRowsError
+from dagmm_model.detectors.interface import Arrays, NotEnoughRowsError
 from dagmm_model.mixture.mixture import Mixture
 from dagmm_model.training.settings import BaselineSettings
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.detectors.baselines.base import ScaledDetector, sample
-from dagmm_model.detectors.interface import Arrays, Float, NotEnoughRowsError
+from dagmm_model.detectors.interface import Arrays, NotEnoughRowsError
 from dagmm_model.training.settings import BaselineSettings
 
 TINY = 1e-10

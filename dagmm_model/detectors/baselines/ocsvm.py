@@ -17,8 +17,9 @@ from sklearn.linear_model import SGDOneClassSVM
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import OneClassSVM
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.detectors.baselines.base import ScaledDetector, presets
-from dagmm_model.detectors.interface import Arrays, Float, TooLarge
+from dagmm_model.detectors.interface import Arrays, TooLarge
 from dagmm_model.training.settings import BaselineSettings
 
 MOST_ROWS = 50_000

@@ -13,9 +13,10 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from sklearn.neighbors import NearestNeighbors as SklearnNearestNeighbors
 
+from dagmm_model.base.arrays import Float, Rows
 from dagmm_model.base.settings import CheckedSettings
 from dagmm_model.detectors.base import ROWS_PER_CALL, BaseDetector
-from dagmm_model.detectors.interface import Arrays, Float, NotEnoughRowsError, Rows
+from dagmm_model.detectors.interface import Arrays, NotEnoughRowsError
 from dagmm_model.scoring.explanation import Explanation
 from dagmm_model.tables.scaling import Scaler, covariance_of
 
@@ -85,16 +86,11 @@ class PrincipalComponents(_SimpleDetector[PrincipalComponentsSettings]):
         return Explanation(shares, np.full(len(X), -1), np.zeros(len(X)))
 
 
-@dataclass(frozen=True)
-class NoSettings:
-    """Nothing to set."""
-
-
-class Mahalanobis(_SimpleDetector[NoSettings]):
+class Mahalanobis(_SimpleDetector[CheckedSettings]):
     """Squared Mahalanobis distance of the standardised rows, with the pseudo-inverse covariance."""
 
     name = "mahalanobis"
-    settings_type = NoSettings
+    settings_type = CheckedSettings  # nothing to set
 
     def _learn(self, X: Rows) -> Arrays:
         scaler, mean, covariance = self._moments(X)

@@ -9,8 +9,9 @@ import numpy as np
 from scipy.linalg import eigh
 from sklearn.metrics.pairwise import rbf_kernel
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.detectors.baselines.base import ScaledDetector, presets, sample
-from dagmm_model.detectors.interface import Arrays, Float, TooLarge
+from dagmm_model.detectors.interface import Arrays, TooLarge
 from dagmm_model.training.settings import BaselineSettings
 
 MOST_ROWS = 10_000

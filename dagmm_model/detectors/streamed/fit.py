@@ -14,8 +14,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Rows
 from dagmm_model.base.checkpoint import Checkpointing, CheckpointStore
 from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.base.settings import SettingsError
@@ -33,9 +33,6 @@ from dagmm_model.tables.scaling import Scaler
 from dagmm_model.training.epochs import Observer
 from dagmm_model.training.loop import run_identity, run_training, selects
 from dagmm_model.training.streaming import BUFFER_ROWS, RowGroups, WindowFeed
-
-Float = NDArray[np.float64]
-Rows = NDArray[np.floating]
 
 
 def fit_streamed(

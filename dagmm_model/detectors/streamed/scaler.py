@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import reduce
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float, Rows
 from dagmm_model.base.distributed import Ranks
 from dagmm_model.mixture.moments import Moments
 from dagmm_model.networks.settings import Settings
@@ -21,9 +21,6 @@ from dagmm_model.tables.scaling import (
     standardised,
 )
 from dagmm_model.training.streaming import RowGroups, moments_of
-
-Float = NDArray[np.float64]
-Rows = NDArray[np.floating]
 
 Statistics = tuple[Float, Float]
 """Mean ``(D,)`` and covariance ``(D, D)``."""

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float, Rows
 from dagmm_model.base.distributed import Ranks
 from dagmm_model.base.processors import in_threads
 from dagmm_model.detectors.streamed.scaler import whole
@@ -21,9 +21,6 @@ from dagmm_model.networks.settings import Settings
 from dagmm_model.scoring.inference import Scorer
 from dagmm_model.scoring.masked import MaskedNetwork
 from dagmm_model.training.streaming import RowGroups, moments_of
-
-Float = NDArray[np.float64]
-Rows = NDArray[np.floating]
 
 
 def fit_scorer(

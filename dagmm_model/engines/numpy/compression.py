@@ -11,13 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Array, Float
 from dagmm_model.engines.numpy.dense import DenseStack
 from dagmm_model.engines.numpy.features import ReconstructionFeatures
 from dagmm_model.kernels import step as kernels_step
 from dagmm_model.networks.compression import VISIBLE
-
-Array = NDArray[np.floating]
-Float = NDArray[np.float64]
 
 
 class CompressionShard:

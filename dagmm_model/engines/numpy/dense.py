@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Array
 from dagmm_model.kernels import step as kernels_step
 from dagmm_model.kernels import tanh as kernels
-
-Array = NDArray[np.floating]
 
 
 class DenseStack:

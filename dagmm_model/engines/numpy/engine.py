@@ -19,6 +19,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Array, Float
 from dagmm_model.base.distributed import ALONE, Part, Ranks
 from dagmm_model.base.processors import blas_threads, processors
 from dagmm_model.engines.interface import Engine, dropout_masks, visible_columns
@@ -36,9 +37,6 @@ SHARD_WORK = 10_000_000
 
 ALIGNMENT = 16
 """Values a row of the data is padded to a multiple of: 64 bytes of float32."""
-
-Array = NDArray[np.floating]
-Float = NDArray[np.float64]
 
 
 class NumpyEngine(Engine):

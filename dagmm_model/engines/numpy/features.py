@@ -11,12 +11,10 @@ with two more numbers of the row, so that nothing here is as wide as the data.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.networks.compression import FEATURES, LOG_FLOOR, SQUARE_FLOOR
 from dagmm_model.networks.settings import Settings
-
-Float = NDArray[np.float64]
 
 
 class ReconstructionFeatures:

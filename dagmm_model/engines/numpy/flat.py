@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Array
 from dagmm_model.engines.interface import BETAS, EPSILON, adam_scale
 from dagmm_model.kernels import step as kernels_step
 from dagmm_model.networks.network import Parameters
-
-Array = NDArray[np.floating]
 
 
 class FlatParameters:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Array, Float
 from dagmm_model.base.distributed import Ranks
 from dagmm_model.engines.interface import raised_jitter
 from dagmm_model.engines.numpy.dense import DenseStack
@@ -20,9 +20,6 @@ from dagmm_model.kernels import step as kernels_step
 from dagmm_model.mixture.mixture import LATENT_VARIANCE_FLOOR
 from dagmm_model.networks.network import latent_width
 from dagmm_model.networks.settings import Settings
-
-Array = NDArray[np.floating]
-Float = NDArray[np.float64]
 
 
 class LatentTerm:

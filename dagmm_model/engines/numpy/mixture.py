@@ -27,14 +27,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.base.distributed import ALONE
 from dagmm_model.kernels import arithmetic as kernels
 from dagmm_model.kernels import mixture as kernels_mixture
 from dagmm_model.mixture.mixture import SMALLEST, VARIANCE_FLOOR, WEIGHT_FLOOR
-
-Float = NDArray[np.float64]
 
 FLOORS = WEIGHT_FLOOR, SMALLEST, VARIANCE_FLOOR
 

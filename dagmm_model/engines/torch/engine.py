@@ -20,6 +20,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.base.distributed import ALONE, Part, Ranks, watched
 from dagmm_model.engines.interface import TERMS, Engine, raised_jitter
 from dagmm_model.engines.torch.mixture import mixture_term
@@ -31,8 +32,6 @@ from dagmm_model.mixture.equations import BatchMixture
 from dagmm_model.networks.network import Parameters
 from dagmm_model.networks.objective import objective
 from dagmm_model.networks.settings import Settings
-
-Float = NDArray[np.float64]
 
 CAPTURE_WARM_UP = 3
 """Steps run before the capture, as CUDA asks for; their effect is undone."""

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.detectors.baselines.adversarial import gan
-from dagmm_model.detectors.interface import Float
 from dagmm_model.tables.protocols import duplicate_groups
 from dagmm_model.training.autograd import Work
 from dagmm_model.training.blocks import Critic, adam, descend, discrimination, real

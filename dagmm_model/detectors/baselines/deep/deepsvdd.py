@@ -27,9 +27,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.baselines.deep.trained import TrainedDetector
-from dagmm_model.detectors.interface import Arrays, Float
+from dagmm_model.detectors.interface import Arrays
 from dagmm_model.training.autograd import Work
 from dagmm_model.training.blocks import adam, descend, mlp
 from dagmm_model.training.epochs import Observer

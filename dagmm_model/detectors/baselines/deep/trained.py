@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dagmm_model.base.arrays import Float
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.baselines.base import ScaledDetector
-from dagmm_model.detectors.interface import Arrays, Float
+from dagmm_model.detectors.interface import Arrays
 from dagmm_model.engines.choice import scoring_device
 from dagmm_model.training.autograd import Work, reproducible, train
 from dagmm_model.training.epochs import Observer
