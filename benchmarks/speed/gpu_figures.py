@@ -67,12 +67,8 @@ class Check:
         result = {}
         for name, (target, how) in TARGETS.items():
             value = self.figures.get(name)
-            if value is None:
-                result[name] = "not measured"
-            elif how == "at least":
-                result[name] = "met" if value >= target else "missed"
-            else:
-                result[name] = "met" if value <= target else "missed"
+            met = value is not None and (value >= target if how == "at least" else value <= target)
+            result[name] = "not measured" if value is None else "met" if met else "missed"
         return result
 
     def wait(self) -> None:

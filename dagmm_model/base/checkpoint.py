@@ -221,14 +221,13 @@ def _read(path: Path) -> tuple[dict[str, str], Arrays]:
             header = dict(file.metadata() or {})
             arrays: Arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         written = header.get("format")
-        if written == FORMAT and header.pop("sha256") != _digest_of(arrays, header):
-            raise CheckpointDamaged(f"{path} is damaged: it is not as it was written; {REMEDY}")
+        intact = written != FORMAT or header.pop("sha256") == _digest_of(arrays, header)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, CheckpointDamaged):
-            raise
         raise CheckpointDamaged(
             f"{path} is damaged: it cannot be read ({error}); {REMEDY}"
         ) from error
+    if not intact:
+        raise CheckpointDamaged(f"{path} is damaged: it is not as it was written; {REMEDY}")
     if written not in (FORMAT, WITHOUT_DIGEST):
         raise CheckpointMismatch(
             f"{path} has format {written!r}, this version reads {FORMAT!r}; {REMEDY}"

@@ -18,11 +18,7 @@ class SettingsError(ValueError):
 
 
 def refuse(name: str, value: object, wanted: str) -> NoReturn:
-    """Raise the error for a value that cannot be used.
-
-    Raises:
-        SettingsError: always.
-    """
+    """Raise a `SettingsError` for a value that cannot be used."""
     raise SettingsError(f"setting {name}={value!r} cannot be used; give {wanted}")
 
 

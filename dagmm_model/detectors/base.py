@@ -20,7 +20,6 @@ from dagmm_model.training.epochs import Epoch, Observer
 ROWS_PER_CALL = 8192
 """Rows scored at a time."""
 
-
 S = TypeVar("S")
 
 
@@ -31,10 +30,6 @@ class BaseDetector(Generic[S]):
     and a loaded one gives the same energies to the last bit. A detector sets the class attributes
     and writes `_learn` and `_energy`; the rows they get are checked. One that trains by epochs
     writes `_fit` instead of `_learn`, and sets ``history_`` in it.
-
-    Args:
-        settings: all defaults unless given.
-        seed: of everything that is drawn.
 
     Attributes:
         settings_type: frozen dataclass whose values have defaults, checked when it is made.
@@ -73,11 +68,7 @@ class BaseDetector(Generic[S]):
         return self.settings_
 
     def check_size(self, n_rows: int, n_columns: int) -> None:
-        """Refuse data that would not fit into memory or time; nothing by default.
-
-        Raises:
-            TooLarge: with the estimate and the alternative.
-        """
+        """Refuse data that would not fit into memory or time, as `TooLarge`; nothing by default."""
 
     def fit(
         self,

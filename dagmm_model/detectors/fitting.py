@@ -49,11 +49,7 @@ class Ready:
 
 
 def check_contamination(contamination: object) -> None:
-    """Refuse anything but a share of anomalies.
-
-    Raises:
-        ValueError: it is not in (0, 0.5].
-    """
+    """Refuse anything but a share of anomalies, with a ValueError."""
     given = isinstance(contamination, Real) and not isinstance(contamination, bool)
     if not given or not 0 < contamination <= 0.5:  # type: ignore[operator]
         raise ValueError(

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from dagmm_model.base.checkpoint import write_atomically
 from dagmm_model.base.integrity import check_finite, check_finite_arrays, read_object
+from dagmm_model.base.settings import plain
 from dagmm_model.detectors.catalogue import CATALOGUE, entry
 from dagmm_model.detectors.interface import Detector
 
@@ -32,21 +33,13 @@ def save_detector(detector: Detector, folder: Path) -> None:
     """
     values, arrays = detector.state()
     description = {"format": FORMAT, "name": detector.name, **values}
-    text = json.dumps(description, indent=1, default=_plain)
+    text = json.dumps(description, indent=1, default=plain)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{ARRAYS}.{uuid4().hex[:8]}.tmp"
     save_file({k: np.asarray(v, order="C") for k, v in arrays.items()}, temporary)
     temporary.replace(folder / ARRAYS)
     write_atomically(folder / DESCRIPTION, text.encode())
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} cannot be written to JSON")
 
 
 def load_detector(folder: Path) -> Detector:

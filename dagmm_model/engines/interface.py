@@ -28,7 +28,6 @@ BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 """What Adam adds to the root of the second moment."""
 
-
 PIECE = 256
 """Steps between two looks at the clock and two copies of the last good state."""
 

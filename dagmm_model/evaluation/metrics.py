@@ -20,7 +20,6 @@ BOOTSTRAP_RUNS = 10_000
 """With more distinct energies than this, neighbours are pooled for the intervals (not for the
 figures themselves), so that their cost does not grow with the table."""
 
-
 RANKED_FIGURES = ("roc_auc", "average_precision", "precision", "recall", "f1")
 """Figures of `Ranked.figures`, in that order."""
 LABEL_FIGURES = (*RANKED_FIGURES, "false_alarm_rate")

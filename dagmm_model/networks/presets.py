@@ -43,22 +43,17 @@ multiplies both lambdas by their number; its sum, as the formula has it, elsewhe
 has the figures of the other choices, and what is not reached.
 """
 
-
 LEAST_STEPS = 1_200
 """Steps of a recommended training, to the next whole epoch."""
-
 
 MANY_ROWS = 500_000
 """Rows from which on a recommended training takes batches of 1,024 instead of 256."""
 
-
 STEPS = 1_500
 """Most steps of a training along the principal axes: it gains nothing (docs/results.md)."""
 
-
 WIDEST = 12
 """Largest wide code: beyond it, the mixture's covariances cost more than they detect."""
-
 
 PRESETS: tuple[str, ...] = ("recommended", "recommended-fast", "paper", *PAPER)
 

@@ -79,9 +79,6 @@ class LinearPart:
 
         The tables are those of ``rows``, whose first one has the number ``first`` in the caller's
         table; the outputs lie in ``work`` until it is used again.
-
-        Raises:
-            ValueError: a value is too large once it is scaled.
         """
         x = rows.numbers[:, part].T
         scaled = self._scaler.by_itself(x, first + part.start, self.numbers)

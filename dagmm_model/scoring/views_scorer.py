@@ -84,11 +84,7 @@ class _Scaled:
         self._levels = scaled_levels(scaler, self._blocks)
 
     def __call__(self, rows: Encoded, first: int) -> Float:
-        """The rows, the first of which has that number in messages.
-
-        Raises:
-            ValueError: a value is too large once it is scaled.
-        """
+        """The rows, the first of which has that number in messages."""
         out = np.empty((len(rows), self._width))
         out[:, self._numbers] = self._scaler.by_itself(rows.numbers.T, first, self._numbers)
         for block, levels, codes in zip(self._blocks, self._levels, rows.codes, strict=True):

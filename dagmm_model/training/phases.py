@@ -41,12 +41,8 @@ def train_in_phases(
     """As `dagmm_model.training.loop.train`, with the phases that the settings ask for before it.
 
     Epochs are counted through all phases. Records of the early ones are `Epoch`, with the one term
-    ``layer_1``, ``layer_2``, ... or ``autoencoder``. Layers are trained without sample weights.
-
-    Raises:
-        TrainingDiverged: a loss is not finite.
-        CheckpointMismatch: the folder holds a checkpoint of another run.
-        SettingsError: several ranks are to train layer by layer.
+    ``layer_1``, ``layer_2``, ... or ``autoencoder``. Layers are trained without sample weights, and
+    not by several ranks, which is a SettingsError.
     """
     if settings.layer_epochs and not ranks.alone:
         refuse("layer_epochs", settings.layer_epochs, "0 where several ranks train together")

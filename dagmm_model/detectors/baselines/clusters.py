@@ -107,11 +107,7 @@ class Kmeans(ScaledDetector[KmeansSettings]):
 
 
 def enough(rows: int, groups: int, name: str) -> None:
-    """Refuse fewer rows than groups.
-
-    Raises:
-        NotEnoughRowsError: with the remedy.
-    """
+    """Refuse fewer rows than groups, with the remedy."""
     if rows < groups:
         raise NotEnoughRowsError(
             f"{rows} training rows cannot make {groups} {name}; give more, or lower {name}"

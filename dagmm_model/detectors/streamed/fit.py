@@ -51,10 +51,6 @@ def fit_streamed(
 
     Raises:
         SettingsError: a setting that needs all rows in memory.
-        ValueError: rows that cannot be used.
-        TrainingDiverged: a loss became infinite or NaN.
-        CheckpointMismatch: the checkpoint is of another run.
-        RanksLost: another rank has died.
     """
     check_contamination(detector.contamination)
     n, width = groups.rows, groups.sample.shape[1]

@@ -121,11 +121,7 @@ class DeepSvdd(TrainedDetector[DeepSvddSettings]):
     def _train(
         self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
     ) -> Arrays:
-        """See `ScaledDetector._train`.
-
-        Raises:
-            HypersphereCollapse: the network maps every training row to one point.
-        """
+        """Train, and refuse a network that maps every training row to one point."""
         arrays = super()._train(x, observers, checkpoint)
         networks: Sphere = self._with(arrays, x.shape[1])
         with torch.no_grad():

@@ -36,11 +36,7 @@ class DsebmSettings(TrainingSettings):
 
 
 class StructuredEnergy(nn.Module):
-    """The energy and the reconstruction that its gradient is (section 3.1, equations 5 to 8).
-
-    Args:
-        widths: of the input and the hidden layers.
-    """
+    """The energy and the reconstruction that its gradient is (section 3.1, equations 5 to 8)."""
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
