@@ -38,11 +38,7 @@ class Detector(Protocol):
     Attributes:
         name: its name in the catalogue, under which it is saved and loaded.
         presets: names of its presets.
-        settings_: frozen dataclass with JSON-able values, all resolved once it is fitted.
         history_: an `EpochLike` for each epoch; empty where there are none.
-        n_iter_: number of epochs trained.
-        device_: where it was trained, and why there.
-        health_: state of the mixture; None where there is none.
     """
 
     name: ClassVar[str]
@@ -55,15 +51,15 @@ class Detector(Protocol):
 
     @property
     def device_(self) -> Device:
-        """Where it was trained."""
+        """Where it was trained, and why there."""
 
     @property
     def settings_(self) -> Any:
-        """The settings."""
+        """Frozen dataclass with JSON-able values, all resolved once it is fitted."""
 
     @property
     def health_(self) -> MixtureHealth | None:
-        """The health of the mixture."""
+        """State of the mixture; None where there is none."""
 
     @classmethod
     def configure(cls, preset: str, seed: int, settings: Mapping[str, Any]) -> Self:

@@ -53,13 +53,11 @@ class Engine(Protocol):
         dropout: Sequence[np.random.Generator],
         part: Part | None = None,
     ) -> NDArray[np.float64]:
-        """Run the steps of ``order`` ``(S, steps, batch)``, indices of training rows.
+        """Run the steps of ``order`` ``(S, steps, batch)``, indices of each member's training rows.
 
-        Args:
-            order: rows of each step for each member; with several ranks, this one's.
-            learning_rates: of Adam, for each step or one for all.
-            dropout: a generator for each member, in the same state on every rank.
-            part: where these rows lie in the batch of all ranks; they are all of it unless given.
+        Of several ranks it has this one's rows, which lie in the batch of all as ``part`` says. A
+        learning rate of Adam is for each step or for all; a generator of dropout, for each member,
+        is in the same state on every rank.
 
         Returns:
             Losses ``(steps, S, 4)`` in the order of `TERMS`. The run ends early, with fewer steps,

@@ -108,20 +108,14 @@ def _mixtures_by_memberships(
         gamma[:, part] = membership(np, membership_logits(np, parameters, z[:, part]))
 
     def of_member(s: int) -> Mixture:
-        return _final_mixture(z[s], gamma[s], settings, jitter[s], sample_weight)
+        """The paper's mixture of all rows, or the one that the refinement selects."""
+        if settings.refinement > 0:
+            steps, overlap = settings.refinement, settings.overlap_weight
+            return select(z[s], gamma[s], steps, jitter[s], sample_weight, overlap)
+        moments = (
+            Moments.of(z[s, p], gamma[s, p], None if sample_weight is None else sample_weight[p])
+            for p in chunks(z.shape[1])
+        )
+        return reduce(Moments.merge, moments).mixture(jitter[s])
 
     return tuple(in_threads(of_member, range(len(z))))
-
-
-def _final_mixture(
-    z: Float, gamma: Float, settings: Settings, jitter: float, sample_weight: Float | None
-) -> Mixture:
-    """The paper's mixture of all rows, or the one that the refinement selects."""
-    if settings.refinement > 0:
-        steps, overlap = settings.refinement, settings.overlap_weight
-        return select(z, gamma, steps, jitter, sample_weight, overlap)
-    parts = [
-        Moments.of(z[part], gamma[part], None if sample_weight is None else sample_weight[part])
-        for part in chunks(len(z))
-    ]
-    return reduce(Moments.merge, parts).mixture(jitter)

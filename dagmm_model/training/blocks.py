@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -73,24 +74,17 @@ class Critic(nn.Module):
 class JointCritic(nn.Module):
     """A discriminator of pairs (x, z): a layer for each, then a critic of both.
 
-    Shape: x ``(b, x_width)``, z ``(b, z_width)``; logits ``(b,)``, features ``(b, joint[-1])``.
+    Options are those of `Critic`. Shape: x ``(b, x_width)``, z ``(b, z_width)``; logits ``(b,)``,
+    features ``(b, joint[-1])``.
     """
 
     def __init__(
-        self,
-        x_width: int,
-        z_width: int,
-        branch: int,
-        joint: Sequence[int],
-        *,
-        dropout: float = 0.0,
-        spectral: bool = False,
+        self, x_width: int, z_width: int, branch: int, joint: Sequence[int], **options: Any
     ) -> None:
         super().__init__()
-        options = {"hidden_only": True, "dropout": dropout, "spectral": spectral}
-        self.of_x = mlp((x_width, branch), **options)  # type: ignore[arg-type]
-        self.of_z = mlp((z_width, branch), **options)  # type: ignore[arg-type]
-        self.critic = Critic((2 * branch, *joint), dropout=dropout, spectral=spectral)
+        self.of_x = mlp((x_width, branch), hidden_only=True, **options)
+        self.of_z = mlp((z_width, branch), hidden_only=True, **options)
+        self.critic = Critic((2 * branch, *joint), **options)
 
     def forward(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and features."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,12 +113,10 @@ def train(
         return parameters, scorer.member_energies(validation).mean(axis=1)
 
     feed = MemoryFeed(len(x), settings.batch_size, ranks)
-    watched: dict[str, Any] = {}
+    held = None if validation is None else held_losses(validation, settings, seeds)
     if selects(settings):
-        watched = {"validate": validate}
-    elif validation is not None:
-        watched = {"held": held_losses(validation, settings, seeds)}
-    return run_training(runner, chosen, feed, settings, seeds, store, observers, **watched)
+        return run_training(runner, chosen, feed, settings, seeds, store, observers, validate)
+    return run_training(runner, chosen, feed, settings, seeds, store, observers, held=held)
 
 
 def run_identity(
