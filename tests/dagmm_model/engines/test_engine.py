@@ -8,6 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dagmm_model.base.distributed import Part
+from dagmm_model.base.processors import blas_threads
 from dagmm_model.engines.interface import dropout_masks, visible_columns
 from dagmm_model.engines.numpy import engine as engine_numpy
 from dagmm_model.engines.numpy.engine import NumpyEngine
@@ -283,7 +284,8 @@ def test_threads_do_not_change_a_bit_and_shards_hardly(monkeypatch):
     monkeypatch.setattr(engine_numpy, "SHARD_WORK", 0)
     results = []
     for threads in (1, 2):
-        engine = NumpyEngine(rows_of(), None, start, settings, np.float64, threads)
+        with blas_threads().limit(limits=threads):
+            engine = NumpyEngine(rows_of(), None, start, settings, np.float64)
         engine.run(order, 1e-3, dropout_of((1, 2)))
         results.append(engine.parameters())
     monkeypatch.undo()
