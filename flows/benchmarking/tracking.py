@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 from flows.benchmarking.cells import FIGURES, Cell
 from flows.benchmarking.results.report import CELLS, PAGE, PLOTS, RUNS, TABLE, Attempt
 from flows.common.settings import Settings
-from flows.tracking import tracking
+from flows.tracking import runs, tracking
 from flows.tracking.queries import equals, pages
 
 EXPERIMENT = "dagmm-benchmark"
@@ -54,15 +54,13 @@ class BenchmarkRuns:
     def open(self) -> str:
         """The parent run: of an earlier call for the same folder, or a new one."""
         name = hashlib.sha256(str(self._folder).encode()).hexdigest()[:16]
-        runs = self.client.search_runs([self._experiment], equals(f"tags.`{FOLDER_TAG}`", name))
-        if runs:
-            self.parent = runs[0].info.run_id
-            self.client.update_run(self.parent, status="RUNNING")
-            self._children = self._known_children()
-        else:
-            tags = {FOLDER_TAG: name, **tracking.origin("dagmm benchmark")}
-            run = self.client.create_run(self._experiment, tags=tags, run_name="benchmark")
-            self.parent = run.info.run_id
+        tags = {FOLDER_TAG: name}
+        self.parent = runs.begin(
+            self.client, self._experiment, "benchmark", "dagmm benchmark", tags, FOLDER_TAG
+        )
+        query = equals(f"tags.`{PARENT_TAG}`", self.parent)
+        children = pages(self.client.search_runs, [self._experiment], query)
+        self._children = {run.data.tags[CELL_TAG]: run.info.run_id for run in children}
         return self.parent
 
     def log(self, cell: Cell) -> None:
@@ -93,12 +91,6 @@ class BenchmarkRuns:
             )
             self._children[identity] = run.info.run_id
         return self._children[identity]
-
-    def _known_children(self) -> dict[str, str]:
-        """Run of each cell that an earlier call logged."""
-        query = equals(f"tags.`{PARENT_TAG}`", self.parent)
-        runs = pages(self.client.search_runs, [self._experiment], query)
-        return {run.data.tags[CELL_TAG]: run.info.run_id for run in runs}
 
     def log_report(self, attempt: Attempt, planned: int) -> None:
         """Cells, tables, page and plots as artifacts of the parent, with what is missing."""

@@ -27,6 +27,7 @@ from flows.drift.window import read_scored, read_window
 from flows.notify.event import Event
 from flows.notify.tell import tell
 from flows.promotion.version import evidence as bound
+from flows.promotion.version.stored_version import sealed_file
 from flows.scoring.version import read_bundle
 from flows.tracking import registry, seal, tracking
 from flows.tracking.ending import opened
@@ -158,19 +159,15 @@ def _event(name: str, report: DriftReport, url: str) -> Event:
 
 def _reference(client: MlflowClient, version: ModelVersion, resolved: str) -> DriftReference:
     """The training profile, as sealed with the version's evidence."""
-    recorded = seal.sealed_evidence(client, version)["files"].get(bound.REFERENCE)
-    if recorded is None:
-        raise UsageError(
-            f"{resolved} was registered without a profile of its training rows: train it "
-            "again, or compare energies only, with --scored"
-        )
-    with scratch_folder() as scratch:
-        name = f"{bound.EVALUATION}/{bound.REFERENCE}"
-        path = Path(client.download_artifacts(version.run_id, name, str(scratch)))
-        if not seal.is_recorded(path, recorded):
-            raise seal.SealBroken(
-                f"{resolved}: the training profile ({bound.REFERENCE}) was changed after the "
-                "registration; restore it from a backup, or compare energies only, with --scored"
+    changed = (
+        f"{resolved}: the training profile ({bound.REFERENCE}) was changed after the registration; "
+        "restore it from a backup, or compare energies only, with --scored"
+    )
+    with sealed_file(client, version, bound.REFERENCE, changed) as path:
+        if path is None:
+            raise UsageError(
+                f"{resolved} was registered without a profile of its training rows: train it "
+                "again, or compare energies only, with --scored"
             )
         return DriftReference.model_validate_json(path.read_text(encoding="utf-8"))
 

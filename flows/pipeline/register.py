@@ -21,7 +21,7 @@ from flows.promotion.version import evidence as bound
 from flows.reporting.summary import metric_values, model_card
 from flows.stages.decision import Evidence, RegisterRecord
 from flows.stages.run import TrainRun
-from flows.tracking import packaging, registry, seal, signature, tracking
+from flows.tracking import packaging, registry, runs, seal, signature, tracking
 
 EXAMPLE_ROWS = 5
 
@@ -35,7 +35,7 @@ def register(run: TrainRun, evidence: Evidence) -> RegisterRecord:
     digests = {
         "config_sha256": config.digest,
         "contract_sha256": contract.digest,
-        "lock_sha256": tracking.lock_digest(),
+        "lock_sha256": runs.lock_digest(),
         "bundle_sha256": evidence.calibrate.sha256,
         "train_sha256": parts.train_sha256,
         "validation_sha256": parts.validation_sha256,
@@ -49,7 +49,7 @@ def register(run: TrainRun, evidence: Evidence) -> RegisterRecord:
     )
     files = _evaluation_files(run, evidence, test)
     client.log_artifacts(run_id, str(files), bound.EVALUATION)
-    commit, dirty = tracking.git_state()
+    commit, dirty = runs.git_state()
     document = {
         **digests,
         "git_commit": commit,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
-from typing import Concatenate, ParamSpec
+from collections.abc import Mapping, Sequence
 
 from mlflow.tracking import MlflowClient
 
@@ -18,13 +16,10 @@ from flows.promotion import approval, audit, card, judging, standing_hold, switc
 from flows.promotion.gates import shadowed
 from flows.promotion.gates.material import Material
 from flows.promotion.gates.table import find_gate
-from flows.promotion.lease import hold
 from flows.promotion.version.stored_version import answers, fetch_version
 from flows.stages.decision import Decision, PromoteRecord, RegisterRecord
 from flows.stages.run import TrainRun
 from flows.tracking import registry, tracking
-
-P = ParamSpec("P")
 
 
 def promote_trained(run: TrainRun, registered: RegisterRecord) -> PromoteRecord:
@@ -39,23 +34,6 @@ def promote_trained(run: TrainRun, registered: RegisterRecord) -> PromoteRecord:
     )
 
 
-def _told(
-    decide: Callable[Concatenate[MlflowClient, Settings, P], PromoteRecord],
-) -> Callable[Concatenate[MlflowClient, Settings, P], PromoteRecord]:
-    """Tell whoever wants to know of the decision that a function comes to."""
-
-    @wraps(decide)
-    def deciding(
-        client: MlflowClient, settings: Settings, *args: P.args, **options: P.kwargs
-    ) -> PromoteRecord:
-        record = decide(client, settings, *args, **options)
-        tell_decision(settings, record)
-        return record
-
-    return deciding
-
-
-@_told
 def promote(
     client: MlflowClient,
     settings: Settings,
@@ -95,9 +73,8 @@ def promote(
     candidate = registry.find_version(client, name, version)
     probe = answers(client, name)
     if not rehearse:
-        with hold(client, settings, name, f"look at version {version}") as held:
-            for interrupted in switch.settle(client, name, held, probe):
-                tell_decision(settings, interrupted)
+        with switch.settled(client, settings, name, f"look at version {version}", probe):
+            pass
     before = registry.version_behind(client, name, registry.PRODUCTION)
     if before == version:
         return _unchanged(client, settings, name, version, by, release=release and not rehearse)
@@ -128,19 +105,23 @@ def promote(
             return record
         _tag_approval(client, record)
         if record.decision != "promoted":
-            return _write_down(client, settings, record, by)
-        with hold(client, settings, name, f"promote version {version}") as held:
-            for interrupted in switch.settle(client, name, held, probe):
-                tell_decision(settings, interrupted)
-            now = registry.version_behind(client, name, registry.PRODUCTION)
-            if now == version:
-                return _unchanged(client, settings, name, version, by)
-            held_now = standing_hold.standing(audit.history(client, name)) is not None
-            if now != before or held_now:  # what was judged by is no longer so
-                record = decide(*judging.judge_again(*judged, now), now)
-                if record.decision != "promoted":
-                    return _write_down(client, settings, record, by)
-            return switch.move(client, settings, record, by, held, probe, policy.keep_promoted)
+            _write_down(client, settings, record, by)
+        else:
+            purpose = f"promote version {version}"
+            with switch.settled(client, settings, name, purpose, probe) as (held, _):
+                now = registry.version_behind(client, name, registry.PRODUCTION)
+                if now == version:
+                    return _unchanged(client, settings, name, version, by)
+                held_now = standing_hold.standing(audit.history(client, name)) is not None
+                if now != before or held_now:  # what was judged by is no longer so
+                    record = decide(*judging.judge_again(*judged, now), now)
+                if record.decision == "promoted":
+                    keep = policy.keep_promoted
+                    record = switch.move(client, settings, record, by, held, probe, keep)
+                else:
+                    _write_down(client, settings, record, by)
+    tell_decision(settings, record)
+    return record
 
 
 def approve(
@@ -199,16 +180,13 @@ def _unchanged(
         return record
     reasons = (*record.reasons, "the model is released")
     record = record.model_copy(update={"hold": "releases", "reasons": reasons})
-    record = _write_down(client, settings, record, by)
+    _write_down(client, settings, record, by)
     card.show(client, name)
     return record
 
 
-def _write_down(
-    client: MlflowClient, settings: Settings, record: PromoteRecord, by: str
-) -> PromoteRecord:
+def _write_down(client: MlflowClient, settings: Settings, record: PromoteRecord, by: str) -> None:
     """Audit a decision that moves nothing."""
     run_id = audit.write(client, settings, record, by)
     card.tag_decision(client, record)
     audit.close(client, run_id, record)
-    return record

@@ -11,7 +11,6 @@ from flows.common.policy import PromotionPolicy
 from flows.common.settings import Settings
 from flows.notify.events import tell_decision
 from flows.promotion import audit, switch
-from flows.promotion.lease import hold
 from flows.promotion.version.stored_version import answers, check_light
 from flows.stages.decision import PromoteRecord
 from flows.tracking import registry
@@ -47,10 +46,7 @@ def roll_back(
     """
     probe = answers(client, name)
     audit.history(client, name)  # says so when there is no such model
-    with hold(client, settings, name, "rollback") as held:
-        settled = switch.settle(client, name, held, probe)
-        for interrupted in settled:
-            tell_decision(settings, interrupted)
+    with switch.settled(client, settings, name, "rollback", probe) as (held, settled):
         for interrupted in settled:
             if interrupted.decision == "rolled back" and to in (None, interrupted.version):
                 return interrupted  # what is repeated; going back once more would undo it

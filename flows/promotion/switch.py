@@ -6,13 +6,15 @@ the next lease on the model closes what a dead process left open, as what it had
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from flows.common.settings import Settings
 from flows.common.verdicts import SWITCHES
+from flows.notify.events import tell_decision
 from flows.promotion import audit, card
 from flows.promotion.lease import Lease, LostLease, hold
 from flows.stages.decision import PromoteRecord
@@ -49,7 +51,7 @@ def move(
     probe: Probe,
     keep: int,
 ) -> PromoteRecord:
-    """Carry out a decision that moves `production`; the caller holds a lease and has settled.
+    """Carry out a decision that moves `production`; the caller holds a `settled` lease.
 
     Returns:
         The record; its decision is `returned` when the model did not answer as recorded and
@@ -101,12 +103,25 @@ def move(
     return record
 
 
-def settle(client: MlflowClient, name: str, held: Lease, probe: Probe) -> tuple[PromoteRecord, ...]:
-    """Close the decisions that dead processes left open; the caller holds a lease.
+@contextmanager
+def settled(
+    client: MlflowClient, settings: Settings, name: str, purpose: str, probe: Probe
+) -> Iterator[tuple[Lease, tuple[PromoteRecord, ...]]]:
+    """Hold a lease on a model, once what dead processes left open is closed and told.
 
-    Returns:
-        Those that had come into effect, or were undone now.
+    Yields:
+        The lease, and the decisions that had come into effect, or were undone now.
     """
+    with hold(client, settings, name, purpose) as held:
+        closed = _settle(client, name, held, probe)
+        for interrupted in closed:
+            tell_decision(settings, interrupted)
+        yield held, closed
+
+
+def _settle(
+    client: MlflowClient, name: str, held: Lease, probe: Probe
+) -> tuple[PromoteRecord, ...]:
     settled: list[PromoteRecord] = []
     decisions = audit.history(client, name)
     for decision in decisions:

@@ -16,7 +16,6 @@ from mlflow.tracking import MlflowClient
 from dagmm_model.detectors.bundle import ScoringBundle
 from dagmm_model.evaluation.comparison import Difference, paired_difference
 from dagmm_model.evaluation.threshold import p_values
-from data_checks.base.scratch import scratch_folder
 from data_checks.contract.model import ROW_ID, Contract
 from data_checks.rows.rows import check_rows
 from flows.common.errors import UsageError
@@ -24,6 +23,7 @@ from flows.common.features import as_columns, labels_of
 from flows.common.settings import Settings
 from flows.promotion.gates.score_drift import ScoreDrift, compare_scores
 from flows.promotion.version import evidence as bound
+from flows.promotion.version.stored_version import sealed_file
 from flows.review.labelled import RowCounts, read_labelled
 from flows.review.measured import Measured, measure
 from flows.scoring.rows import reasons_text
@@ -159,15 +159,11 @@ def _read(contract: Contract, data: str, data_dir: Path, counts: RowCounts) -> _
 
 def _kept(client: MlflowClient, version: ModelVersion, contract: Contract) -> _Rows:
     """The test rows of a version, as its evidence seals them."""
-    evidence = seal.sealed_evidence(client, version)
-    with scratch_folder() as scratch:
-        name = f"{bound.EVALUATION}/{bound.ROWS}"
-        file = Path(client.download_artifacts(version.run_id, name, str(scratch)))
-        if not seal.is_recorded(file, evidence["files"][bound.ROWS]):
-            raise seal.SealBroken(
-                f"models:/{version.name}/{version.version}: its test rows ({bound.ROWS}) were "
-                "changed after the registration; restore them from a backup, or give --data"
-            )
+    changed = (
+        f"models:/{version.name}/{version.version}: its test rows ({bound.ROWS}) were changed "
+        "after the registration; restore them from a backup, or give --data"
+    )
+    with sealed_file(client, version, bound.ROWS, changed) as file:
         table = pq.read_table(file)
     labels = labels_of(table)
     known = np.full(len(table), -1) if labels is None else labels.astype(np.int8)

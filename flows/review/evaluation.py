@@ -26,7 +26,7 @@ from flows.reporting.budget import log_figures
 from flows.review.labelled import RowCounts, read_labelled
 from flows.review.measured import Measured, measure
 from flows.scoring.version import read_bundle
-from flows.tracking import registry, seal, tracking
+from flows.tracking import registry, runs, seal, tracking
 from flows.tracking.ending import opened
 
 EXPERIMENT = "evaluations"
@@ -202,10 +202,9 @@ def _open_run(client: MlflowClient, settings: Settings, version: ModelVersion) -
     tags = {
         "dagmm.evaluated": f"{version.name}/{version.version}",
         "dagmm.evidence_sha256": version.tags.get(seal.EVIDENCE_TAG, ""),
-        **tracking.origin("dagmm evaluate"),
     }
     title = f"{version.name}-v{version.version}"
-    return str(client.create_run(experiment, tags=tags, run_name=title).info.run_id)
+    return runs.begin(client, experiment, title, "dagmm evaluate", tags)
 
 
 def _log(

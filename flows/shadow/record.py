@@ -12,7 +12,7 @@ from flows.common.settings import Settings
 from flows.promotion.version import shadows
 from flows.shadow.agreement import Agreement
 from flows.shadow.version import Version
-from flows.tracking import tracking
+from flows.tracking import runs, tracking
 
 PAGE, DOCUMENT = "shadow.html", "agreement.json"
 
@@ -48,11 +48,10 @@ def write_down(
             shadows.FIRST: str(first.number),
             shadows.CANDIDATE: str(candidate.number),
             shadows.EVIDENCE: candidate.sealed,
-            **tracking.origin(where),
         }
         experiment = tracking.experiment_id(client, settings, shadows.SHADOWS)
         title = f"{candidate.name} v{candidate.number} beside v{first.number}"
-        run_id = str(client.create_run(experiment, tags=tags, run_name=title).info.run_id)
+        run_id = runs.begin(client, experiment, title, where, tags)
     now = int(time.time() * 1000)
     figures = {
         shadows.ROWS: agreement.rows,

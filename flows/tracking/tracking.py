@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
 import re
-import subprocess
 import time
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +16,8 @@ from mlflow.tracking import MlflowClient
 
 from flows.common.errors import ServiceUnreachable, message_of
 from flows.common.settings import Settings, environment_kept
-from flows.stages.workspace import RunFolder, sha256_of
-from flows.tracking import pages
-from flows.tracking.ending import ERROR, run_of
+from flows.stages.workspace import RunFolder
+from flows.tracking import pages, runs
 from flows.tracking.home.making import make_store
 from flows.tracking.home.moving import bring_home
 
@@ -115,13 +111,7 @@ def ensure_run(
     config: TrainConfig,
 ) -> str:
     """The MLflow run of a run folder: found again after a crash, otherwise created."""
-    name = f"dagmm-{contract.name}"
-    experiment = experiment_id(client, settings, name)
-    if (before := run_of(client, name, run.token)) is not None:
-        client.update_run(before, status="RUNNING")
-        if ERROR in client.get_run(before).data.tags:
-            client.delete_tag(before, ERROR)
-        return before
+    experiment = experiment_id(client, settings, f"dagmm-{contract.name}")
     tags = {
         "dagmm.run": run.token,
         "dagmm.dataset": contract.name,
@@ -129,10 +119,9 @@ def ensure_run(
         "dagmm.preset": config.detector.preset,
         "dagmm.protocol": config.split.protocol,
         "dagmm.seed": str(config.seed),
-        **origin("dagmm train"),
     }
-    created = client.create_run(experiment, tags=tags, run_name=_run_name(config, run.token))
-    return created.info.run_id
+    title = _run_name(config, run.token)
+    return runs.begin(client, experiment, title, "dagmm train", tags, "dagmm.run")
 
 
 def _run_name(config: TrainConfig, token: str) -> str:
@@ -142,18 +131,6 @@ def _run_name(config: TrainConfig, token: str) -> str:
     parts.append(f"seed{config.seed}")
     parts += [f"{k}{v}" for k, v in chosen.settings.items() if isinstance(v, int | float | str)]
     return f"{'-'.join(parts)[:80]}-{token[-4:]}"
-
-
-def origin(command: str) -> dict[str, str]:
-    """Tags of a run that say who made it, with what command and what code."""
-    commit, dirty = git_state()
-    return {
-        "mlflow.source.git.commit": commit,
-        "dagmm.git_dirty": dirty,
-        "mlflow.user": getpass.getuser(),
-        "mlflow.source.name": command,
-        "mlflow.source.type": "LOCAL",
-    }
 
 
 def log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> None:
@@ -197,31 +174,6 @@ def log_dataset(client: MlflowClient, run_id: str, dataset: Dataset, context: st
     entity = dataset._to_mlflow_entity()
     tag = InputTag("mlflow.data.context", context)
     client.log_inputs(run_id, [DatasetInput(dataset=entity, tags=[tag])])
-
-
-@cache
-def git_state() -> tuple[str, str]:
-    """Commit of the code and whether it has local changes; `unknown` outside a checkout."""
-    try:
-        commit = _git("rev-parse", "HEAD")
-        return commit, "true" if _git("status", "--porcelain") else "false"
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown", "unknown"
-
-
-def _git(*arguments: str) -> str:
-    return subprocess.run(  # noqa: S603
-        ["git", "-C", str(PROJECT), *arguments],  # noqa: S607
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
-
-
-def lock_digest() -> str:
-    """sha256 of the pinned versions; `unknown` where the file is not there."""
-    lock = PROJECT / "constraints.txt"
-    return sha256_of(lock) if lock.exists() else "unknown"
 
 
 def run_path(experiment: str, run_id: str, artifact: str = "") -> str:

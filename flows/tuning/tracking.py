@@ -10,8 +10,8 @@ from mlflow.tracking import MlflowClient
 from optuna.trial import FrozenTrial, TrialState
 
 from flows.common.settings import Settings
-from flows.tracking import tracking
-from flows.tracking.queries import equals
+from flows.tracking import runs, tracking
+from flows.tracking.queries import equals, pages
 from flows.tuning.study import AS_IT_IS, FAILED, Outcome
 
 PARENT_TAG, SEARCH_TAG, TRIAL_TAG = "mlflow.parentRunId", "dagmm.tune", "dagmm.trial"
@@ -55,21 +55,16 @@ class TuneRuns:
 
     def open(self) -> str:
         """The parent run: of an earlier search of the same, or a new one."""
-        query = equals(f"tags.`{SEARCH_TAG}`", self._tags[SEARCH_TAG])
-        if runs := self._client.search_runs([self._experiment], query):
-            self.parent = runs[0].info.run_id
-            self._client.update_run(self.parent, status="RUNNING")
-            self._logged = self._logged_before()
-        else:
-            tags = {**self._tags, **tracking.origin("dagmm tune")}
-            run = self._client.create_run(self._experiment, tags=tags, run_name=self._name)
-            self.parent = run.info.run_id
-        return self.parent
-
-    def _logged_before(self) -> set[int]:
+        self.parent = runs.begin(
+            self._client, self._experiment, self._name, "dagmm tune", self._tags, SEARCH_TAG
+        )
         query = equals(f"tags.`{PARENT_TAG}`", self.parent)
-        children = self._client.search_runs([self._experiment], query, max_results=10_000)
-        return {int(run.data.tags[TRIAL_TAG]) for run in children if run.info.status != "RUNNING"}
+        self._logged = {
+            int(run.data.tags[TRIAL_TAG])
+            for run in pages(self._client.search_runs, [self._experiment], query)
+            if run.info.status != "RUNNING"
+        }
+        return self.parent
 
     def log(self, trial: FrozenTrial) -> None:
         """Write a trial's run, complete; once, whoever calls again."""

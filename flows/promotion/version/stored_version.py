@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -220,13 +221,32 @@ def sealed_canary(client: MlflowClient, version: ModelVersion) -> dict[str, Any]
     Raises:
         SealBroken: It is not the one that the evidence was sealed with.
     """
-    recorded = seal.sealed_evidence(client, version)["files"][bound.CANARY]
-    with scratch_folder() as scratch:
-        path = Path(client.download_artifacts(version.run_id, CANARY_PATH, str(scratch)))
-        if not seal.is_recorded(path, recorded):
-            raise seal.SealBroken(f"{bound.CANARY} was changed after the registration")
+    changed = f"{bound.CANARY} was changed after the registration"
+    with sealed_file(client, version, bound.CANARY, changed) as path:
+        assert path is not None
         canary: dict[str, Any] = json.loads(path.read_bytes())
     return canary
+
+
+@contextmanager
+def sealed_file(
+    client: MlflowClient, version: ModelVersion, name: str, changed: str
+) -> Iterator[Path | None]:
+    """A private copy of an evaluation file of a version; None where its evidence names none.
+
+    Raises:
+        SealBroken: It is not the one that the evidence was sealed with; `changed` is what is said.
+    """
+    recorded = seal.sealed_evidence(client, version)["files"].get(name)
+    if recorded is None:
+        yield None
+        return
+    with scratch_folder() as scratch:
+        artifact = f"{bound.EVALUATION}/{name}"
+        path = Path(client.download_artifacts(version.run_id, artifact, str(scratch)))
+        if not seal.is_recorded(path, recorded):
+            raise seal.SealBroken(changed)
+        yield path
 
 
 def canary_columns(canary: dict[str, Any]) -> dict[str, list[Any]]:

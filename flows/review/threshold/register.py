@@ -26,9 +26,8 @@ from flows.reporting.summary import metric_values, model_card
 from flows.review.measured import Measured, recorded
 from flows.stages.decision import Evidence, PromoteRecord
 from flows.stages.workspace import sha256_of
-from flows.tracking import packaging, registry, seal, signature, tracking
-from flows.tracking.ending import ERROR, opened
-from flows.tracking.queries import equals
+from flows.tracking import packaging, registry, runs, seal, signature, tracking
+from flows.tracking.ending import opened
 
 STEPS = ("run opened", "model logged", "files logged", "version registered", "version sealed")
 
@@ -138,21 +137,14 @@ def _run(
     if change.threshold.method != CONFORMAL:  # of confirmed rows, which may be others tomorrow
         wanted += [change.threshold.method, change.threshold.value]
     token = "threshold-" + hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16]
-    runs = client.search_runs([experiment], equals("tags.`dagmm.run`", token), max_results=1)
-    if runs:
-        if ERROR in runs[0].data.tags:
-            client.delete_tag(runs[0].info.run_id, ERROR)
-        return str(runs[0].info.run_id)
-    rate = change.threshold.target_rate
     tags = {
-        **{f"dagmm.{key}": stored.version.tags.get(f"dagmm.{key}", "") for key in ("detector",)},
+        "dagmm.detector": stored.version.tags.get("dagmm.detector", ""),
         "dagmm.run": token,
         "dagmm.dataset": contract.name,
         "dagmm.threshold_of": f"{change.name}/{change.source}",
-        **tracking.origin("dagmm threshold"),
     }
-    title = f"{change.name}-v{change.source}-rate{rate:.4g}"
-    return str(client.create_run(experiment, tags=tags, run_name=title).info.run_id)
+    title = f"{change.name}-v{change.source}-rate{change.threshold.target_rate:.4g}"
+    return runs.begin(client, experiment, title, "dagmm threshold", tags, "dagmm.run")
 
 
 def _document(stored: StoredVersion, change: ThresholdChange, by: str) -> dict[str, Any]:
