@@ -26,7 +26,7 @@ from data_checks.rows.row_rules import RowRule, broken, row_rules
 from data_checks.sources.integrity import sha256_of, shown
 from data_checks.spark.plan import Span, plan_tasks, read_task
 from data_checks.spark.tasks import run_tasks
-from data_checks.validation.quarantine import RowSorter, quarantine_schema
+from data_checks.validation.quarantine import quarantine_schema, sorting
 from data_checks.validation.suites import derived_name
 from data_checks.validation.tally import Tally
 
@@ -82,11 +82,10 @@ class SortTask:
         """Sort the rows of a typed file; gives the tally and the digest of the valid ones."""
         schema, rules = stored_schema(self.contract), row_rules(self.contract)
         valid, quarantine = _sorted_files(self.folder, number)
-        sorter = RowSorter(valid, quarantine, schema, rules)
         with (
             pq.ParquetFile(_typed_file(self.folder, number)) as file,
             explaining_write_errors(self.folder),
-            sorter,
+            sorting(valid, quarantine, schema, rules) as sorter,
         ):
             for batch in file.iter_batches(SLICE_CELLS // len(schema), columns=schema.names):
                 rows = pa.Table.from_batches([batch])

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_checks.base.atomic import replacing
 from data_checks.contract.model import UNPARSED_COLUMN
 from data_checks.rows.row_rules import Mask, RowRule, labelled, unparsed_values
 from data_checks.validation.tally import Tally, in_words
@@ -20,50 +20,45 @@ REASONS = "reasons"
 _SLICE_ROWS = 131_072
 
 
-class RowSorter:
-    """Writes the valid rows and the quarantine to a file each, and counts.
+@contextmanager
+def sorting(
+    valid: Path, quarantine: Path, schema: pa.Schema, rules: tuple[RowRule, ...]
+) -> Iterator[RowSorter]:
+    """Sort rows into a file of valid ones and a quarantine, which both appear when all is well.
 
-    Used as a context manager: on an error neither file appears.
+    Without bad rows there is no quarantine; one of before is removed.
+
+    Args:
+        valid: file of the valid rows.
+        quarantine: file of the bad ones.
+        schema: of the ingested table.
+        rules: its row rules.
+    """
+    kept = schema.remove(schema.get_field_index(UNPARSED_COLUMN))
+    with (
+        replacing(quarantine) as bad_part,
+        replacing(valid) as valid_part,
+        pq.ParquetWriter(valid_part, kept) as good,
+        pq.ParquetWriter(bad_part, quarantine_schema(schema)) as bad,
+    ):
+        sorter = RowSorter(rules, good, bad)
+        yield sorter
+    if not sorter.tally.quarantined:
+        quarantine.unlink(missing_ok=True)
+
+
+class RowSorter:
+    """Parts rows, and counts.
 
     Attributes:
         tally: of the rows sorted so far.
     """
 
     def __init__(
-        self, valid: Path, quarantine: Path, schema: pa.Schema, rules: tuple[RowRule, ...]
+        self, rules: tuple[RowRule, ...], valid: pq.ParquetWriter, quarantine: pq.ParquetWriter
     ) -> None:
-        self.valid_path, self.quarantine_path = valid, quarantine
         self.tally = Tally()
-        self._rules = rules
-        mine = uuid4().hex[:8]  # two runs may write to one folder; the later rename wins
-        self._valid_part = valid.with_name(f".{valid.name}.{mine}.part")
-        self._quarantine_part = quarantine.with_name(f".{quarantine.name}.{mine}.part")
-        self._valid_schema = schema.remove(schema.get_field_index(UNPARSED_COLUMN))
-        self._quarantine_schema = quarantine_schema(schema)
-
-    def __enter__(self) -> RowSorter:
-        self._valid = pq.ParquetWriter(self._valid_part, self._valid_schema)
-        self._quarantine = pq.ParquetWriter(self._quarantine_part, self._quarantine_schema)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            self._valid.close()
-            self._quarantine.close()
-            if kind is None:
-                self._valid_part.replace(self.valid_path)
-                if self.tally.quarantined:
-                    self._quarantine_part.replace(self.quarantine_path)
-                else:
-                    self.quarantine_path.unlink(missing_ok=True)
-        finally:
-            self._valid_part.unlink(missing_ok=True)
-            self._quarantine_part.unlink(missing_ok=True)
+        self._rules, self._valid, self._quarantine = rules, valid, quarantine
 
     def add(self, batch: pa.Table, masks: Mapping[str, Mask]) -> None:
         """Sort one batch.

@@ -11,23 +11,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 
-def repeated_values(table: Path, columns: list[str]) -> dict[str, pa.Array]:
-    """The values that occur more than once in each identifier column of a Parquet file.
+def repeated_values(table: Path, column: str) -> pa.Array:
+    """The values, without null, that occur more than once in a text column of a Parquet file.
 
     Only 64-bit hashes of the column are held; the few values whose hash repeats are then counted
     exactly, so that a collision of hashes accuses nobody.
-
-    Args:
-        table: Parquet file.
-        columns: text columns.
-
-    Returns:
-        For each column the repeated values, without null.
     """
-    return {column: _repeated(table, column) for column in columns}
-
-
-def _repeated(table: Path, column: str) -> pa.Array:
     import pandas as pd
 
     def batches() -> Any:

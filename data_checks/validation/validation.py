@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
 
-from data_checks.base.atomic import explaining_write_errors
+from data_checks.base.atomic import explaining_write_errors, replacing
 from data_checks.base.errors import SourceError, ValidationDisagreementError
 from data_checks.contract.model import Contract
 from data_checks.rows.casting import stored_schema
@@ -24,7 +24,7 @@ from data_checks.rows.row_rules import RowRule, broken, labelled, row_rules
 from data_checks.sources.integrity import sha256_of
 from data_checks.validation.checkpoints import BatchResult, SuiteRunner, merge
 from data_checks.validation.docs_pages import finish_site
-from data_checks.validation.quarantine import RowSorter
+from data_checks.validation.quarantine import sorting
 from data_checks.validation.report import RuleResult, ValidationReport, verdict
 from data_checks.validation.suites import build_suite, derived_name, table_message
 from data_checks.validation.tally import Tally
@@ -66,12 +66,15 @@ def validate(
     schema = _checked_schema(table, contract, expected_sha256)
     batch_rows = batch_rows or max(1, BATCH_CELLS // len(schema))
     rules = row_rules(contract)
-    repeated = repeated_values(table, unique_columns(rules))
+    repeated = {column: repeated_values(table, column) for column in unique_columns(rules)}
     runner = SuiteRunner(build_suite(contract, schema), contract.name)
     out_dir.mkdir(parents=True, exist_ok=True)
     batches: list[BatchResult] = []
-    sorter = RowSorter(out_dir / VALID, out_dir / QUARANTINE, schema, rules)
-    with explaining_write_errors(out_dir), sorter:
+    valid = out_dir / VALID
+    with (
+        explaining_write_errors(out_dir),
+        sorting(valid, out_dir / QUARANTINE, schema, rules) as sorter,
+    ):
         for batch in _batches(table, batch_rows):
             masks = {rule.key: broken(rule, batch, repeated) for rule in rules}
             sorter.add(batch, masks)
@@ -87,8 +90,8 @@ def validate(
         result,
         runner,
         out_dir,
-        valid=sorter.valid_path,
-        valid_sha256=sha256_of(sorter.valid_path),
+        valid=valid,
+        valid_sha256=sha256_of(valid),
         data_docs=data_docs,
     )
 
@@ -233,6 +236,5 @@ def _write_result(path: Path, result: Any, report: ValidationReport) -> None:
         "report": report.model_dump(mode="json"),
         "great_expectations": result.to_json_dict(),
     }
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(content, indent=1, default=str), encoding="utf-8")
-    part.replace(path)
+    with replacing(path) as part:
+        part.write_text(json.dumps(content, indent=1, default=str), encoding="utf-8")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dagmm_model.evaluation.metrics import Interval
 from flows.reporting.terminal import Entry, as_sheet
 from flows.verdicts.estimates import Live
 
@@ -33,17 +32,13 @@ def figures(live: Live) -> Iterator[tuple[str, str]]:
     if live.precision is None:
         yield "Precision", "not measured: nobody has judged an alert of this version"
     else:
-        yield "Precision", f"{_ends(live.precision)} of {live.judged_alerts:,} judged alerts"
+        yield "Precision", f"{live.precision.text()} of {live.judged_alerts:,} judged alerts"
     if live.recall is not None:
         batches = f"{live.reviews:,} batch" + ("es" if live.reviews != 1 else "")
         yield (
             "Recall",
-            f"{_ends(live.recall)}, estimated: {live.missed:,} of {live.drawn:,} rows drawn below "
+            f"{live.recall.text()}, estimated: {live.missed:,} of {live.drawn:,} rows drawn below "
             f"the threshold of {batches} are anomalies",
         )
     else:
         yield "Recall", "not measured: score with --review 20, and judge the rows drawn"
-
-
-def _ends(interval: Interval) -> str:
-    return interval.text()

@@ -15,7 +15,7 @@ from data_checks.contract.columns import Outside
 from data_checks.contract.model import ROW_ID, Contract
 from data_checks.rows.rows import check_rows
 from flows.common.features import as_columns
-from flows.scoring.filling.parts import KNOWN, Counts, checksum
+from flows.scoring.filling.parts import KNOWN, Counts, Judged, checksum
 from flows.scoring.known import Known
 
 if TYPE_CHECKING:
@@ -40,15 +40,6 @@ SCORED = pa.schema(
 """Columns of a result; `model` names the resolved version, `models:/NAME/VERSION`."""
 REJECTED = pa.schema({ROW_ID: pa.int64(), "reasons": pa.string()})
 PERCENT = pa.array([f" {share}%" for share in range(101)])
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A slice of rows, judged."""
-
-    scored: pa.Table
-    rejected: pa.Table
-    counts: Counts
 
 
 @dataclass(frozen=True)

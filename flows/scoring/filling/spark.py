@@ -10,23 +10,21 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dagmm_model.base.processors import blas_threads
-from dagmm_model.detectors.bundle import Explained, ScoringBundle, load_bundle
+from dagmm_model.detectors.bundle import ScoringBundle, load_bundle
 from data_checks.base.errors import SourceError
 from data_checks.base.scratch import scratch_folder
-from data_checks.contract.columns import Outside
 from data_checks.contract.model import Contract, load_contract
 from data_checks.sources.reading import locate
 from data_checks.spark.plan import Span, plan_tasks, read_task, rows_of
 from data_checks.spark.tasks import run_tasks
 from flows.common import progress
 from flows.scoring.filling.parts import Parts, SourceMoved, write_part
-from flows.scoring.known import Known
 from flows.scoring.rows import Judge
 from flows.stages.workspace import write_atomic
 
@@ -91,36 +89,27 @@ class ScoreTask:
     """What an executor does with a task.
 
     Attributes:
-        model_files: the model.
-        where: name of the source, for messages.
-        model: resolved version.
-        explain: which rows get reasons.
-        top: how many columns a reason names.
-        columns: to read.
-        folder: of the parts.
-        suffix: format of the parts.
-        plan: digest of the plan that the parts are of.
-        outside: what becomes of values outside vocabulary and range.
-        known: rows that were judged normal, if there are any.
+        model_files: The model.
+        judge: That of the driver, without the model.
+        columns: To read.
+        folder: Of the parts.
+        suffix: Format of the parts.
+        plan: Digest of the plan that the parts are of.
     """
 
     model_files: ModelFiles
-    where: str
-    model: str
-    explain: Explained
-    top: int
+    judge: Judge
     columns: tuple[str, ...]
     folder: Path
     suffix: str
     plan: str
-    outside: Outside | None
-    known: Known | None = field(compare=False)
 
     def __call__(self, task: Numbered) -> dict[str, float]:
         """Judge the task's rows and write them; gives the seconds of processor time."""
         started = time.process_time()
         self._check_folder()
-        judge = _judge(self)
+        bundle, contract = unpacked(self.model_files)
+        judge = replace(self.judge, bundle=bundle, contract=contract)
         with blas_threads().limit(limits=1):
             slices = [judge(*raw) for raw in read_task(task.spans, self.columns, judge.slice_rows)]
         self._check_folder()
@@ -138,19 +127,6 @@ class ScoreTask:
                 f"{self.folder}: not the folder that the run began with; driver and executors must "
                 "see the output's folder under one name"
             )
-
-
-def _judge(task: ScoreTask) -> Judge:
-    return Judge(
-        *unpacked(task.model_files),
-        task.where,
-        task.model,
-        task.explain,
-        task.top,
-        checksums=False,
-        outside=task.outside,
-        known=task.known,
-    )
 
 
 def fill(
@@ -187,18 +163,14 @@ def fill(
     if before and before["digest"] != plan.digest:
         raise SourceMoved("the source has changed since the run was interrupted")
     write_atomic(record, json.dumps({"digest": plan.digest, "cores": cores}))
+    nothing: Any = None
     work = ScoreTask(
         broadcast(spark, bundle),
-        where=judge.where,
-        model=judge.model,
-        explain=judge.explain,
-        top=judge.top,
-        columns=plan.columns,
-        folder=parts.folder.resolve(),
-        suffix=parts.suffix,
-        plan=plan.digest,
-        outside=judge.outside,
-        known=judge.known,
+        replace(judge, bundle=nothing, contract=nothing, checksums=False),
+        plan.columns,
+        parts.folder.resolve(),
+        parts.suffix,
+        plan.digest,
     )
     waiting = [
         Numbered(number, spans)

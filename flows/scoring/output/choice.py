@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from fnmatch import fnmatch
 from pathlib import Path
-from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +13,6 @@ from data_checks.contract.source_settings import has_credentials
 from data_checks.readers.database.sql import safe_name
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
-from flows.scoring.filling.parts import Parts
 from flows.scoring.output.files import FileOutput, FolderOutput
 from flows.scoring.output.table import SqlOutput
 
@@ -24,27 +20,7 @@ FORMATS = (".parquet", ".csv")
 FOLDER_FILES = "part-*.parquet"
 
 
-class Output(Protocol):
-    """Where a result goes.
-
-    Attributes:
-        name: For people; without credentials.
-        suffix: Format of the parts.
-        folder: Where the parts are kept until all are there.
-    """
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def suffix(self) -> str: ...
-
-    @property
-    def folder(self) -> Path: ...
-
-    @abstractmethod
-    def publish(self, parts: Parts, scored: pa.Schema, rejected: pa.Schema) -> str | None:
-        """Replace the output by the parts; says where the rejected rows are, if there are any."""
+Output = FileOutput | SqlOutput
 
 
 def output_for(output: str, table: str | None, settings: Settings) -> Output:
@@ -72,11 +48,12 @@ def output_for(output: str, table: str | None, settings: Settings) -> Output:
     if table is not None:
         raise UsageError(f"output {path} is a file; --table goes with a database's address")
     if output.endswith("/") or path.is_dir():
-        strange = (f for f in sorted(path.glob("*")) if not _is_part(f))
-        if (first := next(strange, None)) is not None:
-            raise UsageError(
-                f"output {path}/ holds something other than a result ({first.name}); name another"
-            )
+        for file in sorted(path.glob("*")):
+            if not (file.match(FOLDER_FILES) and _is_result(file)):
+                raise UsageError(
+                    f"output {path}/ holds something other than a result ({file.name}); name "
+                    "another"
+                )
         return FolderOutput(path)
     if path.suffix not in FORMATS:
         raise UsageError(
@@ -88,10 +65,6 @@ def output_for(output: str, table: str | None, settings: Settings) -> Output:
             f"output {path} already exists and is not a result; name another, or remove it"
         )
     return FileOutput(path)
-
-
-def _is_part(path: Path) -> bool:
-    return fnmatch(path.name, FOLDER_FILES) and _is_result(path)
 
 
 def _is_result(path: Path) -> bool:

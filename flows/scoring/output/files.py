@@ -21,26 +21,27 @@ def rejects_of(path: Path) -> Path:
 
 @dataclass(frozen=True)
 class FileOutput:
-    """A Parquet or CSV file, and beside it a Parquet file with the rejected rows.
-
-    The parts lie beside it, on the same disk.
-    """
+    """A Parquet or CSV file, and beside it a Parquet file with the rejected rows."""
 
     path: Path
 
     @property
     def name(self) -> str:
+        """For people."""
         return str(self.path)
 
     @property
     def suffix(self) -> str:
+        """Format of the parts."""
         return self.path.suffix
 
     @property
     def folder(self) -> Path:
+        """Where the parts are kept until all are there: on the same disk."""
         return self.path.with_name(f".{self.path.name}.parts")
 
     def publish(self, parts: Parts, scored: pa.Schema, rejected: pa.Schema) -> str | None:
+        """Replace the output by the parts; says where the rejected rows are, if there are any."""
         rejects = _publish_rejects(parts, self.path, rejected)
         with replacing(self.path) as whole:
             if self.suffix == ".csv":

@@ -240,7 +240,7 @@ def test_repeated_values_are_those_that_occur_twice(
     path = tmp_path_factory.mktemp("u") / "t.parquet"
     pq.write_table(pa.table({"id": pa.array(values, pa.string())}), path, row_group_size=3)
     expected = {v for v in values if v is not None and values.count(v) > 1}
-    assert set(repeated_values(path, ["id"])["id"].to_pylist()) == expected
+    assert set(repeated_values(path, "id").to_pylist()) == expected
 
 
 def test_data_docs_stand_on_their_own(tmp_path: Path) -> None:
