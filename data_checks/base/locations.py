@@ -47,9 +47,6 @@ def names_files(url: str) -> bool:
 def file_location(location: str) -> str:
     """A location of files as the readers take it: a local path, or the URL of an object store.
 
-    Args:
-        location: a path, `file://...`, or the URL of an object store.
-
     Raises:
         SourceError: an address inside another, another host's file, a protocol that is not read, or
             a name that no file can have.
@@ -87,10 +84,6 @@ def _path(path: str) -> str:
 
 def inside(folder: Path, file: str) -> Path:
     """Resolve a contract's file name inside the data folder.
-
-    Args:
-        folder: the data folder.
-        file: relative path, as the contract states it.
 
     Raises:
         SourceError: the path leaves the folder, symbolic links followed.

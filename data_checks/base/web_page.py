@@ -29,12 +29,8 @@ def whole_page(
 ) -> str:
     """A page, whose head forbids everything but what is in the page itself.
 
-    Args:
-        title: Text.
-        style: CSS.
-        body: HTML, every text in it escaped.
-        inline_styles: Elements have styles of their own.
-        forms: It has forms; where they may go, the server's own policy says.
+    `body` is HTML with every text in it escaped; its elements may have `inline_styles`, and where
+    its forms may go, the server's own policy says.
     """
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = "default-src 'none'; script-src 'none'; img-src data:; base-uri 'none'; style-src "

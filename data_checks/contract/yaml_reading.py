@@ -22,9 +22,6 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Key, int]]:
     Aliases are refused, because nested aliases expand to gigabytes from a few lines; so are
     custom tags, a second document, and keys given twice (PyYAML would keep the last one silently).
 
-    Args:
-        path: the YAML file, UTF-8.
-
     Returns:
         The mapping as plain Python data, and 1-based line numbers by key path, for example
         `("columns", 3, "minimum") -> 41`.

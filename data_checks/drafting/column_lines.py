@@ -50,12 +50,7 @@ class ColumnDraft:
 
 
 def draft_column(column: ColumnProfile, texts: Sequence[str] = ()) -> ColumnDraft:
-    """Propose type, range, vocabulary and treatment of gaps for one column.
-
-    Args:
-        column: what is in it.
-        texts: some of its distinct values, as text.
-    """
+    """Propose type, range, vocabulary and treatment of gaps for one column."""
     name = quoted(column.name)
     if column.binary:
         lines = (f"  - name: {name}", "    type: ignored  # bytes that are not text")

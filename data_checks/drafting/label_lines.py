@@ -19,10 +19,7 @@ def draft_label(
 ) -> tuple[list[str], list[str]]:
     """Propose which labels are normal, and tell which columns alone separate them.
 
-    Args:
-        column: the label.
-        profile: of the table.
-        position: of the label in a file without a header.
+    `position` is that of the label in a file without a header.
 
     Returns:
         YAML, and remarks.

@@ -41,10 +41,6 @@ class OpenedTable:
 def open_table(place: str, label: str | None) -> tuple[OpenedTable, TableProfile]:
     """Open and profile a table; where bytes further down are of another encoding, once more.
 
-    Args:
-        place: path or URL of an object store.
-        label: the column that holds the label.
-
     Raises:
         SourceError: the table cannot be read, or has no such column.
     """

@@ -12,9 +12,7 @@ from data_checks.contract.source_settings import SklearnSource
 def read_bundled(source: SklearnSource, label: str | None) -> Iterator[pa.RecordBatch]:
     """Read a bundled table, its class names as the label column.
 
-    Args:
-        source: which table.
-        label: name for the label column, or None when it is not wanted.
+    Without a name for its column the label is left out.
 
     Yields:
         One batch: features as float64, the label as text.

@@ -35,10 +35,6 @@ def files_of(location: str) -> list[str]:
 def partition_value(name: str, column: str) -> tuple[bool, str | None]:
     """Whether the folders of a file say what a column holds (`year=2026`), and what.
 
-    Args:
-        name: path or URL of the file.
-        column: the column's name.
-
     Returns:
         Whether they do, and the value: text, or None for a gap.
     """

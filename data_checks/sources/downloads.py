@@ -22,11 +22,6 @@ def download(url: str, target: Path, sha256: str) -> Path:
     A broken transfer leaves `target.part`, which the next call continues when the server supports
     ranges. The digest is checked over the whole file before the rename.
 
-    Args:
-        url: http(s) address.
-        target: where the file belongs.
-        sha256: pinned digest of its content.
-
     Raises:
         UnreachableError: the server did not answer, or the transfer broke off.
         ChecksumError: the content is not the pinned one; the partial file is removed.

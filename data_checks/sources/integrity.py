@@ -28,10 +28,7 @@ def sha256_of(path: Path) -> str:
 def verified_sha256(contract: Contract, location: str, *, pinned: bool) -> str | None:
     """Digest of the source file; None for what is not one file.
 
-    Args:
-        contract: may pin the digest.
-        location: from `sources.locate`.
-        pinned: whether the contract's digest applies to this location.
+    What the contract pins is compared only where `pinned`: it is about this location.
 
     Raises:
         ChecksumError: the content is not the pinned one, or not that of one file.

@@ -132,13 +132,7 @@ def csv_settings(contract: Contract) -> CsvSource:
 def numbered_slices(
     batch: pa.RecordBatch, first: int, size: int
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """A batch in slices of at most `size` rows, with the table's row number of the first of each.
-
-    Args:
-        batch: rows in the order of the table.
-        first: number of the first of them.
-        size: most rows of a slice.
-    """
+    """A batch in slices of at most `size` rows, each with the table's number of its first row."""
     for start in range(0, batch.num_rows, size):
         yield first + start, batch.slice(start, size)
 

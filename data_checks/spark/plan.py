@@ -77,12 +77,6 @@ class Plan:
 def plan_tasks(contract: Contract, location: str, cores: int, *, with_label: bool = True) -> Plan:
     """Divide a table, where possible between row groups.
 
-    Args:
-        contract: names the columns.
-        location: from `sources.locate`.
-        cores: that work at the same time.
-        with_label: as for `sources.read_batches`.
-
     Raises:
         EngineError: the table is not Parquet, whose rows alone can be found without reading all.
         SourceError: a file cannot be read, or its columns are not those of the contract.

@@ -80,11 +80,6 @@ body:has(#option2:checked) .ge-section:has(.hide-succeeded-validations-column-se
 def finish_site(folder: Path, contract: Contract, report: ValidationReport) -> Path:
     """Make one self-contained page of a Data Docs site.
 
-    Args:
-        folder: the site that Great Expectations wrote.
-        contract: for title and limits.
-        report: for the summary.
-
     Returns:
         `index.html`, all that is left of the site.
     """

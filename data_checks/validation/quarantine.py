@@ -27,12 +27,6 @@ def sorting(
     """Sort rows into a file of valid ones and a quarantine, which both appear when all is well.
 
     Without bad rows there is no quarantine; one of before is removed.
-
-    Args:
-        valid: file of the valid rows.
-        quarantine: file of the bad ones.
-        schema: of the ingested table.
-        rules: its row rules.
     """
     kept = schema.remove(schema.get_field_index(UNPARSED_COLUMN))
     with (

@@ -24,10 +24,6 @@ COLUMNS, ROWS, RATIO, HAS_NORMAL = "columns", "rows", "ratio", "has_normal"
 def build_suite(contract: Contract, schema: pa.Schema) -> Any:
     """Build the suite of a contract.
 
-    Args:
-        contract: the contract.
-        schema: of the table to be checked, `casting.stored_schema`.
-
     Returns:
         A `great_expectations.ExpectationSuite` with table-level expectations first.
     """
@@ -96,10 +92,7 @@ def ratio_bounds(contract: Contract) -> tuple[float, float]:
 def table_message(contract: Contract, key: str, observed: Any) -> str:
     """What a broken table-level rule means, in words.
 
-    Args:
-        contract: the contract.
-        key: of the rule.
-        observed: Great Expectations' observed value; None or NaN where there was none.
+    `observed` is None or NaN where Great Expectations had nothing to observe.
     """
     label = contract.label.column if contract.label else ""
     if key == ROWS:

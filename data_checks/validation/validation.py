@@ -115,16 +115,7 @@ def conclude(
 ) -> ValidationReport:
     """Compare the two judges, pronounce the verdict, and write result and Data Docs.
 
-    Args:
-        contract: the contract.
-        rules: its row rules.
-        tally: what the row masks found.
-        result: what Great Expectations found.
-        runner: of the suite.
-        out_dir: where the valid rows and the quarantine are, and the rest goes.
-        valid: file or folder of the valid rows.
-        valid_sha256: its digest.
-        data_docs: whether to write the Data Docs site.
+    `valid` is a file or a folder of rows in `out_dir`, where the rest goes, too.
 
     Raises:
         ValidationDisagreementError: they counted differently.

@@ -80,11 +80,6 @@ class Prepared:
 def prepare(dataset: str, data_dir: Path, workspace: Path) -> Prepared:
     """Ingest, validate and encode a data set; the matrix is kept for the next time.
 
-    Args:
-        dataset: Name or file of a contract.
-        data_dir: Folder of the data files.
-        workspace: Where encoded tables are kept.
-
     Raises:
         Verdict: The table fails its contract.
         UsageError: The rows carry no labels, or one class only: nothing can be measured.

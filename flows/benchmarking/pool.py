@@ -30,10 +30,7 @@ SECONDS_PER_NUMBER = 1e-5
 def in_order(jobs: Sequence[Job], known: Sequence[Cell]) -> list[Job]:
     """Seed by seed, within a seed the quickest first: a table cut short is balanced.
 
-    Args:
-        jobs: What is to be measured.
-        known: Cells measured before; their times are the estimates, on other data sets where
-            there are none on the same.
+    Times of `known` cells are the estimates, on other data sets where there are none on the same.
     """
     times: dict[tuple[str, ...], list[float]] = {}
     for cell in known:

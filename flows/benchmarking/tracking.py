@@ -26,18 +26,7 @@ PLACE = ("dataset", "protocol", "group_duplicates", "seed", "detector")
 
 
 class BenchmarkRuns:
-    """The parent run of an output folder, found again by every call, and its children.
-
-    Args:
-        client: Of the tracking store.
-        settings: Where that is.
-        folder: Output folder of the benchmark.
-
-    Attributes:
-        client: The client.
-        parent: Id of the parent run.
-        url: Its page.
-    """
+    """The parent run of an output folder, found again by every call, and its children."""
 
     def __init__(self, client: MlflowClient, settings: Settings, folder: Path) -> None:
         self.client, self._folder = client, folder

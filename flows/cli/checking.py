@@ -30,14 +30,8 @@ def check(
 ) -> ValidateRecord:
     """Validate a table against its contract.
 
-    Args:
-        dataset: Contract name or path.
-        data: Table to read instead of the contract's source.
-        output: Folder for the valid rows, the quarantine and the Data Docs; one folder for each
-            contract and source in the workspace unless given.
-        settings: Data folder and workspace.
-        engine: This process, or Spark; the verdict is the same.
-        spark: Spark's own settings.
+    `output` gets what is found; a folder for each contract and source in the workspace unless
+    given.
     """
     contract = load_contract(dataset)
     contract_policy(contract.promotion, PromotionPolicy(), contract.name)
@@ -64,10 +58,7 @@ def check(
 def draft(table: str, label: str | None, output: Path | None) -> tuple[Path, list[str]]:
     """Write a commented contract that the table passes, and say what deserves a second look.
 
-    Args:
-        table: Table to profile.
-        label: Column that says which rows are anomalous.
-        output: Contract file; the table's name with `.yaml`, in the current folder, unless given.
+    `output` is the file; that of the table with `.yaml`, in the current folder, unless given.
 
     Raises:
         UsageError: The contract file exists already.

@@ -19,10 +19,6 @@ LIKELY = 0.75
 def parse_assignment(assignment: str, example: str) -> tuple[str, Any]:
     """Key and value of one assignment; the value is read as YAML.
 
-    Args:
-        assignment: `key=value`.
-        example: A right one, for the message.
-
     Raises:
         UsageError: It is no assignment, or the value is no YAML.
     """
@@ -40,9 +36,7 @@ def first_problem(
 ) -> tuple[str, str, Any]:
     """Dotted key, what is wrong, and the value, of the first thing that pydantic refused.
 
-    Args:
-        error: Of the validation.
-        known: Gives the dotted keys that there are, asked only for an unknown one's hint.
+    `known` gives the dotted keys that there are; it is called only for an unknown one's hint.
     """
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])

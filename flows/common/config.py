@@ -171,12 +171,8 @@ def build_config(
 ) -> TrainConfig:
     """Combine a configuration file, `--set key=value` assignments and the command's arguments.
 
-    Args:
-        dataset: Contract name or path; wins over the file.
-        data: Table to read instead of the contract's source.
-        file: YAML file with any of the fields of `TrainConfig`.
-        assignments: Dotted assignments, e.g. ``detector.settings.epochs=50``; they win over all.
-        detector: Name in the catalogue; wins over the file.
+    The arguments win over the file, which may have any of the fields of `TrainConfig`; dotted
+    assignments (``detector.settings.epochs=50``) win over all.
 
     Raises:
         UsageError: The file is unreadable or not a mapping, or a key or value is not valid.

@@ -18,12 +18,7 @@ if TYPE_CHECKING:
 
 
 def encoder_for(contract: Contract, train: pa.Table) -> Encoder:
-    """The contract's encoder; only imputed medians are learned, from the training rows.
-
-    Args:
-        contract: Decides columns, vocabularies and imputation.
-        train: Training rows.
-    """
+    """The contract's encoder; only imputed medians are learned, from the training rows."""
     return Encoder(tuple(_column(column, train) for column in contract.feature_columns))
 
 
@@ -50,10 +45,7 @@ def _column(column: Any, train: pa.Table) -> Column:
 def read_rows(path: str | Path, contract: Contract, rows: np.ndarray | None = None) -> pa.Table:
     """Feature columns of a validated table, its row ids and, where known, labels and slices.
 
-    Args:
-        path: Parquet written by the validate stage.
-        contract: Names the columns.
-        rows: Positions to keep, ascending; all rows when None.
+    `rows` are the positions to keep, ascending; all rows when None.
     """
     wanted = [column.name for column in contract.feature_columns]
     text = [c.name for c in contract.feature_columns if c.type == "categorical"]

@@ -123,10 +123,7 @@ def contract_policy(
 ) -> PromotionPolicy:
     """The contract's policy, with what the configuration chose on top.
 
-    Args:
-        stated: The contract's `promotion` keys.
-        chosen: Of the configuration; only the settings that were given there count.
-        name: Of the contract, for the message.
+    Of the `chosen` one only those settings count that were given.
 
     Raises:
         UsageError: The contract states a setting or value that there is not.

@@ -88,10 +88,7 @@ def _index(reviews: Sequence[ListedReview]) -> Iterator[str]:
 def page(asked: Asked, *, added: int | None = None, trouble: str = "") -> str:
     """The page of a review.
 
-    Args:
-        asked: What it shows.
-        added: Verdicts that were just taken.
-        trouble: Why what was sent was not taken.
+    `added` verdicts were just taken, or nothing was, because of some `trouble`.
     """
     return html.document(_title(asked.review), _page(asked, added, trouble), forms=True)
 

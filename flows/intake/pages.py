@@ -47,12 +47,7 @@ HEADERS = {
 
 
 class Pages:
-    """Answers of the server.
-
-    Args:
-        settings: Registry, and the database of the verdicts.
-        url: That database.
-    """
+    """Answers of the server."""
 
     def __init__(self, settings: Settings, url: str) -> None:
         self._settings, self._url, self._user = settings, url, getpass.getuser()

@@ -57,11 +57,7 @@ class Event:
         return f"{_line(self.subject)}: {TITLES[self.kind]}"
 
     def text(self, before: int = 0) -> str:
-        """The message under the title.
-
-        Args:
-            before: How often the same has happened since the last message.
-        """
+        """The message under the title."""
         lines = [_short(self.reason), self.link]
         if before:
             lines.append(f"(and {before:,} times before, since the last message)")

@@ -20,12 +20,6 @@ class NotDelivered(Exception):
 def send(target: Target, event: Event, timeout: float, before: int = 0) -> None:
     """Deliver a message.
 
-    Args:
-        target: Where to.
-        event: What.
-        timeout: Seconds to connect, and to wait for an answer.
-        before: How often the same has happened since the last message.
-
     Raises:
         NotDelivered: The address is missing or malformed, or the other side does not take it.
     """

@@ -24,12 +24,6 @@ def automate(client: Any, config: NotifyConfig, tag: str, pools: Iterable[str] =
 
     Applying the same again changes nothing; what nobody wants to be told any more is removed.
 
-    Args:
-        client: Prefect's, synchronous.
-        config: Who is told.
-        tag: Of the deployments that it is about.
-        pools: Work pools that it is about.
-
     Returns:
         Names of the automations that are there now.
     """

@@ -11,13 +11,7 @@ from flows.notify.tell import tell
 
 
 def run_failed(flow: Any, run: Any, state: Any) -> None:
-    """Tell that a run of a deployment ended badly; whoever started one by hand sees it.
-
-    Args:
-        flow: Prefect's flow.
-        run: Prefect's flow run.
-        state: Its last state.
-    """
+    """Tell that a run of a deployment ended badly; whoever started one by hand sees it."""
     if run.deployment_id is None:
         return
     if flow.name == "score" and isinstance(_error(state), Verdict):

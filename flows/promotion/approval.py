@@ -51,11 +51,6 @@ def judge(version: ModelVersion, policy: PromotionPolicy, requester: str) -> Fin
     """As many people as `promotion.approvals` asks for approved this evidence; nobody rejected it.
 
     The requester does not count.
-
-    Args:
-        version: The version with its tags as they are now.
-        policy: Says how many.
-        requester: Who trained the version.
     """
     given = dict(_verdicts(version))
     void = [who for who, v in given.items() if v["evidence_sha256"] != _evidence(version)]

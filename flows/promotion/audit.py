@@ -213,12 +213,7 @@ def mark_kept(
 
     Nothing is ever deleted here: the tag is for whoever cleans the store up.
 
-    Args:
-        client: Registry.
-        name: Registered model.
-        decisions: On the model.
-        keep: How many.
-        best: Version that later candidates will be compared with, kept however old it is.
+    The `best` one, which later candidates are compared with, is kept however old it is.
     """
     latest = list(dict.fromkeys(d.version for d in reversed(switches(decisions))))
     for place, number in enumerate(latest):

@@ -36,14 +36,6 @@ def judge(
 
     Where the version is production's detector with another threshold, what a threshold cannot
     change is carried over.
-
-    Args:
-        client: Registry.
-        stored: The candidate.
-        policy: Floors and margins.
-        production: Version that is in production, or None.
-        scratch: Folder for the log of the served model.
-        release: Whether a person releases a held model with this decision.
     """
     material = Material(policy, client, stored, production, release=release)
     known = judged(material, ("registry",))
@@ -101,11 +93,6 @@ def override(
     results: Sequence[GateResult], overrides: Mapping[str, str], by: str
 ) -> tuple[GateResult, ...]:
     """Mark the failed gates that a person lets pass; they stay failed.
-
-    Args:
-        results: Of the gates.
-        overrides: Reason by gate.
-        by: Who overrides.
 
     Raises:
         UsageError: There is no such gate, it cannot be overridden, or the reason is missing.

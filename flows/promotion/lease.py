@@ -55,12 +55,6 @@ class Lease:
 def hold(client: MlflowClient, settings: Settings, name: str, purpose: str) -> Iterator[Lease]:
     """Wait for, hold and end a lease on a model.
 
-    Args:
-        client: Registry.
-        settings: Where the embedded store keeps artifacts.
-        name: Registered model.
-        purpose: What for; stored with the lease.
-
     Raises:
         ServiceUnreachable: One lease of others took longer than `WAIT_SECONDS`; try again.
     """

@@ -27,10 +27,7 @@ def judge(server: Server | None, canary: dict[str, Any], policy: PromotionPolicy
 
     Asked are the canary batch, one row again and again, and a malformed request.
 
-    Args:
-        server: None when the policy switched the check off.
-        canary: Columns, data and recorded energies of a few rows.
-        policy: Limits of latency and memory.
+    `server` is None where the policy has switched the check off.
     """
     if server is None:
         return unmeasured("switched off by the policy")

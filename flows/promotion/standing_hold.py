@@ -47,11 +47,7 @@ class Hold:
 
 
 def standing(decisions: Sequence[audit.Decision]) -> Hold | None:
-    """The hold that the decisions on a model leave, if any; the newest one counts.
-
-    Args:
-        decisions: All of them, oldest first.
-    """
+    """The hold that the decisions on a model leave, if any; the newest one counts."""
     hold = None
     for decision in decisions:
         if not decision.complete:

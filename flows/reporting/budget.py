@@ -30,13 +30,7 @@ def log_what_if(
 ) -> tuple[WhatIf, ...]:
     """Log the table; its lines.
 
-    Args:
-        client: Tracking store.
-        run_id: Run of the version.
-        threshold: In use.
-        calibration: Energies of the held-out normal rows.
-        energies: Of the evaluation rows.
-        labels: True for anomalies among them; None without labels.
+    `labels` are True for anomalies among the evaluation rows; None without labels.
     """
     lines = what_if(calibration, energies, labels, also=[threshold.target_rate])
     client.log_table(run_id, table(lines), TABLE)

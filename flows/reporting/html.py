@@ -34,13 +34,7 @@ TONES = ("good", "careful", "bad")
 
 
 def document(title: str, body: Iterable[str], *, forms: bool = False) -> str:
-    """A whole page.
-
-    Args:
-        title: Text.
-        body: HTML, made with the functions here.
-        forms: It has forms.
-    """
+    """A whole page."""
     return whole_page(title, STYLE, "".join(body), forms=forms)
 
 
@@ -99,10 +93,7 @@ def table(
 ) -> str:
     """A table; cells are escaped, but for `Raw` ones.
 
-    Args:
-        headers: Of the columns; none for no header.
-        rows: Cells.
-        numbers: Columns that are aligned right.
+    The columns at `numbers` are aligned right.
     """
 
     def cells(kind: str, values: Sequence[object]) -> str:

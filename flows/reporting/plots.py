@@ -173,12 +173,7 @@ def _below(axis: Any) -> dict[str, Any]:
 
 
 def what_if_curves(lines: Sequence[WhatIf], current: float) -> Figure:
-    """Recall and precision over the false-alarm rate, with their 95 % intervals.
-
-    Args:
-        lines: From `what_if`.
-        current: False-alarm rate in use.
-    """
+    """Recall and precision over the false-alarm rate, with their 95 % intervals."""
     figure, (axis,) = _figure(9, 4.0)
     for name, colour in (("recall", ANOMALY), ("precision", NORMAL), ("alert_rate", ACCENT)):
         having = [line for line in lines if getattr(line, name) is not None]

@@ -186,12 +186,8 @@ def history(
 ) -> RenderableType:
     """The page of `dagmm history`: a decision a row, what it rests on under it.
 
-    Args:
-        name: Registered model.
-        decisions: On the model, oldest first.
-        now: Version in production.
-        moved: What is wrong when `production` was moved outside the commands, or nothing.
-        held: Who holds the model, since when and why, or nothing.
+    `moved` says what is wrong where `production` was moved outside the commands, and `held` who
+    holds the model; both may be empty.
     """
     decisions = tuple(decisions)
     if not decisions:

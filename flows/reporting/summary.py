@@ -141,9 +141,7 @@ def data_quality(validated: ValidateRecord) -> list[dict[str, object]]:
 def decision_card(record: PromoteRecord, *, brief: bool = False) -> str:
     """Markdown of a promotion decision: what holds the version back first, then every gate.
 
-    Args:
-        record: The decision.
-        brief: Count the gates that hold nothing back instead of naming them.
+    A `brief` one counts the gates that hold nothing back instead of naming them.
     """
     heading = "###" if brief else "#"
     lines = [f"{heading} {record.name} version {record.version}: {record.summary()}", ""]

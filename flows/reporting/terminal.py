@@ -133,12 +133,7 @@ def as_sheet(entries: Callable[P, Iterable[Entry]]) -> Callable[P, Table]:
 
 
 def grid(*columns: str, gap: int = 3) -> Table:
-    """A table of unbroken cells.
-
-    Args:
-        columns: How each is justified.
-        gap: Blanks between two of them.
-    """
+    """A table of unbroken cells."""
     table = Table.grid(padding=(0, gap))
     for justify in columns:
         table.add_column(justify=justify, no_wrap=True)  # type: ignore[arg-type]

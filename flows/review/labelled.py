@@ -71,13 +71,7 @@ class RowCounts:
 def read_labelled(
     contract: Contract, source: str, data_dir: Path, counts: RowCounts
 ) -> Iterator[LabelledBatch]:
-    """Read and check labelled rows, in bounded memory.
-
-    Args:
-        contract: Of the model; names the label and what its values mean.
-        source: File, folder, glob or URL with raw rows.
-        data_dir: Data folder.
-        counts: Filled on the way.
+    """Read and check labelled rows, in bounded memory; `counts` are filled on the way.
 
     Raises:
         SourceError: The source cannot be read, or has no label column.

@@ -31,11 +31,7 @@ def write_report(
     The decision stands whether or not it can be written: what is in the way is noted, and the
     answer is empty, as it is where nothing was decided.
 
-    Args:
-        client: Registry.
-        settings: Address of the pages.
-        record: The decision.
-        pictures: Figures that are drawn already, by name; else all are drawn here.
+    `pictures` are figures that are drawn already, by name; the others are drawn here.
     """
     if record.rehearsal or record.decision == "unchanged":
         return ""

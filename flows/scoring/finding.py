@@ -78,10 +78,6 @@ class Finding:
 def judge_frame(frame: pd.DataFrame, model: str) -> Finding:
     """Judge the rows of a data frame; they are named by its index.
 
-    Args:
-        frame: (n rows) raw rows, with the model's columns.
-        model: `NAME`, `NAME@alias` or `NAME/VERSION`, in the registry of the environment.
-
     Raises:
         UsageError: There is no such model.
         SealBroken: Its files are not those that were registered.

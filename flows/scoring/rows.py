@@ -153,10 +153,7 @@ class Judge:
 def reasons_text(reasons: Reasons | None, top: int, rows: int) -> tuple[pa.Array, pa.Array]:
     """Reasons as text, `src_bytes 63%; count 12%`, and the nearest component; null without any.
 
-    Args:
-        reasons: Of some of the rows, or None.
-        top: Most columns to name; those below half a percent are left out.
-        rows: Number of all rows.
+    At most `top` columns are named, none below half a percent; `rows` are all, explained or not.
     """
     if reasons is None or not len(reasons.rows):
         return pa.nulls(rows, pa.string()), pa.nulls(rows, pa.int32())

@@ -72,12 +72,7 @@ class ShadowReport:
 
 @dataclass
 class BatchShadow:
-    """Compares a candidate with the version that scores; call it with every slice.
-
-    Args:
-        settings: Registry.
-        reference: Alias or number of the candidate.
-    """
+    """Compares a candidate with the version that scores; call it with every slice."""
 
     settings: Settings
     reference: str

@@ -28,14 +28,7 @@ def write_down(
 ) -> str:
     """Write what was found so far; a run that there is already is brought up to date.
 
-    Args:
-        client: Tracking store.
-        settings: Where the embedded store keeps artifacts.
-        first: Version that answered.
-        candidate: The one in its shadow.
-        agreement: On how many rows they agree.
-        where: Command that shadows.
-        run_id: Of an earlier call for the same two and the same sitting.
+    `run_id` is that of an earlier call for the same two and the same sitting.
 
     Returns:
         Id of the run.

@@ -39,14 +39,7 @@ class Sitting:
 
 
 class ShadowWorker:
-    """Compares a candidate with the version that answers, in a thread of its own.
-
-    Args:
-        client: Tracking store.
-        settings: Where the embedded store keeps artifacts.
-        candidate: Gives the candidate as it is now, or None.
-        write_seconds: Time between two writes.
-    """
+    """Compares a candidate with the version that answers, in a thread of its own."""
 
     def __init__(
         self,

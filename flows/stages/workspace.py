@@ -49,9 +49,7 @@ class RunFolder:
 def open_run(workspace: Path, key_parts: dict[str, str]) -> Iterator[RunFolder]:
     """Take over the unfinished run of the same inputs, or start a new one; hold its lock.
 
-    Args:
-        workspace: Folder that holds all runs.
-        key_parts: Everything that decides the result: digests of configuration, contract, source.
+    `key_parts` are all that decides the result: digests of configuration, contract, source.
 
     Yields:
         The run's folder. It counts as finished, and is never resumed, once the block ends without

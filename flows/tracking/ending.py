@@ -24,9 +24,7 @@ ERROR = "dagmm.error"
 def opened(client: MlflowClient, opens: Callable[[], str]) -> Iterator[str]:
     """A run for the block, and closed after it.
 
-    Args:
-        client: Of the tracking server.
-        opens: Creates or finds the run, and nothing else: a signal waits until that is done.
+    `opens` creates or finds the run, and nothing else: a signal waits until that is done.
 
     Yields:
         Its id.
@@ -42,9 +40,7 @@ def opened(client: MlflowClient, opens: Callable[[], str]) -> Iterator[str]:
 def ending(client: MlflowClient, find: Callable[[], str | None]) -> Iterator[None]:
     """Close the run that the block may have opened.
 
-    Args:
-        client: Of the tracking server.
-        find: Id of the run, asked for when the block has ended; none, if it opened none.
+    `find` gives its id when the block has ended, or None.
     """
     from mlflow.exceptions import MlflowException
 

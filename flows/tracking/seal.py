@@ -44,10 +44,7 @@ class SealBroken(ValueError):
 def fetch(client: MlflowClient, source: str, folder: Path) -> Path:
     """Copy a model from its store, without what loading it there has added.
 
-    Args:
-        client: Tracking store.
-        source: ``models:/ID`` or another address, as versions name where their model is.
-        folder: Where to copy it to; must not exist.
+    `source` is ``models:/ID`` or another address, as versions have it; `folder` must not exist.
     """
     if (place := on_this_disk(_location(client, source))) is not None:
         # MLflow would resolve and copy the hundred files of a model one by one.
@@ -91,10 +88,6 @@ class Signed:
 
 def sign_version(client: MlflowClient, reference: str) -> Signed:
     """Sign the evidence of a version that exists already, once its files match the seal.
-
-    Args:
-        client: Tracking store and registry.
-        reference: `NAME`, `NAME@alias` or `NAME/VERSION`.
 
     Raises:
         UsageError: There is no such version, or no key to sign with.

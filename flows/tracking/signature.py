@@ -42,12 +42,7 @@ def check_settings(settings: Settings) -> None:
 def sign(client: MlflowClient, name: str, run_id: str, text: str, *, must: bool = False) -> str:
     """Sign the evidence of a run if there is a key to sign with; gives `key_of` the signature.
 
-    Args:
-        client: Tracking store.
-        name: The registered model that the version is of; a signature is for this one only.
-        run_id: The run that keeps the evidence.
-        text: ``evidence.json``, exactly as it is kept.
-        must: Whether there has to be a key.
+    It is for the named model only, and of the text of ``evidence.json`` exactly as it is kept.
 
     Raises:
         UsageError: The key cannot be used, or has to be there and is not.
@@ -83,11 +78,6 @@ def key_of(signature: bytes) -> str:
 
 def problem(version: ModelVersion, text: bytes, signature: bytes | None) -> str:
     """What is wrong with the signature of a version's evidence; empty where none is asked for.
-
-    Args:
-        version: The registered version.
-        text: ``evidence.json``, as it was found.
-        signature: As it was found; None where there is none.
 
     Raises:
         UsageError: A trusted key cannot be read.

@@ -59,12 +59,6 @@ class TuneResult(Frozen):
 def tune(config: TrainConfig, settings: Settings, trials: int, minutes: float | None) -> TuneResult:
     """Search the settings of a detector on rows that neither calibrate nor judge.
 
-    Args:
-        config: Data set, split, seed and detector.
-        settings: Where everything is kept.
-        trials: How many, those of earlier calls among them.
-        minutes: After which no trial is started.
-
     Raises:
         UsageError: No labels to rank by, nothing to tune, or another search of the same is running.
         Verdict: The table fails its contract.

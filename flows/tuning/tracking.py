@@ -20,19 +20,7 @@ STATES = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED", TrialSta
 
 
 class TuneRuns:
-    """The runs of a search.
-
-    Args:
-        client: Of the tracking store.
-        settings: Where that is.
-        dataset: Name of the contract.
-        detector: Its name in the catalogue.
-        identity: Of the search: data, split, detector, space.
-
-    Attributes:
-        parent: Id of the parent run.
-        url: Its page.
-    """
+    """The runs of a search."""
 
     def __init__(
         self, client: MlflowClient, settings: Settings, dataset: str, detector: str, identity: str

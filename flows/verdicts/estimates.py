@@ -61,13 +61,6 @@ def live_figures(
 
     The interval of the precision is exact (Clopper and Pearson). It is of the alerts that were
     judged: of all alerts only as far as these are like the others.
-
-    Args:
-        version: Version whose alerts count.
-        verdicts: All on rows of the model.
-        holds: From `standing`.
-        reviews: Of this version.
-        rows: Of these reviews.
     """
     flagged = {v.row_key for v in verdicts if v.version == version and v.flagged}
     labels = [holds[key].label for key in flagged]
@@ -114,10 +107,7 @@ def estimated_recall(reviews: Sequence[Review], alerts: Counts, below: Counts) -
     of the recall when both shares follow their posteriors under Jeffreys' prior, whose numbers of
     rows are the effective ones of a weighted sample (Kish, 1965).
 
-    Args:
-        reviews: Batches; only those with judged drawn rows count, or with no other rows at all.
-        alerts: Judged alerts of each batch.
-        below: Judged rows below the threshold of each batch.
+    Of `reviews` only those with judged drawn rows count, or with no other rows at all.
     """
     counted = [
         r for r in reviews if (r.id in below or not r.below) and (r.id in alerts or not r.alerts)

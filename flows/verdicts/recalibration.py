@@ -32,11 +32,6 @@ def confirmed_normals(
 
     Only batches count of which somebody has judged rows drawn below the threshold, and alerts if
     there are any: false alarms alone would say that every normal row looks like one.
-
-    Args:
-        reviews: Of the model.
-        rows: Of these reviews.
-        holds: What holds of judged rows.
     """
     size = {(r.id, True): r.alerts for r in reviews} | {(r.id, False): r.below for r in reviews}
     judged: dict[tuple[str, bool], list[ReviewRow]] = {}

@@ -41,11 +41,7 @@ def checked_rows(
     A value that the contract's column cannot take makes its row unscorable, as anywhere else; a
     column that the rows do not have is empty.
 
-    Args:
-        texts: From `row_texts`, perhaps under an earlier contract.
-        contract: To type them by.
-        where: Name of the rows, for messages.
-        outside: What becomes of values outside vocabulary or range.
+    `texts` are from `row_texts`, perhaps under an earlier contract.
     """
     values = [json.loads(text) for text in texts]
     columns = {

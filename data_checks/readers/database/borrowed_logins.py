@@ -25,10 +25,6 @@ _LOGIN_OPTIONS = ("service", "servicefile", "passfile", "read_default_file", "re
 def refuse_borrowed_login(place: str, url: sa.URL) -> None:
     """Refuse a contract's URL that would be sent a login of the environment.
 
-    Args:
-        place: name of the database, for messages.
-        url: as the contract has it.
-
     Raises:
         SourceError: naming the variable, the host, and what to do.
     """

@@ -40,11 +40,6 @@ _DENIED = (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH, sqlite3.SQLITE_PRAGMA)
 def check_query(place: str, query: str, url: sa.URL) -> None:
     """Refuse what is not one statement that reads.
 
-    Args:
-        place: name of the database, for messages.
-        query: the query.
-        url: of the database.
-
     Raises:
         SourceError: naming what is wrong with the query.
     """

@@ -54,11 +54,7 @@ def page(
 ) -> str:
     """The page.
 
-    Args:
-        blocks: From `flows.benchmarking.results.summary.blocks`.
-        pictures: SVG by file name.
-        facts: Sentences on machine, command and time; the first stands on top.
-        missing: What was planned and is not there.
+    `pictures` are SVG by file name; the first of the `facts` stands on top.
     """
     body = ["<h1>Benchmark</h1>", f"<p>{_fact(facts[0])}</p>", "<nav>"]
     leads = [block for block in blocks if block.leads]

@@ -180,12 +180,7 @@ class Block:
 
 
 def blocks(cells: Sequence[Cell], published: Mapping[str, Figures] = NO_FIGURES) -> list[Block]:
-    """Everything that is known, protocol by protocol, a block for each figure that is compared.
-
-    Args:
-        cells: Of a benchmark.
-        published: Figures by table, for the protocol that they are of.
-    """
+    """Everything that is known, protocol by protocol, a block for each figure that is compared."""
     cells = current(cells)
     order = list(PROTOCOLS)
     kinds = sorted({(c.protocol, c.grouped) for c in cells}, key=lambda k: (order.index(k[0]), k))

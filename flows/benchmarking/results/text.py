@@ -36,13 +36,7 @@ def overviews(blocks: Sequence[Block]) -> str:
 
 
 def markdown(blocks: Sequence[Block], plots: Sequence[str], facts: Sequence[str]) -> str:
-    """The whole result as one Markdown text.
-
-    Args:
-        blocks: From `flows.benchmarking.results.summary.blocks`.
-        plots: File names of the plots, relative to the text.
-        facts: Sentences on machine, command and time.
-    """
+    """The whole result as one Markdown text."""
     parts = ["# Benchmark\n", "\n".join(f"- {fact}" for fact in facts) + "\n"]
     over_tables = standing_tables(blocks)
     for block in blocks:

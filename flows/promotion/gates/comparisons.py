@@ -65,12 +65,7 @@ def non_inferior(
 ) -> Finding:
     """Whether the candidate's average precision is no lower than another's by the margin.
 
-    Args:
-        case: The candidate.
-        other: Energies of the other version, of all evaluation rows.
-        rows: Which rows to compare on, boolean; all when None.
-        part: What these rows are.
-        note: What else to say.
+    `rows` are those to compare on, boolean; all when None.
     """
     assert case.labels is not None
     chosen = slice(None) if rows is None else rows

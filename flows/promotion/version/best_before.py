@@ -26,14 +26,7 @@ RECORDED = "deployed/average_precision"
 def with_best_before(
     client: MlflowClient, candidate: ModelVersion, case: Case, production: int | None
 ) -> Case:
-    """The case with the energies of the best earlier version, if there is one.
-
-    Args:
-        client: Registry.
-        candidate: The version that is judged.
-        case: Its energies.
-        production: Version that is in production; it is compared with anyway.
-    """
+    """The case with the energies of the best earlier version, if there is one."""
     if not case.measurable:
         return replace(case, best=None, best_version=None)
     from sklearn.metrics import average_precision_score

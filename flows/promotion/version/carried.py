@@ -39,15 +39,7 @@ def carried_over(
     production: int | None,
     scratch: Path,
 ) -> tuple[GateResult, ...] | None:
-    """Results of the gates that need not be judged; None when all have to be.
-
-    Args:
-        client: Registry.
-        stored: The candidate, whose files are those of its evidence.
-        policy: It is judged by.
-        production: Version that is in production, or None.
-        scratch: Folder to fetch that version into.
-    """
+    """Results of the gates that need not be judged; None when all have to be."""
     source = stored.evidence.get("threshold_of", {})
     if production is None or source.get("version") != production or policy != stored.policy:
         return None

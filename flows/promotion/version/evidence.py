@@ -143,15 +143,7 @@ def _sample(labels: np.ndarray, seed: int) -> np.ndarray:
 def seal(
     document: Mapping[str, Any], model: Path, files: Path, run_id: str, model_id: str
 ) -> tuple[str, str]:
-    """Text of `evidence.json` and its sha256.
-
-    Args:
-        document: Everything that was found out.
-        model: Folder of the logged model.
-        files: Folder with the evaluation files.
-        run_id: Run that owns the model.
-        model_id: The logged model.
-    """
+    """Text of `evidence.json` and its sha256."""
     sealed = {
         "format": FORMAT,
         "created": time.time(),

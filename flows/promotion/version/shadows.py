@@ -48,13 +48,7 @@ class Shadowed:
 
 
 def shadowed(client: MlflowClient, candidate: ModelVersion, answers: int) -> Shadowed:
-    """What was seen of a candidate, as it was sealed, in the shadow of a version.
-
-    Args:
-        client: Registry.
-        candidate: The version before the gates.
-        answers: Version in production.
-    """
+    """What was seen of a candidate, as it was sealed, in the shadow of a version."""
     experiment = client.get_experiment_by_name(SHADOWS)
     if experiment is None:
         return Shadowed(0, 0, 0.0, 0)

@@ -83,11 +83,6 @@ def budgets(
 ) -> tuple[Threshold, tuple[WhatIf, ...]]:
     """The threshold of a version, and what others would do on its kept evaluation rows.
 
-    Args:
-        client: Registry.
-        reference: `NAME`, `NAME@alias` or `NAME/VERSION`.
-        rows: Rows that come in a day.
-
     Raises:
         UsageError: There is no such version, or it was calibrated with test labels.
         Verdict: The version's files are not those that were registered.

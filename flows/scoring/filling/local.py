@@ -25,12 +25,6 @@ PART_ROWS = 1_000_000
 def fill(parts: Parts, judge: Judge, source: str, settings: Settings) -> float:
     """Score what is not finished yet, part by part.
 
-    Args:
-        parts: Where the result is collected.
-        judge: Of the model.
-        source: File, folder, glob or URL with raw rows.
-        settings: Data folder, and the time between two parts.
-
     Returns:
         Processor seconds of other processes: none.
 

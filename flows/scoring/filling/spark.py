@@ -51,12 +51,7 @@ class ModelFiles:
 
 
 def broadcast(spark: SparkSession, bundle: Path) -> ModelFiles:
-    """Send a bundle to the executors.
-
-    Args:
-        spark: the session.
-        bundle: folder whose content is sent.
-    """
+    """Send a bundle to the executors."""
     files = {
         str(path.relative_to(bundle)): path.read_bytes()
         for path in sorted(bundle.rglob("*"))
@@ -138,14 +133,6 @@ def fill(
     settings: Settings,
 ) -> float:
     """Score on Spark what is not finished yet.
-
-    Args:
-        spark: The session.
-        parts: Where the result is collected.
-        judge: Of the driver; the executors make their own.
-        bundle: The model's folder, whose content is sent to the executors.
-        source: File, folder, glob or URL with raw rows, in Parquet.
-        settings: Data folder.
 
     Returns:
         Processor seconds of the tasks' Python processes.

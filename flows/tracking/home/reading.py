@@ -55,12 +55,7 @@ def reader(settings: Settings) -> MlflowClient | HomeReader:
 
 
 def links(settings: Settings, address: str) -> Iterator[str]:
-    """Where each experiment's and each model's page is in MLflow.
-
-    Args:
-        settings: The home whose pages they are.
-        address: Of MLflow, where the browser is logged in.
-    """
+    """Where each experiment's and each model's page is in MLflow."""
     home = HomeReader(settings)
     for name, number in home.experiments():
         if name != "Default" and not name.startswith("promotions of "):  # those hold leases
