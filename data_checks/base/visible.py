@@ -1,4 +1,4 @@
-"""Text from data, as it may stand on a terminal or in a comment.
+"""Text from data, as it may stand on a terminal, in a comment or in YAML.
 
 A level, a note or a column's name may hold escape sequences that colour, move or overwrite what a
 person reads, and marks that turn the direction of a line.
@@ -6,6 +6,7 @@ person reads, and marks that turn the direction of a line.
 
 from __future__ import annotations
 
+import json
 import re
 
 _UNSEEN = re.compile(
@@ -17,6 +18,11 @@ _UNSEEN = re.compile(
 def visible(text: str) -> str:
     r"""Text with every character that a reader cannot see as an escape (`\x1b`); lines stay."""
     return _UNSEEN.sub(lambda match: _escape(match[0]), text)
+
+
+def quoted(text: str) -> str:
+    """Text in double quotes; what YAML refuses, or a reader does not see, is an escape."""
+    return visible(json.dumps(text, ensure_ascii=False))
 
 
 def _escape(character: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from data_checks.base.visible import quoted
 from data_checks.contract.columns import Column
 from data_checks.drafting.first_look import (
     MOSTLY,
@@ -22,7 +23,6 @@ from data_checks.drafting.first_look import (
 )
 from data_checks.drafting.profile import MAX_LEVELS, ColumnProfile
 from data_checks.drafting.separation import looks_like_identifier
-from data_checks.drafting.yaml_text import quoted
 
 HEAD_ROOM = 0.25
 """Ranges reach this share of the observed span beyond what was observed."""

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 
 from data_checks.base.errors import SourceError
+from data_checks.base.visible import quoted
 from data_checks.drafting.profile import ColumnProfile, TableProfile
 from data_checks.drafting.separation import looks_like_identifier, separation
-from data_checks.drafting.yaml_text import quoted
 
 _LEAK = 0.995
 _MAX_LABELS = 100

@@ -14,8 +14,7 @@ from dagmm_model.detectors.bundle import ScoringBundle
 from dagmm_model.evaluation.threshold import exceeds
 from data_checks.contract.model import Contract
 from data_checks.rows.rows import check_rows
-from data_checks.sources.picked import picked_rows
-from data_checks.sources.reading import locate
+from data_checks.sources.reading import locate, picked_rows
 from flows.common.errors import UsageError
 from flows.common.features import as_columns
 from flows.common.settings import Settings

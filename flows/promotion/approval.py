@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from flows.common.errors import UsageError
 from flows.common.policy import PromotionPolicy
 from flows.common.verdicts import GateResult, figure
-from flows.promotion.gates.finding import Finding, unmeasured
+from flows.promotion.gates.gate import Finding, unmeasured
 from flows.tracking.names import tracking_name
 from flows.tracking.seal import EVIDENCE_TAG
 

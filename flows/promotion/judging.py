@@ -14,8 +14,7 @@ from flows.common.errors import UsageError
 from flows.common.policy import PromotionPolicy
 from flows.common.verdicts import GateResult
 from flows.promotion import served
-from flows.promotion.gates.case import Case
-from flows.promotion.gates.material import Material
+from flows.promotion.gates.case import Case, Material
 from flows.promotion.gates.table import EVIDENCE, GATES, find_gate, in_order, judged
 from flows.promotion.version.best_before import with_best_before
 from flows.promotion.version.carried import carried_over

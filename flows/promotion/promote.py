@@ -14,7 +14,7 @@ from flows.common.verdicts import GateResult
 from flows.notify.events import tell_decision
 from flows.promotion import approval, audit, card, judging, standing_hold, switch
 from flows.promotion.gates import shadowed
-from flows.promotion.gates.material import Material
+from flows.promotion.gates.case import Material
 from flows.promotion.gates.table import find_gate
 from flows.promotion.version.stored_version import answers, fetch_version
 from flows.stages.decision import Decision, PromoteRecord, RegisterRecord

@@ -15,7 +15,7 @@ import psutil
 from flows.common.policy import PromotionPolicy
 from flows.common.verdicts import figure
 from flows.promotion.gates.case import SAME_ENERGY, largest_difference
-from flows.promotion.gates.finding import Finding, unmeasured
+from flows.promotion.gates.gate import Finding, unmeasured
 from flows.promotion.served import NotServedError, Server
 
 GATE = "served in a fresh process"

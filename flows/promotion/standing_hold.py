@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from flows.common.moments import minute
 from flows.promotion import approval, audit
-from flows.promotion.gates.finding import Finding, unmeasured
+from flows.promotion.gates.gate import Finding, unmeasured
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-    from flows.promotion.gates.material import Material
+    from flows.promotion.gates.case import Material
 
 GATE = "no hold"
 TAG = "dagmm.hold"

@@ -18,8 +18,7 @@ import pyarrow.parquet as pq
 from data_checks.base.atomic import explaining_write_errors, replacing
 from data_checks.rows.rows import check_rows
 from data_checks.sources.integrity import changed, shown
-from data_checks.sources.picked import picked_rows
-from data_checks.sources.reading import locate
+from data_checks.sources.reading import locate, picked_rows
 from flows.common.errors import UsageError
 from flows.common.features import as_columns
 from flows.common.settings import Settings

@@ -28,16 +28,13 @@ def find_version(client: MlflowClient, name: str, version: int) -> ModelVersion:
     Raises:
         UsageError: The model or the version does not exist.
     """
-    try:
-        return client.get_model_version(name, str(version))
-    except Exception as error:
-        _pass_over(error, "RESOURCE_DOES_NOT_EXIST")
-        if is_registered(client, name):
-            numbers = sorted(int(each.version) for each in versions(client, name))
-            hint = f"versions of {name}: {', '.join(map(str, numbers)) or 'none'}"
-        else:
-            hint = f"registered models: {known(client)}"
-        raise UsageError(f"no version {version} of model {name!r}; {hint}") from None
+    if (there := version_or_none(client, name, version)) is not None:
+        return there
+    hint = f"registered models: {known(client)}"
+    if is_registered(client, name):
+        numbers = sorted(int(each.version) for each in versions(client, name))
+        hint = f"versions of {name}: {', '.join(map(str, numbers)) or 'none'}"
+    raise UsageError(f"no version {version} of model {name!r}; {hint}")
 
 
 def find_model(client: MlflowClient, reference: str) -> ModelVersion:

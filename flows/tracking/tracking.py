@@ -18,8 +18,7 @@ from flows.common.errors import ServiceUnreachable, message_of
 from flows.common.settings import Settings, environment_kept
 from flows.stages.workspace import RunFolder
 from flows.tracking import pages, runs
-from flows.tracking.home.making import make_store
-from flows.tracking.home.moving import bring_home
+from flows.tracking.home.opening import bring_home, make_store
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -261,7 +261,7 @@ def home_of(empty_store, tmp_path_factory) -> Callable[..., Path]:
 def moved_into(settings, made: Path) -> None:
     """The test's home becomes a copy of one that was made once; its store may be open already."""
     from flows.tracking import tracking
-    from flows.tracking.home.moving import bring_home
+    from flows.tracking.home.opening import bring_home
 
     with (
         closing(sqlite3.connect(made / "mlflow.db")) as there,

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from flows.common.policy import PromotionPolicy
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+    from flows.promotion.served import Server
+    from flows.promotion.version.stored_version import StoredVersion
 
 SAME_ENERGY = 1e-6
 """Relative difference up to which two energies of one row are the same."""
@@ -68,6 +74,29 @@ class Case:
     def measurable(self) -> bool:
         """Whether both classes are labelled."""
         return self.labels is not None and 0 < int(self.labels.sum()) < len(self.labels)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the gates judge a version by; each looks only at what it `needs`.
+
+    Attributes:
+        policy: Floors and margins.
+        client: Registry.
+        stored: The candidate as it lies in the stores.
+        production: Version that is in production, or None.
+        case: The candidate's energies; None when its files are not those of the evidence.
+        release: Whether a person releases a held model with this decision.
+        server: The candidate being served; None when the policy switched that off.
+    """
+
+    policy: PromotionPolicy
+    client: MlflowClient
+    stored: StoredVersion
+    production: int | None
+    case: Case | None = None
+    release: bool = False
+    server: Server | None = None
 
 
 def largest_difference(energies: np.ndarray, recorded: np.ndarray) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from dagmm_model.evaluation.comparison import Difference, paired_difference
 from flows.common.verdicts import Figure, figure
 from flows.promotion.gates.case import Case
-from flows.promotion.gates.finding import Finding, unmeasured
+from flows.promotion.gates.gate import Finding, unmeasured
 from flows.promotion.gates.score_drift import compare_scores
 
 UNMEASURED = "quality not measured: no labelled anomalies and normal rows to compare on"

@@ -1,18 +1,36 @@
-"""A gate: a name, what it needs, whether it can be overridden, and whether it blocks."""
+"""A gate: a name, what it needs, whether it can be overridden and blocks; and what it finds out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from flows.common.verdicts import GateResult
-from flows.promotion.gates.finding import Finding
-from flows.promotion.gates.material import Material
+from flows.common.verdicts import Figure, GateResult
+
+if TYPE_CHECKING:
+    from flows.promotion.gates.case import Material
 
 Needs = Literal["registry", "energies", "served model"]
 """What a gate looks at: only what the registry says; the candidate's files and energies, which are
 opened when they are those of the evidence; or the model being served."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a gate found out; its name is the gate's affair. See `GateResult` for the fields."""
+
+    passed: bool
+    note: str = ""
+    figures: tuple[Figure, ...] = ()
+    measured: bool = True
+    part: str = ""
+    waits: bool = False
+
+
+def unmeasured(note: str, *figures: Figure) -> Finding:
+    """There was nothing to measure."""
+    return Finding(True, note, figures, measured=False)
 
 
 def energies(material: Material) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from dagmm_model.evaluation.metrics import deployment_metrics
 from dagmm_model.evaluation.threshold import alarms_expected, exceeds
 from flows.common.verdicts import figure
 from flows.promotion.gates.case import Case
-from flows.promotion.gates.finding import Finding, unmeasured
+from flows.promotion.gates.gate import Finding, unmeasured
 
 ODDS_OF_CHANCE = 0.001
 """A false-alarm rate so far off the calibrated one that chance explains it less often than this."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from flows.common.verdicts import figure
-from flows.promotion.gates.finding import Finding, unmeasured
-from flows.promotion.gates.material import Material
+from flows.promotion.gates.case import Material
+from flows.promotion.gates.gate import Finding, unmeasured
 from flows.promotion.version.shadows import shadowed
 
 GATE = "shadowed"

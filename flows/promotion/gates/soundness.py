@@ -10,7 +10,7 @@ import numpy as np
 
 from flows.common.verdicts import figure
 from flows.promotion.gates.case import SAME_ENERGY, Case, largest_difference
-from flows.promotion.gates.finding import Finding, unmeasured
+from flows.promotion.gates.gate import Finding, unmeasured
 
 
 def data_verdict(case: Case) -> Finding:

@@ -6,7 +6,7 @@ import mlflow
 from mlflow.tracking import MlflowClient
 
 from flows.common.policy import PromotionPolicy, loosened
-from flows.promotion.gates.finding import Finding, unmeasured
+from flows.promotion.gates.gate import Finding, unmeasured
 from flows.promotion.version.stored_version import StoredVersion
 from flows.tracking import registry
 from flows.tracking.seal import sealed_evidence

@@ -8,9 +8,8 @@ from flows.common.errors import UsageError
 from flows.common.verdicts import GateResult
 from flows.promotion import approval, serving_check, standing_hold
 from flows.promotion.gates import comparisons, quality, shadowed, soundness, standing_policy
-from flows.promotion.gates.finding import Finding
-from flows.promotion.gates.gate import Gate, Needs, everything
-from flows.promotion.gates.material import Material
+from flows.promotion.gates.case import Material
+from flows.promotion.gates.gate import Finding, Gate, Needs, everything
 
 
 def _sealed(material: Material) -> Finding:

@@ -10,8 +10,7 @@ import pytest
 from flows.common.policy import PromotionPolicy
 from flows.common.verdicts import GateResult
 from flows.promotion.gates import standing_policy
-from flows.promotion.gates.case import Case, Health
-from flows.promotion.gates.material import Material
+from flows.promotion.gates.case import Case, Health, Material
 from flows.promotion.gates.quality import false_alarm_rate
 from flows.promotion.gates.table import GATES, find_gate, judged
 

@@ -1,7 +1,9 @@
-"""A home that was moved or copied keeps its own artifacts.
+"""The embedded store as a command opens it: made at once, and the store of the home it lies in.
 
-MLflow writes down absolute addresses. A home elsewhere would go on using the files of the old
-place, or find none: when a home is opened, addresses below another place are set to this one.
+MLflow makes its tables in a series of migrations that take seconds, and can neither finish nor use
+a store of which some are missing: a command that is killed meanwhile must leave no half of one. And
+it writes down absolute addresses. A home that was moved or copied would go on using the files of
+the old place, or find none: addresses below another place are set to this one.
 """
 
 from __future__ import annotations
@@ -11,10 +13,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from filelock import FileLock
+
 from flows.common import progress
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
 
+WAIT_SECONDS = 120
 ADDRESSES = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -23,6 +28,29 @@ ADDRESSES = (
     ("model_versions", "storage_location"),
 )
 """Columns of MLflow's tables that hold the address of an artifact."""
+
+
+def make_store(settings: Settings) -> None:
+    """Have a home with MLflow's tables in it; two commands that begin it share one.
+
+    Raises:
+        OSError: The home cannot be written.
+        filelock.Timeout: Another command has been making it for minutes.
+    """
+    file = settings.store_file
+    if file.exists():
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    part = file.with_name(f"{file.name}.part")
+    with FileLock(file.with_name(f"{file.name}.lock"), timeout=WAIT_SECONDS):
+        if file.exists():
+            return
+        for beginning in part.parent.glob(f"{part.name}*"):  # SQLite's journal lies beside it
+            beginning.unlink()
+        store = SqlAlchemyStore(f"sqlite:///{part}", settings.artifacts.as_uri())
+        store.engine.dispose()
+        part.replace(file)
 
 
 def bring_home(settings: Settings) -> None:

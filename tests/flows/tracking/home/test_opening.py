@@ -9,7 +9,7 @@ import pytest
 
 from flows.common.settings import Settings
 from flows.tracking import tracking
-from flows.tracking.home.making import make_store
+from flows.tracking.home.opening import make_store
 from flows.tracking.home.reading import SCHEMA, HomeReader
 from tests.flows.forked import processes
 
