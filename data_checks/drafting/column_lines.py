@@ -53,12 +53,13 @@ def draft_column(column: ColumnProfile, texts: Sequence[str] = ()) -> ColumnDraf
     """Propose type, range, vocabulary and treatment of gaps for one column."""
     name = quoted(column.name)
     if column.binary:
-        lines = (f"  - name: {name}", "    type: ignored  # bytes that are not text")
-        return ColumnDraft(lines, remarks=(f"{name} is left out: bytes that are not text",))
-    if column.present == 0:
-        lines = (f"  - name: {name}", "    type: ignored  # no value in any row")
-        return ColumnDraft(lines, remarks=(f"{name} is empty",))
-    drafted = _typed(column, name, texts)
+        drafted = _ignored(
+            "bytes that are not text", f"{name} is left out: bytes that are not text"
+        )
+    elif column.present == 0:
+        drafted = _ignored("no value in any row", f"{name} is empty")
+    else:
+        drafted = _typed(column, name, texts)
     gaps = [] if "ignored" in drafted.lines[0] else _gaps(column)
     constant = (f"{name} is constant",) if column.constant else ()
     return ColumnDraft(
@@ -71,14 +72,13 @@ def draft_column(column: ColumnProfile, texts: Sequence[str] = ()) -> ColumnDraf
 
 def _typed(column: ColumnProfile, name: str, texts: Sequence[str]) -> ColumnDraft:
     if column.duration:
-        remark = f"{name} is left out: a duration; store it as a number"
-        return ColumnDraft(("    type: ignored  # a duration",), remarks=(remark,))
+        return _ignored("a duration", f"{name} is left out: a duration; store it as a number")
     mostly_numbers = column.numbers >= MOSTLY * column.present > 0
     if not mostly_numbers and (shown := number_with_a_unit(texts)):
         remark = (
             f"{name} is left out: {shown!r} is a number with something around it; store numbers"
         )
-        return ColumnDraft(("    type: ignored  # no plain numbers",), remarks=(remark,))
+        return _ignored("no plain numbers", remark)
     if looks_like_identifier(column):
         other = None if mostly_numbers else number_written_differently(texts, column.notation)
         if other is not None and column.times < MOSTLY * column.present:
@@ -86,7 +86,7 @@ def _typed(column: ColumnProfile, name: str, texts: Sequence[str]) -> ColumnDraf
                 f"{name} is left out: {other!r} is a number, but not in the notation of the other "
                 "columns (source.decimal, source.thousands); store all numbers alike"
             )
-            return ColumnDraft(("    type: ignored  # no plain numbers",), remarks=(remark,))
+            return _ignored("no plain numbers", remark)
         return ColumnDraft(
             ("    type: identifier  # no value occurs twice",), told_together="left out"
         )
@@ -107,18 +107,21 @@ def _typed(column: ColumnProfile, name: str, texts: Sequence[str]) -> ColumnDraf
         remark = f'{name}: {", ".join(map(repr, empty))} may mean "no value", for source.missing'
         return ColumnDraft(_categorical(column), remarks=(remark,) if empty else ())
     many = f"more than {MAX_LEVELS}" if column.levels is None else f"{len(column.levels)}"
-    lines = (f"    type: ignored  # text with {many} different values",)
     if other := number_written_differently(texts, column.notation):
         remark = (
             f"{name} is left out: {other!r} is a number in a notation that is not read; store "
             "plain numbers, such as -1234.5"
         )
-        return ColumnDraft(("    type: ignored  # no plain numbers",), remarks=(remark,))
+        return _ignored("no plain numbers", remark)
     remark = f"{name} is left out: text with {many} different values"
     if texts:
         remark += f", for example {texts[0][:40]!r}"
     remark += "; store what the model is to see of it as numbers, or in fewer levels"
-    return ColumnDraft(lines, remarks=(remark,))
+    return _ignored(f"text with {many} different values", remark)
+
+
+def _ignored(why: str, remark: str) -> ColumnDraft:
+    return ColumnDraft((f"    type: ignored  # {why}",), remarks=(remark,))
 
 
 def _numeric(column: ColumnProfile, name: str, texts: Sequence[str]) -> ColumnDraft:

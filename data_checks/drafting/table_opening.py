@@ -19,7 +19,7 @@ from data_checks.contract.notation import PLAIN, Notation
 from data_checks.contract.source_settings import CsvSource, MatSource
 from data_checks.drafting.first_look import FirstLook, first_look
 from data_checks.drafting.profile import TableProfile, profile_batches
-from data_checks.readers.column_names import listed
+from data_checks.readers.column_names import Columns, listed
 from data_checks.readers.delimited.head import header_names
 from data_checks.readers.delimited.sniffing import other_encodings, sniff
 from data_checks.readers.delimited.text import read_csv
@@ -98,7 +98,7 @@ def _open_parquet(place: str) -> OpenedTable:
             f"{listed(partly)} left out: the folders of some files name it, those of others do "
             "not; move the files into folders that do"
         )
-    read = partial(read_parquet, place, names, names, extra="ignore")
+    read = partial(read_parquet, place, Columns(names, names, "ignore"))
     return OpenedTable(names, lines, tuple(doubts), read)
 
 
@@ -124,7 +124,7 @@ def _open_csv(place: str, label: str | None, encoding: str | None = None) -> Ope
         )
     if settings.encoding != "utf-8":
         lines.append(f"  encoding: {settings.encoding}")
-    read = partial(read_csv, place, settings, names, names, extra="refuse")
+    read = partial(read_csv, place, settings, Columns(names, names))
     return OpenedTable(names, lines, tuple(doubts), read, settings)
 
 

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from data_checks.base.errors import SourceError
 
 
-def check_extra(location: str, names: Sequence[str], expected: Sequence[str], extra: str) -> None:
-    """Refuse columns that the contract does not name, unless it ignores them.
+@dataclass(frozen=True)
+class Columns:
+    """What is asked of a source.
 
-    Raises:
-        SourceError: naming them.
+    Attributes:
+        expected: all column names of the contract, in order.
+        wanted: those to read.
+        extra: "refuse" or "ignore" columns that are not expected.
     """
-    if extra != "refuse":
-        return
-    known = set(expected)
-    if unknown := [name for name in names if name not in known]:
-        raise SourceError(
-            f"{location}: column {listed(unknown)} is not in the contract; list it there with "
-            "type: ignored, or set extra_columns: ignore."
-        )
+
+    expected: Sequence[str]
+    wanted: Sequence[str]
+    extra: str = "refuse"
+
+    def refuse_extra(self, location: str, names: Sequence[str]) -> None:
+        """Refuse columns that the contract does not name, unless it ignores them.
+
+        Raises:
+            SourceError: naming them.
+        """
+        known = set(self.expected)
+        unknown = [name for name in names if name not in known]
+        if unknown and self.extra == "refuse":
+            raise SourceError(
+                f"{location}: column {listed(unknown)} is not in the contract; list it there with "
+                "type: ignored, or set extra_columns: ignore."
+            )
 
 
 def listed(names: Sequence[str]) -> str:

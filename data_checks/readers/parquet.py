@@ -13,36 +13,28 @@ import pyarrow.parquet as pq
 
 from data_checks.base.errors import SourceError
 from data_checks.base.locations import is_url
-from data_checks.readers.column_names import check_extra, listed
+from data_checks.readers.column_names import Columns, listed
 from data_checks.readers.opening import open_url, refuse_pipe
 from data_checks.readers.parquet_files import files_of, partition_columns, partition_value
 
 BATCH_ROWS = 131_072
 
 
-def read_parquet(
-    location: str, expected: Sequence[str], wanted: Sequence[str], *, extra: str
-) -> Iterator[pa.RecordBatch]:
-    """Read Parquet in batches, files in order of their names.
+def read_parquet(location: str, columns: Columns) -> Iterator[pa.RecordBatch]:
+    """Read Parquet in batches: a file, folder or glob, or the URL of one; files by their names.
 
     Every file must have the columns and types of those before: Arrow would otherwise fill a column
     that a later file lacks with nulls, without a word. A column without any value, which pandas
     writes without a type, goes with every type. A column that no file holds may be named by
     the folders they lie in (`year=2026`).
 
-    Args:
-        location: file, folder, glob, or URL of one of these in an object store.
-        expected: all column names of the contract.
-        wanted: those to read.
-        extra: "refuse" or "ignore" columns that are not expected.
-
     Raises:
         SourceError: naming the file, and the column where one is concerned.
     """
-    for name, file in _checked_files(location, expected, wanted, extra):
-        stored = _stored(file, wanted)
+    for name, file in _checked_files(location, columns):
+        stored = _stored(file, columns.wanted)
         for batch in file.iter_batches(BATCH_ROWS, columns=stored):
-            yield _with_partitions(name, batch, wanted)
+            yield _with_partitions(name, batch, columns.wanted)
 
 
 @dataclass(frozen=True)
@@ -58,38 +50,28 @@ class ParquetPart:
     groups: tuple[int, ...]
 
 
-def parquet_parts(
-    location: str, expected: Sequence[str], wanted: Sequence[str], *, extra: str
-) -> list[ParquetPart]:
+def parquet_parts(location: str, columns: Columns) -> list[ParquetPart]:
     """The files that `read_parquet` reads, in its order, from their footers.
-
-    Args:
-        location: file, folder, glob, or URL of one of these in an object store.
-        expected: all column names of the contract.
-        wanted: those to read.
-        extra: "refuse" or "ignore" columns that are not expected.
 
     Raises:
         SourceError: as `read_parquet`.
     """
     parts = []
-    for name, file in _checked_files(location, expected, wanted, extra):
+    for name, file in _checked_files(location, columns):
         footer = file.metadata
         groups = (footer.row_group(i).num_rows for i in range(footer.num_row_groups))
         parts.append(ParquetPart(name, tuple(groups)))
     return parts
 
 
-def _checked_files(
-    location: str, expected: Sequence[str], wanted: Sequence[str], extra: str
-) -> Iterator[tuple[str, pq.ParquetFile]]:
+def _checked_files(location: str, columns: Columns) -> Iterator[tuple[str, pq.ParquetFile]]:
     """The files of a table, each open until the next one is asked for."""
     types: dict[str, pa.DataType] = {}
     for name in files_of(location):
         with _parquet(name) as file:
             schema = file.schema_arrow
-            _check_names(name, schema, expected, wanted, extra)
-            _check_types(name, schema, wanted, types)
+            _check_names(name, schema, columns)
+            _check_types(name, schema, columns.wanted, types)
             yield name, file
 
 
@@ -209,16 +191,14 @@ def _kind(stored: pa.DataType) -> object:
     return "text" if pa.types.is_large_string(stored) or pa.types.is_string(stored) else stored
 
 
-def _check_names(
-    name: str, schema: pa.Schema, expected: Sequence[str], wanted: Sequence[str], extra: str
-) -> None:
+def _check_names(name: str, schema: pa.Schema, columns: Columns) -> None:
     names = Counter(schema.names)
     if twice := sorted(column for column, count in names.items() if count > 1):
         raise SourceError(f"{name}: column named twice: {listed(twice)}; rename one.")
-    absent = [column for column in wanted if column not in names]
+    absent = [column for column in columns.wanted if column not in names]
     if absent := [column for column in absent if not partition_value(name, column)[0]]:
         raise SourceError(f"{name}: missing column {listed(absent)}.")
-    check_extra(name, schema.names, expected, extra)
+    columns.refuse_extra(name, schema.names)
 
 
 def _check_types(

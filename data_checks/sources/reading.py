@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +24,7 @@ from data_checks.contract.source_settings import (
     SqlSource,
 )
 from data_checks.readers import bundled, matlab, parquet
+from data_checks.readers.column_names import Columns
 from data_checks.readers.database import sql
 from data_checks.readers.delimited import text
 from data_checks.readers.delimited.head import read_head
@@ -102,27 +104,26 @@ def read_batches(
         SourceError: the source cannot be read.
     """
     source, label = contract.source, contract.label
-    wanted = columns_read(contract, with_label=with_label, also=also)
-    label_name = label.column if label is not None and label.column in wanted else None
-    expected = contract.source_names
-    extra = contract.extra_columns if with_label else "ignore"
+    columns = columns_read(contract, with_label=with_label, also=also)
+    label_name = label.column if label is not None and label.column in columns.wanted else None
     match format_of(contract, location):
         case "sklearn":
             assert isinstance(source, SklearnSource)
             return bundled.read_bundled(source, label_name)
         case "sql":
             assert isinstance(source, SqlSource)
-            return sql.read_sql(location, source, expected, wanted, extra=extra)
+            return sql.read_sql(location, source, columns)
         case "parquet":
-            return parquet.read_parquet(location, expected, wanted, extra=extra)
+            return parquet.read_parquet(location, columns)
         case "mat":
             variables = source if isinstance(source, MatSource) else MatSource(kind="mat")
             names = [column.name for column in contract.columns]
             return matlab.read_mat(location, variables, names, label_name)
     settings = csv_settings(contract)
     if not with_label:
-        expected = _names_without_label(contract, location, settings, wanted)
-    return text.read_csv(location, settings, expected, wanted, extra=extra)
+        expected = _names_without_label(contract, location, settings, columns.wanted)
+        columns = replace(columns, expected=expected)
+    return text.read_csv(location, settings, columns)
 
 
 def csv_settings(contract: Contract) -> CsvSource:
@@ -168,8 +169,8 @@ def picked_rows(
 
 def columns_read(
     contract: Contract, *, with_label: bool = True, also: Sequence[str] = ()
-) -> list[str]:
-    """The columns that `read_batches` reads, the label last."""
+) -> Columns:
+    """What `read_batches` asks of a source; the label is last of what is read."""
     wanted = [
         column.name
         for column in contract.stored_columns
@@ -178,7 +179,8 @@ def columns_read(
     label = contract.label
     if label is not None and (with_label or label.column in also):
         wanted.append(label.column)
-    return wanted
+    extra = contract.extra_columns if with_label else "ignore"
+    return Columns(contract.source_names, wanted, extra)
 
 
 def count_rows(contract: Contract, location: str) -> int | None:
@@ -210,7 +212,7 @@ def format_of(
 
 
 def _names_without_label(
-    contract: Contract, location: str, settings: CsvSource, wanted: list[str]
+    contract: Contract, location: str, settings: CsvSource, wanted: Sequence[str]
 ) -> tuple[str, ...]:
     if settings.header:
         return tuple(wanted)

@@ -87,12 +87,11 @@ def plan_tasks(contract: Contract, location: str, cores: int, *, with_label: boo
             f"is {kind}; write it as Parquet, or use the engine local."
         )
     columns = columns_read(contract, with_label=with_label)
-    extra = contract.extra_columns if with_label else "ignore"
-    parts = parquet_parts(location, contract.source_names, columns, extra=extra)
+    parts = parquet_parts(location, columns)
     rows = sum(sum(part.groups) for part in parts)
     size = min(TASK_ROWS, max(SMALLEST_TASK_ROWS, -(-rows // (TASKS_A_CORE * cores))))
     states = tuple((part.name, _state(part.name)) for part in parts)
-    return Plan(tuple(_grouped(_spans(parts, size), size)), tuple(columns), states)
+    return Plan(tuple(_grouped(_spans(parts, size), size)), tuple(columns.wanted), states)
 
 
 def rows_of(task: Sequence[Span]) -> int:

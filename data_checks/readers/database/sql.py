@@ -13,7 +13,7 @@ import pyarrow as pa
 from data_checks.base.errors import SourceError, UnreachableError
 from data_checks.base.locations import is_url
 from data_checks.contract.source_settings import SqlSource, has_credentials
-from data_checks.readers.column_names import check_extra, listed
+from data_checks.readers.column_names import Columns, listed
 from data_checks.readers.database.borrowed_logins import refuse_borrowed_login
 from data_checks.readers.database.read_only import check_query, forbid_writing, read_only_engine
 
@@ -52,17 +52,8 @@ def database_url(source: SqlSource, override: str | None) -> str:
     raise SourceError(f"the environment variable {variable} with the database URL is not set.")
 
 
-def read_sql(
-    url: str, source: SqlSource, expected: Sequence[str], wanted: Sequence[str], *, extra: str
-) -> Iterator[pa.RecordBatch]:
-    """Run the query and stream its rows; a query that writes is refused.
-
-    Args:
-        url: SQLAlchemy URL; it appears in no message.
-        source: the query.
-        expected: all column names of the contract.
-        wanted: those to keep.
-        extra: "refuse" or "ignore" columns that are not expected.
+def read_sql(url: str, source: SqlSource, columns: Columns) -> Iterator[pa.RecordBatch]:
+    """Run the query and stream its rows; a query that writes is refused. The URL is in no message.
 
     Raises:
         UnreachableError: the database did not answer.
@@ -84,9 +75,9 @@ def read_sql(
                 if not result.returns_rows:
                     raise SourceError(f"{place}: the query returns no rows; it must be a SELECT.")
                 names = list(result.keys())
-                _check_names(place, names, expected, wanted, extra)
+                _check_names(place, names, columns)
                 for rows in result.partitions(BATCH_ROWS):
-                    yield _batch(names, rows, wanted)
+                    yield _batch(names, rows, columns.wanted)
                 transaction.rollback()
         finally:
             engine.dispose()
@@ -144,17 +135,15 @@ def safe_name(url: str) -> str:
     return f"{scheme}://{rest.split('?', 1)[0].rpartition('@')[2]}"
 
 
-def _check_names(
-    place: str, names: list[str], expected: Sequence[str], wanted: Sequence[str], extra: str
-) -> None:
+def _check_names(place: str, names: list[str], columns: Columns) -> None:
     if twice := sorted(name for name, count in Counter(names).items() if count > 1):
         raise SourceError(f"{place}: the query returns a column twice: {', '.join(twice)}.")
     present = set(names)
-    if absent := [name for name in wanted if name not in present]:
+    if absent := [name for name in columns.wanted if name not in present]:
         raise SourceError(
             f"{place}: the query lacks column {listed(absent)}; name it in the SELECT."
         )
-    check_extra(place, names, expected, extra)
+    columns.refuse_extra(place, names)
 
 
 def _batch(names: list[str], rows: Sequence[Any], wanted: Sequence[str]) -> pa.RecordBatch:

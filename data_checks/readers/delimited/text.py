@@ -12,7 +12,7 @@ import pyarrow.csv
 
 from data_checks.base.errors import EncodingError, SourceError
 from data_checks.contract.source_settings import CsvSource
-from data_checks.readers.column_names import check_extra, listed
+from data_checks.readers.column_names import Columns, listed
 from data_checks.readers.delimited.head import (
     Head,
     damage,
@@ -30,17 +30,8 @@ _BAD_ROW = re.compile(
 )
 
 
-def read_csv(
-    location: str, source: CsvSource, expected: Sequence[str], wanted: Sequence[str], *, extra: str
-) -> Iterator[pa.RecordBatch]:
-    """Read a delimited file; blank lines are no rows.
-
-    Args:
-        location: local path or URL of an object store.
-        source: delimiter, quoting, encoding, whether there is a header.
-        expected: all column names of the contract, in order.
-        wanted: those to read.
-        extra: "refuse" or "ignore" columns that are not expected.
+def read_csv(location: str, source: CsvSource, columns: Columns) -> Iterator[pa.RecordBatch]:
+    """Read a delimited file, local or in an object store; blank lines are no rows.
 
     Yields:
         Batches with the wanted columns, all text.
@@ -49,7 +40,7 @@ def read_csv(
         SourceError: with row and column where they are known.
     """
     head = read_head(location, source)
-    names = _names(location, source, head, expected, extra)
+    names = _names(location, source, head, columns)
     skipped = head.lines if source.header else head.lines - 1
     try:
         with (
@@ -70,7 +61,7 @@ def read_csv(
                 convert_options=pyarrow.csv.ConvertOptions(
                     column_types=dict.fromkeys(names, pa.string()),
                     strings_can_be_null=False,
-                    include_columns=list(wanted),
+                    include_columns=list(columns.wanted),
                 ),
             )
             yield from ahead.reader
@@ -85,9 +76,8 @@ def read_csv(
         raise kind(_explain(location, str(error), names, skipped, head)) from error
 
 
-def _names(
-    location: str, source: CsvSource, head: Head, expected: Sequence[str], extra: str
-) -> list[str]:
+def _names(location: str, source: CsvSource, head: Head, columns: Columns) -> list[str]:
+    expected = columns.expected
     if not source.header:
         _check_width(location, source, head.rows[0], expected)
         return list(expected)
@@ -102,7 +92,7 @@ def _names(
             f"{location}, line {head.lines}: missing column {listed(absent)}."
             f"{_header_hint(first, expected, source)}"
         )
-    check_extra(location, first, expected, extra)
+    columns.refuse_extra(location, first)
     if len(head.rows) > 1 and header_names(head.rows[1]) == first:
         raise SourceError(
             f"{location}, line {head.lines + 1}: the header appears twice; remove one."

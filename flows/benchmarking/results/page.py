@@ -11,13 +11,7 @@ from data_checks.base.web_page import whole_page
 from flows.benchmarking.protocols import PROTOCOLS
 from flows.benchmarking.results.details import details, failures, published_table
 from flows.benchmarking.results.summary import Block
-from flows.benchmarking.results.tables import (
-    Table,
-    overview,
-    standing_tables,
-    title,
-    training_table,
-)
+from flows.benchmarking.results.tables import Table, over_the_tables, overview, title
 from flows.benchmarking.results.text import prefix_of
 from flows.benchmarking.rows import REFERENCE, is_sanity
 
@@ -62,13 +56,11 @@ def page(
     body += [f'<a href="#{anchor}">{escape(text)}</a>' for anchor, text in links] + ["</nav>"]
     if missing is not None:
         body.append(_table(missing, 2))
-    over_tables = standing_tables(blocks)
     for (anchor, text), lead in zip(links, leads, strict=True):
         body.append(f'<h2 id="{anchor}">{escape(text)}</h2>')
         body.append(f'<p class="note">{escape(PROTOCOLS[lead.protocol].explained)}</p>')
         place = (lead.protocol, lead.grouped)
-        first = [over_tables.get(place), training_table(blocks, *place)]
-        body += [_table(table, 3) for table in first if table is not None]
+        body += [_table(table, 3) for table in over_the_tables(blocks, *place)]
         for block in (b for b in blocks if (b.protocol, b.grouped) == place):
             body += _block(block, pictures)
     if (failed := failures(blocks)) is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dagmm_model.evaluation.published_tables import SOURCE
 from flows.benchmarking.protocols import PROTOCOLS
-from flows.benchmarking.results.league import Standing, means, ranks, standings, trainings
+from flows.benchmarking.results.league import means, ranks, standings, trainings
 from flows.benchmarking.results.summary import LEVEL, Block, Line
 from flows.benchmarking.rows import REFERENCE, is_sanity
 from flows.common.markdown import cell, inert
@@ -104,22 +104,26 @@ def _short(line: Line | None) -> str:
     return f"{line.mean:.3f}" if line.values else f"failed ({len(line.reasons)})"
 
 
-def standing_tables(blocks: Sequence[Block]) -> dict[tuple[str, bool], Table]:
-    """Means and mean ranks over the tables, by protocol for suites and grouping."""
-    tables: dict[tuple[str, bool], Table] = {}
-    places: dict[tuple[str, bool], list[Standing]] = {}
-    for standing in standings(blocks):
-        places.setdefault((standing.protocol, standing.group_duplicates), []).append(standing)
-    for place, lines in places.items():
-        figures = PROTOCOLS[place[0]].figures
-        header = ("", *(f"{what}{NAMES[f]}" for f in figures for what in ("", "mean rank in ")))
-        rows = tuple(
-            (x.detector, *(text for f in figures for text in (_3(x.means, f), _1(x.ranks, f))))
-            for x in lines
-        )
-        note = f"Means over {lines[0].tables} tables; ranks among the detectors shown."
-        tables[place] = Table("Over the tables", header, rows, note)
-    return tables
+def over_the_tables(blocks: Sequence[Block], protocol: str, grouped: bool) -> list[Table]:
+    """Of a protocol for suites: means and mean ranks, and whether training helps; else nothing."""
+    tables = (_standings(blocks, protocol, grouped), _trainings(blocks, protocol, grouped))
+    return [table for table in tables if table is not None]
+
+
+def _standings(blocks: Sequence[Block], protocol: str, grouped: bool) -> Table | None:
+    """Means and mean ranks over the tables."""
+    place = (protocol, grouped)
+    lines = [x for x in standings(blocks) if (x.protocol, x.group_duplicates) == place]
+    figures = PROTOCOLS[protocol].figures
+    header = ("", *(f"{what}{NAMES[f]}" for f in figures for what in ("", "mean rank in ")))
+    rows = tuple(
+        (x.detector, *(text for f in figures for text in (_3(x.means, f), _1(x.ranks, f))))
+        for x in lines
+    )
+    if not rows:
+        return None
+    note = f"Means over {lines[0].tables} tables; ranks among the detectors shown."
+    return Table("Over the tables", header, rows, note)
 
 
 def _3(values: Mapping[str, float], name: str) -> str:
@@ -130,7 +134,7 @@ def _1(values: Mapping[str, float], name: str) -> str:
     return f"{values[name]:.1f}" if name in values else NOTHING
 
 
-def training_table(blocks: Sequence[Block], protocol: str, grouped: bool) -> Table | None:
+def _trainings(blocks: Sequence[Block], protocol: str, grouped: bool) -> Table | None:
     """Trained against untrained over the tables; None where nothing was measured both ways."""
     rows = tuple(
         (

@@ -8,29 +8,19 @@ from dataclasses import replace
 from flows.benchmarking.protocols import PROTOCOLS
 from flows.benchmarking.results.details import details, failures, published_table
 from flows.benchmarking.results.summary import Block
-from flows.benchmarking.results.tables import (
-    NAMES,
-    overview,
-    standing_tables,
-    title,
-    training_table,
-)
+from flows.benchmarking.results.tables import over_the_tables, overview, title
 
 
 def overviews(blocks: Sequence[Block]) -> str:
     """The overviews of all protocols as Markdown: what a terminal or a notice has room for."""
-    over_tables = standing_tables(blocks)
     parts = []
     for block in (block for block in blocks if block.leads):
         place = (block.protocol, block.grouped)
+        shown = [overview(block)]
         if block.many_tables:
-            shown = [over_tables.get(place), training_table(blocks, *place)]
-        else:
-            shown = [replace(overview(block), title=NAMES[block.main])]
+            shown = over_the_tables(blocks, *place)
         parts += [
-            replace(table, title=f"{title(*place)}: {table.title}").markdown(2)
-            for table in shown
-            if table is not None
+            replace(table, title=f"{title(*place)}: {table.title}").markdown(2) for table in shown
         ]
     return "\n".join(parts)
 
@@ -38,14 +28,12 @@ def overviews(blocks: Sequence[Block]) -> str:
 def markdown(blocks: Sequence[Block], plots: Sequence[str], facts: Sequence[str]) -> str:
     """The whole result as one Markdown text."""
     parts = ["# Benchmark\n", "\n".join(f"- {fact}" for fact in facts) + "\n"]
-    over_tables = standing_tables(blocks)
     for block in blocks:
         place = (block.protocol, block.grouped)
         if block.leads:
             explained = PROTOCOLS[block.protocol].explained
             parts.append(f"## {title(*place)}\n\n{explained}\n")
-            first = [over_tables.get(place), training_table(blocks, *place)]
-            parts += [table.markdown(3) for table in first if table is not None]
+            parts += [table.markdown(3) for table in over_the_tables(blocks, *place)]
         parts.append(overview(block).markdown(3))
         prefix = prefix_of(block)
         parts += [

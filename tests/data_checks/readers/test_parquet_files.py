@@ -14,6 +14,7 @@ from data_checks.base import locations
 from data_checks.base.errors import MissingDataError, SourceError
 from data_checks.contract.model import Contract
 from data_checks.drafting.drafting import draft_contract
+from data_checks.readers.column_names import Columns
 from data_checks.readers.parquet import read_parquet
 from data_checks.readers.parquet_files import files_of
 from data_checks.sources.reading import count_rows, read_batches
@@ -166,9 +167,9 @@ def test_a_column_without_a_value_in_one_file_goes_with_the_others(tmp_path: Pat
     ]
     for number, columns in enumerate(parts[:3]):
         pq.write_table(pa.table(columns), tmp_path / f"{number}.parquet")
-    batches = list(read_parquet(str(tmp_path), ["x", "at"], ["x", "at"], extra="refuse"))
+    batches = list(read_parquet(str(tmp_path), Columns(["x", "at"], ["x", "at"])))
     actual = [batch.column("x").to_pylist() for batch in batches]
     assert actual == [[None, None], [1.5, 2.5], [None, None]]
     pq.write_table(pa.table(parts[3]), tmp_path / "3.parquet")
     with pytest.raises(SourceError, match=r"3\.parquet: column 'x' is string, in a file before"):
-        list(read_parquet(str(tmp_path), ["x", "at"], ["x", "at"], extra="refuse"))
+        list(read_parquet(str(tmp_path), Columns(["x", "at"], ["x", "at"])))

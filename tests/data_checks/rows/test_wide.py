@@ -7,7 +7,7 @@ import pytest
 from data_checks.base.errors import SourceError
 from data_checks.contract.columns import Column
 from data_checks.contract.model import Contract
-from data_checks.readers.column_names import check_extra
+from data_checks.readers.column_names import Columns
 
 WIDTH = 3_000
 
@@ -33,7 +33,7 @@ def test_column_names_are_not_compared_pair_by_pair() -> None:
     contract = plain.model_copy(update={"columns": columns})
     Name.compared = 0
     contract.consistent()
-    check_extra("t.csv", names, names, "refuse")
+    Columns(names, names).refuse_extra("t.csv", names)
     assert Name.compared < 20 * WIDTH
     with pytest.raises(SourceError, match="'other' is not in the contract"):
         check_extra("t.csv", [*names, "other"], names, "refuse")

@@ -10,6 +10,7 @@ import pytest
 
 from data_checks.base.errors import SourceError
 from data_checks.contract.source_settings import CsvSource
+from data_checks.readers.column_names import Columns
 from data_checks.readers.delimited import text
 
 
@@ -32,7 +33,7 @@ def test_arrows_threads_are_left_nothing_of_python(
 
     monkeypatch.setattr(pyarrow.csv, "open_csv", spy)
     source = CsvSource(kind="csv", encoding=encoding)
-    batches = text.read_csv(str(path), source, ["a", "b"], ["a"], extra="refuse")
+    batches = text.read_csv(str(path), source, Columns(["a", "b"], ["a"]))
     if end == "error":
         with pytest.raises(SourceError, match=r"row 300002 .*3 fields instead of 2: '3,4,5'"):
             list(batches)
