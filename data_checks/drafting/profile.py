@@ -33,9 +33,7 @@ class ColumnProfile:
     """What one pass has found out about a column.
 
     Attributes:
-        name: the column.
         rows: values seen, missing ones included.
-        missing: missing values.
         numbers: values that read as numbers.
         times: values that read as timestamps (counted while half of the values so far did).
         booleans: values that read as truth values.
@@ -172,9 +170,7 @@ class TableProfile:
     """What one pass has found out about a table.
 
     Attributes:
-        rows: number of rows.
         duplicates: rows that repeat an earlier row.
-        columns: in order.
         sample: some of the rows as text, for looking at columns side by side.
     """
 

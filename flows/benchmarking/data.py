@@ -31,7 +31,6 @@ class Prepared:
         dataset: Name of the contract.
         folder: Holds `rows.npy`, float64 ``(rows, columns)``, `labels.npy`, bool, and `groups.npy`,
             int64, equal for identical rows, where a protocol may ask for them.
-        rows: Number of rows.
         columns: Number of encoded columns.
         fractions: Train, validation and test shares of the deployment protocol.
         sha256: Digest of rows, labels and fractions: everything a split is made from.

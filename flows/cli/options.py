@@ -87,13 +87,7 @@ class ManyValues(TyperCommand):
 
 @dataclass(frozen=True)
 class Call:
-    """How a command was called.
-
-    Attributes:
-        as_json: Whether the answer is JSON, without a word beside it.
-        debug: Whether libraries may say everything.
-        quiet: Whether no progress is reported.
-    """
+    """How a command was called."""
 
     as_json: Json = False
     debug: Debug = False

@@ -21,8 +21,6 @@ class Figure(Strict):
     """One measured figure; `None` stands for what is not a finite number.
 
     Attributes:
-        name: What was measured.
-        value: The figure.
         low: Lower end of its interval, or of what was to be expected.
         high: Upper end of the same.
         at_least: Smallest value that passes.

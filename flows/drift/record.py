@@ -46,7 +46,6 @@ class Checked:
     """A check that was written down.
 
     Attributes:
-        report: Verdict and figures.
         run_id: MLflow run of all checks of the model.
         run_url: Its page.
         page: The report's address in the run, ``artifacts`` path.

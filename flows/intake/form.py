@@ -39,12 +39,9 @@ class Asked:
     """A review as one person sees it.
 
     Attributes:
-        review: The batch.
         rows: To be judged.
-        who: The person.
         entries: By number of the row.
         others: What others say of each row, by its key: the newest verdict of each.
-        live: Figures of the version.
     """
 
     review: Review

@@ -27,7 +27,6 @@ class Intake:
     """What became of a file of verdicts.
 
     Attributes:
-        source: The file.
         given: Verdicts in it.
         added: Those that were new.
         empty: Lines without a verdict.
@@ -47,7 +46,6 @@ class VerdictReport:
         model: `NAME/VERSION` whose figures these are.
         intake: What was read now; None where nothing was.
         holds: Rows by what holds of them.
-        live: Figures of the version.
     """
 
     model: str

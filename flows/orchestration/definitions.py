@@ -47,9 +47,6 @@ class Definition:
     """One deployment of a file.
 
     Attributes:
-        name: Of the deployment.
-        flow: What it runs.
-        schedules: When.
         pool: Work pool, or an empty string.
         runner: What one local process serves.
         values: Everything that the file says about it.

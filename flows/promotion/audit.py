@@ -42,11 +42,9 @@ class Decision:
 
     Attributes:
         time: Seconds since 1970, UTC.
-        name: Registered model.
         version: Version decided on.
         decision: A decision of `PromoteRecord`, or interrupted.
         previous: Version that was in production before, if any.
-        by: Who asked.
         reasons: Why, for people: one line for each gate.
         gates: What each gate found, with its deciding figure; none in decisions without gates and
             in those of the first version, which wrote sentences only.

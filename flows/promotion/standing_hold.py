@@ -30,7 +30,6 @@ class Hold:
     Attributes:
         by: Who rolled back.
         time: Seconds since 1970, UTC.
-        reason: As given.
         version: Version that was taken out of production, if there was one.
     """
 

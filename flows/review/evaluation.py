@@ -90,14 +90,11 @@ class Evaluation:
     Attributes:
         model: Resolved, `models:/NAME/VERSION`.
         source: Where the rows came from.
-        counts: What became of the rows.
         threshold: As deployed.
         measured: Figures of the labelled rows; of all scored rows where none is labelled.
         alarms: False alarms, and the least and most that the calibration lets expect; None without
             labelled normal rows.
         failed: Floors and ceilings that were not kept to, one sentence each.
-        run_id: MLflow run.
-        run_url: Its page.
     """
 
     model: str

@@ -22,8 +22,6 @@ class ListedVersion:
     """One version of a registered model.
 
     Attributes:
-        name: Registered model.
-        version: Number.
         aliases: Where it stands, e.g. production.
         detector: Name in the catalogue.
         threshold_of: Version whose detector it has, if it is only another threshold of one.
@@ -32,7 +30,6 @@ class ListedVersion:
         created: When it was registered, seconds since 1970, UTC.
         decision: The last one on it; of a rollback, restored or withdrawn; empty without any.
         decided: When, seconds since 1970, UTC; None where there was none.
-        by: Who asked for that decision.
         why: What decided, or how many gates passed.
     """
 

@@ -37,7 +37,6 @@ class Finding:
     Attributes:
         model: Resolved version, `models:/NAME/VERSION`.
         threshold: Of the energy, above which a row is an anomaly.
-        rows: All rows.
         anomalies: Rows above the threshold.
         unscored: Rows that the model cannot take.
         causes: Why, by count.
@@ -124,12 +123,7 @@ def judge_spark(frame: SparkFrame, model: str) -> Finding:
 
 @dataclass(frozen=True)
 class PartitionTask:
-    """What an executor does with a partition: one line of JSON comes back.
-
-    Attributes:
-        model_files: The model.
-        model: Its resolved version.
-    """
+    """What an executor does with a partition: one line of JSON comes back."""
 
     model_files: ModelFiles
     model: str

@@ -32,7 +32,7 @@ class Known:
     is like was judged normal.
 
     Attributes:
-        said: Who judged each row normal, and when, ``(k,)``; empty for rows judged anomalies.
+        texts: Who judged each row normal, and when, ``(k,)``; empty for rows judged anomalies.
         keys: Of each row.
         places: Component and leading column of each, int64 ``(k, 2)``; empty without a mixture.
         latent: float64 ``(k, L)``.

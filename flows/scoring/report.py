@@ -20,7 +20,6 @@ class ScoreReport:
 
     Attributes:
         model: Resolved model, `models:/NAME/VERSION`.
-        rows: Rows read.
         scored: Rows that got an energy.
         rejected: Rows that could not be scored; they are in `rejects`, with reasons.
         anomalies: Rows above the threshold.

@@ -27,11 +27,7 @@ class Version:
     """A version that scores raw rows.
 
     Attributes:
-        name: Registered model.
-        number: Of the version.
         sealed: Digest of its evidence.
-        bundle: Scores.
-        contract: Says what rows are.
         outside: As `dagmm score --outside`; as the contract has it when None.
     """
 

@@ -26,8 +26,6 @@ class TrainRun:
 
     Attributes:
         folder: Receives what the stages write.
-        contract: Of the table.
-        config: What is trained and how.
         settings: Where everything is kept.
         run_id: MLflow run; empty as long as there is none.
         records: What is done, by the name of its stage.

@@ -74,7 +74,6 @@ class Signed:
     """A version that was signed.
 
     Attributes:
-        version: The version.
         key: The key that signed it, see `signature.key_of`.
         replaced: The key that the signature before it names; None where there was none.
         problem: What was wrong with that one, by the keys that are trusted here; or empty.

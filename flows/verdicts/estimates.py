@@ -21,7 +21,6 @@ class Live:
     """Figures of a version on live rows.
 
     Attributes:
-        version: The version.
         judged_alerts: Different rows that it flagged and of which somebody is sure.
         precision: Share of anomalies among them; None without any.
         reviews: Batches of which rows were drawn for review.

@@ -29,7 +29,6 @@ class Submission:
     """Verdicts that came together.
 
     Attributes:
-        model: Registered model.
         source: File that they came in.
         sha256: Of that file.
         by: Who sent it in.
@@ -47,7 +46,6 @@ class Review:
 
     Attributes:
         id: Follows from the batch, so that scoring it again gives the same review.
-        model: Registered model.
         version: Version that scored it.
         source: Where the rows came from.
         time: When, seconds since 1970, UTC.

@@ -19,11 +19,8 @@ class Standing:
     """A detector over the tables on which all of its protocol were measured.
 
     Attributes:
-        protocol: Name of the protocol.
         group_duplicates: Whether identical rows were kept on one side.
         detector: Label of the row.
-        published: Whether the figures were published, not measured here.
-        tables: Number of tables.
         means: Mean by figure.
         ranks: Mean rank by figure, 1 = best; none of a row to judge the others by.
     """
@@ -46,11 +43,9 @@ class Training:
     """A DAGMM trained and before its training, over tables.
 
     Attributes:
-        protocol: Name of the protocol.
         group_duplicates: Whether identical rows were kept on one side.
         detector: Label of the trained row.
         figure: What is compared.
-        tables: Number of tables.
         trained: Mean over the tables.
         untrained: The same before training.
         better: Tables on which training helps.

@@ -35,7 +35,6 @@ class Attempt:
     Attributes:
         command: As it would be typed.
         started: ISO 8601, UTC.
-        seconds: How long it took.
         cells: Measured in it, the failed ones among them.
         failed: How many failed.
         missing: How many of the planned ones are still not measured.

@@ -46,7 +46,6 @@ class Line:
     """One detector on one data set.
 
     Attributes:
-        label: Of the row.
         values: Main figure by seed.
         spreads: Figures by name, those that were measured.
         seconds: Median time of fitting, or None.

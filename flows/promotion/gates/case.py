@@ -34,8 +34,6 @@ class Case:
     """Everything that the gates judge; arrays are of the evaluation rows, ``(rows,)``.
 
     Attributes:
-        policy: Floors and margins.
-        evidence: The sealed evidence.
         frame: Raw feature columns.
         labels: True for anomalous rows; None when the rows are unlabelled.
         slices: Slice value of each row, or None.
@@ -45,10 +43,8 @@ class Case:
         production_error: Why the production model could not be scored, or an empty string.
         best: Energies of the best version that was in production before, scored now; None where
             none can be compared.
-        best_version: Its number.
         baselines: Energies of the simple detectors by name.
         baseline_rows: Positions of the rows that the simple detectors scored, int64.
-        threshold: The candidate's threshold.
         calibration: Ascending energies the threshold was calibrated on.
         health: State of the candidate's mixtures; None of a detector that has none.
     """
@@ -81,8 +77,6 @@ class Material:
     """What the gates judge a version by; each looks only at what it `needs`.
 
     Attributes:
-        policy: Floors and margins.
-        client: Registry.
         stored: The candidate as it lies in the stores.
         production: Version that is in production, or None.
         case: The candidate's energies; None when its files are not those of the evidence.

@@ -34,10 +34,8 @@ class StoredVersion:
     """A version as it lies in the stores now.
 
     Attributes:
-        version: The registered version.
         text: ``evidence.json``.
         files: Folder of the evaluation files.
-        model: Folder of the model.
         signed: Signature of the evidence, where one is asked for and there.
     """
 

@@ -42,7 +42,6 @@ class ThresholdChange:
     """A new threshold, and what became of it.
 
     Attributes:
-        name: Registered model.
         source: Version whose detector it is.
         before: Threshold of that version.
         threshold: The new one.

@@ -84,9 +84,7 @@ class ScoreTask:
     """What an executor does with a task.
 
     Attributes:
-        model_files: The model.
         judge: That of the driver, without the model.
-        columns: To read.
         folder: Of the parts.
         suffix: Format of the parts.
         plan: Digest of the plan that the parts are of.
