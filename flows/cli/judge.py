@@ -49,7 +49,7 @@ def promote(
     from flows.promotion import served
 
     with served.waiting():  # while this process loads its own libraries
-        from flows.promotion.promote import approve
+        from flows.promotion.approval import approve
         from flows.promotion.promote import promote as work
         from flows.review.report import write_report
         from flows.tracking import tracking

@@ -28,8 +28,8 @@ from flows.notify.event import Event
 from flows.notify.tell import tell
 from flows.promotion.version import evidence as bound
 from flows.promotion.version.stored_version import sealed_file
-from flows.scoring.version import read_bundle
-from flows.tracking import registry, seal, tracking
+from flows.scoring.version import read_version
+from flows.tracking import registry, tracking
 from flows.tracking.ending import opened
 from flows.tracking.names import tracking_name
 from flows.tracking.queries import equals
@@ -110,8 +110,7 @@ def monitor(
     client = tracking.connect(settings)
     version = registry.find_model(client, model)
     name, resolved = version.name, f"models:/{version.name}/{version.version}"
-    with seal.sealed_bundle(client, version) as folder:
-        bundle, contract = read_bundle(folder)
+    bundle, contract = read_version(client, version)
     reference = None
     if data is not None:
         reference = _reference(client, version, resolved)

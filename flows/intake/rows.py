@@ -18,8 +18,8 @@ from data_checks.sources.reading import locate, picked_rows
 from flows.common.errors import UsageError
 from flows.common.features import as_columns
 from flows.common.settings import Settings
-from flows.scoring.version import read_bundle
-from flows.tracking import registry, seal
+from flows.scoring.version import read_version
+from flows.tracking import registry
 from flows.verdicts import store
 from flows.verdicts.file import Line, column_in_file, unguarded
 from flows.verdicts.rows import row_texts
@@ -64,8 +64,7 @@ class JudgedModel:
     def load(self, number: int) -> tuple[ScoringBundle, Contract]:
         if number not in self.loaded:
             version = registry.find_version(self.client, self.asked.name, number)
-            with seal.sealed_bundle(self.client, version) as folder:
-                self.loaded[number] = read_bundle(folder)
+            self.loaded[number] = read_version(self.client, version)
         return self.loaded[number]
 
 

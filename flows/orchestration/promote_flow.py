@@ -85,7 +85,7 @@ def judge(name: str, version: int, policy: PromotionPolicy | None, rehearse: boo
 @task(name="write approval", task_run_name="write approval", cache_policy=NO_CACHE)
 def write_approval(name: str, version: int, answer: Approval) -> None:
     """Bind a person's answer to the version's evidence."""
-    from flows.promotion.promote import approve
+    from flows.promotion.approval import approve
 
     client = tracking.connect(Settings())
     approved = answer.decision == "approve"

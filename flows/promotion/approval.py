@@ -15,6 +15,7 @@ from flows.common.errors import UsageError
 from flows.common.policy import PromotionPolicy
 from flows.common.verdicts import GateResult, figure
 from flows.promotion.gates.gate import Finding, unmeasured
+from flows.tracking import registry
 from flows.tracking.names import tracking_name
 from flows.tracking.seal import EVIDENCE_TAG
 
@@ -26,25 +27,26 @@ GATE = "approval"
 STATE_TAG, PREFIX = "dagmm.approval", "dagmm.approval."
 
 
-def record(
-    client: MlflowClient, version: ModelVersion, by: str, reason: str, *, approved: bool
+def approve(
+    client: MlflowClient, name: str, version: int, by: str, reason: str, *, approved: bool
 ) -> None:
     """Write down who approved or rejected a version, why, and on what evidence.
 
     Raises:
-        UsageError: Nobody decided, or for no reason.
+        UsageError: There is no such version, nobody decided, or for no reason.
     """
+    candidate = registry.find_version(client, name, version)
     if not by.strip() or not reason.strip():
         raise UsageError("an approval or a rejection needs the name of who decides, and a reason")
     verdict = {
         "verdict": "approved" if approved else "rejected",
         "reason": reason,
         "time": time.time(),
-        "evidence_sha256": version.tags.get(EVIDENCE_TAG, ""),
+        "evidence_sha256": _evidence(candidate),
         "by": by,
     }
     key = tracking_name(PREFIX + by)
-    client.set_model_version_tag(version.name, version.version, key, json.dumps(verdict))
+    client.set_model_version_tag(name, str(version), key, json.dumps(verdict))
 
 
 def judge(version: ModelVersion, policy: PromotionPolicy, requester: str) -> Finding:

@@ -93,7 +93,8 @@ def promote(
                 decision=_decision(gates, policy, automatic),
                 previous=previous,
                 gates=gates,
-                reasons=tuple(gate.sentence() for gate in sorted(gates, key=_passed)),
+                # What the version failed by comes first.
+                reasons=tuple(g.sentence() for g in sorted(gates, key=lambda gate: gate.passed)),
                 evidence_sha256=stored.sha256,
                 rehearsal=rehearse,
                 hold="releases" if release else "",
@@ -122,19 +123,6 @@ def promote(
                     _write_down(client, settings, record, by)
     tell_decision(settings, record)
     return record
-
-
-def approve(
-    client: MlflowClient, name: str, version: int, by: str, reason: str, *, approved: bool
-) -> None:
-    """Record that somebody approved or rejected a version, bound to its evidence."""
-    candidate = registry.find_version(client, name, version)
-    approval.record(client, candidate, by, reason, approved=approved)
-
-
-def _passed(gate: GateResult) -> bool:
-    """Its place among the reasons: what the version failed by comes first."""
-    return gate.passed
 
 
 def _decision(gates: Sequence[GateResult], policy: PromotionPolicy, automatic: bool) -> Decision:

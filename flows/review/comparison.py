@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +23,10 @@ from flows.common.settings import Settings
 from flows.promotion.gates.score_drift import ScoreDrift, compare_scores
 from flows.promotion.version import evidence as bound
 from flows.promotion.version.stored_version import sealed_file
-from flows.review.labelled import RowCounts, read_labelled
+from flows.review.labelled import LabelledBatch, RowCounts, read_labelled
 from flows.review.measured import Measured, measure
 from flows.scoring.rows import reasons_text
-from flows.scoring.version import read_bundle
+from flows.scoring.version import read_version
 from flows.tracking import registry, seal
 
 SHOWN = 10
@@ -82,15 +81,6 @@ class Comparison:
     note: str
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Rows to compare on; labels are 1, 0, or -1 where nobody knows."""
-
-    ids: np.ndarray
-    features: pa.Table
-    labels: np.ndarray
-
-
 def compare(
     client: MlflowClient, settings: Settings, first: str, second: str, data: str | None = None
 ) -> Comparison:
@@ -109,9 +99,7 @@ def compare(
         SourceError: The rows cannot be read.
     """
     versions = [registry.find_model(client, reference) for reference in (first, second)]
-    with ExitStack() as stack:
-        folders = [stack.enter_context(seal.sealed_bundle(client, version)) for version in versions]
-        (one, contract), (other, their_contract) = map(read_bundle, folders)
+    (one, contract), (other, their_contract) = (read_version(client, each) for each in versions)
     check_columns((first, second), contract, their_contract)
     counts = RowCounts()
     if data is None:
@@ -146,18 +134,18 @@ def check_columns(references: tuple[str, str], first: Contract, second: Contract
         )
 
 
-def _read(contract: Contract, data: str, data_dir: Path, counts: RowCounts) -> _Rows:
+def _read(contract: Contract, data: str, data_dir: Path, counts: RowCounts) -> LabelledBatch:
     batches = list(read_labelled(contract, data, data_dir, counts))
     if not batches:
         raise UsageError(f"{data}: there are no rows")
-    return _Rows(
+    return LabelledBatch(
         np.concatenate([batch.ids for batch in batches]),
         pa.concat_tables([batch.features for batch in batches]),
         np.concatenate([batch.labels for batch in batches]),
     )
 
 
-def _kept(client: MlflowClient, version: ModelVersion, contract: Contract) -> _Rows:
+def _kept(client: MlflowClient, version: ModelVersion, contract: Contract) -> LabelledBatch:
     """The test rows of a version, as its evidence seals them."""
     changed = (
         f"models:/{version.name}/{version.version}: its test rows ({bound.ROWS}) were changed "
@@ -168,13 +156,13 @@ def _kept(client: MlflowClient, version: ModelVersion, contract: Contract) -> _R
     labels = labels_of(table)
     known = np.full(len(table), -1) if labels is None else labels.astype(np.int8)
     features = table.select([column.name for column in contract.feature_columns])
-    return _Rows(table.column(ROW_ID).to_numpy(), features, known)
+    return LabelledBatch(table.column(ROW_ID).to_numpy(), features, known)
 
 
-def _scorable(rows: _Rows, contract: Contract, source: str) -> tuple[_Rows, int]:
+def _scorable(rows: LabelledBatch, contract: Contract, source: str) -> tuple[LabelledBatch, int]:
     """The rows that the second version can score as well, and how many it cannot."""
     good = check_rows(rows.features, contract, where=source).scorable
-    kept = _Rows(rows.ids[good], rows.features.filter(pa.array(good)), rows.labels[good])
+    kept = LabelledBatch(rows.ids[good], rows.features.filter(pa.array(good)), rows.labels[good])
     return kept, int((~good).sum())
 
 
@@ -182,7 +170,7 @@ def _compared(
     models: tuple[str, ...],
     source: str,
     bundles: tuple[ScoringBundle, ScoringBundle],
-    rows: _Rows,
+    rows: LabelledBatch,
     left_out: int,
     note: str,
 ) -> Comparison:
@@ -216,7 +204,7 @@ def _compared(
 
 def _disagreements(
     bundles: tuple[ScoringBundle, ScoringBundle],
-    rows: _Rows,
+    rows: LabelledBatch,
     energies: list[np.ndarray],
     flags: list[np.ndarray],
 ) -> Iterator[Disagreement]:

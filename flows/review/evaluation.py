@@ -25,7 +25,7 @@ from flows.reporting import plots
 from flows.reporting.budget import log_figures
 from flows.review.labelled import RowCounts, read_labelled
 from flows.review.measured import Measured, measure
-from flows.scoring.version import read_bundle
+from flows.scoring.version import read_version
 from flows.tracking import registry, runs, seal, tracking
 from flows.tracking.ending import opened
 
@@ -129,8 +129,7 @@ def evaluate(
         SourceError: The source cannot be read.
     """
     version = registry.find_model(client, reference)
-    with seal.sealed_bundle(client, version) as folder:
-        bundle, contract = read_bundle(folder)
+    bundle, contract = read_version(client, version)
     counts = RowCounts()
     energies, flags, slices = _scored(bundle, contract, source, settings.data_dir, counts)
     if not len(energies):

@@ -37,7 +37,7 @@ class LabelledBatch:
     ids: np.ndarray
     features: pa.Table
     labels: np.ndarray
-    slices: list[str | None] | None
+    slices: list[str | None] | None = None
 
 
 @dataclass

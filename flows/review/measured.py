@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from dagmm_model.evaluation.metrics import (
     DeploymentMetrics,
@@ -14,10 +13,6 @@ from dagmm_model.evaluation.metrics import (
     deployment_metrics,
     slice_metrics,
 )
-from data_checks.contract.model import load_contract
-from flows.common.features import labels_of
-from flows.promotion.version import evidence as bound
-from flows.promotion.version.stored_version import StoredVersion
 
 
 @dataclass(frozen=True)
@@ -51,12 +46,3 @@ def measure(
     if slices is not None and labels is not None:
         by_slice = slice_metrics(slices, labels, energies, threshold)
     return Measured(deployment_metrics(labels, energies, threshold), by_slice)
-
-
-def recorded(stored: StoredVersion) -> tuple[np.ndarray, np.ndarray | None, list[object] | None]:
-    """Energies, labels and slices of the kept evaluation rows."""
-    rows = pq.read_table(stored.files / bound.ROWS)
-    energies = pq.read_table(stored.files / bound.ENERGIES, columns=["energy"])
-    column = load_contract(stored.files / bound.CONTRACT).slice_column
-    slices = rows.column(column).to_pylist() if column in rows.column_names else None
-    return energies.column("energy").to_numpy(), labels_of(rows), slices

@@ -7,13 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from dagmm_model.evaluation.metrics import Interval
-from data_checks.contract.model import ROW_ID, Contract, load_contract
+from data_checks.contract.model import ROW_ID, Contract
 from flows.common.features import as_columns
 from flows.common.moments import minute
-from flows.promotion.version import evidence as bound
 from flows.promotion.version.stored_version import StoredVersion
 from flows.reporting import html
 from flows.reporting.summary import effect_of_training, figures, loss_weights
@@ -55,12 +53,12 @@ def _page(
 ) -> Iterator[str]:
     yield f"<h1>{html.text(record.name)} version {record.version}</h1>"
     made = minute(time.time())
-    if stored.problems(stored.policy.model_copy(update={"max_evidence_days": float("inf")})):
+    if stored.problems():
         yield html.quiet(f"{made} · its files are not those of its evidence and were not opened")
         yield from _decision(record)
         return
     evidence = Evidence.model_validate(stored.evidence)
-    contract = load_contract(stored.files / bound.CONTRACT)
+    contract = stored.contract
     config = stored.evidence["config"]
     yield html.quiet(
         f"{made} · {contract.title or contract.name} · {config['detector']['name']}, preset "
@@ -145,9 +143,8 @@ def _energies(
 ) -> Iterator[str]:
     from dagmm_model.evaluation.what_if import what_if
     from flows.reporting import plots
-    from flows.review.measured import recorded
 
-    energies, labels, _ = recorded(stored)
+    energies, labels, _ = stored.recorded()
     yield html.heading("Energies")
     drawn = pictures or plots.at_threshold(energies, labels, bundle.threshold.value)
     for name in plots.AT_THRESHOLD:
@@ -212,12 +209,11 @@ def _slices(evidence: Evidence) -> Iterator[str]:
 def _explanations(
     stored: StoredVersion, bundle: ScoringBundle, contract: Contract
 ) -> Iterator[str]:
-    from flows.review.measured import recorded
     from flows.scoring.rows import reasons_text
 
-    energies, labels, _ = recorded(stored)
+    energies, labels, _ = stored.recorded()
     worst = np.argsort(-energies, kind="stable")[:EXPLAINED]
-    table = pq.read_table(stored.files / bound.ROWS).take(worst)
+    table = stored.rows.take(worst)
     features = table.select([column.name for column in contract.feature_columns])
     scores = bundle.score(as_columns(features), "all")
     reasons, _ = reasons_text(scores.reasons, 3, len(worst))

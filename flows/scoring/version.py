@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dagmm_model.detectors.bundle import ScoringBundle, load_bundle
 from data_checks.contract.model import Contract, load_contract
 from flows.common.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.tracking import MlflowClient
 
 
 def resolve(model: str, settings: Settings) -> str:
@@ -36,6 +41,19 @@ def version_folder(resolved: str, settings: Settings) -> Iterator[Path]:
     client = tracking.connect(settings)
     with seal.sealed_bundle(client, registry.find_model(client, resolved)) as folder:
         yield folder
+
+
+def read_version(client: MlflowClient, version: ModelVersion) -> tuple[ScoringBundle, Contract]:
+    """The bundle of a version, compared with its seal, and the contract of its rows.
+
+    Raises:
+        SealBroken: Its files are not those that were registered.
+        BundleError, ContractError: They are, and cannot be read by this program.
+    """
+    from flows.tracking import seal
+
+    with seal.sealed_bundle(client, version) as folder:
+        return read_bundle(folder)
 
 
 def read_bundle(folder: Path) -> tuple[ScoringBundle, Contract]:

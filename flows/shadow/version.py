@@ -16,7 +16,7 @@ from data_checks.contract.columns import Outside
 from data_checks.contract.model import Contract
 from data_checks.rows.rows import RowCheck, RowChecker
 from flows.common.features import as_columns
-from flows.scoring.version import read_bundle
+from flows.scoring.version import read_version
 from flows.tracking import seal
 
 Rows = Mapping[str, Sequence[Any]] | pa.Table | pa.RecordBatch
@@ -69,7 +69,6 @@ def load(client: MlflowClient, version: ModelVersion, outside: Outside | None = 
         SealBroken: Its files are not those that were registered.
         BundleError, ContractError: They are, and cannot be read by this program.
     """
-    with seal.sealed_bundle(client, version) as folder:
-        bundle, contract = read_bundle(folder)
+    bundle, contract = read_version(client, version)
     sealed = version.tags.get(seal.EVIDENCE_TAG, "")
     return Version(version.name, int(version.version), sealed, bundle, contract, outside)

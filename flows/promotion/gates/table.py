@@ -14,7 +14,7 @@ from flows.promotion.gates.gate import Finding, Gate, Needs, everything
 
 def _sealed(material: Material) -> Finding:
     """Every file is the one that the evidence was sealed with."""
-    problems = material.stored.problems(material.policy)
+    problems = material.stored.problems(material.policy.max_evidence_days)
     if problems:
         untouched = "files that are not those of the evidence are not opened: no other gate that "
         return Finding(False, "; ".join([*problems, f"{untouched}needs them is judged"]))

@@ -49,8 +49,7 @@ def carried_over(
     folder = scratch / "production"
     folder.mkdir()
     served = fetch_version(client, version, folder)
-    ageless = policy.model_copy(update={"max_evidence_days": float("inf")})
-    if served.problems(ageless) or not differs_in_threshold_only(served.model, stored.model):
+    if served.problems() or not differs_in_threshold_only(served.model, stored.model):
         return None
     record = _promotion(client, stored.version.name, production)
     return None if record is None else _carried(record)

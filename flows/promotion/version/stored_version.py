@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from data_checks.base.scratch import scratch_folder
-from data_checks.contract.model import load_contract
+from data_checks.contract.model import Contract, load_contract
 from flows.common.errors import UsageError
 from flows.common.features import labels_of, model_input
 from flows.common.policy import PromotionPolicy
@@ -75,14 +77,35 @@ class StoredVersion:
         """The canary batch: columns, data and recorded energies."""
         return json.loads((self.files / bound.CANARY).read_text(encoding="utf-8"))
 
-    def problems(self, policy: PromotionPolicy) -> tuple[str, ...]:
-        """Every way in which the bytes differ from the evidence."""
+    @cached_property
+    def contract(self) -> Contract:
+        """The contract of its rows."""
+        return load_contract(self.files / bound.CONTRACT)
+
+    @cached_property
+    def rows(self) -> pa.Table:
+        """The kept evaluation rows."""
+        return pq.read_table(self.files / bound.ROWS)
+
+    def recorded(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """Energies, labels and slices of the kept evaluation rows."""
+        energies = pq.read_table(self.files / bound.ENERGIES, columns=["energy"])
+        slices = None
+        if (column := self.contract.slice_column) in self.rows.column_names:
+            slices = np.array(self.rows.column(column).to_pylist(), dtype=object)
+        return energies.column("energy").to_numpy(), labels_of(self.rows), slices
+
+    def problems(
+        self, max_days: float = math.inf, names: Iterable[str] = tuple(bound.FILES)
+    ) -> tuple[str, ...]:
+        """Every way in which the bytes differ from the evidence, or it is older than that."""
         return bound.broken(
             self.text,
             self.version,
             self.model,
             self.files,
-            max_days=policy.max_evidence_days,
+            max_days=max_days,
+            names=names,
             signed=self.signed,
         )
 
@@ -94,63 +117,56 @@ def fetch_version(client: MlflowClient, version: ModelVersion, folder: Path) -> 
         UsageError: The version carries no evidence.
     """
     try:
-        if not version.run_id:
-            raise OSError("it belongs to no run")
-        text = Path(client.download_artifacts(version.run_id, seal.EVIDENCE, str(folder)))
-        files = Path(client.download_artifacts(version.run_id, bound.EVALUATION, str(folder)))
-        model = seal.fetch(client, version.source, folder / "model")
+        stored = _fetched(client, version, folder, bound.EVALUATION)
     except (OSError, mlflow.MlflowException) as error:
         raise UsageError(
             f"version {version.version} of {version.name!r} carries no evidence ({error}); "
             "register it through `dagmm train`"
         ) from None
-    signed = seal.read_signature(client, version.run_id)
-    return StoredVersion(version, _text(text), files, model, signed)
+    return replace(stored, signed=seal.read_signature(client, version.run_id))
+
+
+def _fetched(
+    client: MlflowClient, version: ModelVersion, folder: Path, artifact: str
+) -> StoredVersion:
+    """Evidence, model, and the evaluation files or one of them, without the signature."""
+    if not version.run_id:
+        raise OSError("it belongs to no run")
+    text = Path(client.download_artifacts(version.run_id, seal.EVIDENCE, str(folder)))
+    there = Path(client.download_artifacts(version.run_id, artifact, str(folder)))
+    model = seal.fetch(client, version.source, folder / "model")
+    evidence = text.read_text(
+        encoding="utf-8", errors="replace"
+    )  # what is replaced breaks the seal
+    return StoredVersion(version, evidence, there if there.is_dir() else there.parent, model)
 
 
 def check_light(client: MlflowClient, version: ModelVersion) -> tuple[str, ...]:
     """As `StoredVersion.problems`, without the evaluation rows: quick however large they are."""
     with scratch_folder() as folder:
         try:
-            text = Path(client.download_artifacts(version.run_id, seal.EVIDENCE, str(folder)))
-            canary = Path(client.download_artifacts(version.run_id, CANARY_PATH, str(folder)))
-            model = seal.fetch(client, version.source, folder / "model")
+            stored = _fetched(client, version, folder, CANARY_PATH)
         except (OSError, mlflow.MlflowException) as error:
             return (f"it cannot be fetched: {error}",)
-        return bound.broken(
-            _text(text),
-            version,
-            model,
-            canary.parent,
-            names=(bound.CANARY,),
-            signed=seal.read_signature(client, version.run_id),
-        )
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace")  # what is replaced breaks the seal
+        signed = seal.read_signature(client, version.run_id)
+        return replace(stored, signed=signed).problems(names=(bound.CANARY,))
 
 
 def read_case(stored: StoredVersion, policy: PromotionPolicy) -> Case:
     """Score the candidate on its evaluation rows and gather what the gates judge."""
     from dagmm_model.detectors.bundle import load_bundle
 
-    contract = load_contract(stored.files / bound.CONTRACT)
-    table = pq.read_table(stored.files / bound.ROWS)
-    frame = model_input(table, contract)
-    recorded = pq.read_table(stored.files / bound.ENERGIES, columns=["energy"])
+    frame = model_input(stored.rows, stored.contract)
+    recorded, labels, slices = stored.recorded()
     bundle = load_bundle(stored.model / seal.BUNDLE)
     baselines, positions = _baselines(stored.files / bound.BASELINES)
-    slices = None
-    if contract.slice_column in table.column_names:
-        slices = np.array(table.column(contract.slice_column).to_pylist(), dtype=object)
     return Case(
         policy=policy,
         evidence=stored.evidence,
         frame=frame,
-        labels=labels_of(table),
+        labels=labels,
         slices=slices,
-        recorded=recorded.column("energy").to_numpy(),
+        recorded=recorded,
         candidate=bundle.score(frame).energy,
         production=None,
         production_error="",

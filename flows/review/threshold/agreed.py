@@ -9,11 +9,9 @@ import pyarrow as pa
 
 from dagmm_model.detectors.bundle import ScoringBundle
 from dagmm_model.evaluation.threshold import Threshold
-from data_checks.contract.model import load_contract
 from flows.common.errors import UsageError
 from flows.common.features import as_columns
 from flows.common.settings import Settings
-from flows.promotion.version import evidence as bound
 from flows.promotion.version.stored_version import StoredVersion
 from flows.scoring.review import database_of
 from flows.verdicts.recalibration import agreed_threshold, confirmed_normals
@@ -33,7 +31,7 @@ def agreed(
     name, url = stored.version.name, database_of(settings)
     holds = standing(read_verdicts(url, name))
     confirmed = confirmed_normals(*read_reviews(url, name), holds)
-    contract = load_contract(stored.files / bound.CONTRACT)
+    contract = stored.contract
     checked = checked_rows(confirmed.rows, contract, "verdicts")
     good = checked.scorable & np.array(with_columns(confirmed.rows, contract), dtype=bool)
     if not good.any():

@@ -24,7 +24,7 @@ from flows.common.settings import Settings
 from flows.promotion.lease import hold
 from flows.promotion.promote import promote
 from flows.promotion.version.stored_version import StoredVersion, fetch_version
-from flows.review.measured import Measured, measure, recorded
+from flows.review.measured import Measured, measure
 from flows.review.threshold.agreed import agreed
 from flows.review.threshold.register import ThresholdChange, register_change
 from flows.tracking import registry, seal
@@ -92,14 +92,14 @@ def budgets(
         stored = _fetched(client, version, scratch)
         _check_deployable(stored)
         bundle = load_bundle(stored.model / seal.BUNDLE)
-        energies, labels, _ = recorded(stored)
+        energies, labels, _ = stored.recorded()
     also = [bundle.threshold.target_rate]
     return bundle.threshold, what_if(bundle.calibration, energies, labels, rows=rows, also=also)
 
 
 def _fetched(client: MlflowClient, version: ModelVersion, folder: Path) -> StoredVersion:
     stored = fetch_version(client, version, folder)
-    if problems := stored.problems(stored.policy.model_copy(update={"max_evidence_days": 1e9})):
+    if problems := stored.problems():
         raise Verdict(
             f"version {version.version} of {version.name!r} is not as registered: {problems[0]}"
         )
@@ -137,5 +137,5 @@ def rounded_up(rate: float) -> float:
 
 def _measured(stored: StoredVersion, threshold: float) -> Measured:
     """Figures of the evaluation rows by their recorded energies, which the evidence seals."""
-    energies, labels, slices = recorded(stored)
+    energies, labels, slices = stored.recorded()
     return measure(energies, labels, slices, threshold)

@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 from dagmm_model.detectors.bundle import exchange_threshold, load_bundle
 from dagmm_model.evaluation.threshold import CONFORMAL, Threshold, exceeds
 from data_checks.base.scratch import scratch_folder
-from data_checks.contract.model import Contract, load_contract
+from data_checks.contract.model import Contract
 from flows.common.config import TrainConfig
 from flows.common.settings import Settings
 from flows.promotion.version import evidence as bound
@@ -23,7 +23,7 @@ from flows.promotion.version.stored_version import StoredVersion
 from flows.reporting import plots
 from flows.reporting.budget import log_figures, log_what_if
 from flows.reporting.summary import metric_values, model_card
-from flows.review.measured import Measured, recorded
+from flows.review.measured import Measured
 from flows.stages.decision import Evidence, PromoteRecord
 from flows.stages.workspace import sha256_of
 from flows.tracking import packaging, registry, runs, seal, signature, tracking
@@ -70,7 +70,7 @@ def register_change(
     by: str,
 ) -> int:
     """The sealed version; the caller holds a lease on the model."""
-    contract = load_contract(stored.files / bound.CONTRACT)
+    contract = stored.contract
     with opened(client, lambda: _run(client, settings, stored, change, contract)) as run_id:
         reached("run opened")
         made = registry.version_of_run(client, change.name, run_id)
@@ -94,9 +94,8 @@ def register_change(
         reached("files logged")
         card = model_card(contract, config, evidence)
         tracking.set_tags(client, run_id, {"mlflow.note.content": card})
-        table = pq.read_table(stored.files / bound.ROWS)
         rows = tracking.dataset_of(
-            contract, table, document["test_sha256"], f"{contract.name}-test"
+            contract, stored.rows, document["test_sha256"], f"{contract.name}-test"
         )
         tracking.log_dataset(client, run_id, rows, "evaluation")
         mlflow.log_metrics(
@@ -189,7 +188,7 @@ def _report(
     change: ThresholdChange,
 ) -> None:
     """Figures and metrics as a training logs them, as far as a threshold changes them."""
-    energies, labels, _ = recorded(stored)
+    energies, labels, _ = stored.recorded()
     figures = plots.at_threshold(energies, labels, change.threshold.value)
     calibration = load_bundle(stored.model / seal.BUNDLE).calibration
     lines = log_what_if(client, run_id, change.threshold, calibration, energies, labels)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flows.common.errors import ServiceUnreachable
-from flows.promotion import audit, lease, rollback, switch
+from flows.promotion import approval, audit, lease, rollback, switch
 from flows.promotion import promote as stage
 from flows.promotion.gates import standing_policy
 from flows.promotion.gates.table import GATES
@@ -178,11 +178,11 @@ def test_approval_is_by_others_and_for_this_evidence_only(store, new, promote, p
     version = new(requested_by="trainer")
     assert promote(version, policy=policy).decision == "pending approval"
     for who in ("trainer", "ann"):
-        stage.approve(client, NAME, version, who, "looks right", approved=True)
+        approval.approve(client, NAME, version, who, "looks right", approved=True)
     record = promote(version, policy=policy)
     assert record.decision == "pending approval"
     assert "trainer asked for the version" in gate(record, "approval").message
-    stage.approve(client, NAME, version, "bob", "agreed", approved=True)
+    approval.approve(client, NAME, version, "bob", "agreed", approved=True)
     client.set_model_version_tag(NAME, str(version), "dagmm.note", "tags may be added")
     assert promote(version, policy=policy).decision == "promoted"
     other = new(requested_by="trainer")
@@ -196,8 +196,8 @@ def test_approval_is_by_others_and_for_this_evidence_only(store, new, promote, p
 
 def test_a_rejection_is_final(store, new, promote):
     version = new()
-    stage.approve(store[1], NAME, version, "ann", "biased sample", approved=False)
-    stage.approve(store[1], NAME, version, "bob", "fine", approved=True)
+    approval.approve(store[1], NAME, version, "ann", "biased sample", approved=False)
+    approval.approve(store[1], NAME, version, "bob", "fine", approved=True)
     record = promote(version, policy=made.QUICK.model_copy(update={"approvals": 1}))
     assert record.decision == "rejected"
     assert "biased sample" in gate(record, "approval").message

@@ -3,8 +3,7 @@
 import pytest
 
 from flows.common.errors import UsageError
-from flows.promotion import audit, rollback, standing_hold
-from flows.promotion import promote as stage
+from flows.promotion import approval, audit, rollback, standing_hold
 from flows.promotion.version import stored_version
 from flows.services.helper import SCORING, helper
 from flows.tracking import registry
@@ -59,10 +58,10 @@ def test_a_rejected_version_does_not_release(store, promoted, promote, back):
 def test_a_model_is_released_by_a_later_decision_of_a_person(store, new, promoted, promote, back):
     client = store[1]
     (_, second), third = promoted(2), new()
-    stage.approve(client, NAME, third, "bob", "looked at it before", approved=True)
+    approval.approve(client, NAME, third, "bob", "looked at it before", approved=True)
     back()
     assert promote(third, automatic=True).decision == "held"
-    stage.approve(client, NAME, third, "bob", "knows of the rollback", approved=True)
+    approval.approve(client, NAME, third, "bob", "knows of the rollback", approved=True)
     assert promote(third, automatic=True).decision == "promoted"
     assert promote(second).decision == "held"  # the approval was of the other version only
     back(second, keep_held=False)

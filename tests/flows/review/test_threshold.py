@@ -12,8 +12,9 @@ from dagmm_model.detectors.bundle import load_bundle
 from dagmm_model.evaluation.threshold import calibrate, exceeds
 from flows.common.errors import UsageError, Verdict
 from flows.promotion import audit
+from flows.promotion.approval import approve
 from flows.promotion.gates.table import GATES
-from flows.promotion.promote import approve, promote
+from flows.promotion.promote import promote
 from flows.promotion.version import evidence
 from flows.promotion.version.stored_version import fetch_version
 from flows.review.threshold import change as review
@@ -75,7 +76,7 @@ def test_it_is_sealed_judged_and_in_production(store, changed, tmp_path):
     assert production(client) == changed.version == changed.source + 1
     assert [d.decision for d in audit.history(client, NAME)] == ["promoted", "promoted"]
     new = stored(client, changed.version, tmp_path)
-    assert new.problems(new.policy) == ()
+    assert new.problems() == ()
     assert new.evidence["requested_by"] == "me"
     table = pq.read_table(new.files / evidence.ENERGIES)
     flags = exceeds(table.column("energy").to_numpy(), changed.threshold.value)

@@ -48,7 +48,7 @@ def test_killed_at_any_step_the_same_command_completes_it(store, served, home, s
     assert versions(client) == [served, completed.version]
     assert [run.info.status for run in client_runs(client)] == ["FINISHED"]
     new = stored(client, completed.version, tmp_path)
-    assert new.problems(new.policy) == ()
+    assert new.problems() == ()
 
 
 def change_at(uri: str, home: str, barrier, results) -> None:
