@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from typer.core import TyperCommand
@@ -170,13 +170,9 @@ def engine_of(name: str, assignments: list[str] | None) -> tuple[Engine, dict[st
     """
     from flows.common.errors import UsageError
 
-    engine: Engine
-    if name == "local":
-        engine = "local"
-    elif name == "spark":
-        engine = "spark"
-    else:
+    if name not in ("local", "spark"):
         raise UsageError(f"--engine {name}: choose local or spark")
+    engine = cast("Engine", name)
     if assignments and engine == "local":
         raise UsageError("--spark goes with --engine spark")
     pairs = [text.partition("=") for text in assignments or []]

@@ -53,12 +53,10 @@ def decided(settings: Settings, record: PromoteRecord) -> Event | None:
         reasons = ["; ".join([counted, *figures[:1]])]
     if not reasons:
         reasons = list(record.reasons[:2])
-    tense = "before" if record.replaced else "now"
-    before = "" if record.previous is None else f"in production {tense}: version {record.previous}"
     return Event(
         kind=kind,
         subject=f"{record.name} version {record.version}",
-        reason="\n".join(filter(None, [record.remark, *reasons[:4], before])),
+        reason="\n".join(filter(None, [record.remark, *reasons[:4], record.beside])),
         figure=figures[0] if figures else "",
         link=version_page(settings, record.name, record.version),
         # A switch is news each time, also where `production` goes to and fro.

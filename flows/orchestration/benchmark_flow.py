@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from prefect import flow, task
 from prefect.artifacts import (
     create_link_artifact,
@@ -45,11 +45,11 @@ from flows.benchmarking.together import batches, on_gpu
 from flows.benchmarking.tracking import BenchmarkRuns
 from flows.benchmarking.work import Job
 from flows.common import progress
-from flows.common.errors import UsageError
 from flows.common.frozen import Frozen
 from flows.common.settings import Settings
 from flows.orchestration.at_home import at_home
 from flows.orchestration.failures import TOLD
+from flows.stages.workspace import alone
 from flows.tracking import tracking
 from flows.tracking.ending import opened
 
@@ -156,13 +156,9 @@ def benchmark(config: BenchmarkConfig) -> BenchmarkResult:
     started, clock = datetime.now(UTC), time.perf_counter()
     folder = Path(config.output or settings.home / "benchmark").resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        lock = FileLock(folder / ".lock").acquire(blocking=False)
-    except Timeout:
-        raise UsageError(
-            f"another benchmark is writing to {folder}; give another --output"
-        ) from None
-    with lock:
+    with alone(
+        folder / ".lock", f"another benchmark is writing to {folder}; give another --output"
+    ):
         if config.suite is not None:
             tables = prepare_suite(config, settings, folder)
         else:
@@ -208,7 +204,7 @@ def benchmark(config: BenchmarkConfig) -> BenchmarkResult:
         page=str(folder / PAGE),
         run_url=runs.url,
         overview=overview,
-        standings=[standing.facts() for standing in standings(blocks)],
+        standings=[asdict(standing) for standing in standings(blocks)],
         training=[training.facts() for training in trainings(blocks)],
         results=[line for block in blocks for line in block.facts()],
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.common.errors import UsageError
 from flows.common.policy import PromotionPolicy
-from flows.common.verdicts import GateResult, figure
+from flows.common.verdicts import figure
 from flows.promotion.gates.gate import Finding, unmeasured
 from flows.tracking import registry
 from flows.tracking.names import tracking_name
@@ -87,13 +87,6 @@ def approvals(version: ModelVersion) -> list[tuple[str, float]]:
         for who, given in _verdicts(version)
         if given["verdict"] == "approved" and given["evidence_sha256"] == _evidence(version)
     ]
-
-
-def state(gate: GateResult) -> str:
-    """pending, approved or rejected."""
-    if gate.passed:
-        return "approved"
-    return "pending" if gate.waits else "rejected"
 
 
 def _verdicts(version: ModelVersion) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -142,9 +142,8 @@ def _decision(gates: Sequence[GateResult], policy: PromotionPolicy, automatic: b
 def _tag_approval(client: MlflowClient, record: PromoteRecord) -> None:
     gate = next(g for g in record.gates if g.gate == approval.GATE)
     if gate.measured or not gate.passed:
-        client.set_model_version_tag(
-            record.name, str(record.version), approval.STATE_TAG, approval.state(gate)
-        )
+        state = "approved" if gate.passed else "pending" if gate.waits else "rejected"
+        client.set_model_version_tag(record.name, str(record.version), approval.STATE_TAG, state)
 
 
 def _unchanged(

@@ -153,9 +153,8 @@ def decision_card(record: PromoteRecord, *, brief: bool = False) -> str:
         lines += ["", f"{', '.join(f'{n} {word}' for word, n in counts.items())}."]
     if record.hold == "holds":
         lines += ["", "Held: nothing is promoted until `dagmm promote … --release`."]
-    if record.previous is not None:
-        tense = "before" if record.replaced else "now"
-        lines += ["", f"In production {tense}: version {record.previous}."]
+    if record.beside:
+        lines += ["", f"{record.beside[0].upper()}{record.beside[1:]}."]
     if record.rehearsal:
         lines += ["", "Rehearsal: nothing was changed."]
     elif record.gates and not quality_measured(record):

@@ -100,10 +100,7 @@ def _decision(record: PromoteRecord) -> Iterator[str]:
     # The figure that decided; the table has them all.
     against = [f"{gate.title}: {gate.in_short}" for gate in record.gates if gate.holds_back]
     forced = [f"{g.title}: overridden by {g.overridden}" for g in record.gates if g.overridden]
-    lines = ([record.remark] if record.remark else []) + against + forced
-    if record.previous is not None:
-        tense = "before" if record.replaced else "now"
-        lines.append(f"in production {tense}: version {record.previous}")
+    lines = [line for line in (record.remark, *against, *forced, record.beside) if line]
     yield html.banner(TONES.get(record.decision, ""), record.summary().capitalize(), lines)
     if not record.gates:
         yield "".join(html.quiet(reason) for reason in record.reasons)

@@ -79,6 +79,13 @@ class PromoteRecord(StageRecord):
         """Whether `previous` went out of production by this; else it is still there."""
         return self.decision in SWITCHES and not self.rehearsal
 
+    @property
+    def beside(self) -> str:
+        """`in production before: version 3`, or now; empty where there was none."""
+        if self.previous is None:
+            return ""
+        return f"in production {'before' if self.replaced else 'now'}: version {self.previous}"
+
     def summary(self) -> str:
         return f"would be {self.decision}" if self.rehearsal else self.decision
 

@@ -23,14 +23,14 @@ from filelock import FileLock, Timeout
 from dagmm_model.base.checkpoint import write_atomically
 from dagmm_model.base.integrity import read_object, sha256_of
 from flows.common import progress
-from flows.common.errors import is_full
+from flows.common.errors import UsageError, is_full
 from flows.stages.records import StageRecord
 
 R = TypeVar("R", bound=StageRecord)
 KEEP_FINISHED = 5
 CHECKPOINTS = "checkpoints"
 
-__all__ = ["RunFolder", "open_run", "run_stage", "sha256_of", "write_atomic"]
+__all__ = ["RunFolder", "alone", "open_run", "run_stage", "sha256_of", "write_atomic"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,21 @@ class RunFolder:
     def token(self) -> str:
         """Name that ties everything the run creates elsewhere to this folder."""
         return self.path.name
+
+
+@contextmanager
+def alone(lock: Path, otherwise: str) -> Iterator[None]:
+    """Be the only process in the block.
+
+    Raises:
+        UsageError: Another one is in it already; `otherwise` is what is said.
+    """
+    try:
+        held = FileLock(lock).acquire(blocking=False)
+    except Timeout:
+        raise UsageError(otherwise) from None
+    with held:
+        yield
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import json
 import shlex
 from typing import Any
 
-from filelock import FileLock, Timeout
 from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial, TrialState
 
@@ -21,7 +20,7 @@ from flows.pipeline.judged import unjudged
 from flows.pipeline.ranking import rankable
 from flows.stages.run import TrainRun
 from flows.stages.table import STAGES, perform
-from flows.stages.workspace import open_run
+from flows.stages.workspace import alone, open_run
 from flows.tracking import tracking
 from flows.tracking.ending import opened
 from flows.tuning.space import space_of
@@ -88,11 +87,7 @@ def tune(config: TrainConfig, settings: Settings, trials: int, minutes: float | 
     place = settings.workspace / "tune" / identity
     place.mkdir(parents=True, exist_ok=True)
     client = tracking.connect(settings)
-    try:
-        lock = FileLock(place / "lock").acquire(blocking=False)
-    except Timeout:
-        raise UsageError("the same search is running in another process; let it end") from None
-    with lock:
+    with alone(place / "lock", "the same search is running in another process; let it end"):
         runs = TuneRuns(client, settings, contract.name, detector.name, identity)
         with opened(client, runs.open), progress.bar("trials") as show:
 

@@ -33,10 +33,6 @@ class Standing:
     means: dict[str, float]
     ranks: dict[str, float]
 
-    def facts(self) -> dict[str, Any]:
-        """For a program to read."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Training:
@@ -82,7 +78,7 @@ def standings(blocks: Sequence[Block]) -> list[Standing]:
                 lead.protocol,
                 lead.grouped,
                 label,
-                any(line.quoted for line in _lines(lead, label)),
+                any(x.quoted for lines in lead.lines.values() for x in lines if x.label == label),
                 len(lead.compared()),
                 {b.main: float(m[label].mean()) for b, m in zip(figures, measured, strict=True)
                  if label in m},
@@ -143,8 +139,3 @@ def _measured(block: Block, dataset: str, label: str) -> Any:
     """The line of a row with figures, or None."""
     line = block.line(dataset, label)
     return line if line is not None and line.values else None
-
-
-def _lines(block: Block, label: str) -> list[Any]:
-    lines = (block.line(dataset, label) for dataset in block.lines)
-    return [line for line in lines if line is not None]

@@ -104,12 +104,12 @@ def spreads(dataset: str, lines: list[Line], figure_name: str) -> Figure:
                 orientation="horizontal",
                 widths=0.6,
                 patch_artist=True,
-                boxprops={"facecolor": _colour(line), "alpha": 0.35, "linewidth": 0.8},
+                boxprops={"facecolor": _colour(line.label), "alpha": 0.35, "linewidth": 0.8},
                 medianprops={"color": ACCENT},
                 flierprops={"markersize": 3},
             )
         else:
-            axis.plot(values, [place], "o", color=_colour(line), markersize=5)
+            axis.plot(values, [place], "o", color=_colour(line.label), markersize=5)
         if line.published is not None:
             axis.plot(line.published.f1, place, "D", color=ACCENT, markersize=5)
     axis.set_yticks(range(len(ordered)), [line.label for line in ordered], fontsize=8)
@@ -124,16 +124,16 @@ def spreads(dataset: str, lines: list[Line], figure_name: str) -> Figure:
 
 def time_against_figure(dataset: str, lines: list[Line], figure_name: str) -> Figure:
     """Median fitting time against the mean figure: the upper left is where one wants to be."""
-    points = [line for line in lines if line.seconds and not is_sanity(line.label)]
+    shown = [line for line in lines if line.seconds and not is_sanity(line.label)]
+    points = [(line.label, line.seconds or 0.0, line.mean) for line in shown]
     figure = Figure(figsize=(9, 5), layout="constrained")
     axis = figure.subplots()
     axis.set_xscale("log")
-    for line in points:
-        seconds, value = line.seconds or 0.0, float(np.mean(list(line.values.values())))
-        axis.plot(seconds, value, "o", color=_colour(line), markersize=6)
+    for label, seconds, value in points:
+        axis.plot(seconds, value, "o", color=_colour(label), markersize=6)
     axis.margins(x=0.15, y=0.08)
     axis.autoscale_view()  # the names need the final limits
-    _label(axis, [(x.label, x.seconds or 0.0, np.mean(list(x.values.values()))) for x in points])
+    _label(axis, points)
     axis.set_xlabel("processor seconds of fitting, one thread (median)")
     axis.set_ylabel(figure_name)
     axis.grid(alpha=0.25)
@@ -160,7 +160,7 @@ def _label(axis: Any, points: list[tuple[str, float, float]]) -> None:
             axis.plot([point[0], left], [point[1], top + 0.01], **line)
 
 
-def _colour(line: Line) -> Any:
-    if is_sanity(line.label):
+def _colour(label: str) -> Any:
+    if is_sanity(label):
         return ACCENT
-    return ANOMALY if line.label.partition(":")[0] == REFERENCE else NORMAL
+    return ANOMALY if label.partition(":")[0] == REFERENCE else NORMAL

@@ -78,7 +78,7 @@ def _wide_overview(block: Block) -> Table:
         (
             label,
             f"{columns[label].mean():.3f}" if label in columns else NOTHING,
-            f"{rank_of[label]:.1f}" if label in rank_of else NOTHING,
+            _of(rank_of, label, 1),
             *(_short(block.line(dataset, label)) for dataset in block.lines),
         )
         for label in order
@@ -117,7 +117,7 @@ def _standings(blocks: Sequence[Block], protocol: str, grouped: bool) -> Table |
     figures = PROTOCOLS[protocol].figures
     header = ("", *(f"{what}{NAMES[f]}" for f in figures for what in ("", "mean rank in ")))
     rows = tuple(
-        (x.detector, *(text for f in figures for text in (_3(x.means, f), _1(x.ranks, f))))
+        (x.detector, *(text for f in figures for text in (_of(x.means, f, 3), _of(x.ranks, f, 1))))
         for x in lines
     )
     if not rows:
@@ -126,12 +126,8 @@ def _standings(blocks: Sequence[Block], protocol: str, grouped: bool) -> Table |
     return Table("Over the tables", header, rows, note)
 
 
-def _3(values: Mapping[str, float], name: str) -> str:
-    return f"{values[name]:.3f}" if name in values else NOTHING
-
-
-def _1(values: Mapping[str, float], name: str) -> str:
-    return f"{values[name]:.1f}" if name in values else NOTHING
+def _of(values: Mapping[str, float], name: str, digits: int) -> str:
+    return f"{values[name]:.{digits}f}" if name in values else NOTHING
 
 
 def _trainings(blocks: Sequence[Block], protocol: str, grouped: bool) -> Table | None:

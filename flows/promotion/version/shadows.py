@@ -33,13 +33,11 @@ class Shadowed:
         rows: Rows that both scored.
         disagreements: Of these, on how many only one of them raised an alert.
         hours: Between the first and the last of them.
-        runs: In how many sittings.
     """
 
     rows: int
     disagreements: int
     hours: float
-    runs: int
 
     @property
     def disagreement(self) -> float:
@@ -50,8 +48,7 @@ class Shadowed:
 def shadowed(client: MlflowClient, candidate: ModelVersion, answers: int) -> Shadowed:
     """What was seen of a candidate, as it was sealed, in the shadow of a version."""
     experiment = client.get_experiment_by_name(SHADOWS)
-    if experiment is None:
-        return Shadowed(0, 0, 0.0, 0)
+    places = [] if experiment is None else [experiment.experiment_id]
     query = " and ".join(
         equals(f"tags.`{tag}`", value)
         for tag, value in (
@@ -61,14 +58,11 @@ def shadowed(client: MlflowClient, candidate: ModelVersion, answers: int) -> Sha
             (EVIDENCE, candidate.tags.get(EVIDENCE_TAG, "")),
         )
     )
-    runs = pages(client.search_runs, [experiment.experiment_id], query)
+    runs = pages(client.search_runs, places, query) if places else []
     comparisons = [run.data.metrics for run in runs if run.data.metrics.get(ROWS)]
-    if not comparisons:
-        return Shadowed(0, 0, 0.0, 0)
-    seconds = max(each[ENDED] for each in comparisons) - min(each[BEGAN] for each in comparisons)
+    began, ended = ([each[metric] for each in comparisons] or [0.0] for metric in (BEGAN, ENDED))
     return Shadowed(
         rows=sum(int(each[ROWS]) for each in comparisons),
         disagreements=sum(int(each[DISAGREEMENTS]) for each in comparisons),
-        hours=seconds / 3600,
-        runs=len(comparisons),
+        hours=(max(ended) - min(began)) / 3600,
     )

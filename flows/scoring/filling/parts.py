@@ -22,13 +22,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 
 from data_checks.base.atomic import explaining_write_errors, replacing
 from flows.common import progress
-from flows.common.errors import UsageError
 from flows.scoring.filling.plain import write_rows_csv
-from flows.stages.workspace import write_atomic
+from flows.stages.workspace import alone, write_atomic
 
 HEADER = "run.json"
 TEXTS = ("model", "reasons", "remarks", "threshold")
@@ -211,14 +209,8 @@ def open_parts(
     """
     with explaining_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise UsageError(
-            f"another process is scoring into the same output ({folder}); wait for it to end"
-        ) from None
-    with lock:
+    busy = f"another process is scoring into the same output ({folder}); wait for it to end"
+    with alone(folder / "lock", busy):
         header, path = None, folder / HEADER
         if path.exists() and not restart:
             header = json.loads(path.read_text(encoding="utf-8"))
