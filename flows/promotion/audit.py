@@ -1,7 +1,7 @@
 """The append-only record of decisions: one run of the experiment `promotions` each.
 
 A decision that moves `production` is written down before the alias moves and closed afterwards. An
-open one was left by a process that died between; `switch.settle` finds out which side of the
+open one was left by a process that died between; `switch.settled` finds out which side of the
 move it died on, and closes it as what it was.
 """
 
