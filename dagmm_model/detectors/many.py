@@ -17,10 +17,14 @@ from dagmm_model.training.phases import train_in_phases
 
 
 def fit_many(detectors: Sequence[DAGMM], tables: Sequence[ArrayLike]) -> None:
-    """As ``detector.fit(table)`` for each of the unfitted detectors, but for rounding.
+    """As ``detector.fit(table)`` for each, but for rounding.
 
     Trainings of equal settings and equally many steps an epoch are members of one batched model;
     others, and all of a group of which one diverges, are trained one after another.
+
+    Args:
+        detectors: unfitted.
+        tables: ``(n, D)`` rows for each.
 
     Raises:
         ValueError: rows or settings that cannot be used.

@@ -53,10 +53,14 @@ def paired_difference(
 ) -> Difference:
     """Difference in average precision with a paired percentile-bootstrap interval.
 
-    Of energies on the same rows, higher = more anomalous; ``anomalous`` is True for anomalies, all
-    ``(rows,)``. A level of 0.9 makes the lower end of the two-sided interval a one-sided 5 % test,
-    the usual one of non-inferiority. Resamples are stratified by label; there are fewer for very
-    many rows.
+    Args:
+        anomalous: True for anomalies, shape ``(rows,)``; both classes must occur.
+        first: Energies of the first detector, higher = more anomalous, shape ``(rows,)``.
+        second: Energies of the second detector on the same rows.
+        level: Coverage of the two-sided interval. 0.9 makes its lower end a one-sided 5 % test,
+            the usual one of non-inferiority.
+        resamples: Bootstrap resamples, stratified by label; fewer for very many rows.
+        seed: Seed of the bootstrap.
 
     Raises:
         ValueError: Only one class occurs, an energy is not finite, or the lengths differ.

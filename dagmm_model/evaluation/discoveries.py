@@ -16,8 +16,10 @@ from dagmm_model.evaluation.threshold import p_values
 class Discoveries:
     """Collects the p-values of a batch, however many rows it has, and then decides.
 
-    A conformal p-value is one of n + 1, so that counting them is enough. The calibration ``(n,)``
-    are the energies of the held-out normal rows, ascending.
+    A conformal p-value is one of n + 1, so that counting them is enough.
+
+    Args:
+        calibration: Energies of the held-out normal rows, ascending, shape ``(n,)``.
 
     Example:
         >>> found = Discoveries(np.arange(99.0))

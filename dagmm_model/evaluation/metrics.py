@@ -112,6 +112,10 @@ class SliceMetrics:
 def paper_metrics(anomalous: ArrayLike, energies: ArrayLike) -> PaperMetrics:
     """Precision, recall and F1 with the threshold at the known anomaly ratio.
 
+    Args:
+        anomalous: True for anomalies, shape ``(rows,)``; both classes must occur.
+        energies: Higher = more anomalous, shape ``(rows,)``.
+
     Raises:
         ValueError: Only one class occurs, or an energy is not finite.
     """
@@ -138,9 +142,17 @@ def deployment_metrics(
     resamples: int = 500,
     seed: int = 0,
 ) -> DeploymentMetrics:
-    """Metrics of the calibrated threshold, above which rows are flagged, with 95 % intervals.
+    """Metrics of the calibrated threshold, with 95 % intervals.
 
-    Without labels ``anomalous`` is None; bootstrap resamples are stratified by label.
+    Args:
+        anomalous: True for anomalies, shape ``(rows,)``, or None when nothing is labelled.
+        energies: Higher = more anomalous, shape ``(rows,)``.
+        threshold: Rows above it are flagged.
+        resamples: Bootstrap resamples, stratified by label.
+        seed: Seed of the bootstrap.
+
+    Raises:
+        ValueError: An energy is not finite, or the lengths differ.
     """
     if anomalous is None:
         scores = _finite(energies)

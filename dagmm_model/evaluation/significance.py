@@ -18,10 +18,17 @@ from dagmm_model.base.arrays import Float
 
 
 def signed_rank_p(first: ArrayLike, second: ArrayLike) -> float:
-    """Two-sided p-value of Wilcoxon's signed-rank test for paired figures ``(n,)``.
+    """Two-sided p-value of Wilcoxon's signed-rank test for paired figures.
 
-    Zero differences are dropped (Wilcoxon's own way); where all are, it is 1. With n pairs it is
-    never below 2 / 2^n: five seeds cannot reach 0.05.
+    Zero differences are dropped (Wilcoxon's own way). With n pairs it is never below 2 / 2^n: five
+    seeds cannot reach 0.05.
+
+    Args:
+        first: Figures of one detector, shape ``(n,)``.
+        second: Figures of the other on the same splits.
+
+    Returns:
+        The p-value, 1 where all pairs are equal.
 
     Raises:
         ValueError: The lengths differ, there is no pair, or a figure is not finite.
@@ -59,7 +66,11 @@ def holm(p_values: ArrayLike) -> Float:
 def average_ranks(figures: ArrayLike) -> Float:
     """Mean rank of each detector, 1 = best; ties share their ranks.
 
-    Of figures ``(blocks, detectors)``, higher = better; a block is a data set (or a split).
+    Args:
+        figures: ``(blocks, detectors)``, higher = better; a block is a data set (or a split).
+
+    Returns:
+        float64 ``(detectors,)``.
 
     Raises:
         ValueError: Not a matrix with at least one block, or a figure is not finite.
@@ -87,9 +98,14 @@ def critical_difference(detectors: int, blocks: int, level: float = 0.05) -> flo
 
 
 def cliques(ranks: ArrayLike, difference: float) -> list[tuple[int, int]]:
-    """Largest runs of ascending ranks ``(k,)`` that the critical difference does not tell apart.
+    """Largest runs of detectors that the critical difference does not tell apart.
 
-    First and last position of each run of at least two; no run lies within another.
+    Args:
+        ranks: Average ranks in ascending order, shape ``(k,)``.
+        difference: The critical difference.
+
+    Returns:
+        First and last position of each run of at least two; no run lies within another.
     """
     sorted_ranks = np.asarray(ranks, dtype=np.float64)
     ends = np.searchsorted(sorted_ranks, sorted_ranks + difference, side="right") - 1

@@ -72,9 +72,11 @@ def just_below(energy: float) -> float:
 
 
 def calibrate(energies: ArrayLike, target_rate: float = 0.05) -> Threshold:
-    """Threshold with a finite-sample false-alarm guarantee, from energies of held-out normal rows.
+    """Threshold with a finite-sample false-alarm guarantee.
 
-    ``target_rate`` is the accepted share of false alarms among normal rows, between 0 and 1.
+    Args:
+        energies: Energies of held-out normal rows, shape ``(rows,)``.
+        target_rate: Accepted share of false alarms among normal rows, between 0 and 1.
 
     Raises:
         CalibrationError: No energies, a non-finite energy, or a rate outside (0, 1).
@@ -120,9 +122,14 @@ def rows_needed(target_rate: float) -> int:
 def alarms_expected(rows: int, calibration: ArrayLike, threshold: float) -> Any:
     """Distribution of the alarms among new normal rows, the threshold's own uncertainty included.
 
-    With m calibration rows, of energies ``(m,)``, of which r lie at or above the threshold, the
-    alarms among n new rows of the same kind are beta-binomial(n, r, m + 1 - r): exact, whatever the
-    energies' distribution. The plain binomial would take the threshold for exact.
+    With m calibration rows of which r lie at or above the threshold, the alarms among n new rows of
+    the same kind are beta-binomial(n, r, m + 1 - r): exact, whatever the energies' distribution.
+    The plain binomial would take the threshold for exact.
+
+    Args:
+        rows: Number n of new normal rows.
+        calibration: Energies of the held-out normal rows, shape ``(m,)``.
+        threshold: Calibrated on them.
 
     Returns:
         A frozen distribution of scipy, with ``ppf``, ``cdf`` and so on.
@@ -137,9 +144,12 @@ def alarms_expected(rows: int, calibration: ArrayLike, threshold: float) -> Any:
 def p_values(energies: ArrayLike, calibration: ArrayLike) -> Float:
     """Conformal p-values: share of calibration rows at least as energetic (or the same), never 0.
 
+    Args:
+        energies: Energies to judge, shape ``(rows,)``.
+        calibration: Energies of the held-out normal rows, ascending, shape ``(n,)``.
+
     Returns:
-        float64 of the energies' shape, between 1 / (n + 1) and 1, small = anomalous; n is the
-        number of calibration energies, which are in ascending order.
+        float64 of shape ``(rows,)``, between 1 / (n + 1) and 1; small = anomalous.
     """
     reference = np.asarray(calibration, dtype=np.float64)
     values = np.asarray(energies, dtype=np.float64)

@@ -134,10 +134,13 @@ def softmax(logits: Array, gamma: Float) -> None:
 
 @compiled
 def posterior(distance: Float, constant: Float, weights: Float, share: Float) -> Float:
-    """Mean energy ``(S,)``; responsibilities to the first K of the rows of weights ``(S, K.., n)``.
+    """Mean energy ``(S,)``; responsibilities to the first K of the rows of weights.
 
-    Of squared distances ``(S, K, n)`` and the logarithms of the components' densities at distance 0
-    ``(S, K)``; the share ``(S, 1, n)`` is that of each row in the mean.
+    Args:
+        distance: ``(S, K, n)`` squared distances of the rows from the components.
+        constant: ``(S, K)`` logarithms of the components' densities at distance 0.
+        weights: ``(S, K or more, n)``.
+        share: ``(S, 1, n)`` of each row in the mean.
     """
     members, components, n = distance.shape
     energy, evidence = np.empty(members), np.empty(n)
@@ -157,10 +160,13 @@ def posterior(distance: Float, constant: Float, weights: Float, share: Float) ->
 
 @compiled
 def evidence(white: Float, constant: Float, weights: Float, out: Float) -> None:
-    """Log density ``(n,)`` of rows under one mixture; their responsibilities to weights ``(K, n)``.
+    """Log density of n rows under one mixture; their responsibilities to weights ``(K, n)``.
 
-    White ``(K L', n)`` has whitened coordinates, those of a component in a row; the constant
-    ``(K,)`` is the logarithm of the components' densities at distance 0.
+    Args:
+        white: ``(K L', n)`` whitened coordinates, those of a component in a row.
+        constant: ``(K,)`` logarithms of the components' densities at distance 0.
+        weights: ``(K, n)``.
+        out: ``(n,)``.
     """
     components, n = weights.shape
     width = len(white) // components

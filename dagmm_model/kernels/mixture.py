@@ -221,7 +221,11 @@ def pulled(pull: Float, centred: Float, pair: NDArray[np.int64], d_z: Float) -> 
 def scatters(z: Float, gamma: Float, mean: Float, scatter: Float) -> None:
     """Sums of membership times centred outer products, to scatter ``(K, L, L)``.
 
-    z is ``(L, n)``, gamma ``(K, n)``, mean ``(K, L)``.
+    Args:
+        z: ``(L, n)``.
+        gamma: ``(K, n)``.
+        mean: ``(K, L)``.
+        scatter: written.
     """
     count, width = mean.shape
     n = z.shape[1]

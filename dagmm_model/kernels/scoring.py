@@ -19,11 +19,16 @@ def add_levels(
     outputs: Float, table: Float, square_of: Float, which: NDArray[np.intp], numbers: Float,
     reached: int, square: Float,
 ) -> None:  # fmt: skip
-    """Add to each row's outputs ``(m, O)`` what its levels give; write its squared norm ``(m,)``.
+    """Add to each row's outputs what its levels give, and write its squared norm.
 
-    ``which`` ``(m,)`` is a row's combination of levels, ``table`` ``(K, O)`` and ``square_of``
-    ``(K,)`` what each gives. From the output ``reached`` on, the outputs' squares count; where that
-    is O, those of the numbers ``(m, P)``.
+    Args:
+        outputs: ``(m, O)``.
+        table: ``(K, O)``, from combinations of levels.
+        square_of: ``(K,)``, their part of the squared norm.
+        which: ``(m,)`` combination of each row.
+        numbers: ``(m, P)``, whose squares count unless outputs do.
+        reached: from which output on their squares count; O where the numbers' do.
+        square: ``(m,)``.
     """
     m, count = outputs.shape
     for j in range(m):
@@ -42,12 +47,17 @@ def reconstruction(
     x_hat: Float, outputs: Float, start: int, square: Float, kinds: NDArray[np.int64],
     floors: tuple[float, float], features: Float, error: Float,
 ) -> None:  # fmt: skip
-    """Squared errors ``(S, m)`` of the reconstruction, and the features that follow from them.
+    """Squared errors of the reconstruction, and the features that follow from them.
 
-    x_hat ``(S, m, k)`` is in the coordinates that a decoder reaches; the row's own are S k of the
-    outputs ``(m, O)`` from ``start`` on, and ``square`` ``(m,)`` is the norm of the whole row. The
-    floors are of a squared norm, and of the error in a logarithm. Features of the kinds, see
-    `KINDS`, go to the last F rows of ``features`` ``(S, F or more, m)``.
+    Args:
+        x_hat: ``(S, m, k)`` reconstructed rows in the coordinates that a decoder reaches.
+        outputs: ``(m, O)``, the row's own coordinates from ``start`` on, S k of them.
+        start: of the coordinates.
+        square: ``(m,)`` squared norm of the whole row.
+        kinds: of the features, by `KINDS`.
+        floors: of a squared norm, and of the error in a logarithm.
+        features: ``(S, F or more, m)``, written to the last F rows.
+        error: ``(S, m)``, written.
     """
     members, m, width = x_hat.shape
     first = features.shape[1] - len(kinds)
@@ -78,9 +88,14 @@ def reconstruction(
 
 @compiled
 def relative_log(errors: Float, inverse: Float, tail: float, floor: float, out: Float) -> None:
-    """Logarithm ``(S, n)`` of ``floor`` plus the sum by columns of ``tail log(1 + error inverse)``.
+    """Logarithm of ``floor`` plus the sum over columns of ``tail log(1 + error inverse)``.
 
-    Errors are ``(S, n, D)``, inverse is ``(S, D)``.
+    Args:
+        errors: ``(S, n, D)``.
+        inverse: ``(S, D)``.
+        tail: where a column's part begins to grow as its logarithm.
+        floor: of the sum.
+        out: ``(S, n)``, written.
     """
     members, n, width = errors.shape
     for s in range(members):
@@ -98,11 +113,14 @@ def relative_log(errors: Float, inverse: Float, tail: float, floor: float, out: 
 def nearest(
     squares: Float, own: NDArray[np.intp], weights: Float, floor: float, out: Float
 ) -> None:
-    """Weighted mean of the logarithms of the distances to the nearest references, ``(n,)``.
+    """Weighted mean of the logarithms of the distances to the nearest references.
 
-    Of the squared distances ``(n, R)``; ``own`` ``(n,)`` is the reference that a row itself is,
-    which does not count, -1 for none; the weights ``(k,)``, of the nearest, the next, ..., sum to
-    1, and ``floor`` is added to a distance.
+    Args:
+        squares: ``(n, R)`` squared distances.
+        own: ``(n,)`` reference that a row itself is, which does not count; -1 for none.
+        weights: ``(k,)`` of the nearest, the next, ..., with the sum 1.
+        floor: added to a distance.
+        out: ``(n,)``, written.
     """
     n, count = squares.shape
     k = len(weights)

@@ -45,7 +45,13 @@ def compare(
 ) -> None:
     """Squared norms of x_hat - x and x_hat, and their product, of rows from ``start`` on.
 
-    x is ``(S, n, D or more)``, x_hat ``(S, n, D)``; what is written is ``(S, batch)``.
+    Args:
+        x: ``(S, n, D or more)``.
+        x_hat: ``(S, n, D)``.
+        start: where these rows are in the others.
+        error: ``(S, batch)``.
+        square_hat: ``(S, batch)``.
+        dot: ``(S, batch)``.
     """
     members, n, width = x_hat.shape
     zero = x_hat.dtype.type(0.0)
@@ -67,8 +73,11 @@ def compare(
 def weigh(x: Array, visible: Array, root: float, x_hat: Array) -> None:
     """Draw the visible columns of x_hat to x, in place, so that their squared error counts less.
 
-    ``root`` is what is left of the difference in a visible column. x is ``(S, n, D or more)``,
-    x_hat ``(S, n, D)``, and so are the visible ones, of 1 and 0.
+    Args:
+        x: ``(S, n, D or more)``.
+        visible: ``(S, n, D)`` of 1 and 0.
+        root: what is left of the difference in a visible column.
+        x_hat: ``(S, n, D)``.
     """
     members, n, width = x_hat.shape
     less = x_hat.dtype.type(1.0 - root)

@@ -21,10 +21,17 @@ REGULARISATION = 1e-6
 def mixture_by_em(
     z: Float, components: int, jitter: float, seed: int, sample_weight: Float | None = None
 ) -> Mixture:
-    """The likeliest mixture of latent rows ``(n, L)`` that a few starts from k-means lead to.
+    """The likeliest mixture that a few starts from k-means lead to.
+
+    Args:
+        z: ``(n, L)`` latent rows.
+        components: K.
+        jitter: relative jitter.
+        seed: of k-means.
+        sample_weight: None; scikit-learn's mixture takes no weights.
 
     Raises:
-        SettingsError: there are weights, which scikit-learn's mixture does not take.
+        SettingsError: there are weights.
     """
     if sample_weight is not None:
         raise SettingsError(

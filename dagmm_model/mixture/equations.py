@@ -30,9 +30,12 @@ class BatchMixture(NamedTuple):
 def batch_mixture(z: Tensor, gamma: Tensor, share: Tensor, jitter: float | Tensor) -> BatchMixture:
     """phi, mu and jittered sigma of a batch (paper, equation 5).
 
-    Of z ``(S, n, L)``, memberships ``(S, n, K)`` and shares of the rows in the weight of the batch
-    ``(S, n)``, all float64. The jitter, ``(S, 1)`` or one for all members, is relative to the
-    variance of each coordinate over the batch.
+    Args:
+        z: ``(S, n, L)`` float64.
+        gamma: ``(S, n, K)`` float64 memberships.
+        share: ``(S, n)`` float64 shares of the rows in the weight of the batch.
+        jitter: relative jitter, ``(S, 1)`` or one for all members: times the variance of each
+            coordinate over the batch.
     """
     weighted = gamma * share[..., None]
     phi = weighted.sum(1)

@@ -177,10 +177,14 @@ class Mixture:
             yield part, evidence, weights
 
     def energy(self, z: Float) -> Float:
-        """Sample energy ``(n,)``, ``-log sum_k phi_k N(z | mu_k, sigma_k)``: `equations.energies`.
+        """Sample energy, ``-log sum_k phi_k N(z | mu_k, sigma_k)``: `equations.energies`.
 
-        Of latent rows ``(n, L)``; higher = more anomalous, negative where the density exceeds 1.
-        There is no ceiling: the logarithm is taken of no sum that can underflow.
+        Args:
+            z: ``(n, L)`` latent rows.
+
+        Returns:
+            ``(n,)`` float64, higher = more anomalous. Negative where the density exceeds 1.
+            There is no ceiling: the logarithm is taken of no sum that can underflow.
         """
         energy = np.empty(len(z))
         for part, evidence, _ in self._blocks(z):

@@ -39,10 +39,15 @@ class Moments:
 
     @classmethod
     def of(cls, z: Float, gamma: Float, sample_weight: Float | None = None) -> Moments:
-        """Moments of some latent rows ``(n, L)`` and memberships ``(n, K)`` (paper, equation 5).
+        """Moments of one chunk of rows (paper, equation 5).
 
-        Sample weights ``(n,)`` are not negative. A component without weight has mean 0 and scatter
-        0.
+        Args:
+            z: ``(n, L)`` latent rows.
+            gamma: ``(n, K)`` memberships, rows summing to one.
+            sample_weight: ``(n,)`` non-negative weights, or None for ones.
+
+        Returns:
+            The moments; a component without weight has mean 0 and scatter 0.
         """
         from dagmm_model.kernels import mixture as kernels_mixture
 

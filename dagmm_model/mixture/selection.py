@@ -48,11 +48,18 @@ def select(
     sample_weight: Float | None = None,
     overlap_weight: float = OVERLAP_WEIGHT,
 ) -> Mixture:
-    """The mixture with the lowest criterion; of its K components those not needed have phi 0.
+    """The mixture with the lowest criterion.
 
-    Of latent rows ``(n, L)`` and the estimation network's memberships ``(n, K)``, by at least one
-    step of expectation-maximisation for each number of components; see `criterion` for the weight
-    of the overlap and `Mixture` for the jitter.
+    Args:
+        z: ``(n, L)`` latent rows.
+        gamma: ``(n, K)`` memberships from the estimation network.
+        steps: of expectation-maximisation for each number of components, at least 1.
+        jitter: relative jitter, see `Mixture`.
+        sample_weight: ``(n,)`` weights of the rows, or None.
+        overlap_weight: of the memberships' entropy, see `criterion`.
+
+    Returns:
+        A mixture of K components, those not needed being empty (phi 0).
     """
     weight = None if sample_weight is None else evenly(sample_weight, ROWS)
     with blas_threads().limit(limits=1):  # small products: threads cost more than they bring

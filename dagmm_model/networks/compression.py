@@ -72,12 +72,20 @@ def decode(xp: Any, parameters: Mapping[str, Any], z_c: Any) -> Any:
 
 
 def reconstruction_features(xp: Any, x: Any, x_hat: Any, kind: str) -> Any:
-    """What the reconstruction tells beside the code: z_r ``(S, n, F)`` (paper 3.2, equation 2).
+    """What the reconstruction tells beside the code: z_r (paper 3.2, equation 2).
 
     ``relative``: ``|x - x_hat| / |x|``; ``cosine``: ``x . x_hat / (|x| |x_hat|)``; ``log_error``:
     ``log(|x - x_hat|^2 + D LOG_FLOOR)``. A row x = 0 has its norm taken as 1 (the distance is then
-    absolute, the cosine 0); x_hat = 0 gives a cosine of 0. x is ``(S or 1, n, D)``, x_hat
-    ``(S, n, D)``, and the kind a key of `FEATURES`.
+    absolute, the cosine 0); x_hat = 0 gives a cosine of 0.
+
+    Args:
+        xp: `numpy` or `torch`.
+        x: ``(S or 1, n, D)``.
+        x_hat: ``(S, n, D)``.
+        kind: a key of `FEATURES`.
+
+    Returns:
+        ``(S, n, len(FEATURES[kind]))``.
     """
     difference = x - x_hat
     dot = xp.linalg.vecdot
@@ -100,11 +108,21 @@ def reconstruction_features(xp: Any, x: Any, x_hat: Any, kind: str) -> Any:
 def compress(
     xp: Any, parameters: Mapping[str, Any], x: Any, kind: str, visible: Any = None
 ) -> tuple[Any, Any]:
-    """Latent rows ``(S, n, L)``, reconstructions ``(S, n, D)`` of scaled rows ``(S or 1, n, D)``.
+    """Latent rows and reconstructions: z = [z_c, z_r] (paper 3.2, equations 1 to 3).
 
-    z = [z_c, z_r] (paper 3.2, equations 1 to 3). Where some columns are hidden, ``visible`` being 1
-    for a column that the encoder sees and 0 for a hidden one, the encoder sees their mean, 0, and
-    the reconstruction of the others is drawn to them, so that their squared error counts `VISIBLE`.
+    Where some columns are hidden, the encoder sees their mean, 0, and the reconstruction of the
+    others is drawn to them, so that their squared error counts `VISIBLE`.
+
+    Args:
+        xp: `numpy` or `torch`.
+        parameters: all weights of the S members.
+        x: ``(S or 1, n, D)`` scaled rows.
+        kind: a key of `FEATURES`.
+        visible: ``(S or 1, n, D)``, 1 for a column that the encoder sees and 0 for a hidden one;
+            None where it sees all.
+
+    Returns:
+        z ``(S, n, L)`` and x_hat ``(S, n, D)``.
     """
     z_c = encode(xp, parameters, x if visible is None else x * visible)
     x_hat = decode(xp, parameters, z_c)

@@ -54,8 +54,14 @@ def initialise(
 
     A member's values depend on its own seed alone, not on the other members. With a linear path the
     last layers of encoder and decoder start at 0, so that the compression network starts as the
-    principal components: of the scaled training rows ``(n, D)``, or their mean ``(D,)`` and
-    covariance ``(D, D)``.
+    principal components.
+
+    Args:
+        settings: of the networks.
+        n_features: columns D.
+        seeds: of the members.
+        x: ``(n, D)`` scaled training rows, needed for the linear path.
+        statistics: or their mean ``(D,)`` and covariance ``(D, D)``.
     """
     members = [_drawn(settings, n_features, streams(seed)[0]) for seed in seeds]
     if settings.linear_path == "pca":

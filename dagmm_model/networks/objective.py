@@ -42,9 +42,12 @@ Term = Callable[[Tensor, Tensor, Tensor, Any, bool], tuple[Tensor, Tensor, Batch
 
 
 def standardise(z: Tensor, share: Tensor, ranks: Ranks = ALONE) -> Tensor:
-    """Every coordinate of z ``(S, n, L)`` to mean 0 and variance 1 over the batch of all ranks.
+    """Every coordinate of z ``(S, n, L)`` to mean 0 and variance 1 over the batch.
 
-    By the share ``(S, n)`` of each row in the weight of that batch.
+    Args:
+        z: latent rows.
+        share: ``(S, n)`` of each row in the weight of the batch.
+        ranks: that share the batch.
     """
     (mean,) = ranks.total((share[..., None] * z).sum(1, keepdim=True))
     centred = z - mean

@@ -63,8 +63,11 @@ def in_blocks(
 ) -> ExplainedEnergies:
     """Score n rows, `EXPLAINED_ROWS` of them at a time, in threads where there are processors.
 
-    ``work`` fills in the energies ``(b,)`` of a slice and which of its rows are explained ``(b,)``,
-    and gives their explanations of that width, in order.
+    Args:
+        n: number of rows.
+        width: of the explanations.
+        work: fills in the energies ``(b,)`` of a slice and which of its rows are explained
+            ``(b,)``; gives their explanations, in order.
     """
     energy, chosen = np.zeros(n), np.zeros(n, bool)
     parts = [slice(a, min(a + EXPLAINED_ROWS, n)) for a in range(0, n, EXPLAINED_ROWS)]

@@ -26,7 +26,14 @@ def typical_errors(
     n: int,
     sample_weight: Float | None = None,
 ) -> Float:
-    """Mean squared error ``(S, D)`` of each hidden column over n training rows, given by slices."""
+    """Mean squared error ``(S, D)`` of each hidden column over n training rows.
+
+    Args:
+        parameters: of the S members, float64.
+        x: gives the scaled rows of a slice.
+        n: number of rows.
+        sample_weight: ``(n,)`` or None.
+    """
     masked = MaskedNetwork(parameters)
     weight = np.ones(n) if sample_weight is None else sample_weight
     parts = list(chunks(n))
@@ -50,10 +57,18 @@ def fit_scorer(
     sample_weight: Float | None = None,
     seeds: Sequence[int] = (),
 ) -> Scorer:
-    """The mixture of all n training rows, dropout off, in float64 (paper, equation 5).
+    """The mixture of all training rows, dropout off, in float64 (paper, equation 5).
 
-    There is none where the score is the reconstruction error. ``x`` gives the scaled rows of a
-    slice, ``jitter`` ``(S,)`` is the relative one used in training, the seeds are the members'.
+    There is none where the score is the reconstruction error.
+
+    Args:
+        parameters: of the trained members.
+        settings: of the detector.
+        jitter: ``(S,)`` relative jitter, the one used in training.
+        x: gives the scaled rows of a slice.
+        n: number of training rows.
+        sample_weight: ``(n,)`` or None.
+        seeds: one for each member, whose mixture is fitted again.
     """
     double = {name: value.astype(np.float64) for name, value in parameters.items()}
     members, width = len(next(iter(double.values()))), latent_width(settings)

@@ -39,7 +39,11 @@ class Tables:
 class LinearPart:
     """Outputs ``(n, O)`` and squared norms of rows of one layout.
 
-    The directions ``(O, D)`` are in the space of transformed rows; the bias is ``(O,)``.
+    Args:
+        scaler: of the columns.
+        layout: which columns are numbers.
+        directions: ``(O, D)``, in the space of transformed rows.
+        bias: ``(O,)``.
     """
 
     def __init__(self, scaler: Scaler, layout: Layout, directions: Float, bias: Float) -> None:

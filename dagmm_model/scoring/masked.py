@@ -53,7 +53,11 @@ def groups(width: int) -> list[NDArray[np.intp]]:
 
 
 class MaskedNetwork:
-    """Codes and errors of hidden columns of all members; safe to use from several threads."""
+    """Codes and errors of hidden columns of all members; safe to use from several threads.
+
+    Args:
+        parameters: of the S members, float64, each ``(S, ...)``.
+    """
 
     def __init__(self, parameters: dict[str, Float]) -> None:
         members, _, width = parameters["encoder.0.weight"].shape
@@ -91,7 +95,9 @@ class MaskedNetwork:
 def relative_errors(errors: Float, typical: Float) -> Float:
     """What each column contributes to a row's error, ``(S, n, D)``.
 
-    By its squared error ``(S, n, D)`` and the mean of these over the training rows ``(S, D)``.
+    Args:
+        errors: ``(S, n, D)`` squared errors of hidden columns.
+        typical: ``(S, D)`` their means over the training rows.
     """
     relative = errors / (TAIL * (typical + TYPICAL_FLOOR))[:, None]
     np.log1p(relative, out=relative)

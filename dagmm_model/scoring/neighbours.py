@@ -68,9 +68,13 @@ class References:
     def energy(
         self, x: Float, own: NDArray[np.intp] | None = None, work: Workspace | None = None
     ) -> Float:
-        """Mean logarithm of the distances to the nearest references, ``(n,)``, of rows ``(n, D)``.
+        """Mean logarithm of the distances to the nearest references, ``(n,)``.
 
-        ``own`` ``(n,)`` says which of the references a row itself is, -1 for none; None: no row is.
+        Args:
+            x: ``(n, D)`` scaled rows.
+            own: ``(n,)`` which of the references a row itself is, -1 for none; None for rows that
+                are not among them.
+            work: where the distances are.
         """
         if own is None:
             own = np.full(len(x), -1)

@@ -167,9 +167,12 @@ def constants(settings: Settings) -> dict[str, Any]:
 def weights_of(
     seen: dict[str, Float], coarse: float, weight: Float | None = None
 ) -> dict[str, float]:
-    """How much each view counts, by its values of training rows ``(n,)`` and these rows' weights.
+    """How much each view counts.
 
-    ``coarse`` is the share of the columns that have few values, see `coarseness`.
+    Args:
+        seen: the views' values of the training rows, each ``(n,)``.
+        coarse: share of the columns that have few values, see `coarseness`.
+        weight: ``(n,)`` of the rows, or None.
     """
     network = NETWORK[0] + (NETWORK[1] - NETWORK[0]) * coarse
     factors = {"energy": network, "error": network, "neighbours": 1.0}

@@ -51,6 +51,11 @@ class Split:
 def paper_split(anomalous: ArrayLike, seed: int, *, groups: ArrayLike | None = None) -> Split:
     """Random half of all rows to train on, its anomalies removed; the other half is the test.
 
+    Args:
+        anomalous: True where a row is an anomaly, shape ``(rows,)``.
+        seed: Seed of the permutation.
+        groups: Group of each row, shape ``(rows,)``; rows of one group stay on one side.
+
     Raises:
         SplitError: No normal row is left to train on, or no row to test.
     """
@@ -109,7 +114,10 @@ def file_order_split(anomalous: ArrayLike, train: int | None = None) -> Split:
 
     The split of GOAD (Bergman and Hoshen, ICLR 2020) and NeuTraL AD (Qiu et al., ICML 2021), and,
     of rows drawn by `drawn_rows`, that of DTE (Livernoche et al., ICLR 2024). Nothing is random.
-    Half of the normal rows train, rounded down, unless ``train`` says how many.
+
+    Args:
+        anomalous: True where a row is an anomaly, shape ``(rows,)``.
+        train: Number of training rows; half of the normal rows, rounded down, unless given.
 
     Raises:
         SplitError: No normal row is left to train on, or no row to test.
@@ -125,7 +133,10 @@ def file_order_split(anomalous: ArrayLike, train: int | None = None) -> Split:
 def shuffled_halves(anomalous: ArrayLike, seed: int, *, most: int) -> Split:
     """A random half of the normal rows trains; the other half and *all* anomalies are the test.
 
-    Rows of the half beyond the ``most`` that train are set aside.
+    Args:
+        anomalous: True where a row is an anomaly, shape ``(rows,)``.
+        seed: Seed of the permutation.
+        most: Largest number of training rows; those of the half beyond it are set aside.
 
     Raises:
         SplitError: No normal row is left to train on, or no row to test.
@@ -185,8 +196,11 @@ def check_parts(
 ) -> Split:
     """The split, unless a part of it would be empty.
 
-    The validation part matters where ``validation`` says so; ``why`` is what else a part may be
-    empty for than too few normal rows.
+    Args:
+        split: The split.
+        labels: True for anomalies, shape ``(rows,)``.
+        validation: Whether the validation part matters.
+        why: What else a part may be empty for than too few normal rows.
 
     Raises:
         SplitError: The training or test part is empty, or, if it matters, the validation part.

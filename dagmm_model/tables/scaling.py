@@ -139,8 +139,10 @@ class Scaler:
     def transform(self, x: Rows, first: int | None = 0) -> Float:
         """Scaled rows ``(n, D)`` in float64.
 
-        ``first`` is the number of the first row in the caller's table, for the message; None where
-        the caller would not find the row by it.
+        Args:
+            x: ``(n, D)`` rows.
+            first: number of the first row in the caller's table, for the message; None where the
+                caller would not find the row by it.
 
         Raises:
             ValueError: a scaled value is beyond `LARGEST`.
@@ -151,9 +153,15 @@ class Scaler:
     def by_itself(
         self, x: Rows, first: int | None = 0, columns: NDArray[np.integer] | None = None
     ) -> Float:
-        """Each column scaled by itself, and centred where a rotation follows; see `transform`.
+        """Each column scaled by itself, and centred where a rotation follows.
 
-        ``columns`` says which ones these are; all unless given.
+        Args:
+            x: ``(n, D)`` rows, or some of their columns.
+            first: as in `transform`.
+            columns: which columns these are; all unless given.
+
+        Raises:
+            ValueError: a scaled value is beyond `LARGEST`.
         """
         some = slice(None) if columns is None else columns
         scaled: Float = np.empty(x.shape)  # row by row in memory, whatever the layout of x
@@ -204,9 +212,16 @@ def _centre_and_scale(kind: str, column: Float) -> tuple[float, float, bool]:
 def centre_and_scale(
     kind: str, low: float, high: float, two: bool, mean: float, deviation: float, quartiles: Float
 ) -> tuple[float, float]:
-    """The rule of `Scaler.fit` for a column, by its extremes, moments and quartiles ``(3,)``.
+    """The rule of `Scaler.fit` for a column.
 
-    ``two`` says that it has no values but its extremes.
+    Args:
+        kind: of the scaling.
+        low: smallest value.
+        high: largest value.
+        two: whether there are no others.
+        mean: of the values.
+        deviation: their standard deviation.
+        quartiles: ``(3,)``.
     """
     if kind == "minmax" or (kind == "numeric" and two):
         return low, high - low
@@ -231,10 +246,14 @@ def standardised(plain: Scaler, mean: Float, covariance: Float) -> Scaler:
 def rotated(
     plain: Scaler, n: int, mean: Float, covariance: Float, rare: NDArray[np.bool_]
 ) -> Scaler:
-    """A whitening scaler of n rows.
+    """A whitening scaler.
 
-    ``plain`` is what it does before the rotation, mean ``(D,)`` and covariance ``(D, D)`` are those
-    of the rows then, and ``rare`` ``(D,)`` says which columns' quartiles coincide.
+    Args:
+        plain: what it does before the rotation.
+        n: number of rows.
+        mean: ``(D,)`` and
+        covariance: ``(D, D)`` of the rows before the rotation.
+        rare: ``(D,)``, whether a column's quartiles coincide.
     """
     width = len(mean)
     weight = np.where(rare & (plain.kind == "tempered"), RARE_WEIGHT, 1.0)

@@ -17,9 +17,14 @@ def time_split(
 ) -> tuple[Split, tuple[int, int]]:
     """Earlier rows train, later ones calibrate, the latest test; nothing is random.
 
-    Rows of one moment ``(rows,)``, sortable, stay in one part, so that the shares hold
-    approximately. Where a group began in an earlier part, its later rows are set aside: they are
-    neither the past nor unseen.
+    Rows of one moment stay in one part, so that the shares hold approximately.
+
+    Args:
+        anomalous: True where a row is an anomaly; all False when nothing is labelled.
+        times: Moment of each row, sortable, shape ``(rows,)``.
+        fractions: Shares of train, validation and test, adding up to 1.
+        groups: Group of each row. Where a group began in an earlier part, its later rows are set
+            aside: they are neither the past nor unseen.
 
     Returns:
         The split, and a row with which validation and test begin.

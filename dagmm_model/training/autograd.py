@@ -82,11 +82,17 @@ def train(
     observers: Sequence[Observer] = (),
     checkpoint: Checkpointing | None = None,
 ) -> tuple[Arrays, tuple[Epoch, ...], Device]:
-    """Train networks on scaled rows ``(n, D)``.
+    """Train networks on scaled rows.
 
-    ``build`` makes the networks, on the CPU, from torch's seeded global generator; ``name`` is the
-    detector's, a part of a checkpoint's identity; ``epochs`` is the planned number, all phases
-    together. From the seed follow starting values, order of the rows and all that a step draws.
+    Args:
+        build: makes the networks, on the CPU, from torch's seeded global generator.
+        x: ``(n, D)`` scaled rows.
+        settings: of the run, with a batch size.
+        seed: of starting values, order of the rows and everything drawn in a step.
+        name: of the detector, part of a checkpoint's identity.
+        epochs: planned number, all phases together.
+        observers: called with each epoch's record.
+        checkpoint: where to write checkpoints and resume from.
 
     Returns:
         Parameters and buffers of the networks by name, averaged where the settings say so, the

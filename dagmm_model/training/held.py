@@ -28,10 +28,14 @@ Held = Callable[[Parameters], Losses]
 
 
 def held_losses(x: NDArray[np.floating], settings: Settings, seeds: Sequence[int]) -> Held:
-    """What takes the terms of scaled rows ``(m, D)``, `MOST_ROWS` at most, under given parameters.
+    """What takes the terms of rows under given parameters, as the mean over members and batches.
 
-    They are means over members and batches. The hidden columns and the dropout are the same each
-    time, so that only the parameters differ.
+    The hidden columns and the dropout are the same each time, so that only the parameters differ.
+
+    Args:
+        x: ``(m, D)`` scaled rows; of more than `MOST_ROWS` some are chosen.
+        settings: of the training.
+        seeds: of its members.
     """
     chosen = np.random.default_rng(0).permutation(len(x))[:MOST_ROWS]
     rows = np.ascontiguousarray(x[chosen])

@@ -62,13 +62,20 @@ def train_layer(
     checkpoint: Checkpointing | None = None,
     device: str = "auto",
 ) -> tuple[NDArray[np.float32], tuple[Epoch, ...]]:
-    """Train one layer of one member, whose parameters, without its axis, are replaced.
+    """Train one layer of one member; its parameters are replaced in ``member``.
 
-    Args of the loop are those of `dagmm_model.training.autograd.train`; of the settings, widths,
-    epochs, batch size and learning rate count.
+    Args:
+        rows: ``(n, in)`` input of the layer.
+        settings: widths, epochs, batch size and learning rate.
+        seed: of the member.
+        index: 0-based layer of the encoder.
+        member: parameters of one member, without its axis.
+        observers: called with each epoch.
+        checkpoint: where to write checkpoints and resume from.
+        device: auto, cpu, cuda or cuda:N.
 
     Returns:
-        Activations ``(n, out)`` of the rows ``(n, in)``, the next layer's input, and the epochs.
+        Activations ``(n, out)``, the next layer's input, and the epochs.
 
     Raises:
         TrainingDiverged: the loss is not finite.

@@ -75,14 +75,22 @@ def train(
 ) -> Trained:
     """Train one member for each seed, all as one batched model.
 
-    Ranks share every batch, and end with the same parameters; each has all rows. A member's result
-    depends on its own seed only; its parameters ``(S, ...)`` start at those of the seeds unless
-    given.
+    Ranks share every batch, and end with the same parameters; each has all rows.
 
-    Args of `DAGMM.fit` are the same here, for scaled rows ``(n, D)``, of which float32 is what the
-    engines compute in. Validation rows ``(m, D)`` are needed where the settings ask for early
-    stopping or the best epoch; elsewhere the terms of the objective are recorded for them, see
-    `dagmm_model.training.held`.
+    Args:
+        x: ``(n, D)`` scaled rows; float32 is what the engines compute in.
+        settings: of the run; ``members`` is not read, the seeds count.
+        seeds: one for each member; a member's result depends on its own seed only.
+        start: parameters to start from, each ``(S, ...)``; those of the seeds unless given.
+        sample_weight: ``(n,)`` weights of the rows in loss and mixture statistics.
+        validation: ``(m, D)`` scaled rows whose energy decides which epoch is kept, needed where
+            the settings ask for early stopping or the best epoch. Elsewhere the terms of the
+            objective are recorded for them, see `dagmm_model.training.held`.
+        observers: called with each epoch's record.
+        checkpoint: where to write checkpoints and resume from.
+        engine: one of `dagmm_model.engines.choice.ENGINES`.
+        device: auto, cpu, cuda or cuda:N.
+        ranks: that train together; only the first one writes checkpoints.
 
     Raises:
         TrainingDiverged: a loss is not finite.
@@ -145,9 +153,20 @@ def run_training(
 ) -> Trained:
     """Run the epochs that are not done yet, wherever the rows come from.
 
-    The engine is at its starting values, and the store may hold a checkpoint to go on from.
-    ``validate`` gives the parameters of the moment and each member's validation energy ``(S,)``,
-    ``held`` the terms of rows that are not trained on. It raises what `train` raises.
+    Args:
+        engine: at its starting values.
+        device: that it runs on.
+        feed: gives the rows of every step.
+        settings: of the run.
+        seeds: one for each member.
+        store: of the checkpoints; the run goes on from the one that is there.
+        observers: called with each epoch's record.
+        validate: the parameters of the moment and each member's validation energy ``(S,)``.
+        held: takes the terms of rows that are not trained on.
+
+    Raises:
+        TrainingDiverged: a loss is not finite.
+        CheckpointMismatch: the folder holds a checkpoint of another run.
     """
     training = MemberTraining(Progress(engine, settings, seeds), settings, feed, validate, held)
     run_epochs(training, store, observers)
@@ -175,7 +194,15 @@ def _judged(settings: Settings) -> Settings:
 
 
 class MemberTraining:
-    """The training of one batched model; see `dagmm_model.training.epochs.Training`."""
+    """The training of one batched model; see `dagmm_model.training.epochs.Training`.
+
+    Args:
+        progress: of the engine at its starting values.
+        settings: of the run.
+        feed: gives the rows of every step.
+        validate: the parameters of the moment and each member's validation energy ``(S,)``.
+        held: takes the terms of rows that are not trained on.
+    """
 
     def __init__(
         self,

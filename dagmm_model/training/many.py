@@ -83,10 +83,17 @@ def train_many(
     engine: str = "auto",
     device: str = "auto",
 ) -> list[Trained]:
-    """As `dagmm_model.training.loop.train` for each of the tables ``(n, D)``, in one model.
+    """As `dagmm_model.training.loop.train` for each table, in one model.
 
-    All have one width and make as many steps an epoch; the seeds are of each one's members, and
-    nothing in the settings chooses an epoch. An epoch's seconds are a table's share.
+    Args:
+        tables: ``(n, D)`` scaled rows each, of one width and as many steps an epoch.
+        settings: of all; nothing that chooses an epoch.
+        seeds: of each table's members.
+        engine: see `dagmm_model.engines.choice.ENGINES`.
+        device: auto, cpu, cuda or cuda:N.
+
+    Returns:
+        One for each table. An epoch's seconds are its share.
 
     Raises:
         TrainingDiverged: a loss of some member is not finite.

@@ -44,7 +44,12 @@ class Known:
     latent: np.ndarray
 
     def remarks(self, bundle: ScoringBundle, features: pa.Table) -> list[str]:
-        """By whom and when the row was judged that each of these is like; empty where none is."""
+        """Whom and when the row was judged that each of these is like; empty where there is none.
+
+        Args:
+            bundle: The version.
+            features: ``(n,)`` rows with the contract's types.
+        """
         if not len(features):
             return []
         where = {key: place for place, key in enumerate(self.keys)}

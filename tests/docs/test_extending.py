@@ -68,7 +68,7 @@ def test_the_source_is_ingested_under_the_contract(tmp_path, monkeypatch):
     contract = load_contract(tmp_path / "pumps.yaml")
 
     def read_batches(contract, location, *, with_label=True, also=()):
-        wanted = reading.columns_read(contract, with_label=with_label, also=also)
+        wanted = reading.columns_read(contract, with_label=with_label, also=also).wanted
         return module.read_jsonl(location, wanted)
 
     monkeypatch.setattr(sources, "read_batches", read_batches)

@@ -46,11 +46,21 @@ def fit_streamed(
 ) -> DAGMM:
     """Fit the detector; memory depends on the window, not on the rows.
 
-    On every rank but the first it stays unfitted. ``buffer_rows`` are shuffled together, over all
-    ranks; a checkpoint's ``data_digest`` has to name the rows. All else is as in `DAGMM.fit`.
+    Args:
+        detector: unfitted; on every rank but the first it stays so.
+        groups: of numeric rows ``(n, D)``, the same on every rank.
+        buffer_rows: rows that are shuffled together, over all ranks.
+        observers: called with the `EpochRecord` of each epoch.
+        checkpoint: where to write checkpoints and resume from; its ``data_digest`` has to name
+            the rows.
+        ranks: that train together.
 
     Raises:
         SettingsError: a setting that needs all rows in memory.
+        ValueError: rows that cannot be used.
+        TrainingDiverged: a loss became infinite or NaN.
+        CheckpointMismatch: the checkpoint is of another run.
+        RanksLost: another rank has died.
     """
     check_contamination(detector.contamination)
     n, width = groups.rows, groups.sample.shape[1]

@@ -33,7 +33,13 @@ def fit_scorer(
 ) -> Scorer:
     """As `dagmm_model.scoring.fitting.fit_scorer`, in a pass over the groups for each statistic.
 
-    The groups are of scaled float64 rows, which the ranks share.
+    Args:
+        parameters: of the trained members.
+        settings: of the detector.
+        jitter: ``(S,)`` relative jitter, the one used in training.
+        groups: of scaled float64 rows.
+        seeds: one for each member, whose mixture is fitted again.
+        ranks: that share the groups.
     """
     members, width = len(seeds), latent_width(settings)
     none, one = np.zeros((members, width)), np.ones((members, width))

@@ -21,10 +21,18 @@ from dagmm_model.networks.compression import VISIBLE
 class CompressionShard:
     """Encoder and decoder, for a slice of a batch's rows of each member.
 
-    The data ``(n, D + 1 or more)`` are training rows, a column of ones, padding; weights and
-    gradients are views ``(S, out, in + 1)``. `forward` fills in what the batch's features need of
-    the rows of ``part``, and writes their codes to z ``(S, L, batch)``. The fixed linear path is
-    down ``(S, C, D)`` and up ``(S, D, C)``; ``masked`` says that columns will be hidden.
+    Args:
+        x: ``(n, D + 1 or more)`` training rows, a column of ones, padding.
+        width: columns D of the data.
+        encoder: weights ``(S, out, in + 1)``.
+        decoder: weights.
+        encoder_gradients: where gradients go.
+        decoder_gradients: where gradients go.
+        part: the shard's rows in the batch.
+        features: of the batch; `forward` fills in what they need of these rows.
+        z: ``(S, L, batch)`` float64, `forward` writes the codes of these rows to it.
+        path: the fixed linear path down ``(S, C, D)`` and up ``(S, D, C)``, or None.
+        masked: whether columns will be hidden from the encoder.
     """
 
     def __init__(
@@ -62,8 +70,10 @@ class CompressionShard:
     def forward(self, rows: NDArray[np.int64], visible: Array | None = None) -> None:
         """Codes of the given training rows ``(S, rows)``, and what their features need.
 
-        ``visible`` ``(S, rows, D)`` is 0 for a column hidden from the encoder and 1 for the others;
-        what is hidden then counts more, see `compress`.
+        Args:
+            rows: which ones.
+            visible: ``(S, rows, D)``, 0 for a column hidden from the encoder and 1 for the others;
+                what is hidden then counts more, see `compress`.
         """
         np.take(self._data, rows, axis=0, out=self._rows, mode="clip")
         given = self._x_and_one
@@ -89,9 +99,12 @@ class CompressionShard:
         )
 
     def backward(self, d_code: Float, alpha: Float, beta: Float) -> None:
-        """Gradients of the parameters, by that of the code ``(S, C, rows)``.
+        """Gradients of the parameters.
 
-        That by x_hat is alpha (x_hat - x) + beta x, alpha and beta ``(S, batch)``.
+        Args:
+            d_code: ``(S, C, rows)`` gradient by the code.
+            alpha: ``(S, batch)``, the gradient by x_hat is alpha (x_hat - x) + beta x.
+            beta: ``(S, batch)``.
         """
         delta = self._x_hat
         kernels_step.pull_back(self._rows, delta, self._start, alpha, beta)

@@ -40,10 +40,12 @@ class DenseStack:
         self._input = self._hidden[0] if self._hidden else np.empty(0, dtype)
 
     def forward(self, x: Array, out: Array, masks: Sequence[Array] | None = None) -> None:
-        """Write the last layer's output ``(S, out, rows)`` to ``out``, whatever its strides.
+        """Write the last layer's output ``(S, out, rows)`` of x ``(S, in + 1, rows)`` to out.
 
-        x ``(S, in + 1, rows)`` has a row of ones and is kept for `backward`; masks are the hidden
-        layers' dropout factors ``(S, width, rows)``.
+        Args:
+            x: input with its row of ones; kept for `backward`.
+            out: any strides.
+            masks: dropout factors ``(S, width, rows)`` of the hidden layers, or None.
         """
         self._input, self._masks = x, masks
         for i, hidden in enumerate(self._hidden):
@@ -56,9 +58,11 @@ class DenseStack:
         np.matmul(self.weights[-1], x, out=out)
 
     def backward(self, delta: Array, out: Array | None) -> None:
-        """Gradients of all weights, by that of the output, ``(S, out, rows)``.
+        """Gradients of all weights, and of the input unless ``out`` is None.
 
-        That of the input ``(S, in, rows)`` goes to ``out`` unless it is None.
+        Args:
+            delta: ``(S, out, rows)`` gradient of the output.
+            out: where the gradient of the input ``(S, in, rows)`` goes.
         """
         for i in range(len(self.weights) - 1, -1, -1):
             x = self._hidden[i - 1] if i else self._input

@@ -37,8 +37,10 @@ class ReconstructionFeatures:
     def forward(self, square: Float, share: Float, out: Float) -> Float:
         """Reconstruction loss of each member ``(S,)``, the sum of share times squared error.
 
-        Of the squared norms of x ``(S, rows)``, 1 for a row of zeros, and the rows' weights in the
-        loss ``(S, rows)``; the features go to ``out`` ``(S, features, rows)``.
+        Args:
+            square: ``(S, rows)`` squared norm of x, 1 for a row of zeros.
+            share: ``(S, rows)`` weight of each row in the loss.
+            out: ``(S, features, rows)``, where the features go.
         """
         self._square, self._share = square, share
         if self.cosine:
@@ -56,7 +58,11 @@ class ReconstructionFeatures:
         return loss
 
     def backward(self, d_features: Float) -> tuple[Float, Float]:
-        """Alpha and beta ``(S, rows)``, by the loss and the gradient ``(S, features, rows)``."""
+        """Alpha and beta ``(S, rows)`` of the weighted loss and what d_features brings.
+
+        Args:
+            d_features: ``(S, features, rows)`` gradient by the features.
+        """
         alpha = 2.0 * self._weight * self._share
         beta = np.zeros_like(alpha)
         for i, name in enumerate(self._names):

@@ -18,8 +18,10 @@ from dagmm_model.networks.network import Parameters
 class FlatParameters:
     """Parameters, gradients and Adam's moments, each ``(S, size)``.
 
-    The shapes are those of one member, by name, ``{network}.{layer}.weight`` or ``.bias``; starting
-    values ``(S, ...)`` without a shape are ignored.
+    Args:
+        shapes: of one member's parameters, ``{network}.{layer}.weight`` or ``.bias``.
+        start: values ``(S, ...)`` to start from; what has no shape is ignored.
+        dtype: of all arrays.
     """
 
     def __init__(

@@ -25,8 +25,13 @@ from dagmm_model.networks.settings import Settings
 class LatentTerm:
     """Energy and penalty of a batch's latent rows, with their gradients.
 
-    The estimation network keeps its own gradients. Its arrays are of ``dtype``, the mixture's of
-    float64.
+    Args:
+        estimation: the estimation network, which keeps its gradients.
+        members: *S*.
+        rows: *b*, of a batch.
+        settings: of the run.
+        dtype: of the network; the mixture is float64.
+        ranks: that share every batch.
 
     Attributes:
         z: ``(S, L, b)`` latent rows, to be filled before `losses`.
@@ -62,9 +67,12 @@ class LatentTerm:
     def losses(
         self, share: Float, masks: Sequence[Array] | None, jitter: Float
     ) -> tuple[Float, Float]:
-        """Energy and penalty ``(S,)`` of `z`, whose rows weigh ``(S, b)``; leaves every gradient.
+        """Energy and penalty ``(S,)`` of `z`; leaves every gradient in its buffer.
 
-        The jitter ``(S,)`` is raised in place until the covariances are positive definite.
+        Args:
+            share: ``(S, b)`` what each row weighs.
+            masks: of the estimation network's dropout.
+            jitter: ``(S,)``, raised in place until the covariances are positive definite.
         """
         settings = self._settings
         share = share[:, None]

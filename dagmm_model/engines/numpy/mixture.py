@@ -88,9 +88,15 @@ class MixtureTerm:
     ) -> tuple[Float, Float]:
         """Mean energy (or its bound) and penalty of each member, ``(S,)`` each.
 
-        Of the energy it is this rank's share; the ranks' add up to the mean. z is ``(S, L, n)`` and
-        has mean 0 over the batch already where it is ``centred``, gamma ``(S, K, n)``, the share
-        ``(S, 1, n)`` sums to one over the rows of all ranks, the relative jitter is ``(S,)``.
+        Of the energy it is this rank's share; the ranks' add up to the mean.
+
+        Args:
+            z: ``(S, L, n)``.
+            gamma: ``(S, K, n)``.
+            share: ``(S, 1, n)``, summing to one over the rows of all ranks.
+            jitter: ``(S,)`` relative jitter.
+            variational: the variational bound in place of the energy.
+            centred: whether z has mean 0 over the batch already.
 
         Raises:
             numpy.linalg.LinAlgError: a covariance is not positive definite.

@@ -38,12 +38,24 @@ CAPTURE_WARM_UP = 3
 
 
 class TorchEngine(Engine):
-    """Adam on the objective (`dagmm_model.networks.objective`), on a device of torch.
+    """Adam on the objective (`dagmm_model.networks.objective`).
 
-    With ``graph`` a step is captured and replayed: on a GPU only, and not by several ranks. The
-    ``compiler`` of `torch.compile`, inductor, aot_eager (which only traces) or None, fuses the
-    objective's operations and their gradients'; with ``triton`` the kernels of `triton_step`
-    compute losses and gradients, in float32.
+    Args:
+        x: ``(n, D)`` scaled training rows.
+        sample_weight: ``(n,)`` or None for ones.
+        parameters: starting values, each ``(S, ...)``.
+        settings: of the run.
+        device: cpu or cuda[:index].
+        dtype: of the networks; the mixture is float64 in any case.
+        graph: whether to capture the step and replay it; on a GPU only.
+        compiler: of `torch.compile` that fuses the objective's operations and their gradients':
+            inductor, aot_eager (which only traces) or None.
+        triton: whether the kernels of `triton_step` compute losses and gradients, in float32.
+        ranks: that share every batch; not with a graph.
+
+    Attributes:
+        tables: what the steps read and write on the device.
+        position: ``(1,)``, which row of the tables the next step takes.
     """
 
     def __init__(

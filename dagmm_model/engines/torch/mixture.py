@@ -40,9 +40,16 @@ def mixture_term(
 ) -> tuple[Tensor, Tensor, BatchMixture]:
     """Mean energy ``(S,)`` (or its bound), penalty ``(S,)`` and mixture of a batch.
 
-    Equals `dagmm_model.mixture.equations.mixture_term`, which says what it is given; energy and
-    penalty are this rank's share. A covariance that is not positive definite has an energy that is
-    not finite.
+    Equals `dagmm_model.mixture.equations.mixture_term`; energy and penalty are this rank's share.
+    A covariance that is not positive definite has an energy that is not finite.
+
+    Args:
+        z: ``(S, n, L)`` latent rows.
+        gamma: ``(S, n, K)`` memberships.
+        share: ``(S, n)`` shares of the rows in the weight of the batch.
+        jitter: ``(S, 1)`` relative jitter.
+        variational: the variational bound in place of the energy.
+        ranks: that share the batch.
     """
     results = _MixtureTerm.apply(z, gamma, share, jitter, variational, ranks)  # type: ignore[no-untyped-call]
     energy, penalty, *mixture = cast("tuple[Tensor, ...]", results)

@@ -27,10 +27,16 @@ def mean_energies(
     held: Tensor,
     jitter: Tensor,
 ) -> Tensor:
-    """Mean energy ``(S,)`` of held rows under the mixture of the training rows (paper, equation 5).
+    """Mean energy ``(S,)`` of rows under the mixture of the training rows (paper, equation 5).
 
-    Parameters ``(S, ...)`` and shares ``(n,)`` of the training rows in their weight are float64,
-    the jitter is ``(S, 1)``; by the criterion ``reconstruction`` it is the squared error.
+    Args:
+        parameters: float64, each ``(S, ...)``.
+        settings: of the training.
+        criterion: energy, or reconstruction for the squared error.
+        x: ``(n, D)`` training rows.
+        share: ``(n,)`` float64 shares of the rows in their weight.
+        held: ``(m, D)`` rows.
+        jitter: ``(S, 1)`` relative jitter.
     """
     z_held, errors = _latent(parameters, settings, held)
     if criterion == "reconstruction":

@@ -26,8 +26,13 @@ class Weights:
     """Parameters ``(S, size)``, Adam's moments, and a copy of both from before the last run.
 
     A weight lies in it as ``(in, out)``: its gradient, a product of a layer's input and what comes
-    back to its output, then lies the same way, and nothing is transposed. It is made of starting
-    values ``(S, ...)``, weights as ``(S, out, in)``; the settings say which are trained.
+    back to its output, then lies the same way, and nothing is transposed.
+
+    Args:
+        parameters: starting values, each ``(S, ...)``, weights as ``(S, out, in)``.
+        settings: of the run; they say which parameters are trained.
+        device: of the tensors.
+        dtype: of the tensors.
 
     Attributes:
         flat: the trained parameters.
