@@ -60,8 +60,8 @@ def register(run: TrainRun, evidence: Evidence) -> RegisterRecord:
         **evidence.model_dump(mode="json"),
     }
     with scratch_folder() as scratch:
-        # The model as promotion will see it: fetched from the store.
-        model = seal.fetch(client, f"models:/{model_id}", scratch / "model")
+        # The model as promotion will see it: as the store has it.
+        model = seal.stored(client, f"models:/{model_id}", scratch / "model")
         text, sha256 = bound.seal(document, model, files, run_id, model_id)
     client.log_text(run_id, text, seal.EVIDENCE)
     signature.sign(client, name, run_id, text)

@@ -58,6 +58,11 @@ def fetch(client: MlflowClient, source: str, folder: Path) -> Path:
     return copy
 
 
+def stored(client: MlflowClient, source: str, folder: Path) -> Path:
+    """A model to digest: where it lies, if that is on this disk, or a copy in the folder."""
+    return on_this_disk(_location(client, source)) or fetch(client, source, folder)
+
+
 def model_sha256(folder: Path, bundle: Path | None = None) -> str:
     """sha256 of the names and bytes of a model's files; `bundle`: where its bundle was moved."""
     return sha256_of(folder, ADDED_BY_LOADING, None if bundle is None else (BUNDLE, bundle))
@@ -154,9 +159,7 @@ def _compared(
 ) -> Iterator[Path]:
     with scratch_folder() as scratch:
         try:
-            model = on_this_disk(_location(client, version.source)) or fetch(
-                client, version.source, scratch / "model"
-            )
+            model = stored(client, version.source, scratch / "model")
             bundle = Path(shutil.copytree(model / BUNDLE, scratch / "bundle"))
             digest = model_sha256(model, bundle)
         except Exception as error:

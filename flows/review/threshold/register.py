@@ -87,7 +87,7 @@ def register_change(
         client.log_artifacts(run_id, str(stored.files), bound.EVALUATION)
         _report(client, run_id, stored, change)
         with scratch_folder() as scratch:
-            model = seal.fetch(client, f"models:/{model_id}", scratch / "model")
+            model = seal.stored(client, f"models:/{model_id}", scratch / "model")
             text, sha256 = bound.seal(document, model, stored.files, run_id, model_id)
         client.log_text(run_id, text, seal.EVIDENCE)
         signature.sign(client, change.name, run_id, text)
