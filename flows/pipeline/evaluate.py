@@ -27,21 +27,6 @@ def evaluate(
     run: TrainRun,
     rows: records.JudgedRecord,
     parts: records.SplitRecord,
-    fitted: records.FitRecord,
-    calibrated: records.CalibrateRecord,
-) -> records.EvaluateRecord:
-    """Measure on the test rows, and show in the MLflow run what came out."""
-    from flows.pipeline.report import report
-
-    record = _measured(run, rows, parts, calibrated)
-    report(run, rows, parts, fitted, calibrated, record)
-    return record
-
-
-def _measured(
-    run: TrainRun,
-    rows: records.JudgedRecord,
-    parts: records.SplitRecord,
     calibrated: records.CalibrateRecord,
 ) -> records.EvaluateRecord:
     """Score the test rows with the bundle as it will be served."""

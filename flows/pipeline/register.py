@@ -16,6 +16,7 @@ from data_checks.drift import drift_reference
 from flows.common.features import as_frame, labels_of, model_input, read_rows
 from flows.pipeline.fitting import training_rows
 from flows.pipeline.fitting.fit import load_encoder
+from flows.pipeline.report import report
 from flows.pipeline.split import positions
 from flows.promotion.version import evidence as bound
 from flows.reporting.summary import metric_values, model_card
@@ -28,6 +29,7 @@ EXAMPLE_ROWS = 5
 
 def register(run: TrainRun, evidence: Evidence) -> RegisterRecord:
     """Log the model, bind the evidence to it, and register it; repeating it adds nothing."""
+    logged = report(run, evidence)
     client, run_id, name = tracking.connect(run.settings), run.run_id, run.model_name
     contract, config = run.contract, run.config
     parts, bundle = evidence.split, Path(evidence.calibrate.bundle)
@@ -71,6 +73,7 @@ def register(run: TrainRun, evidence: Evidence) -> RegisterRecord:
     mlflow.log_metrics(
         metric_values(evidence.evaluate), run_id=run_id, model_id=model_id, dataset=dataset
     )
+    logged()
     version = registry.register_version(
         client,
         name,

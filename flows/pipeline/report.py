@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,24 +17,23 @@ from flows.reporting import plots
 from flows.reporting.budget import FIGURES, log_what_if
 from flows.reporting.summary import all_figures, effect_of_training, loss_weights
 from flows.services import helper
-from flows.stages import records
+from flows.stages.decision import Evidence
 from flows.stages.run import TrainRun
 from flows.tracking import tracking
 
 
-def report(
-    run: TrainRun,
-    rows: records.JudgedRecord,
-    parts: records.SplitRecord,
-    fitted: records.FitRecord,
-    calibrated: records.CalibrateRecord,
-    evaluated: records.EvaluateRecord,
-) -> None:
-    """Log everything that explains the figures; repeating it overwrites the same artifacts."""
+def report(run: TrainRun, evidence: Evidence) -> Callable[[], None]:
+    """Log everything that explains the figures; repeating it overwrites the same artifacts.
+
+    Returns:
+        What waits for the figures and logs them: other work goes on while they are drawn.
+    """
     client, run_id, contract = tracking.connect(run.settings), run.run_id, run.contract
+    rows, parts = evidence.validation.path, evidence.split
+    fitted, calibrated, evaluated = evidence.fit, evidence.calibrate, evidence.evaluate
     bundle = load_bundle(Path(calibrated.bundle))
     detector = bundle.detector
-    test = read_rows(rows.path, contract, positions(parts, "test"))
+    test = read_rows(rows, contract, positions(parts, "test"))
     labels = labels_of(test)
     energies = pq.read_table(evaluated.energies).column("energy").to_numpy()
     threshold = calibrated.threshold
@@ -71,11 +71,15 @@ def report(
         of_part = positions(parts, part)
         if len(of_part):
             digest = getattr(parts, f"{part}_sha256")
-            table = read_rows(rows.path, contract, of_part)
+            table = read_rows(rows, contract, of_part)
             dataset = tracking.dataset_of(contract, table, digest, f"{contract.name}-{part}")
             tracking.log_dataset(client, run_id, dataset, context)
-    figures()
-    client.log_artifacts(run_id, str(run.path / FIGURES), FIGURES)
+
+    def finish() -> None:
+        figures()
+        client.log_artifacts(run_id, str(run.path / FIGURES), FIGURES)
+
+    return finish
 
 
 def _mixture_table(mixtures: tuple) -> dict[str, list]:

@@ -86,14 +86,14 @@ STAGES = {
         ),
         Stage(
             "evaluate",
-            "Measure on the test rows; figures, mixture and data sets go to the MLflow run.",
+            "Measure on the test rows.",
             "pipeline.evaluate:evaluate",
-            ("verdicts", "split", "fit", "calibrate"),
+            ("verdicts", "split", "calibrate"),
             records.EvaluateRecord,
         ),
         Stage(
             "register",
-            "Log the model with its evidence and register it as a version.",
+            "Log figures and model with the evidence, and register them as a version.",
             "pipeline.register:register",
             (EVIDENCE,),
             RegisterRecord,
