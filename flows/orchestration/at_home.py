@@ -6,10 +6,15 @@ page that a browser shows.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Flow
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    temporary_settings,
+)
 
 from flows.common.settings import Settings, own
 
@@ -21,14 +26,19 @@ class HomeFlow(Flow[P, R]):
     """A flow whose calls find a server."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
-        """Run it; Prefect's settings name a server, or the home's is used."""
-        if PREFECT_API_URL.value():
-            return super().__call__(*args, **kwargs)
-        from flows.services.embedded import prefect_server
+        """Run it; Prefect's settings name a server, or the home's is used.
 
-        settings = Settings()
-        own(settings.home)
-        with prefect_server(settings):
+        Without heartbeats, which tell a server of a run that died far away: whoever calls sees it,
+        and would wait at the end for Prefect's thread, which looks up once a second.
+        """
+        with ExitStack() as stack:
+            if not PREFECT_API_URL.value():
+                from flows.services.embedded import prefect_server
+
+                settings = Settings()
+                own(settings.home)
+                stack.enter_context(prefect_server(settings))
+            stack.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
             return super().__call__(*args, **kwargs)
 
     def with_options(self, *args: Any, **kwargs: Any) -> HomeFlow[P, R]:  # type: ignore[override]

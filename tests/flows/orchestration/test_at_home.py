@@ -10,7 +10,11 @@ from contextlib import closing
 
 import pytest
 from prefect import flow, task
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    temporary_settings,
+)
 
 from flows.common.settings import Settings
 from flows.orchestration.at_home import HomeFlow, at_home
@@ -94,6 +98,19 @@ def test_a_server_that_is_configured_is_used(home, prefect_server):
     with temporary_settings({PREFECT_API_URL: prefect_server}):
         assert outer(0)[0][0] == prefect_server
     assert not (home / "prefect").exists()
+
+
+@at_home
+@flow(name="beating")
+def beating():
+    """Seconds between two heartbeats."""
+    return PREFECT_FLOWS_HEARTBEAT_FREQUENCY.value()
+
+
+def test_a_call_sends_no_heartbeats_which_would_hold_it_up_at_its_end(home, prefect_server):
+    with temporary_settings({PREFECT_API_URL: prefect_server}):
+        assert beating() is None
+        assert beating.fn() is not None
 
 
 def test_every_flow_is_at_home_and_prefect_finds_it():
