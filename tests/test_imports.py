@@ -49,7 +49,10 @@ LIBRARIES = (
     *("numpy", "pyarrow", "matplotlib", "altair", "sqlalchemy"),
 )
 DOORS = {
-    "what starts the process that waits": ("flows.promotion.served, flows.cli.judge", set()),
+    "what starts processes that load beside a command": (
+        "flows.promotion.served, flows.cli.judge, flows.services.startup",
+        set(),
+    ),
     "the command line": ("flows.cli, flows.common.config", {"numpy"}),
     "commands that read a home": (
         "flows.tracking.home.reading, flows.promotion.audit, flows.promotion.standing_hold, "

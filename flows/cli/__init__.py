@@ -43,6 +43,7 @@ def _leave(code: list[int]) -> None:
 def _run() -> None:
     from flows.cli.commands import main as run
 
+    os.environ.setdefault("DO_NOT_TRACK", "1")
     gc.set_threshold(NEW_OBJECTS)
     run()
 

@@ -111,7 +111,6 @@ class Call:
         from flows.common.settings import Settings, embed_services
 
         self.begin(doing)
-        os.environ.setdefault("DO_NOT_TRACK", "1")
         if not self.debug:
             os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
             os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # what it raises is enough

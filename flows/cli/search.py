@@ -84,9 +84,9 @@ def benchmark(
     else:
         for dataset in config.datasets:
             find_source(dataset, None, settings.data_dir, download=download)
-    from flows.services.startup import Startup
+    from flows.services.startup import Startup, beside
 
-    with Startup(settings):
+    with beside(), Startup(settings):
         from prefect import tags
 
         from flows.orchestration.benchmark_flow import benchmark as flow

@@ -55,36 +55,37 @@ def train(
 
     Under torchrun (`torchrun --nproc-per-node 2 -m flows.cli train ...`) the ranks fit together.
     """
-    from flows.common.config import build_config
+    from flows.services.startup import Startup, beside
 
     started = time.perf_counter()
-    chosen = {"engine": engine, "device": device}
-    named = [f"detector.settings.{name}={value}" for name, value in chosen.items() if value]
-    parameters = build_config(dataset, data, config, [*(assignments or []), *named], detector)
-    settings = call.prepare(f"training on {dataset}: loading the libraries, starting Prefect")
-    from flows.pipeline.ingest import find_source
-    from flows.tracking.signature import check_settings
+    with beside():
+        from flows.common.config import build_config
 
-    # A missing file, a broken contract or a lost key is said before anything is started.
-    check_settings(settings)
-    find_source(dataset, data, settings.data_dir, download=download)
-    from flows.pipeline.fitting.ranks import follow, joined
+        chosen = {"engine": engine, "device": device}
+        named = [f"detector.settings.{name}={value}" for name, value in chosen.items() if value]
+        parameters = build_config(dataset, data, config, [*(assignments or []), *named], detector)
+        settings = call.prepare(f"training on {dataset}: loading the libraries, starting Prefect")
+        from flows.pipeline.ingest import find_source
+        from flows.tracking.signature import check_settings
 
-    with joined(parameters, settings) as ranks:
-        if not ranks.first:
-            from flows.pipeline.fitting.fit import assist
+        # A missing file, a broken contract or a lost key is said before a server is started.
+        check_settings(settings)
+        find_source(dataset, data, settings.data_dir, download=download)
+        from flows.pipeline.fitting.ranks import follow, joined
 
-            follow(ranks, assist)
-            return
-        from flows.services.startup import Startup
+        with joined(parameters, settings) as ranks:
+            if not ranks.first:
+                from flows.pipeline.fitting.fit import assist
 
-        with Startup(settings) as startup:
-            from prefect import tags
+                follow(ranks, assist)
+                return
+            with Startup(settings) as startup:
+                from prefect import tags
 
-            from flows.orchestration.train_flow import train as flow
+                from flows.orchestration.train_flow import train as flow
 
-            with tags("dagmm", "train", "command"):
-                result = flow(parameters)
+                with tags("dagmm", "train", "command"):
+                    result = flow(parameters)
     seconds = startup.seconds | {name: stage.seconds for name, stage in result.stages().items()}
     seconds["everything"] = time.perf_counter() - started
     from flows.reporting import screens

@@ -22,3 +22,12 @@ def undisturbed() -> Iterator[None]:
         gc.freeze()
         if looking:
             gc.enable()
+
+
+def begin_with_libraries() -> None:
+    """Do what Numba and MLflow do once, before a first compiled loop and a first model."""
+    import numba
+    from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
+
+    numba.njit("f8(f8)")(lambda x: x)
+    warn_dependency_requirement_mismatches(["mlflow"])  # which packages there are is kept

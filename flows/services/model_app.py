@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from flows.common.loading import undisturbed
+from flows.common.loading import begin_with_libraries, undisturbed
 
 LIBRARIES = (
     "mlflow.pyfunc.scoring_server",
@@ -39,11 +39,7 @@ def get_ready() -> None:
     with undisturbed():
         for name in LIBRARIES:
             importlib.import_module(name)
-        import numba
-        from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
-
-        numba.njit("f8(f8)")(lambda x: x)
-        warn_dependency_requirement_mismatches(["mlflow"])  # which packages there are is kept
+        begin_with_libraries()
 
 
 def main(file: Path) -> None:
