@@ -69,10 +69,11 @@ def test_the_dashboard_and_the_alerts_ask_for_metrics_that_there_are():
     from flows.api.telemetry.histograms import Rows
     from flows.api.telemetry.metrics import Metrics
 
-    class Nothing:  # a follower and a shadow that have not looked yet
+    class Nothing:  # a follower, workers and a shadow that have not begun
         current, standing, sitting, dropped, failures = None, Standing(), None, 0, 0
+        running, lost = 0, 0
 
-    there = {family.name for family in Metrics(Nothing(), Nothing()).registry.collect()}
+    there = {family.name for family in Metrics(Nothing(), Nothing(), Nothing()).registry.collect()}
     there |= {family.name for family in Rows().collect()}
     dashboard = json.loads((DEPLOY / "grafana-dashboard.json").read_text())
     rules = yaml.safe_load((DEPLOY / "prometheus-alerts.yml").read_text())

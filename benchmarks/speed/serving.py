@@ -33,6 +33,8 @@ from flows.tracking import registry, tracking
 
 SERVE = ("models", "serve", "--env-manager", "local")
 DAGMM, MLFLOW = "dagmm api", "mlflow models serve"
+WARM_SECONDS = 8.0
+"""Of requests like those that are measured: each server starts and compiles what they need."""
 WITH_REASONS = "dagmm api, /score"
 """The same server, asked for more: reasons and remarks of every anomaly."""
 
@@ -134,7 +136,9 @@ def main() -> None:
         }
         for port, _, path in running.values():
             times(client(port, one, path), 20)
-            times(client(port, many, path), 2)
+            warm = time.monotonic() + WARM_SECONDS
+            while time.monotonic() < warm:
+                rate(port, path, many, 1000, asked.clients, 2)
         for _ in range(asked.rounds):
             for name, (port, process, path) in running.items():
                 before = processor(process)

@@ -1,17 +1,53 @@
-"""Verdicts to JSON: in full for `/score`, in MLflow's form for `/invocations`."""
+"""From the body of a request to verdicts in JSON: in full, or in MLflow's form."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic_core import to_json
 
-from dagmm_model.detectors.bundle import Reasons, Scores
+from dagmm_model.detectors.bundle import Explained, Reasons, Scores
 from data_checks.rows.rows import RowCheck
+from flows.api.bodies import read_rows
 from flows.api.model import ServedModel
 from flows.scoring.rows import largest_shares
 
 DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request asks of the rows in its body.
+
+    Attributes:
+        content_type: Of the body.
+        max_rows: Most rows that are taken.
+        in_full: As `/score` answers; else as `/invocations`.
+        explain: Which rows get reasons.
+        top: How many of them.
+    """
+
+    content_type: str
+    max_rows: int
+    in_full: bool
+    explain: Explained = "none"
+    top: int = 0
+
+
+def answer(model: ServedModel, asked: Asked, body: bytes) -> tuple[bytes, Scores]:
+    """The answer, and what it says of the rows, for the metrics.
+
+    Raises:
+        Refused: The body cannot be read, or a row not be scored.
+    """
+    columns, _ = read_rows(body, asked.content_type, model.names, asked.max_rows)
+    checked, scores = model.judge(columns, asked.explain)
+    if asked.in_full:
+        message = in_full(model, checked, scores, asked.top)
+    else:
+        message = as_mlflow(model, scores)
+    return message, replace(scores, reasons=None)
 
 
 def in_full(model: ServedModel, checked: RowCheck, scores: Scores, top: int) -> bytes:

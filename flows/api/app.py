@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Query, Request, Response
@@ -13,14 +13,16 @@ from fastapi.openapi.utils import get_openapi
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic_core import to_json
 
-from dagmm_model.detectors.bundle import Scores
-from flows.api import answers, schema
-from flows.api.bodies import JSON, Columns, read_rows
+from dagmm_model.detectors.bundle import Explained
+from flows.api import schema
+from flows.api.answers import Asked, answer
+from flows.api.bodies import JSON, read_rows
 from flows.api.follower import Follower
 from flows.api.guard import Guard
 from flows.api.model import ServedModel
 from flows.api.refusals import DEFECT, Refused, ending, no_version
 from flows.api.telemetry.metrics import Metrics
+from flows.api.workers import Workers
 from flows.common.errors import UsageError
 from flows.scoring.run import parse_reasons
 from flows.shadow.worker import ShadowWorker
@@ -28,7 +30,6 @@ from flows.shadow.worker import ShadowWorker
 SMALL_BYTES = 8_192
 """A body up to here is worked on at once: the way to a thread and back takes longer than it."""
 MODEL_HEADER = "X-Dagmm-Model"
-Work = Callable[[ServedModel, bytes], bytes]
 
 
 def make_app(
@@ -37,7 +38,7 @@ def make_app(
     *,
     reference: str,
     max_rows: int,
-    pool: ThreadPoolExecutor,
+    workers: Workers,
     shadow: ShadowWorker | None = None,
 ) -> FastAPI:
     """The application of one server.
@@ -47,41 +48,41 @@ def make_app(
         guard: Lets requests through.
         reference: Model and alias that are followed, for messages.
         max_rows: Most rows of a request.
-        pool: Threads that score.
+        workers: Score large requests.
         shadow: Is offered the rows that were answered.
     """
     app = FastAPI(title=f"dagmm api {reference}", docs_url=None, redoc_url=None, openapi_url=None)
-    metrics = Metrics(follower, shadow)
+    metrics = Metrics(follower, workers, shadow)
 
-    def answered(model: ServedModel, columns: Columns, scores: Scores) -> None:
-        metrics.rows.add(model, scores)
-        if shadow is not None:
-            shadow.offer(model.in_shadow, columns, scores.energy)
-
-    async def worked_on(request: Request, work: Work) -> Response:
-        """Answer with what the work makes of the body, in a thread where that takes a while."""
+    async def answered(request: Request, reasons: str, *, in_full: bool) -> Response:
+        """Answer the rows in the body: at once, or beside others where that takes a while."""
         endpoint = request.url.path
         try:
             guard.check(request)
             model = follower.current
             if model is None:
                 raise no_version(reference)
+            content_type = request.headers.get("content-type", JSON)
             try:
                 body = await guard.body(request)
                 started = time.perf_counter()
+                asked = Asked(content_type, max_rows, in_full, *_parsed(reasons))
                 if len(body) <= SMALL_BYTES:
-                    answer = work(model, body)
+                    message, scores = answer(model, asked, body)
                 else:
-                    loop = asyncio.get_running_loop()
-                    answer = await loop.run_in_executor(pool, work, model, body)
+                    message, scores = await workers.answer(model, asked, body)
             except asyncio.CancelledError:  # by uvicorn, which has waited
                 raise ending() from None
         except Refused as refused:
             metrics.request(endpoint, refused.status)
             metrics.refused(refused.why, refused.causes)
             return _refusal(refused)
+        metrics.rows.add(model, scores)
+        if shadow is not None:
+            columns = partial(read_rows, body, content_type, model.names, max_rows)
+            shadow.offer(model.in_shadow, lambda: columns()[0], scores.energy)
         metrics.request(endpoint, 200, time.perf_counter() - started)
-        return Response(answer, media_type=JSON, headers={MODEL_HEADER: model.uri})
+        return Response(message, media_type=JSON, headers={MODEL_HEADER: model.uri})
 
     @app.post(
         "/score",
@@ -94,16 +95,7 @@ def make_app(
             "3", description="Columns named for each anomaly; none, or all for all rows"
         ),
     ) -> Response:
-        content_type = request.headers.get("content-type", JSON)
-
-        def work(model: ServedModel, body: bytes) -> bytes:
-            explain, top = _asked(reasons)
-            columns, _ = read_rows(body, content_type, model.names, max_rows)
-            checked, scores = model.judge(columns, explain)
-            answered(model, columns, scores)
-            return answers.in_full(model, checked, scores, top)
-
-        return await worked_on(request, work)
+        return await answered(request, reasons, in_full=True)
 
     @app.post(
         "/invocations",
@@ -111,22 +103,14 @@ def make_app(
         summary="As MLflow's own server answers: the same forms, the same columns",
     )
     async def invocations(request: Request) -> Response:
-        content_type = request.headers.get("content-type", JSON)
+        return await answered(request, "none", in_full=False)
 
-        def work(model: ServedModel, body: bytes) -> bytes:
-            columns, _ = read_rows(body, content_type, model.names, max_rows)
-            _, scores = model.judge(columns, "none")
-            answered(model, columns, scores)
-            return answers.as_mlflow(model, scores)
-
-        return await worked_on(request, work)
-
-    async def guarded(request: Request, answer: Callable[[], Response]) -> Response:
+    async def guarded(request: Request, allowed: Callable[[], Response]) -> Response:
         try:
             guard.check(request)
         except Refused as refused:
             return _refusal(refused)
-        return answer()
+        return allowed()
 
     @app.get("/health", summary="Whether the process answers")
     @app.get("/ping", include_in_schema=False)
@@ -139,20 +123,20 @@ def make_app(
         trouble = standing.trouble
         if trouble and not guard.admits(request):  # it may name addresses and folders
             trouble = "there is some; ask with the token"
-        answer = {
+        said = {
             "ready": model is not None,
             "model": None if model is None else model.uri,
             "wanted_version": standing.wanted,
             "trouble": trouble,
         }
-        return Response(to_json(answer), 503 if model is None else 200, media_type=JSON)
+        return Response(to_json(said), 503 if model is None else 200, media_type=JSON)
 
     @app.get("/metrics", summary="For Prometheus")
     async def read_metrics(request: Request) -> Response:
-        def answer() -> Response:
+        def latest() -> Response:
             return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-        return await guarded(request, answer)
+        return await guarded(request, latest)
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi(request: Request) -> Response:
@@ -183,7 +167,7 @@ def described(app: FastAPI, model: ServedModel | None) -> dict[str, Any]:
     return document
 
 
-def _asked(reasons: str) -> Any:
+def _parsed(reasons: str) -> tuple[Explained, int]:
     try:
         return parse_reasons(reasons)
     except UsageError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -134,7 +134,7 @@ def _split(split: Any, names: Sequence[str], max_rows: int) -> tuple[Columns, in
     if strange := [name for name in columns if not isinstance(name, str)]:
         raise malformed(f"{SPLIT}: {str(strange[0])[:100]!r} among its columns is no name")
     _count(len(data), max_rows)
-    _each(data, list, lambda row: len(row) == len(columns), f"list of {len(columns)} values", SPLIT)
+    _each(data, list, f"list of {len(columns)} values", SPLIT, len(columns))
     times = Counter(columns)
     if twice := [name for name in names if times[name] > 1]:
         raise malformed(f"{SPLIT}: column named twice: {twice[0]}")
@@ -144,7 +144,7 @@ def _split(split: Any, names: Sequence[str], max_rows: int) -> tuple[Columns, in
 
 def _records(rows: list[Any], names: Sequence[str], form: str) -> Columns:
     hint = "row with column names, {name: value}"
-    _each(rows, dict, lambda _row: True, hint, form)
+    _each(rows, dict, hint, form)
     there: Collection[str] = set().union(*rows)
     return {name: [row.get(name) for row in rows] for name in names if name in there}
 
@@ -164,9 +164,11 @@ def _by_column(
     return wanted, length
 
 
-def _each(rows: list[Any], kind: type, fits: Callable[[Any], bool], should: str, form: str) -> None:
+def _each(rows: list[Any], kind: type, should: str, form: str, length: int | None = None) -> None:
+    if set(map(type, rows)) == {kind} and (length is None or set(map(len, rows)) == {length}):
+        return
     for place, row in enumerate(rows):
-        if not isinstance(row, kind) or not fits(row):
+        if not isinstance(row, kind) or (length is not None and len(row) != length):
             raise malformed(f"{form}: row {place} is {_kind(row)}, not a {should}")
 
 

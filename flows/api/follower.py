@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
-from flows.api.model import ServedModel, load
+from flows.api.loading import load
+from flows.api.model import ServedModel
 from flows.common.errors import EXIT_UNREACHABLE, UsageError, exit_code, message_of
 from flows.tracking import registry
 from flows.tracking.seal import EVIDENCE_TAG

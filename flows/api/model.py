@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.tracking import MlflowClient
 
 from dagmm_model.detectors.bundle import Explained, Scores, ScoringBundle
 from data_checks.base.errors import SourceError
@@ -18,10 +16,9 @@ from flows.api.bodies import Columns
 from flows.api.refusals import INVALID, Refused
 from flows.common.features import as_columns
 from flows.promotion.gates.case import SAME_ENERGY, largest_difference
-from flows.promotion.version.stored_version import canary_columns, sealed_canary
-from flows.scoring.version import read_bundle
-from flows.shadow.version import Version
-from flows.tracking import seal
+
+if TYPE_CHECKING:
+    from flows.shadow.version import Version
 
 WHERE = "the request"
 REJECTED_SHOWN = 1000
@@ -44,7 +41,8 @@ class ServedModel:
         sealed: Digest of its evidence.
         bundle: Scores.
         contract: Says what rows are.
-        example: Raw row that was kept with the version, the strangest of a few.
+        canary: Columns of a few raw rows that were kept with the version, the strangest last.
+        recorded: Their energies at training.
     """
 
     name: str
@@ -54,7 +52,8 @@ class ServedModel:
     sealed: str
     bundle: ScoringBundle
     contract: Contract
-    example: dict[str, Any]
+    canary: dict[str, list[Any]]
+    recorded: np.ndarray
 
     @property
     def uri(self) -> str:
@@ -75,9 +74,16 @@ class ServedModel:
     def _check(self) -> RowChecker:
         return RowChecker(self.contract)
 
+    @property
+    def example(self) -> dict[str, Any]:
+        """A raw row."""
+        return {name: values[-1] for name, values in self.canary.items()}
+
     @cached_property
     def in_shadow(self) -> Version:
         """The same, as a shadow compares it."""
+        from flows.shadow.version import Version  # and MLflow, which a process that scores lacks
+
         return Version(self.name, self.version, self.sealed, self.bundle, self.contract)
 
     def judge(self, columns: Columns, explain: Explained) -> tuple[RowCheck, Scores]:
@@ -96,38 +102,17 @@ class ServedModel:
             raise Refused(400, INVALID, checked.refusal, "rows", reasons, checked.causes)
         return checked, self.bundle.score(as_columns(checked.features), explain)
 
+    def replay(self) -> None:
+        """Score the canary rows, by the way that rows of a request go.
 
-def load(client: MlflowClient, version: ModelVersion) -> ServedModel:
-    """Fetch a version, compare it with its seal, load it and replay its canary rows.
-
-    The rows go the way that rows of a request go.
-
-    Raises:
-        SealBroken: Its files are not those that were registered.
-        BundleError, ContractError: They are, and cannot be read by this program.
-        NotAsRecorded: The canary rows get other energies than at training.
-    """
-    canary = sealed_canary(client, version)
-    columns, recorded = canary_columns(canary), np.array(canary["energy"], dtype=np.float64)
-    with seal.sealed_bundle(client, version) as folder:
-        bundle, contract = read_bundle(folder)
-    bundle.warm_up()
-    served = ServedModel(
-        name=version.name,
-        version=int(version.version),
-        created=version.creation_timestamp / 1000,
-        detector=version.tags.get("dagmm.detector", ""),
-        sealed=version.tags.get(seal.EVIDENCE_TAG, ""),
-        bundle=bundle,
-        contract=contract,
-        example={name: values[-1] for name, values in columns.items()},
-    )
-    try:
-        worst = largest_difference(served.judge(columns, "none")[1].energy, recorded)
-    except Refused as refused:
-        raise NotAsRecorded(f"{served.uri}: its canary rows are refused: {refused}") from None
-    if not worst <= SAME_ENERGY:
-        raise NotAsRecorded(
-            f"{served.uri}: its canary rows differ by {worst:.1e} from the recorded energies"
-        )
-    return served
+        Raises:
+            NotAsRecorded: They get other energies than at training.
+        """
+        try:
+            worst = largest_difference(self.judge(self.canary, "none")[1].energy, self.recorded)
+        except Refused as refused:
+            raise NotAsRecorded(f"{self.uri}: its canary rows are refused: {refused}") from None
+        if not worst <= SAME_ENERGY:
+            raise NotAsRecorded(
+                f"{self.uri}: its canary rows differ by {worst:.1e} from the recorded energies"
+            )

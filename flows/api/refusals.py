@@ -38,6 +38,11 @@ class Refused(Exception):
         self.rejected = rejected or {}
         self.causes: Mapping[str, int] = causes or {}
 
+    def __reduce__(self) -> tuple[type[Refused], tuple[Any, ...]]:
+        """As processes hand it on: of an exception's arguments, they keep the sentence alone."""
+        status, code, sentence, why = self.status, self.code, self.sentence, self.why
+        return Refused, (status, code, sentence, why, self.rejected, self.causes)
+
     def body(self) -> bytes:
         """The answer, JSON."""
         answer: dict[str, Any] = {"error_code": self.code, "message": self.sentence}

@@ -6,7 +6,6 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -14,12 +13,12 @@ from functools import partial
 import uvicorn
 from mlflow.tracking import MlflowClient
 
-from dagmm_model.base.processors import blas_threads, processors
 from flows.api.app import make_app
 from flows.api.follower import Follower
 from flows.api.guard import LOOPBACK, guard_for
 from flows.api.server import Server
 from flows.api.telemetry.news import Events, make_candidate, make_follower
+from flows.api.workers import scoring
 from flows.common import progress
 from flows.common.errors import ServiceUnreachable, UsageError
 from flows.common.settings import Settings
@@ -50,6 +49,7 @@ class ServerOptions:
         poll_seconds: Time between two looks at the alias.
         max_rows: Most rows of a request.
         max_megabytes: Longest body, in 10**6 bytes.
+        processes: Most processes that score beside the server; None for one a processor.
         shadow: Alias or number of a version that scores what was answered, or empty.
         wait: Start although there is no version yet, and refuse requests until there is one.
     """
@@ -59,6 +59,7 @@ class ServerOptions:
     poll_seconds: float = 5.0
     max_rows: int = 10_000
     max_megabytes: float = 16.0
+    processes: int | None = None
     shadow: str = ""
     wait: bool = False
 
@@ -78,7 +79,10 @@ def serve(reference: str, settings: Settings, options: ServerOptions, tell: Even
     )  # else every version would be refused, and the audit blame it
     for name, value in ASKING.items():
         os.environ.setdefault(name, value)
-    with listening_at(options.host, options.port) as listening, scoring_threads() as pool:
+    with (
+        listening_at(options.host, options.port) as listening,
+        scoring(options.processes) as workers,
+    ):
         address = address_of(listening, options.host)
         progress.note("reading the registry")
         client = (tracking.client_of if options.wait else tracking.connect)(settings)
@@ -93,7 +97,7 @@ def serve(reference: str, settings: Settings, options: ServerOptions, tell: Even
                 guard,
                 reference=reference,
                 max_rows=options.max_rows,
-                pool=pool,
+                workers=workers,
                 shadow=shadow,
             )
             config = uvicorn.Config(
@@ -115,16 +119,6 @@ def serve(reference: str, settings: Settings, options: ServerOptions, tell: Even
             f"requests under way for more than {DRAIN_SECONDS} s were refused: {server.cut_off}"
         )
     tell("stopped", outcome)
-
-
-@contextmanager
-def scoring_threads() -> Iterator[ThreadPoolExecutor]:
-    """A thread for each processor, each with one of the BLAS library."""
-    with (
-        ThreadPoolExecutor(processors(), thread_name_prefix="score") as pool,
-        blas_threads().limit(limits=1),  # which `processors` reads
-    ):
-        yield pool
 
 
 @contextmanager

@@ -58,6 +58,15 @@ def api(
     max_megabytes: Annotated[
         float, typer.Option(min=0.001, max=100_000, help="Longest body of a request.")
     ] = 16.0,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=64,
+            help="Most processes that score large requests which come at once; 0 for none. "
+            "[default: one a processor]",
+        ),
+    ] = None,
     shadow: Annotated[
         str,
         typer.Option(
@@ -78,7 +87,7 @@ def api(
     from flows.api.run import serve as work
     from flows.api.telemetry.news import Events
 
-    options = ServerOptions(host, port, poll, max_rows, max_megabytes, shadow, wait)
+    options = ServerOptions(host, port, poll, max_rows, max_megabytes, processes, shadow, wait)
     work(model, settings, options, Events(as_json))
 
 

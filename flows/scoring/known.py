@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from scipy.spatial import cKDTree
 
 from dagmm_model.detectors.bundle import ScoringBundle
 from dagmm_model.detectors.interface import Latent, Mixed
@@ -60,6 +59,8 @@ class Known:
         return [f"like a row judged normal {each}" if each else "" for each in texts]
 
     def _nearest(self, bundle: ScoringBundle, features: pa.Table, like: np.ndarray) -> np.ndarray:
+        from scipy.spatial import cKDTree  # a third of a second, which few need
+
         places, latent = _seen(bundle, features)
         covariance = bundle.detector.mixtures_[0].covariance
         for component, column in np.unique(places, axis=0):

@@ -123,7 +123,7 @@ def run(work: Callable[..., R], *args: object) -> R:
 def main(pipe: int, modules: Sequence[str]) -> None:
     """For each work, import, wait, do it, and answer with the result or the error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to answer
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     with Connection(pipe) as caller, suppress(EOFError):  # that nobody needs it, too, is an end
         for needed in modules:
             with undisturbed():
@@ -138,7 +138,7 @@ def main(pipe: int, modules: Sequence[str]) -> None:
             caller.send(answer)
 
 
-def _end_with(caller: int) -> None:
+def end_with(caller: int) -> None:
     """A caller that was killed waits for no answer."""
     while os.getppid() == caller:
         time.sleep(POLL_SECONDS)

@@ -27,6 +27,9 @@ WRITE_SECONDS = 300.0
 """Time between two writes to MLflow, which keeps every one of them."""
 
 
+Offered = tuple[Version, Callable[[], Rows], np.ndarray]
+
+
 @dataclass
 class Sitting:
     """Two versions, and what was found about them by this server."""
@@ -53,19 +56,21 @@ class ShadowWorker:
         self.failure = ""
         self._client, self._settings, self._candidate = client, settings, candidate
         self._seconds = write_seconds
-        self._waiting: queue.Queue[tuple[Version, Rows, np.ndarray] | None] = queue.Queue(QUEUED)
+        self._waiting: queue.Queue[tuple[Version, Callable[[], Rows], np.ndarray] | None] = (
+            queue.Queue(QUEUED)
+        )
         self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
 
     def start(self) -> None:
         """Begin."""
         self._thread.start()
 
-    def offer(self, first: Version, rows: Rows, energy: np.ndarray) -> None:
+    def offer(self, first: Version, rows: Callable[[], Rows], energy: np.ndarray) -> None:
         """Rows that were answered; takes microseconds and raises nothing.
 
         Args:
             first: Version that answered.
-            rows: ``(n,)`` raw rows, all of which it scored.
+            rows: Reads the ``(n,)`` raw rows, all of which it scored.
             energy: ``(n,)`` what it gave.
         """
         try:
@@ -97,7 +102,7 @@ class ShadowWorker:
                 due = time.monotonic() + self._seconds
         self._safely(self._close)
 
-    def _compare(self, first: Version, rows: Rows, energy: np.ndarray) -> None:
+    def _compare(self, first: Version, rows: Callable[[], Rows], energy: np.ndarray) -> None:
         candidate = self._candidate()
         if candidate is None or candidate.number == first.number:
             return
@@ -105,7 +110,7 @@ class ShadowWorker:
         if now is None or (now.first.uri, now.candidate.uri) != (first.uri, candidate.uri):
             self._safely(self._close)
             now = self.sitting = Sitting(first, candidate, Agreement())
-        now.agreement.add(first, candidate, rows, energy, np.ones(len(energy), bool))
+        now.agreement.add(first, candidate, rows(), energy, np.ones(len(energy), bool))
 
     def _write(self) -> None:
         now = self.sitting

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from flows.api.follower import Follower
 from flows.api.telemetry.histograms import Rows
+from flows.api.workers import Workers
 from flows.shadow.worker import ShadowWorker
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -19,7 +20,9 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10
 class Metrics:
     """Counts of one server."""
 
-    def __init__(self, follower: Follower, shadow: ShadowWorker | None = None) -> None:
+    def __init__(
+        self, follower: Follower, workers: Workers, shadow: ShadowWorker | None = None
+    ) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._requests = Counter(
@@ -50,6 +53,7 @@ class Metrics:
         self.rows = Rows()
         self.registry.register(self.rows)
         self.registry.register(Versions(follower))
+        self.registry.register(Processes(workers))
         if shadow is not None:
             self.registry.register(Shadow(shadow))
 
@@ -110,6 +114,24 @@ class Versions(Collector):
         )
         yield CounterMetricFamily(
             "dagmm_refused_versions", "Attempts that were refused", value=standing.refusals
+        )
+
+
+class Processes(Collector):
+    """What scores beside the server."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+
+    def collect(self) -> Iterable[Metric]:
+        """See `Collector`."""
+        yield GaugeMetricFamily(
+            "dagmm_scoring_processes",
+            "Processes beside the server that score",
+            value=self._workers.running,
+        )
+        yield CounterMetricFamily(
+            "dagmm_lost_processes", "Those that were killed", value=self._workers.lost
         )
 
 

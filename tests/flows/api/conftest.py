@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from flows.api.follower import Follower
 from flows.api.guard import Guard
 from flows.api.server import Server
 from flows.api.telemetry.news import Events, make_follower
+from flows.api.workers import Workers
 from flows.common.settings import Settings
 from flows.promotion.version.stored_version import sealed_canary
 from flows.shadow.worker import ShadowWorker
@@ -43,6 +43,7 @@ class Api:
     client: Any
     settings: Settings
     http: TestClient
+    workers: Workers
 
     def canary(self, version: int) -> dict[str, Any]:
         return sealed_canary(self.client, registry.find_version(self.client, NAME, version))
@@ -67,14 +68,17 @@ def make(
     max_rows: int = 1000,
     shadow: ShadowWorker | None = None,
     connect: Callable[[Settings], Any] = tracking.connect,
+    processes: int = 0,
 ) -> Api:
     """The parts of `dagmm api`, put together as it does."""
     client = connect(settings)
     follower = make_follower(client, settings, NAME, Events(as_json=True))
-    pool = ThreadPoolExecutor(2)
-    app = make_app(follower, guard, reference=NAME, max_rows=max_rows, pool=pool, shadow=shadow)
+    workers = Workers(processes)
+    app = make_app(
+        follower, guard, reference=NAME, max_rows=max_rows, workers=workers, shadow=shadow
+    )
     http = TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
-    return Api(app, follower, client, settings, http)
+    return Api(app, follower, client, settings, http, workers)
 
 
 @pytest.fixture

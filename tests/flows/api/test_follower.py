@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from flows.api import follower as following
+from flows.api.app import SMALL_BYTES
 from flows.api.run import ASKING
 from flows.common.settings import Settings
 from flows.promotion import audit
@@ -36,12 +37,20 @@ def asking(url: str, body: bytes, answers: list, ended: threading.Event) -> None
         ended.wait(0.005)  # the promotions need the interpreter, too
 
 
-@pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.slow)])
-def test_switches_under_load_lose_nothing_and_mix_nothing(ready, rounds):
-    """Each round a rollback and a promotion, so twenty switches in all of the long one."""
+@pytest.mark.parametrize(
+    ("rounds", "processes"), [(1, 0), pytest.param(10, 2, marks=pytest.mark.slow)]
+)
+def test_switches_under_load_lose_nothing_and_mix_nothing(api, rounds, processes):
+    """Each round a rollback and a promotion, so twenty switches in all of the long one.
+
+    The requests are of many rows, so that they go to threads, and processes where there are some.
+    """
+    ready = make(api.settings, processes=processes)
+    ready.follower.step()
     canary = ready.canary(2)
-    recorded = {2: canary["energy"]}
-    body = split(canary["columns"], canary["data"])
+    recorded = {2: canary["energy"] * 5}
+    body = split(canary["columns"], canary["data"] * 5)
+    assert len(body) > SMALL_BYTES
     ready.client.set_registered_model_alias(NAME, "production", "1")
     ready.follower.step()
     message = ready.http.post("/score", content=body, headers={"Content-Type": "application/json"})
@@ -71,6 +80,9 @@ def test_switches_under_load_lose_nothing_and_mix_nothing(ready, rounds):
             for client in clients:
                 client.join()
     assert ready.follower.standing.switches == before + 2 * rounds
+    assert ready.metric("dagmm_scoring_processes") == processes
+    assert ready.metric("dagmm_lost_processes_total") == 0
+    ready.workers.end()
     assert {status for status, _ in answers} == {200}
     assert {answer["version"] for _, answer in answers} == {1, 2}
     for _, answer in answers:

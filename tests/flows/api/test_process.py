@@ -7,12 +7,12 @@ import signal
 import time
 import urllib.error
 import urllib.request
-from threading import Barrier, current_thread
+from threading import Thread
 
+import psutil
 import pytest
 
-from dagmm_model.base.processors import blas_threads, processors
-from flows.api.run import ServerOptions, scoring_threads, serve
+from flows.api.run import ServerOptions, serve
 from flows.api.telemetry.news import Events
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
@@ -40,18 +40,6 @@ def running(home, tmp_path):
         return forked.running(("api", *arguments), os.environ | environment, next(folders))
 
     return start
-
-
-def test_requests_are_scored_on_as_many_threads_as_there_are_processors():
-    available = len(os.sched_getaffinity(0))
-    with blas_threads().limit(limits=available), scoring_threads() as pool:
-        together = Barrier(available, timeout=60)
-        work = [
-            pool.submit(lambda: (together.wait(), current_thread())[1])
-            for _ in range(8 * available)
-        ]
-        assert len({done.result() for done in work}) == available
-        assert processors() == 1, "each of them has one thread of the BLAS library"
 
 
 def test_it_serves_until_it_is_told_to_end_and_leaves_nothing_behind(
@@ -104,6 +92,65 @@ def test_a_request_under_way_is_answered_before_the_end(two_versions, running):
         assert answer.status == 200
         assert len(json.load(answer)["rows"]) == 5000
         assert server.ended()[0] == 0
+
+
+@pytest.mark.parametrize(
+    "end", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
+def test_what_scores_beside_the_server_is_replaced_and_ends_with_it(two_versions, running, end):
+    with running(NAME, "--port", 0, "--processes", 2, "--json") as server:
+        url = read_event(server)["url"]
+        with OPENER.open(f"{url}/openapi.json", timeout=60) as answer:
+            body = json.load(answer)["paths"]["/score"]["post"]["requestBody"]
+        row = body["content"]["application/json"]["example"]["rows"][0]
+        rows = json.dumps([row] * 500).encode()
+        seen: list = []
+
+        def ask() -> None:
+            request = urllib.request.Request(
+                f"{url}/score", data=rows, headers={"Content-Type": "application/json"}
+            )
+            while True:
+                try:
+                    with OPENER.open(request, timeout=60) as answer:
+                        seen.append(len(json.load(answer)["rows"]))
+                except OSError as error:
+                    seen.append(error)
+                    return
+
+        def beside() -> list[psutil.Process]:
+            every = psutil.Process(server.process.pid).children()
+            return [one for one in every if "flows.api.workers" in one.cmdline()]
+
+        def until(**values: float) -> None:
+            deadline = time.monotonic() + 300
+            for name, value in values.items():
+                while f"dagmm_{name} {value}" not in metrics():
+                    assert time.monotonic() < deadline
+                    time.sleep(0.05)
+
+        def metrics() -> str:
+            with OPENER.open(f"{url}/metrics", timeout=60) as answer:
+                return answer.read().decode()
+
+        clients = [Thread(target=ask, daemon=True) for _ in range(3)]
+        for client in clients:
+            client.start()
+        for lost in (1.0, 2.0):
+            until(scoring_processes=2.0)
+            beside()[0].kill()
+            until(lost_processes_total=lost)
+        until(scoring_processes=2.0)
+        last = beside()
+        assert set(seen) == {500}
+        server.send_signal(end)
+        for client in clients:
+            client.join()
+        assert psutil.wait_procs(last, timeout=60)[1] == []
+        if end == signal.SIGTERM:
+            assert server.ended()[0] == 0
+            refused = [each for each in seen if each != 500]
+            assert all("Connection refused" in str(each) for each in refused), refused
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def store(home):
 
 def offer(worker, version, rows=50, seed=9) -> None:
     frame = plain(table(rows, seed))
-    worker.offer(version, frame, version.score(frame)[1].energy)
+    worker.offer(version, lambda: frame, version.score(frame)[1].energy)
 
 
 def runs(client) -> list:
@@ -94,7 +94,7 @@ def test_rows_that_find_no_room_are_counted_and_forgotten(store, first, candidat
     started = time.perf_counter()
     rows, energy = plain(table(10, 1)), np.zeros(10)
     for _ in range(QUEUED + 5):
-        worker.offer(first, rows, energy)
+        worker.offer(first, lambda: rows, energy)
     assert time.perf_counter() - started < 30  # it did not wait for the candidate
     assert worker.dropped in (40, 50)  # one may be at work already
     free.set()

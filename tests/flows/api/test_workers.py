@@ -1,0 +1,135 @@
+"""Processes beside the server: they answer as it would itself, and no request notices their end."""
+
+import asyncio
+import os
+import time
+from dataclasses import replace
+from threading import Barrier, get_ident
+from unittest import mock
+
+import numpy as np
+import psutil
+import pytest
+
+from dagmm_model.base.processors import blas_threads, processors
+from flows.api.answers import Asked, answer
+from flows.api.loading import load
+from flows.api.refusals import Refused
+from flows.api.workers import Workers, scoring
+from flows.tracking import registry
+from tests.flows.api.conftest import NAME, make_shared, split
+
+FULL = Asked("application/json", 1000, in_full=True, explain="all", top=3)
+
+
+def version(api, number: int):
+    return registry.find_version(api.client, NAME, number)
+
+
+class NotThere(Exception):
+    """The server's own thread was to answer."""
+
+
+@pytest.fixture(scope="module")
+def api(store_with_two_versions):
+    return make_shared(store_with_two_versions)
+
+
+@pytest.fixture(scope="module")
+def body(api):
+    canary = api.canary(2)
+    return split(canary["columns"], canary["data"])
+
+
+@pytest.fixture
+def workers():
+    with scoring(1) as workers:
+        yield workers
+
+
+def by_the_process(workers: Workers, model, body, asked=FULL):
+    """The answer of the process, once it scores by that version."""
+    deadline = time.monotonic() + 300
+    with mock.patch("flows.api.workers.answer", side_effect=NotThere):
+        while True:
+            try:
+                return workers.work(model, asked, body, start=True)
+            except NotThere:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+
+
+def test_requests_are_scored_on_as_many_threads_as_there_are_processors():
+    available = len(os.sched_getaffinity(0))
+    together = Barrier(available, timeout=60)
+
+    def which(*_: object) -> int:
+        assert processors() == 1, "each of them has one thread of the BLAS library"
+        together.wait()
+        return get_ident()
+
+    async def many(workers: Workers) -> list:
+        return await asyncio.gather(
+            *(workers.answer(None, FULL, b"") for _ in range(8 * available))
+        )
+
+    with (
+        blas_threads().limit(limits=available),
+        scoring(0) as workers,
+        mock.patch("flows.api.workers.answer", side_effect=which),
+    ):
+        assert len(set(asyncio.run(many(workers)))) == available
+        assert workers.running == 0
+
+
+def test_a_process_answers_as_the_server_itself_each_version_in_its_turn(api, body, workers):
+    first, second = (load(api.client, version(api, number)) for number in (1, 2))
+    for model in (second, first, second):
+        for asked in (FULL, replace(FULL, in_full=False, explain="none")):
+            message, scores = by_the_process(workers, model, body, asked)
+            expected, own = answer(model, asked, body)
+            assert message == expected
+            for name in ("energy", "p_value", "is_anomaly"):
+                np.testing.assert_array_equal(getattr(scores, name), getattr(own, name))
+    canary = api.canary(2)
+    bad = split(canary["columns"], [["many", *row[1:]] for row in canary["data"]])
+    with pytest.raises(Refused) as there:
+        by_the_process(workers, second, bad)
+    with pytest.raises(Refused) as here:
+        answer(second, FULL, bad)
+    assert there.value.body() == here.value.body()
+    assert there.value.causes == here.value.causes
+    assert (workers.running, workers.lost) == (1, 0)
+
+
+def test_a_process_that_is_killed_loses_no_request_and_is_replaced(api, body, workers):
+    model = api.follower.current
+    expected = by_the_process(workers, model, body)[0]
+    (beside,) = (
+        each for each in psutil.Process().children() if "flows.api.workers" in each.cmdline()
+    )
+    beside.kill()
+    assert workers.work(model, FULL, body, start=False)[0] == expected
+    assert (workers.running, workers.lost) == (0, 1)
+    assert by_the_process(workers, model, body)[0] == expected
+    assert (workers.running, workers.lost) == (1, 1)
+
+
+def test_a_process_in_which_a_version_gives_other_energies_does_not_score(
+    api, body, workers, capfd
+):
+    model = api.follower.current
+    other = replace(model, sealed="another", recorded=model.recorded + 1.0)
+    said, deadline = "", time.monotonic() + 300
+    with mock.patch("flows.api.workers.answer", side_effect=NotThere):
+        while "NotAsRecorded" not in said:
+            with pytest.raises(NotThere):
+                workers.work(other, FULL, body, start=True)
+            said += capfd.readouterr().err
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        for _ in range(3):
+            with pytest.raises(NotThere):
+                workers.work(other, FULL, body, start=True)
+    assert by_the_process(workers, model, body)[0] == answer(model, FULL, body)[0]
+    assert workers.lost == 0
