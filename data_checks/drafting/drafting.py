@@ -16,6 +16,7 @@ from data_checks.base.errors import SourceError
 from data_checks.base.locations import file_location, is_url
 from data_checks.base.visible import quoted, visible
 from data_checks.contract.model import Contract
+from data_checks.contract.yaml_reading import MAX_BYTES
 from data_checks.drafting.column_lines import draft_column
 from data_checks.drafting.label_lines import draft_label
 from data_checks.drafting.profile import TableProfile
@@ -47,7 +48,8 @@ def draft_contract(location: Path | str, *, label: str | None = None) -> Draft:
         label: the column that holds the label; its most frequent value is proposed as normal.
 
     Raises:
-        SourceError: the table cannot be read, has no rows, or has no such column.
+        SourceError: the table cannot be read, has no rows or no such column, or has more columns
+            than a contract has room for.
     """
     place = file_location(str(location))
     place = place if is_url(place) else str(Path(place).resolve())
@@ -55,6 +57,13 @@ def draft_contract(location: Path | str, *, label: str | None = None) -> Draft:
     if profile.rows == 0:
         raise SourceError(f"{place}: the table has no rows.")
     text, remarks = _write(place, opened, profile, label)
+    if (size := len(text.encode())) > MAX_BYTES:
+        columns = len(profile.columns)
+        raise SourceError(
+            f"{place}: a contract of its {columns:,} columns takes {size:,} bytes, and no more "
+            f"than {MAX_BYTES:,} are read; write the table with those columns that the detector "
+            f"shall see. About {columns * MAX_BYTES // size:,} have room."
+        )
     try:
         contract = Contract.model_validate(yaml.safe_load(text))
     except ValidationError as error:

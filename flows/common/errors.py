@@ -158,6 +158,8 @@ def remedy(error: BaseException) -> str:
         # Where nobody has set it, the server is one that the command starts itself.
         unset = " or unset PREFECT_API_URL" if os.environ.get("PREFECT_API_URL") else ""
         return f"; start Prefect there{unset}: the same command resumes" if unset else ""
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return "; a folder is needed there: name another one, or move the file away"
     if (disk := _disk_fault(error)) is not None:
         return f"; {DISK_FAULTS.get(disk.errno or 0, 'mend it, then the same command resumes')}"
     return ""

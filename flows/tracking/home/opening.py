@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from flows.common import progress
-from flows.common.errors import UsageError
+from flows.common.errors import ServiceUnreachable, UsageError
 from flows.common.settings import Settings
 
 WAIT_SECONDS = 120
@@ -35,10 +35,13 @@ def make_store(settings: Settings) -> None:
 
     Raises:
         OSError: The home cannot be written.
+        ServiceUnreachable: What lies there is empty, which a store never is: it was lost.
         filelock.Timeout: Another command has been making it for minutes.
     """
     file = settings.store_file
     if file.exists():
+        if not file.stat().st_size:
+            raise without_tables(file)
         return
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -51,6 +54,14 @@ def make_store(settings: Settings) -> None:
         store = SqlAlchemyStore(f"sqlite:///{part}", settings.artifacts.as_uri())
         store.engine.dispose()
         part.replace(file)
+
+
+def without_tables(file: Path) -> ServiceUnreachable:
+    """What to say of a store that was cut to nothing, or is another program's."""
+    return ServiceUnreachable(
+        f"{file} has none of MLflow's tables; restore it from a back-up, or remove it if nothing "
+        "was kept in it"
+    )
 
 
 def bring_home(settings: Settings) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from flows.common.errors import ServiceUnreachable, message_of
 from flows.tracking import pages
+from flows.tracking.home.opening import without_tables
 from flows.tracking.queries import condition
 
 if TYPE_CHECKING:
@@ -186,6 +187,6 @@ class HomeReader:
             finally:
                 store.close()
         except sqlite3.Error as error:
-            if "no such table" in str(error):  # MLflow was ended before it had set the store up
-                return []
+            if "no such table" in str(error):
+                raise without_tables(self._file) from error
             raise ServiceUnreachable(message_of(error)) from error

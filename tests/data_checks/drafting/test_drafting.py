@@ -188,6 +188,18 @@ def test_errors(tmp_path: Path) -> None:
         draft_contract(path)
 
 
+def test_no_contract_is_drafted_that_is_too_large_to_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    names = [f"{'gene ' * 1500}{i}" for i in range(300)]
+    path.write_text("\n".join(",".join(row) for row in (names, ["1"] * 300, ["2.5"] * 300)))
+    with pytest.raises(SourceError, match=r"300 columns.*2,000,000.*About (\d+)") as raised:
+        draft_contract(path)
+    room = int(str(raised.value).rpartition("About ")[2].split()[0])
+    path.write_text("\n".join(",".join(row[:room]) for row in (names, ["1"] * 300, ["2.5"] * 300)))
+    (tmp_path / "t.yaml").write_text(draft_contract(path).text)
+    assert len(load_contract(tmp_path / "t.yaml").columns) == room
+
+
 @given(shift=st.floats(0, 3), seed=st.integers(0, 50))
 def test_separation_is_the_roc_auc(shift: float, seed: int) -> None:
     import pyarrow as pa

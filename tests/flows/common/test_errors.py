@@ -128,3 +128,12 @@ def test_who_has_waited_for_a_service_is_not_asked_to_wait_again():
     assert is_transient(waited)
     waited.__cause__ = ValueError("no such address")
     assert not is_transient(waited)
+
+
+@pytest.mark.parametrize("below", [".", "below"])
+def test_a_file_in_the_place_of_a_folder_has_its_remedy(tmp_path, below):
+    (tmp_path / "taken").touch()
+    with pytest.raises(OSError, match="taken") as raised:
+        (tmp_path / "taken" / below).mkdir(parents=True, exist_ok=True)
+    assert exit_code(raised.value) == EXIT_USAGE
+    assert "name another one" in remedy(raised.value)

@@ -7,10 +7,11 @@ from contextlib import closing
 
 import pytest
 
+from flows.common.errors import ServiceUnreachable
 from flows.common.settings import Settings
 from flows.tracking import tracking
 from flows.tracking.home.opening import make_store
-from flows.tracking.home.reading import SCHEMA, HomeReader
+from flows.tracking.home.reading import SCHEMA, HomeReader, reader
 from tests.flows.forked import processes
 
 
@@ -61,3 +62,11 @@ def test_two_that_begin_a_home_share_one_store(settings):
     assert [each.exitcode for each in both] == [0, 0]
     client = tracking.connect(settings)
     assert [each.name for each in client.search_experiments()] == ["Default"]
+
+
+def test_a_store_that_was_cut_to_nothing_is_not_taken_for_a_new_home(settings):
+    settings.store_file.touch()
+    for use in (tracking.connect, reader):
+        with pytest.raises(ServiceUnreachable, match=r"mlflow\.db has none.*back-up"):
+            use(settings)
+    assert not settings.store_file.stat().st_size
