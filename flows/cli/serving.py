@@ -64,7 +64,7 @@ def api(
             min=0,
             max=64,
             help="Most processes that score large requests which come at once; 0 for none. "
-            "[default: one a processor]",
+            "One a processor unless given.",
         ),
     ] = None,
     shadow: Annotated[
