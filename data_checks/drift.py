@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_checks.base.errors import SourceError
-from data_checks.contract.columns import Column, Frozen
+from data_checks.contract.columns import Column, ContractPart
 from data_checks.contract.model import Contract
 from data_checks.contract.sections import Drift
 
@@ -33,7 +33,7 @@ Verdict = Literal["stable", "warning", "critical"]
 Counts = npt.NDArray[np.int64]
 
 
-class ColumnReference(Frozen):
+class ColumnReference(ContractPart):
     """How one column was distributed: rows per bin.
 
     Numeric bins are `(-inf, e1], (e1, e2], ..., (ek, inf)` with the inner edges `edges`: the
@@ -47,7 +47,7 @@ class ColumnReference(Frozen):
     counts: tuple[int, ...]
 
 
-class DriftReference(Frozen):
+class DriftReference(ContractPart):
     """The distributions that later rows are compared with: counts only, small, and JSON-able."""
 
     contract: str
@@ -56,7 +56,7 @@ class DriftReference(Frozen):
     columns: tuple[ColumnReference, ...]
 
 
-class ColumnDrift(Frozen):
+class ColumnDrift(ContractPart):
     """How far one column has moved.
 
     `distance` is the Kolmogorov-Smirnov distance at the bins' edges, for numeric columns.
@@ -173,7 +173,7 @@ def compare_columns(
     kinds = {column.name: column.type for column in contract.feature_columns}
     columns = [column for column in reference.columns if column.name in kinds]
     p_values = [homogeneity(column.counts, counts[column.name]) for column in columns]
-    real = holm([*p_values, *others], level)
+    real = holm_rejects([*p_values, *others], level)
     drifts = [
         _judge(column, counts[column.name], p, bool(is_real), kinds[column.name], contract.drift)
         for column, p, is_real in zip(columns, p_values, real, strict=False)
@@ -253,7 +253,7 @@ def homogeneity(reference: npt.ArrayLike, current: npt.ArrayLike) -> float:
     return float(chdtrc(pooled.shape[1] - 1, statistic))
 
 
-def holm(p_values: Sequence[float], level: float) -> npt.NDArray[np.bool_]:
+def holm_rejects(p_values: Sequence[float], level: float) -> npt.NDArray[np.bool_]:
     """Which hypotheses fall, with at most `level` chance of a single false one (Holm, 1979)."""
     values = np.asarray(p_values, dtype=float)
     order = np.argsort(values, kind="stable")

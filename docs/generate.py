@@ -59,14 +59,14 @@ def detectors() -> str:
     """The settings of every detector of the catalogue."""
     from dagmm_model.detectors.catalogue import CATALOGUE
     from dagmm_model.networks.presets import PRESETS
-    from dagmm_model.networks.settings import Settings
+    from dagmm_model.networks.settings import DagmmSettings
 
     text = (
         "### `detector.settings.*` of DAGMM and its ablations\n\n"
         f"Presets: {', '.join(f'`{name}`' for name in PRESETS)}. The defaults below are those of "
         "`paper-kddcup`; `recommended`, the default preset, derives them from the table's shape "
         "([decision 8](decisions/0008-recommended-settings.md)). `dagmm train` logs the resolved "
-        "values as `resolved.*`.\n\n" + HEAD + "".join(settings_rows(Settings))
+        "values as `resolved.*`.\n\n" + HEAD + "".join(settings_rows(DagmmSettings))
     )
     for name, entry in CATALOGUE.items():
         detector = entry.load()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.api.follower import Standing
+from flows.api.follower import Followed
 from flows.api.guard import TOKEN
 from flows.services.team.settings import DATABASES, SECRETS
 
@@ -70,7 +70,7 @@ def test_the_dashboard_and_the_alerts_ask_for_metrics_that_there_are():
     from flows.api.telemetry.metrics import Metrics
 
     class Nothing:  # a follower, workers and a shadow that have not begun
-        current, standing, sitting, dropped, failures = None, Standing(), None, 0, 0
+        current, standing, sitting, dropped, failures = None, Followed(), None, 0, 0
         running, lost = 0, 0
 
     there = {family.name for family in Metrics(Nothing(), Nothing(), Nothing()).registry.collect()}

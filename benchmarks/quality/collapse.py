@@ -19,7 +19,7 @@ from scipy.io import loadmat
 from sklearn.metrics import roc_auc_score
 
 from dagmm_model.networks.presets import PAPER
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.scoring.fitting import fit_scorer
 from dagmm_model.tables.scaling import Scaler
 from dagmm_model.training.loop import train
@@ -44,7 +44,9 @@ def halves(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return x[first[y[first] == 0]], x[second], y[second]
 
 
-def measure(settings: Settings, x: np.ndarray, test: np.ndarray, y: np.ndarray, seeds: int) -> dict:
+def measure(
+    settings: DagmmSettings, x: np.ndarray, test: np.ndarray, y: np.ndarray, seeds: int
+) -> dict:
     """Effective components and detection of every seed, and how the collapse came."""
     when = {}
 

@@ -26,7 +26,7 @@ from dagmm_model.detectors.catalogue import make_detector
 from flows.benchmarking.data import Prepared
 from flows.benchmarking.protocols import Limits
 from flows.benchmarking.suite import MOST_ROWS, prepare_table, tables_of
-from flows.benchmarking.work import figures
+from flows.benchmarking.work import cell_figures
 from flows.common.config import AUTO
 from flows.common.policy import PromotionPolicy
 from flows.common.settings import Settings
@@ -68,8 +68,10 @@ def judged(data: Prepared, name: str, preset: str, seed: int) -> dict[str, Any]:
         health=None,
     )
     finding = simple_detectors(case)
-    mine = figures(labels, energies, held)
-    theirs = {other: figures(labels, scores, None)["ap"] or 0.0 for other, scores in simple.items()}
+    mine = cell_figures(labels, energies, held)
+    theirs = {
+        other: cell_figures(labels, scores, None)["ap"] or 0.0 for other, scores in simple.items()
+    }
     best = max(theirs, key=theirs.__getitem__)
     return {
         "table": data.dataset,

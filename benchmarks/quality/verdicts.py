@@ -140,7 +140,7 @@ def main() -> None:
     home.mkdir(parents=True)
     os.environ.update(DAGMM_HOME=str(home / "mlruns"), DAGMM_PROGRESS="off")
     from flows.common.settings import Settings
-    from flows.promotion.version.stored_version import score as energies_of
+    from flows.promotion.version.stored_version import score_rows as energies_of
     from flows.tracking import registry, tracking
 
     rng = np.random.default_rng(arguments.seed)

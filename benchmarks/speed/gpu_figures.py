@@ -15,7 +15,7 @@ from dagmm_model.engines.interface import PIECE
 from dagmm_model.engines.torch.engine import TorchEngine
 from dagmm_model.networks.network import initialise, streams
 from dagmm_model.networks.presets import PAPER
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 
 ROWS, WIDTH, BATCH, MEMBERS = 48_639 * 4, 120, 1024, 20
 KDDCUP = PAPER["paper-kddcup"]
@@ -80,7 +80,9 @@ class Check:
         """Random rows of a table's shape, float32."""
         return np.random.default_rng(0).normal(size=(self.rows, width)).astype(np.float32)
 
-    def engine(self, kind: str, settings: Settings, members: int, x: np.ndarray) -> TorchEngine:
+    def engine(
+        self, kind: str, settings: DagmmSettings, members: int, x: np.ndarray
+    ) -> TorchEngine:
         """An engine of one of the `KINDS`."""
         options = {} if self.dry else KINDS[kind]
         start = initialise(settings, x.shape[1], range(members), x)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dagmm_model.base.distributed import joined
+from dagmm_model.base.distributed import launched_ranks
 from dagmm_model.engines.choice import device_for, make_engine, multiplications
 from dagmm_model.networks.network import initialise, streams
 from dagmm_model.networks.presets import resolve
@@ -36,7 +36,7 @@ def worker(preset: str, batch: int, engine: str, rounds: int) -> None:
     seeds = list(range(settings.members))
     x = np.random.default_rng(0).normal(size=(rows, WIDTH)).astype(np.float32)
     start = initialise(settings, WIDTH, seeds, x)
-    with joined(TIMEOUT) as ranks:
+    with launched_ranks(TIMEOUT) as ranks:
         chosen = device_for(engine, "auto", multiplications(settings, *x.shape, len(seeds)))
         runner = make_engine(engine, chosen, x, None, start, settings, ranks)
         progress = Progress(runner, settings, seeds)

@@ -51,7 +51,9 @@ def written(table: Path, folder: Path, train: np.ndarray, seed: int) -> Path:
     parts.train, parts.validation, parts.test, parts.set_aside = train, nothing, nothing, nothing
     pq.write_table(_as_table(parts), folder / "parts.parquet")
     split = SplitRecord.model_construct(parts=str(folder / "parts.parquet"), seed=seed)
-    training_rows.write(folder, JudgedRecord.model_construct(path=str(table)), CONTRACT, split)
+    training_rows.write_training_rows(
+        folder, JudgedRecord.model_construct(path=str(table)), CONTRACT, split
+    )
     return folder
 
 

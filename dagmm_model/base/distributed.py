@@ -253,7 +253,7 @@ def world_size() -> int:
 
 
 @contextmanager
-def joined(timeout_seconds: float) -> Iterator[Ranks]:
+def launched_ranks(timeout_seconds: float) -> Iterator[Ranks]:
     """The ranks that the launcher has started; waits until all are there.
 
     Args:

@@ -42,15 +42,15 @@ def replaced(settings: S, values: Mapping[str, Any]) -> S:
     for name in values:
         if name not in known:
             raise unknown("setting", name, known)
-    given = {name: plain(value) for name, value in values.items() if value is not None}
+    given = {name: plain_value(value) for name, value in values.items() if value is not None}
     return replace(settings, **given)  # type: ignore[type-var]
 
 
-def plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
     """A value of Python, tuples in place of lists and arrays, all the way down."""
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
-    return tuple(plain(part) for part in value) if isinstance(value, list | tuple) else value
+    return tuple(plain_value(part) for part in value) if isinstance(value, list | tuple) else value
 
 
 def from_json(settings_type: type[S], values: Mapping[str, Any]) -> S:

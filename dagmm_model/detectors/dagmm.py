@@ -46,7 +46,7 @@ class DAGMM(DagmmParameters):
     Args:
         preset: recommended, recommended-fast, paper, paper-kddcup, paper-kddcup-rev,
             paper-thyroid or paper-arrhythmia. What is not named here is a setting of the model,
-            which `Settings` describes; None takes it from the preset.
+            which `DagmmSettings` describes; None takes it from the preset.
         contamination: expected share of anomalies in the training rows, in (0, 0.5]; it sets
             ``offset_`` and nothing else.
         engine: auto, numpy, torch, torch-graph (a captured step, on a GPU), torch-compiled or
@@ -56,7 +56,7 @@ class DAGMM(DagmmParameters):
         random_state: seed of the members.
 
     Attributes:
-        settings_: the resolved `Settings`.
+        settings_: the resolved `DagmmSettings`.
         mixtures_: one `Mixture` for each member, that of the wide code last.
         health_: `MixtureHealth` of the first member; None where the score uses no mixture.
         history_: an `EpochRecord` for each epoch; an `Epoch` for one before the objective's.
@@ -104,7 +104,7 @@ class DAGMM(DagmmParameters):
                 ``keep_best``), or for which the terms of the objective are recorded.
             observers: called with the `EpochRecord` of each epoch.
             checkpoint: where to write checkpoints and resume from.
-            ranks: that train together, see `dagmm_model.base.distributed.joined`.
+            ranks: that train together, see `dagmm_model.base.distributed.launched_ranks`.
 
         Raises:
             ValueError: rows or settings that cannot be used.

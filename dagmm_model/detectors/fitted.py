@@ -16,12 +16,12 @@ from dagmm_model.base.settings import from_json
 from dagmm_model.detectors.interface import Arrays, State
 from dagmm_model.engines.choice import Device
 from dagmm_model.mixture.mixture import Mixture, MixtureHealth
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.scoring.explanation import Explanation
 from dagmm_model.scoring.inference import Scorer, from_state, state_of
 from dagmm_model.scoring.views import Views
 from dagmm_model.scoring.views_scorer import EnergyScorer, scorer_for
-from dagmm_model.scoring.wide import own, own_mixtures
+from dagmm_model.scoring.wide import own_coordinates, own_mixtures
 from dagmm_model.tables.encoded import Encoded, Layout
 from dagmm_model.tables.scaling import Scaler
 from dagmm_model.training.epochs import Epoch, EpochLike
@@ -40,7 +40,7 @@ class FittedDagmm(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     The methods' examples go on with these.
     """
 
-    settings_: Settings
+    settings_: DagmmSettings
     history_: tuple[EpochLike, ...]
     device_: Device
     kept_: tuple[int, ...]
@@ -200,7 +200,9 @@ class FittedDagmm(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         rows = self._rows(X)
         return np.concatenate(
             [
-                self._scorer.latent(self._scaler.transform(rows[part]))[0][:, own(self._scorer)]
+                self._scorer.latent(self._scaler.transform(rows[part]))[0][
+                    :, own_coordinates(self._scorer)
+                ]
                 for part in chunks(len(rows))
             ]
         )

@@ -11,10 +11,10 @@ from sklearn.utils import check_random_state
 
 from dagmm_model.base.arrays import Float
 from dagmm_model.networks.network import Parameters, initialise
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.scoring.fitting import fit_scorer
 from dagmm_model.scoring.inference import Scorer
-from dagmm_model.scoring.wide import joined
+from dagmm_model.scoring.wide import joined_scorer
 from dagmm_model.tables.scaling import Scaler
 from dagmm_model.training.loop import Trained
 
@@ -43,7 +43,7 @@ class Ready:
     scaler: Scaler
     scaled: NDArray[np.float32]
     held: NDArray[np.floating] | None
-    settings: Settings
+    settings: DagmmSettings
     seeds: list[int]
     last: list[int]
 
@@ -57,13 +57,13 @@ def check_contamination(contamination: object) -> None:
         )
 
 
-def least_rows(settings: Settings) -> int:
+def least_rows(settings: DagmmSettings) -> int:
     """Fewest rows that carry the mixture's components."""
     return max(2, settings.n_components)
 
 
 def seeds_for(
-    settings: Settings, n: int, random_state: int | np.random.RandomState | None
+    settings: DagmmSettings, n: int, random_state: int | np.random.RandomState | None
 ) -> tuple[list[int], list[int]]:
     """One for each member, of a training on n rows; and those of the wide code's.
 
@@ -85,7 +85,7 @@ def fitted_scorer(ready: Ready, trained: Trained) -> Scorer:
     """The trained members with the mixture of all rows; behind them that with the wide code."""
     X, scaler = ready.rows, ready.scaler
 
-    def score(parameters: Parameters, of: Settings, jitter: Float, seeds: list[int]) -> Scorer:
+    def score(parameters: Parameters, of: DagmmSettings, jitter: Float, seeds: list[int]) -> Scorer:
         rows, n = (lambda part: scaler.transform(X[part], None)), len(X)
         return fit_scorer(parameters, of, jitter, rows, n, ready.weight, seeds)
 
@@ -93,4 +93,4 @@ def fitted_scorer(ready: Ready, trained: Trained) -> Scorer:
     if (wide := ready.settings.wide()) is None:
         return scorer
     initial = initialise(wide, X.shape[1], ready.last, ready.scaled)
-    return joined(scorer, score(initial, wide, np.array([wide.jitter]), ready.last))
+    return joined_scorer(scorer, score(initial, wide, np.array([wide.jitter]), ready.last))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from numpy.typing import ArrayLike
 
 from dagmm_model.detectors.dagmm import DAGMM
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.training.epochs import TrainingDiverged
 from dagmm_model.training.feed import batch_plan
 from dagmm_model.training.loop import Trained, selects
@@ -54,7 +54,7 @@ def fit_many(detectors: Sequence[DAGMM], tables: Sequence[ArrayLike]) -> None:
             detectors[i]._finished(of, one)
 
 
-def _together(settings: Settings) -> bool:
+def _together(settings: DagmmSettings) -> bool:
     """Whether the training has one phase and no validation rows."""
     phases = settings.layer_epochs or settings.autoencoder_epochs
     return not (phases or selects(settings) or settings.alternating)

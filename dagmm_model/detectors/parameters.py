@@ -12,9 +12,9 @@ from dagmm_model.base.settings import refuse, unknown
 from dagmm_model.detectors.fitted import FittedDagmm
 from dagmm_model.engines.choice import ENGINES
 from dagmm_model.networks.presets import PRESETS, resolve
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 
-OVERRIDES = tuple(field.name for field in fields(Settings) if field.name != "preset")
+OVERRIDES = tuple(field.name for field in fields(DagmmSettings) if field.name != "preset")
 """Parameters that replace a setting of the preset unless None."""
 
 ANY_SHAPE = (10_000, 30)
@@ -98,7 +98,7 @@ class DagmmParameters(FittedDagmm):
         detector.settings_for(*ANY_SHAPE)  # refuses what no table could be fitted with
         return detector
 
-    def settings_for(self, n_rows: int, n_columns: int) -> Settings:
+    def settings_for(self, n_rows: int, n_columns: int) -> DagmmSettings:
         """The settings that a fit on a table of this shape would have.
 
         Raises:

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from dagmm_model.base.checkpoint import write_atomically
 from dagmm_model.base.integrity import check_finite, check_finite_arrays, read_object
-from dagmm_model.base.settings import plain
+from dagmm_model.base.settings import plain_value
 from dagmm_model.detectors.catalogue import CATALOGUE, entry
 from dagmm_model.detectors.interface import Detector
 
@@ -33,7 +33,7 @@ def save_detector(detector: Detector, folder: Path) -> None:
     """
     values, arrays = detector.state()
     description = {"format": FORMAT, "name": detector.name, **values}
-    text = json.dumps(description, indent=1, default=plain)
+    text = json.dumps(description, indent=1, default=plain_value)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{ARRAYS}.{uuid4().hex[:8]}.tmp"

@@ -17,7 +17,7 @@ from dagmm_model.base.checkpoint import under
 from dagmm_model.base.distributed import Part
 from dagmm_model.engines.interface import Engine
 from dagmm_model.networks.network import Parameters
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 
 NO_WEIGHT = float(np.finfo(np.float64).tiny)
 """A weight whose gradients are 0 in single precision. With 0 itself the first engine would have no
@@ -27,7 +27,7 @@ estimation network, and the two would not hold the same parameters."""
 class AlternatingEngine(Engine):
     """Two engines of equal making, but for their settings, that hand each other the parameters."""
 
-    def __init__(self, make: Callable[[Settings], Engine], settings: Settings) -> None:
+    def __init__(self, make: Callable[[DagmmSettings], Engine], settings: DagmmSettings) -> None:
         self.settings = settings
         first = replace(
             settings, alternating=False, lambda_energy=NO_WEIGHT, lambda_penalty=NO_WEIGHT

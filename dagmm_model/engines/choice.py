@@ -17,7 +17,7 @@ from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.base.settings import SettingsError, refuse
 from dagmm_model.engines.interface import Engine
 from dagmm_model.networks.network import Parameters, shapes
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 
 ENGINES = ("auto", "numpy", "torch", "torch-graph", "torch-compiled", "torch-triton")
 """``torch`` runs a step as it is, ``torch-graph`` replays a captured one, on a GPU only;
@@ -46,7 +46,7 @@ def gpu_bound() -> float:
     return float(json.loads(text)["multiplications"])
 
 
-def multiplications(settings: Settings, rows: int, columns: int, members: int) -> float:
+def multiplications(settings: DagmmSettings, rows: int, columns: int, members: int) -> float:
     """Multiplications of all forward passes of a training: rows x weights x epochs x members."""
     weights = sum(math.prod(s) for s in shapes(settings, columns).values() if len(s) == 2)
     return float(rows) * weights * settings.epochs * members
@@ -132,7 +132,7 @@ def make_engine(
     x: NDArray[np.floating],
     sample_weight: Float | None,
     parameters: Parameters,
-    settings: Settings,
+    settings: DagmmSettings,
     ranks: Ranks = ALONE,
 ) -> Engine:
     """The engine of that name on a device that was chosen for it.

@@ -40,7 +40,7 @@ def adam(
 
 
 @compiled
-def compare(
+def squared_norms(
     x: Array, x_hat: Array, start: int, error: Float, square_hat: Float, dot: Float
 ) -> None:
     """Squared norms of x_hat - x and x_hat, and their product, of rows from ``start`` on.

@@ -49,7 +49,7 @@ def batch_mixture(z: Tensor, gamma: Tensor, share: Tensor, jitter: float | Tenso
     return BatchMixture(phi, mu, covariance)
 
 
-def energies(z: Tensor, mixture: BatchMixture) -> Tensor:
+def sample_energy(z: Tensor, mixture: BatchMixture) -> Tensor:
     """Sample energy of each row ``(S, n)`` (paper, equation 6), by Cholesky and log-sum-exp."""
     return -torch.logsumexp(log_joint(z, mixture), dim=1)
 
@@ -86,5 +86,5 @@ def mixture_term(
 ) -> tuple[Tensor, Tensor, BatchMixture]:
     """Mean energy ``(S,)`` (or its bound), penalty ``(S,)`` and mixture; see `batch_mixture`."""
     mixture = batch_mixture(z, gamma, share, jitter)
-    of_rows = variational_bounds(z, gamma, mixture) if variational else energies(z, mixture)
+    of_rows = variational_bounds(z, gamma, mixture) if variational else sample_energy(z, mixture)
     return (share * of_rows).sum(1), penalty(mixture), mixture

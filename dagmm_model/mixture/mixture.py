@@ -177,7 +177,7 @@ class Mixture:
             yield part, evidence, weights
 
     def energy(self, z: Float) -> Float:
-        """Sample energy, ``-log sum_k phi_k N(z | mu_k, sigma_k)``: `equations.energies`.
+        """Sample energy, ``-log sum_k phi_k N(z | mu_k, sigma_k)``: `equations.sample_energy`.
 
         Args:
             z: ``(n, L)`` latent rows.

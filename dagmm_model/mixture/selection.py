@@ -63,7 +63,9 @@ def select(
     """
     weight = None if sample_weight is None else evenly(sample_weight, ROWS)
     with blas_threads().limit(limits=1):  # small products: threads cost more than they bring
-        best = choose(evenly(z, ROWS), evenly(gamma, ROWS), steps, jitter, weight, overlap_weight)
+        best = choose_mixture(
+            evenly(z, ROWS), evenly(gamma, ROWS), steps, jitter, weight, overlap_weight
+        )
         if len(z) > ROWS:
             posterior = best.posterior
             best = _maximise(z, lambda part: posterior(z[part]), jitter, sample_weight)
@@ -76,7 +78,7 @@ def evenly(rows: NDArray[T], most: int) -> NDArray[T]:
     return rows[np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))]
 
 
-def choose(
+def choose_mixture(
     rows: Float,
     gamma: Float,
     steps: int,

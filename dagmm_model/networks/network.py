@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from dagmm_model.base.arrays import Float
 from dagmm_model.base.settings import SettingsError
 from dagmm_model.networks.compression import FEATURES
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.tables.scaling import covariance_of, principal_axes
 
 Parameters = dict[str, NDArray[np.floating]]
 
 
-def latent_width(settings: Settings) -> int:
+def latent_width(settings: DagmmSettings) -> int:
     """Coordinates L of z: the code and the reconstruction features."""
     return settings.encoder_widths[-1] + len(FEATURES[settings.reconstruction_features])
 
 
-def shapes(settings: Settings, n_features: int) -> dict[str, tuple[int, ...]]:
+def shapes(settings: DagmmSettings, n_features: int) -> dict[str, tuple[int, ...]]:
     """Shape of each parameter of one member, weights as ``(out, in)``, in a fixed order."""
     encoder = (n_features, *settings.encoder_widths)
     decoder = encoder[::-1]
@@ -35,7 +35,7 @@ def shapes(settings: Settings, n_features: int) -> dict[str, tuple[int, ...]]:
     return result
 
 
-def trained(name: str, settings: Settings) -> bool:
+def trained(name: str, settings: DagmmSettings) -> bool:
     """Whether the objective moves a parameter of that name."""
     network = name.split(".")[0]
     if network == "estimation":
@@ -44,7 +44,7 @@ def trained(name: str, settings: Settings) -> bool:
 
 
 def initialise(
-    settings: Settings,
+    settings: DagmmSettings,
     n_features: int,
     seeds: Sequence[int],
     x: NDArray[np.floating] | None = None,
@@ -75,7 +75,7 @@ def initialise(
     return {name: np.stack([member[name] for member in members]) for name in members[0]}
 
 
-def _drawn(settings: Settings, n_features: int, generator: np.random.Generator) -> Parameters:
+def _drawn(settings: DagmmSettings, n_features: int, generator: np.random.Generator) -> Parameters:
     """Starting values of one member, by the rule of the settings."""
     values: Parameters = {}
     fan_in, limit = settings.initial_weights == "fan_in", 0.0
@@ -88,7 +88,7 @@ def _drawn(settings: Settings, n_features: int, generator: np.random.Generator) 
     return values
 
 
-def _principal_path(settings: Settings, mean: Float, covariance: Float) -> Parameters:
+def _principal_path(settings: DagmmSettings, mean: Float, covariance: Float) -> Parameters:
     """The fixed linear path and the last layers that go with it, of one member."""
     width, code = len(mean), settings.encoder_widths[-1]
     if code > width:

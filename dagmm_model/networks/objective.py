@@ -22,7 +22,7 @@ from dagmm_model.mixture.equations import BatchMixture, mixture_term
 from dagmm_model.mixture.mixture import LATENT_VARIANCE_FLOOR
 from dagmm_model.networks.compression import compress
 from dagmm_model.networks.estimation import membership, membership_logits
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 
 
 class Losses(NamedTuple):
@@ -59,7 +59,7 @@ def objective(
     parameters: Mapping[str, Tensor],
     x: Tensor,
     weight: Tensor,
-    settings: Settings,
+    settings: DagmmSettings,
     jitter: float | Tensor,
     masks: list[Tensor] | None = None,
     ranks: Ranks = ALONE,

@@ -8,24 +8,24 @@ from math import isqrt
 from typing import Any
 
 from dagmm_model.base.settings import replaced, unknown
-from dagmm_model.networks.settings import VIEWS, Settings
+from dagmm_model.networks.settings import VIEWS, DagmmSettings
 
-PAPER: dict[str, Settings] = {
-    "paper-kddcup": Settings(scaling="numeric", initial_weights="fan_in"),
-    "paper-kddcup-rev": Settings(
+PAPER: dict[str, DagmmSettings] = {
+    "paper-kddcup": DagmmSettings(scaling="numeric", initial_weights="fan_in"),
+    "paper-kddcup-rev": DagmmSettings(
         preset="paper-kddcup-rev",
         n_components=2,
         epochs=400,
         reconstruction_reduction="mean",
     ),
-    "paper-thyroid": Settings(
+    "paper-thyroid": DagmmSettings(
         preset="paper-thyroid",
         encoder_widths=(12, 4, 1),
         n_components=2,
         epochs=20_000,
         reconstruction_reduction="mean",
     ),
-    "paper-arrhythmia": Settings(
+    "paper-arrhythmia": DagmmSettings(
         preset="paper-arrhythmia",
         encoder_widths=(10, 2),
         n_components=2,
@@ -58,7 +58,7 @@ WIDEST = 12
 PRESETS: tuple[str, ...] = ("recommended", "recommended-fast", "paper", *PAPER)
 
 
-def _paper(n_features: int, n_rows: int) -> Settings:
+def _paper(n_features: int, n_rows: int) -> DagmmSettings:
     """The architecture of the paper's data set that is nearest in width."""
     if n_features <= 12:
         name = "paper-thyroid"
@@ -69,7 +69,7 @@ def _paper(n_features: int, n_rows: int) -> Settings:
     return replace(PAPER[name], preset="paper")
 
 
-def _recommended(n_features: int, n_rows: int) -> Settings:
+def _recommended(n_features: int, n_rows: int) -> DagmmSettings:
     """The rule behind `recommended`: everything follows from the table's shape.
 
     Columns are softly clipped and standardised. The network reconstructs hidden columns from the
@@ -77,7 +77,7 @@ def _recommended(n_features: int, n_rows: int) -> Settings:
     `LEAST_STEPS` steps, jointly with sixteen components (a tenth of the rows at most).
     """
     batch = max(1, min(256 if n_rows < MANY_ROWS else 1024, n_rows))
-    return Settings(
+    return DagmmSettings(
         preset="recommended",
         encoder_widths=(64, 64, max(2, min(32, round(2 * n_features**0.5)))),
         estimation_widths=(16,),
@@ -100,7 +100,7 @@ def _recommended(n_features: int, n_rows: int) -> Settings:
     )
 
 
-def principal_axes(n_features: int, n_rows: int) -> Settings:
+def principal_axes_preset(n_features: int, n_rows: int) -> DagmmSettings:
     """The rule behind `recommended-fast`, and the view `axes` of others, untrained there.
 
     Columns are softly clipped and whitened; the code starts as their leading principal axes, about
@@ -114,7 +114,7 @@ def principal_axes(n_features: int, n_rows: int) -> Settings:
     wide = wide if wide >= 1.5 * code else 0
     large = n_rows >= 10_000
     batch = 1024 if large else 128
-    return Settings(
+    return DagmmSettings(
         preset="recommended-fast",
         encoder_widths=(32, code),
         estimation_widths=(16,),
@@ -137,7 +137,7 @@ def principal_axes(n_features: int, n_rows: int) -> Settings:
 
 def resolve(
     preset: str, n_features: int, n_rows: int, overrides: Mapping[str, Any] | None = None
-) -> Settings:
+) -> DagmmSettings:
     """The settings of a preset for a training matrix of that shape, with some of them replaced.
 
     Overrides of None are left to the preset.
@@ -148,7 +148,7 @@ def resolve(
     if preset == "recommended":
         settings = _recommended(n_features, n_rows)
     elif preset == "recommended-fast":
-        settings = principal_axes(n_features, n_rows)
+        settings = principal_axes_preset(n_features, n_rows)
     elif preset == "paper":
         settings = _paper(n_features, n_rows)
     elif preset in PAPER:

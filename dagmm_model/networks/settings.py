@@ -13,11 +13,11 @@ SCALINGS = (
 )
 
 VIEWS = ("energy", "error", "neighbours", "axes")
-"""What an energy can be made of, see `Settings`."""
+"""What an energy can be made of, see `DagmmSettings`."""
 
 
 @dataclass(frozen=True)
-class Settings(CheckedSettings):
+class DagmmSettings(CheckedSettings):
     """Everything that decides how a detector is trained, resolved to values.
 
     Attributes:
@@ -185,7 +185,7 @@ class Settings(CheckedSettings):
         """Whether the objective has a mixture; without one it is a plain autoencoder's."""
         return self.lambda_energy > 0 or self.lambda_penalty > 0
 
-    def wide(self) -> Settings | None:
+    def wide(self) -> DagmmSettings | None:
         """The settings of the member with the wide code, if there is one."""
         if self.wide_code <= self.encoder_widths[-1] or self.criterion != "energy":
             return None

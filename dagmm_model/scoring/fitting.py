@@ -15,7 +15,7 @@ from dagmm_model.mixture.moments import Moments
 from dagmm_model.mixture.selection import select
 from dagmm_model.networks.estimation import membership, membership_logits
 from dagmm_model.networks.network import Parameters, latent_width
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.scoring.inference import Scorer
 from dagmm_model.scoring.masked import MaskedNetwork
 
@@ -50,7 +50,7 @@ def typical_errors(
 
 def fit_scorer(
     parameters: Parameters,
-    settings: Settings,
+    settings: DagmmSettings,
     jitter: Float,
     x: Callable[[slice], Rows],
     n: int,
@@ -114,7 +114,7 @@ def fit_scorer(
 def _mixtures_by_memberships(
     parameters: dict[str, Float],
     z: Float,
-    settings: Settings,
+    settings: DagmmSettings,
     jitter: Float,
     sample_weight: Float | None,
 ) -> tuple[Mixture, ...]:

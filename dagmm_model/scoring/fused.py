@@ -22,7 +22,7 @@ from dagmm_model.kernels import tanh as kernels_tanh
 from dagmm_model.mixture.mixture import Mixture
 from dagmm_model.networks.compression import FEATURES, LOG_FLOOR, SQUARE_FLOOR, layers_of
 from dagmm_model.scoring.explanation import ExplainedEnergies, Explanation, in_blocks
-from dagmm_model.scoring.fused_linear import LinearPart, Tables
+from dagmm_model.scoring.fused_linear import LevelTables, LinearPart
 from dagmm_model.scoring.inference import Scorer
 from dagmm_model.scoring.workspace import Workspace, Workspaces
 from dagmm_model.tables.encoded import Encoded, Layout, width_of
@@ -146,7 +146,7 @@ class FusedScorer:
         self,
         u: Float,
         numbers: Float,
-        tables: Tables,
+        tables: LevelTables,
         part: slice,
         places: NDArray[np.intp],
         work: Workspace,

@@ -20,7 +20,7 @@ from dagmm_model.tables.scaling import Scaler
 
 
 @dataclass(frozen=True)
-class Tables:
+class LevelTables:
     """What the levels of some rows contribute.
 
     Attributes:
@@ -62,7 +62,7 @@ class LinearPart:
         self._bias = np.concatenate([bias, np.zeros(weights.shape[1] - len(bias))])
         self._levels = scaled_levels(scaler, self._blocks)
 
-    def tables(self, rows: Encoded) -> Tables:
+    def tables(self, rows: Encoded) -> LevelTables:
         """What the levels of these rows contribute."""
         combinations, which = rows.combinations()
         scaled = np.zeros((combinations.shape[1], self._width))
@@ -74,10 +74,10 @@ class LinearPart:
         else:
             beyond = scaled @ self._rotation - outputs[:, self._outputs :] @ self._reached
             square = np.vecdot(beyond, beyond)
-        return Tables(which, outputs, square, scaled)
+        return LevelTables(which, outputs, square, scaled)
 
     def of(
-        self, rows: Encoded, part: slice, tables: Tables, first: int, work: Workspace
+        self, rows: Encoded, part: slice, tables: LevelTables, first: int, work: Workspace
     ) -> tuple[Float, Float, Float]:
         """Outputs ``(m, O)``, squared norms ``(m,)`` and scaled numbers ``(m, P)`` of some rows.
 

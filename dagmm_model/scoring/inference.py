@@ -21,7 +21,7 @@ from dagmm_model.base.settings import from_json
 from dagmm_model.mixture.mixture import Mixture
 from dagmm_model.networks.compression import compress
 from dagmm_model.networks.network import Parameters
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.scoring.masked import MaskedNetwork, log_error
 from dagmm_model.tables.scaling import Scaler
 
@@ -45,7 +45,7 @@ class Scorer:
             where no column is hidden.
     """
 
-    settings: Settings
+    settings: DagmmSettings
     parameters: Parameters
     latent_mean: Float
     latent_scale: Float
@@ -65,7 +65,7 @@ class Scorer:
 
     @classmethod
     def from_arrays(
-        cls, settings: Settings, jitter: Sequence[float], arrays: Mapping[str, NDArray[Any]]
+        cls, settings: DagmmSettings, jitter: Sequence[float], arrays: Mapping[str, NDArray[Any]]
     ) -> Scorer:
         """The scorer of what `to_arrays` gave, among other arrays, and each mixture's jitter."""
         mixtures = tuple(
@@ -189,6 +189,6 @@ def state_of(scaled: ScaledScorer) -> tuple[dict[str, Any], dict[str, NDArray[An
 
 def from_state(values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> ScaledScorer:
     """Scaler and scorer of what `state_of` gave, among other values and arrays."""
-    settings = from_json(Settings, values["settings"])
+    settings = from_json(DagmmSettings, values["settings"])
     scorer = Scorer.from_arrays(settings, values["jitter"], arrays)
     return Scaler.from_arrays(values["scaler"], arrays), scorer

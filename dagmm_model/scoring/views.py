@@ -27,7 +27,7 @@ from dagmm_model.base.arrays import Float, Rows
 from dagmm_model.base.checkpoint import under
 from dagmm_model.base.processors import each_chunk
 from dagmm_model.mixture.selection import ROWS, evenly
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.scoring import masked, neighbours
 from dagmm_model.scoring.fused import FusedScorer
 from dagmm_model.scoring.inference import ScaledScorer, Scorer, from_state, state_of
@@ -147,7 +147,7 @@ class Views:
         return total
 
 
-def constants(settings: Settings) -> dict[str, Any]:
+def constants(settings: DagmmSettings) -> dict[str, Any]:
     """What decides an energy beside the settings: by module, the constants of the views there are.
 
     A detector that is fitted keeps its own weights.

@@ -18,7 +18,7 @@ from dagmm_model.mixture.mixture import VARIANCE_FLOOR, Mixture
 from dagmm_model.scoring.inference import Scorer
 
 
-def joined(narrow: Scorer, wide: Scorer) -> Scorer:
+def joined_scorer(narrow: Scorer, wide: Scorer) -> Scorer:
     """One scorer of all members, the wide ones last; its settings are the narrow ones'."""
     code, wider = (scorer.settings.encoder_widths[-1] for scorer in (narrow, wide))
     places = np.full(wider - code, code)  # before which the zeros go
@@ -48,7 +48,7 @@ def joined(narrow: Scorer, wide: Scorer) -> Scorer:
     )
 
 
-def own(scorer: Scorer) -> NDArray[np.intp]:
+def own_coordinates(scorer: Scorer) -> NDArray[np.intp]:
     """The coordinates of a narrow member's latent rows that are not filled up."""
     code, width = scorer.settings.encoder_widths[-1], scorer.latent_mean.shape[1]
     features = width - scorer.double["decoder.0.weight"].shape[2]
@@ -59,7 +59,7 @@ def own_mixtures(scorer: Scorer) -> tuple[Mixture, ...]:
     """Each member's mixture in its own coordinates."""
     if scorer.settings.wide() is None:
         return scorer.mixtures
-    narrow, coordinates = scorer.reconstructing, own(scorer)
+    narrow, coordinates = scorer.reconstructing, own_coordinates(scorer)
     kept = (
         replace(m, mu=m.mu[:, coordinates], sigma=m.sigma[:, coordinates[:, None], coordinates])
         for m in scorer.mixtures[:narrow]

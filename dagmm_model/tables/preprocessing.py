@@ -33,7 +33,7 @@ class EncodingError(ValueError):
 
 
 @dataclass(frozen=True)
-class Column:
+class FeatureColumn:
     """One feature column.
 
     Attributes:
@@ -91,12 +91,12 @@ class Encoder:
         columns: Feature columns, in output order.
 
     Example:
-        >>> encoder = Encoder((Column("age"), Column("sex", "categorical", ("f", "m"))))
+        >>> encoder = Encoder((FeatureColumn("age"), FeatureColumn("sex", "categorical", ("f", "m"))))
         >>> encoder.encode({"age": [30, 41], "sex": ["m", "f"]}).tolist()
         [[30.0, 0.0, 1.0], [41.0, 1.0, 0.0]]
     """
 
-    columns: tuple[Column, ...]
+    columns: tuple[FeatureColumn, ...]
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -160,17 +160,17 @@ class Encoder:
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> Encoder:
         """Rebuild from `to_dict`."""
-        return cls(tuple(from_json(Column, column) for column in state["columns"]))
+        return cls(tuple(from_json(FeatureColumn, column) for column in state["columns"]))
 
 
-def _unjudged(column: Column, values: Any) -> Float:
+def _unjudged(column: FeatureColumn, values: Any) -> Float:
     """Numbers, without a look at whether they can be scored where they are numbers already."""
     if column.fill is None and isinstance(values, np.ndarray) and values.dtype == np.float64:
         return values
     return _numbers(column, values)
 
 
-def _numbers(column: Column, values: Any) -> Float:
+def _numbers(column: FeatureColumn, values: Any) -> Float:
     try:
         numbers = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
@@ -212,7 +212,7 @@ def is_missing(value: object) -> bool:
         return True
 
 
-def _booleans(column: Column, values: Any) -> Float:
+def _booleans(column: FeatureColumn, values: Any) -> Float:
     array = np.asarray(values)
     if column.fill is not None and array.dtype.kind not in "biu":
         array = np.array([column.fill if is_missing(v) else v for v in array.tolist()], object)
@@ -263,7 +263,7 @@ def _level_codes(values: Any, index: Mapping[str, int]) -> NDArray[np.int64]:
     )
 
 
-def _codes(column: Column, values: Any) -> NDArray[np.int64]:
+def _codes(column: FeatureColumn, values: Any) -> NDArray[np.int64]:
     """Which column of the block is 1 for each value; the block's width where none is."""
     index = {level: i for i, level in enumerate(column.levels)}
     codes = _level_codes(values, index)

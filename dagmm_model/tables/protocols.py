@@ -27,7 +27,7 @@ class SplitError(ValueError):
 
 
 @dataclass(frozen=True)
-class Split:
+class RowSplit:
     """Row indices of each part, int64; ascending unless the rows were drawn first.
 
     Attributes:
@@ -43,12 +43,12 @@ class Split:
     test: Rows
     set_aside: Rows
 
-    def of(self, rows: Rows) -> Split:
+    def of(self, rows: Rows) -> RowSplit:
         """The same parts of a table whose rows were drawn as these ``(rows,)`` of another one."""
-        return Split(*(rows[getattr(self, part.name)] for part in fields(self)))
+        return RowSplit(*(rows[getattr(self, part.name)] for part in fields(self)))
 
 
-def paper_split(anomalous: ArrayLike, seed: int, *, groups: ArrayLike | None = None) -> Split:
+def paper_split(anomalous: ArrayLike, seed: int, *, groups: ArrayLike | None = None) -> RowSplit:
     """Random half of all rows to train on, its anomalies removed; the other half is the test.
 
     Args:
@@ -62,7 +62,7 @@ def paper_split(anomalous: ArrayLike, seed: int, *, groups: ArrayLike | None = N
     labels = np.asarray(anomalous, dtype=bool)
     half, rest = _parts(len(labels), (0.5, 0.5), seed, groups)
     return check_parts(
-        Split(half[~labels[half]], np.empty(0, np.int64), rest, half[labels[half]]), labels
+        RowSplit(half[~labels[half]], np.empty(0, np.int64), rest, half[labels[half]]), labels
     )
 
 
@@ -72,7 +72,7 @@ def deployment_split(
     *,
     groups: ArrayLike | None = None,
     fractions: Fractions = (0.6, 0.2, 0.2),
-) -> Split:
+) -> RowSplit:
     """Train, validation and test, stratified by label; train and validation keep normals only.
 
     Args:
@@ -103,13 +103,13 @@ def deployment_split(
     train, validation, test = parts
     held = np.concatenate([train[labels[train]], validation[labels[validation]]])
     return check_parts(
-        Split(train[~labels[train]], validation[~labels[validation]], test, np.sort(held)),
+        RowSplit(train[~labels[train]], validation[~labels[validation]], test, np.sort(held)),
         labels,
         validation=True,
     )
 
 
-def file_order_split(anomalous: ArrayLike, train: int | None = None) -> Split:
+def file_order_split(anomalous: ArrayLike, train: int | None = None) -> RowSplit:
     """The first normal rows train; the other normal rows and *all* anomalies are the test.
 
     The split of GOAD (Bergman and Hoshen, ICLR 2020) and NeuTraL AD (Qiu et al., ICML 2021), and,
@@ -127,10 +127,10 @@ def file_order_split(anomalous: ArrayLike, train: int | None = None) -> Split:
     count = len(normal) // 2 if train is None else train
     test = np.concatenate([normal[count:], np.flatnonzero(labels)])
     none = np.empty(0, np.int64)
-    return check_parts(Split(normal[:count], none, np.sort(test), none), labels)
+    return check_parts(RowSplit(normal[:count], none, np.sort(test), none), labels)
 
 
-def shuffled_halves(anomalous: ArrayLike, seed: int, *, most: int) -> Split:
+def shuffled_halves(anomalous: ArrayLike, seed: int, *, most: int) -> RowSplit:
     """A random half of the normal rows trains; the other half and *all* anomalies are the test.
 
     Args:
@@ -147,7 +147,7 @@ def shuffled_halves(anomalous: ArrayLike, seed: int, *, most: int) -> Split:
     test = np.concatenate([order[half:], np.flatnonzero(labels)])
     train, rest = order[: min(half, most)], order[min(half, most) : half]
     return check_parts(
-        Split(np.sort(train), np.empty(0, np.int64), np.sort(test), np.sort(rest)), labels
+        RowSplit(np.sort(train), np.empty(0, np.int64), np.sort(test), np.sort(rest)), labels
     )
 
 
@@ -192,8 +192,8 @@ def _parts(
 
 
 def check_parts(
-    split: Split, labels: NDArray[np.bool_], *, validation: bool = False, why: str = ""
-) -> Split:
+    split: RowSplit, labels: NDArray[np.bool_], *, validation: bool = False, why: str = ""
+) -> RowSplit:
     """The split, unless a part of it would be empty.
 
     Args:

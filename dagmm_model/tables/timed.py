@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dagmm_model.tables.protocols import Fractions, Rows, Split, SplitError, check_parts
+from dagmm_model.tables.protocols import Fractions, Rows, RowSplit, SplitError, check_parts
 
 
 def time_split(
@@ -14,7 +14,7 @@ def time_split(
     *,
     fractions: Fractions = (0.6, 0.2, 0.2),
     groups: ArrayLike | None = None,
-) -> tuple[Split, tuple[int, int]]:
+) -> tuple[RowSplit, tuple[int, int]]:
     """Earlier rows train, later ones calibrate, the latest test; nothing is random.
 
     Rows of one moment stay in one part, so that the shares hold approximately.
@@ -51,7 +51,7 @@ def time_split(
     kept = ~repeated & ~(labels & (part < 2))  # anomalies of the past teach and calibrate nothing
     train, validation, test = (np.flatnonzero(kept & (part == number)) for number in range(3))
     split = check_parts(
-        Split(train, validation, test, np.flatnonzero(~kept)),
+        RowSplit(train, validation, test, np.flatnonzero(~kept)),
         labels,
         validation=True,
         why=_why_empty(ordered, int(repeated.sum())),

@@ -71,7 +71,7 @@ def seed_of(seed: int, *key: int) -> int:
     return int(np.random.SeedSequence(seed, spawn_key=key).generate_state(1, np.uint64)[0])
 
 
-def train(
+def train_networks(
     build: Callable[[], Work],
     x: NDArray[np.float32],
     settings: TrainingSettings,
@@ -125,7 +125,7 @@ def train(
 
 
 class _Run:
-    """The training of a baseline's networks; see `dagmm_model.training.epochs.Training`."""
+    """The training of a baseline's networks; see `dagmm_model.training.epochs.TrainingState`."""
 
     def __init__(
         self,

@@ -108,7 +108,7 @@ def discrimination(critic: nn.Module, genuine: Sequence[Tensor], made: Sequence[
     return real(genuine_logits) + softplus(made_logits).mean()
 
 
-def adam(
+def adam_of(
     modules: Iterable[nn.Module], learning_rate: float, betas: tuple[float, float] = (0.9, 0.999)
 ) -> torch.optim.Adam:
     """Adam over the modules' parameters."""

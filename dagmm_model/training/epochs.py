@@ -78,7 +78,7 @@ Observer = Callable[[Any], None]
 """Called with the `EpochLike` of each epoch."""
 
 
-class Training(Protocol):
+class TrainingState(Protocol):
     """Everything that changes while a training goes on."""
 
     def over(self) -> bool:
@@ -102,7 +102,7 @@ class Training(Protocol):
 
 
 def run_epochs(
-    training: Training, store: CheckpointStore | None, observers: Sequence[Observer] = ()
+    training: TrainingState, store: CheckpointStore | None, observers: Sequence[Observer] = ()
 ) -> None:
     """Do the epochs that are not done yet; the store's last checkpoint stays.
 

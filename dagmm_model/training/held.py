@@ -16,7 +16,7 @@ from dagmm_model.engines.choice import Device, make_engine
 from dagmm_model.engines.interface import TERMS
 from dagmm_model.mixture.mixture import JitterWarning
 from dagmm_model.networks.network import Parameters, streams
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 
 TIMES = 20
 """Epochs of a training at which they are taken, beside its last."""
@@ -27,7 +27,7 @@ Losses = Mapping[str, float]
 Held = Callable[[Parameters], Losses]
 
 
-def held_losses(x: NDArray[np.floating], settings: Settings, seeds: Sequence[int]) -> Held:
+def held_losses(x: NDArray[np.floating], settings: DagmmSettings, seeds: Sequence[int]) -> Held:
     """What takes the terms of rows under given parameters, as the mean over members and batches.
 
     The hidden columns and the dropout are the same each time, so that only the parameters differ.

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.networks.network import Parameters
-from dagmm_model.networks.settings import Settings
-from dagmm_model.training.autograd import Work, seed_of, train
-from dagmm_model.training.blocks import adam, descend
+from dagmm_model.networks.settings import DagmmSettings
+from dagmm_model.training.autograd import Work, seed_of, train_networks
+from dagmm_model.training.blocks import adam_of, descend
 from dagmm_model.training.epochs import Epoch, Observer
 from dagmm_model.training.settings import TrainingSettings
 
@@ -54,7 +54,7 @@ class Layer(nn.Module):
 
 def train_layer(
     rows: NDArray[np.float32],
-    settings: Settings,
+    settings: DagmmSettings,
     seed: int,
     index: int,
     member: Parameters,
@@ -84,7 +84,7 @@ def train_layer(
 
     def work() -> Work:
         layer = Layer(member, index, depth)
-        optimiser = adam([layer], settings.learning_rate)
+        optimiser = adam_of([layer], settings.learning_rate)
 
         def step(x: Tensor, epoch: int) -> dict[str, Tensor]:
             loss = (layer(x) - x).square().sum(1).mean()
@@ -99,7 +99,7 @@ def train_layer(
         learning_rate=settings.learning_rate,
         device=device,
     )
-    arrays, epochs, _ = train(
+    arrays, epochs, _ = train_networks(
         work,
         rows,
         loop,

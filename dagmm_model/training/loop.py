@@ -15,7 +15,7 @@ from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.engines.choice import Device, device_for, make_engine, multiplications
 from dagmm_model.engines.interface import TERMS, Engine
 from dagmm_model.networks.network import Parameters, initialise
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.scoring.fitting import fit_scorer
 from dagmm_model.training.epochs import EpochLike, Observer, TrainingDiverged, run_epochs
 from dagmm_model.training.feed import Feed, MemoryFeed
@@ -48,7 +48,7 @@ RATE_WARM_UP = 20
 """Steps over which the learning rate grows where the schedule has a warm-up."""
 
 
-def learning_rates(settings: Settings, epoch: int, steps: int) -> Float:
+def learning_rates(settings: DagmmSettings, epoch: int, steps: int) -> Float:
     """Learning rate of every step of a 0-based epoch."""
     step = epoch * steps + np.arange(steps, dtype=np.float64)
     rates = np.full(steps, settings.learning_rate)
@@ -61,7 +61,7 @@ def learning_rates(settings: Settings, epoch: int, steps: int) -> Float:
 
 def train(
     x: NDArray[np.floating],
-    settings: Settings,
+    settings: DagmmSettings,
     seeds: Sequence[int],
     *,
     start: Parameters | None = None,
@@ -108,7 +108,7 @@ def train(
     if checkpoint is not None:
         rows = digest(x, sample_weight, validation) if ranks.first else ""
         identity = run_identity(runner, settings, seeds, rows, start)
-        store = CheckpointStore(checkpoint, identity, ranks, asdict(Settings()))
+        store = CheckpointStore(checkpoint, identity, ranks, asdict(DagmmSettings()))
     judged = _judged(settings)
 
     def validate() -> tuple[Parameters, Float]:
@@ -128,7 +128,7 @@ def train(
 
 
 def run_identity(
-    engine: Engine, settings: Settings, seeds: Sequence[int], rows: object, start: Parameters
+    engine: Engine, settings: DagmmSettings, seeds: Sequence[int], rows: object, start: Parameters
 ) -> dict[str, object]:
     """What a checkpoint must agree in: all that decides the result but the number of ranks."""
     return {
@@ -144,7 +144,7 @@ def run_training(
     engine: Engine,
     device: Device,
     feed: Feed,
-    settings: Settings,
+    settings: DagmmSettings,
     seeds: Sequence[int],
     store: CheckpointStore | None,
     observers: Sequence[Observer],
@@ -179,12 +179,12 @@ def run_training(
     return Trained(progress.best.parameters, history, engine.jitter, kept, device)
 
 
-def selects(settings: Settings) -> bool:
+def selects(settings: DagmmSettings) -> bool:
     """Whether validation rows choose the epoch."""
     return settings.keep_best or settings.early_stopping is not None
 
 
-def _judged(settings: Settings) -> Settings:
+def _judged(settings: DagmmSettings) -> DagmmSettings:
     """How an epoch is scored: by the memberships of the moment, by the error where there are none.
 
     The mixture is refined, or fitted from scratch, once, at the end.
@@ -194,7 +194,7 @@ def _judged(settings: Settings) -> Settings:
 
 
 class MemberTraining:
-    """The training of one batched model; see `dagmm_model.training.epochs.Training`.
+    """The training of one batched model; see `dagmm_model.training.epochs.TrainingState`.
 
     Args:
         progress: of the engine at its starting values.
@@ -207,7 +207,7 @@ class MemberTraining:
     def __init__(
         self,
         progress: Progress,
-        settings: Settings,
+        settings: DagmmSettings,
         feed: Feed,
         validate: Validate | None = None,
         held: Held | None = None,

@@ -18,7 +18,7 @@ from dagmm_model.base.distributed import Part
 from dagmm_model.engines.choice import device_for, make_engine, multiplications
 from dagmm_model.engines.interface import PIECE
 from dagmm_model.networks.network import initialise
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.training.epochs import EpochLike, run_epochs
 from dagmm_model.training.feed import Feed, Piece, batch_plan
 from dagmm_model.training.loop import MemberTraining, Trained
@@ -59,7 +59,7 @@ class _TablesTraining(MemberTraining):
     """A training with a record for each table, whose members lie side by side."""
 
     def __init__(
-        self, progress: Progress, settings: Settings, feed: Feed, parts: Sequence[slice]
+        self, progress: Progress, settings: DagmmSettings, feed: Feed, parts: Sequence[slice]
     ) -> None:
         super().__init__(progress, settings, feed)
         self._parts = parts
@@ -77,7 +77,7 @@ class _TablesTraining(MemberTraining):
 
 def train_many(
     tables: Sequence[NDArray[np.float32]],
-    settings: Settings,
+    settings: DagmmSettings,
     seeds: Sequence[Sequence[int]],
     *,
     engine: str = "auto",

@@ -18,7 +18,7 @@ from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.base.settings import refuse
 from dagmm_model.networks.network import initialise
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.training.epochs import Epoch, EpochLike, Observer
 from dagmm_model.training.loop import Trained, train
 
@@ -27,7 +27,7 @@ Convert = Callable[[Any], EpochLike]
 
 def train_in_phases(
     x: NDArray[np.float32],
-    settings: Settings,
+    settings: DagmmSettings,
     seeds: Sequence[int],
     *,
     sample_weight: Float | None = None,
@@ -122,7 +122,7 @@ def train_in_phases(
     return replace(trained, history=(*history, *map(convert, trained.history)), kept=kept)
 
 
-def _autoencoder(settings: Settings) -> Settings:
+def _autoencoder(settings: DagmmSettings) -> DagmmSettings:
     """The settings of the phase that trains the compression network by itself."""
     return replace(
         settings,

@@ -16,7 +16,7 @@ from dagmm_model.base.settings import from_json
 from dagmm_model.engines.interface import Engine
 from dagmm_model.mixture.mixture import mixture_health
 from dagmm_model.networks.network import Parameters, streams
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 
 LOSSES = ("total", "reconstruction", "energy", "penalty", "validation_energy")
 MIXTURE = ("min_phi", "max_condition", "effective_components")
@@ -121,7 +121,7 @@ class Progress:
         history: records of the epochs before.
     """
 
-    def __init__(self, engine: Engine, settings: Settings, seeds: Sequence[int]) -> None:
+    def __init__(self, engine: Engine, settings: DagmmSettings, seeds: Sequence[int]) -> None:
         self.engine = engine
         self.epoch, self.done = 0, 0
         self.losses = np.empty((0, len(seeds), 4))
@@ -204,7 +204,7 @@ class Progress:
 
     def record(
         self,
-        settings: Settings,
+        settings: DagmmSettings,
         energies: Float | None,
         seconds: float,
         members: slice = slice(None),

@@ -23,7 +23,7 @@ class ChecksumError(SourceError):
     """A file's content is not the one that the contract pins."""
 
 
-class EncodingError(SourceError):
+class TextEncodingError(SourceError):
     """Bytes that are not text in the stated encoding."""
 
 

@@ -97,7 +97,7 @@ def inside(folder: Path, file: str) -> Path:
     return path
 
 
-def missing(name: str, path: Path, publisher: str, url: str | None) -> MissingDataError:
+def missing_file(name: str, path: Path, publisher: str, url: str | None) -> MissingDataError:
     """The one message for a data file that is not there."""
     source = publisher or "its publisher"
     address = f" ({url})" if url else ""

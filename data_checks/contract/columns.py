@@ -25,7 +25,7 @@ def is_reserved(name: str) -> bool:
     return name in RESERVED_NAMES or name.startswith("__")
 
 
-class Frozen(BaseModel):
+class ContractPart(BaseModel):
     """Base of all contract parts: immutable, unknown keys refused, no coercion of types."""
 
     model_config = ConfigDict(
@@ -43,7 +43,7 @@ def _level(value: Any) -> Any:
 Level = Annotated[str, BeforeValidator(_level)]
 
 
-class Column(Frozen):
+class Column(ContractPart):
     """One column.
 
     A value that cannot be read as `type`, a missing value in a column that is not `nullable`, and

@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from data_checks.base.errors import ContractError
-from data_checks.contract.columns import Column, Frozen, Severity
+from data_checks.contract.columns import Column, ContractPart, Severity
 from data_checks.contract.sections import Drift, Label, RowCount, Rule, Sample, Scoring, Split
 from data_checks.contract.source_settings import Source
 from data_checks.contract.yaml_reading import Key, dotted, read_yaml
@@ -47,7 +47,7 @@ def _plain_name(name: str) -> str:
     return name
 
 
-class Contract(Frozen):
+class Contract(ContractPart):
     """What one data set must look like. See the module's description."""
 
     name: Annotated[str, AfterValidator(_plain_name)] = Field(

@@ -6,12 +6,12 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from data_checks.contract.columns import Frozen, Outside, Severity
+from data_checks.contract.columns import ContractPart, Outside, Severity
 
 ANY = "*"
 
 
-class Label(Frozen):
+class Label(ContractPart):
     """Which column holds the label, and what its values mean.
 
     `normal` and `anomalous` list label values as text; one of the two may be "*" for "all others".
@@ -56,7 +56,7 @@ class Label(Frozen):
         return tuple(level.strip() for level in named)
 
 
-class RowCount(Frozen):
+class RowCount(ContractPart):
     """How many rows the table must have."""
 
     minimum: int = Field(1, description="Fewest rows of the table")
@@ -70,7 +70,7 @@ class RowCount(Frozen):
         return self
 
 
-class Sample(Frozen):
+class Sample(ContractPart):
     """Keep all rows of one class and a seeded random subset of the other."""
 
     of: Literal["normal", "anomalous"] = Field(description="Class that is sampled")
@@ -78,7 +78,7 @@ class Sample(Frozen):
     seed: int = Field(0, description="Seed of the draw")
 
 
-class Rule(Frozen):
+class Rule(ContractPart):
     """A condition across columns of one row, for example `src_bytes + dst_bytes >= hot`.
 
     A row for which `check` is false breaks the rule; a row with a missing value in it does not.
@@ -99,7 +99,7 @@ class Rule(Frozen):
         return self
 
 
-class Split(Frozen):
+class Split(ContractPart):
     """Shares of train, validation and test, what stays on one side, and whether time divides."""
 
     train: float = Field(0.6, description="Share of training rows")
@@ -125,7 +125,7 @@ class Split(Frozen):
         return self
 
 
-class Drift(Frozen):
+class Drift(ContractPart):
     """From which distance on a column counts as drifted (population stability index)."""
 
     warning: float = Field(0.1, description="Population stability index from which to warn")
@@ -135,7 +135,7 @@ class Drift(Frozen):
     )
 
 
-class Scoring(Frozen):
+class Scoring(ContractPart):
     """What becomes of rows to be scored that training would have quarantined.
 
     `outside` is about a level outside its vocabulary and a number outside its range: `mark` scores

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from data_checks.base.locations import file_location
-from data_checks.contract.columns import Frozen
+from data_checks.contract.columns import ContractPart
 
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 _PASSWORDS = ("password", "passwd", "pwd", "sslpassword")
@@ -21,7 +21,7 @@ def _readable(file: str) -> str:
     return file
 
 
-class FileSource(Frozen):
+class FileSource(ContractPart):
     """What all files have in common.
 
     `file` is relative to the data folder and, while `confined`, may not leave it. It may be the
@@ -78,7 +78,7 @@ class MatSource(FileSource):
     labels: str = Field("y", description="Variable with the labels")
 
 
-class SqlSource(Frozen):
+class SqlSource(ContractPart):
     """A query on any SQLAlchemy URL.
 
     Credentials never stand in a contract: `url` holds none (drivers read PGPASSWORD and the like),
@@ -105,7 +105,7 @@ class SqlSource(Frozen):
         return self
 
 
-class SklearnSource(Frozen):
+class SklearnSource(ContractPart):
     """A table that ships inside scikit-learn, with its class names as label."""
 
     kind: Literal["sklearn"]

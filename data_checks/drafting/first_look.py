@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from data_checks.contract.columns import Column
 from data_checks.contract.notation import PLAIN, Notation
-from data_checks.rows.values import as_text, cast_column, plain, type_values
+from data_checks.rows.values import as_text, cast_column, plain_array, type_values
 
 MOSTLY = 0.8
 """From this share of readable values on, a column is of a type and the rest are bad values."""
@@ -98,7 +98,7 @@ def first_look(rows: pa.RecordBatch, delimiter: str | None) -> FirstLook:
 
 def _texts(values: pa.Array) -> pa.Array:
     """Distinct texts of a column that is written as text; none of any other."""
-    values = plain(values)
+    values = plain_array(values)
     if not pa.types.is_string(values.type):
         return pa.array([], pa.string())
     return as_text(values).drop_null().unique()

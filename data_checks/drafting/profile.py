@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from data_checks.contract.columns import Column
 from data_checks.contract.notation import PLAIN, Notation
-from data_checks.rows.values import as_text, cast_column, plain
+from data_checks.rows.values import as_text, cast_column, plain_array
 
 MAX_LEVELS = 200
 """A text column with more distinct values is not proposed as categorical."""
@@ -205,7 +205,7 @@ def profile_batches(
     sampled = 0
     rng = np.random.default_rng(0)
     for batch in batches:
-        columns = [plain(batch.column(name)) for name in names]
+        columns = [plain_array(batch.column(name)) for name in names]
         for profile, values in zip(profiles, columns, strict=True):
             profile.add(values)
         row_hashes.append(_row_hashes(columns))

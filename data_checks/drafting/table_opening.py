@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from data_checks.base.errors import EncodingError, SourceError
+from data_checks.base.errors import SourceError, TextEncodingError
 from data_checks.base.locations import is_url
 from data_checks.base.visible import visible
 from data_checks.contract.columns import is_reserved
@@ -57,7 +57,7 @@ def open_table(place: str, label: str | None) -> tuple[OpenedTable, TableProfile
             delimiter = opened.settings.delimiter if opened.settings else None
             look = FirstLook(PLAIN, {}, ()) if first is None else first_look(first, delimiter)
             profile = profile_batches(opened.read(), opened.names, look.notation, look.formats)
-        except EncodingError:
+        except TextEncodingError:
             if encoding == (others or (None,))[-1]:
                 raise
         else:

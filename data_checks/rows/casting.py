@@ -21,7 +21,7 @@ from data_checks.contract.columns import Column
 from data_checks.contract.model import ANOMALY_COLUMN, ROW_ID, UNPARSED_COLUMN, Contract
 from data_checks.contract.notation import Notation, notation_of
 from data_checks.contract.sections import ANY, Label
-from data_checks.rows.values import STORED, Typed, as_listed, plain, type_values
+from data_checks.rows.values import STORED, Typed, as_listed, plain_array, type_values
 
 
 def stored_schema(contract: Contract, *, with_label: bool = True) -> pa.Schema:
@@ -66,7 +66,7 @@ def cast_batch(
         typed = _typed(values, column, notation, first_row, where)
         if typed.unread is not None:
             rows = np.flatnonzero(typed.unread.to_numpy(zero_copy_only=False))
-            texts = [str(text) for text in plain(values).take(pa.array(rows)).to_pylist()]
+            texts = [str(text) for text in plain_array(values).take(pa.array(rows)).to_pylist()]
             bad[column.name] = (rows, texts)
         columns.append(typed.values)
     if contract.label is not None and with_label:
@@ -82,7 +82,7 @@ def cast_batch(
 
 def _typed(values: Any, column: Column, notation: Notation, first_row: int, where: str) -> Typed:
     try:
-        return type_values(plain(values), column, notation)
+        return type_values(plain_array(values), column, notation)
     except (pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
         raise SourceError(
             f"{where}: column '{column.name}' is {values.type}, which cannot be read as "
@@ -106,7 +106,7 @@ def first_not_text(values: Any) -> int:
         except UnicodeDecodeError:
             return False
 
-    return next(i for i, value in enumerate(plain(values).to_pylist()) if not readable(value))
+    return next(i for i, value in enumerate(plain_array(values).to_pylist()) if not readable(value))
 
 
 def label_texts(values: Any, texts: pa.Array, label: Label) -> pa.Array:
@@ -120,7 +120,7 @@ def label_texts(values: Any, texts: pa.Array, label: Label) -> pa.Array:
     Returns:
         text (n,).
     """
-    return as_listed(texts, label.listed, written=pa.types.is_string(plain(values).type))
+    return as_listed(texts, label.listed, written=pa.types.is_string(plain_array(values).type))
 
 
 def anomaly_flags(labels: pa.Array, label: Label) -> pa.Array:

@@ -125,7 +125,7 @@ def interval(column: Column) -> str:
     return f"[{low}, {high}]"
 
 
-def broken(rule: RowRule, table: pa.Table, repeated: Mapping[str, pa.Array]) -> Mask:
+def broken_rows(rule: RowRule, table: pa.Table, repeated: Mapping[str, pa.Array]) -> Mask:
     """Which rows break a rule.
 
     A missing value breaks only `present`; the other rules do not apply to it.
@@ -175,7 +175,7 @@ def unparsed_values(table: pa.Table) -> dict[int, dict[str, str]]:
     return {int(row): json.loads(text) for row, text in zip(rows, texts, strict=True)}
 
 
-def labelled(table: pa.Table) -> tuple[int, int]:
+def label_counts(table: pa.Table) -> tuple[int, int]:
     """Rows with a known label, and how many of these are anomalies; (0, 0) without a label."""
     if ANOMALY_COLUMN not in table.column_names:
         return 0, 0

@@ -25,7 +25,7 @@ from data_checks.contract.model import ROW_ID, UNPARSED_COLUMN, Contract
 from data_checks.contract.notation import notation_of
 from data_checks.rows.casting import cast_batch
 from data_checks.rows.frames import arrow_columns, column_names
-from data_checks.rows.row_rules import RowRule, broken, row_rules, unparsed_values
+from data_checks.rows.row_rules import RowRule, broken_rows, row_rules, unparsed_values
 from data_checks.rows.sound import SoundRows
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class RowChecker:
             typed = typed.drop_columns([ROW_ID, UNPARSED_COLUMN])
         notes = _Notes(typed, unparsed, outside or light.scoring.outside, light)
         for rule in rules:
-            notes.add(rule, broken(rule, typed, {}))
+            notes.add(rule, broken_rows(rule, typed, {}))
         n = typed.num_rows
         scorable = np.ones(n, dtype=bool)
         scorable[notes.reasons.rows()] = False

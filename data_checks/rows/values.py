@@ -41,7 +41,7 @@ def type_values(values: pa.Array, column: Column, notation: Notation = PLAIN) ->
     """Give values the type of their column.
 
     Args:
-        values: (n,) from `plain`.
+        values: (n,) from `plain_array`.
         column: the type, and how times are written.
         notation: how numbers and gaps are written.
 
@@ -76,7 +76,7 @@ def as_text(values: pa.Array, notation: Notation = PLAIN, *, trimmed: bool = Tru
     """Levels as text; whole numbers without a decimal point, so that 1.0 and 1 are one level.
 
     Args:
-        values: (n,) from `plain`.
+        values: (n,) from `plain_array`.
         notation: its markers become null.
         trimmed: whether blanks around a text are removed.
     """
@@ -140,7 +140,7 @@ def _without_decimals(level: str) -> str:
     return whole[1] if whole else level
 
 
-def plain(values: Any) -> pa.Array:
+def plain_array(values: Any) -> pa.Array:
     """One contiguous array of one of few types: no dictionaries, views, large or foreign types."""
     if isinstance(values, pa.DoubleArray):
         return values
@@ -154,11 +154,11 @@ def plain(values: Any) -> pa.Array:
     if isinstance(values.type, pa.Bool8Type):
         return pc.not_equal(values.storage, 0)
     if isinstance(values.type, pa.BaseExtensionType):
-        return plain(values.storage)
+        return plain_array(values.storage)
     if pa.types.is_dictionary(values.type):
-        return plain(values.dictionary_decode())
+        return plain_array(values.dictionary_decode())
     if pa.types.is_run_end_encoded(values.type):
-        return plain(pc.run_end_decode(values))
+        return plain_array(pc.run_end_decode(values))
     if pa.types.is_large_string(values.type) or pa.types.is_string_view(values.type):
         return pc.cast(values, pa.string())
     if _is_bytes(values.type):

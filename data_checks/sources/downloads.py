@@ -10,7 +10,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from data_checks.base.errors import ChecksumError, SourceError, UnreachableError
-from data_checks.sources.integrity import sha256_of
+from data_checks.sources.integrity import file_sha256
 
 TIMEOUT_SECONDS = 60.0
 _CHUNK_BYTES = 1 << 20
@@ -27,7 +27,7 @@ def download(url: str, target: Path, sha256: str) -> Path:
         ChecksumError: the content is not the pinned one; the partial file is removed.
         SourceError: the address is not http(s), or the file cannot be written.
     """
-    if target.is_file() and sha256_of(target) == sha256:
+    if target.is_file() and file_sha256(target) == sha256:
         return target
     if not url.startswith(("https://", "http://")):
         raise SourceError(f"{url}: only http(s) addresses are downloaded.")
@@ -46,7 +46,7 @@ def download(url: str, target: Path, sha256: str) -> Path:
         ) from error
     except OSError as error:
         raise SourceError(f"{part}: cannot be written: {error.strerror}.") from error
-    actual = sha256_of(part)
+    actual = file_sha256(part)
     if actual != sha256:
         part.unlink()
         raise ChecksumError(

@@ -19,7 +19,7 @@ from data_checks.readers.delimited.head import read_head
 from data_checks.readers.opening import open_url
 
 
-def sha256_of(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -41,7 +41,7 @@ def verified_sha256(contract: Contract, location: str, *, pinned: bool) -> str |
         actual = _digest_of_url(location) if expected else None
     elif single and Path(location).is_file():
         try:
-            actual = sha256_of(Path(location))
+            actual = file_sha256(Path(location))
         except OSError as error:
             raise SourceError(f"{location}: cannot be read: {error.strerror}.") from error
     else:

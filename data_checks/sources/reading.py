@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from data_checks.base.errors import SourceError
-from data_checks.base.locations import file_location, inside, is_url, missing, names_files
+from data_checks.base.locations import file_location, inside, is_url, missing_file, names_files
 from data_checks.contract.model import Contract
 from data_checks.contract.source_settings import (
     CsvSource,
@@ -73,7 +73,7 @@ def locate(
         return str(path)
     if allow_download and source.url and source.sha256:
         return str(download(source.url, path, source.sha256))
-    raise missing(contract.name, path, source.publisher, source.url)
+    raise missing_file(contract.name, path, source.publisher, source.url)
 
 
 def _only_own_bundled(source: Source, data: str) -> None:

@@ -16,14 +16,14 @@ import pyarrow.parquet as pq
 
 from data_checks.base.atomic import removed_on_error, replacing
 from data_checks.base.errors import SourceError
-from data_checks.contract.columns import Frozen
+from data_checks.contract.columns import ContractPart
 from data_checks.contract.model import ANOMALY_COLUMN, Contract
 from data_checks.rows.casting import cast_batch, stored_schema
 from data_checks.sources.integrity import (
     changed,
+    file_sha256,
     file_state,
     refuse_swallowed_rows,
-    sha256_of,
     shown,
     verified_sha256,
 )
@@ -32,7 +32,7 @@ from data_checks.sources.reading import csv_settings, format_of, locate, read_ba
 ROW_GROUP_ROWS = 131_072
 
 
-class IngestRecord(Frozen):
+class IngestRecord(ContractPart):
     """What `ingest` wrote.
 
     `sha256` is of the Parquet file, `source_sha256` of the source file where there is one, and
@@ -87,7 +87,7 @@ def ingest(
     return IngestRecord(
         rows=rows,
         columns=len(contract.stored_columns),
-        sha256=sha256_of(out),
+        sha256=file_sha256(out),
         source=shown(location),
         source_sha256=source_sha256,
         path=str(out),

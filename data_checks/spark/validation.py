@@ -22,8 +22,8 @@ from data_checks.base.atomic import explaining_write_errors, replacing, replacin
 from data_checks.base.errors import EngineError, SourceError
 from data_checks.contract.model import ANOMALY_COLUMN, Contract
 from data_checks.rows.casting import cast_batch, stored_schema
-from data_checks.rows.row_rules import RowRule, broken, row_rules
-from data_checks.sources.integrity import sha256_of, shown
+from data_checks.rows.row_rules import RowRule, broken_rows, row_rules
+from data_checks.sources.integrity import file_sha256, shown
 from data_checks.spark.plan import Span, plan_tasks, read_task
 from data_checks.spark.tasks import run_tasks
 from data_checks.validation.quarantine import quarantine_schema, sorting
@@ -64,7 +64,7 @@ class TypeTask:
             for first, raw in read_task(spans, self.columns, SLICE_CELLS // len(schema)):
                 typed = cast_batch(raw, self.contract, first, where=shown(self.location))
                 for rule in rules:
-                    holds = pa.array(~broken(rule, typed, {}))
+                    holds = pa.array(~broken_rows(rule, typed, {}))
                     typed = typed.append_column(derived_name(rule), holds)
                 writer.write_table(typed)
         return {}
@@ -89,9 +89,9 @@ class SortTask:
         ):
             for batch in file.iter_batches(SLICE_CELLS // len(schema), columns=schema.names):
                 rows = pa.Table.from_batches([batch])
-                masks = {rule.key: broken(rule, rows, self.repeated) for rule in rules}
+                masks = {rule.key: broken_rows(rule, rows, self.repeated) for rule in rules}
                 sorter.add(rows, masks)
-        return {"tally": sorter.tally, "sha256": sha256_of(valid)}
+        return {"tally": sorter.tally, "sha256": file_sha256(valid)}
 
 
 def validate_on_spark(

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from data_checks.base.atomic import replacing
 from data_checks.contract.model import UNPARSED_COLUMN
-from data_checks.rows.row_rules import Mask, RowRule, labelled, unparsed_values
-from data_checks.validation.tally import Tally, in_words
+from data_checks.rows.row_rules import Mask, RowRule, label_counts, unparsed_values
+from data_checks.validation.tally import Tally, value_in_words
 
 REASONS = "reasons"
 _SLICE_ROWS = 131_072
@@ -80,8 +80,8 @@ class RowSorter:
         good = good.drop_columns([UNPARSED_COLUMN])
         self.tally.rows += batch.num_rows
         self.tally.quarantined += int(bad.sum())
-        self.tally.labelled += labelled(batch)[0]
-        self.tally.anomalous += labelled(good)[1]
+        self.tally.labelled += label_counts(batch)[0]
+        self.tally.anomalous += label_counts(good)[1]
         self._valid.write_table(good)
         if bad.any():
             rows = np.flatnonzero(bad)
@@ -101,7 +101,7 @@ class RowSorter:
         for row, values in unparsed.items():
             for column, text in values.items():
                 reasons[place[row]].append(
-                    f"{column}: {in_words(text)} is not readable as declared"
+                    f"{column}: {value_in_words(text)} is not readable as declared"
                 )
         for rule in self._rules:
             if rule.kind == "parsed" or not masks[rule.key].any():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from data_checks.contract.columns import Frozen, Severity
+from data_checks.contract.columns import ContractPart, Severity
 from data_checks.contract.model import Contract
 
 
-class RuleResult(Frozen):
+class RuleResult(ContractPart):
     """One rule that did not hold.
 
     `expectation` is Great Expectations' name for it, `unexpected` the rows that break it (1 for a
@@ -27,7 +27,7 @@ class RuleResult(Frozen):
         return self.column or ("(table)" if self.table_level else "(across columns)")
 
 
-class ValidationReport(Frozen):
+class ValidationReport(ContractPart):
     """The outcome of one validation. All paths name files below its `out_dir`."""
 
     contract: str

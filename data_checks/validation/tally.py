@@ -93,7 +93,7 @@ class Tally:
         for row in rows[:EXAMPLES].tolist():
             place = f"row {batch.column(ROW_ID)[row].as_py()}"
             if rule.kind not in ("present", "rule"):
-                place = f"{in_words(batch.column(rule.column)[row].as_py())} in {place}"
+                place = f"{value_in_words(batch.column(rule.column)[row].as_py())} in {place}"
             examples.append(place)
         self.told.setdefault(rule.key, BrokenRows()).add(BrokenRows(len(rows), examples))
 
@@ -101,7 +101,7 @@ class Tally:
         """Count the values of a batch that could not be read."""
         for row, values in unparsed.items():
             for column, text in values.items():
-                place = f"{in_words(text)} in row {batch.column(ROW_ID)[row].as_py()}"
+                place = f"{value_in_words(text)} in row {batch.column(ROW_ID)[row].as_py()}"
                 self.unparsed.setdefault(column, BrokenRows()).add(BrokenRows(1, [place]))
 
     def failures(self, rules: tuple[RowRule, ...]) -> list[RuleResult]:
@@ -133,7 +133,7 @@ class Tally:
         )
 
 
-def in_words(value: Any) -> str:
+def value_in_words(value: Any) -> str:
     """A value as messages show it."""
     if isinstance(value, float):
         return f"{value:g}"

@@ -20,8 +20,8 @@ from data_checks.base.atomic import explaining_write_errors, replacing
 from data_checks.base.errors import SourceError, ValidationDisagreementError
 from data_checks.contract.model import Contract
 from data_checks.rows.casting import stored_schema
-from data_checks.rows.row_rules import RowRule, broken, labelled, row_rules
-from data_checks.sources.integrity import sha256_of
+from data_checks.rows.row_rules import RowRule, broken_rows, label_counts, row_rules
+from data_checks.sources.integrity import file_sha256
 from data_checks.validation.checkpoints import BatchResult, SuiteRunner, merge
 from data_checks.validation.docs_pages import finish_site
 from data_checks.validation.quarantine import sorting
@@ -76,10 +76,10 @@ def validate(
         sorting(valid, out_dir / QUARANTINE, schema, rules) as sorter,
     ):
         for batch in _batches(table, batch_rows):
-            masks = {rule.key: broken(rule, batch, repeated) for rule in rules}
+            masks = {rule.key: broken_rows(rule, batch, repeated) for rule in rules}
             sorter.add(batch, masks)
             frame = _frame(batch, rules, masks)
-            batches.append(runner.run(frame, len(frame), labelled(batch)[0]))
+            batches.append(runner.run(frame, len(frame), label_counts(batch)[0]))
     tally = sorter.tally
     unique = {rule.key: tally.broken.get(rule.key, 0) for rule in rules if rule.kind == "unique"}
     result = merge(batches, contract.name, unique)
@@ -91,7 +91,7 @@ def validate(
         runner,
         out_dir,
         valid=valid,
-        valid_sha256=sha256_of(valid),
+        valid_sha256=file_sha256(valid),
         data_docs=data_docs,
     )
 
@@ -150,7 +150,7 @@ def conclude(
 
 def _checked_schema(table: Path, contract: Contract, expected_sha256: str | None) -> pa.Schema:
     try:
-        if expected_sha256 is not None and sha256_of(table) != expected_sha256:
+        if expected_sha256 is not None and file_sha256(table) != expected_sha256:
             raise SourceError(f"{table}: the file changed since it was ingested; ingest it again.")
         schema = pq.read_schema(table)
     except (pa.ArrowInvalid, OSError) as error:

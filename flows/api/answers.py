@@ -9,7 +9,7 @@ from pydantic_core import to_json
 
 from dagmm_model.detectors.bundle import Explained, Reasons, Scores
 from data_checks.rows.rows import RowCheck
-from flows.api.bodies import read_rows
+from flows.api.bodies import request_columns
 from flows.api.model import ServedModel
 from flows.scoring.rows import largest_shares
 
@@ -41,7 +41,7 @@ def answer(model: ServedModel, asked: Asked, body: bytes) -> tuple[bytes, Scores
     Raises:
         Refused: The body cannot be read, or a row not be scored.
     """
-    columns, _ = read_rows(body, asked.content_type, model.names, asked.max_rows)
+    columns, _ = request_columns(body, asked.content_type, model.names, asked.max_rows)
     checked, scores = model.judge(columns, asked.explain)
     if asked.in_full:
         message = in_full(model, checked, scores, asked.top)

@@ -16,11 +16,11 @@ from pydantic_core import to_json
 from dagmm_model.detectors.bundle import Explained
 from flows.api import schema
 from flows.api.answers import Asked, answer
-from flows.api.bodies import JSON, read_rows
+from flows.api.bodies import JSON, request_columns
 from flows.api.follower import Follower
 from flows.api.guard import Guard
 from flows.api.model import ServedModel
-from flows.api.refusals import DEFECT, Refused, ending, no_version
+from flows.api.refusals import DEFECT, Refused, no_version, server_ending
 from flows.api.telemetry.metrics import Metrics
 from flows.api.workers import Workers
 from flows.common.errors import UsageError
@@ -72,14 +72,14 @@ def make_app(
                 else:
                     message, scores = await workers.answer(model, asked, body)
             except asyncio.CancelledError:  # by uvicorn, which has waited
-                raise ending() from None
+                raise server_ending() from None
         except Refused as refused:
             metrics.request(endpoint, refused.status)
             metrics.refused(refused.why, refused.causes)
             return _refusal(refused)
         metrics.rows.add(model, scores)
         if shadow is not None:
-            columns = partial(read_rows, body, content_type, model.names, max_rows)
+            columns = partial(request_columns, body, content_type, model.names, max_rows)
             shadow.offer(model.in_shadow, lambda: columns()[0], scores.energy)
         metrics.request(endpoint, 200, time.perf_counter() - started)
         return Response(message, media_type=JSON, headers={MODEL_HEADER: model.uri})

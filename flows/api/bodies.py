@@ -26,7 +26,7 @@ FORMS = (ROWS, SPLIT, RECORDS, INSTANCES, INPUTS)
 Columns = Mapping[str, Sequence[Any]] | pa.Table
 
 
-def read_rows(
+def request_columns(
     body: bytes, content_type: str, names: Sequence[str], max_rows: int
 ) -> tuple[Columns, int]:
     """Columns of a request, and how many rows it has.

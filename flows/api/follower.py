@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
-from flows.api.loading import load
+from flows.api.loading import load_verified
 from flows.api.model import ServedModel
 from flows.common.errors import EXIT_UNREACHABLE, UsageError, exit_code, message_of
 from flows.tracking import registry
@@ -27,7 +27,7 @@ RETRY_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
-class Standing:
+class Followed:
     """What the follower knows; exchanged as a whole.
 
     Attributes:
@@ -77,7 +77,7 @@ class Follower:
         store: Callable[[], None],
     ) -> None:
         self.current: ServedModel | None = None
-        self.standing = Standing()
+        self.standing = Followed()
         self._client, self._reference = client, reference
         self._switched, self._refused = switched, refused
         self._asked, self._store, self._answers = asked, store, True
@@ -129,7 +129,7 @@ class Follower:
     def _take(self, version: ModelVersion) -> None:
         before = self.current
         try:
-            served = load(self._client, version)
+            served = load_verified(self._client, version)
         except Exception as error:
             if exit_code(error) == EXIT_UNREACHABLE:  # of the store: it says nothing of the version
                 self._stand(registry_error=_message(error))

@@ -12,7 +12,7 @@ from flows.scoring.version import read_bundle
 from flows.tracking import seal
 
 
-def load(client: MlflowClient, version: ModelVersion) -> ServedModel:
+def load_verified(client: MlflowClient, version: ModelVersion) -> ServedModel:
     """Fetch a version, compare it with its seal, load it and replay its canary rows.
 
     Raises:

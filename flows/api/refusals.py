@@ -85,6 +85,6 @@ def no_version(reference: str) -> Refused:
     return Refused(503, UNAVAILABLE, sentence, "no version")
 
 
-def ending() -> Refused:
+def server_ending() -> Refused:
     """The server ends, and the request takes longer than it waits."""
     return Refused(503, UNAVAILABLE, "the server ends: send the request again", "ending")

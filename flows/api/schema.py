@@ -64,7 +64,7 @@ class RejectedRow(BaseModel):
     reasons: str
 
 
-class Refusal(BaseModel):
+class RowRefusal(BaseModel):
     """Why there is no verdict."""
 
     error_code: str
@@ -73,13 +73,16 @@ class Refusal(BaseModel):
 
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Refusal, "description": "A row, a column or the body is not what it should be"},
-    401: {"model": Refusal, "description": "The token is absent or another one"},
-    403: {"model": Refusal, "description": "Another host name, or a page of another server"},
-    408: {"model": Refusal, "description": "The body did not arrive in time"},
-    413: {"model": Refusal, "description": "Too many bytes or rows"},
-    415: {"model": Refusal, "description": "Neither JSON nor CSV"},
-    503: {"model": Refusal, "description": "No version is served yet"},
+    400: {
+        "model": RowRefusal,
+        "description": "A row, a column or the body is not what it should be",
+    },
+    401: {"model": RowRefusal, "description": "The token is absent or another one"},
+    403: {"model": RowRefusal, "description": "Another host name, or a page of another server"},
+    408: {"model": RowRefusal, "description": "The body did not arrive in time"},
+    413: {"model": RowRefusal, "description": "Too many bytes or rows"},
+    415: {"model": RowRefusal, "description": "Neither JSON nor CSV"},
+    503: {"model": RowRefusal, "description": "No version is served yet"},
 }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from filelock import FileLock
 
-from dagmm_model.tables.protocols import Fractions, Split, duplicate_groups
+from dagmm_model.tables.protocols import Fractions, RowSplit, duplicate_groups
 from data_checks.base.scratch import scratch_folder
 from data_checks.contract.model import Contract, load_contract
 from flows.benchmarking.protocols import Limits, split_rows
@@ -63,7 +63,7 @@ class Prepared:
         """True where a row is an anomaly."""
         return np.load(self.folder / "labels.npy")
 
-    def split(self, protocol: str, seed: int, *, grouped: bool) -> Split:
+    def split(self, protocol: str, seed: int, *, grouped: bool) -> RowSplit:
         """Which rows train, calibrate and test."""
         groups = np.load(self.folder / "groups.npy") if grouped else None
         return split_rows(protocol, self.labels(), seed, groups, self.fractions, self.limits)
@@ -76,7 +76,7 @@ class Prepared:
         return hashlib.sha256(f"{self.sha256}{limits}".encode()).hexdigest()
 
 
-def prepare(dataset: str, data_dir: Path, workspace: Path) -> Prepared:
+def prepare_data_set(dataset: str, data_dir: Path, workspace: Path) -> Prepared:
     """Ingest, validate and encode a data set; the matrix is kept for the next time.
 
     Raises:

@@ -17,7 +17,7 @@ import psutil
 
 from dagmm_model.base.processors import processors
 from flows.benchmarking.cells import Cell
-from flows.benchmarking.work import Job, measure
+from flows.benchmarking.work import Job, measure_cell
 
 BASE_MEMORY = 600e6
 """Bytes of a worker with its libraries."""
@@ -27,7 +27,7 @@ SECONDS_PER_NUMBER = 1e-5
 """Guess for a detector that was never timed."""
 
 
-def in_order(jobs: Sequence[Job], known: Sequence[Cell]) -> list[Job]:
+def balanced_order(jobs: Sequence[Job], known: Sequence[Cell]) -> list[Job]:
     """Seed by seed, within a seed the quickest first: a table cut short is balanced.
 
     Times of `known` cells are the estimates, on other data sets where there are none on the same.
@@ -61,7 +61,7 @@ def work_off(
     jobs: Sequence[Job],
     processes: int,
     deadline: float,
-    work: Callable[[Job], list[Cell]] = measure,
+    work: Callable[[Job], list[Cell]] = measure_cell,
 ) -> Iterator[tuple[Job, list[Cell]]]:
     """Results as they come in. No job is started after the deadline; started ones are finished.
 

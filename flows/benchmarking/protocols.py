@@ -8,7 +8,7 @@ import numpy as np
 
 from dagmm_model.tables.protocols import (
     Fractions,
-    Split,
+    RowSplit,
     deployment_split,
     drawn_rows,
     file_order_split,
@@ -146,7 +146,7 @@ def split_rows(
     groups: np.ndarray | None,
     fractions: Fractions,
     limits: Limits,
-) -> Split:
+) -> RowSplit:
     """Which rows train, calibrate and test.
 
     Args:

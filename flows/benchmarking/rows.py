@@ -10,7 +10,7 @@ from typing import Any
 
 from dagmm_model.base.settings import unknown
 from dagmm_model.detectors.catalogue import CATALOGUE, FAST, entry, make_detector
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.scoring.views import constants
 from flows.benchmarking.data import Prepared
 from flows.benchmarking.protocols import BEST_COLUMN, RANDOM_WEIGHTS, UNTRAINED
@@ -79,7 +79,7 @@ class Row:
             content["settings"] = {
                 n: v for n, v in settings.items() if n not in ADDED or v != ADDED[n]
             }
-            if isinstance(chosen, Settings):
+            if isinstance(chosen, DagmmSettings):
                 changed = {n: v for n, v in constants(chosen).items() if v != CONSTANTS[n]}
                 content |= {"constants": changed} if changed else {}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from flows.benchmarking.cells import Cell
 from flows.benchmarking.protocols import BEST_COLUMN
-from flows.benchmarking.work import Job, measure, scored_cells
+from flows.benchmarking.work import Job, measure_cell, scored_cells
 
 
 def batches(jobs: Sequence[Job]) -> list[list[Job]]:
@@ -59,4 +59,4 @@ def measure_together(jobs: Sequence[Job]) -> list[tuple[Job, list[Cell]]]:
         pairs = zip(jobs, detectors, strict=True)
         return [(job, list(scored_cells(job, detector, seconds))) for job, detector in pairs]
     except Exception:  # a detector may fail in any way; whose it is shows when it is alone
-        return [(job, measure(job)) for job in jobs]
+        return [(job, measure_cell(job)) for job in jobs]

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from dagmm_model.evaluation.metrics import paper_metrics
 from dagmm_model.evaluation.threshold import calibrate, exceeds
-from dagmm_model.tables.protocols import Split
+from dagmm_model.tables.protocols import RowSplit
 from flows.benchmarking.cells import Cell
 from flows.benchmarking.data import Prepared
 from flows.benchmarking.protocols import BEST_COLUMN, PROTOCOLS, RECONSTRUCTION
@@ -49,7 +49,7 @@ class Job:
             **values,
         )
 
-    def split(self) -> Split:
+    def split(self) -> RowSplit:
         """Which rows train, calibrate and test."""
         return self.data.split(self.protocol, self.seed, grouped=self.grouped)
 
@@ -59,7 +59,7 @@ class Job:
         return self.cell().key
 
 
-def measure(job: Job) -> list[Cell]:
+def measure_cell(job: Job) -> list[Cell]:
     """Fit and score on one thread. Whatever goes wrong is the reason of a failed cell."""
     with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -81,7 +81,9 @@ def _measured(job: Job) -> Iterator[Cell]:
     if job.row.name == BEST_COLUMN:
         test, truth = job.data.take(split.test), job.data.labels()[split.test]
         column, energies = best_column(truth, test)
-        yield job.cell(**figures(truth, energies, None), seconds=0.0, remarks={"column": column})
+        yield job.cell(
+            **cell_figures(truth, energies, None), seconds=0.0, remarks={"column": column}
+        )
         return
     detector = job.row.unfitted(job.data.dataset, job.seed)
     train = job.data.take(split.train)
@@ -100,7 +102,7 @@ def scored_cells(job: Job, detector: Any, seconds: float) -> Iterator[Cell]:
         started = time.process_time()
         energies = energy(test)
         spent = time.process_time() - started
-        values = figures(truth, energies, None if held is None else energy(held))
+        values = cell_figures(truth, energies, None if held is None else energy(held))
         return values | {"seconds": seconds, "score_seconds": spent}
 
     yield job.cell(**scored(detector.energy), remarks=_remarks(detector))
@@ -118,7 +120,7 @@ def _remarks(detector: Any) -> dict[str, Any]:
     return remarks
 
 
-def figures(
+def cell_figures(
     labels: np.ndarray, energies: np.ndarray, held: np.ndarray | None
 ) -> dict[str, float | None]:
     """Figures of one scoring of the test rows.

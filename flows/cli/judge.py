@@ -51,7 +51,7 @@ def promote(
     with served.waiting():  # while this process loads its own libraries
         from flows.promotion.approval import approve
         from flows.promotion.promote import promote as work
-        from flows.review.report import write_report
+        from flows.review.report import write_version_report
         from flows.tracking import tracking
 
         client = tracking.connect(settings)
@@ -67,7 +67,7 @@ def promote(
             overrides=dict.fromkeys(override or [], reason),
             release=release,
         )
-    page = write_report(client, settings, record)
+    page = write_version_report(client, settings, record)
     _answer_decision(call, record, page, verbose)
     if record.decision in NOT_PROMOTED:
         raise typer.Exit(EXIT_NO)
@@ -110,12 +110,12 @@ def rollback(
 
     with helper(SCORING):
         from flows.promotion.rollback import roll_back
-        from flows.review.report import write_report
+        from flows.review.report import write_version_report
         from flows.tracking import tracking
 
         client, by = tracking.connect(settings), getpass.getuser()
         record = roll_back(client, settings, name, to, by=by, reason=reason, keep_held=not no_hold)
-    page = write_report(client, settings, record)
+    page = write_version_report(client, settings, record)
     _answer_decision(call, record, page, verbose)
     if record.decision == "returned":
         raise typer.Exit(EXIT_NO)
@@ -182,7 +182,7 @@ def threshold(
     rate = rate_of(false_alarm_rate, alerts, per, rows_per) if chosen else None
     settings = call.prepare(f"reading {model}")
     from flows.review import screens
-    from flows.review.report import write_report
+    from flows.review.report import write_version_report
     from flows.review.threshold import change as work
     from flows.tracking import tracking
 
@@ -192,12 +192,12 @@ def threshold(
     if rate is None:
         period, rows = rows_per or (per, 1000)
         current, lines = work.budgets(client, model, whole_rows(period, rows))
-        call.answer(lines, lambda: screens.budgets(model, current, lines, period))
+        call.answer(lines, lambda: screens.budgets_screen(model, current, lines, period))
         return
     change = work.change_threshold(
         client, settings, model, rate, by=by, rehearse=rehearse, confirmed=confirmed
     )
-    page = write_report(client, settings, change.promotion) if change.promotion else ""
+    page = write_version_report(client, settings, change.promotion) if change.promotion else ""
     call.answer(
         {**vars(change), "report": page},
         lambda: _reported(screens.threshold(change, verbose=verbose), page),

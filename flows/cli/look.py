@@ -39,10 +39,10 @@ def history(call: Call, name: Name) -> None:
     decisions = audit.history(client, name)
     now = registry.version_behind(client, name, registry.PRODUCTION)
     moved = audit.moved_outside(client, name, decisions)
-    held = standing_hold.standing(decisions)
+    held = standing_hold.current_hold(decisions)
     on_hold = held.text() if held else ""
     document = {"decisions": decisions, "moved_outside": moved, "held": on_hold}
-    call.answer(document, lambda: screens.history(name, decisions, now, moved, on_hold))
+    call.answer(document, lambda: screens.history_page(name, decisions, now, moved, on_hold))
 
 
 @command(without=("as_json",))

@@ -81,13 +81,13 @@ def score(
         review_rows=review,
     )
     compared = None if candidate is None else candidate.finish()
-    from flows.reporting.terminal import labelled
+    from flows.reporting.terminal import labelled_sheet
 
     if compared is None:
-        call.answer(report.document(), lambda: labelled(report.text()))
+        call.answer(report.document(), lambda: labelled_sheet(report.text()))
     else:
         document = {**report.document(), "shadow": compared}
-        call.answer(document, lambda: labelled(f"{report.text()}\n{compared.text()}"))
+        call.answer(document, lambda: labelled_sheet(f"{report.text()}\n{compared.text()}"))
     if report.failure:
         raise Verdict(report.failure)
 
@@ -119,9 +119,9 @@ def monitor(
 
     policy = policy_from(assignments or [])
     checked = work(model, settings, data=data, scored=scored, policy=policy)
-    from flows.reporting.terminal import labelled
+    from flows.reporting.terminal import labelled_sheet
 
-    call.answer(checked.document(), lambda: labelled(checked.text()))
+    call.answer(checked.document(), lambda: labelled_sheet(checked.text()))
     if checked.report.drifted:
         raise typer.Exit(EXIT_NO)
 
@@ -145,9 +145,9 @@ def verdicts(
         raise UsageError("--rows and --by go with --data")
     settings = call.prepare(f"reading {data}" if data else f"reading the verdicts on {model}")
     from flows.intake.give import give_verdicts
-    from flows.intake.screen import report
+    from flows.intake.screen import verdicts_report
     from flows.tracking import tracking
 
     client = tracking.connect(settings)
     given = give_verdicts(client, settings, model, data, rows=rows, by=by)
-    call.answer(given, lambda: report(given))
+    call.answer(given, lambda: verdicts_report(given))

@@ -53,13 +53,13 @@ def benchmark(
 ) -> None:
     """Compare detectors on labelled tables over many splits; resumes where it stopped."""
     settings = call.prepare("starting the benchmark")
-    from flows.reporting.terminal import labelled, markdown
+    from flows.reporting.terminal import labelled_sheet, markdown
 
     if table_only:
-        from flows.benchmarking.results.report import write_report
+        from flows.benchmarking.results.report import write_results
         from flows.benchmarking.results.text import overviews
 
-        blocks = write_report(output or settings.home / "benchmark")
+        blocks = write_results(output or settings.home / "benchmark")
         facts = [line for block in blocks for line in block.facts()]
         call.answer(facts, lambda: markdown(overviews(blocks)))
         return
@@ -95,7 +95,7 @@ def benchmark(
             result = flow(config)
     from rich.console import Group
 
-    page = Group(markdown(result.overview), labelled(result.text()))
+    page = Group(markdown(result.overview), labelled_sheet(result.text()))
     call.answer(result, lambda: page)
 
 
@@ -135,8 +135,8 @@ def tune(
     from flows.pipeline.ingest import find_source
 
     find_source(dataset, data, settings.data_dir, download=download)
-    from flows.reporting.terminal import labelled
+    from flows.reporting.terminal import labelled_sheet
     from flows.tuning.run import tune as work
 
     result = work(parameters, settings, trials, budget)
-    call.answer(result, lambda: labelled(result.text()))
+    call.answer(result, lambda: labelled_sheet(result.text()))

@@ -23,7 +23,7 @@ app = typer.Typer(
 def run(call: Call) -> None:
     """Start all of them, restart what ends, until Ctrl-C or SIGTERM."""
     call.begin("starting PostgreSQL, MLflow, Prefect and a worker")
-    from flows.services.team.services import run as work
+    from flows.services.team.services import run_services as work
     from flows.services.team.settings import TeamSettings
 
     work(TeamSettings())

@@ -38,7 +38,7 @@ def deploy(call: Call, file: DeploymentFile = None) -> None:
 def serve(call: Call, file: DeploymentFile = None) -> None:
     """Run the schedules here, in one process, until Ctrl-C."""
     settings = call.prepare("reading the schedules")
-    from flows.orchestration.deployments import serve as work
+    from flows.orchestration.deployments import serve_schedules as work
 
     work(settings, file)
 

@@ -159,10 +159,10 @@ def contract(
     written, warnings = draft(file, label, output)
     lines = [f"Look at    {warning}" for warning in warnings]
     lines += [f"Contract   {written}", f"Next       edit it, then: dagmm check {written}"]
-    from flows.reporting.terminal import labelled
+    from flows.reporting.terminal import labelled_sheet
 
     document = {"contract": str(written), "warnings": warnings}
-    call.answer(document, lambda: labelled("\n".join(lines)))
+    call.answer(document, lambda: labelled_sheet("\n".join(lines)))
 
 
 @command

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dagmm_model.tables.preprocessing import Column, Encoder, Levels
+from dagmm_model.tables.preprocessing import Encoder, FeatureColumn, Levels
 from data_checks.contract.model import ANOMALY_COLUMN, ROW_ID, Contract
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ def encoder_for(contract: Contract, train: pa.Table) -> Encoder:
     return Encoder(tuple(_column(column, train) for column in contract.feature_columns))
 
 
-def _column(column: Any, train: pa.Table) -> Column:
+def _column(column: Any, train: pa.Table) -> FeatureColumn:
     fill = column.impute_value if column.impute == "constant" else None
     if column.impute == "median":
         fill = float(pc.quantile(train.column(column.name), q=0.5)[0].as_py())
     if column.type == "categorical":
-        return Column(
+        return FeatureColumn(
             column.name,
             "categorical",
             tuple(column.vocabulary),
@@ -35,7 +35,7 @@ def _column(column: Any, train: pa.Table) -> Column:
             column.unseen,
             None if fill is None else str(fill),
         )
-    return Column(
+    return FeatureColumn(
         column.name,
         "boolean" if column.type == "boolean" else "numeric",
         fill=None if fill is None else float(fill),

@@ -246,7 +246,7 @@ def environment_kept(*names: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def own(home: Path) -> None:
+def make_private(home: Path) -> None:
     """Make a home that others cannot read: models, logins and rows lie in it.
 
     A home that its owner shares with a group stays so.
@@ -267,6 +267,6 @@ def embed_services(settings: Settings) -> None:
 
     Must run before MLflow is imported, because it reads the environment at import.
     """
-    own(settings.home)
+    make_private(settings.home)
     # Git's presence is checked by our own lineage tags; MLflow's notice adds nothing.
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")

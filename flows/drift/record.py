@@ -75,10 +75,10 @@ class Checked:
 
     def document(self) -> dict[str, object]:
         """JSON-able form."""
-        return {**vars(self), "report": document(self.report)}
+        return {**vars(self), "report": report_document(self.report)}
 
 
-def document(report: DriftReport) -> dict[str, object]:
+def report_document(report: DriftReport) -> dict[str, object]:
     """JSON-able form of a report."""
     return {**plain(report), "drifted": report.drifted, "reasons": list(report.reasons)}
 
@@ -130,7 +130,7 @@ def monitor(
         for file in (scratch / PAGE, scratch / f"{stamp}-{step}.html"):
             file.write_text(page, encoding="utf-8")
         client.log_artifacts(run_id, str(scratch), "reports")
-        client.log_dict(run_id, document(report), f"reports/{stamp}-{step}.json")
+        client.log_dict(run_id, report_document(report), f"reports/{stamp}-{step}.json")
     experiment = client.get_run(run_id).info.experiment_id
     url = tracking.run_url(settings, experiment, run_id)
     file = f"reports/{stamp}-{step}.html"

@@ -23,7 +23,7 @@ from data_checks.drift import (
     DriftReference,
     Verdict,
     compare_columns,
-    holm,
+    holm_rejects,
     population_stability,
     severity,
 )
@@ -70,7 +70,7 @@ def policy_from(assignments: Sequence[str]) -> MonitorPolicy:
 
 
 @dataclass(frozen=True)
-class Finding:
+class DriftFinding:
     """One comparison that is not of a column; `compared` is false where it could not be made."""
 
     name: str
@@ -97,7 +97,7 @@ class DriftReport:
     source: str
     time: float
     verdict: Verdict | str
-    findings: tuple[Finding, ...]
+    findings: tuple[DriftFinding, ...]
     columns: tuple[ColumnDrift, ...]
     figures: dict[str, float]
 
@@ -150,7 +150,7 @@ def judge_window(
         worst = _worst([each.verdict for each in findings])
         worst = "too few rows" if worst == "stable" else worst
         told = f"{rows:,} scored rows, {policy.min_rows:,} needed: not compared"
-        note = Finding("rows", "stable", told, compared=False)
+        note = DriftFinding("rows", "stable", told, compared=False)
         return DriftReport(model, window.source, now, worst, (note, *findings), (), figures)
     # The exact p-value of large samples takes minutes and is the same.
     distance = ks_2samp(window.energies, bundle.calibration, method="asymp")
@@ -166,7 +166,7 @@ def judge_window(
             reference, window.counts, contract, level=policy.level, others=others
         )
         p_values += [column.p_value for column in columns]
-    real = holm(p_values, policy.level)
+    real = holm_rejects(p_values, policy.level)
     psi = population_stability(*energy_bins(bundle.calibration, window.energies))
     figures |= {
         "energy/psi": psi,
@@ -180,13 +180,13 @@ def judge_window(
         "alerts/p": alarm_p,
     }
     findings += [
-        Finding(
+        DriftFinding(
             "energies",
             severity(psi, contract.drift) if real[0] else "stable",
             f"energies: PSI {psi:.3f} (tolerated {contract.drift.warning:g}), Kolmogorov-Smirnov "
             f"distance {distance.statistic:.3f}, p = {distance.pvalue:.2g}",
         ),
-        Finding(
+        DriftFinding(
             "alert rate",
             _alert_verdict(alerts / rows, expected, policy) if real[1] else "stable",
             f"alert rate {alerts / rows:.2%} (exact {1 - policy.level:.0%} interval "
@@ -211,24 +211,24 @@ def judge_window(
 
 def _simple_findings(
     figures: Mapping[str, float], contract: Contract, policy: MonitorPolicy
-) -> Iterator[Finding]:
+) -> Iterator[DriftFinding]:
     """What needs no test: limits that are given."""
     share, age = figures["rejected_share"], figures["model_age_days"]
     limit = policy.max_rejected_share
     limit = contract.max_quarantine_share if limit is None else limit
-    yield Finding(
+    yield DriftFinding(
         "rejected rows",
         "critical" if share > limit else "stable",
         f"{share:.2%} of the rows cannot be scored (tolerated {limit:.2%})",
     )
-    yield Finding(
+    yield DriftFinding(
         "model age",
         "warning" if age > policy.max_model_age_days else "stable",
         f"the model is {age:.1f} days old (tolerated {policy.max_model_age_days:g})",
     )
     if "data_age_hours" in figures and policy.max_data_age_hours is not None:
         hours = figures["data_age_hours"]
-        yield Finding(
+        yield DriftFinding(
             "freshness",
             "critical" if hours > policy.max_data_age_hours else "stable",
             f"the newest row is {hours:.1f} hours old (tolerated {policy.max_data_age_hours:g})",

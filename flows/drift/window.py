@@ -18,7 +18,7 @@ from data_checks.contract.model import Contract
 from data_checks.contract.notation import notation_of
 from data_checks.drift import DriftReference, bin_counts
 from data_checks.rows.rows import check_rows
-from data_checks.rows.values import cast_column, plain
+from data_checks.rows.values import cast_column, plain_array
 from data_checks.sources.integrity import shown
 from data_checks.sources.reading import locate, read_batches
 from flows.common.errors import UsageError
@@ -91,7 +91,7 @@ def read_window(
 def _newest(batch: pa.RecordBatch, contract: Contract, names: list[str]) -> Iterator[float]:
     for column in contract.columns:
         if column.name in names:
-            raw = plain(batch.column(column.name))
+            raw = plain_array(batch.column(column.name))
             values = cast_column(raw, column, notation_of(contract.source))
             latest = pc.max(values).as_py()
             if latest is not None:

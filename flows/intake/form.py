@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from flows.common.moments import minute
-from flows.intake.screen import figures
+from flows.intake.screen import seen_figures
 from flows.reporting import html
 from flows.reporting.html import Raw, text
 from flows.verdicts.estimates import Live
@@ -20,7 +20,7 @@ LONGEST_NAME, LONGEST_NOTE = 100, 1_000
 
 
 @dataclass(frozen=True)
-class Entry:
+class FormRow:
     """What stands in the form for a row.
 
     Attributes:
@@ -35,7 +35,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedReview:
     """A review as one person sees it.
 
     Attributes:
@@ -47,7 +47,7 @@ class Asked:
     review: Review
     rows: Sequence[ReviewRow]
     who: str
-    entries: Mapping[int, Entry]
+    entries: Mapping[int, FormRow]
     others: Mapping[str, Sequence[RowVerdict]]
     live: Live
 
@@ -82,7 +82,7 @@ def _index(reviews: Sequence[ListedReview]) -> Iterator[str]:
     )
 
 
-def page(asked: Asked, *, added: int | None = None, trouble: str = "") -> str:
+def review_form(asked: AskedReview, *, added: int | None = None, trouble: str = "") -> str:
     """The page of a review.
 
     `added` verdicts were just taken, or nothing was, because of some `trouble`.
@@ -90,7 +90,7 @@ def page(asked: Asked, *, added: int | None = None, trouble: str = "") -> str:
     return html.document(_title(asked.review), _page(asked, added, trouble), forms=True)
 
 
-def _page(asked: Asked, added: int | None, trouble: str) -> Iterator[str]:
+def _page(asked: AskedReview, added: int | None, trouble: str) -> Iterator[str]:
     review = asked.review
     address = f"/review/{text(review.id)}"
     yield '<p><a href="/">all reviews</a></p>'
@@ -103,7 +103,7 @@ def _page(asked: Asked, added: int | None, trouble: str) -> Iterator[str]:
         yield html.banner("bad", f"Nothing was taken: {trouble}")
     elif added is not None:
         yield html.banner("good", f"{added:,} verdict{'' if added == 1 else 's'} added")
-    yield html.table((), figures(asked.live))
+    yield html.table((), seen_figures(asked.live))
     who = text(asked.who)
     yield (
         f'<form method="get" action="{address}"><p>Judging as <input name="who" value="{who}" '
@@ -124,8 +124,8 @@ def _page(asked: Asked, added: int | None, trouble: str) -> Iterator[str]:
     )
 
 
-def _line(row: ReviewRow, asked: Asked) -> tuple[object, ...]:
-    entry = asked.entries.get(row.row_id, Entry())
+def _line(row: ReviewRow, asked: AskedReview) -> tuple[object, ...]:
+    entry = asked.entries.get(row.row_id, FormRow())
     others = [f"{each.who}: {each.verdict}" for each in asked.others.get(row.row_key, ())]
     return (
         row.row_id,
@@ -152,7 +152,7 @@ def _shown(value: object) -> object:
     return "missing" if value is None else value
 
 
-def _choice(row_id: int, entry: Entry) -> str:
+def _choice(row_id: int, entry: FormRow) -> str:
     choices = (
         f'<label><input type="radio" name="verdict.{row_id}" value="{word}"'
         f"{' checked' if word == entry.word else ''}> {word}</label><br>"
@@ -167,7 +167,7 @@ def trouble(sentence: str) -> str:
     return html.document("Rows to judge", body)
 
 
-def address(review: str, who: str, added: int) -> str:
+def review_address(review: str, who: str, added: int) -> str:
     """Where a browser finds a review after what it sent was taken."""
     return f"/review/{review}?{urlencode({'who': who, 'added': added})}"
 

@@ -16,7 +16,7 @@ from flows.intake.rows import JudgedModel, JudgedRow, find_rows
 from flows.scoring.review import database_of
 from flows.tracking import registry
 from flows.verdicts import store
-from flows.verdicts.estimates import Live, known
+from flows.verdicts.estimates import Live, known_verdicts
 from flows.verdicts.file import read_lines, unguarded
 from flows.verdicts.rows import row_key
 from flows.verdicts.standing import RowVerdict, standing
@@ -94,7 +94,7 @@ def give_verdicts(
         added = keep(client, url, submission, given) if given else 0
         intake = Intake(str(path), len(given), added, len(lines) - len(judged))
     return VerdictReport(
-        f"{name}/{version.version}", intake, *known(url, name, int(version.version))
+        f"{name}/{version.version}", intake, *known_verdicts(url, name, int(version.version))
     )
 
 

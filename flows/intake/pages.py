@@ -24,12 +24,12 @@ from flows.common import progress
 from flows.common.errors import EXIT_DEFECT, UsageError, exit_code, message_of
 from flows.common.settings import Settings
 from flows.intake import form
-from flows.intake.form import Asked, Entry
+from flows.intake.form import AskedReview, FormRow
 from flows.services.door import Door, Lock, logging_in, login_page
 from flows.services.embedded import Home
 from flows.services.ports import next_free
 from flows.verdicts import store
-from flows.verdicts.estimates import known
+from flows.verdicts.estimates import known_verdicts
 from flows.verdicts.reviews import list_reviews, read_review
 from flows.verdicts.standing import WORDS, RowVerdict
 
@@ -88,7 +88,7 @@ class Pages:
         if asked is None:
             return _page(form.trouble("there is no such review"), 404)
         added = request.query_params.get("added", "")
-        return _page(form.page(asked, added=int(added[:9]) if added.isdecimal() else None))
+        return _page(form.review_form(asked, added=int(added[:9]) if added.isdecimal() else None))
 
     def _take(self, request: Request, body: bytes) -> Response:
         sent = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
@@ -96,7 +96,7 @@ class Pages:
         if asked is None:
             return _page(form.trouble("there is no such review"), 404)
         entries = {
-            row.row_id: Entry(
+            row.row_id: FormRow(
                 _first(sent, f"verdict.{row.row_id}"),
                 _first(sent, f"note.{row.row_id}").strip(),
                 int(had) if (had := _first(sent, f"had.{row.row_id}")[:18]).isdecimal() else 0,
@@ -107,7 +107,7 @@ class Pages:
         try:
             given = _given(replace(asked, entries=entries), verdicts)
         except UsageError as error:
-            page = form.page(replace(asked, entries=entries), trouble=str(error))
+            page = form.review_form(replace(asked, entries=entries), trouble=str(error))
             return _page(page, 400)
         added = 0
         if given:
@@ -117,9 +117,11 @@ class Pages:
             source, digest = f"page of review {asked.review.id}", hashlib.sha256(body).hexdigest()
             submission = store.Submission(asked.review.model, source, digest, self._user)
             added = keep(tracking.connect(self._settings), self._url, submission, given)
-        return RedirectResponse(form.address(asked.review.id, asked.who, added), 303, HEADERS)
+        return RedirectResponse(
+            form.review_address(asked.review.id, asked.who, added), 303, HEADERS
+        )
 
-    def _asked(self, request: Request, who: str) -> Asked | None:
+    def _asked(self, request: Request, who: str) -> AskedReview | None:
         """A review as somebody sees it, with what they said last; None where there is none."""
         asked = read_review(self._url, request.path_params["review"])
         if asked is None:
@@ -133,18 +135,18 @@ class Pages:
             newest.setdefault(each.row_key, {})[each.who] = each
         mine = {key: people.pop(who) for key, people in newest.items() if who in people}
         entries = {
-            row.row_id: Entry(
+            row.row_id: FormRow(
                 mine[row.row_key].verdict, mine[row.row_key].note, mine[row.row_key].id
             )
             for row in rows
             if row.row_key in mine
         }
         others = {key: tuple(people.values()) for key, people in newest.items()}
-        _, live = known(self._url, review.model, review.version)
-        return Asked(review, rows, who, entries, others, live)
+        _, live = known_verdicts(self._url, review.model, review.version)
+        return AskedReview(review, rows, who, entries, others, live)
 
 
-def _given(asked: Asked, verdicts: dict[int, RowVerdict]) -> list[RowVerdict]:
+def _given(asked: AskedReview, verdicts: dict[int, RowVerdict]) -> list[RowVerdict]:
     """What changed: an entry that is sent back as it was filled in says nothing.
 
     So a page that has grown old takes nothing back that was said elsewhere meanwhile.

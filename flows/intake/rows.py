@@ -21,7 +21,7 @@ from flows.common.settings import Settings
 from flows.scoring.version import read_version
 from flows.tracking import registry
 from flows.verdicts import store
-from flows.verdicts.file import Line, column_in_file, unguarded
+from flows.verdicts.file import VerdictLine, column_in_file, unguarded
 from flows.verdicts.rows import row_texts
 
 SAME_ENERGY = 1e-4
@@ -32,7 +32,7 @@ SAME_ENERGY = 1e-4
 class JudgedRow:
     """A line with the row that it is about."""
 
-    line: Line
+    line: VerdictLine
     text: str
     energy: float
     flagged: bool
@@ -47,7 +47,7 @@ class JudgedModel:
     asked: ModelVersion
     loaded: dict[int, tuple[ScoringBundle, Contract]] = field(default_factory=dict)
 
-    def version_of(self, line: Line) -> int:
+    def version_of(self, line: VerdictLine) -> int:
         """The version that a line names, or the one that was asked for."""
         named = line.cells.get("model", "")
         if not named:
@@ -69,7 +69,7 @@ class JudgedModel:
 
 
 def find_rows(
-    lines: Sequence[Line],
+    lines: Sequence[VerdictLine],
     names: Sequence[str],
     model: JudgedModel,
     settings: Settings,
@@ -81,7 +81,7 @@ def find_rows(
     reviewed = [line for line in lines if "review" in line.cells]
     others = [line for line in lines if "review" not in line.cells]
     matched = _of_reviews(reviewed, model, url)
-    by_version: dict[int, list[Line]] = {}
+    by_version: dict[int, list[VerdictLine]] = {}
     for line in others:
         by_version.setdefault(model.version_of(line), []).append(line)
     for number, some in by_version.items():
@@ -105,7 +105,7 @@ def find_rows(
     return matched
 
 
-def _of_reviews(lines: Sequence[Line], model: JudgedModel, url: str) -> list[JudgedRow]:
+def _of_reviews(lines: Sequence[VerdictLine], model: JudgedModel, url: str) -> list[JudgedRow]:
     if not lines:
         return []
     reviews, drawn = store.read_reviews(url, model.asked.name)
@@ -130,7 +130,7 @@ def _of_reviews(lines: Sequence[Line], model: JudgedModel, url: str) -> list[Jud
 
 
 def _of_source(
-    lines: Sequence[Line], contract: Contract, settings: Settings, source: str
+    lines: Sequence[VerdictLine], contract: Contract, settings: Settings, source: str
 ) -> pa.Table:
     """Rows by their numbers in the source that was scored."""
     numbers = []
@@ -153,7 +153,7 @@ def _of_source(
     return _checked(raw, lines, contract, source)
 
 
-def _of_values(lines: Sequence[Line], contract: Contract, file: str) -> pa.Table:
+def _of_values(lines: Sequence[VerdictLine], contract: Contract, file: str) -> pa.Table:
     columns = {}
     for column in contract.feature_columns:
         cells = [line.cells.get(column_in_file(column.name)) for line in lines]
@@ -162,7 +162,9 @@ def _of_values(lines: Sequence[Line], contract: Contract, file: str) -> pa.Table
     return _checked(pa.table(columns), lines, contract, file)
 
 
-def _checked(raw: pa.Table, lines: Sequence[Line], contract: Contract, where: str) -> pa.Table:
+def _checked(
+    raw: pa.Table, lines: Sequence[VerdictLine], contract: Contract, where: str
+) -> pa.Table:
     checked = check_rows(raw, contract, where=where, outside="mark")
     bad = np.flatnonzero(~checked.scorable)
     if len(bad):
@@ -172,7 +174,7 @@ def _checked(raw: pa.Table, lines: Sequence[Line], contract: Contract, where: st
 
 
 def _scored(
-    lines: Sequence[Line], features: pa.Table, bundle: ScoringBundle, version: int
+    lines: Sequence[VerdictLine], features: pa.Table, bundle: ScoringBundle, version: int
 ) -> Iterator[JudgedRow]:
     """The rows with their energies now, which have to be those in the file, if it has them."""
     energies = bundle.score(as_columns(features)).energy.tolist()

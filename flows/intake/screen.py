@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @as_sheet
-def report(verdicts: VerdictReport) -> Iterator[Entry]:
+def verdicts_report(verdicts: VerdictReport) -> Iterator[Entry]:
     """What was taken, what holds, and how good the version is on live rows."""
     yield "Model", verdicts.model
     if (intake := verdicts.intake) is not None:
@@ -24,10 +24,10 @@ def report(verdicts: VerdictReport) -> Iterator[Entry]:
         yield "Verdicts", f"{intake.given:,} in {intake.source}: {', '.join(parts)}"
     counts = ", ".join(f"{rows:,} {word}" for word, rows in verdicts.holds.items())
     yield "Rows", f"{sum(verdicts.holds.values()):,} judged: {counts}"
-    yield from figures(verdicts.live)
+    yield from seen_figures(verdicts.live)
 
 
-def figures(live: Live) -> Iterator[tuple[str, str]]:
+def seen_figures(live: Live) -> Iterator[tuple[str, str]]:
     """How good a version is on live rows, as far as people have looked at them."""
     if live.precision is None:
         yield "Precision", "not measured: nobody has judged an alert of this version"

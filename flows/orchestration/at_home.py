@@ -16,7 +16,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from flows.common.settings import Settings, own
+from flows.common.settings import Settings, make_private
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,7 +36,7 @@ class HomeFlow(Flow[P, R]):
                 from flows.services.embedded import prefect_server
 
                 settings = Settings()
-                own(settings.home)
+                make_private(settings.home)
                 stack.enter_context(prefect_server(settings))
             stack.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
             return super().__call__(*args, **kwargs)

@@ -24,20 +24,20 @@ from prefect.runtime import flow_run
 from dagmm_model.evaluation.published_tables import read_published
 from flows.benchmarking.cells import append_cells, done, read_cells
 from flows.benchmarking.config import BenchmarkConfig, planned
-from flows.benchmarking.data import Prepared, prepare
-from flows.benchmarking.pool import in_order, processes_for, work_off
+from flows.benchmarking.data import Prepared, prepare_data_set
+from flows.benchmarking.pool import balanced_order, processes_for, work_off
 from flows.benchmarking.protocols import Limits
-from flows.benchmarking.results.details import missing as missing_table
+from flows.benchmarking.results.details import missing_cells as missing_table
 from flows.benchmarking.results.league import standings, trainings
 from flows.benchmarking.results.report import (
     CELLS,
     PAGE,
     PUBLISHED,
     Attempt,
+    library_versions,
     machine,
     note_attempt,
-    versions,
-    write_report,
+    write_results,
 )
 from flows.benchmarking.results.text import overviews
 from flows.benchmarking.suite import MOST_ROWS, prepare_table, tables_of
@@ -84,7 +84,7 @@ class BenchmarkResult(Frozen):
 def prepare_data(dataset: str, settings: Settings) -> Prepared:
     """Ingest, validate and encode one data set."""
     with progress.stage(f"data {dataset}") as report:
-        data = prepare(dataset, settings.data_dir, settings.workspace)
+        data = prepare_data_set(dataset, settings.data_dir, settings.workspace)
         report(f"{data.rows:,} rows, {data.columns} columns")
     return data
 
@@ -166,7 +166,7 @@ def benchmark(config: BenchmarkConfig) -> BenchmarkResult:
         jobs = planned(config, tables)
         known = read_cells(folder / CELLS)
         finished = done(known)
-        waiting = in_order([job for job in jobs if job.key not in finished], known)
+        waiting = balanced_order([job for job in jobs if job.key not in finished], known)
         processes = config.processes or processes_for(waiting)
         runs = BenchmarkRuns(tracking.connect(settings), settings, folder)
         with opened(runs.client, runs.open):
@@ -182,10 +182,10 @@ def benchmark(config: BenchmarkConfig) -> BenchmarkResult:
                 missing=len(remaining),
                 processes=processes,
                 machine=machine(),
-                versions=versions(),
+                versions=library_versions(),
             )
             note_attempt(folder, attempt)
-            blocks = write_report(folder, missing_table([job.cell().split for job in remaining]))
+            blocks = write_results(folder, missing_table([job.cell().split for job in remaining]))
             runs.log_report(attempt, len(jobs))
     overview = overviews(blocks)
     create_markdown_artifact(

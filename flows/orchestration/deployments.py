@@ -69,7 +69,7 @@ def deploy(settings: Settings, file: Path | None) -> tuple[list[str], list[str],
     return [one.full_name for one in definitions], removed, pools
 
 
-def serve(settings: Settings, file: Path | None) -> None:
+def serve_schedules(settings: Settings, file: Path | None) -> None:
     """Run the schedules in this process until Ctrl-C, on the home's server if none is configured.
 
     Raises:

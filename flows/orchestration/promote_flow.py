@@ -66,14 +66,14 @@ def promote(
 def judge(name: str, version: int, policy: PromotionPolicy | None, rehearse: bool) -> PromoteRecord:
     """Judge every gate; switch when nothing holds the version back."""
     from flows.promotion.promote import promote as work
-    from flows.review.report import write_report
+    from flows.review.report import write_version_report
 
     settings = Settings()
     client = tracking.connect(settings)
     record = work(
         client, settings, name, version, by=getpass.getuser(), policy=policy, rehearse=rehearse
     )
-    write_report(client, settings, record)
+    write_version_report(client, settings, record)
     create_markdown_artifact(
         key=f"promotion-{slug(record.name)}",
         markdown=summary.decision_card(record),

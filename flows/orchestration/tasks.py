@@ -74,7 +74,7 @@ def start_tracking(run: TrainRun) -> TrainRun:
 @task(name="report", task_run_name="report", **PURE_STAGE)
 def write_report(run: TrainRun) -> str:
     """Write the page of the version and the decision on it; says where it is."""
-    from flows.review.report import write_report as write
+    from flows.review.report import write_version_report as write
 
     pictures = {file.stem: file.read_bytes() for file in (run.path / "figures").glob("*.png")}
     client, record = tracking.connect(run.settings), run.record("promote")

@@ -19,7 +19,7 @@ from flows.stages.run import TrainRun
 from flows.stages.workspace import sha256_of
 
 
-def calibrate(
+def calibrate_threshold(
     run: TrainRun, rows: JudgedRecord, parts: SplitRecord, fitted: FitRecord
 ) -> CalibrateRecord:
     """Set the threshold and write the bundle that will be served.

@@ -15,7 +15,7 @@ DEFAULT = "dagmm"
 """What is trained where nothing can be measured."""
 
 
-def choose(run: TrainRun, rows: JudgedRecord, parts: SplitRecord) -> ChoiceRecord:
+def choose_detector(run: TrainRun, rows: JudgedRecord, parts: SplitRecord) -> ChoiceRecord:
     """The detector of a training that leaves it to the data."""
     return best_of(rankable(run, rows, parts), run.config.seed)
 

@@ -14,7 +14,7 @@ from data_checks.contract.model import ROW_ID
 from flows.common.config import TrainConfig
 from flows.common.features import as_frame, labels_of, read_rows
 from flows.pipeline.fitting import training_rows
-from flows.pipeline.fitting.fit import make_detector
+from flows.pipeline.fitting.fit import configured_detector
 from flows.pipeline.split import positions
 from flows.stages import records
 from flows.stages.run import TrainRun
@@ -23,7 +23,7 @@ from flows.stages.workspace import sha256_of
 UNTRAINED = "untrained_energies.parquet"
 
 
-def evaluate(
+def evaluate_detector(
     run: TrainRun,
     rows: records.JudgedRecord,
     parts: records.SplitRecord,
@@ -54,7 +54,7 @@ def evaluate(
         slices = slice_metrics(values, labels, scores.energy, bundle.threshold.value)
     untrained: dict[str, np.ndarray] = {}
     if measurable and bundle.detector.n_iter_:
-        train = training_rows.known_rows(run.path, rows, contract, parts)
+        train = training_rows.rows_to_measure(run.path, rows, contract, parts)
         untrained = _untrained(
             run.config, bundle.encoder.encode(as_frame(train)), bundle.encoder.encode(frame)
         )
@@ -75,10 +75,10 @@ def _untrained(config: TrainConfig, train: np.ndarray, test: np.ndarray) -> dict
 
     A network that starts from the principal axes is no random one; that one gets a row of its own.
     """
-    untrained = make_detector(config, epochs=0).fit(train)
+    untrained = configured_detector(config, epochs=0).fit(train)
     energies = {"untrained": untrained.energy(test)}
     if getattr(untrained.settings_, "linear_path", "none") != "none":
-        blind = make_detector(config, epochs=0, linear_path="none").fit(train)
+        blind = configured_detector(config, epochs=0, linear_path="none").fit(train)
         energies["random weights"] = blind.energy(test)
     return energies
 

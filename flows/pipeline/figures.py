@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flows.reporting import plots
-from flows.reporting.budget import draw
+from flows.reporting.budget import draw_budget
 
 if TYPE_CHECKING:
     from dagmm_model.evaluation.what_if import WhatIf
@@ -54,4 +54,4 @@ def draw_figures(drawn: Drawn, folder: Path) -> None:
     if drawn.latent is not None:
         figures["latent"] = plots.latent_space(drawn.latent, drawn.latent_labels)
     figures["what_if"] = plots.what_if_curves(drawn.lines, drawn.guaranteed_rate)
-    draw(figures, folder)
+    draw_budget(figures, folder)

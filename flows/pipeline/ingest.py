@@ -6,21 +6,23 @@ from pathlib import Path
 
 from data_checks.contract.model import Contract, load_contract
 from flows.common.errors import UsageError
-from flows.stages.records import IngestRecord
+from flows.stages.records import IngestedTable
 from flows.stages.run import TrainRun
 
 
-def ingest(run: TrainRun) -> IngestRecord:
+def ingest_rows(run: TrainRun) -> IngestedTable:
     """Read the source of a training."""
     return read_source(run.path, run.contract, run.config.data, run.settings.data_dir)
 
 
-def read_source(folder: Path, contract: Contract, data: str | None, data_dir: Path) -> IngestRecord:
+def read_source(
+    folder: Path, contract: Contract, data: str | None, data_dir: Path
+) -> IngestedTable:
     """Read the source of a contract, or the table given instead of it, into a folder."""
     from data_checks.sources import sources
 
     done = sources.ingest(contract, folder / "table.parquet", data=data, data_dir=data_dir)
-    return IngestRecord(
+    return IngestedTable(
         path=str(done.path),
         rows=done.rows,
         columns=done.columns,

@@ -54,7 +54,7 @@ def judged_rows(client: MlflowClient, settings: Settings, name: str) -> dict[str
     return {key: each for key, each in verdicts.items() if each.label is not None}
 
 
-def judged(run: TrainRun, validated: ValidateRecord) -> JudgedRecord:
+def rows_with_verdicts(run: TrainRun, validated: ValidateRecord) -> JudgedRecord:
     """The valid rows of a training, with the verdicts on rows of its model."""
     client = tracking.connect(run.settings)
     holds = judged_rows(client, run.settings, run.model_name)

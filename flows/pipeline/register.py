@@ -16,7 +16,7 @@ from data_checks.drift import drift_reference
 from flows.common.features import as_frame, labels_of, model_input, read_rows
 from flows.pipeline.fitting import training_rows
 from flows.pipeline.fitting.fit import load_encoder
-from flows.pipeline.report import report
+from flows.pipeline.report import report_training
 from flows.pipeline.split import positions
 from flows.promotion.version import evidence as bound
 from flows.reporting.summary import metric_values, model_card
@@ -29,7 +29,7 @@ EXAMPLE_ROWS = 5
 
 def register(run: TrainRun, evidence: Evidence) -> RegisterRecord:
     """Log the model, bind the evidence to it, and register it; repeating it adds nothing."""
-    logged = report(run, evidence)
+    logged = report_training(run, evidence)
     client, run_id, name = tracking.connect(run.settings), run.run_id, run.model_name
     contract, config = run.contract, run.config
     parts, bundle = evidence.split, Path(evidence.calibrate.bundle)
@@ -110,7 +110,7 @@ def _evaluation_files(run: TrainRun, evidence: Evidence, test: pa.Table) -> Path
     recorded, _ = recorded_energies(folder)
     frame = model_input(test, contract)
     bound.write_canary(frame, recorded, folder / bound.CANARY)
-    train = training_rows.known_rows(run.path, evidence.verdicts, contract, evidence.split)
+    train = training_rows.rows_to_measure(run.path, evidence.verdicts, contract, evidence.split)
     profile = drift_reference(train, contract).model_dump_json()
     (folder / bound.REFERENCE).write_text(profile, encoding="utf-8")
     labels = labels_of(test)

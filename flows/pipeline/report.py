@@ -22,7 +22,7 @@ from flows.stages.run import TrainRun
 from flows.tracking import tracking
 
 
-def report(run: TrainRun, evidence: Evidence) -> Callable[[], None]:
+def report_training(run: TrainRun, evidence: Evidence) -> Callable[[], None]:
     """Log everything that explains the figures; repeating it overwrites the same artifacts.
 
     Returns:
@@ -54,7 +54,7 @@ def report(run: TrainRun, evidence: Evidence) -> Callable[[], None]:
         latent=latent,
         latent_labels=None if labels is None else labels[sample],
     )
-    figures = helper.begin(draw_figures, drawn, run.path / FIGURES)
+    figures = helper.begin_in_helper(draw_figures, drawn, run.path / FIGURES)
     if isinstance(detector, Mixed) and detector.mixtures_:
         mixtures = [
             {"member": i, "phi": m.phi.tolist(), "mu": m.mu.tolist(), "sigma": m.sigma.tolist()}

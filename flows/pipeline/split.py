@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from dagmm_model.tables.protocols import (
     Fractions,
-    Split,
+    RowSplit,
     deployment_split,
     duplicate_groups,
     paper_split,
@@ -101,8 +101,8 @@ def _verdicts(table: pa.Table) -> np.ndarray:
 
 
 def _with_judged(
-    parts: Split, verdicts: np.ndarray, own: int, drawn: np.ndarray, fractions: Fractions
-) -> Split:
+    parts: RowSplit, verdicts: np.ndarray, own: int, drawn: np.ndarray, fractions: Fractions
+) -> RowSplit:
     """The split with the judged rows.
 
     Every row that was judged an anomaly is a test row, also those that the split had set aside. A
@@ -124,7 +124,7 @@ def _with_judged(
         np.sort(np.concatenate([rows, behind[part == number]]))
         for number, rows in enumerate((parts.train, parts.validation, parts.test))
     )
-    return Split(
+    return RowSplit(
         train,
         validation,
         np.sort(np.concatenate([test, aside])),
@@ -194,7 +194,7 @@ def _duplicates(contract: Contract, config: TrainConfig, rows: JudgedRecord) -> 
         )
 
 
-def _as_table(parts: Split) -> pa.Table:
+def _as_table(parts: RowSplit) -> pa.Table:
     columns = [getattr(parts, name) for name in PARTS]
     names = np.repeat(np.arange(len(PARTS)), [len(rows) for rows in columns])
     return pa.table(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from data_checks.contract.model import Contract
 from flows.services import helper
-from flows.stages.records import IngestRecord, RuleFailure, ValidateRecord
+from flows.stages.records import IngestedTable, RuleFailure, ValidateRecord
 from flows.stages.run import TrainRun
 
 if TYPE_CHECKING:
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from data_checks.validation.report import ValidationReport
 
 
-def validate(run: TrainRun, ingested: IngestRecord) -> ValidateRecord:
+def validate_rows(run: TrainRun, ingested: IngestedTable) -> ValidateRecord:
     """Check the rows of a training, in the process that has loaded what this takes, if any."""
-    return helper.run(check_table, run.path, run.contract, ingested)
+    return helper.run_in_helper(check_table, run.path, run.contract, ingested)
 
 
-def check_table(folder: Path, contract: Contract, ingested: IngestRecord) -> ValidateRecord:
+def check_table(folder: Path, contract: Contract, ingested: IngestedTable) -> ValidateRecord:
     """Run the contract's expectation suite; writes everything it finds into `folder`."""
     from data_checks.validation.validation import validate
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from flows.common.errors import UsageError
 from flows.common.policy import PromotionPolicy
 from flows.common.verdicts import figure
-from flows.promotion.gates.gate import Finding, unmeasured
+from flows.promotion.gates.gate import GateFinding, unmeasured
 from flows.tracking import registry
 from flows.tracking.names import tracking_name
 from flows.tracking.seal import EVIDENCE_TAG
@@ -49,7 +49,7 @@ def approve(
     client.set_model_version_tag(name, str(version), key, json.dumps(verdict))
 
 
-def judge(version: ModelVersion, policy: PromotionPolicy, requester: str) -> Finding:
+def enough_approvals(version: ModelVersion, policy: PromotionPolicy, requester: str) -> GateFinding:
     """As many people as `promotion.approvals` asks for approved this evidence; nobody rejected it.
 
     The requester does not count.
@@ -60,7 +60,7 @@ def judge(version: ModelVersion, policy: PromotionPolicy, requester: str) -> Fin
     against = [who for who, v in valid.items() if v["verdict"] == "rejected"]
     if against:
         reasons = "; ".join(f"{who}: {valid[who]['reason']}" for who in against)
-        return Finding(False, f"rejected, which is final for this version ({reasons})")
+        return GateFinding(False, f"rejected, which is final for this version ({reasons})")
     if not given and not policy.approvals:
         return unmeasured("none asked for")
     names = [who for who in valid if who != requester]
@@ -71,7 +71,7 @@ def judge(version: ModelVersion, policy: PromotionPolicy, requester: str) -> Fin
     if void:
         notes.append(f"void, because the evidence changed: {', '.join(void)}")
     enough = len(names) >= policy.approvals
-    return Finding(
+    return GateFinding(
         enough,
         "; ".join(notes),
         (figure("approvals", len(names), at_least=policy.approvals),),

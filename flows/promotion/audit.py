@@ -70,7 +70,7 @@ class Decision:
     hold: str = ""
 
 
-def write(
+def write_decision(
     client: MlflowClient, settings: Settings, record: PromoteRecord, by: str, lease: int = 0
 ) -> str:
     """Write a decision down, open; returns its run id."""
@@ -147,7 +147,9 @@ def history(client: MlflowClient, name: str) -> tuple[Decision, ...]:
         UsageError: No model of that name is registered.
     """
     if not registry.is_registered(client, name):
-        raise UsageError(f"no registered model {name!r}; registered: {registry.known(client)}")
+        raise UsageError(
+            f"no registered model {name!r}; registered: {registry.known_names(client)}"
+        )
     experiment = client.get_experiment_by_name(PROMOTIONS)
     if experiment is None:
         return ()

@@ -41,13 +41,13 @@ def tag_decision(client: MlflowClient, record: PromoteRecord) -> None:
     if not restored:
         version = registry.find_version(client, record.name, record.version)
         card = (version.description or "").partition(GATES)[0].rstrip()
-        text = f"{card}\n\n{GATES}{decided(record)}"
+        text = f"{card}\n\n{GATES}{decision_markdown(record)}"
         client.update_model_version(record.name, str(record.version), text)
 
 
-def show(client: MlflowClient, name: str) -> None:
+def show_switch(client: MlflowClient, name: str) -> None:
     """Say on the pages of a model and its versions what the last switch made of them."""
-    standing_hold.show(client, name)
+    standing_hold.show_hold(client, name)
     made = audit.switches(audit.history(client, name))
     if not made:
         return
@@ -105,7 +105,7 @@ def tag(client: MlflowClient, name: str, number: int, decision: str) -> None:
             client.set_tag(version.run_id, DECISION_TAG, decision)
 
 
-def decided(record: PromoteRecord) -> str:
+def decision_markdown(record: PromoteRecord) -> str:
     """Markdown of a decision for the model card."""
     lines = [f": {record.decision}", ""]
     if not record.gates:

@@ -15,10 +15,10 @@ from flows.common.policy import PromotionPolicy
 from flows.common.verdicts import GateResult
 from flows.promotion import served
 from flows.promotion.gates.case import Case, Material
-from flows.promotion.gates.table import EVIDENCE, GATES, find_gate, in_order, judged
+from flows.promotion.gates.table import EVIDENCE, GATES, find_gate, in_table_order, judged_gates
 from flows.promotion.version.best_before import with_best_before
 from flows.promotion.version.carried import carried_over
-from flows.promotion.version.stored_version import StoredVersion, read_case, score
+from flows.promotion.version.stored_version import StoredVersion, read_case, score_rows
 from flows.tracking import registry
 
 
@@ -37,15 +37,15 @@ def judge(
     change is carried over.
     """
     material = Material(policy, client, stored, production, release=release)
-    known = judged(material, ("registry",))
+    known = judged_gates(material, ("registry",))
     if not next(result for result in known if result.gate == EVIDENCE.name).passed:
         return known, material
     before = carried_over(client, stored, policy, production, scratch)
     if before is not None:
         material = replace(material, case=read_case(stored, policy))
         without = {result.gate for result in before}
-        return in_order(
-            (*known, *before, *judged(material, ("energies",), without=without))
+        return in_table_order(
+            (*known, *before, *judged_gates(material, ("energies",), without=without))
         ), material
     serving = (
         served.serving(stored.model, scratch, policy.serving_seconds)
@@ -55,9 +55,9 @@ def judge(
     with serving as server:
         case = _against(client, stored.version, read_case(stored, policy), production)
         material = replace(material, case=case)
-        energies = judged(material, ("energies",))  # while the server starts
-        last = judged(replace(material, server=server), ("served model",))
-    return in_order((*known, *energies, *last)), material
+        energies = judged_gates(material, ("energies",))  # while the server starts
+        last = judged_gates(replace(material, server=server), ("served model",))
+    return in_table_order((*known, *energies, *last)), material
 
 
 def judge_again(
@@ -68,8 +68,8 @@ def judge_again(
     case = _against(material.client, material.stored.version, material.case, production)
     material = replace(material, production=production, case=case)
     relative = {gate.name for gate in GATES if gate.relative}
-    again = judged(material, ("registry", "energies"), only_relative=True)
-    return in_order((*(r for r in results if r.gate not in relative), *again)), material
+    again = judged_gates(material, ("registry", "energies"), only_relative=True)
+    return in_table_order((*(r for r in results if r.gate not in relative), *again)), material
 
 
 def _against(
@@ -81,7 +81,7 @@ def _against(
         return replace(case, production=None, production_error="")
     try:
         version = registry.find_version(client, candidate.name, production)
-        energies = score(client, version, case.frame)
+        energies = score_rows(client, version, case.frame)
     except Exception as error:  # whatever an older model raises is a finding, not a defect
         text = f"version {production}: {type(error).__name__}: {error}"
         return replace(case, production=None, production_error=text)

@@ -16,7 +16,7 @@ from flows.promotion import approval, audit, card, judging, standing_hold, switc
 from flows.promotion.gates import shadowed
 from flows.promotion.gates.case import Material
 from flows.promotion.gates.table import find_gate
-from flows.promotion.version.stored_version import answers, fetch_version
+from flows.promotion.version.stored_version import answer_probe, fetch_version
 from flows.stages.decision import Decision, PromoteRecord, RegisterRecord
 from flows.stages.run import TrainRun
 from flows.tracking import registry, tracking
@@ -71,7 +71,7 @@ def promote(
     for gate in overrides or {}:
         find_gate(gate)  # an unknown name is refused before anything is judged
     candidate = registry.find_version(client, name, version)
-    probe = answers(client, name)
+    probe = answer_probe(client, name)
     if not rehearse:
         with switch.settled(client, settings, name, f"look at version {version}", probe):
             pass
@@ -113,7 +113,7 @@ def promote(
                 now = registry.version_behind(client, name, registry.PRODUCTION)
                 if now == version:
                     return _unchanged(client, settings, name, version, by)
-                held_now = standing_hold.standing(audit.history(client, name)) is not None
+                held_now = standing_hold.current_hold(audit.history(client, name)) is not None
                 if now != before or held_now:  # what was judged by is no longer so
                     record = decide(*judging.judge_again(*judged, now), now)
                 if record.decision == "promoted":
@@ -163,17 +163,17 @@ def _unchanged(
         gates=(),
         reasons=("this version is in production already",),
     )
-    if not release or standing_hold.standing(audit.history(client, name)) is None:
+    if not release or standing_hold.current_hold(audit.history(client, name)) is None:
         return record
     reasons = (*record.reasons, "the model is released")
     record = record.model_copy(update={"hold": "releases", "reasons": reasons})
     _write_down(client, settings, record, by)
-    card.show(client, name)
+    card.show_switch(client, name)
     return record
 
 
 def _write_down(client: MlflowClient, settings: Settings, record: PromoteRecord, by: str) -> None:
     """Audit a decision that moves nothing."""
-    run_id = audit.write(client, settings, record, by)
+    run_id = audit.write_decision(client, settings, record, by)
     card.tag_decision(client, record)
     audit.close(client, run_id, record)

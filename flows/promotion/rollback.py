@@ -11,7 +11,7 @@ from flows.common.policy import PromotionPolicy
 from flows.common.settings import Settings
 from flows.notify.events import tell_decision
 from flows.promotion import audit, switch
-from flows.promotion.version.stored_version import answers, check_light
+from flows.promotion.version.stored_version import answer_probe, check_light
 from flows.stages.decision import PromoteRecord
 from flows.tracking import registry
 
@@ -44,7 +44,7 @@ def roll_back(
         UsageError: There is no version to return to, or it was never in production.
         Verdict: The version's files are not those that were promoted.
     """
-    probe = answers(client, name)
+    probe = answer_probe(client, name)
     audit.history(client, name)  # says so when there is no such model
     with switch.settled(client, settings, name, "rollback", probe) as (held, settled):
         for interrupted in settled:

@@ -29,7 +29,7 @@ class NotServedError(Exception):
 
 
 @dataclass(frozen=True)
-class Server:
+class ServingProcess:
     """A model being served on loopback."""
 
     process: subprocess.Popen[bytes]
@@ -105,7 +105,7 @@ def waiting() -> Iterator[None]:
 
 
 @contextmanager
-def serving(model: Path, scratch: Path, seconds: float) -> Iterator[Server]:
+def serving(model: Path, scratch: Path, seconds: float) -> Iterator[ServingProcess]:
     """Serve a model folder as `mlflow models serve` does; end it on leaving.
 
     Args:
@@ -120,7 +120,7 @@ def serving(model: Path, scratch: Path, seconds: float) -> Iterator[Server]:
         port = servers.free_port()
         _give_compiled(model)
         model_app.order(ready.order, model, port)
-        yield Server(ready.process, port, ready.log, time.monotonic() + seconds)
+        yield ServingProcess(ready.process, port, ready.log, time.monotonic() + seconds)
     finally:
         servers.stop(ready.process, seconds=0)
 

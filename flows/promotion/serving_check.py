@@ -15,14 +15,16 @@ import psutil
 from flows.common.policy import PromotionPolicy
 from flows.common.verdicts import figure
 from flows.promotion.gates.case import SAME_ENERGY, largest_difference
-from flows.promotion.gates.gate import Finding, unmeasured
-from flows.promotion.served import NotServedError, Server
+from flows.promotion.gates.gate import GateFinding, unmeasured
+from flows.promotion.served import NotServedError, ServingProcess
 
 GATE = "served in a fresh process"
 REQUESTS = 40
 
 
-def judge(server: Server | None, canary: dict[str, Any], policy: PromotionPolicy) -> Finding:
+def serves_alike(
+    server: ServingProcess | None, canary: dict[str, Any], policy: PromotionPolicy
+) -> GateFinding:
     """MLflow serves it over HTTP, with the recorded energies, in time and in memory.
 
     Asked are the canary batch, one row again and again, and a malformed request.
@@ -35,16 +37,18 @@ def judge(server: Server | None, canary: dict[str, Any], policy: PromotionPolicy
         server.wait()
         return _queried(server, canary, policy)
     except NotServedError as error:
-        return Finding(False, str(error))
+        return GateFinding(False, str(error))
     except (OSError, ValueError, KeyError, TypeError, psutil.Error) as error:
-        return Finding(False, f"{type(error).__name__}: {error}")
+        return GateFinding(False, f"{type(error).__name__}: {error}")
 
 
-def _queried(server: Server, canary: dict[str, Any], policy: PromotionPolicy) -> Finding:
+def _queried(
+    server: ServingProcess, canary: dict[str, Any], policy: PromotionPolicy
+) -> GateFinding:
     columns, rows = canary["columns"], canary["data"]
     status, answer = server.post(_body(columns, rows))
     if status != 200:
-        return Finding(False, f"the canary batch was answered with status {status}")
+        return GateFinding(False, f"the canary batch was answered with status {status}")
     energies = np.array([row["energy"] for row in answer["predictions"]], dtype=np.float64)
     worst = largest_difference(energies, np.array(canary["energy"]))
     malformed = _body(columns[1:], [row[1:] for row in rows])
@@ -67,7 +71,7 @@ def _queried(server: Server, canary: dict[str, Any], policy: PromotionPolicy) ->
         )
         if failed
     ]
-    return Finding(
+    return GateFinding(
         not faults,
         "; ".join(faults),
         (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from flows.common.moments import minute
 from flows.promotion import approval, audit
-from flows.promotion.gates.gate import Finding, unmeasured
+from flows.promotion.gates.gate import GateFinding, unmeasured
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -45,7 +45,7 @@ class Hold:
         return f"{self.by} rolled {what} back at {when}: {self.reason}"
 
 
-def standing(decisions: Sequence[audit.Decision]) -> Hold | None:
+def current_hold(decisions: Sequence[audit.Decision]) -> Hold | None:
     """The hold that the decisions on a model leave, if any; the newest one counts."""
     hold = None
     for decision in decisions:
@@ -59,18 +59,18 @@ def standing(decisions: Sequence[audit.Decision]) -> Hold | None:
     return hold
 
 
-def judge(material: Material) -> Finding:
+def nobody_holds(material: Material) -> GateFinding:
     """Nobody holds the model since a rollback, or `--release` or a later approval frees it."""
     version = material.stored.version
-    hold = standing(audit.history(material.client, version.name))
+    hold = current_hold(audit.history(material.client, version.name))
     if hold is None:
         return unmeasured("the model is not held")
     if material.release:
-        return Finding(True, f"released by this decision; held since {hold.text()}")
+        return GateFinding(True, f"released by this decision; held since {hold.text()}")
     for who, when in approval.approvals(version):
         if when > hold.time:
-            return Finding(True, f"approved by {who} after {hold.text()}")
-    return Finding(
+            return GateFinding(True, f"approved by {who} after {hold.text()}")
+    return GateFinding(
         False,
         f"the model is held: {hold.text()}; release it with "
         f"`dagmm promote {version.name} {version.version} --release`",
@@ -78,9 +78,9 @@ def judge(material: Material) -> Finding:
     )
 
 
-def show(client: MlflowClient, name: str) -> None:
+def show_hold(client: MlflowClient, name: str) -> None:
     """Say on the registered model's page whether it is held."""
-    hold = standing(audit.history(client, name))
+    hold = current_hold(audit.history(client, name))
     shown = client.get_registered_model(name).tags.get(TAG)
     if hold is not None and shown != hold.text()[:5000]:
         client.set_registered_model_tag(name, TAG, hold.text()[:5000])

@@ -60,7 +60,7 @@ def move(
     name, version = record.name, record.version
     reached("lease taken")
     older = registry.version_behind(client, name, PREVIOUS)
-    run_id = audit.write(client, settings, record, by, held.number)
+    run_id = audit.write_decision(client, settings, record, by, held.number)
     reached("decision written")
     card.tag_decision(client, record)
     reached("version tagged")
@@ -94,7 +94,7 @@ def move(
     audit.close(client, run_id, record)
     reached("decision closed")
     audit.mark_kept(client, name, audit.history(client, name), keep, record.best_before)
-    card.show(client, name)
+    card.show_switch(client, name)
     reached("retention marked")
     return record
 
@@ -147,7 +147,7 @@ def _settle(
             )
             if registry.version_behind(client, name, CHALLENGER) == decision.version:
                 _point(client, name, CHALLENGER, None)
-            card.show(client, name)
+            card.show_switch(client, name)
             settled.append(_record(decision, decision.decision, "completed after an interruption"))
     return tuple(settled)
 

@@ -33,7 +33,7 @@ def log_what_if(
     `labels` are True for anomalies among the evaluation rows; None without labels.
     """
     lines = what_if(calibration, energies, labels, also=[threshold.target_rate])
-    client.log_table(run_id, table(lines), TABLE)
+    client.log_table(run_id, budget_table(lines), TABLE)
     return lines
 
 
@@ -41,18 +41,18 @@ def log_figures(
     client: MlflowClient, run_id: str, figures: Mapping[str, Figure], folder: Path
 ) -> None:
     """Draw figures into a folder and log them."""
-    draw(figures, folder)
+    draw_budget(figures, folder)
     client.log_artifacts(run_id, str(folder), FIGURES)
 
 
-def draw(figures: Mapping[str, Figure], folder: Path) -> None:
+def draw_budget(figures: Mapping[str, Figure], folder: Path) -> None:
     """Draw figures into files of their names."""
     folder.mkdir(exist_ok=True)
     for name, figure in figures.items():
         (folder / f"{name}.png").write_bytes(html.png(figure))
 
 
-def table(lines: Sequence[WhatIf]) -> dict[str, list[float | None]]:
+def budget_table(lines: Sequence[WhatIf]) -> dict[str, list[float | None]]:
     """Columns of the table, intervals as two of them."""
     columns: dict[str, list[float | None]] = {
         "false_alarm_rate": [line.rate for line in lines],

@@ -181,7 +181,7 @@ def check(report: ValidateRecord) -> Iterator[Entry]:
             yield label, path
 
 
-def history(
+def history_page(
     name: str, decisions: Iterable[Decision], now: int | None, moved: str, held: str = ""
 ) -> RenderableType:
     """The page of `dagmm history`: a decision a row, what it rests on under it.

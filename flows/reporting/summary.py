@@ -118,7 +118,7 @@ def _in_short(evaluated: EvaluateRecord) -> str:
     """The figures that decide, in one line."""
     figures = evaluated.deployment.figures()
     shown = [name for name in IN_SHORT if name in figures]
-    text = ", ".join(f"{title(name)} {figures[name].value:.3f}" for name in shown)
+    text = ", ".join(f"{figure_title(name)} {figures[name].value:.3f}" for name in shown)
     return text or f"alert rate {evaluated.deployment.alert_rate:.3f} (no labels)"
 
 
@@ -169,7 +169,7 @@ def quality_measured(record: PromoteRecord) -> bool:
     return any(gate.measured for gate in record.gates if gate.gate in QUALITY_GATES)
 
 
-def title(name: str) -> str:
+def figure_title(name: str) -> str:
     """Name of a figure for people."""
     return {"roc_auc": "ROC AUC", "f1": "F1"}.get(name, name.replace("_", " "))
 
@@ -178,5 +178,5 @@ def figures(evaluated: EvaluateRecord) -> Iterable[tuple[str, str, str]]:
     """Name, value and interval of each figure on the test rows."""
     metrics = evaluated.deployment
     for name, interval in metrics.figures().items():
-        yield title(name), f"{interval.value:.4f}", interval.ends()
+        yield figure_title(name), f"{interval.value:.4f}", interval.ends()
     yield "alert rate", f"{metrics.alert_rate:.4f}", ""

@@ -82,7 +82,7 @@ def sheet(entries: Iterable[Entry]) -> Table:
     return table
 
 
-def labelled(text: str) -> Table:
+def labelled_sheet(text: str) -> Table:
     """The `sheet` of lines that begin with a label, or with its eleven columns of blanks."""
     return sheet((line[:11].strip(), line[11:]) for line in text.splitlines())
 

@@ -24,7 +24,7 @@ from flows.promotion.gates.score_drift import ScoreDrift, compare_scores
 from flows.promotion.version import evidence as bound
 from flows.promotion.version.stored_version import sealed_file
 from flows.review.labelled import LabelledBatch, RowCounts, read_labelled
-from flows.review.measured import Measured, measure
+from flows.review.measured import Measured, measure_threshold
 from flows.scoring.rows import reasons_text
 from flows.scoring.version import read_version
 from flows.tracking import registry, seal
@@ -185,7 +185,7 @@ def _compared(
         difference = paired_difference(labels, *(energy[known] for energy in energies), level=0.95)
     flags = [score.is_anomaly for score in scores]
     measured = tuple(
-        measure(energy[chosen], labels, None, bundle.threshold.value)
+        measure_threshold(energy[chosen], labels, None, bundle.threshold.value)
         for energy, bundle in zip(energies, bundles, strict=True)
     )
     return Comparison(

@@ -24,7 +24,7 @@ from flows.common.settings import Settings
 from flows.reporting import plots
 from flows.reporting.budget import log_figures
 from flows.review.labelled import RowCounts, read_labelled
-from flows.review.measured import Measured, measure
+from flows.review.measured import Measured, measure_threshold
 from flows.scoring.version import read_version
 from flows.tracking import registry, runs, seal, tracking
 from flows.tracking.ending import opened
@@ -140,8 +140,8 @@ def evaluate(
     labels = flags[known] == 1 if known.any() else None
     if labels is not None:
         energies, slices = energies[known], None if slices is None else slices[known]
-    measured = measure(energies, labels, slices, threshold)
-    values = figures(measured)
+    measured = measure_threshold(energies, labels, slices, threshold)
+    values = floor_figures(measured)
     with opened(client, lambda: _open_run(client, settings, version)) as run_id:
         tracking.log_params(client, run_id, {"source": source})
         result = Evaluation(
@@ -177,7 +177,7 @@ def _scored(
     return np.concatenate(energies), np.concatenate(flags), values
 
 
-def figures(measured: Measured) -> dict[str, float]:
+def floor_figures(measured: Measured) -> dict[str, float]:
     """Values by the names that floors have; what was not measured is left out."""
     deployed = measured.deployment
     values = {name: interval.value for name, interval in deployed.figures().items()}
@@ -226,7 +226,7 @@ def _log(
 
 def _metrics(result: Evaluation) -> Mapping[str, float]:
     counts = result.counts
-    values = {f"deployed/{name}": value for name, value in figures(result.measured).items()}
+    values = {f"deployed/{name}": value for name, value in floor_figures(result.measured).items()}
     for name, interval in result.measured.deployment.figures().items():
         values[f"test_interval/{name}_low"] = interval.low
         values[f"test_interval/{name}_high"] = interval.high

@@ -14,7 +14,7 @@ from data_checks.contract.model import Contract
 from data_checks.contract.notation import notation_of
 from data_checks.rows.casting import anomaly_flags, label_texts
 from data_checks.rows.rows import check_rows
-from data_checks.rows.values import as_text, plain
+from data_checks.rows.values import as_text, plain_array
 from data_checks.sources.integrity import shown
 from data_checks.sources.reading import locate, numbered_slices, read_batches
 
@@ -106,7 +106,7 @@ def _labels(batch: pa.RecordBatch, contract: Contract) -> tuple[np.ndarray, pa.A
     label = contract.label
     if label is None:
         return np.full(batch.num_rows, -1, np.int8), None
-    values = plain(batch.column(label.column))
+    values = plain_array(batch.column(label.column))
     texts = label_texts(values, as_text(values, notation_of(contract.source)), label)
     return anomaly_flags(texts, label).fill_null(-1).to_numpy(zero_copy_only=False), texts
 
@@ -114,5 +114,5 @@ def _labels(batch: pa.RecordBatch, contract: Contract) -> tuple[np.ndarray, pa.A
 def _slices(batch: pa.RecordBatch, contract: Contract, kept: pa.Array) -> list[str | None] | None:
     if contract.slice_column is None:
         return None
-    values = plain(batch.column(contract.slice_column)).filter(kept)
+    values = plain_array(batch.column(contract.slice_column)).filter(kept)
     return as_text(values, notation_of(contract.source)).to_pylist()

@@ -54,7 +54,9 @@ def list_versions(client: MlflowClient, name: str | None = None) -> list[ListedV
         UsageError: There is no model of that name.
     """
     if name is not None and not registry.is_registered(client, name):
-        raise UsageError(f"no registered model {name!r}; registered: {registry.known(client)}")
+        raise UsageError(
+            f"no registered model {name!r}; registered: {registry.known_names(client)}"
+        )
     names = registry.names(client) if name is None else [name]
     return [listed for each in names for listed in _of_model(client, each)]
 

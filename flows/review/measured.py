@@ -28,7 +28,7 @@ class Measured:
     slices: tuple[SliceMetrics, ...]
 
 
-def measure(
+def measure_threshold(
     energies: np.ndarray,
     labels: np.ndarray | None,
     slices: Sequence[object] | None,

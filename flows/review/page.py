@@ -42,7 +42,9 @@ TONES = {
 }
 
 
-def render(stored: StoredVersion, record: PromoteRecord, pictures: Mapping[str, bytes]) -> str:
+def render_version(
+    stored: StoredVersion, record: PromoteRecord, pictures: Mapping[str, bytes]
+) -> str:
     """HTML of a version and the decision on it, with figures that are drawn already, if any."""
     title = f"{record.name} version {record.version}: {record.summary()}"
     return html.document(title, _page(stored, record, pictures))

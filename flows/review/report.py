@@ -12,7 +12,7 @@ from data_checks.base.scratch import scratch_folder
 from flows.common import progress
 from flows.common.settings import Settings
 from flows.promotion.version.stored_version import fetch_version
-from flows.review.page import render
+from flows.review.page import render_version
 from flows.stages.decision import PromoteRecord
 from flows.tracking import registry, seal, tracking
 
@@ -20,7 +20,7 @@ FOLDER, LATEST = "reports", "latest.html"
 MARK = "\n\nReport: "
 
 
-def write_report(
+def write_version_report(
     client: MlflowClient,
     settings: Settings,
     record: PromoteRecord,
@@ -39,7 +39,7 @@ def write_report(
         version = registry.find_version(client, record.name, record.version)
         with scratch_folder() as scratch:
             stored = fetch_version(client, version, scratch)
-            page = render(stored, record, pictures or {})
+            page = render_version(stored, record, pictures or {})
             pages = scratch / FOLDER
             pages.mkdir()
             stamp = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime())

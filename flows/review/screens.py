@@ -15,7 +15,7 @@ from dagmm_model.evaluation.threshold import Threshold
 from dagmm_model.evaluation.what_if import WhatIf
 from flows.common.moments import minute
 from flows.reporting.screens import next_commands
-from flows.reporting.summary import title
+from flows.reporting.summary import figure_title
 from flows.reporting.terminal import Entry, as_sheet, gates, grid, sheet, styled
 from flows.review.listing import FIGURES, ListedVersion
 
@@ -56,7 +56,9 @@ def threshold(change: ThresholdChange, *, verbose: bool = False) -> Iterator[Ent
         yield from (("Next", command) for command in next_commands(change.promotion))
 
 
-def budgets(model: str, current: Threshold, lines: Sequence[WhatIf], period: str) -> RenderableType:
+def budgets_screen(
+    model: str, current: Threshold, lines: Sequence[WhatIf], period: str
+) -> RenderableType:
     """The table of `dagmm threshold NAME` without a budget: what to choose from."""
     head = sheet(
         [
@@ -105,7 +107,7 @@ def _before_and_now(then: DeploymentMetrics, now: DeploymentMetrics) -> Table:
     table.add_row("", "before", "now", "95 % interval")
     for name, (old, new) in _of_both(then, now).items():
         if name in ("precision", "recall", "f1", "false_alarm_rate"):
-            table.add_row(title(name), _number(old.value), _number(new.value), new.ends())
+            table.add_row(figure_title(name), _number(old.value), _number(new.value), new.ends())
     table.add_row("alert rate", _number(then.alert_rate), _number(now.alert_rate), "")
     return table
 
@@ -134,7 +136,7 @@ def evaluation(result: Evaluation) -> Iterator[Entry]:
     table = grid("left", "right", "left")
     table.add_row("", "", "95 % interval")
     for name, interval in measured.figures().items():
-        table.add_row(title(name), _number(interval.value), interval.ends())
+        table.add_row(figure_title(name), _number(interval.value), interval.ends())
     table.add_row("alert rate", _number(measured.alert_rate), "")
     yield "Figures", table
     if result.alarms is not None:
@@ -175,7 +177,9 @@ def comparison(compared: Comparison) -> Iterator[Entry]:
     table.add_row("each at its own threshold", "first", "95 % interval", "second", "95 % interval")
     for name, (mine, theirs) in _of_both(one, other).items():
         ends = mine.ends(), theirs.ends()
-        table.add_row(title(name), _number(mine.value), ends[0], _number(theirs.value), ends[1])
+        table.add_row(
+            figure_title(name), _number(mine.value), ends[0], _number(theirs.value), ends[1]
+        )
     table.add_row("alert rate", _number(one.alert_rate), "", _number(other.alert_rate), "")
     yield "Figures", table
     if compared.difference is not None:

@@ -16,11 +16,11 @@ from dagmm_model.detectors.bundle import ScoringBundle
 from data_checks.contract.model import Contract
 from data_checks.sources.reading import numbered_slices
 from flows.common.settings import Settings
-from flows.scoring.filling.local import in_order
+from flows.scoring.filling.local import judged_in_order
 from flows.scoring.filling.spark import ModelFiles, broadcast, unpacked
-from flows.scoring.rows import Judge, Judged
+from flows.scoring.rows import Judge, JudgedPart
 from flows.scoring.run import TOP
-from flows.scoring.version import read_bundle, resolve, version_folder
+from flows.scoring.version import read_bundle, resolve_version, version_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +52,7 @@ class Finding:
     causes: Counter[str] = field(default_factory=Counter)
     worst: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, judged: Judged) -> None:
+    def add(self, judged: JudgedPart) -> None:
         """Count a slice of rows."""
         self.rows += judged.counts.rows
         self.anomalies += judged.counts.anomalies
@@ -83,12 +83,12 @@ def judge_frame(frame: pd.DataFrame, model: str) -> Finding:
         SourceError: A column of the model is not there.
     """
     settings = Settings()
-    resolved = resolve(model, settings)
+    resolved = resolve_version(model, settings)
     with version_folder(resolved, settings) as folder:
         judge = _judge(*read_bundle(folder), resolved)
     finding, size = _nothing(judge), judge.slice_rows
     slices = ((start, frame.iloc[start : start + size]) for start in range(0, len(frame), size))
-    for judged in in_order(judge, slices):
+    for judged in judged_in_order(judge, slices):
         finding.add(judged)
     for row in finding.worst:
         row["row"] = str(frame.index[row.pop("row_id")])
@@ -105,7 +105,7 @@ def judge_spark(frame: SparkFrame, model: str) -> Finding:
         SealBroken: Its files are not those that were registered.
     """
     settings = Settings()
-    resolved = resolve(model, settings)
+    resolved = resolve_version(model, settings)
     with version_folder(resolved, settings) as folder:
         judge = _judge(*read_bundle(folder), resolved)
         task = PartitionTask(broadcast(frame.sparkSession, folder), resolved)

@@ -23,7 +23,7 @@ from flows.common.errors import UsageError
 from flows.common.features import as_columns
 from flows.common.settings import Settings
 from flows.scoring.filling.parts import Parts
-from flows.scoring.filling.plain import as_text, write_rows_csv
+from flows.scoring.filling.plain import without_dictionaries, write_rows_csv
 from flows.scoring.rows import SCORED, Judge
 from flows.verdicts.file import COLUMNS, column_in_file
 from flows.verdicts.rows import row_key, row_texts
@@ -59,7 +59,7 @@ def database_of(settings: Settings) -> str:
     return settings.verdicts_database
 
 
-def draw(
+def draw_review(
     parts: Parts,
     judge: Judge,
     source: str,
@@ -142,7 +142,7 @@ def _rows(parts: Parts, places: np.ndarray) -> pa.Table:
         inside = slice(*np.searchsorted(places, [first, first + len(table)]))
         tables.append(table.take(pa.array(places[inside] - first)))
         first += len(table)
-    return pa.concat_tables(as_text(table) for table in tables)
+    return pa.concat_tables(without_dictionaries(table) for table in tables)
 
 
 def _features(judge: Judge, source: str, kept: pa.Table, settings: Settings) -> pa.Table:

@@ -15,7 +15,7 @@ from data_checks.contract.columns import Outside
 from data_checks.contract.model import ROW_ID, Contract
 from data_checks.rows.rows import check_rows
 from flows.common.features import as_columns
-from flows.scoring.filling.parts import KNOWN, Counts, Judged, checksum
+from flows.scoring.filling.parts import KNOWN, Counts, JudgedPart, checksum
 from flows.scoring.known import Known
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Judge:
     top: int
     checksums: bool
     outside: Outside | None = None
-    also: Callable[[Judge, int, pa.RecordBatch, Judged], None] | None = None
+    also: Callable[[Judge, int, pa.RecordBatch, JudgedPart], None] | None = None
     known: Known | None = None
 
     @property
@@ -76,7 +76,7 @@ class Judge:
         """Most rows to judge at a time."""
         return max(512, SLICE_CELLS // len(self.bundle.encoder.feature_names))
 
-    def __call__(self, first: int, raw: pa.RecordBatch | pd.DataFrame) -> Judged:
+    def __call__(self, first: int, raw: pa.RecordBatch | pd.DataFrame) -> JudgedPart:
         """Judge raw rows.
 
         Args:
@@ -110,7 +110,7 @@ class Judge:
             checksum=checksum(raw) if self.checksums else 0,
             known=known,
         )
-        judged = Judged(scored, rejected, counts)
+        judged = JudgedPart(scored, rejected, counts)
         if self.also is not None:
             self.also(self, first, raw, judged)
         return judged

@@ -27,8 +27,8 @@ from flows.scoring.filling.parts import Parts, SourceMoved, open_parts
 from flows.scoring.known import known_rows
 from flows.scoring.output.choice import output_for
 from flows.scoring.report import ScoreReport, event_of
-from flows.scoring.rows import REJECTED, SCORED, Judge, Judged
-from flows.scoring.version import read_bundle, resolve, version_folder
+from flows.scoring.rows import REJECTED, SCORED, Judge, JudgedPart
+from flows.scoring.version import read_bundle, resolve_version, version_folder
 from flows.verdicts.standing import Standing, standing
 from flows.verdicts.store import read_verdicts
 
@@ -50,7 +50,7 @@ def score(
     engine: Engine = "local",
     spark: Mapping[str, str] = NO_SETTINGS,
     fdr: float | None = None,
-    also: Callable[[Judge, int, pa.RecordBatch, Judged], None] | None = None,
+    also: Callable[[Judge, int, pa.RecordBatch, JudgedPart], None] | None = None,
     review_rows: int | None = None,
 ) -> ScoreReport:
     """Score a table; a killed run is taken up behind its last finished part.
@@ -105,7 +105,7 @@ def score(
             target.folder,
             wanted,
             target.suffix if fdr is None and review_rows is None else discoveries.SUFFIX,
-            lambda: resolve(model, settings),
+            lambda: resolve_version(model, settings),
             restart=restart,
         ) as parts,
         version_folder(parts.header["resolved"], settings) as folder,
@@ -145,7 +145,9 @@ def score(
         if review_rows is not None:
             progress.note("drawing rows for review")
             above = bundle.threshold.value if threshold is None else threshold
-            to_judge = review.draw(parts, judge, source, target.name, above, review_rows, settings)
+            to_judge = review.draw_review(
+                parts, judge, source, target.name, above, review_rows, settings
+            )
         progress.note("writing the result")
         rejects = target.publish(parts, SCORED, REJECTED)
         total = parts.total
@@ -201,10 +203,12 @@ def _filler(
     if engine == "local":
         from flows.scoring.filling import local
 
-        yield lambda parts, judge, source: local.fill(parts, judge, source, settings)
+        yield lambda parts, judge, source: local.fill_locally(parts, judge, source, settings)
         return
     from data_checks.spark.session import spark_session
-    from flows.scoring.filling.spark import fill
+    from flows.scoring.filling.spark import fill_on_spark
 
     with spark_session(settings.spark(spark), PACKAGES, log=settings.spark_log) as session:
-        yield lambda parts, judge, source: fill(session, parts, judge, bundle, source, settings)
+        yield lambda parts, judge, source: fill_on_spark(
+            session, parts, judge, bundle, source, settings
+        )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 
-def resolve(model: str, settings: Settings) -> str:
+def resolve_version(model: str, settings: Settings) -> str:
     """`models:/NAME/VERSION` of `NAME`, `NAME@ALIAS` or `NAME/VERSION`.
 
     Raises:

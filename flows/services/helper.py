@@ -92,7 +92,7 @@ def helper(*modules: str) -> Iterator[subprocess.Popen[bytes]]:
         mine.end()
 
 
-def begin(work: Callable[..., R], *args: object) -> Callable[[], R]:
+def begin_in_helper(work: Callable[..., R], *args: object) -> Callable[[], R]:
     """Have the helper do something; what is returned waits for the result.
 
     One thing at a time: its result is asked for before the next begins. Where there is no helper,
@@ -111,13 +111,13 @@ def begin(work: Callable[..., R], *args: object) -> Callable[[], R]:
     return mine.answer
 
 
-def run(work: Callable[..., R], *args: object) -> R:
+def run_in_helper(work: Callable[..., R], *args: object) -> R:
     """Do something in the helper and wait for it; in this process where there is none.
 
     Raises:
         RuntimeError: The helper was killed.
     """
-    return begin(work, *args)()
+    return begin_in_helper(work, *args)()
 
 
 def main(pipe: int, modules: Sequence[str]) -> None:

@@ -14,10 +14,10 @@ import pyarrow as pa
 from flows.common import progress
 from flows.common.errors import UsageError, message_of
 from flows.common.settings import Engine, Settings
-from flows.scoring.rows import Judge, Judged
+from flows.scoring.rows import Judge, JudgedPart
 from flows.shadow.agreement import Agreement
 from flows.shadow.record import PAGE, write_down
-from flows.shadow.version import Version, load
+from flows.shadow.version import Version, fetch_sealed
 from flows.tracking import registry, tracking
 
 
@@ -81,7 +81,7 @@ class BatchShadow:
     _versions: tuple[Version, Version] | None = field(default=None, init=False)
     _failure: str = field(default="", init=False)
 
-    def __call__(self, judge: Judge, first: int, raw: pa.RecordBatch, judged: Judged) -> None:
+    def __call__(self, judge: Judge, first: int, raw: pa.RecordBatch, judged: JudgedPart) -> None:
         """Score a slice with the candidate, and compare; from several threads."""
         if self._failure:
             return
@@ -137,7 +137,7 @@ class BatchShadow:
                 wanted = registry.find_model(client, registry.sibling(answers.name, self.reference))
                 if wanted.version == answers.version:
                     raise ValueError(f"{self.reference} is the version that scores")
-                self._versions = first, load(client, wanted, judge.outside)
+                self._versions = first, fetch_sealed(client, wanted, judge.outside)
             return self._versions
 
     def _write_down(self, first: Version, candidate: Version) -> str:

@@ -15,7 +15,7 @@ from flows.shadow.version import Version
 REASONS = 20
 
 
-def render(first: Version, candidate: Version, agreement: Agreement) -> str:
+def render_shadow(first: Version, candidate: Version, agreement: Agreement) -> str:
     """HTML of what was found so far."""
     title = f"{candidate.uri} in the shadow of {first.uri}"
     return html.document(title, _parts(title, first, candidate, agreement))

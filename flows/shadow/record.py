@@ -33,7 +33,7 @@ def write_down(
     Returns:
         Id of the run.
     """
-    from flows.shadow.page import render  # it draws: a server starts without that
+    from flows.shadow.page import render_shadow  # it draws: a server starts without that
 
     if not run_id:
         tags = {
@@ -62,5 +62,5 @@ def write_down(
     # One batch: who adds the runs up finds all of these figures, or those of before.
     client.log_batch(run_id, metrics=[Metric(k, v, now, 0) for k, v in finite.items()])
     client.log_dict(run_id, agreement.document(), DOCUMENT)
-    client.log_text(run_id, render(first, candidate, agreement), PAGE)
+    client.log_text(run_id, render_shadow(first, candidate, agreement), PAGE)
     return run_id

@@ -62,7 +62,9 @@ class Version:
         return checked, self.bundle.score(as_columns(features), explain)
 
 
-def load(client: MlflowClient, version: ModelVersion, outside: Outside | None = None) -> Version:
+def fetch_sealed(
+    client: MlflowClient, version: ModelVersion, outside: Outside | None = None
+) -> Version:
     """Fetch a version and compare it with its seal.
 
     Raises:

@@ -13,7 +13,7 @@ from flows.stages.records import StageRecord
 class Evidence(Frozen):
     """Everything that was found out about a candidate before it is registered."""
 
-    ingest: records.IngestRecord
+    ingest: records.IngestedTable
     validation: records.ValidateRecord
     verdicts: records.JudgedRecord | None = None
     split: records.SplitRecord

@@ -21,7 +21,7 @@ class StageRecord(Strict):
         return ""
 
 
-class IngestRecord(StageRecord):
+class IngestedTable(StageRecord):
     """The table as it was read."""
 
     path: str

@@ -41,18 +41,20 @@ class Stage:
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("ingest", "Read the table.", "pipeline.ingest:ingest", (), records.IngestRecord),
+        Stage(
+            "ingest", "Read the table.", "pipeline.ingest:ingest_rows", (), records.IngestedTable
+        ),
         Stage(
             "validate",
             "Check the rows against the contract; a critical failure ends the flow.",
-            "pipeline.validate:validate",
+            "pipeline.validate:validate_rows",
             ("ingest",),
             records.ValidateRecord,
         ),
         Stage(
             "verdicts",
             "Take what people have said about rows of the model.",
-            "pipeline.judged:judged",
+            "pipeline.judged:rows_with_verdicts",
             ("validate",),
             records.JudgedRecord,
         ),
@@ -66,7 +68,7 @@ STAGES = {
         Stage(
             "choose",
             "Choose the detector on rows that do not judge it.",
-            "pipeline.choose:choose",
+            "pipeline.choose:choose_detector",
             ("verdicts", "split"),
             records.ChoiceRecord,
         ),
@@ -80,14 +82,14 @@ STAGES = {
         Stage(
             "calibrate",
             "Set the threshold.",
-            "pipeline.calibrate:calibrate",
+            "pipeline.calibrate:calibrate_threshold",
             ("verdicts", "split", "fit"),
             records.CalibrateRecord,
         ),
         Stage(
             "evaluate",
             "Measure on the test rows.",
-            "pipeline.evaluate:evaluate",
+            "pipeline.evaluate:evaluate_detector",
             ("verdicts", "split", "calibrate"),
             records.EvaluateRecord,
         ),

@@ -68,7 +68,7 @@ NOTES = {
 }
 
 
-def prepare(client: MlflowClient, experiment: Experiment) -> None:
+def prepare_experiment(client: MlflowClient, experiment: Experiment) -> None:
     """Give an experiment its view and a description that leads there; one that has it keeps it."""
     columns = OTHERS.get(experiment.name, TRAINING)
     view = json.dumps(
@@ -92,14 +92,15 @@ def _set_tag(client: MlflowClient, experiment_id: str, key: str, value: str) -> 
             raise
 
 
-def address(experiment_id: str) -> str:
+def page_address(experiment_id: str) -> str:
     """Path of the page, with the view, below the address of MLflow."""
     query = f"viewStateShareKey={VIEW}&workflowType=machine_learning"
     return f"/#/experiments/{experiment_id}/runs?{query}"
 
 
 def _note(name: str, experiment_id: str) -> str:
-    link = f"[Runs side by side, with the columns that tell them apart]({address(experiment_id)})."
+    page = page_address(experiment_id)
+    link = f"[Runs side by side, with the columns that tell them apart]({page})."
     if name in NOTES:
         return f"{NOTES[name]}\n\n{link}"
     return (

@@ -30,7 +30,7 @@ def find_version(client: MlflowClient, name: str, version: int) -> ModelVersion:
     """
     if (there := version_or_none(client, name, version)) is not None:
         return there
-    hint = f"registered models: {known(client)}"
+    hint = f"registered models: {known_names(client)}"
     if is_registered(client, name):
         numbers = sorted(int(each.version) for each in versions(client, name))
         hint = f"versions of {name}: {', '.join(map(str, numbers)) or 'none'}"
@@ -55,7 +55,9 @@ def find_model(client: MlflowClient, reference: str) -> ModelVersion:
     number = version_behind(client, name, alias)
     if number is None:
         if not is_registered(client, name):
-            raise UsageError(f"no registered model {name!r}; registered models: {known(client)}")
+            raise UsageError(
+                f"no registered model {name!r}; registered models: {known_names(client)}"
+            )
         raise UsageError(
             f"no version of {name!r} has the alias {alias!r}; promote one with "
             f"`dagmm promote {name} VERSION`, or train one"
@@ -152,6 +154,6 @@ def _pass_over(error: Exception, *codes: str) -> None:
         raise error
 
 
-def known(client: MlflowClient) -> str:
+def known_names(client: MlflowClient) -> str:
     """Names of the registered models, for messages."""
     return ", ".join(names(client)) or "none yet"

@@ -88,7 +88,7 @@ def experiment_id(client: MlflowClient, settings: Settings, name: str) -> str:
     """Id of an experiment, created at first use; its page opens on the columns that tell most."""
     if (experiment := client.get_experiment_by_name(name)) is None:
         experiment = _created(client, settings, name)
-    pages.prepare(client, experiment)
+    pages.prepare_experiment(client, experiment)
     return str(experiment.experiment_id)
 
 

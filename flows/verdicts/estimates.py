@@ -39,7 +39,7 @@ class Live:
     recall: Interval | None
 
 
-def known(url: str, model: str, version: int) -> tuple[dict[str, int], Live]:
+def known_verdicts(url: str, model: str, version: int) -> tuple[dict[str, int], Live]:
     """Rows of a model by what holds of them, and the figures of a version on live rows."""
     verdicts = read_verdicts(url, model)
     holds = standing(verdicts)

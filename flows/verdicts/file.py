@@ -29,7 +29,7 @@ def column_in_file(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Line:
+class VerdictLine:
     """A line of a file of verdicts.
 
     Attributes:
@@ -107,7 +107,7 @@ class Line:
         return int(number)
 
 
-def read_lines(path: Path) -> tuple[list[str], list[Line]]:
+def read_lines(path: Path) -> tuple[list[str], list[VerdictLine]]:
     """Names of the columns, and the lines.
 
     Raises:
@@ -132,7 +132,7 @@ def read_lines(path: Path) -> tuple[list[str], list[Line]]:
         texts = (cell.strip() for cell in cells)
         filled = {name: text for name, text in zip(names, texts, strict=False) if text}
         if filled:
-            lines.append(Line(f"{path.name}, line {number}", filled))
+            lines.append(VerdictLine(f"{path.name}, line {number}", filled))
     return names, lines
 
 

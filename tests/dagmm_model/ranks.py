@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from dagmm_model.base.distributed import joined
+from dagmm_model.base.distributed import launched_ranks
 from tests.forkserver import processes
 
 TIMEOUT = 300.0
@@ -68,7 +68,7 @@ def _serve(end: Any, rank: int, size: int, port: int, timeout: float) -> None:
     import torch
 
     torch.set_num_threads(1)
-    with joined(timeout) as ranks:
+    with launched_ranks(timeout) as ranks:
         while (task := end.recv()) is not None:
             work, arguments = task
             try:

@@ -14,7 +14,7 @@ from data_checks.drift import (
     bin_counts,
     compare_columns,
     drift_reference,
-    holm,
+    holm_rejects,
     homogeneity,
     population_stability,
 )
@@ -75,9 +75,9 @@ def test_without_drift_p_values_are_uniform(concentration: float) -> None:
 
 
 def test_holm_rejects_in_order_and_stops() -> None:
-    assert holm([0.001, 0.2, 0.012, 0.03], 0.05).tolist() == [True, False, True, False]
-    assert holm([0.02, 0.02, 0.02], 0.05).tolist() == [False] * 3
-    assert holm([], 0.05).tolist() == []
+    assert holm_rejects([0.001, 0.2, 0.012, 0.03], 0.05).tolist() == [True, False, True, False]
+    assert holm_rejects([0.02, 0.02, 0.02], 0.05).tolist() == [False] * 3
+    assert holm_rejects([], 0.05).tolist() == []
 
 
 def test_the_same_rows_have_not_drifted() -> None:

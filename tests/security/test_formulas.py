@@ -10,7 +10,7 @@ import pytest
 
 from flows.scoring.filling.parts import Counts, Parts
 from flows.scoring.output.files import FileOutput
-from flows.scoring.rows import REJECTED, SCORED, Judged
+from flows.scoring.rows import REJECTED, SCORED, JudgedPart
 
 TEXTS = (
     "=cmd|' /C calc'!A0 63%", "+1+1", "-2+3", "@SUM(A1)", "\t=1", " =1", "\r=1", "\uff1d1",
@@ -37,7 +37,7 @@ def test_no_cell_of_a_result_is_a_formula(tmp_path: Path, suffix: str) -> None:
     folder = tmp_path / "parts"
     folder.mkdir()
     parts = Parts(folder, {}, suffix)
-    parts.add([Judged(scored, REJECTED.empty_table(), Counts(rows=n, scored=n))])
+    parts.add([JudgedPart(scored, REJECTED.empty_table(), Counts(rows=n, scored=n))])
     output.publish(parts, schema, REJECTED)
     if suffix == ".parquet":  # not opened by a spreadsheet; the text stays as it is
         return

@@ -3,7 +3,7 @@
 import pytest
 
 from flows.common.errors import UsageError
-from flows.common.settings import Settings, own
+from flows.common.settings import Settings, make_private
 
 
 @pytest.mark.parametrize(
@@ -23,9 +23,9 @@ def test_a_home_is_not_readable_by_everybody(tmp_path, mode, expected):
     if mode is not None:
         home.mkdir()
         home.chmod(mode)
-    own(home)
+    make_private(home)
     assert home.stat().st_mode & 0o7777 == expected
-    own(home)
+    make_private(home)
     assert home.stat().st_mode & 0o7777 == expected
 
 
@@ -35,7 +35,7 @@ def test_a_home_that_cannot_be_one_is_refused_before_anything_is_written(tmp_pat
     (tmp_path / "file").write_text("kept")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     with pytest.raises(UsageError, match=r"DAGMM_HOME .*name"):
-        own(tmp_path / place)
+        make_private(tmp_path / place)
     assert (tmp_path / "file").read_text() == "kept"
     assert {path.name for path in tmp_path.iterdir()} == {"file", "link"}
 
@@ -46,7 +46,7 @@ def test_a_home_with_odd_characters_holds_its_own_store(tmp_path, monkeypatch):
     home = tmp_path / "h %20#&;'q \u00fc"
     monkeypatch.setenv("DAGMM_HOME", str(home))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    own(home)
+    make_private(home)
     sa.create_engine(Settings().tracking_uri).connect().exec_driver_sql("create table t (x)")
     assert (home / "mlflow.db").stat().st_size
     assert [path.name for path in tmp_path.iterdir()] == [home.name]

@@ -10,7 +10,7 @@ import urllib.request
 import psutil
 import pytest
 
-from flows.common.settings import Settings, own
+from flows.common.settings import Settings, make_private
 from flows.services import servers
 from flows.services.embedded import Home
 from flows.services.pages import mlflow_server
@@ -26,7 +26,7 @@ def running(tmp_path_factory):
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("DAGMM_MLFLOW_PORT", str(servers.free_port()))
         settings = Settings()
-        own(settings.home)
+        make_private(settings.home)
         auth = Home(settings).auth()
         with mlflow_server(settings, auth) as server:
             servers.wait_for(f"{server.address}/health", server.process, server.log)

@@ -19,13 +19,13 @@ from data_checks.drift import ColumnDrift, ColumnReference, DriftReference
 from data_checks.sources.sources import ingest
 from data_checks.validation.validation import validate
 from flows.benchmarking.cells import Cell
-from flows.benchmarking.results.page import page
+from flows.benchmarking.results.page import results_page
 from flows.benchmarking.results.summary import blocks
-from flows.benchmarking.results.text import markdown
+from flows.benchmarking.results.text import results_markdown
 from flows.common.markdown import cell, inert, items
 from flows.common.verdicts import GateResult
 from flows.drift.page import History, render_page
-from flows.drift.verdict import DriftReport, Finding
+from flows.drift.verdict import DriftFinding, DriftReport
 from flows.drift.window import Window
 from flows.promotion import card
 from flows.reporting.summary import decision_card
@@ -170,7 +170,7 @@ def test_the_drift_page_of_hostile_names(name: str) -> None:
     )
     report = DriftReport(
         model=ATTACK, source=ATTACKS[2], time=0.0, verdict="critical",
-        findings=(Finding(ATTACKS[3], "warning", ATTACKS[4]),), columns=(column,),
+        findings=(DriftFinding(ATTACKS[3], "warning", ATTACKS[4]),), columns=(column,),
         figures={"rows": 10.0},
     )  # fmt: skip
     window = Window({name: np.array(counts)}, np.empty(0), 0, {name: 1}, None, ATTACKS[2])
@@ -190,7 +190,7 @@ def test_the_benchmark_page_of_hostile_names() -> None:
         for detector in (ATTACKS[1], "dagmm")
     ]
     cells.append(Cell(ATTACK, "paper", False, 9, "dagmm", reason=ATTACKS[2]))
-    text = Page(page(blocks(cells), {}, [ATTACKS[3], ATTACKS[4]], None)).check()
+    text = Page(results_page(blocks(cells), {}, [ATTACKS[3], ATTACKS[4]], None)).check()
     assert ATTACK in text
     assert ATTACKS[2] in text
 
@@ -230,8 +230,8 @@ def test_decisions_and_cards_of_hostile_names() -> None:
                 name="dagmm-x", version=1, previous=None, decision="rejected", gates=gates,
                 reasons=(attack,), remark=attack,
             )  # fmt: skip
-            for text in (card.decided(record), decision_card(record)):
+            for text in (card.decision_markdown(record), decision_card(record)):
                 assert _shown(text).bad == []
                 assert "evil.example" in text or "evil" not in attack
     cells = [Cell(a, "paper", False, s, "dagmm", f1=0.5) for a in MARKDOWN for s in range(2)]
-    assert _shown(markdown(blocks(cells), [], [])).bad == []
+    assert _shown(results_markdown(blocks(cells), [], [])).bad == []

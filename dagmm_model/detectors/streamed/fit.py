@@ -22,11 +22,11 @@ from dagmm_model.base.settings import SettingsError
 from dagmm_model.detectors.dagmm import DAGMM
 from dagmm_model.detectors.fitting import check_contamination, seeds_for
 from dagmm_model.detectors.streamed.scaler import Statistics, fit_scaler
-from dagmm_model.detectors.streamed.scorer import fit_scorer
+from dagmm_model.detectors.streamed.scorer import fit_streamed_scorer
 from dagmm_model.engines.choice import device_for, make_engine, multiplications
 from dagmm_model.networks.network import initialise
-from dagmm_model.networks.settings import Settings
-from dagmm_model.scoring.wide import joined
+from dagmm_model.networks.settings import DagmmSettings
+from dagmm_model.scoring.wide import joined_scorer
 from dagmm_model.tables.encoded import Encoded
 from dagmm_model.tables.rows import canonical_order, scaled32
 from dagmm_model.tables.scaling import Scaler
@@ -82,18 +82,22 @@ def fit_streamed(
     store = None
     if checkpoint is not None:
         identity = run_identity(engine, settings, seeds, rows, start)
-        store = CheckpointStore(checkpoint, identity, ranks, asdict(Settings()))
+        store = CheckpointStore(checkpoint, identity, ranks, asdict(DagmmSettings()))
     scaled = groups.map(lambda rows: scaled32(scaler, rows))
     feed = WindowFeed(scaled, settings.batch_size, buffer_rows, seeds, ranks)
     trained = run_training(engine, chosen, feed, settings, seeds, store, observers)
     rescaled = groups.map(lambda rows: scaler.transform(rows, None))
-    scorer = fit_scorer(trained.parameters, settings, trained.jitter, rescaled, seeds, ranks)
+    scorer = fit_streamed_scorer(
+        trained.parameters, settings, trained.jitter, rescaled, seeds, ranks
+    )
     wide = settings.wide()
     if wide is not None:
         wide_parameters = initialise(wide, width, last, statistics=statistics)
-        scorer = joined(
+        scorer = joined_scorer(
             scorer,
-            fit_scorer(wide_parameters, wide, np.array([wide.jitter]), rescaled, last, ranks),
+            fit_streamed_scorer(
+                wide_parameters, wide, np.array([wide.jitter]), rescaled, last, ranks
+            ),
         )
     if not ranks.first:
         return detector
@@ -104,7 +108,7 @@ def fit_streamed(
     return detector
 
 
-def _check(settings: Settings) -> None:
+def _check(settings: DagmmSettings) -> None:
     wanted = {
         "keep_best or early_stopping": selects(settings),
         "layer_epochs": settings.layer_epochs > 0,
@@ -118,7 +122,7 @@ def _check(settings: Settings) -> None:
 
 
 def _prepared(
-    settings: Settings,
+    settings: DagmmSettings,
     groups: RowGroups,
     checkpoint: Checkpointing | None,
     rows: Mapping[str, Any],

@@ -9,7 +9,7 @@ import numpy as np
 from dagmm_model.base.arrays import Float, Rows
 from dagmm_model.base.distributed import Ranks
 from dagmm_model.mixture.moments import Moments
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.tables.scaling import (
     QUARTILES,
     STANDARD_AFTER,
@@ -31,7 +31,9 @@ def whole(rows: Rows) -> Moments:
     return Moments.of(np.asarray(rows, dtype=np.float64), np.ones((len(rows), 1)))
 
 
-def fit_scaler(settings: Settings, groups: RowGroups, ranks: Ranks) -> tuple[Scaler, Statistics]:
+def fit_scaler(
+    settings: DagmmSettings, groups: RowGroups, ranks: Ranks
+) -> tuple[Scaler, Statistics]:
     """The scaler, and mean and covariance of the scaled rows."""
     kind, width = settings.scaling, groups.sample.shape[1]
     scaler = Scaler(kind, np.zeros(width), np.ones(width))

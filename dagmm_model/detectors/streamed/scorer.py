@@ -14,18 +14,18 @@ from dagmm_model.detectors.streamed.scaler import whole
 from dagmm_model.mixture.em import mixture_by_em
 from dagmm_model.mixture.mixture import Mixture, latent_scale
 from dagmm_model.mixture.moments import Moments
-from dagmm_model.mixture.selection import PRIOR_ROWS, ROWS, choose, evenly, padded
+from dagmm_model.mixture.selection import PRIOR_ROWS, ROWS, choose_mixture, evenly, padded
 from dagmm_model.networks.estimation import membership, membership_logits
 from dagmm_model.networks.network import Parameters, latent_width
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.scoring.inference import Scorer
 from dagmm_model.scoring.masked import MaskedNetwork
 from dagmm_model.training.streaming import RowGroups, moments_of
 
 
-def fit_scorer(
+def fit_streamed_scorer(
     parameters: Parameters,
-    settings: Settings,
+    settings: DagmmSettings,
     jitter: Float,
     groups: RowGroups,
     seeds: Sequence[int],
@@ -74,7 +74,7 @@ def fit_scorer(
 
 def _mixtures(
     scorer: Scorer,
-    settings: Settings,
+    settings: DagmmSettings,
     jitter: Float,
     groups: RowGroups,
     seeds: Sequence[int],
@@ -105,7 +105,7 @@ def _mixtures(
 
     def of_member(s: int) -> Mixture:
         steps, overlap = settings.refinement, settings.overlap_weight
-        return choose(z[s], gamma[s], steps, jitter[s], overlap_weight=overlap)
+        return choose_mixture(z[s], gamma[s], steps, jitter[s], overlap_weight=overlap)
 
     chosen = in_threads(of_member, range(len(z)))
 

@@ -94,7 +94,7 @@ class CompressionShard:
             kernels_step.weigh(self._rows, visible, VISIBLE**0.5, self._x_hat)
         self._z[...] = code
         features = self._features
-        kernels_step.compare(
+        kernels_step.squared_norms(
             self._rows, self._x_hat, self._start, features.error, features.square_hat, features.dot
         )
 

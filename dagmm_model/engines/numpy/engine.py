@@ -30,7 +30,7 @@ from dagmm_model.engines.numpy.flat import FlatParameters
 from dagmm_model.engines.numpy.latent import LatentTerm
 from dagmm_model.networks.compression import SQUARE_FLOOR
 from dagmm_model.networks.network import Parameters, shapes
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 
 SHARD_WORK = 10_000_000
 """Multiplications of a step's forward pass from which on the batch is split in two shards."""
@@ -49,7 +49,7 @@ class NumpyEngine(Engine):
         x: Array,
         sample_weight: Float | None,
         parameters: Parameters,
-        settings: Settings,
+        settings: DagmmSettings,
         dtype: type[np.floating] = np.float32,
         ranks: Ranks = ALONE,
     ) -> None:

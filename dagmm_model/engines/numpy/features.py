@@ -14,13 +14,13 @@ import numpy as np
 
 from dagmm_model.base.arrays import Float
 from dagmm_model.networks.compression import FEATURES, LOG_FLOOR, SQUARE_FLOOR
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 
 
 class ReconstructionFeatures:
     """The features that the settings name, and the weighted loss, of a batch of each member."""
 
-    def __init__(self, members: int, rows: int, width: int, settings: Settings) -> None:
+    def __init__(self, members: int, rows: int, width: int, settings: DagmmSettings) -> None:
         self._names = FEATURES[settings.reconstruction_features]
         self._per_column = 1.0 / width if settings.reconstruction_reduction == "mean" else 1.0
         self._weight = settings.lambda_reconstruction * self._per_column

@@ -19,7 +19,7 @@ from dagmm_model.kernels import arithmetic as kernels
 from dagmm_model.kernels import step as kernels_step
 from dagmm_model.mixture.mixture import LATENT_VARIANCE_FLOOR
 from dagmm_model.networks.network import latent_width
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 
 
 class LatentTerm:
@@ -42,7 +42,7 @@ class LatentTerm:
         estimation: DenseStack,
         members: int,
         rows: int,
-        settings: Settings,
+        settings: DagmmSettings,
         dtype: type[np.floating],
         ranks: Ranks,
     ) -> None:

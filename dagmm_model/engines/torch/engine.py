@@ -23,15 +23,15 @@ from torch import Tensor
 from dagmm_model.base.arrays import Float
 from dagmm_model.base.distributed import ALONE, Part, Ranks, watched
 from dagmm_model.engines.interface import TERMS, Engine, raised_jitter
-from dagmm_model.engines.torch.mixture import mixture_term
-from dagmm_model.engines.torch.tables import Tables
+from dagmm_model.engines.torch.mixture import batch_terms
+from dagmm_model.engines.torch.tables import StepTables
 from dagmm_model.engines.torch.triton_step import TritonStep
 from dagmm_model.engines.torch.validation import mean_energies
 from dagmm_model.engines.torch.weights import Weights
 from dagmm_model.mixture.equations import BatchMixture
 from dagmm_model.networks.network import Parameters
 from dagmm_model.networks.objective import objective
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 
 CAPTURE_WARM_UP = 3
 """Steps run before the capture, as CUDA asks for; their effect is undone."""
@@ -63,7 +63,7 @@ class TorchEngine(Engine):
         x: NDArray[np.floating],
         sample_weight: Float | None,
         parameters: Parameters,
-        settings: Settings,
+        settings: DagmmSettings,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
         *,
@@ -93,7 +93,7 @@ class TorchEngine(Engine):
         self.position = torch.zeros(1, dtype=torch.int64, device=self._device)
         self._last: BatchMixture | None = None
         self._finite = True
-        self.tables = Tables(
+        self.tables = StepTables(
             x.shape[1], self._members, settings, self._device, dtype, captured=graph
         )
         self.take(x)
@@ -233,7 +233,7 @@ class TorchEngine(Engine):
         visible: Tensor | None,
     ) -> tuple[Tensor, Tensor, BatchMixture | None]:
         """The objective of all members together, its terms ``(S, 4)`` and the mixture."""
-        term = partial(mixture_term, ranks=self._ranks)
+        term = partial(batch_terms, ranks=self._ranks)
         named = self._weights.named(flat)
         terms, mixture = objective(
             named, x, weight, self.settings, jitter, masks, self._ranks, visible, term

@@ -30,7 +30,7 @@ from dagmm_model.mixture.equations import BatchMixture
 from dagmm_model.mixture.mixture import LOG_2PI, SMALLEST, VARIANCE_FLOOR, WEIGHT_FLOOR
 
 
-def mixture_term(
+def batch_terms(
     z: Tensor,
     gamma: Tensor,
     share: Tensor,

@@ -17,13 +17,13 @@ from torch import Tensor
 
 from dagmm_model.base.distributed import Part
 from dagmm_model.engines.interface import TERMS, dropout_masks, visible_columns
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 
 ROUND = 64
 """What rows and steps of a captured step's tables are a multiple of."""
 
 
-class Tables:
+class StepTables:
     """Tensors of all rows, and of all steps of a run.
 
     Args:
@@ -56,7 +56,7 @@ class Tables:
         self,
         columns: int,
         members: int,
-        settings: Settings,
+        settings: DagmmSettings,
         device: torch.device,
         dtype: torch.dtype,
         *,

@@ -19,7 +19,7 @@ _VARIANCE_FLOOR, _WEIGHT_FLOOR = tl.constexpr(VARIANCE_FLOOR), tl.constexpr(WEIG
 
 
 @triton.jit
-def mixture_term(
+def mixture_kernel(
     z, gamma, error, weights, order, position, jitters, share, d_z, d_gamma, losses,
     phi_out, mu_out, covariance_out, n, S,
     reconstruction_weight: tl.constexpr, energy_weight: tl.constexpr,

@@ -23,7 +23,7 @@ from torch import Tensor
 from dagmm_model.engines.torch.weights import Weights
 from dagmm_model.mixture.equations import BatchMixture
 from dagmm_model.networks.compression import FEATURES
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 
 WARPS = 8
 """Of a program of the networks, and of the mixture; measured on an H100."""
@@ -38,7 +38,7 @@ LATENT = 5
 """Dimensions of z up to which its matrices are scalars in registers."""
 
 
-def unsupported(settings: Settings, columns: int) -> str:
+def unsupported(settings: DagmmSettings, columns: int) -> str:
     """Why these kernels cannot run a training's steps; empty where they can.
 
     Args:
@@ -80,7 +80,7 @@ class TritonStep:
         settings: of the training, which `unsupported` has nothing against.
     """
 
-    def __init__(self, weights: Weights, settings: Settings) -> None:
+    def __init__(self, weights: Weights, settings: DagmmSettings) -> None:
         self._weights, self._settings = weights, settings
         matrices = [shape for shape in weights.shapes.values() if len(shape) == 2]
         inputs, outputs = zip(*matrices, strict=True)
@@ -144,7 +144,7 @@ class TritonStep:
         batch = (x, order, position, flat, masks)
         options = {**self._networks, "R": rows, "num_warps": WARPS}
         triton_networks.forward[(tiles, members)](*batch, z, gamma, error, n, members, **options)
-        triton_mixture.mixture_term[(members,)](
+        triton_mixture.mixture_kernel[(members,)](
             z, gamma, error, weight, order, position, jitter, share, d_z, d_gamma, losses,
             phi, mu, covariance, n, members,
             self._settings.lambda_reconstruction, self._settings.lambda_energy,

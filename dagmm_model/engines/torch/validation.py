@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from dagmm_model.mixture.equations import batch_mixture, energies
+from dagmm_model.mixture.equations import batch_mixture, sample_energy
 from dagmm_model.mixture.mixture import CONSTANT_VARIANCE, LATENT_VARIANCE_FLOOR
 from dagmm_model.networks.compression import compress
 from dagmm_model.networks.estimation import membership, membership_logits
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 
 RECONSTRUCTED_ROWS = 16_384
 """Rows whose reconstructions are held at a time."""
@@ -20,7 +20,7 @@ RECONSTRUCTED_ROWS = 16_384
 @torch.no_grad()
 def mean_energies(
     parameters: Mapping[str, Tensor],
-    settings: Settings,
+    settings: DagmmSettings,
     criterion: str,
     x: Tensor,
     share: Tensor,
@@ -54,12 +54,12 @@ def mean_energies(
     for s in range(len(z)):  # one member's distances at a time
         one = slice(s, s + 1)
         mixture = batch_mixture(z[one], gamma[one], share[None], jitter[one])
-        means.append(energies(z_held[one], mixture).mean())
+        means.append(sample_energy(z_held[one], mixture).mean())
     return torch.stack(means)
 
 
 def _latent(
-    parameters: Mapping[str, Tensor], settings: Settings, x: Tensor
+    parameters: Mapping[str, Tensor], settings: DagmmSettings, x: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Latent rows ``(S, n, L)`` and squared errors ``(S, n)`` in float64."""
     latent, errors = [], []

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dagmm_model.engines.interface import BETAS, EPSILON
 from dagmm_model.networks.network import Parameters, trained
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 
 T = TypeVar("T", bound=np.generic)
 
@@ -41,7 +41,11 @@ class Weights:
     """
 
     def __init__(
-        self, parameters: Parameters, settings: Settings, device: torch.device, dtype: torch.dtype
+        self,
+        parameters: Parameters,
+        settings: DagmmSettings,
+        device: torch.device,
+        dtype: torch.dtype,
     ) -> None:
         moving = {name: value for name, value in parameters.items() if trained(name, settings)}
         self.shapes = {name: _turned(value).shape[1:] for name, value in moving.items()}

@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from data_checks.base.errors import EncodingError, SourceError
+from data_checks.base.errors import SourceError, TextEncodingError
 from data_checks.contract.source_settings import CsvSource
 from data_checks.readers.delimited.foreign import no_delimited_text
 from data_checks.readers.opening import open_stream
@@ -88,9 +88,9 @@ def read_head(location: str, source: CsvSource) -> Head:
     except SourceError:
         raise
     except UnicodeError as error:
-        raise EncodingError(f"{location}: {not_text(source, error)}") from error
+        raise TextEncodingError(f"{location}: {not_text(source, error)}") from error
     except (pa.ArrowInvalid, OSError) as error:
-        raise SourceError(f"{location}: {damage(str(error))}") from error
+        raise SourceError(f"{location}: {unreadable(str(error))}") from error
     head = _split(location, content, source, whole=True)
     if head is None:
         raise SourceError(f"{location}: the file is empty.")
@@ -112,7 +112,7 @@ def not_text(source: CsvSource, error: UnicodeError) -> str:
     )
 
 
-def damage(message: str) -> str:
+def unreadable(message: str) -> str:
     """What to say of a file that cannot be decompressed."""
     if "Truncated compressed stream" in message:
         return "the compressed file is cut short; copy or download it again."
@@ -192,7 +192,7 @@ def _decoded(location: str, content: bytes, source: CsvSource, whole: bool) -> s
             return content[: error.start].decode()
         line = content[: error.start].count(b"\n") + 1
         marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        raise EncodingError(
+        raise TextEncodingError(
             f"{location}, line {line}: byte 0x{content[error.start]:02x} is not {source.encoding}; "
             f"save the file as {source.encoding}, or set source.encoding in the contract (for "
             f"example {'utf-16' if marked else 'latin-1'})."

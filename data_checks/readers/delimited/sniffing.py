@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from data_checks.base.errors import EncodingError, SourceError
+from data_checks.base.errors import SourceError, TextEncodingError
 from data_checks.contract.source_settings import CsvSource
 from data_checks.readers.delimited.foreign import no_delimited_text
 from data_checks.readers.delimited.head import Head, read_head
@@ -95,7 +95,7 @@ def _decoded(place: str, encoding: str | None) -> tuple[CsvSource, Head]:
         settings = CsvSource(kind="csv", encoding=name)
         try:
             return settings, read_head(place, settings)
-        except EncodingError:
+        except TextEncodingError:
             if name == tried[-1]:
                 raise
     raise AssertionError("the last encoding reads or raises")

@@ -10,16 +10,16 @@ from contextlib import closing
 import pyarrow as pa
 import pyarrow.csv
 
-from data_checks.base.errors import EncodingError, SourceError
+from data_checks.base.errors import SourceError, TextEncodingError
 from data_checks.contract.source_settings import CsvSource
 from data_checks.readers.column_names import Columns, listed
 from data_checks.readers.delimited.head import (
     Head,
-    damage,
     header_names,
     not_text,
     open_text,
     read_head,
+    unreadable,
 )
 from data_checks.readers.delimited.reading_ahead import reading_ahead
 
@@ -68,11 +68,11 @@ def read_csv(location: str, source: CsvSource, columns: Columns) -> Iterator[pa.
     except SourceError:
         raise
     except UnicodeError as error:
-        raise EncodingError(f"{location}: {not_text(source, error)}") from error
+        raise TextEncodingError(f"{location}: {not_text(source, error)}") from error
     except (pa.ArrowInvalid, OSError) as error:
         if "Empty CSV file" in str(error):
             return  # a header, and no row
-        kind = EncodingError if "invalid UTF8" in str(error) else SourceError
+        kind = TextEncodingError if "invalid UTF8" in str(error) else SourceError
         raise kind(_explain(location, str(error), names, skipped, head)) from error
 
 
@@ -174,4 +174,4 @@ def _explain(location: str, message: str, names: Sequence[str], skipped: int, he
             f"{location}, row {place}, column '{name}': bytes that are not UTF-8; set "
             "source.encoding in the contract (for example latin-1)."
         )
-    return f"{location}: {damage(message)}"
+    return f"{location}: {unreadable(message)}"

@@ -24,7 +24,7 @@ VERDICTS = ("normal", "alert")
 
 
 @dataclass
-class Tally:
+class BucketCounts:
     """Values counted by bucket, all of an answer at once: a bucket holds what is at most its edge.
 
     Attributes:
@@ -68,17 +68,17 @@ class Rows(Collector):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._energies: dict[tuple[str, str], Tally] = {}
-        self._p_values: dict[str, Tally] = {}
+        self._energies: dict[tuple[str, str], BucketCounts] = {}
+        self._p_values: dict[str, BucketCounts] = {}
 
     def add(self, model: ServedModel, scores: Scores) -> None:
         """Count the rows of an answer."""
         version = str(model.version)
         with self._lock:
             if version not in self._p_values:
-                self._p_values[version] = Tally(P_VALUES)
+                self._p_values[version] = BucketCounts(P_VALUES)
                 for verdict in VERDICTS:
-                    self._energies[version, verdict] = Tally(energy_edges(model))
+                    self._energies[version, verdict] = BucketCounts(energy_edges(model))
             self._p_values[version].add(scores.p_value)
             for verdict, chosen in zip(
                 VERDICTS, (~scores.is_anomaly, scores.is_anomaly), strict=True

@@ -142,5 +142,5 @@ def _write_down(
         reasons=(reason,),
         evidence_sha256=version.tags.get(EVIDENCE_TAG, ""),
     )
-    run_id = audit.write(client, settings, record, getpass.getuser())
+    run_id = audit.write_decision(client, settings, record, getpass.getuser())
     audit.close(client, run_id, record)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dagmm_model.detectors.catalogue import CATALOGUE
 from dagmm_model.evaluation.published import published_figures
 from flows.benchmarking.results.summary import Block
-from flows.benchmarking.results.tables import NAMES, NOTHING, Table, number, title
+from flows.benchmarking.results.tables import NAMES, NOTHING, Table, number, protocol_title
 from flows.benchmarking.rows import REFERENCE
 
 
@@ -76,7 +76,7 @@ def failures(blocks: Sequence[Block]) -> Table | None:
         (
             line.label,
             dataset,
-            title(block.protocol, block.grouped),
+            protocol_title(block.protocol, block.grouped),
             _seeds(line.reasons, reason),
             reason,
         )
@@ -94,9 +94,9 @@ def _seeds(reasons: dict[int, str], reason: str) -> str:
     return ", ".join(str(seed) for seed, why in sorted(reasons.items()) if why == reason)
 
 
-def missing(places: Sequence[tuple[str, str, bool, int, str]]) -> Table | None:
+def missing_cells(places: Sequence[tuple[str, str, bool, int, str]]) -> Table | None:
     """What was planned and is not there: data set, protocol, grouping, seed, row."""
-    counts = Counter((label, d, title(p, g)) for d, p, g, _, label in places)
+    counts = Counter((label, d, protocol_title(p, g)) for d, p, g, _, label in places)
     rows = tuple((*place, str(count)) for place, count in counts.items())
     note = "The same command measures them."
     header = ("", "data set", "protocol", "splits")

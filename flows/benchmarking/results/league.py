@@ -15,7 +15,7 @@ from flows.benchmarking.rows import is_sanity
 
 
 @dataclass(frozen=True)
-class Standing:
+class Placing:
     """A detector over the tables on which all of its protocol were measured.
 
     Attributes:
@@ -35,7 +35,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingGain:
     """A DAGMM trained and before its training, over tables.
 
     Attributes:
@@ -65,16 +65,16 @@ class Training:
         return asdict(self) | {"difference": self.trained - self.untrained}
 
 
-def standings(blocks: Sequence[Block]) -> list[Standing]:
+def standings(blocks: Sequence[Block]) -> list[Placing]:
     """Of every protocol for suites, best mean rank in its first figure first."""
-    places: list[Standing] = []
+    places: list[Placing] = []
     for lead in (block for block in blocks if block.many_tables and block.leads):
         figures = [b for b in blocks if (b.protocol, b.grouped) == (lead.protocol, lead.grouped)]
         measured = [means(block) for block in figures]
         labels = dict.fromkeys(label for columns in measured for label in columns)
         ranked = [ranks(columns) for columns in measured]
         lines = [
-            Standing(
+            Placing(
                 lead.protocol,
                 lead.grouped,
                 label,
@@ -107,9 +107,9 @@ def ranks(columns: dict[str, np.ndarray]) -> dict[str, float]:
     return dict(zip(detectors, mean_ranks.tolist(), strict=True))
 
 
-def trainings(blocks: Sequence[Block]) -> list[Training]:
+def trainings(blocks: Sequence[Block]) -> list[TrainingGain]:
     """Every DAGMM of the protocols for suites that was measured both ways."""
-    results: list[Training] = []
+    results: list[TrainingGain] = []
     for block in (block for block in blocks if block.many_tables):
         for label in block.labels():
             before = f"{label}, {UNTRAINED}"
@@ -119,7 +119,7 @@ def trainings(blocks: Sequence[Block]) -> list[Training]:
                 continue
             gain = both[:, 0] - both[:, 1]
             results.append(
-                Training(
+                TrainingGain(
                     block.protocol,
                     block.grouped,
                     label,

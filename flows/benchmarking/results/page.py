@@ -11,7 +11,7 @@ from data_checks.base.web_page import whole_page
 from flows.benchmarking.protocols import PROTOCOLS
 from flows.benchmarking.results.details import details, failures, published_table
 from flows.benchmarking.results.summary import Block
-from flows.benchmarking.results.tables import Table, over_the_tables, overview, title
+from flows.benchmarking.results.tables import Table, over_the_tables, overview, protocol_title
 from flows.benchmarking.results.text import prefix_of
 from flows.benchmarking.rows import REFERENCE, is_sanity
 
@@ -40,7 +40,7 @@ summary { cursor: pointer; margin: .6rem 0; }
 """
 
 
-def page(
+def results_page(
     blocks: Sequence[Block],
     pictures: Mapping[str, bytes],
     facts: Sequence[str],
@@ -52,7 +52,7 @@ def page(
     """
     body = ["<h1>Benchmark</h1>", f"<p>{_fact(facts[0])}</p>", "<nav>"]
     leads = [block for block in blocks if block.leads]
-    links = [(f"b{i}", title(b.protocol, b.grouped)) for i, b in enumerate(leads)]
+    links = [(f"b{i}", protocol_title(b.protocol, b.grouped)) for i, b in enumerate(leads)]
     body += [f'<a href="#{anchor}">{escape(text)}</a>' for anchor, text in links] + ["</nav>"]
     if missing is not None:
         body.append(_table(missing, 2))

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dagmm_model.evaluation.significance import average_ranks, cliques, critical_difference
-from flows.benchmarking.results.summary import LEVEL, Block, Line
+from flows.benchmarking.results.summary import LEVEL, Block, ResultLine
 from flows.benchmarking.results.tables import NAMES
 from flows.benchmarking.results.text import prefix_of
 from flows.benchmarking.rows import REFERENCE, is_sanity
@@ -90,7 +90,7 @@ def critical_differences(
     return figure
 
 
-def spreads(dataset: str, lines: list[Line], figure_name: str) -> Figure:
+def spreads(dataset: str, lines: list[ResultLine], figure_name: str) -> Figure:
     """A box for each detector over its splits, a dot for one; the published figure as a diamond."""
     ordered = sorted(lines, key=lambda line: np.median(list(line.values.values())))
     figure = Figure(figsize=(9, 1.1 + LINE_HEIGHT * len(ordered)), layout="constrained")
@@ -122,7 +122,7 @@ def spreads(dataset: str, lines: list[Line], figure_name: str) -> Figure:
     return figure
 
 
-def time_against_figure(dataset: str, lines: list[Line], figure_name: str) -> Figure:
+def time_against_figure(dataset: str, lines: list[ResultLine], figure_name: str) -> Figure:
     """Median fitting time against the mean figure: the upper left is where one wants to be."""
     shown = [line for line in lines if line.seconds and not is_sanity(line.label)]
     points = [(line.label, line.seconds or 0.0, line.mean) for line in shown]

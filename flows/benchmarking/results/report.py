@@ -15,11 +15,11 @@ import matplotlib as mpl
 
 from dagmm_model.evaluation.published_tables import read_published
 from flows.benchmarking.cells import Cell, current, read_cells
-from flows.benchmarking.results.page import page
+from flows.benchmarking.results.page import results_page
 from flows.benchmarking.results.plots import plots
 from flows.benchmarking.results.summary import Block, blocks
 from flows.benchmarking.results.tables import Table
-from flows.benchmarking.results.text import markdown
+from flows.benchmarking.results.text import results_markdown
 from flows.stages.workspace import write_atomic
 
 CELLS, RUNS, TABLE, PAGE, PLOTS = "cells.jsonl", "runs.jsonl", "table.md", "report.html", "plots"
@@ -73,7 +73,7 @@ def machine() -> str:
     return f"{os.cpu_count()} × {model}, {platform.system()}"
 
 
-def versions() -> str:
+def library_versions() -> str:
     """Python and the libraries that compute."""
     parts = [f"Python {platform.python_version()}", *(f"{n} {version(n)}" for n in LIBRARIES)]
     return ", ".join(parts)
@@ -85,7 +85,7 @@ def note_attempt(folder: Path, attempt: Attempt) -> None:
         file.write(json.dumps(asdict(attempt)) + "\n")
 
 
-def write_report(folder: Path, missing: Table | None = None) -> list[Block]:
+def write_results(folder: Path, missing: Table | None = None) -> list[Block]:
     """Write plots, Markdown and page of the cells in a folder; returns what they show.
 
     Nothing else goes in: the same cells give the same files.
@@ -109,9 +109,9 @@ def write_report(folder: Path, missing: Table | None = None) -> list[Block]:
                 figure.savefig(buffer, format="svg", metadata={"Date": None})
                 pictures[name] = buffer.getvalue()
                 (folder / PLOTS / name).write_bytes(pictures[name])
-    text = markdown(measured, [f"{PLOTS}/{name}" for name in pictures], facts)
+    text = results_markdown(measured, [f"{PLOTS}/{name}" for name in pictures], facts)
     write_atomic(folder / TABLE, text)
-    write_atomic(folder / PAGE, page(measured, pictures, facts, missing))
+    write_atomic(folder / PAGE, results_page(measured, pictures, facts, missing))
     return measured
 
 

@@ -42,7 +42,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Line:
+class ResultLine:
     """One detector on one data set.
 
     Attributes:
@@ -104,7 +104,7 @@ class Block:
     protocol: str
     grouped: bool
     main: str
-    lines: dict[str, list[Line]]
+    lines: dict[str, list[ResultLine]]
 
     @property
     def many_tables(self) -> bool:
@@ -124,7 +124,7 @@ class Block:
         ]
         return [{"dataset": dataset} | where | line.facts() for dataset, line in measured]
 
-    def line(self, dataset: str, label: str) -> Line | None:
+    def line(self, dataset: str, label: str) -> ResultLine | None:
         """The line of a detector on a data set."""
         return next((line for line in self.lines[dataset] if line.label == label), None)
 
@@ -212,7 +212,7 @@ def _block(
 
 def _lines(
     protocol: str, grouped: bool, main: str, cells: Sequence[Cell], quoted: Figures
-) -> list[Line]:
+) -> list[ResultLine]:
     """Lines of one data set, best first."""
     by_label: dict[str, list[Cell]] = {}
     for cell in cells:
@@ -228,11 +228,11 @@ def _lines(
     return sorted(lines, key=lambda line: -line.mean if line.values else 1.0)
 
 
-def _quoted(method: str, figures: Mapping[str, float], main: str) -> Line:
+def _quoted(method: str, figures: Mapping[str, float], main: str) -> ResultLine:
     """The line of a published method."""
     spreads = {name: Spread(value, None) for name, value in figures.items()}
     label = f"{method} (published)"
-    return Line(label, {0: figures[main]}, spreads, None, None, {}, quoted=True)
+    return ResultLine(label, {0: figures[main]}, spreads, None, None, {}, quoted=True)
 
 
 def _published(label: str, cells: Sequence[Cell]) -> Published | None:
@@ -241,12 +241,12 @@ def _published(label: str, cells: Sequence[Cell]) -> Published | None:
     return None if is_sanity(label) else published(name, cells[0].dataset)
 
 
-def _line(cells: Sequence[Cell], main: str) -> Line:
+def _line(cells: Sequence[Cell], main: str) -> ResultLine:
     good = [c for c in cells if not c.reason]
     times = [c.seconds for c in good if c.seconds is not None]
     scoring = [c.score_seconds for c in good if c.score_seconds is not None]
     columns = {name: [getattr(c, name) for c in good] for name in FIGURES}
-    return Line(
+    return ResultLine(
         label=cells[0].detector,
         values={c.seed: getattr(c, main) for c in good},
         spreads={n: Spread.of(v) for n, v in columns.items() if v and None not in v},
@@ -256,7 +256,7 @@ def _line(cells: Sequence[Cell], main: str) -> Line:
     )
 
 
-def _compared(lines: list[Line]) -> list[Line]:
+def _compared(lines: list[ResultLine]) -> list[ResultLine]:
     """Lines with their p-values against the reference; the rows to judge by are no baselines."""
     reference = next((line for line in lines if line.label == REFERENCE), None)
     if reference is None:

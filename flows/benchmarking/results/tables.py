@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dagmm_model.evaluation.published_tables import SOURCE
 from flows.benchmarking.protocols import PROTOCOLS
 from flows.benchmarking.results.league import means, ranks, standings, trainings
-from flows.benchmarking.results.summary import LEVEL, Block, Line
+from flows.benchmarking.results.summary import LEVEL, Block, ResultLine
 from flows.benchmarking.rows import REFERENCE, is_sanity
 from flows.common.markdown import cell, inert
 
@@ -44,7 +44,7 @@ def _row(texts: Sequence[str]) -> str:
     return "| " + " | ".join(cell(text) for text in texts) + " |"
 
 
-def title(protocol: str, grouped: bool) -> str:
+def protocol_title(protocol: str, grouped: bool) -> str:
     """Heading of a protocol."""
     kept = ", identical rows on one side of the split" if grouped else ""
     return PROTOCOLS[protocol].title + kept
@@ -98,7 +98,7 @@ def _over(block: Block) -> str:
     return f"{compared} tables{less}"
 
 
-def _short(line: Line | None) -> str:
+def _short(line: ResultLine | None) -> str:
     if line is None:
         return NOTHING
     return f"{line.mean:.3f}" if line.values else f"failed ({len(line.reasons)})"
@@ -151,7 +151,7 @@ def _trainings(blocks: Sequence[Block], protocol: str, grouped: bool) -> Table |
     return Table("Does training earn its place?", header, rows, note) if rows else None
 
 
-def _overview(line: Line | None, figure: str) -> str:
+def _overview(line: ResultLine | None, figure: str) -> str:
     if line is None:
         return NOTHING
     if not line.values:

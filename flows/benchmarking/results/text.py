@@ -8,7 +8,7 @@ from dataclasses import replace
 from flows.benchmarking.protocols import PROTOCOLS
 from flows.benchmarking.results.details import details, failures, published_table
 from flows.benchmarking.results.summary import Block
-from flows.benchmarking.results.tables import over_the_tables, overview, title
+from flows.benchmarking.results.tables import over_the_tables, overview, protocol_title
 
 
 def overviews(blocks: Sequence[Block]) -> str:
@@ -20,19 +20,20 @@ def overviews(blocks: Sequence[Block]) -> str:
         if block.many_tables:
             shown = over_the_tables(blocks, *place)
         parts += [
-            replace(table, title=f"{title(*place)}: {table.title}").markdown(2) for table in shown
+            replace(table, title=f"{protocol_title(*place)}: {table.title}").markdown(2)
+            for table in shown
         ]
     return "\n".join(parts)
 
 
-def markdown(blocks: Sequence[Block], plots: Sequence[str], facts: Sequence[str]) -> str:
+def results_markdown(blocks: Sequence[Block], plots: Sequence[str], facts: Sequence[str]) -> str:
     """The whole result as one Markdown text."""
     parts = ["# Benchmark\n", "\n".join(f"- {fact}" for fact in facts) + "\n"]
     for block in blocks:
         place = (block.protocol, block.grouped)
         if block.leads:
             explained = PROTOCOLS[block.protocol].explained
-            parts.append(f"## {title(*place)}\n\n{explained}\n")
+            parts.append(f"## {protocol_title(*place)}\n\n{explained}\n")
             parts += [table.markdown(3) for table in over_the_tables(blocks, *place)]
         parts.append(overview(block).markdown(3))
         prefix = prefix_of(block)

@@ -67,7 +67,7 @@ def fit_detector(
     from dagmm_model.detectors.persistence import save_detector
 
     if work.config.fit.streaming:
-        training_rows.write(work.run, work.rows, work.contract, work.parts)
+        training_rows.write_training_rows(work.run, work.rows, work.contract, work.parts)
     if why := damage(work.run / CHECKPOINTS):
         progress.note(f"{why}: the training starts over")
         (work.run / CHECKPOINTS / FILE).unlink()
@@ -119,7 +119,7 @@ def _fitted(
     from dagmm_model.detectors.dagmm import DAGMM
     from dagmm_model.training.loop import selects
 
-    detector = make_detector(work.config)
+    detector = configured_detector(work.config)
     with held_back() as stop:
         place = Checkpointing(
             work.run / CHECKPOINTS, work.checkpoint_seconds, work.parts.train_sha256, stop
@@ -152,7 +152,7 @@ def _fitted(
     return encoder, detector
 
 
-def make_detector(config: TrainConfig, **overrides: Any) -> Detector:
+def configured_detector(config: TrainConfig, **overrides: Any) -> Detector:
     """The unfitted detector of a configuration; `overrides` win over its settings."""
     from dagmm_model.detectors import catalogue as detectors
 

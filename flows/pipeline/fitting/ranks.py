@@ -44,7 +44,7 @@ def joined(config: TrainConfig, settings: Settings) -> Iterator[Ranks]:
             f"detector {config.detector.name!r} is trained by one process; start it without "
             "torchrun, or train 'dagmm'"
         )
-    with distributed.joined(settings.rank_timeout_seconds) as _ours:
+    with distributed.launched_ranks(settings.rank_timeout_seconds) as _ours:
         try:
             yield _ours
             _ours.tell(END, "")

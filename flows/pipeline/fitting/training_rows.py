@@ -31,7 +31,9 @@ SAMPLE_ROWS = 100_000
 (one deviation)."""
 
 
-def write(folder: Path, rows: JudgedRecord, contract: Contract, parts: SplitRecord) -> None:
+def write_training_rows(
+    folder: Path, rows: JudgedRecord, contract: Contract, parts: SplitRecord
+) -> None:
     """Write the training rows and their sample in one pass; what is there already stays."""
     if (folder / TRAIN).exists():
         return
@@ -70,7 +72,7 @@ def read(folder: Path, contract: Contract) -> tuple[Encoder, RowGroups]:
     )
 
 
-def known_rows(
+def rows_to_measure(
     folder: Path, rows: JudgedRecord, contract: Contract, parts: SplitRecord
 ) -> pa.Table:
     """Training rows for what is measured beside the detector: all, or the sample of a stream."""

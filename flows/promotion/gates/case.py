@@ -13,7 +13,7 @@ from flows.common.policy import PromotionPolicy
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-    from flows.promotion.served import Server
+    from flows.promotion.served import ServingProcess
     from flows.promotion.version.stored_version import StoredVersion
 
 SAME_ENERGY = 1e-6
@@ -21,7 +21,7 @@ SAME_ENERGY = 1e-6
 
 
 @dataclass(frozen=True)
-class Health:
+class MixtureState:
     """State of the mixtures in the model's files, over all members of an ensemble."""
 
     min_phi: float
@@ -62,7 +62,7 @@ class Case:
     baseline_rows: np.ndarray
     threshold: float
     calibration: np.ndarray
-    health: Health | None
+    health: MixtureState | None
     best: np.ndarray | None = None
     best_version: int | None = None
 
@@ -90,7 +90,7 @@ class Material:
     production: int | None
     case: Case | None = None
     release: bool = False
-    server: Server | None = None
+    server: ServingProcess | None = None
 
 
 def largest_difference(energies: np.ndarray, recorded: np.ndarray) -> float:

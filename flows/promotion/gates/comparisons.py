@@ -9,7 +9,7 @@ import numpy as np
 from dagmm_model.evaluation.comparison import Difference, paired_difference
 from flows.common.verdicts import Figure, figure
 from flows.promotion.gates.case import Case
-from flows.promotion.gates.gate import Finding, unmeasured
+from flows.promotion.gates.gate import GateFinding, unmeasured
 from flows.promotion.gates.score_drift import compare_scores
 
 UNMEASURED = "quality not measured: no labelled anomalies and normal rows to compare on"
@@ -17,14 +17,14 @@ UNTRAINED = ("untrained", "random weights")
 """The candidate's own network before training; nobody can train these instead."""
 
 
-def not_worse_than_production(case: Case) -> Iterator[Finding]:
+def not_worse_than_production(case: Case) -> Iterator[GateFinding]:
     """Average precision within `promotion.margin` of production's, both scored now.
 
     So in each of `promotion.required_slices`.
     """
     policy = case.policy
     if case.production_error:
-        yield Finding(False, f"production cannot be scored: {case.production_error}")
+        yield GateFinding(False, f"production cannot be scored: {case.production_error}")
         return
     if case.production is None:
         yield unmeasured("no production model yet")
@@ -35,7 +35,7 @@ def not_worse_than_production(case: Case) -> Iterator[Finding]:
     yield non_inferior(case, case.production)
     for value in policy.required_slices:
         if case.slices is None:
-            yield Finding(False, "the evaluation rows have no slice column", part=value)
+            yield GateFinding(False, "the evaluation rows have no slice column", part=value)
             continue
         assert case.labels is not None
         rows = ~case.labels | (case.slices == value)
@@ -43,12 +43,12 @@ def not_worse_than_production(case: Case) -> Iterator[Finding]:
             "anomalies", int((case.labels & rows).sum()), at_least=policy.min_anomalies
         )
         if (anomalies.value or 0) < policy.min_anomalies:
-            yield Finding(False, "too few anomalies of that slice", (anomalies,), part=value)
+            yield GateFinding(False, "too few anomalies of that slice", (anomalies,), part=value)
         else:
             yield non_inferior(case, case.production, rows, part=value)
 
 
-def not_worse_than_the_best(case: Case) -> Finding:
+def not_worse_than_the_best(case: Case) -> GateFinding:
     """The same against the best version before under the same contract: the margin is spent once.
 
     Else versions that are each a little worse than the last could go down step by step.
@@ -62,7 +62,7 @@ def not_worse_than_the_best(case: Case) -> Finding:
 
 def non_inferior(
     case: Case, other: np.ndarray, rows: np.ndarray | None = None, part: str = "", note: str = ""
-) -> Finding:
+) -> GateFinding:
     """Whether the candidate's average precision is no lower than another's by the margin.
 
     `rows` are those to compare on, boolean; all when None.
@@ -71,7 +71,7 @@ def non_inferior(
     chosen = slice(None) if rows is None else rows
     difference = paired_difference(case.labels[chosen], case.candidate[chosen], other[chosen])
     margin = case.policy.margin
-    return Finding(
+    return GateFinding(
         difference.interval.low >= -margin,
         note or f"the {difference.level:.0%} interval has to lie above {-margin:+.3f}",
         (
@@ -89,12 +89,12 @@ def _difference(name: str, difference: Difference, margin: float) -> Figure:
     return figure(name, interval.value, interval=(interval.low, interval.high), at_least=-margin)
 
 
-def score_drift(case: Case) -> Finding:
+def score_drift(case: Case) -> GateFinding:
     """How differently the version and production see the same rows."""
     if case.production is None:
         return unmeasured("no production model to compare with")
     drift = compare_scores(case.candidate, case.production)
-    return Finding(
+    return GateFinding(
         True,
         figures=(
             figure("energies PSI", drift.psi),
@@ -104,7 +104,7 @@ def score_drift(case: Case) -> Finding:
     )
 
 
-def simple_detectors(case: Case) -> Finding:
+def simple_detectors(case: Case) -> GateFinding:
     """No simple detector, nor itself untrained, is surely better by `promotion.simple_margin`.
 
     It blocks when the whole 95 % interval of the difference is past the margin.
@@ -113,7 +113,7 @@ def simple_detectors(case: Case) -> Finding:
     if not case.measurable:
         return unmeasured(UNMEASURED)
     if not case.baselines:
-        return Finding(False, "the evidence carries no energies of simple detectors")
+        return GateFinding(False, "the evidence carries no energies of simple detectors")
     assert case.labels is not None
     labels, ours = case.labels[case.baseline_rows], case.candidate[case.baseline_rows]
     compared = {
@@ -132,7 +132,7 @@ def simple_detectors(case: Case) -> Finding:
             f"beaten, within the tolerated margin of {tolerated} (`promotion.simple_margin`), by "
             + ", ".join(within)
         )
-    return Finding(
+    return GateFinding(
         not beaten,
         "; ".join(notes),
         (

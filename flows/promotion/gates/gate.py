@@ -17,7 +17,7 @@ opened when they are those of the evidence; or the model being served."""
 
 
 @dataclass(frozen=True)
-class Finding:
+class GateFinding:
     """What a gate found out; its name is the gate's affair. See `GateResult` for the fields."""
 
     passed: bool
@@ -28,12 +28,12 @@ class Finding:
     waits: bool = False
 
 
-def unmeasured(note: str, *figures: Figure) -> Finding:
+def unmeasured(note: str, *figures: Figure) -> GateFinding:
     """There was nothing to measure."""
-    return Finding(True, note, figures, measured=False)
+    return GateFinding(True, note, figures, measured=False)
 
 
-def energies(material: Material) -> tuple[Any, ...]:
+def case_only(material: Material) -> tuple[Any, ...]:
     """What most judges are given: the case."""
     return (material.case,)
 
@@ -60,8 +60,8 @@ class Gate:
     """
 
     name: str
-    judge: Callable[..., Finding | Iterable[Finding]]
-    given: Callable[[Material], tuple[Any, ...]] = energies
+    judge: Callable[..., GateFinding | Iterable[GateFinding]]
+    given: Callable[[Material], tuple[Any, ...]] = case_only
     needs: Needs = "energies"
     overridable: bool = True
     blocks: bool = True
@@ -84,10 +84,10 @@ class Gate:
         """Judge; a gate that cannot be computed fails with the reason, under its own name."""
         try:
             judgement = self.judge(*self.given(material))
-            findings = (judgement,) if isinstance(judgement, Finding) else tuple(judgement)
+            findings = (judgement,) if isinstance(judgement, GateFinding) else tuple(judgement)
         except Exception as error:  # whatever it is: the other gates are still judged
             note = f"cannot be judged: {type(error).__name__}: {error}"
-            findings = (Finding(not self.blocks, note, measured=False),)
+            findings = (GateFinding(not self.blocks, note, measured=False),)
         own = {"gate": self.name, "informs": not self.blocks}
         return tuple(
             GateResult(**{**vars(each), **own, "passed": each.passed or not self.blocks})

@@ -8,23 +8,23 @@ from dagmm_model.evaluation.metrics import deployment_metrics
 from dagmm_model.evaluation.threshold import alarms_expected, exceeds
 from flows.common.verdicts import figure
 from flows.promotion.gates.case import Case
-from flows.promotion.gates.gate import Finding, unmeasured
+from flows.promotion.gates.gate import GateFinding, unmeasured
 
 ODDS_OF_CHANCE = 0.001
 """A false-alarm rate so far off the calibrated one that chance explains it less often than this."""
 
 
-def roc_auc_floor(case: Case) -> Finding:
+def roc_auc_floor(case: Case) -> GateFinding:
     """At least `promotion.min_roc_auc` on the test rows."""
     return _floor(case, "ROC AUC", "roc_auc", case.policy.min_roc_auc)
 
 
-def recall_floor(case: Case) -> Finding:
+def recall_floor(case: Case) -> GateFinding:
     """At least `promotion.min_recall` at the calibrated threshold."""
     return _floor(case, "recall", "recall", case.policy.min_recall)
 
 
-def _floor(case: Case, title: str, metric: str, floor: float) -> Finding:
+def _floor(case: Case, title: str, metric: str, floor: float) -> GateFinding:
     policy = case.policy
     anomalies = 0 if case.labels is None else int(case.labels.sum())
     normals = 0 if case.labels is None else len(case.labels) - anomalies
@@ -38,7 +38,7 @@ def _floor(case: Case, title: str, metric: str, floor: float) -> Finding:
         )
     # Of the energies of today, not those written down.
     now = getattr(deployment_metrics(case.labels, case.candidate, case.threshold), metric)
-    return Finding(
+    return GateFinding(
         math.isfinite(now.value) and now.value >= floor,
         figures=(
             figure(title, now.value, interval=(now.low, now.high), at_least=floor),
@@ -48,7 +48,7 @@ def _floor(case: Case, title: str, metric: str, floor: float) -> Finding:
     )
 
 
-def false_alarm_rate(case: Case) -> Finding:
+def false_alarm_band(case: Case) -> GateFinding:
     """Within the band that the calibration promises for the normal test rows."""
     if case.labels is None or case.labels.all():
         return unmeasured("not measured: no rows labelled normal")
@@ -56,7 +56,7 @@ def false_alarm_rate(case: Case) -> Finding:
     alarms, rows = int(exceeds(normal, case.threshold).sum()), len(normal)
     expected = alarms_expected(rows, case.calibration, case.threshold)
     low, high = int(expected.ppf(ODDS_OF_CHANCE / 2)), int(expected.isf(ODDS_OF_CHANCE / 2))
-    return Finding(
+    return GateFinding(
         low <= alarms <= high,
         figures=(
             figure("rate", alarms / rows, at_least=low / rows, at_most=high / rows),
@@ -66,7 +66,7 @@ def false_alarm_rate(case: Case) -> Finding:
     )
 
 
-def alert_rate(case: Case) -> Finding:
+def alert_rate(case: Case) -> GateFinding:
     """Of test rows without labels at most `promotion.max_alert_rate` are flagged.
 
     Who flags most of an unlabelled table tells nobody where to look.
@@ -75,7 +75,7 @@ def alert_rate(case: Case) -> Finding:
         return unmeasured("the rows are labelled: the false-alarm rate is judged")
     flagged = float(exceeds(case.candidate, case.threshold).mean())
     most = case.policy.max_alert_rate
-    return Finding(
+    return GateFinding(
         flagged <= most,
         figures=(
             figure("alert rate", flagged, at_most=most),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from flows.common.verdicts import figure
 from flows.promotion.gates.case import Material
-from flows.promotion.gates.gate import Finding, unmeasured
+from flows.promotion.gates.gate import GateFinding, unmeasured
 from flows.promotion.version.shadows import shadowed
 
 GATE = "shadowed"
 
 
-def judge(material: Material) -> Finding:
+def shadowed_enough(material: Material) -> GateFinding:
     """Scored enough live rows beside production (`promotion.min_shadow_*`), with few other alerts.
 
     Other alerts are few on at most `promotion.max_shadow_disagreement` of the rows. Too few rows so
@@ -32,5 +32,5 @@ def judge(material: Material) -> Finding:
             f"not enough yet: shadow it with `dagmm api {version.name} --shadow "
             f"{version.version}` or `dagmm score --shadow {version.version}`"
         )
-        return Finding(False, note, figures[: 2 if total.rows else 1], waits=True)
-    return Finding(total.disagreement <= policy.max_shadow_disagreement, figures=figures)
+        return GateFinding(False, note, figures[: 2 if total.rows else 1], waits=True)
+    return GateFinding(total.disagreement <= policy.max_shadow_disagreement, figures=figures)

@@ -6,7 +6,7 @@ import mlflow
 from mlflow.tracking import MlflowClient
 
 from flows.common.policy import PromotionPolicy, loosened
-from flows.promotion.gates.gate import Finding, unmeasured
+from flows.promotion.gates.gate import GateFinding, unmeasured
 from flows.promotion.version.stored_version import StoredVersion
 from flows.tracking import registry
 from flows.tracking.seal import sealed_evidence
@@ -14,7 +14,9 @@ from flows.tracking.seal import sealed_evidence
 GATE = "policy not loosened"
 
 
-def judge(client: MlflowClient, stored: StoredVersion, production: int | None) -> Finding:
+def no_weaker_policy(
+    client: MlflowClient, stored: StoredVersion, production: int | None
+) -> GateFinding:
     """Its policy asks for no less than that of the version in production.
 
     Without this gate whoever trains could lower the floors for their own candidate.
@@ -24,11 +26,11 @@ def judge(client: MlflowClient, stored: StoredVersion, production: int | None) -
     try:
         standing = _policy_of(client, stored.version.name, production)
     except (OSError, ValueError, KeyError, mlflow.MlflowException) as error:
-        return Finding(False, f"that of version {production} cannot be read: {error}")
+        return GateFinding(False, f"that of version {production} cannot be read: {error}")
     looser = "; ".join(loosened(stored.policy, standing))
     if looser:
-        return Finding(False, f"less is asked for than under version {production}: {looser}")
-    return Finding(True, f"asks for no less than that of version {production}")
+        return GateFinding(False, f"less is asked for than under version {production}: {looser}")
+    return GateFinding(True, f"asks for no less than that of version {production}")
 
 
 def _policy_of(client: MlflowClient, name: str, version: int) -> PromotionPolicy:

@@ -9,16 +9,16 @@ from flows.common.verdicts import GateResult
 from flows.promotion import approval, serving_check, standing_hold
 from flows.promotion.gates import comparisons, quality, shadowed, soundness, standing_policy
 from flows.promotion.gates.case import Material
-from flows.promotion.gates.gate import Finding, Gate, Needs, everything
+from flows.promotion.gates.gate import Gate, GateFinding, Needs, everything
 
 
-def _sealed(material: Material) -> Finding:
+def _sealed(material: Material) -> GateFinding:
     """Every file is the one that the evidence was sealed with."""
     problems = material.stored.problems(material.policy.max_evidence_days)
     if problems:
         untouched = "files that are not those of the evidence are not opened: no other gate that "
-        return Finding(False, "; ".join([*problems, f"{untouched}needs them is judged"]))
-    return Finding(True, f"sha256 {material.stored.sha256[:16]}… holds for every file")
+        return GateFinding(False, "; ".join([*problems, f"{untouched}needs them is judged"]))
+    return GateFinding(True, f"sha256 {material.stored.sha256[:16]}… holds for every file")
 
 
 EVIDENCE = Gate("evidence", _sealed, everything, needs="registry", overridable=False)
@@ -28,11 +28,11 @@ GATES: tuple[Gate, ...] = (
     Gate("recorded figures", soundness.recorded_figures),
     Gate("deployable threshold", soundness.deployable_threshold),
     Gate("guaranteed false-alarm rate", soundness.guaranteed_rate),
-    Gate("mixture health", soundness.mixture_health, of_detector=True),
+    Gate("mixture health", soundness.sound_mixture, of_detector=True),
     Gate("reproduces its energies", soundness.reproduces_its_energies, of_detector=True),
     Gate("ROC AUC floor", quality.roc_auc_floor, of_detector=True),
     Gate("recall floor", quality.recall_floor),
-    Gate("false-alarm rate", quality.false_alarm_rate),
+    Gate("false-alarm rate", quality.false_alarm_band),
     Gate("alert rate", quality.alert_rate),
     Gate(
         "not worse than production",
@@ -50,28 +50,28 @@ GATES: tuple[Gate, ...] = (
     Gate("not beaten by simple detectors", comparisons.simple_detectors, of_detector=True),
     Gate(
         standing_policy.GATE,
-        standing_policy.judge,
+        standing_policy.no_weaker_policy,
         lambda m: (m.client, m.stored, m.production),
         relative=True,
     ),
-    Gate(shadowed.GATE, shadowed.judge, everything, needs="registry", relative=True),
+    Gate(shadowed.GATE, shadowed.shadowed_enough, everything, needs="registry", relative=True),
     Gate(
         serving_check.GATE,
-        serving_check.judge,
+        serving_check.serves_alike,
         lambda m: (m.server, m.stored.canary, m.policy),
         needs="served model",
         of_detector=True,
     ),
     Gate(
         approval.GATE,
-        approval.judge,
+        approval.enough_approvals,
         lambda m: (m.stored.version, m.policy, m.stored.requested_by),
         needs="registry",
         overridable=False,
     ),
     Gate(
         standing_hold.GATE,
-        standing_hold.judge,
+        standing_hold.nobody_holds,
         everything,
         needs="registry",
         overridable=False,
@@ -81,7 +81,7 @@ GATES: tuple[Gate, ...] = (
 """Order matters to readers only: no gate depends on another one's result."""
 
 
-def judged(
+def judged_gates(
     material: Material,
     needs: Iterable[Needs],
     *,
@@ -96,10 +96,10 @@ def judged(
         and (gate.relative or not only_relative)
         and gate.name not in without
     ]
-    return in_order(result for gate in chosen for result in gate.results(material))
+    return in_table_order(result for gate in chosen for result in gate.results(material))
 
 
-def in_order(results: Iterable[GateResult]) -> tuple[GateResult, ...]:
+def in_table_order(results: Iterable[GateResult]) -> tuple[GateResult, ...]:
     """Results in the table's order."""
     places = {gate.name: place for place, gate in enumerate(GATES)}
     return tuple(sorted(results, key=lambda result: places[result.gate]))

@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from flows.promotion import audit
 from flows.promotion.gates.case import Case
-from flows.promotion.version.stored_version import score
+from flows.promotion.version.stored_version import score_rows
 from flows.tracking import registry
 
 COMPARED = 5
@@ -34,7 +34,7 @@ def with_best_before(
     best, highest, number = None, -1.0, None
     for version in _comparable(client, candidate, production):
         try:
-            energies = score(client, version, case.frame)
+            energies = score_rows(client, version, case.frame)
             precision = float(average_precision_score(case.labels, energies))
         except Exception:  # noqa: S112  what breaks its seal or cannot be run is no standard
             continue

@@ -157,7 +157,7 @@ def seal(
     return text, sha256_of_text(text)
 
 
-def broken(
+def altered(
     text: str,
     version: ModelVersion,
     model: Path,

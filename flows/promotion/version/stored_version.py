@@ -23,7 +23,7 @@ from data_checks.contract.model import Contract, load_contract
 from flows.common.errors import UsageError
 from flows.common.features import labels_of, model_input
 from flows.common.policy import PromotionPolicy
-from flows.promotion.gates.case import SAME_ENERGY, Case, Health, largest_difference
+from flows.promotion.gates.case import SAME_ENERGY, Case, MixtureState, largest_difference
 from flows.promotion.version import evidence as bound
 from flows.services import helper
 from flows.tracking import registry, seal
@@ -99,7 +99,7 @@ class StoredVersion:
         self, max_days: float = math.inf, names: Iterable[str] = tuple(bound.FILES)
     ) -> tuple[str, ...]:
         """Every way in which the bytes differ from the evidence, or it is older than that."""
-        return bound.broken(
+        return bound.altered(
             self.text,
             self.version,
             self.model,
@@ -178,12 +178,12 @@ def read_case(stored: StoredVersion, policy: PromotionPolicy) -> Case:
     )
 
 
-def _health(detector: Any) -> Health | None:
+def _health(detector: Any) -> MixtureState | None:
     """The worst of the mixtures; None where the detector says that it has none."""
     if detector.health_ is None:
         return None
     every = [mixture.health() for mixture in detector.mixtures_]
-    return Health(
+    return MixtureState(
         min(health.min_phi for health in every),
         max(health.max_condition for health in every),
         min(health.effective_components for health in every),
@@ -198,7 +198,7 @@ def _baselines(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
     return columns, columns.pop("position")
 
 
-def score(client: MlflowClient, version: ModelVersion, frame: Any) -> np.ndarray:
+def score_rows(client: MlflowClient, version: ModelVersion, frame: Any) -> np.ndarray:
     """Energies of raw rows by a version, from its bundle: none of the code in its model is run.
 
     Raises:
@@ -208,17 +208,17 @@ def score(client: MlflowClient, version: ModelVersion, frame: Any) -> np.ndarray
     from dagmm_model.detectors.bundle import energies
 
     with seal.sealed_bundle(client, version) as folder:
-        return helper.run(energies, folder, frame)
+        return helper.run_in_helper(energies, folder, frame)
 
 
-def answers(client: MlflowClient, name: str) -> Callable[[int], str]:
+def answer_probe(client: MlflowClient, name: str) -> Callable[[int], str]:
     """A probe of ``models:/NAME@production``: what is wrong with its answers, or nothing."""
 
     def probe(version: int) -> str:
         try:
             serving = client.get_model_version_by_alias(name, registry.PRODUCTION)
             canary = sealed_canary(client, registry.find_version(client, name, version))
-            energies = score(client, serving, canary_columns(canary))
+            energies = score_rows(client, serving, canary_columns(canary))
         except Exception as error:  # whatever it is, production cannot answer
             return f"{type(error).__name__}: {error}"
         worst = largest_difference(energies, np.array(canary["energy"]))

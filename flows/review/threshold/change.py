@@ -24,7 +24,7 @@ from flows.common.settings import Settings
 from flows.promotion.lease import hold
 from flows.promotion.promote import promote
 from flows.promotion.version.stored_version import StoredVersion, fetch_version
-from flows.review.measured import Measured, measure
+from flows.review.measured import Measured, measure_threshold
 from flows.review.threshold.agreed import agreed
 from flows.review.threshold.register import ThresholdChange, register_change
 from flows.tracking import registry, seal
@@ -138,4 +138,4 @@ def rounded_up(rate: float) -> float:
 def _measured(stored: StoredVersion, threshold: float) -> Measured:
     """Figures of the evaluation rows by their recorded energies, which the evidence seals."""
     energies, labels, slices = stored.recorded()
-    return measure(energies, labels, slices, threshold)
+    return measure_threshold(energies, labels, slices, threshold)

@@ -16,13 +16,13 @@ from data_checks.sources.reading import count_rows, locate, numbered_slices, rea
 from flows.common import progress
 from flows.common.settings import Settings
 from flows.scoring.filling.parts import Parts
-from flows.scoring.rows import Judge, Judged
+from flows.scoring.rows import Judge, JudgedPart
 
 PART_ROWS = 1_000_000
 """Most rows of a part, which are held until it is written."""
 
 
-def fill(parts: Parts, judge: Judge, source: str, settings: Settings) -> float:
+def fill_locally(parts: Parts, judge: Judge, source: str, settings: Settings) -> float:
     """Score what is not finished yet, part by part.
 
     Returns:
@@ -38,9 +38,9 @@ def fill(parts: Parts, judge: Judge, source: str, settings: Settings) -> float:
     before = parts.total.rows
     total, started = count_rows(contract, location), time.perf_counter()
     with progress.bar("rows") as show:
-        part: list[Judged] = []
+        part: list[JudgedPart] = []
         begun, rows = started, before
-        for judged in in_order(judge, slices):
+        for judged in judged_in_order(judge, slices):
             part.append(judged)
             rows += judged.counts.rows
             now = time.perf_counter()
@@ -62,10 +62,10 @@ def _slices(contract: Contract, location: str, size: int) -> Iterator[tuple[int,
         first += batch.num_rows
 
 
-def in_order(judge: Judge, slices: Iterable[tuple[int, Any]]) -> Iterator[Judged]:
+def judged_in_order(judge: Judge, slices: Iterable[tuple[int, Any]]) -> Iterator[JudgedPart]:
     """Judge slices in threads, each with one processor, no more ahead than there are threads."""
     workers = processors()
-    waiting: deque[Future[Judged]] = deque()
+    waiting: deque[Future[JudgedPart]] = deque()
     with blas_threads().limit(limits=1), ThreadPoolExecutor(workers) as pool:
         for first, raw in slices:
             waiting.append(pool.submit(judge, first, raw))

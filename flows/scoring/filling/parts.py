@@ -81,7 +81,7 @@ def _sum(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedPart:
     """A slice of rows with what was found in it."""
 
     scored: pa.Table
@@ -114,7 +114,7 @@ class Parts:
         names = [_name(self.folder, number, kind, self.suffix) for number in self.records]
         return [path for path in names if path.exists()]
 
-    def add(self, slices: Sequence[Judged]) -> None:
+    def add(self, slices: Sequence[JudgedPart]) -> None:
         """Finish the next part."""
         number = len(self.records)
         self.records[number] = write_part(self.folder, number, self.suffix, slices)
@@ -158,7 +158,7 @@ class Parts:
         self.records = {}
 
 
-def write_part(folder: Path, number: int, suffix: str, slices: Sequence[Judged]) -> Counts:
+def write_part(folder: Path, number: int, suffix: str, slices: Sequence[JudgedPart]) -> Counts:
     """Finish a part: its files, then the record that says that they are whole.
 
     Names say which rows a part holds and nothing of who wrote it, and each file appears whole: a

@@ -19,7 +19,7 @@ behind whatever blanks and invisible characters it may drop."""
 def write_rows_csv(table: pa.Table, target: BinaryIO) -> None:
     """Append rows as CSV, without a header."""
     # In one piece: behind an empty first one Arrow writes whatever lies in its memory.
-    rows = without_formulas(as_text(table.combine_chunks()))
+    rows = without_formulas(without_dictionaries(table.combine_chunks()))
     pacsv.write_csv(rows, target, pacsv.WriteOptions(include_header=False))
 
 
@@ -37,7 +37,7 @@ def without_formulas(table: pa.Table) -> pa.Table:
     return table
 
 
-def as_text(table: pa.Table) -> pa.Table:
+def without_dictionaries(table: pa.Table) -> pa.Table:
     """The table without dictionary encoding, which CSV and databases do not know."""
     for place, kind in enumerate(table.schema.types):
         if pa.types.is_dictionary(kind):

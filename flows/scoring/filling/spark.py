@@ -122,7 +122,7 @@ class ScoreTask:
             )
 
 
-def fill(
+def fill_on_spark(
     spark: SparkSession,
     parts: Parts,
     judge: Judge,

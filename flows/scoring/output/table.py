@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from data_checks.readers.database.sql import database_errors, safe_name
 from flows.common.errors import UsageError
 from flows.scoring.filling.parts import Parts
-from flows.scoring.filling.plain import as_text
+from flows.scoring.filling.plain import without_dictionaries
 
 INSERTED_ROWS = 20_000
 
@@ -100,7 +100,7 @@ def _rows(files: list[Path]) -> Iterator[list[dict[str, Any]]]:
     for file in files:
         with pq.ParquetFile(file) as opened:
             for batch in opened.iter_batches(INSERTED_ROWS):
-                columns = as_text(pa.Table.from_batches([batch]))
+                columns = without_dictionaries(pa.Table.from_batches([batch]))
                 values = [column.to_pylist() for column in columns.columns]
                 names = columns.column_names
                 yield [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]

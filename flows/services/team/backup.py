@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from flows.common.errors import UsageError
-from flows.services.team.services import alone
+from flows.services.team.services import one_supervisor
 from flows.services.team.settings import DATABASES, MLFLOW, TeamSettings, read_secrets
 
 ARTIFACTS = "artifacts"
@@ -50,7 +50,7 @@ def restore(team: TeamSettings, folder: Path) -> None:
     if lacking := [path.name for path in dumps.values() if not path.exists()]:
         raise UsageError(f"{folder} is not a complete backup: {', '.join(lacking)} is not there")
     database = team.postgres(read_secrets(team))
-    with alone(team):
+    with one_supervisor(team):
         if any(team.artifacts.glob("*")):
             raise UsageError(
                 f"{team.artifacts} is not empty: restore into a new folder (DAGMM_SERVICES_HOME)"

@@ -45,7 +45,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True)
-class Health:
+class ServiceHealth:
     """Whether one service answers, and what to look at when it does not."""
 
     service: str
@@ -54,7 +54,7 @@ class Health:
     log: str
 
 
-def run(team: TeamSettings) -> None:
+def run_services(team: TeamSettings) -> None:
     """Start everything, print how clients reach it, restart what ends, until Ctrl-C or SIGTERM.
 
     Raises:
@@ -67,7 +67,7 @@ def run(team: TeamSettings) -> None:
         )
     secret = read_secrets(team)
     (team.folder / "logs").mkdir(parents=True, exist_ok=True)
-    with alone(team):
+    with one_supervisor(team):
         _let_through(team)
         _run(team, secret)
 
@@ -108,7 +108,7 @@ def _run(team: TeamSettings, secret: dict[str, str]) -> None:
             database.stop()
 
 
-def status(team: TeamSettings) -> list[Health]:
+def status(team: TeamSettings) -> list[ServiceHealth]:
     """Health of the four services, asked for as a client would."""
     secret = read_secrets(team)
     database = team.postgres(secret)
@@ -117,12 +117,14 @@ def status(team: TeamSettings) -> list[Health]:
         up = True
     except ServiceUnreachable:
         up = False
-    components = [Health("PostgreSQL", up, f"127.0.0.1:{team.postgres_port}", str(database.log))]
+    components = [
+        ServiceHealth("PostgreSQL", up, f"127.0.0.1:{team.postgres_port}", str(database.log))
+    ]
     for name, url in _health(team).items():
-        components.append(Health(name, servers.answers(url), url, str(_log(team, name))))
+        components.append(ServiceHealth(name, servers.answers(url), url, str(_log(team, name))))
     online = _online_workers(team, secret)
     where = f"pool {team.pool}: {', '.join(online) or 'no worker is online'}"
-    return [*components, Health("worker", bool(online), where, str(_log(team, "worker")))]
+    return [*components, ServiceHealth("worker", bool(online), where, str(_log(team, "worker")))]
 
 
 def upgrade(team: TeamSettings) -> list[str]:
@@ -137,7 +139,7 @@ def upgrade(team: TeamSettings) -> list[str]:
     """
     secret = read_secrets(team)
     database = team.postgres(secret)
-    with alone(team):
+    with one_supervisor(team):
         database.start()
         try:
             database.create_missing(DATABASES)
@@ -161,7 +163,7 @@ def upgrade(team: TeamSettings) -> list[str]:
 
 
 @contextmanager
-def alone(team: TeamSettings) -> Iterator[None]:
+def one_supervisor(team: TeamSettings) -> Iterator[None]:
     """Keep everybody else from starting, saving or upgrading the services of this folder.
 
     Raises:

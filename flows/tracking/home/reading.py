@@ -60,7 +60,7 @@ def links(settings: Settings, address: str) -> Iterator[str]:
     home = HomeReader(settings)
     for name, number in home.experiments():
         if name != "Default" and not name.startswith("promotions of "):  # those hold leases
-            yield f"runs of {name}: {address}{pages.address(number)}"
+            yield f"runs of {name}: {address}{pages.page_address(number)}"
     for model in home.search_registered_models():
         page = f"/#/models/{quote(model.name)}?workflowType=machine_learning"
         yield f"model {model.name}: {address}{page}"

@@ -15,14 +15,14 @@ from safetensors.numpy import save_file
 
 from dagmm_model import DAGMM, Checkpointing, CheckpointMismatch, TrainingDiverged
 from dagmm_model.base.checkpoint import FILE, damage
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.training import feed
 from dagmm_model.training.loop import train
 from tests.forkserver import processes
 
 ROWS = np.random.default_rng(0).normal(size=(230, 5)).astype(np.float32)
 HELD = np.random.default_rng(1).normal(size=(40, 5)).astype(np.float32)
-SETTINGS = Settings(
+SETTINGS = DagmmSettings(
     encoder_widths=(4, 2), epochs=12, batch_size=20, learning_rate=1e-3, keep_best=True
 )
 
@@ -161,7 +161,7 @@ def test_no_flipped_bit_is_resumed_from(tmp_path):
 
 @pytest.mark.parametrize("engine", ["numpy", "torch"])
 def test_divergence_names_epoch_batch_term_and_remedy(engine):
-    settings = Settings(
+    settings = DagmmSettings(
         encoder_widths=(4, 2), epochs=50, batch_size=20, learning_rate=1e25, dropout=0.0
     )
     with pytest.raises(TrainingDiverged, match="training diverged in epoch") as raised:
@@ -177,7 +177,7 @@ def test_divergence_names_epoch_batch_term_and_remedy(engine):
 
 
 def test_parameters_that_the_last_step_broke_are_not_kept(tmp_path):
-    settings = Settings(
+    settings = DagmmSettings(
         encoder_widths=(4, 2), epochs=1, batch_size=1000, learning_rate=1e39, dropout=0.0
     )
     place = Checkpointing(tmp_path, every_seconds=0.0)

@@ -17,7 +17,7 @@ from dagmm_model.base.distributed import (
     Part,
     Ranks,
     RanksLost,
-    joined,
+    launched_ranks,
     watched,
     world_size,
 )
@@ -26,7 +26,7 @@ from dagmm_model.engines.numpy.engine import NumpyEngine
 from dagmm_model.engines.torch.engine import TorchEngine
 from dagmm_model.mixture.moments import Moments
 from dagmm_model.networks.network import initialise, streams
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 from tests.dagmm_model.ranks import Team
 
 N, WIDTH, SEEDS = 200, 9, (1, 2)
@@ -57,7 +57,7 @@ def weights_of(weighted):
 
 
 def engine_of(ranks, kind, options, weighted, dtype):
-    settings = Settings(encoder_widths=(6, 4, 2), n_components=3, **options)
+    settings = DagmmSettings(encoder_widths=(6, 4, 2), n_components=3, **options)
     start = initialise(settings, WIDTH, SEEDS, rows_of())
     more = {"dtype": dtype if kind is NumpyEngine else TORCH[dtype], "ranks": ranks}
     return kind(rows_of(), weights_of(weighted), start, settings, **more)
@@ -282,7 +282,7 @@ def test_a_launcher_that_says_half_of_it_is_told_what_is_missing(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     with (
         pytest.raises(SettingsError, match="LOCAL_RANK, MASTER_ADDR, MASTER_PORT is not set"),
-        joined(1.0),
+        launched_ranks(1.0),
     ):
         pass
 
@@ -305,7 +305,7 @@ def test_ranks_that_do_not_come_are_given_up(monkeypatch):
         "MASTER_PORT": port,
     }.items():
         monkeypatch.setenv(name, str(value))
-    with pytest.raises(RanksLost, match="died or no longer answers"), joined(1.0):
+    with pytest.raises(RanksLost, match="died or no longer answers"), launched_ranks(1.0):
         pass
 
 

@@ -10,7 +10,7 @@ from dagmm_model import DAGMM
 from dagmm_model.detectors.bundle import ScoringBundle, save_bundle
 from dagmm_model.detectors.catalogue import make_detector
 from dagmm_model.evaluation.threshold import calibrate
-from dagmm_model.tables.preprocessing import Column, Encoder
+from dagmm_model.tables.preprocessing import Encoder, FeatureColumn
 
 LEVELS = ("a", "b", "c")
 
@@ -29,11 +29,11 @@ def raw(rows: int, seed: int) -> dict[str, np.ndarray]:
 
 ENCODER = Encoder(
     (
-        Column("x"),
-        Column("kind", "categorical", LEVELS),
-        Column("constant", "categorical", ("only",), ("only",)),
-        Column("y"),
-        Column("z"),
+        FeatureColumn("x"),
+        FeatureColumn("kind", "categorical", LEVELS),
+        FeatureColumn("constant", "categorical", ("only",), ("only",)),
+        FeatureColumn("y"),
+        FeatureColumn("z"),
     )
 )
 

@@ -17,7 +17,7 @@ from dagmm_model.mixture.mixture import JitterWarning
 from dagmm_model.networks.compression import compress
 from dagmm_model.networks.network import initialise, streams, trained
 from dagmm_model.networks.objective import objective
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.scoring.fitting import fit_scorer
 from tests.dagmm_model import paper_reference
 
@@ -29,7 +29,7 @@ TORCH = {np.float32: torch.float32, np.float64: torch.float64}
 
 
 def settings_of(**options):
-    return Settings(encoder_widths=(6, 4, 2), n_components=3, **options)
+    return DagmmSettings(encoder_widths=(6, 4, 2), n_components=3, **options)
 
 
 def rows_of(seed=0):
@@ -423,7 +423,7 @@ class Launches(TorchDispatchMode):
 def test_a_step_has_few_launches_whatever_the_size_of_the_mixture():
     counts = {}
     for width, components in ((1, 2), (10, 32)):
-        settings = Settings(encoder_widths=(6, 4, width), n_components=components)
+        settings = DagmmSettings(encoder_widths=(6, 4, width), n_components=components)
         engine = TorchEngine(rows_of(), None, start_of(settings, [1]), settings)
         engine.run(order_of(1, 1), 1e-3, dropout_of((1,)))
         with Launches() as launches:

@@ -15,7 +15,7 @@ from dagmm_model.engines.torch.weights import Weights
 from dagmm_model.mixture.mixture import JitterWarning
 from dagmm_model.networks.network import initialise, streams
 from dagmm_model.networks.presets import PAPER
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 from tests.dagmm_model.engines.emulated import emulated_graphs
 
 from .test_engine import BATCH, OPTIONS, dropout_of, order_of, rows_of, settings_of, start_of
@@ -213,7 +213,7 @@ def test_a_gpu_trains_as_a_cpu_does_and_waits_for_nothing(options):
 
 
 def test_many_steps_of_dropout_are_drawn_for_the_batch_of_all_ranks():
-    settings = Settings(encoder_widths=(6, 4, 2), n_components=3, dropout=0.2)
+    settings = DagmmSettings(encoder_widths=(6, 4, 2), n_components=3, dropout=0.2)
     engine = engine_of(settings, graph=False)
     engine.run(order_of(2, 40), 1e-3, [streams(seed)[2] for seed in (1, 2)])
     kept = (engine.tables.masks > 0).double()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dagmm_model.engines.torch.mixture import inverse, mixture_term
+from dagmm_model.engines.torch.mixture import batch_terms, inverse
 from dagmm_model.mixture import equations
 
 
@@ -37,7 +37,7 @@ def figures(term, z, logits, share, jitter, variational):
 def test_it_is_the_reference(members, rows, width, components, variational):
     scale = 10.0 ** torch.linspace(-3, 3, width, dtype=torch.float64)
     data = batch(members, rows, width, components, scale)
-    actual = figures(mixture_term, *data, variational)
+    actual = figures(batch_terms, *data, variational)
     for ours, expected in zip(
         actual, figures(equations.mixture_term, *data, variational), strict=True
     ):
@@ -51,7 +51,7 @@ def test_its_gradients_are_its_slopes():
     z, logits, share, jitter = batch(2, 12, 2, 3)
 
     def losses(z, logits):
-        return mixture_term(z, torch.softmax(logits, -1), share, jitter, False)[:2]
+        return batch_terms(z, torch.softmax(logits, -1), share, jitter, False)[:2]
 
     assert torch.autograd.gradcheck(losses, (z, logits))
 
@@ -74,6 +74,6 @@ def test_a_covariance_without_a_root_has_no_finite_energy_and_a_finite_penalty()
     with torch.no_grad():
         z[1, :, 2] = 2.0 * z[1, :, 1] - z[1, :, 0]
         jitter = torch.tensor([[0.0], [-1e-9]], dtype=torch.float64)  # rounding may save a 0
-        energy, penalty, _ = mixture_term(z, torch.softmax(logits, -1), share, jitter, False)
+        energy, penalty, _ = batch_terms(z, torch.softmax(logits, -1), share, jitter, False)
     assert torch.isfinite(energy).tolist() == [True, False]
     assert torch.isfinite(penalty).all()

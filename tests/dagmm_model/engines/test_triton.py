@@ -14,7 +14,7 @@ from dagmm_model.engines.choice import Device, make_engine
 from dagmm_model.engines.torch import triton_step
 from dagmm_model.engines.torch.engine import TorchEngine
 from dagmm_model.networks.network import initialise, streams
-from dagmm_model.networks.presets import PAPER, Settings, resolve
+from dagmm_model.networks.presets import PAPER, DagmmSettings, resolve
 
 GPU = torch.cuda.is_available()
 needs_kernels = pytest.mark.skipif(
@@ -45,7 +45,7 @@ OPTIONS = [
 
 def settings_of(**options):
     plain = {"latent_scaling": "none", "linear_path": "none"}
-    return Settings(**({"dropout": 0.0, "estimation_widths": (10,)} | plain | options))
+    return DagmmSettings(**({"dropout": 0.0, "estimation_widths": (10,)} | plain | options))
 
 
 def engines_of(settings):

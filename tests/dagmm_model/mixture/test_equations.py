@@ -34,7 +34,7 @@ def readable(batch):
         [term.numpy() for term in equations.mixture_term(z, gamma, share, JITTER, bound)[:2]]
         for bound in (False, True)
     ]
-    return mixture, equations.energies(z, mixture).numpy(), terms
+    return mixture, equations.sample_energy(z, mixture).numpy(), terms
 
 
 def test_one_row_and_one_component_at_a_time(batch, readable):
@@ -70,7 +70,7 @@ def test_the_terms_of_both_engines(batch, readable, bound):
         bound,
     )
     jitter = torch.full((MEMBERS, 1), JITTER, dtype=torch.float64)
-    launched = engine_torch.mixture_term(*map(torch.as_tensor, batch), jitter, bound)[:2]
+    launched = engine_torch.batch_terms(*map(torch.as_tensor, batch), jitter, bound)[:2]
     for terms in (compiled, launched):
         for actual, wanted in zip(terms, readable[2][bound], strict=True):
             np.testing.assert_allclose(actual, wanted, rtol=1e-9)

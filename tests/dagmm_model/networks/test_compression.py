@@ -6,13 +6,13 @@ import torch
 
 from dagmm_model.networks.compression import FEATURES, compress, reconstruction_features
 from dagmm_model.networks.network import initialise
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 from tests.dagmm_model import paper_reference
 
 
 @pytest.mark.parametrize("kind", FEATURES)
 def test_latent_rows_are_those_of_the_paper_in_both_libraries(kind):
-    settings = Settings(encoder_widths=(4, 2), reconstruction_features=kind)
+    settings = DagmmSettings(encoder_widths=(4, 2), reconstruction_features=kind)
     parameters = {n: v.astype(np.float64) for n, v in initialise(settings, 5, [0]).items()}
     x = np.random.default_rng(0).normal(size=(20, 5))
     expected = [

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from dagmm_model.networks.network import initialise
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 
 WIDTH = 50
 
 
 @pytest.mark.parametrize("rule", ["glorot", "fan_in"])
 def test_starting_values_fill_the_range_of_their_rule(rule):
-    settings = Settings(encoder_widths=(40, 3), initial_weights=rule)
+    settings = DagmmSettings(encoder_widths=(40, 3), initial_weights=rule)
     members = initialise(settings, WIDTH, [0, 1])
     alone = initialise(settings, WIDTH, [1])
     for name, values in members.items():

@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from dagmm_model.mixture.equations import batch_mixture, energies, log_joint, variational_bounds
+from dagmm_model.mixture.equations import (
+    batch_mixture,
+    log_joint,
+    sample_energy,
+    variational_bounds,
+)
 from dagmm_model.networks.network import initialise, latent_width
 from dagmm_model.networks.objective import objective, standardise
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 from tests.dagmm_model import paper_reference
 
 torch.set_num_threads(1)  # threads of torch spin: on a busy machine they cost minutes
@@ -20,7 +25,7 @@ OPTIONS = list(
 
 
 def settings_of(features="paper", latent="none", reduction="sum", **more):
-    return Settings(
+    return DagmmSettings(
         encoder_widths=(5, 2),
         n_components=3,
         dropout=0.0,
@@ -91,7 +96,8 @@ def test_gradient_of_the_mixture_by_z_and_gamma_exactly():
     def mean_energy(z, logits):
         mixture = batch_mixture(z, torch.softmax(logits, -1), share, 1e-3)
         return (
-            energies(z, mixture).mean() + 0.01 * (1 / mixture.covariance.diagonal(0, -1, -2)).sum()
+            sample_energy(z, mixture).mean()
+            + 0.01 * (1 / mixture.covariance.diagonal(0, -1, -2)).sum()
         )
 
     assert torch.autograd.gradcheck(mean_energy, (z, logits))
@@ -114,11 +120,14 @@ def test_the_variational_bound_is_the_papers_equation_and_never_below_the_energy
     z, gamma = torch.tensor(expected["z"])[None], torch.tensor(expected["gamma"])[None]
     posterior = torch.softmax(log_joint(z, mixture), dim=1).transpose(1, 2)
     torch.testing.assert_close(
-        variational_bounds(z, posterior, mixture), energies(z, mixture), rtol=1e-10, atol=1e-10
+        variational_bounds(z, posterior, mixture), sample_energy(z, mixture), rtol=1e-10, atol=1e-10
     )
     divergence = (gamma * (gamma.log() - posterior.log())).sum(-1)
     torch.testing.assert_close(
-        variational_bounds(z, gamma, mixture), energies(z, mixture) + divergence, rtol=1e-9, atol=0
+        variational_bounds(z, gamma, mixture),
+        sample_energy(z, mixture) + divergence,
+        rtol=1e-9,
+        atol=0,
     )
 
 

@@ -8,18 +8,18 @@ from dagmm_model.detectors.bundle import ScoringBundle
 from dagmm_model.detectors.catalogue import make_detector
 from dagmm_model.evaluation.threshold import calibrate
 from dagmm_model.tables.encoded import Encoded
-from dagmm_model.tables.preprocessing import Column, Encoder
+from dagmm_model.tables.preprocessing import Encoder, FeatureColumn
 from tests.dagmm_model.saved import parts
 
 LEVELS = ("a", "b", "c", "never seen")
 ENCODER = Encoder(
     (
-        Column("kind", "categorical", LEVELS, unseen="other"),
-        Column("x"),
-        Column("constant", "categorical", ("only",), ("only",)),
-        Column("on", "boolean"),
-        Column("y"),
-        Column("colour", "categorical", ("red", "green"), unseen="other"),
+        FeatureColumn("kind", "categorical", LEVELS, unseen="other"),
+        FeatureColumn("x"),
+        FeatureColumn("constant", "categorical", ("only",), ("only",)),
+        FeatureColumn("on", "boolean"),
+        FeatureColumn("y"),
+        FeatureColumn("colour", "categorical", ("red", "green"), unseen="other"),
     )
 )
 VARIANTS = {

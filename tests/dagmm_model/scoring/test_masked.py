@@ -5,7 +5,7 @@ import pytest
 
 from dagmm_model.networks.compression import LOG_FLOOR, decode, encode
 from dagmm_model.networks.network import initialise
-from dagmm_model.networks.settings import Settings
+from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.scoring.masked import (
     ROUNDS,
     TAIL,
@@ -19,7 +19,7 @@ from dagmm_model.scoring.masked import (
 
 
 def network(width, encoder_widths=(7, 5, 3), members=2):
-    settings = Settings(encoder_widths=encoder_widths, initial_weights="fan_in")
+    settings = DagmmSettings(encoder_widths=encoder_widths, initial_weights="fan_in")
     parameters = initialise(settings, width, range(members))
     return {name: value.astype(np.float64) for name, value in parameters.items()}
 

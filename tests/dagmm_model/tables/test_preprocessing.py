@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagmm_model.tables.preprocessing import Column, Encoder, EncodingError
+from dagmm_model.tables.preprocessing import Encoder, EncodingError, FeatureColumn
 
 MIXED = Encoder(
     (
-        Column("duration"),
-        Column("service", "categorical", ("http", "ftp", "dns")),
-        Column("host_login", "categorical", ("0", "1"), drop=("1",)),
-        Column("encrypted", "boolean"),
+        FeatureColumn("duration"),
+        FeatureColumn("service", "categorical", ("http", "ftp", "dns")),
+        FeatureColumn("host_login", "categorical", ("0", "1"), drop=("1",)),
+        FeatureColumn("encrypted", "boolean"),
     )
 )
 ROWS = {
@@ -50,28 +50,28 @@ def test_every_table_form_encodes_the_same(table):
 
 @given(st.lists(st.sampled_from(["a", "b", "c", "zzz"]), min_size=1))
 def test_one_hot_has_one_indicator_for_a_known_level_and_none_for_an_unseen_one(values):
-    encoder = Encoder((Column("c", "categorical", ("a", "b", "c"), unseen="other"),))
+    encoder = Encoder((FeatureColumn("c", "categorical", ("a", "b", "c"), unseen="other"),))
     sums = encoder.encode({"c": values}).sum(axis=1)
     assert sums.tolist() == [0.0 if value == "zzz" else 1.0 for value in values]
 
 
 def test_large_offset_with_small_spread_survives():
     stamps = 1.7e9 + np.arange(5.0)
-    assert np.ptp(Encoder((Column("t"),)).encode({"t": stamps})) == 4.0
+    assert np.ptp(Encoder((FeatureColumn("t"),)).encode({"t": stamps})) == 4.0
 
 
 @pytest.mark.parametrize(
     ("column", "values", "named"),
     [
-        (Column("n"), [1.0, float("nan")], ["'n'", "row 1", "nan"]),
-        (Column("n"), [1.0, 2.0, float("inf")], ["'n'", "row 2", "inf"]),
-        (Column("n"), [1e300], ["'n'", "row 0"]),
-        (Column("n"), ["1", "x"], ["'n'", "row 1", "'x'"]),
-        (Column("n"), ["1", None, "2"], ["'n'", "row 1"]),
-        (Column("c", "categorical", ("a",)), ["a", "b"], ["'c'", "row 1", "'b'"]),
-        (Column("c", "categorical", ("a",)), ["a", None], ["'c'", "row 1"]),
-        (Column("b", "boolean"), [0, 2], ["'b'", "row 1"]),
-        (Column("b", "boolean"), ["maybe"], ["'b'", "row 0"]),
+        (FeatureColumn("n"), [1.0, float("nan")], ["'n'", "row 1", "nan"]),
+        (FeatureColumn("n"), [1.0, 2.0, float("inf")], ["'n'", "row 2", "inf"]),
+        (FeatureColumn("n"), [1e300], ["'n'", "row 0"]),
+        (FeatureColumn("n"), ["1", "x"], ["'n'", "row 1", "'x'"]),
+        (FeatureColumn("n"), ["1", None, "2"], ["'n'", "row 1"]),
+        (FeatureColumn("c", "categorical", ("a",)), ["a", "b"], ["'c'", "row 1", "'b'"]),
+        (FeatureColumn("c", "categorical", ("a",)), ["a", None], ["'c'", "row 1"]),
+        (FeatureColumn("b", "boolean"), [0, 2], ["'b'", "row 1"]),
+        (FeatureColumn("b", "boolean"), ["maybe"], ["'b'", "row 0"]),
     ],
 )
 def test_a_bad_value_is_refused_with_column_and_row(column, values, named):
@@ -83,11 +83,11 @@ def test_a_bad_value_is_refused_with_column_and_row(column, values, named):
 @pytest.mark.parametrize(
     ("column", "values", "expected"),
     [
-        (Column("n", fill=7.0), [1.0, None], [[1.0], [7.0]]),
-        (Column("n", fill=7.0), ["1", None], [[1.0], [7.0]]),
-        (Column("b", "boolean", fill=1.0), [False, None], [[0.0], [1.0]]),
-        (Column("c", "categorical", ("a", "b"), fill="b"), ["a", None], [[1, 0], [0, 1]]),
-        (Column("c", "categorical", ("a", "b"), fill="b"), ["a", pd.NA], [[1, 0], [0, 1]]),
+        (FeatureColumn("n", fill=7.0), [1.0, None], [[1.0], [7.0]]),
+        (FeatureColumn("n", fill=7.0), ["1", None], [[1.0], [7.0]]),
+        (FeatureColumn("b", "boolean", fill=1.0), [False, None], [[0.0], [1.0]]),
+        (FeatureColumn("c", "categorical", ("a", "b"), fill="b"), ["a", None], [[1, 0], [0, 1]]),
+        (FeatureColumn("c", "categorical", ("a", "b"), fill="b"), ["a", pd.NA], [[1, 0], [0, 1]]),
     ],
 )
 def test_a_missing_value_is_filled_only_where_the_column_says_so(column, values, expected):

@@ -8,8 +8,8 @@ import torch
 
 from dagmm_model.base.checkpoint import Checkpointing, CheckpointMismatch
 from dagmm_model.detectors.catalogue import make_detector
-from dagmm_model.training.autograd import TrainingSettings, Work, train
-from dagmm_model.training.blocks import adam, dense, descend
+from dagmm_model.training.autograd import TrainingSettings, Work, train_networks
+from dagmm_model.training.blocks import adam_of, dense, descend
 from dagmm_model.training.epochs import TrainingDiverged
 from tests.dagmm_model.detectors.baselines.tables import plane, quick
 
@@ -19,7 +19,7 @@ ROWS = plane()[0].astype(np.float32)
 def line(seen=None):
     """Work that learns one linear layer, and notes its weights after every step."""
     network = dense(ROWS.shape[1], 1)
-    optimiser = adam([network], 1e-2)
+    optimiser = adam_of([network], 1e-2)
 
     def step(rows, epoch):
         loss = (network(rows + 0.1 * torch.randn_like(rows)) - rows[:, :1]).square().mean()
@@ -33,7 +33,7 @@ def line(seen=None):
 
 def run(work=line, **kwargs):
     settings = TrainingSettings(epochs=3, batch_size=64, **kwargs.pop("settings", {}))
-    return train(work, ROWS, settings, 0, name="line", epochs=3, **kwargs)
+    return train_networks(work, ROWS, settings, 0, name="line", epochs=3, **kwargs)
 
 
 def test_it_leaves_torchs_generator_and_threads_as_they_were():

@@ -18,7 +18,7 @@ from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.base.settings import SettingsError
 from dagmm_model.detectors.streamed.fit import fit_streamed
 from dagmm_model.detectors.streamed.scaler import fit_scaler, whole
-from dagmm_model.detectors.streamed.scorer import fit_scorer
+from dagmm_model.detectors.streamed.scorer import fit_streamed_scorer
 from dagmm_model.networks.network import initialise
 from dagmm_model.networks.presets import resolve
 from dagmm_model.scoring.fitting import fit_scorer as fit_in_memory
@@ -115,7 +115,7 @@ def test_the_scorer_is_that_of_all_rows_in_memory(options):
     arguments = parameters, chosen, np.full(2, 1e-3)
     with threadpool_limits(1):
         wanted = fit_in_memory(*arguments, x.__getitem__, ROWS, None, [1, 2])
-        actual = fit_scorer(*arguments, grouped(x), [1, 2], ALONE)
+        actual = fit_streamed_scorer(*arguments, grouped(x), [1, 2], ALONE)
     np.testing.assert_allclose(actual.energy(x), wanted.energy(x), rtol=1e-7, atol=1e-7)
 
 

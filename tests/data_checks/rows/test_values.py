@@ -21,7 +21,7 @@ from data_checks.contract.model import Contract
 from data_checks.contract.notation import PLAIN, Notation
 from data_checks.readers.delimited.text import BLOCK_BYTES
 from data_checks.rows.rows import check_rows
-from data_checks.rows.values import cast_column, plain, type_values
+from data_checks.rows.values import cast_column, plain_array, type_values
 from data_checks.sources.sources import ingest
 
 NUMBER = Column(name="x", type="numeric")
@@ -95,10 +95,10 @@ def test_a_numeric_marker_is_a_gap_in_every_block(tmp_path: Path, place: int) ->
 )
 def test_a_marker_is_a_gap_however_the_column_is_typed(values: pa.Array) -> None:
     notation = Notation(missing=("-999", "1970-01-01", "?"))
-    number = type_values(plain(values), NUMBER, notation)
+    number = type_values(plain_array(values), NUMBER, notation)
     assert number.values.to_pylist() == [None, 1.0]
     assert number.unread is None
-    level = type_values(plain(values), LEVEL, notation)
+    level = type_values(plain_array(values), LEVEL, notation)
     assert level.values.to_pylist()[0] is None
     assert level.values.to_pylist()[1] in ("1", "1.00")
     assert level.unread is None

@@ -22,7 +22,7 @@ from data_checks.base.errors import ChecksumError, MissingDataError, SourceError
 from data_checks.contract.model import Contract, load_contract
 from data_checks.drafting.drafting import draft_contract
 from data_checks.sources.downloads import download
-from data_checks.sources.integrity import sha256_of
+from data_checks.sources.integrity import file_sha256
 from data_checks.sources.reading import locate, read_batches
 from data_checks.sources.sources import ingest
 from tests.data_checks.conftest import small_contract, small_frame
@@ -42,7 +42,7 @@ def test_a_bundled_table_needs_no_file(tmp_path: Path) -> None:
     assert (record.rows, record.columns) == (569, 30)
     assert table["__anomaly__"].sum() == (table["diagnosis"] == "malignant").sum() == 212
     assert table["row_id"].tolist() == list(range(569))
-    assert record.sha256 == sha256_of(tmp_path / "t.parquet")
+    assert record.sha256 == file_sha256(tmp_path / "t.parquet")
 
 
 @pytest.mark.parametrize(
@@ -214,12 +214,12 @@ def test_a_failed_ingest_leaves_the_older_table(tmp_path: Path, write_csv: Calla
     write_csv(small_frame())
     out = tmp_path / "out" / "t.parquet"
     ingest(small_contract(), out, data_dir=tmp_path)
-    before = sha256_of(out)
+    before = file_sha256(out)
     with (tmp_path / "small.csv").open("a") as file:
         file.write("only,two\n")
     with pytest.raises(SourceError, match="row 32"):
         ingest(small_contract(), out, data_dir=tmp_path)
-    assert sha256_of(out) == before
+    assert file_sha256(out) == before
     assert names(out.parent) == ["t.parquet"]
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from data_checks.base.errors import ContractError, SourceError, ValidationDisagreementError
 from data_checks.contract.model import Contract, load_contract
-from data_checks.sources.integrity import sha256_of
+from data_checks.sources.integrity import file_sha256
 from data_checks.sources.sources import ingest
 from data_checks.validation.report import ValidationReport
 from data_checks.validation.uniqueness import repeated_values
@@ -53,7 +53,7 @@ def test_a_clean_table_passes_whole(tmp_path: Path) -> None:
     assert (report.rows_in, report.rows_valid, report.rows_quarantined) == (30, 30, 0)
     assert report.failures == ()
     assert report.quarantine_path is None
-    assert report.valid_sha256 == sha256_of(Path(report.valid_path))
+    assert report.valid_sha256 == file_sha256(Path(report.valid_path))
     valid = pq.read_table(report.valid_path)
     assert valid.column_names == [*small_frame().columns, "__anomaly__", "row_id"]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["result.json", "valid.parquet"]
@@ -198,9 +198,9 @@ def test_verdicts_of_batches_add_up_to_those_of_one_pass(
 def test_both_judges_must_count_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import data_checks.validation.validation as module
 
-    honest = module.broken
+    honest = module.broken_rows
     monkeypatch.setattr(
-        module, "broken", lambda rule, *rest: honest(rule, *rest) & (rule.column != "amount")
+        module, "broken_rows", lambda rule, *rest: honest(rule, *rest) & (rule.column != "amount")
     )
     frame = spoil(small_frame(), {(0, "amount"): "2000"})
     with pytest.raises(ValidationDisagreementError, match="range:amount"):

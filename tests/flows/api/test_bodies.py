@@ -5,7 +5,7 @@ import json
 import pyarrow as pa
 import pytest
 
-from flows.api.bodies import read_rows
+from flows.api.bodies import request_columns
 from flows.api.refusals import Refused
 
 NAMES = ("a", "b")
@@ -31,7 +31,7 @@ FORMS = {
 
 def read(document, content_type="application/json", max_rows=10):
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return read_rows(body, content_type, NAMES, max_rows)
+    return request_columns(body, content_type, NAMES, max_rows)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -289,7 +289,7 @@ def test_a_store_that_is_gone_or_replaced_is_noticed_and_said_once(
 def test_a_refusal_that_could_not_be_written_down_is_written_later(ready, damaged, monkeypatch):
     store = ready.settings.home / "mlflow.db"
     ready.client.set_registered_model_alias(NAME, "production", "1")
-    kept, load = store.read_bytes(), following.load
+    kept, load = store.read_bytes(), following.load_verified
 
     def breaks(client, version):
         try:
@@ -297,7 +297,7 @@ def test_a_refusal_that_could_not_be_written_down_is_written_later(ready, damage
         finally:
             store.write_bytes(b"no database " * 1000)
 
-    monkeypatch.setattr(following, "load", breaks)
+    monkeypatch.setattr(following, "load_verified", breaks)
     ready.follower.step()
     assert ready.follower.standing.refused == 1
     assert not ready.metric("dagmm_registry_up")

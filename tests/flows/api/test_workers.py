@@ -13,7 +13,7 @@ import pytest
 
 from dagmm_model.base.processors import blas_threads, processors
 from flows.api.answers import Asked, answer
-from flows.api.loading import load
+from flows.api.loading import load_verified
 from flows.api.refusals import Refused
 from flows.api.workers import Workers, scoring
 from flows.tracking import registry
@@ -83,7 +83,7 @@ def test_requests_are_scored_on_as_many_threads_as_there_are_processors():
 
 
 def test_a_process_answers_as_the_server_itself_each_version_in_its_turn(api, body, workers):
-    first, second = (load(api.client, version(api, number)) for number in (1, 2))
+    first, second = (load_verified(api.client, version(api, number)) for number in (1, 2))
     for model in (second, first, second):
         for asked in (FULL, replace(FULL, in_full=False, explain="none")):
             message, scores = by_the_process(workers, model, body, asked)

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from flows.benchmarking.cells import read_cells
-from flows.benchmarking.results.report import write_report
+from flows.benchmarking.results.report import write_results
 from tests.flows.conftest import Outcome
 
 SMALL = ("benchmark", "--datasets", "wdbc", "--detectors", "dagmm", "pca")
@@ -208,7 +208,7 @@ def test_the_committed_tables_are_those_of_the_committed_cells(tmp_path, monkeyp
     docs = Path(__file__).parents[3] / "docs" / "results"
     for file in docs.glob("*.jsonl"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    write_report(tmp_path)
+    write_results(tmp_path)
     assert (tmp_path / "table.md").read_text() == (docs / "table.md").read_text()
     assert json.loads((docs / "cells.jsonl").read_text().splitlines()[0])["dataset"]
 

@@ -18,10 +18,10 @@ from dagmm_model.tables.protocols import duplicate_groups
 from flows.benchmarking import pool
 from flows.benchmarking.cells import current, read_cells
 from flows.benchmarking.data import Prepared
-from flows.benchmarking.pool import in_order, processes_for, work_off
+from flows.benchmarking.pool import balanced_order, processes_for, work_off
 from flows.benchmarking.protocols import PROTOCOLS
 from flows.benchmarking.rows import Row, rows_named, sanity_rows
-from flows.benchmarking.work import Job, best_column, figures, measure
+from flows.benchmarking.work import Job, best_column, cell_figures, measure_cell
 from tests.flows.benchmarking import workers
 
 
@@ -51,7 +51,7 @@ def test_a_killed_worker_fails_its_own_cell_and_the_rest_goes_on(data):
     # A result does not depend on the process it was found in.
     for job, cells in actual.items():
         if job.seed != 1:
-            here = measure(job)[0]
+            here = measure_cell(job)[0]
             assert (cells[0].f1, cells[0].roc_auc, cells[0].key) == (here.f1, here.roc_auc, job.key)
 
 
@@ -89,7 +89,7 @@ def test_seeds_come_one_after_another_and_quick_detectors_first(data):
         _job(large, 5, "knn").cell(seconds=1e9),
         _job(large, 5, "pca").cell(seconds=1e3),  # says something of the other table, too
     ]
-    ordered = [(j.seed, j.data.dataset, j.row.name) for j in in_order(jobs, timed)]
+    ordered = [(j.seed, j.data.dataset, j.row.name) for j in balanced_order(jobs, timed)]
     one = [("made", "knn"), ("made", "lof"), ("large", "lof")]
     one += [("large", "pca"), ("made", "pca"), ("large", "knn")]
     assert ordered == [(seed, *place) for seed in (0, 1) for place in one]
@@ -115,7 +115,7 @@ def test_what_a_detector_refuses_is_the_reason_of_its_cell(data):
     labels = np.ones(data.rows, dtype=bool)
     labels[:7] = False
     np.save(data.folder / "labels.npy", labels)
-    (cell,) = measure(tiny)
+    (cell,) = measure_cell(tiny)
     assert cell.reason.startswith("NotEnoughRowsError")
     assert "give more" in cell.reason
     assert cell.f1 is None
@@ -125,7 +125,7 @@ def test_what_a_detector_refuses_is_the_reason_of_its_cell(data):
 @pytest.mark.parametrize("grouped", [False, True])
 def test_a_cell_is_the_detector_fitted_and_scored_on_its_split(data, protocol, grouped):
     job = _job(data, 3, protocol=protocol, grouped=grouped)
-    (cell,) = measure(job)
+    (cell,) = measure_cell(job)
     split = data.split(protocol, 3, grouped=grouped)
     rows, labels = data.matrix(), data.labels()
     detector = Row("mahalanobis").unfitted("made", 3).fit(rows[split.train])
@@ -149,7 +149,7 @@ def test_a_cell_is_the_detector_fitted_and_scored_on_its_split(data, protocol, g
 
 def test_energies_that_are_not_finite_have_no_figures():
     with pytest.raises(ValueError, match="not finite"):
-        figures(np.array([True, False]), np.array([np.nan, 1.0]), None)
+        cell_figures(np.array([True, False]), np.array([np.nan, 1.0]), None)
 
 
 def test_the_best_column_is_found_with_its_direction(data):

@@ -16,10 +16,10 @@ from flows.benchmarking.protocols import PUBLISHED_SEEDS, Limits
 from flows.benchmarking.results.league import standings, trainings
 from flows.benchmarking.results.summary import blocks
 from flows.benchmarking.results.tables import overview
-from flows.benchmarking.results.text import markdown
+from flows.benchmarking.results.text import results_markdown
 from flows.benchmarking.rows import Row
 from flows.benchmarking.suite import MOST_ROWS, plain_name, prepare_table, tables_of
-from flows.benchmarking.work import Job, measure
+from flows.benchmarking.work import Job, measure_cell
 from flows.common.errors import UsageError
 
 LIMITS = Limits(MOST_ROWS)
@@ -59,7 +59,7 @@ def test_the_protocol_gives_the_published_figures_of_nearest_neighbours(
     """To the last digit, and on tables that are drawn with the draws behind the publication."""
     data = prepare_table(adbench / f"{table}.npz", tmp_path, LIMITS)
     jobs = [Job(data, "dte", False, seed, Row("knn", "adbench"), "") for seed in seeds]
-    cells = [measure(job)[0] for job in jobs]
+    cells = [measure_cell(job)[0] for job in jobs]
     published = read_published()[plain_name(table)]["KNN"]
     for figure in ("roc_auc", "ap"):
         mean = np.mean([getattr(cell, figure) for cell in cells])
@@ -181,7 +181,7 @@ def test_ours_are_ranked_among_the_published_over_the_tables_that_have_these():
     table = {row[0]: row for row in overview(actual[0]).rows}
     assert table["A (published)"][3:] == ("0.500", "0.900", "–")
     assert all("published" not in fact["detector"] for fact in actual[0].facts())
-    assert "A (published)" in markdown(actual, [], [])
+    assert "A (published)" in results_markdown(actual, [], [])
 
 
 def test_published_figures_are_read_with_their_gaps(tmp_path):

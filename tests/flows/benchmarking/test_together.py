@@ -10,7 +10,7 @@ from dagmm_model.engines.choice import Device
 from flows.benchmarking.data import Prepared
 from flows.benchmarking.rows import Row
 from flows.benchmarking.together import batches, measure_together
-from flows.benchmarking.work import Job, measure
+from flows.benchmarking.work import Job, measure_cell
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_they_have_the_figures_of_single_ones(jobs):
     together = dict(measure_together(jobs))
     assert list(together) == jobs
     for job, cells in together.items():
-        alone = measure(job)
+        alone = measure_cell(job)
         assert [cell.split for cell in cells] == [cell.split for cell in alone]
         for ours, theirs in zip(cells, alone, strict=True):
             assert not ours.reason

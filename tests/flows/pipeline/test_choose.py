@@ -13,7 +13,7 @@ from data_checks.contract.model import ANOMALY_COLUMN, ROW_ID, load_contract
 from flows.common.config import build_config
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
-from flows.pipeline.choose import choose
+from flows.pipeline.choose import choose_detector
 from flows.pipeline.ranking import LEAST_ANOMALIES
 from flows.pipeline.split import positions, split
 from flows.stages.records import JudgedRecord
@@ -60,7 +60,7 @@ class Table:
         self.parts = split(self.run, self.valid)
 
     def choice(self):
-        return choose(self.run, self.valid, self.parts)
+        return choose_detector(self.run, self.valid, self.parts)
 
 
 def test_what_sees_the_anomalies_is_chosen_and_the_figures_say_so(tmp_path):

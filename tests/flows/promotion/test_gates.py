@@ -10,9 +10,9 @@ import pytest
 from flows.common.policy import PromotionPolicy
 from flows.common.verdicts import GateResult
 from flows.promotion.gates import standing_policy
-from flows.promotion.gates.case import Case, Health, Material
-from flows.promotion.gates.quality import false_alarm_rate
-from flows.promotion.gates.table import GATES, find_gate, judged
+from flows.promotion.gates.case import Case, Material, MixtureState
+from flows.promotion.gates.quality import false_alarm_band
+from flows.promotion.gates.table import GATES, find_gate, judged_gates
 
 ROWS, ANOMALIES = 400, 80
 
@@ -50,7 +50,7 @@ def case(**changes) -> Case:
         baseline_rows=np.arange(ROWS),
         threshold=threshold,
         calibration=np.sort(rng.normal(size=300)),
-        health=Health(0.1, 50.0, 3.0),
+        health=MixtureState(0.1, 50.0, 3.0),
     )
     return dataclasses.replace(healthy, **changes)
 
@@ -60,7 +60,7 @@ def judge(case: Case, only_relative: bool = False):
     material = Material(case.policy, None, None, None, case)
     return [
         result
-        for result in judged(material, ("energies",), only_relative=only_relative)
+        for result in judged_gates(material, ("energies",), only_relative=only_relative)
         if result.gate != standing_policy.GATE
     ]
 
@@ -94,7 +94,7 @@ def test_a_detector_without_a_mixture_is_told_so_and_one_with_a_sick_one_fails()
     assert gate.passed
     assert not gate.measured
     assert gate.message == "not applicable: pca has no mixture"
-    assert failed(judge(case(health=Health(0.1, 1e12, 3.0)))) == ["mixture health"]
+    assert failed(judge(case(health=MixtureState(0.1, 1e12, 3.0)))) == ["mixture health"]
 
 
 def test_the_worse_candidate_is_refused_the_better_and_the_equal_pass():
@@ -235,9 +235,9 @@ def test_too_few_anomalies_measure_no_floor():
 @pytest.mark.parametrize(
     ("changes", "gate"),
     [
-        ({"health": Health(0.1, 1e12, 3.0)}, "mixture health"),
-        ({"health": Health(0.1, float("nan"), 3.0)}, "mixture health"),
-        ({"health": Health(float("nan"), 10.0, 3.0)}, "mixture health"),
+        ({"health": MixtureState(0.1, 1e12, 3.0)}, "mixture health"),
+        ({"health": MixtureState(0.1, float("nan"), 3.0)}, "mixture health"),
+        ({"health": MixtureState(float("nan"), 10.0, 3.0)}, "mixture health"),
         ({"threshold": 99.0}, "deployable threshold"),
         ({"threshold": float("nan")}, "deployable threshold"),
         ({"candidate": np.full(ROWS, np.nan)}, "reproduces its energies"),
@@ -303,5 +303,5 @@ def test_the_false_alarm_band_is_kept_by_calibrated_thresholds():
             threshold=float(calibration[-3]),
             candidate=rng.normal(size=ROWS),
         )
-        refused += not false_alarm_rate(judged).passed
+        refused += not false_alarm_band(judged).passed
     assert refused <= 3

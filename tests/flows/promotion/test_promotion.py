@@ -208,7 +208,7 @@ def test_a_model_that_answers_otherwise_after_the_switch_is_taken_back(
 ):
     client = store[1]
     (first,), second = promoted(1), new()
-    monkeypatch.setattr(stage, "answers", lambda client, name: lambda version: "it differs")
+    monkeypatch.setattr(stage, "answer_probe", lambda client, name: lambda version: "it differs")
     record = promote(second)
     assert record.decision == "returned"
     assert production(client) == first

@@ -52,7 +52,7 @@ def test_a_rejected_version_does_not_release(store, promoted, promote, back):
     back()
     flip(model_file(store[1], second, "detector.safetensors"))
     assert promote(second, release=True).decision == "rejected"
-    assert standing_hold.standing(audit.history(store[1], NAME)) is not None
+    assert standing_hold.current_hold(audit.history(store[1], NAME)) is not None
 
 
 def test_a_model_is_released_by_a_later_decision_of_a_person(store, new, promoted, promote, back):
@@ -151,7 +151,7 @@ def test_a_version_is_scored_beside_the_command_as_in_it(store, promoted):
     canary = stored_version.sealed_canary(client, version)
     rows = stored_version.canary_columns(canary)
     with helper(SCORING) as process:
-        beside = stored_version.score(client, version, rows)
+        beside = stored_version.score_rows(client, version, rows)
         assert process.wait(60) == 0  # it has done the one work that it was started for
-    assert (beside == stored_version.score(client, version, rows)).all()
+    assert (beside == stored_version.score_rows(client, version, rows)).all()
     assert beside == pytest.approx(canary["energy"])

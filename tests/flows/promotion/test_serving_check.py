@@ -22,7 +22,7 @@ POLICY = PromotionPolicy(max_latency_ms=20_000, max_memory_mb=8_000)
 def test_what_is_served_is_queried_and_judged(parts, tmp_path):
     canary = json.loads((parts.files / evidence.CANARY).read_text())
     with served.serving(parts.model, tmp_path, 240) as server:
-        good = serving_check.judge(server, canary, POLICY)
+        good = serving_check.serves_alike(server, canary, POLICY)
         assert good.passed, good.note
         figures = {each.name: each.value for each in good.figures}
         assert 400 <= figures["status of a malformed request"] < 500
@@ -38,11 +38,11 @@ def test_what_is_served_is_queried_and_judged(parts, tmp_path):
             row["energy"] > row["threshold"] for row in answer["predictions"]
         ]
         other = {**canary, "energy": [energy + 0.1 for energy in canary["energy"]]}
-        assert "other energies" in serving_check.judge(server, other, POLICY).note
+        assert "other energies" in serving_check.serves_alike(server, other, POLICY).note
         slow = POLICY.model_copy(update={"max_latency_ms": 0.001})
-        assert "slower than" in serving_check.judge(server, canary, slow).note
+        assert "slower than" in serving_check.serves_alike(server, canary, slow).note
         large = POLICY.model_copy(update={"max_memory_mb": 1})
-        actual = serving_check.judge(server, canary, large)
+        actual = serving_check.serves_alike(server, canary, large)
         assert not actual.passed
         assert "larger than 1 MB" in actual.note
         members = psutil.Process(server.process.pid).children(recursive=True)
@@ -59,12 +59,12 @@ def test_a_waiting_process_serves_the_first_model_and_no_answer_in_time_fails(pa
         with served.serving(model, tmp_path, 240) as server:
             given = compiled(model)
             assert server.process.pid == process.pid
-            assert serving_check.judge(server, canary, POLICY).passed
+            assert serving_check.serves_alike(server, canary, POLICY).passed
             assert given
             assert compiled(model) == given  # that process has compiled nothing itself
         with served.serving(parts.model, tmp_path, 0.1) as second:
             assert second.process.pid != process.pid
-            actual = serving_check.judge(second, canary, POLICY)
+            actual = serving_check.serves_alike(second, canary, POLICY)
     assert not actual.passed
     assert "no answer in time" in actual.note
     assert not process.is_running()
@@ -95,7 +95,7 @@ def test_a_waiting_process_that_died_is_replaced(parts, tmp_path):
         process.kill()
         process.wait()
         with served.serving(parts.model, tmp_path, 240) as server:
-            assert serving_check.judge(server, canary, POLICY).passed
+            assert serving_check.serves_alike(server, canary, POLICY).passed
 
 
 @contextmanager
@@ -111,6 +111,8 @@ def test_a_model_that_cannot_be_loaded_fails_with_the_reason(parts, tmp_path):
     broken = shutil.copytree(parts.model, tmp_path / "model")
     (broken / "artifacts" / "bundle" / "bundle.json").unlink()
     with served.serving(broken, tmp_path, 120) as server:
-        actual = serving_check.judge(server, {"columns": [], "data": [], "energy": []}, POLICY)
+        actual = serving_check.serves_alike(
+            server, {"columns": [], "data": [], "energy": []}, POLICY
+        )
     assert not actual.passed
     assert "the process ended" in actual.note

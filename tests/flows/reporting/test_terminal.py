@@ -18,7 +18,7 @@ from dagmm_model.evaluation.metrics import deployment_metrics
 from flows.common.progress import note
 from flows.common.verdicts import Figure, GateResult
 from flows.reporting import screens
-from flows.reporting.terminal import gates, labelled, markdown, sheet, show, styled
+from flows.reporting.terminal import gates, labelled_sheet, markdown, sheet, show, styled
 from flows.stages.decision import PromoteRecord
 from flows.stages.records import EvaluateRecord, SanityRow
 
@@ -163,7 +163,7 @@ def test_a_run_with_labels_says_what_training_changed():
 @given(st.integers(40, 120))
 def test_lines_with_labels_hang_below_their_text(width):
     text = "Model      models:/pumps/1\n           - energies: PSI 6.140 (tolerated 0.1), p = 0"
-    lines = printed(labelled(text), width)
+    lines = printed(labelled_sheet(text), width)
     assert lines[0] == "Model      models:/pumps/1".ljust(len(lines[0]))
     assert all(line.startswith(" " * 11) for line in lines[1:])
     assert " ".join(" ".join(lines).split()) == " ".join(text.split())

@@ -60,7 +60,7 @@ def test_the_table_of_the_runs_follows_a_rollback(store, served, new):
         promote(client, settings, NAME, version, by="t"),
         roll_back(client, settings, NAME, None, by="t", reason="too many"),
     ):
-        assert report.write_report(client, settings, record)
+        assert report.write_version_report(client, settings, record)
     assert told(client, version) == (f"{NAME}/{version}", "withdrawn")
     assert told(client, served) == (f"{NAME}/{served}", "restored")
 
@@ -69,7 +69,7 @@ def test_the_page_of_a_training_holds_everything(store, new, parts):
     settings, client = store
     version = new()
     record = promote(client, settings, NAME, version, by="t")
-    place = Path(report.write_report(client, settings, record))
+    place = Path(report.write_version_report(client, settings, record))
     page = place.read_text()
     check_page(page)
     assert (place.parent / "latest.html").read_text() == page
@@ -84,7 +84,7 @@ def test_the_page_of_a_training_holds_everything(store, new, parts):
     note = client.get_run(run_id).data.tags["mlflow.note.content"]
     assert "/artifacts/reports/latest.html?workflowType=machine_learning)" in note
     assert "reports/latest.html" in registry.find_version(client, NAME, version).description
-    report.write_report(client, settings, record)
+    report.write_version_report(client, settings, record)
     assert registry.find_version(client, NAME, version).description.count("Report: ") == 1
 
 
@@ -92,12 +92,12 @@ def test_the_page_of_a_rollback_is_short_and_leaves_the_one_with_the_figures(sto
     settings, client = store
     first, second = new(), new()
     for version in (first, second):
-        place = report.write_report(
+        place = report.write_version_report(
             client, settings, promote(client, settings, NAME, version, by="t")
         )
     with_figures = Path(place).with_name("latest.html").read_text()
     back = roll_back(client, settings, NAME, None, by="t", reason=HOSTILE)
-    place = Path(report.write_report(client, settings, back))
+    place = Path(report.write_version_report(client, settings, back))
     check_page(place.read_text())
     assert html.text(HOSTILE) in place.read_text()
     assert "<img" not in place.read_text()
@@ -112,7 +112,7 @@ def test_files_that_are_not_those_of_the_evidence_are_not_opened(store, new):
     (model / "artifacts" / "bundle" / "bundle.json").write_text("{}")
     record = promote(client, settings, NAME, version, by="t")
     assert record.decision == "rejected"
-    page = Path(report.write_report(client, settings, record)).read_text()
+    page = Path(report.write_version_report(client, settings, record)).read_text()
     check_page(page)
     assert "were not opened" in page
     assert "Energies" not in page
@@ -129,7 +129,7 @@ def test_a_hostile_gate_and_a_hostile_reason(store, served):
         reasons=(HOSTILE,),
         remark=HOSTILE,
     )
-    page = Path(report.write_report(store[1], store[0], record)).read_text()
+    page = Path(report.write_version_report(store[1], store[0], record)).read_text()
     check_page(page)
     assert "evil.test" in page
 
@@ -138,14 +138,14 @@ def test_a_hostile_gate_and_a_hostile_reason(store, served):
 def test_where_nothing_was_decided_nothing_is_written(store, served, rehearsal):
     record = promote(store[1], store[0], NAME, served, by="t", rehearse=rehearsal)
     assert record.decision == "unchanged"
-    assert report.write_report(*reversed(store), record) == ""
+    assert report.write_version_report(*reversed(store), record) == ""
 
 
 def test_a_report_that_cannot_be_written_does_not_undo_the_decision(store, served, capsys):
     gone = PromoteRecord(
         name=NAME, version=99, decision="promoted", previous=None, gates=(), reasons=("x",)
     )
-    assert report.write_report(*reversed(store), gone) == ""
+    assert report.write_version_report(*reversed(store), gone) == ""
     assert "no report could be written" in capsys.readouterr().err
 
 
@@ -154,6 +154,6 @@ def test_the_head_of_the_page_says_what_was_overridden_and_by_whom(store, served
     record = PromoteRecord(
         name=NAME, version=served, decision="promoted", previous=None, gates=(gate,), reasons=()
     )
-    page = Path(report.write_report(store[1], store[0], record)).read_text()
+    page = Path(report.write_version_report(store[1], store[0], record)).read_text()
     head = page[: page.index("<h2>Gates</h2>")]
     assert "ROC AUC floor: overridden by ann: looked at by hand" in head

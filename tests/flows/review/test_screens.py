@@ -42,7 +42,7 @@ def drawn(page, width):
 
 def budgets(rows=100_000):
     lines = what_if(CALIBRATION, ENERGIES, LABELS, rows=rows, also=[0.05])
-    return screens.budgets("dagmm-t/1", calibrate(CALIBRATION, 0.05), lines, "1d")
+    return screens.budgets_screen("dagmm-t/1", calibrate(CALIBRATION, 0.05), lines, "1d")
 
 
 def compared():

@@ -11,12 +11,12 @@ from sklearn.datasets import load_breast_cancer
 from dagmm_model.evaluation.threshold import p_values
 from flows.scoring import discoveries
 from flows.scoring.filling.parts import Counts, Parts
-from flows.scoring.rows import REJECTED, SCORED, Judged
+from flows.scoring.rows import REJECTED, SCORED, JudgedPart
 
 CALIBRATION = np.arange(99.0)
 
 
-def part(energies) -> Judged:
+def part(energies) -> JudgedPart:
     rows = len(energies)
     columns = {
         "row_id": np.arange(rows),
@@ -32,7 +32,7 @@ def part(energies) -> Judged:
         .cast(SCORED.field("model").type),
     }
     table = pa.table(columns, schema=SCORED)
-    return Judged(table, REJECTED.empty_table(), Counts(rows=rows, scored=rows, anomalies=rows))
+    return JudgedPart(table, REJECTED.empty_table(), Counts(rows=rows, scored=rows, anomalies=rows))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from flows.scoring import known as room
 from flows.scoring.filling.parts import KNOWN
 from flows.scoring.known import known_rows
 from flows.scoring.run import score
-from flows.scoring.version import read_bundle, resolve, version_folder
+from flows.scoring.version import read_bundle, resolve_version, version_folder
 from flows.verdicts import store
 from flows.verdicts.rows import row_key, row_texts
 from flows.verdicts.standing import RowVerdict, standing
@@ -28,7 +28,7 @@ def settings(two_versions, monkeypatch) -> Settings:
 
 @pytest.fixture
 def model(settings):
-    with version_folder(resolve(NAME, settings), settings) as folder:
+    with version_folder(resolve_version(NAME, settings), settings) as folder:
         yield read_bundle(folder)
 
 

@@ -8,13 +8,13 @@ import pytest
 
 from flows.scoring.filling.parts import write_part
 from flows.scoring.filling.plain import write_rows_csv
-from flows.scoring.rows import SCORED, Judged
+from flows.scoring.rows import SCORED, JudgedPart
 from tests.flows.scoring.test_fdr import part
 
 
-def nothing_scored() -> Judged:
+def nothing_scored() -> JudgedPart:
     some = part([1.0])
-    return Judged(some.scored.slice(0, 0), some.rejected, some.counts)
+    return JudgedPart(some.scored.slice(0, 0), some.rejected, some.counts)
 
 
 @pytest.mark.parametrize("empty", [0, 1, 2])

@@ -246,13 +246,13 @@ def test_a_file_that_changes_while_it_is_read_gives_no_result(
 ):
     source = tmp_path / "rows.parquet"
     rows.to_parquet(source)
-    real = local.fill
+    real = local.fill_locally
 
     def fill(*arguments):
         real(*arguments)
         os.utime(source, ns=(1, 1))
 
-    monkeypatch.setattr(local, "fill", fill)
+    monkeypatch.setattr(local, "fill_locally", fill)
     with pytest.raises(SourceError, match="changed while"):
         scoring.score(str(source), str(tmp_path / "out.parquet"), MODEL, settings)
     assert [p.name for p in tmp_path.glob("*out*")] == []

@@ -21,7 +21,7 @@ from flows.scoring import run as scoring
 from flows.scoring.filling import spark as spark_scoring
 from flows.scoring.filling.parts import Counts, Parts, write_part
 from flows.scoring.output.files import FileOutput
-from flows.scoring.rows import REJECTED, SCORED, Judged
+from flows.scoring.rows import REJECTED, SCORED, JudgedPart
 from flows.tracking import tracking
 
 MODEL = "models:/dagmm-wdbc@production"
@@ -206,7 +206,7 @@ def test_a_part_that_two_attempts_write_is_there_once(tmp_path):
          for field in SCORED], schema=SCORED,
     )  # fmt: skip
     rejected = pa.table([pa.array([100, 101]), pa.array(["a", "b"])], schema=REJECTED)
-    judged = Judged(scored, rejected, Counts(rows=102, scored=100))
+    judged = JudgedPart(scored, rejected, Counts(rows=102, scored=100))
     barrier = threading.Barrier(4)
 
     def attempt() -> None:

@@ -33,43 +33,43 @@ def _loaded(name: str) -> bool:
 
 def test_so_many_works_are_done_there_and_the_next_here():
     with helper.helper("xml.dom.minidom", "wave") as process:
-        assert helper.run(_loaded, "xml.dom.minidom")
-        assert helper.run(os.getpid) == process.pid
+        assert helper.run_in_helper(_loaded, "xml.dom.minidom")
+        assert helper.run_in_helper(os.getpid) == process.pid
         assert process.wait(30) == 0
-        assert helper.run(os.getpid) == os.getpid()
-    assert helper.run(os.getpid) == os.getpid()
+        assert helper.run_in_helper(os.getpid) == os.getpid()
+    assert helper.run_in_helper(os.getpid) == os.getpid()
 
 
 def test_the_library_of_a_work_is_loaded_after_the_work_before():
     with helper.helper("json", "wave"):
-        assert not helper.run(_loaded, "wave")
-        assert helper.run(_loaded, "wave")
+        assert not helper.run_in_helper(_loaded, "wave")
+        assert helper.run_in_helper(_loaded, "wave")
 
 
 def test_what_is_begun_there_goes_on_while_this_process_does_something_else():
     with helper.helper("json") as process:
-        pid = helper.begin(os.getpid)
+        pid = helper.begin_in_helper(os.getpid)
         process.wait(30)  # done, though nobody has asked
         assert pid() == process.pid
-    assert helper.begin(os.getpid)() == os.getpid()
+    assert helper.begin_in_helper(os.getpid)() == os.getpid()
 
 
 def test_an_error_there_is_the_same_error_here_and_says_where():
     with helper.helper("json"), pytest.raises(SourceError, match="row 3 of it") as raised:
-        helper.run(_refuse, "row 3 of it")
+        helper.run_in_helper(_refuse, "row 3 of it")
     assert "in _refuse" in raised.value.__notes__[0]
 
 
 def test_a_helper_that_is_killed_or_cannot_import_is_said():
     with helper.helper("json"), pytest.raises(RuntimeError, match="ended with code -9"):
-        helper.run(_die)
+        helper.run_in_helper(_die)
     with helper.helper("nothing_of_that_name"), pytest.raises(RuntimeError, match="ended with"):
-        helper.run(os.getpid)
+        helper.run_in_helper(os.getpid)
     with helper.helper("json", "nothing_of_that_name") as process:
-        assert helper.run(os.getpid) == process.pid
+        assert helper.run_in_helper(os.getpid) == process.pid
         process.wait(30)
         with pytest.raises(RuntimeError, match="ended with code 1"):
-            helper.begin(os.getpid)()
+            helper.begin_in_helper(os.getpid)()
 
 
 def test_a_helper_ends_with_its_block_and_with_its_caller():

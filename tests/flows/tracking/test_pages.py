@@ -22,7 +22,7 @@ def test_of_two_processes_that_prepare_a_page_at_once_both_go_on(client, monkeyp
         raise MlflowException("duplicate key value violates unique constraint")
 
     monkeypatch.setattr(client, "set_experiment_tag", second)
-    pages.prepare(client, experiment)
+    pages.prepare_experiment(client, experiment)
     assert {pages.TAG, pages.NOTE} <= client.get_experiment(experiment.experiment_id).tags.keys()
 
 
@@ -34,4 +34,4 @@ def test_what_was_not_set_is_an_error(client, monkeypatch):
 
     monkeypatch.setattr(client, "set_experiment_tag", refused)
     with pytest.raises(MlflowException, match="full"):
-        pages.prepare(client, experiment)
+        pages.prepare_experiment(client, experiment)

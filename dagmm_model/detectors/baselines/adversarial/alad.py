@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dagmm_model.detectors.baselines.adversarial import gan
 from dagmm_model.training.autograd import Work
-from dagmm_model.training.blocks import Critic, JointCritic, adam, descend, discrimination, real
+from dagmm_model.training.blocks import Critic, JointCritic, adam_of, descend, discrimination, real
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Alad(gan.GanDetector[AladSettings]):
 
     name = "alad"
     settings_type = AladSettings
-    presets = gan.presets(
+    presets = gan.gan_presets(
         kddcup={"batch_size": 128, "epochs": 2, "dropout": 0.0},
         kddcup_rev={"batch_size": 128, "epochs": 6, "dropout": 0.0},
         thyroid={"epochs": 100},
@@ -62,10 +62,12 @@ class Alad(gan.GanDetector[AladSettings]):
                 "generator": gan.generator(s, width),
                 "encoder": gan.encoder(s, width),
                 "xz": JointCritic(
-                    width, gan.latent_width(s), s.branch_width, s.joint_widths, **options
+                    width, gan.resolved_latent_width(s), s.branch_width, s.joint_widths, **options
                 ),
                 "xx": Critic((2 * width, *s.critic_widths), **options),
-                "zz": Critic((2 * gan.latent_width(s), *s.latent_critic_widths), **options),
+                "zz": Critic(
+                    (2 * gan.resolved_latent_width(s), *s.latent_critic_widths), **options
+                ),
             }
         )
 
@@ -73,8 +75,8 @@ class Alad(gan.GanDetector[AladSettings]):
         settings = self.settings_
         decode, encode = networks["generator"], networks["encoder"]
         xz, xx, zz = networks["xz"], networks["xx"], networks["zz"]
-        critics = adam([xz, xx, zz], settings.learning_rate, gan.BETAS)
-        makers = adam([decode, encode], settings.learning_rate, gan.BETAS)
+        critics = adam_of([xz, xx, zz], settings.learning_rate, gan.BETAS)
+        makers = adam_of([decode, encode], settings.learning_rate, gan.BETAS)
 
         def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
             z = gan.latent_rows(settings, rows)

@@ -20,7 +20,7 @@ from dagmm_model.base.arrays import Float
 from dagmm_model.detectors.baselines.adversarial import gan
 from dagmm_model.tables.protocols import duplicate_groups
 from dagmm_model.training.autograd import Work
-from dagmm_model.training.blocks import Critic, adam, descend, discrimination, real
+from dagmm_model.training.blocks import Critic, adam_of, descend, discrimination, real
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Anogan(gan.GanDetector[AnoganSettings]):
 
     name = "anogan"
     settings_type = AnoganSettings
-    presets = gan.presets(
+    presets = gan.gan_presets(
         kddcup={"spectral_norm": True, "starts": 1024, "steps": 30},
         kddcup_rev={"spectral_norm": True, "starts": 1024, "steps": 30},
         arrhythmia={"critic_widths": (256, 128)},
@@ -66,14 +66,16 @@ class Anogan(gan.GanDetector[AnoganSettings]):
         settings = self.settings_
         critic = Critic((width, *settings.critic_widths), **gan.critic_options(settings))
         networks = nn.ModuleDict({"generator": gan.generator(settings, width), "critic": critic})
-        networks.register_buffer("starts", torch.randn(settings.starts, gan.latent_width(settings)))
+        networks.register_buffer(
+            "starts", torch.randn(settings.starts, gan.resolved_latent_width(settings))
+        )
         return networks
 
     def _work(self, networks: nn.ModuleDict) -> Work:
         settings = self.settings_
         decode, critic = networks["generator"], networks["critic"]
-        critics = adam([critic], settings.learning_rate, gan.BETAS)
-        makers = adam([decode], settings.learning_rate, gan.BETAS)
+        critics = adam_of([critic], settings.learning_rate, gan.BETAS)
+        makers = adam_of([decode], settings.learning_rate, gan.BETAS)
 
         def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
             made = decode(gan.latent_rows(settings, rows))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dagmm_model.detectors.baselines.adversarial import gan
 from dagmm_model.training.autograd import Work
-from dagmm_model.training.blocks import JointCritic, adam, descend, discrimination
+from dagmm_model.training.blocks import JointCritic, adam_of, descend, discrimination
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class EfficientGan(gan.GanDetector[BiganSettings]):
 
     name = "egbad"
     settings_type = BiganSettings
-    presets = gan.presets(
+    presets = gan.gan_presets(
         kddcup={"spectral_norm": True},
         kddcup_rev={"spectral_norm": True},
         arrhythmia={"critic_widths": (256,)},
@@ -48,7 +48,7 @@ class EfficientGan(gan.GanDetector[BiganSettings]):
         settings = self.settings_
         critic = JointCritic(
             width,
-            gan.latent_width(settings),
+            gan.resolved_latent_width(settings),
             settings.branch_width,
             settings.critic_widths,
             **gan.critic_options(settings),
@@ -64,8 +64,8 @@ class EfficientGan(gan.GanDetector[BiganSettings]):
     def _work(self, networks: nn.ModuleDict) -> Work:
         settings = self.settings_
         decode, encode, critic = (networks[n] for n in ("generator", "encoder", "critic"))
-        critics = adam([critic], settings.learning_rate, gan.BETAS)
-        makers = adam([decode, encode], settings.learning_rate, gan.BETAS)
+        critics = adam_of([critic], settings.learning_rate, gan.BETAS)
+        makers = adam_of([decode, encode], settings.learning_rate, gan.BETAS)
 
         def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
             z = gan.latent_rows(settings, rows)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dagmm_model.detectors.baselines.adversarial import gan
 from dagmm_model.training.autograd import Work
-from dagmm_model.training.blocks import Critic, adam, descend
+from dagmm_model.training.blocks import Critic, adam_of, descend
 
 BETAS = (0.0, 0.9)
 """Of Adam for the Wasserstein GAN (Gulrajani et al., 2017)."""
@@ -46,7 +46,7 @@ class FastAnogan(gan.GanDetector[FanoganSettings]):
 
     name = "f-anogan"
     settings_type = FanoganSettings
-    presets = gan.presets(
+    presets = gan.gan_presets(
         arrhythmia={"critic_widths": (256, 128)},
     )
 
@@ -73,9 +73,9 @@ class FastAnogan(gan.GanDetector[FanoganSettings]):
     def _work(self, networks: nn.ModuleDict) -> Work:
         settings = self.settings_
         decode, encode, critic = (networks[n] for n in ("generator", "encoder", "critic"))
-        critics = adam([critic], settings.learning_rate, BETAS)
-        makers = adam([decode], settings.learning_rate, BETAS)
-        encoders = adam([encode], settings.learning_rate)
+        critics = adam_of([critic], settings.learning_rate, BETAS)
+        makers = adam_of([decode], settings.learning_rate, BETAS)
+        encoders = adam_of([encode], settings.learning_rate)
 
         def penalty(rows: Tensor, made: Tensor) -> Tensor:
             mix = torch.rand(len(rows), 1, device=rows.device)

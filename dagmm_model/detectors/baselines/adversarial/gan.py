@@ -49,12 +49,12 @@ class GanSettings(TrainingSettings):
 
 def generator(settings: GanSettings, width: int) -> nn.Sequential:
     """From latent rows ``(b, latent)`` to rows ``(b, width)``."""
-    return mlp((latent_width(settings), *settings.generator_widths, width), "relu")
+    return mlp((resolved_latent_width(settings), *settings.generator_widths, width), "relu")
 
 
 def encoder(settings: GanSettings, width: int) -> nn.Sequential:
     """From rows ``(b, width)`` to latent rows ``(b, latent)``."""
-    return mlp((width, *settings.encoder_widths, latent_width(settings)))
+    return mlp((width, *settings.encoder_widths, resolved_latent_width(settings)))
 
 
 def critic_options(settings: GanSettings) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def critic_options(settings: GanSettings) -> dict[str, Any]:
     return {"dropout": settings.dropout, "spectral": settings.spectral_norm}
 
 
-def latent_width(settings: GanSettings) -> int:
+def resolved_latent_width(settings: GanSettings) -> int:
     """Coordinates of the latent space, resolved."""
     assert settings.latent is not None
     return settings.latent
@@ -70,7 +70,7 @@ def latent_width(settings: GanSettings) -> int:
 
 def latent_rows(settings: GanSettings, rows: Tensor) -> Tensor:
     """As many standard normal latent rows as there are rows."""
-    return torch.randn(len(rows), latent_width(settings), device=rows.device)
+    return torch.randn(len(rows), resolved_latent_width(settings), device=rows.device)
 
 
 G = TypeVar("G", bound=GanSettings)
@@ -84,7 +84,7 @@ class GanDetector(TrainedDetector[G]):
         return replace(settings, latent=settings.latent or max(2, min(32, n_columns // 4)))
 
 
-def presets(**extra: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def gan_presets(**extra: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The four data sets' settings; ``extra`` adds to each by its name."""
     kdd = {
         "scaling": "whitened",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dagmm_model.detectors.baselines.adversarial import gan
 from dagmm_model.training.autograd import Work
-from dagmm_model.training.blocks import Critic, adam, descend, discrimination
+from dagmm_model.training.blocks import Critic, adam_of, descend, discrimination
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Ganomaly(gan.GanDetector[GanomalySettings]):
 
     name = "ganomaly"
     settings_type = GanomalySettings
-    presets = gan.presets(
+    presets = gan.gan_presets(
         kddcup={"scaling": "minmax", "batch_size": 256, "learning_rate": 1e-3, "epochs": 2},
         kddcup_rev={"scaling": "minmax", "batch_size": 256, "learning_rate": 1e-3, "epochs": 6},
         thyroid={"latent": 32},
@@ -60,8 +60,8 @@ class Ganomaly(gan.GanDetector[GanomalySettings]):
         s = self.settings_
         encode, decode = networks["encoder"], networks["generator"]
         second, critic = networks["second"], networks["critic"]
-        critics = adam([critic], s.learning_rate, gan.BETAS)
-        makers = adam([encode, decode, second], s.learning_rate, gan.BETAS)
+        critics = adam_of([critic], s.learning_rate, gan.BETAS)
+        makers = adam_of([encode, decode, second], s.learning_rate, gan.BETAS)
 
         def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
             codes = encode(rows)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from dagmm_model.detectors.baselines.clusters import enough
 from dagmm_model.detectors.baselines.deep.trained import TrainedDetector
 from dagmm_model.training.autograd import Work, seed_of
-from dagmm_model.training.blocks import adam, descend, mlp
+from dagmm_model.training.blocks import adam_of, descend, mlp
 from dagmm_model.training.settings import TrainingSettings
 
 FIRST_COUNT = 100
@@ -108,7 +108,7 @@ class DeepClustering(TrainedDetector[DcnSettings]):
 
     def _work(self, networks: Clustering) -> Work:
         settings, pretraining = self.settings_, self.settings_.pretraining or 0
-        optimiser = adam([networks.encoder, networks.decoder], settings.learning_rate)
+        optimiser = adam_of([networks.encoder, networks.decoder], settings.learning_rate)
 
         def begin_epoch(epoch: int, x: Tensor) -> None:
             if epoch == pretraining:

@@ -32,7 +32,7 @@ from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.baselines.deep.trained import TrainedDetector
 from dagmm_model.detectors.interface import Arrays
 from dagmm_model.training.autograd import Work
-from dagmm_model.training.blocks import adam, descend, mlp
+from dagmm_model.training.blocks import adam_of, descend, mlp
 from dagmm_model.training.epochs import Observer
 from dagmm_model.training.settings import TrainingSettings
 
@@ -101,7 +101,7 @@ class DeepSvdd(TrainedDetector[DeepSvddSettings]):
 
     def _work(self, networks: Sphere) -> Work:
         settings = self.settings_
-        optimiser = adam([networks.encoder], settings.learning_rate)
+        optimiser = adam_of([networks.encoder], settings.learning_rate)
 
         def begin_epoch(epoch: int, x: Tensor) -> None:
             if epoch == 0:

@@ -18,7 +18,7 @@ from torch.nn.functional import linear, softplus
 
 from dagmm_model.detectors.baselines.deep.trained import TrainedDetector
 from dagmm_model.training.autograd import Work
-from dagmm_model.training.blocks import adam, dense, descend
+from dagmm_model.training.blocks import adam_of, dense, descend
 from dagmm_model.training.settings import TrainingSettings
 
 
@@ -83,7 +83,7 @@ class DsebmEnergy(TrainedDetector[DsebmSettings]):
         return StructuredEnergy((width, *self.settings_.widths))
 
     def _work(self, networks: StructuredEnergy) -> Work:
-        optimiser = adam([networks], self.settings_.learning_rate)
+        optimiser = adam_of([networks], self.settings_.learning_rate)
 
         def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
             noisy = rows + self.settings_.noise * torch.randn_like(rows)

@@ -15,7 +15,7 @@ from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.baselines.base import ScaledDetector
 from dagmm_model.detectors.interface import Arrays
 from dagmm_model.engines.choice import scoring_device
-from dagmm_model.training.autograd import Work, reproducible, train
+from dagmm_model.training.autograd import Work, reproducible, train_networks
 from dagmm_model.training.epochs import Observer
 from dagmm_model.training.feed import batch_plan
 from dagmm_model.training.settings import TrainingSettings
@@ -66,7 +66,7 @@ class TrainedDetector(ScaledDetector[T]):
     def _train(
         self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
     ) -> Arrays:
-        arrays, self.history_, self.device_ = train(
+        arrays, self.history_, self.device_ = train_networks(
             lambda: self._work(self._networks(x.shape[1])),
             x.astype(np.float32),
             self.settings_,

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data_checks.base.errors import EncodingError, SourceError
+from data_checks.base.errors import SourceError, TextEncodingError
 from data_checks.contract.model import Contract
 from data_checks.contract.source_settings import CsvSource
 from data_checks.drafting.drafting import draft_contract
@@ -81,7 +81,7 @@ def test_bytes_of_another_encoding_name_one_that_may_fit(
     path = tmp_path / "t.csv"
     path.write_bytes("\n".join(["a,b", "1,\u00fc"]).encode(encoding))
     with pytest.raises(
-        EncodingError, match=rf"line \d: .*as utf-8, or .*\(for example {example}\)"
+        TextEncodingError, match=rf"line \d: .*as utf-8, or .*\(for example {example}\)"
     ):
         read_head(str(path), CsvSource(kind="csv"))
 

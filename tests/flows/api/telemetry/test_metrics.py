@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from flows.api.telemetry.histograms import Tally
+from flows.api.telemetry.histograms import BucketCounts
 
 FINITE = st.floats(-1e6, 1e6)
 
@@ -14,7 +14,7 @@ FINITE = st.floats(-1e6, 1e6)
 @given(st.lists(FINITE, min_size=1, unique=True), st.lists(FINITE))
 def test_a_bucket_holds_what_is_at_most_its_edge(edges, values):
     edges = np.sort(edges)
-    tally = Tally(edges)
+    tally = BucketCounts(edges)
     half = len(values) // 2
     tally.add(np.array(values[:half], float))
     tally.add(np.array(values[half:], float))
