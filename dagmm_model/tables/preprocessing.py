@@ -91,7 +91,8 @@ class Encoder:
         columns: Feature columns, in output order.
 
     Example:
-        >>> encoder = Encoder((FeatureColumn("age"), FeatureColumn("sex", "categorical", ("f", "m"))))
+        >>> sex = FeatureColumn("sex", "categorical", ("f", "m"))
+        >>> encoder = Encoder((FeatureColumn("age"), sex))
         >>> encoder.encode({"age": [30, 41], "sex": ["m", "f"]}).tolist()
         [[30.0, 0.0, 1.0], [41.0, 1.0, 0.0]]
     """
