@@ -237,7 +237,8 @@ def sealed_canary(client: MlflowClient, version: ModelVersion) -> dict[str, Any]
     """
     changed = f"{bound.CANARY} was changed after the registration"
     with sealed_file(client, version, bound.CANARY, changed) as path:
-        assert path is not None
+        if path is None:
+            raise seal.SealBroken("its evidence names no canary rows")
         canary: dict[str, Any] = json.loads(path.read_bytes())
     return canary
 
