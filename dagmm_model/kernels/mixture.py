@@ -1,4 +1,4 @@
-"""Compiled loops of mixtures: their algebra on small matrices, and sums over rows; see `kernels`.
+"""Compiled loops of mixtures: algebra on small matrices, sums over rows; see `arithmetic`.
 
 The formulas are those of `engines.numpy.mixture`.
 """

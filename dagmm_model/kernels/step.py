@@ -1,4 +1,4 @@
-"""Compiled loops of a training step that need neither tanh nor exp; see `kernels`."""
+"""Compiled loops of a training step that need neither tanh nor exp; see `arithmetic`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def adam(
     values: Array, gradients: Array, first: Array, second: Array, betas: tuple[float, float],
     size: float, root: float, epsilon: float,
 ) -> None:  # fmt: skip
-    """A step of Adam (Kingma and Ba, 2015), in place; size and root from `engine.adam_scale`."""
+    """A step of Adam (Kingma and Ba, 2015), in place, with gradients and moments like the values.
+
+    Size and root are those of `dagmm_model.engines.interface.adam_scale`.
+    """
     kind = values.dtype.type
     keep, keep_second = kind(betas[0]), kind(betas[1])
     take, take_second = kind(1.0 - betas[0]), kind(1.0 - betas[1])

@@ -1,12 +1,12 @@
 """The mixture's equations as one reads them, in torch, batched over the members' axis S.
 
 What is fast says which of these it equals; `tests/dagmm_model/mixture/test_equations.py` holds all
-of them together:
+of them together, and `tests/dagmm_model/engines/test_triton.py` the kernels of a GPU:
 
-    batch_mixture       Moments.mixture               in any chunks, merged; scoring, streaming
-    energies            Mixture.energy                compiled; scoring
-    mixture_term        engines.numpy.MixtureTerm     compiled, gradients by hand; training
-    mixture_term        engines.torch.mixture_term    few launches, gradients by hand; training
+    batch_mixture   `dagmm_model.mixture.moments.Moments.mixture`       in any chunks, merged
+    sample_energy   `dagmm_model.mixture.mixture.Mixture.energy`        compiled; scoring
+    mixture_term    `dagmm_model.engines.numpy.mixture.MixtureTerm`     compiled; training
+    mixture_term    `dagmm_model.engines.torch.mixture.batch_terms`     few launches; training
 """
 
 from __future__ import annotations

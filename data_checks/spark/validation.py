@@ -107,7 +107,7 @@ def validate_on_spark(
     Args:
         spark: the session.
         contract: the contract.
-        location: from `sources.locate`; Parquet.
+        location: from `data_checks.sources.reading.locate`; Parquet.
         out_dir: gets `valid/` (Parquet files in the order of the rows), `quarantine.parquet`,
             `result.json` and `data_docs/`; the executors must see it, too.
         tell: is told how many of how many tasks are done.
