@@ -20,9 +20,9 @@ from data_checks.contract.source_settings import CsvSource, MatSource
 from data_checks.drafting.first_look import FirstLook, first_look
 from data_checks.drafting.profile import TableProfile, profile_batches
 from data_checks.readers.column_names import Columns, listed
-from data_checks.readers.delimited.head import header_names
-from data_checks.readers.delimited.sniffing import other_encodings, sniff
-from data_checks.readers.delimited.text import read_csv
+from data_checks.readers.csv.head import header_names
+from data_checks.readers.csv.sniffing import other_encodings, sniff
+from data_checks.readers.csv.text import read_csv
 from data_checks.readers.matlab import describe_mat, read_mat
 from data_checks.readers.parquet import parquet_schema, read_parquet
 

@@ -14,8 +14,8 @@ from data_checks.base.errors import ChecksumError, SourceError
 from data_checks.base.locations import is_url
 from data_checks.contract.model import ROW_ID, UNPARSED_COLUMN, Contract
 from data_checks.contract.source_settings import CsvSource, FileSource
+from data_checks.readers.csv.head import read_head
 from data_checks.readers.database.sql import safe_name
-from data_checks.readers.delimited.head import read_head
 from data_checks.readers.opening import open_url
 
 

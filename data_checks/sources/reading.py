@@ -25,9 +25,9 @@ from data_checks.contract.source_settings import (
 )
 from data_checks.readers import bundled, matlab, parquet
 from data_checks.readers.column_names import Columns
+from data_checks.readers.csv import text
+from data_checks.readers.csv.head import read_head
 from data_checks.readers.database import sql
-from data_checks.readers.delimited import text
-from data_checks.readers.delimited.head import read_head
 from data_checks.readers.parquet_files import files_of
 from data_checks.sources.downloads import download
 

@@ -19,7 +19,7 @@ from data_checks.base.errors import SourceError
 from data_checks.contract.columns import Column
 from data_checks.contract.model import Contract
 from data_checks.contract.notation import PLAIN, Notation
-from data_checks.readers.delimited.text import BLOCK_BYTES
+from data_checks.readers.csv.text import BLOCK_BYTES
 from data_checks.rows.rows import check_rows
 from data_checks.rows.values import cast_column, plain_array, type_values
 from data_checks.sources.sources import ingest

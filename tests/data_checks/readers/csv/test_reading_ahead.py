@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
-from data_checks.readers.delimited.reading_ahead import reading_ahead
+from data_checks.readers.csv.reading_ahead import reading_ahead
 
 
 class Recording(io.RawIOBase):

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from data_checks.base.errors import SourceError, TextEncodingError
 from data_checks.contract.source_settings import CsvSource
-from data_checks.readers.delimited.foreign import no_delimited_text
-from data_checks.readers.delimited.head import Head, read_head
+from data_checks.readers.csv.head import Head, read_head
+from data_checks.readers.csv.other_formats import no_delimited_text
 from data_checks.readers.opening import open_stream
 
 Rows = Sequence[Sequence[str]]

@@ -15,7 +15,7 @@ from data_checks.base.errors import SourceError, TextEncodingError
 from data_checks.contract.model import Contract
 from data_checks.contract.source_settings import CsvSource
 from data_checks.drafting.drafting import draft_contract
-from data_checks.readers.delimited.head import read_head
+from data_checks.readers.csv.head import read_head
 from data_checks.sources.reading import read_batches
 from data_checks.sources.sources import ingest
 

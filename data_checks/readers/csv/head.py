@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from data_checks.base.errors import SourceError, TextEncodingError
 from data_checks.contract.source_settings import CsvSource
-from data_checks.readers.delimited.foreign import no_delimited_text
+from data_checks.readers.csv.other_formats import no_delimited_text
 from data_checks.readers.opening import open_stream
 
 _BLOCK_BYTES = 1 << 20

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data_checks.drafting.drafting import draft_contract
-from data_checks.readers.delimited.sniffing import sniff
+from data_checks.readers.csv.sniffing import sniff
 
 RNG = np.random.default_rng(0)
 NUMBERS = [[f"{a:.2f}", f"{b:.1f}", f"{c:.3f}"] for a, b, c in RNG.normal(20, 5, (40, 3))]

@@ -11,7 +11,7 @@ import pytest
 from data_checks.base.errors import SourceError
 from data_checks.contract.source_settings import CsvSource
 from data_checks.readers.column_names import Columns
-from data_checks.readers.delimited import text
+from data_checks.readers.csv import text
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])

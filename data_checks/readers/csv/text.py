@@ -13,7 +13,7 @@ import pyarrow.csv
 from data_checks.base.errors import SourceError, TextEncodingError
 from data_checks.contract.source_settings import CsvSource
 from data_checks.readers.column_names import Columns, listed
-from data_checks.readers.delimited.head import (
+from data_checks.readers.csv.head import (
     Head,
     header_names,
     not_text,
@@ -21,7 +21,7 @@ from data_checks.readers.delimited.head import (
     read_head,
     unreadable,
 )
-from data_checks.readers.delimited.reading_ahead import reading_ahead
+from data_checks.readers.csv.reading_ahead import reading_ahead
 
 BLOCK_BYTES = 8 << 20
 _BAD_ROW = re.compile(

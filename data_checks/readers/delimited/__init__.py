@@ -1,1 +1,0 @@
-"""Delimited text: where its rows begin, how it is written, and the reading itself."""
