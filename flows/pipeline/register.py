@@ -16,7 +16,7 @@ from data_checks.drift import drift_reference
 from flows.common.features import as_frame, labels_of, model_input, read_rows
 from flows.pipeline.fitting import training_rows
 from flows.pipeline.fitting.fit import load_encoder
-from flows.pipeline.report import report_training
+from flows.pipeline.report import reported_training
 from flows.pipeline.split import positions
 from flows.promotion.version import evidence as bound
 from flows.reporting.summary import metric_values, model_card
@@ -29,7 +29,37 @@ EXAMPLE_ROWS = 5
 
 def register(run: TrainRun, evidence: Evidence) -> RegisterRecord:
     """Log the model, bind the evidence to it, and register it; repeating it adds nothing."""
-    logged = report_training(run, evidence)
+    client, run_id, name = tracking.connect(run.settings), run.run_id, run.model_name
+    contract, config = run.contract, run.config
+    with reported_training(run, evidence):
+        model_id, sha256 = _log_model(run, evidence)
+    version = registry.register_version(
+        client,
+        name,
+        f"models:/{model_id}",
+        model_id,
+        run_id,
+        tags={
+            "dagmm.detector": config.detector.name,
+            "dagmm.contract_sha256": contract.digest,
+        },
+    )
+    # Last, and again after a crash: only what is complete carries the seal.
+    client.set_model_version_tag(name, str(version), seal.EVIDENCE_TAG, sha256)
+    client.update_model_version(name, str(version), model_card(contract, config, evidence))
+    client.set_registered_model_alias(name, registry.CHALLENGER, str(version))
+    return RegisterRecord(
+        run_id=run_id,
+        experiment_id=client.get_run(run_id).info.experiment_id,
+        model_id=model_id,
+        name=name,
+        version=version,
+        model_uri=f"models:/{name}/{version}",
+    )
+
+
+def _log_model(run: TrainRun, evidence: Evidence) -> tuple[str, str]:
+    """The id of the logged model, and the digest of the evidence that is bound to it."""
     client, run_id, name = tracking.connect(run.settings), run.run_id, run.model_name
     contract, config = run.contract, run.config
     parts, bundle = evidence.split, Path(evidence.calibrate.bundle)
@@ -73,30 +103,7 @@ def register(run: TrainRun, evidence: Evidence) -> RegisterRecord:
     mlflow.log_metrics(
         metric_values(evidence.evaluate), run_id=run_id, model_id=model_id, dataset=dataset
     )
-    logged()
-    version = registry.register_version(
-        client,
-        name,
-        f"models:/{model_id}",
-        model_id,
-        run_id,
-        tags={
-            "dagmm.detector": config.detector.name,
-            "dagmm.contract_sha256": contract.digest,
-        },
-    )
-    # Last, and again after a crash: only what is complete carries the seal.
-    client.set_model_version_tag(name, str(version), seal.EVIDENCE_TAG, sha256)
-    client.update_model_version(name, str(version), model_card(contract, config, evidence))
-    client.set_registered_model_alias(name, registry.CHALLENGER, str(version))
-    return RegisterRecord(
-        run_id=run_id,
-        experiment_id=client.get_run(run_id).info.experiment_id,
-        model_id=model_id,
-        name=name,
-        version=version,
-        model_uri=f"models:/{name}/{version}",
-    )
+    return model_id, sha256
 
 
 def _evaluation_files(run: TrainRun, evidence: Evidence, test: pa.Table) -> Path:

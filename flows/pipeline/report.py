@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from dagmm_model.detectors.bundle import load_bundle
-from dagmm_model.detectors.interface import Latent, Mixed
+from dagmm_model.detectors.interface import Detector, Latent, Mixed
 from flows.common.features import as_frame, labels_of, read_rows
 from flows.pipeline.figures import Drawn, draw_figures
 from flows.pipeline.split import positions
@@ -22,11 +23,11 @@ from flows.stages.run import TrainRun
 from flows.tracking import tracking
 
 
-def report_training(run: TrainRun, evidence: Evidence) -> Callable[[], None]:
+@contextmanager
+def reported_training(run: TrainRun, evidence: Evidence) -> Iterator[None]:
     """Log everything that explains the figures; repeating it overwrites the same artifacts.
 
-    Returns:
-        What waits for the figures and logs them: other work goes on while they are drawn.
+    The figures are drawn while the block does other work, and logged at its end.
     """
     client, run_id, contract = tracking.connect(run.settings), run.run_id, run.contract
     rows, parts = evidence.validation.path, evidence.split
@@ -54,7 +55,16 @@ def report_training(run: TrainRun, evidence: Evidence) -> Callable[[], None]:
         latent=latent,
         latent_labels=None if labels is None else labels[sample],
     )
-    figures = helper.begin_in_helper(draw_figures, drawn, run.path / FIGURES)
+    with helper.work_in_helper(draw_figures, drawn, run.path / FIGURES):
+        _log_details(run, evidence, detector)
+        yield
+    client.log_artifacts(run_id, str(run.path / FIGURES), FIGURES)
+
+
+def _log_details(run: TrainRun, evidence: Evidence, detector: Detector) -> None:
+    """The mixture, the last figures and the data sets."""
+    client, run_id, contract = tracking.connect(run.settings), run.run_id, run.contract
+    parts = evidence.split
     if isinstance(detector, Mixed) and detector.mixtures_:
         mixtures = [
             {"member": i, "phi": m.phi.tolist(), "mu": m.mu.tolist(), "sigma": m.sigma.tolist()}
@@ -63,23 +73,20 @@ def report_training(run: TrainRun, evidence: Evidence) -> Callable[[], None]:
         client.log_dict(run_id, {"mixtures": mixtures}, "mixture/mixture.json")
         client.log_table(run_id, _mixture_table(detector.mixtures_), "mixture/mixture_table.json")
     # What runs are compared by is logged with the model and its rows, see `register`.
-    last = {"threshold": threshold.value, "fit_seconds": round(fitted.seconds, 1)}
+    last = {
+        "threshold": evidence.calibrate.threshold.value,
+        "fit_seconds": round(evidence.fit.seconds, 1),
+    }
     tracking.log_metrics(client, run_id, last)
-    rest = all_figures(evaluated) | {"mixture": fitted.health}
+    rest = all_figures(evidence.evaluate) | {"mixture": evidence.fit.health}
     client.log_dict(run_id, rest, "figures/all.json")
     for part, context in (("train", "training"), ("validation", "validation")):
         of_part = positions(parts, part)
         if len(of_part):
             digest = getattr(parts, f"{part}_sha256")
-            table = read_rows(rows, contract, of_part)
+            table = read_rows(evidence.validation.path, contract, of_part)
             dataset = tracking.dataset_of(contract, table, digest, f"{contract.name}-{part}")
             tracking.log_dataset(client, run_id, dataset, context)
-
-    def finish() -> None:
-        figures()
-        client.log_artifacts(run_id, str(run.path / FIGURES), FIGURES)
-
-    return finish
 
 
 def _mixture_table(mixtures: tuple) -> dict[str, list]:

@@ -92,32 +92,47 @@ def helper(*modules: str) -> Iterator[subprocess.Popen[bytes]]:
         mine.end()
 
 
-def begin_in_helper(work: Callable[..., R], *args: object) -> Callable[[], R]:
-    """Have the helper do something; what is returned waits for the result.
-
-    One thing at a time: its result is asked for before the next begins. Where there is no helper,
-    it is done in this process when the result is asked for.
-
-    Raises:
-        RuntimeError: The helper was killed; raised here or when the result is asked for.
-    """
-    if not _FREE:
-        return lambda: work(*args)
-    mine = _FREE.pop()
-    try:
-        mine.pipe.send((work, args))
-    except (BrokenPipeError, ConnectionResetError):
-        raise mine.lost() from None
-    return mine.answer
-
-
 def run_in_helper(work: Callable[..., R], *args: object) -> R:
     """Do something in the helper and wait for it; in this process where there is none.
 
     Raises:
         RuntimeError: The helper was killed.
     """
-    return begin_in_helper(work, *args)()
+    return _begun(work, *args)() if _FREE else work(*args)
+
+
+@contextmanager
+def work_in_helper(work: Callable[..., object], *args: object) -> Iterator[None]:
+    """Have the helper do something while the block runs; in this process, after it, without one.
+
+    The end of the block waits, also where the block failed: who tries again finds nobody that
+    still writes the same files.
+
+    Raises:
+        RuntimeError: The helper was killed.
+    """
+    if not _FREE:
+        yield
+        work(*args)
+        return
+    answer = _begun(work, *args)
+    try:
+        yield
+    except Exception:
+        with suppress(Exception):  # the block's error is the one to tell
+            answer()
+        raise
+    answer()
+
+
+def _begun(work: Callable[..., R], *args: object) -> Callable[[], R]:
+    """Have the helper begin something; what is returned waits for the result."""
+    mine = _FREE.pop()
+    try:
+        mine.pipe.send((work, args))
+    except (BrokenPipeError, ConnectionResetError):
+        raise mine.lost() from None
+    return mine.answer
 
 
 def main(pipe: int, modules: Sequence[str]) -> None:

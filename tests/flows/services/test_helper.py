@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -46,12 +47,42 @@ def test_the_library_of_a_work_is_loaded_after_the_work_before():
         assert helper.run_in_helper(_loaded, "wave")
 
 
-def test_what_is_begun_there_goes_on_while_this_process_does_something_else():
+def _write_pid(file: Path) -> None:
+    file.write_text(str(os.getpid()))
+
+
+def _write_late(file: Path) -> None:
+    time.sleep(0.5)
+    file.write_text("whole")
+
+
+def test_what_is_begun_there_goes_on_while_this_process_does_something_else(tmp_path):
+    file = tmp_path / "pid"
     with helper.helper("json") as process:
-        pid = helper.begin_in_helper(os.getpid)
-        process.wait(30)  # done, though nobody has asked
-        assert pid() == process.pid
-    assert helper.begin_in_helper(os.getpid)() == os.getpid()
+        with helper.work_in_helper(_write_pid, file):
+            process.wait(30)  # done, though nobody has asked
+            assert int(file.read_text()) == process.pid
+        with helper.work_in_helper(_write_pid, file):
+            pass
+        assert int(file.read_text()) == os.getpid()
+
+
+def test_a_block_that_fails_leaves_nothing_at_work_that_a_second_try_would_meet(tmp_path):
+    file = tmp_path / "figure"
+    with helper.helper("json", "wave") as process:
+        with pytest.raises(SourceError, match="no store"), helper.work_in_helper(_write_late, file):
+            raise SourceError("no store")
+        assert file.read_text() == "whole"
+        assert helper.run_in_helper(os.getpid) == process.pid  # not the answer to the first
+    with pytest.raises(SourceError), helper.work_in_helper(_write_pid, tmp_path / "none"):
+        raise SourceError("no store")
+    assert not (tmp_path / "none").exists()
+
+
+def test_an_error_of_work_beside_a_block_is_raised_at_its_end():
+    refused = pytest.raises(SourceError, match="row 3")
+    with helper.helper("json"), refused, helper.work_in_helper(_refuse, "row 3"):
+        pass
 
 
 def test_an_error_there_is_the_same_error_here_and_says_where():
@@ -69,7 +100,7 @@ def test_a_helper_that_is_killed_or_cannot_import_is_said():
         assert helper.run_in_helper(os.getpid) == process.pid
         process.wait(30)
         with pytest.raises(RuntimeError, match="ended with code 1"):
-            helper.begin_in_helper(os.getpid)()
+            helper.run_in_helper(os.getpid)
 
 
 def test_a_helper_ends_with_its_block_and_with_its_caller():
