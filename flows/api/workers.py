@@ -31,6 +31,7 @@ from dagmm_model.base.processors import blas_threads, processors
 from dagmm_model.detectors.bundle import Scores
 from flows.api.answers import Asked, answer
 from flows.api.model import ServedModel
+from flows.api.refusals import server_ending
 from flows.services.helper import STDERR, end_with
 
 Key = tuple[str, str]
@@ -70,7 +71,12 @@ class Workers:
         return len(self._beside)
 
     async def answer(self, model: ServedModel, asked: Asked, body: bytes) -> tuple[bytes, Scores]:
-        """See `answers.answer`."""
+        """See `answers.answer`.
+
+        Raises:
+            Refused: The body cannot be read, a row not be scored, or the end has come.
+            CancelledError: The end came before a thread was free.
+        """
         self._under_way += 1
         try:
             loop, start = asyncio.get_running_loop(), self._under_way > 1
@@ -81,7 +87,25 @@ class Workers:
     def work(
         self, model: ServedModel, asked: Asked, body: bytes, start: bool
     ) -> tuple[bytes, Scores]:
-        """The same, in a thread; with a process beside it from now on where one is to start."""
+        """The same, in a thread; with a process beside it from now on where one is to start.
+
+        Raises:
+            Refused: The body cannot be read, a row not be scored, or the end has come.
+        """
+        answered = self._by_process(model, asked, body, start)
+        if answered is None:
+            if self._ended:
+                raise server_ending()
+            return answer(model, asked, body)
+        done, result = answered
+        if not done:  # here, not where a lost pipe is caught: scoring may fail with an OSError, too
+            raise result
+        return result
+
+    def _by_process(
+        self, model: ServedModel, asked: Asked, body: bytes, start: bool
+    ) -> tuple[bool, Any] | None:
+        """What the process beside this thread says, or None where none does."""
         thread = threading.get_ident()
         try:
             if start:
@@ -95,7 +119,7 @@ class Workers:
                 gone.end()
                 self.lost += not self._ended
             self._again = time.monotonic() + RESTART_SECONDS
-        return answer(model, asked, body)
+        return None
 
     def _start(self, thread: int) -> None:
         with self._lock:
@@ -104,12 +128,17 @@ class Workers:
                 self._beside[thread] = _Process()
 
     def end(self) -> None:
-        """End the processes, also in the middle of their work, and the threads."""
-        self._ended = True
-        for process in list(self._beside.values()):
+        """End the processes, also in the middle of their work, and the threads.
+
+        What waits for either is refused, not scored.
+        """
+        with self._lock:  # none is being started now, and none will be
+            self._ended = True
+            every = list(self._beside.values())
+        for process in every:
             process.kill()
-        self._pool.shutdown()
-        for process in self._beside.values():
+        self._pool.shutdown(cancel_futures=True)
+        for process in every:
             process.end()
 
 
@@ -155,17 +184,14 @@ class _Process:
             self._reads = not _sent(self._pipe, replace(model))  # without what it has in its cache
         return self._reads and self._has == wanted
 
-    def answer(self, asked: Asked, body: bytes) -> tuple[bytes, Scores]:
-        """See `answers.answer`.
+    def answer(self, asked: Asked, body: bytes) -> tuple[bool, Any]:
+        """Whether there is an answer, and what `answers.answer` returned there, or raised.
 
         Raises:
             EOFError, OSError: It is gone.
         """
         self._pipe.send((asked, body))
-        done, result = self._pipe.recv()
-        if not done:
-            raise result
-        answered: tuple[bytes, Scores] = result
+        answered: tuple[bool, Any] = self._pipe.recv()
         return answered
 
     def kill(self) -> None:

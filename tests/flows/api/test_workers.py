@@ -3,8 +3,10 @@
 import asyncio
 import os
 import time
+from contextlib import suppress
 from dataclasses import replace
-from threading import Barrier, get_ident
+from pathlib import Path
+from threading import Barrier, Event, Thread, get_ident
 from unittest import mock
 
 import numpy as np
@@ -15,7 +17,7 @@ from dagmm_model.base.processors import blas_threads, processors
 from flows.api.answers import Asked, answer
 from flows.api.loading import load_verified
 from flows.api.refusals import Refused
-from flows.api.workers import Workers, scoring
+from flows.api.workers import Workers, _Process, scoring
 from flows.tracking import registry
 from tests.flows.api.conftest import NAME, make_shared, split
 
@@ -28,6 +30,20 @@ def version(api, number: int):
 
 class NotThere(Exception):
     """The server's own thread was to answer."""
+
+
+class NotReadable(str):
+    """Text with which reading a request fails as a file does, or a pipe."""
+
+    __slots__ = ()
+
+    def lower(self) -> str:
+        raise OSError("no space left on device")
+
+
+def beside() -> list[psutil.Process]:
+    """Processes that score for this one."""
+    return [each for each in psutil.Process().children() if "flows.api.workers" in each.cmdline()]
 
 
 @pytest.fixture(scope="module")
@@ -105,10 +121,8 @@ def test_a_process_answers_as_the_server_itself_each_version_in_its_turn(api, bo
 def test_a_process_that_is_killed_loses_no_request_and_is_replaced(api, body, workers):
     model = api.follower.current
     expected = by_the_process(workers, model, body)[0]
-    (beside,) = (
-        each for each in psutil.Process().children() if "flows.api.workers" in each.cmdline()
-    )
-    beside.kill()
+    (process,) = beside()
+    process.kill()
     assert workers.work(model, FULL, body, start=False)[0] == expected
     assert (workers.running, workers.lost) == (0, 1)
     assert by_the_process(workers, model, body)[0] == expected
@@ -133,3 +147,74 @@ def test_a_process_in_which_a_version_gives_other_energies_does_not_score(
                 workers.work(other, FULL, body, start=True)
     assert by_the_process(workers, model, body)[0] == answer(model, FULL, body)[0]
     assert workers.lost == 0
+
+
+def test_an_error_of_scoring_is_the_callers_and_no_process_is_lost_by_it(
+    api, body, workers, monkeypatch
+):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))  # it unpickles NotReadable
+    model = api.follower.current
+    expected = by_the_process(workers, model, body)[0]
+    process = beside()
+    with pytest.raises(OSError, match="no space left on device"):
+        by_the_process(workers, model, body, replace(FULL, content_type=NotReadable("text/csv")))
+    assert by_the_process(workers, model, body)[0] == expected
+    assert (beside(), workers.lost) == (process, 0)
+
+
+def test_after_the_end_what_waits_is_refused_and_not_scored(api, body):
+    """In a process that is killed, and for a thread."""
+    model, sent, results = api.follower.current, Event(), []
+    send = _Process.answer
+
+    def answer_there(process: _Process, asked: Asked, body: bytes):
+        sent.set()
+        return send(process, asked, body)
+
+    async def two(workers: Workers) -> list:
+        asks = (workers.answer(model, FULL, body) for _ in range(2))
+        return await asyncio.gather(*asks, return_exceptions=True)
+
+    with mock.patch("flows.api.workers.processors", return_value=1):  # one thread
+        workers = Workers(1)
+    deadline = time.monotonic() + 300
+    with mock.patch("flows.api.workers.answer", side_effect=NotThere):
+        while any(isinstance(each, NotThere) for each in asyncio.run(two(workers))):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    (process,) = beside()
+    process.suspend()  # it takes a request, and does not answer
+    with (
+        mock.patch.object(_Process, "answer", autospec=True, side_effect=answer_there),
+        mock.patch("flows.api.workers.answer", side_effect=NotThere),
+    ):
+        asking = Thread(target=lambda: results.extend(asyncio.run(two(workers))))
+        asking.start()
+        assert sent.wait(60)
+        workers.end()
+        asking.join()
+    killed, waiting = results
+    assert isinstance(killed, Refused)
+    assert (killed.status, killed.why) == (503, "ending")
+    assert isinstance(waiting, asyncio.CancelledError)  # which `app` answers with the same
+    assert (beside(), workers.lost) == ([], 0)
+
+
+def test_a_process_that_is_being_started_at_the_end_is_ended_too(api, body):
+    workers = Workers(1)
+    ending = Thread(target=workers.end)
+
+    def started_meanwhile() -> _Process:
+        ending.start()
+        ending.join(timeout=0.5)  # it has to wait for the start
+        return _Process()
+
+    with (
+        mock.patch("flows.api.workers._Process", side_effect=started_meanwhile),
+        suppress(Refused),  # where the end comes between the start and the answer
+    ):
+        workers.work(api.follower.current, FULL, body, start=True)
+    ending.join()
+    assert beside() == []
+    with pytest.raises(Refused, match="the server ends"):
+        workers.work(api.follower.current, FULL, body, start=True)
