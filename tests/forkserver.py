@@ -13,7 +13,11 @@ processes.set_forkserver_preload(
         "dagmm_model.detectors.dagmm",
         "torch.distributed",
         "mlflow.pyfunc",
+        "mlflow.store.tracking.sqlalchemy_store",  # with alembic, when a store is opened
+        "mlflow.store.model_registry.sqlalchemy_store",
+        "flows.cli.commands",
         "great_expectations",
+        "sklearn.ensemble",
         "sklearn.metrics",
         "pandas",
         "matplotlib.pyplot",
