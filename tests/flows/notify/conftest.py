@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.policy import default
@@ -33,8 +34,9 @@ class Heard:
         return [json.loads(body) for _, body in self.requests]
 
 
-@pytest.fixture
-def http():
+@contextmanager
+def listening():
+    """A server on loopback that keeps what is posted to it."""
     heard = Heard()
 
     class Handler(BaseHTTPRequestHandler):
@@ -53,11 +55,19 @@ def http():
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     heard.url = f"http://127.0.0.1:{server.server_port}/services/{SECRET}?key=k3y&a=b"
-    yield heard
-    if heard.wait is not None:
-        heard.wait.set()
-    server.shutdown()
-    server.server_close()
+    try:
+        yield heard
+    finally:
+        if heard.wait is not None:
+            heard.wait.set()
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def http():
+    with listening() as heard:
+        yield heard
 
 
 @dataclass

@@ -13,14 +13,24 @@ import psutil
 import pytest
 
 from tests.flows.conftest import BIN, FAST
+from tests.flows.notify.conftest import listening
 from tests.flows.running_services import set_up
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def services():
+def told():
+    with listening() as heard:
+        yield heard
+
+
+@pytest.fixture(scope="module")
+def services(told):
     with set_up(BIN / "dagmm") as made:
+        target = {"name": "on call", "kind": "webhook", "url": "TOLD", "events": ["service-down"]}
+        (made.home / "notify.yaml").write_text(json.dumps({"notify": {"targets": [target]}}))
+        made.environment["TOLD"] = told.url
         made.start()
         yield made
 
@@ -95,9 +105,15 @@ def test_a_second_start_in_the_same_folder_is_refused(services):
 
 
 @pytest.mark.parametrize(
-    "victim", ["mlflow server", "prefect server", "prefect worker", "postgres"]
+    ("victim", "name"),
+    [
+        ("mlflow server", "MLflow"),
+        ("prefect server", "Prefect"),
+        ("prefect worker", "worker"),
+        ("postgres", "PostgreSQL"),
+    ],
 )
-def test_what_is_killed_comes_back(services, trained, victim, monkeypatch):
+def test_what_is_killed_is_told_and_comes_back(services, trained, told, victim, name, monkeypatch):
     if victim == "postgres":
         parent, words = None, f"-p {services.environment['DAGMM_POSTGRES_PORT']}"
     else:
@@ -121,6 +137,9 @@ def test_what_is_killed_comes_back(services, trained, victim, monkeypatch):
         assert services.process.poll() is None, (services.home / "services.log").read_text()
         time.sleep(0.5)
     services.wait_until_up()
+    (news,) = [body for body in told.bodies if body["subject"] == name]
+    assert (news["event"], news["title"]) == ("service-down", f"{name}: service down")
+    assert "it is being started again" in news["reason"]
     assert _registry(services, monkeypatch).get_model_version("dagmm-wdbc", "1")
 
 
