@@ -17,7 +17,7 @@ from mlflow.tracking import MlflowClient
 
 from flows.api.loading import load_verified
 from flows.api.model import ServedModel
-from flows.common.errors import EXIT_UNREACHABLE, UsageError, exit_code, message_of
+from flows.common.errors import EXIT_DEFECT, EXIT_UNREACHABLE, UsageError, exit_code, message_of
 from flows.tracking import registry
 from flows.tracking.seal import EVIDENCE_TAG
 from flows.tracking.tracking import without_passwords
@@ -134,7 +134,9 @@ class Follower:
             if exit_code(error) == EXIT_UNREACHABLE:  # of the store: it says nothing of the version
                 self._stand(registry_error=_message(error))
                 return
-            why = f"{type(error).__name__}: {_message(error)}"
+            why = _message(error)
+            if exit_code(error) == EXIT_DEFECT:  # its text was not written for a reader
+                why = f"{type(error).__name__}: {why}"
             self._again = time.monotonic() + RETRY_SECONDS
             refusals = self.standing.refusals + 1
             self._stand(refused=int(version.version), refusal=why, refusals=refusals)

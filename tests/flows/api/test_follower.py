@@ -132,7 +132,8 @@ def test_a_damaged_version_is_not_served_and_the_one_before_stays(ready, damaged
     assert "not those that were registered" in message.json()["trouble"]
     (decision,) = refusals(ready)
     assert (decision.version, decision.previous, decision.complete) == (1, 2, True)
-    assert "SealBroken" in decision.reasons
+    assert f"models:/{NAME}/1 is not used: its files are not those that" in decision.reasons
+    assert "SealBroken" not in decision.reasons
     assert "goes on answering" in decision.reasons
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [e["event"] for e in events] == ["refused"]

@@ -208,7 +208,7 @@ def test_a_damaged_version_is_not_begun_with(two_versions, dagmm):
     flip(bundle_file(tracking.connect(Settings()), 2))  # of this test's copy of the store
     actual = dagmm("api", NAME, "--port", "0")
     assert actual.code == 2
-    assert "not those that were registered" in actual.err
+    assert f"Error: models:/{NAME}/2 is not used: its files are not those" in actual.err
 
 
 def test_one_that_waits_serves_as_soon_as_there_is_a_version(two_versions, registry, running):
