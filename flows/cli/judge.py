@@ -141,6 +141,13 @@ def _signed(uri: str, signed: Signed) -> RenderableType:
     if signed.replaced is not None:
         wrong = f", which does not hold: {signed.problem}" if signed.problem else ""
         rows.append(("Replaced", f"a signature by the key {signed.replaced[:16] or '?'}{wrong}"))
+    if signed.untrusted:
+        rows.append(
+            (
+                "Look at",
+                f"it will not be used where the same keys are trusted as here: {signed.untrusted}",
+            )
+        )
     return sheet(rows)
 
 

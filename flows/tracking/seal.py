@@ -82,12 +82,14 @@ class Signed:
         key: The key that signed it, see `signature.key_of`.
         replaced: The key that the signature before it names; None where there was none.
         problem: What was wrong with that one, by the keys that are trusted here; or empty.
+        untrusted: What is wrong with the new one, by the same keys; or empty.
     """
 
     version: ModelVersion
     key: str
     replaced: str | None
     problem: str
+    untrusted: str
 
 
 def sign_version(client: MlflowClient, reference: str) -> Signed:
@@ -104,9 +106,11 @@ def sign_version(client: MlflowClient, reference: str) -> Signed:
     with _compared(client, version, json.loads(text)):
         before = _kept_signature(client, version.run_id)
         key = signature.sign(client, version.name, version.run_id, text.decode(), must=True)
+    untrusted = signature.problem(version, text, read_signature(client, version.run_id))
     if before is None:
-        return Signed(version, key, None, "")
-    return Signed(version, key, signature.key_of(before), signature.problem(version, text, before))
+        return Signed(version, key, None, "", untrusted)
+    problem = signature.problem(version, text, before)
+    return Signed(version, key, signature.key_of(before), problem, untrusted)
 
 
 def sealed_evidence(client: MlflowClient, version: ModelVersion) -> dict[str, Any]:

@@ -217,6 +217,21 @@ def test_whoever_signs_again_hears_whose_signature_that_replaces_and_whether_it_
     assert "no key in DAGMM_TRUSTED_KEYS signed" in again.problem
 
 
+def test_whoever_signs_with_a_key_that_is_not_trusted_hears_it(
+    client, signed, keys, dagmm, monkeypatch
+):
+    (private, first), (other, second) = keys
+    reference = f"{made.NAME}/{signed()}"
+    use(monkeypatch, other, first)
+    actual = dagmm("sign", reference)
+    assert actual.code == 0
+    said = " ".join(actual.out.split())
+    assert "not be used where the same keys are trusted" in said
+    assert f"the signature names the key {digest(second)[:16]}" in said
+    use(monkeypatch, private, first)
+    assert "not be used" not in " ".join(dagmm("sign", reference).out.split())
+
+
 def test_only_what_is_as_registered_is_signed_afterwards(client, new, keys, monkeypatch):
     number = new()
     raise_the_threshold(bundle_of(client, number))
