@@ -88,7 +88,7 @@ def serve_schedules(settings: Settings, file: Path | None) -> None:
             progress.note("starting Prefect")
             server = stack.enter_context(prefect_server(settings, pages=True, tell=progress.note))
             address = login_page(server.url, Home(settings).auth())
-        from prefect import serve as run_forever
+        from flows.orchestration.local_runner import run_here
 
         with _client() as client:
             for sentence in remove_others(client, definitions, path):
@@ -99,7 +99,8 @@ def serve_schedules(settings: Settings, file: Path | None) -> None:
             runner.tags = [*runner.tags, tag_of(path)]
         typer.echo(f"Serving {', '.join(one.full_name for one in definitions)}")
         typer.echo(f"Prefect  {address}")
-        run_forever(*runners, pause_on_shutdown=False)
+        typer.echo("Start    on the page: Deployments, one of them, Run. Ctrl-C ends the schedules")
+        run_here(runners)
 
 
 def tag_of(path: Path) -> str:

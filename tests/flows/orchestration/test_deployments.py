@@ -148,41 +148,68 @@ def test_a_file_without_a_pool_is_refused_for_workers(dagmm, prefect_server, tmp
     assert "work_pool" in outcome.err
 
 
-@pytest.mark.slow
-def test_a_served_schedule_fires_and_its_run_completes(dagmm_process, home, tmp_path, registry):
-    file = tmp_path / "prefect.yaml"
-    file.write_text(
-        yaml.safe_dump(
-            {
-                "deployments": [
-                    {
-                        "name": "often",
-                        "entrypoint": "flows/training.py:train",
-                        "parameters": {
-                            "config": {
-                                "dataset": "wdbc",
-                                "detector": {"settings": {"epochs": 5, "members": 1}},
-                                "promotion": {"serving_check": False},
-                            }
-                        },
-                        "schedules": [{"interval": 15}],
-                        "concurrency_limit": {"limit": 1},
-                    }
-                ]
-            }
+@pytest.fixture
+def serve(dagmm_process, tmp_path):
+    """`dagmm serve` with one deployment, whose training is that long and begins at once."""
+
+    def start(epochs: int):
+        config = {
+            "dataset": "wdbc",
+            "detector": {"settings": {"epochs": epochs, "members": 1}},
+            "promotion": {"serving_check": False},
+        }
+        often = {
+            "name": "often",
+            "entrypoint": "flows/training.py:train",
+            "parameters": {"config": config},
+            "schedules": [{"interval": 15}],
+            "concurrency_limit": {"limit": 1},
+        }
+        file = tmp_path / "prefect.yaml"
+        file.write_text(yaml.safe_dump({"deployments": [often]}))
+        port = str(free_port())
+        return dagmm_process(
+            "serve", "--file", str(file), PREFECT_API_URL="", DAGMM_PREFECT_PORT=port
         )
-    )
-    port = free_port()
-    process = dagmm_process(
-        "serve", "--file", str(file), PREFECT_API_URL="", DAGMM_PREFECT_PORT=str(port)
-    )
+
+    return start
+
+
+def until(process, what):
+    """What comes to be while the process runs."""
+    deadline = time.monotonic() + 600
+    while not (there := what()):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(1)
+    return there
+
+
+@pytest.mark.slow
+def test_a_served_schedule_fires_and_its_run_completes(serve, home, registry):
+    process = serve(epochs=5)
     try:
-        deadline = time.monotonic() + 600
-        while not registry.search_model_versions("name='dagmm-wdbc'"):
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(1)
+        until(process, lambda: registry.search_model_versions("name='dagmm-wdbc'"))
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=120)
     assert (home / "prefect" / "prefect.db").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
+def test_a_served_training_is_closed_before_the_schedules_end(serve, registry, which):
+    def run():
+        experiment = registry.get_experiment_by_name("dagmm-wdbc")
+        runs = experiment and registry.search_runs([experiment.experiment_id])
+        return runs and runs[0]
+
+    process = serve(epochs=100_000)
+    try:
+        until(process, lambda: (begun := run()) and begun.data.metrics)
+    finally:
+        process.send_signal(which)
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, out + err
+    assert "never awaited" not in err
+    assert run().info.status == "KILLED", (run().data.tags, out, err)
