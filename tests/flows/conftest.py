@@ -4,6 +4,7 @@ The command runs in this process (its imports cost seconds) unless a test is abo
 itself: then `dagmm_process` starts it as a user would.
 """
 
+import functools
 import json
 import os
 import shutil
@@ -139,14 +140,21 @@ def ask(prefect_server):
 
 
 @pytest.fixture(scope="session")
-def empty_store(tmp_path_factory) -> Path:
-    """An MLflow database whose tables exist: creating them takes seconds, copying nothing."""
+def empty_store(tmp_path_factory) -> Iterator[Path]:
+    """An MLflow database whose tables exist: creating them takes seconds, copying nothing.
+
+    For each store that it opens, MLflow looks through all of its migrations for the newest: here,
+    for the first only.
+    """
+    from mlflow.store.db import utils
     from mlflow.tracking import MlflowClient
 
     def migrate(folder: Path) -> None:
         MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_experiments()
 
-    return made_once(tmp_path_factory, "store", migrate) / "mlflow.db"
+    newest = functools.cache(utils._get_latest_schema_revision)
+    with mock.patch.object(utils, "_get_latest_schema_revision", newest):
+        yield made_once(tmp_path_factory, "store", migrate) / "mlflow.db"
 
 
 @pytest.fixture
