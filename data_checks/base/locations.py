@@ -70,7 +70,8 @@ def file_location(location: str) -> str:
         remedy = (
             "download the file and name it, or give source.url with source.sha256 and --download"
             if protocol in ("http", "https")
-            else f"files are read from local paths and {', '.join(f'{s}://' for s in STORES)}"
+            else f"files are read from local paths and {', '.join(f'{s}://' for s in STORES)}, a "
+            "database where the contract has source.kind: sql and source.query"
         )
         raise SourceError(f"{protocol[:40]}:// is not read; {remedy}.")
     return protocol + location[len(protocol) :]

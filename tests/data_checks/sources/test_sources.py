@@ -169,6 +169,11 @@ def test_a_contract_may_name_its_file_by_an_address(tmp_path: Path, write_csv: C
         assert locate(contract, None, tmp_path) == str(path)
 
 
+def test_a_database_of_a_contract_without_a_query_is_told_what_it_needs(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"postgresql://.*source\.kind: sql and source\.query"):
+        locate(small_contract(), "postgresql://localhost/plant", tmp_path)
+
+
 def test_matlab_labels_become_levels(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     savemat(tmp_path / "m.mat", {"X": rng.uniform(size=(20, 2)), "y": np.arange(20)[:, None] % 2.0})
