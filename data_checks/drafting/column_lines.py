@@ -256,6 +256,6 @@ def _categorical(column: ColumnProfile) -> tuple[str, ...]:
     return (
         "    type: categorical",
         f"    vocabulary: [{levels}]",
-        "    unseen: reject  # or other: score rows with a new level all the same",
+        "    unseen: reject  # or other: keep rows with a new level in a training, too",
         *_filled(column, quoted(_mode(column))),
     )
