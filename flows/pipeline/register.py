@@ -39,10 +39,7 @@ def register(run: TrainRun, evidence: Evidence) -> RegisterRecord:
         f"models:/{model_id}",
         model_id,
         run_id,
-        tags={
-            "dagmm.detector": config.detector.name,
-            "dagmm.contract_sha256": contract.digest,
-        },
+        tags={"dagmm.detector": config.detector.name},
     )
     # Last, and again after a crash: only what is complete carries the seal.
     client.set_model_version_tag(name, str(version), seal.EVIDENCE_TAG, sha256)

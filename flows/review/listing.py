@@ -95,14 +95,15 @@ def _last_words(decisions: Iterable[audit.Decision]) -> dict[int, tuple[str, aud
 
 
 def _listed(client: MlflowClient, version: ModelVersion, aliases: tuple[str, ...]) -> ListedVersion:
-    measured = client.get_run(version.run_id).data.metrics if version.run_id else {}
-    source = version.tags.get("dagmm.threshold_of")
+    data = client.get_run(version.run_id).data if version.run_id else None
+    measured = data.metrics if data else {}
+    source = data.tags.get("dagmm.threshold_of") if data else None  # NAME/VERSION
     return ListedVersion(
         name=version.name,
         version=int(version.version),
         aliases=aliases,
         detector=version.tags.get("dagmm.detector", ""),
-        threshold_of=int(source) if source else None,
+        threshold_of=int(source.rpartition("/")[2]) if source else None,
         figures={k: measured[f"deployed/{k}"] for k in FIGURES if f"deployed/{k}" in measured},
         threshold=measured.get("threshold"),
         created=version.creation_timestamp / 1000,

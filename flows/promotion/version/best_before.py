@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
@@ -15,11 +16,11 @@ from mlflow.tracking import MlflowClient
 from flows.promotion import audit
 from flows.promotion.gates.case import Case
 from flows.promotion.version.stored_version import score_rows
-from flows.tracking import registry
+from flows.tracking import registry, seal
 
 COMPARED = 5
 """Versions scored again: those with the best recorded figures."""
-CONTRACT_TAG = "dagmm.contract_sha256"
+CONTRACT = "contract_sha256"
 RECORDED = "deployed/average_precision"
 
 
@@ -32,7 +33,7 @@ def with_best_before(
     from sklearn.metrics import average_precision_score
 
     best, highest, number = None, -1.0, None
-    for version in _comparable(client, candidate, production):
+    for version in _comparable(client, candidate, case.evidence.get(CONTRACT), production):
         try:
             energies = score_rows(client, version, case.frame)
             precision = float(average_precision_score(case.labels, energies))
@@ -44,18 +45,26 @@ def with_best_before(
 
 
 def _comparable(
-    client: MlflowClient, candidate: ModelVersion, production: int | None
+    client: MlflowClient, candidate: ModelVersion, contract: str | None, production: int | None
 ) -> list[ModelVersion]:
-    """Versions that were in production under the candidate's contract, the best recorded first."""
+    """Versions that were in production under that contract, the best recorded first."""
     numbers = were_good(audit.history(client, candidate.name))
     numbers = [n for n in numbers if n not in (production, int(candidate.version))]
     there = [registry.version_or_none(client, candidate.name, number) for number in numbers]
-    wanted = candidate.tags.get(CONTRACT_TAG)
-    same = [v for v in there if v is not None and v.tags.get(CONTRACT_TAG) == wanted]
-    if len(same) > COMPARED:
-        recorded = {v.version: _recorded(client, v) for v in same}
-        same.sort(key=lambda version: -recorded[version.version])
-    return same[:COMPARED]
+    standing = [version for version in there if version is not None]
+    if len(standing) > COMPARED:
+        recorded = {v.version: _recorded(client, v) for v in standing}
+        standing.sort(key=lambda version: -recorded[version.version])
+    same = (version for version in standing if _is_under(client, version, contract))
+    return list(islice(same, COMPARED))
+
+
+def _is_under(client: MlflowClient, version: ModelVersion, contract: str | None) -> bool:
+    """Whether a version was registered under a contract; a tag could be changed by hand."""
+    try:
+        return bool(seal.sealed_evidence(client, version).get(CONTRACT) == contract)
+    except seal.SealBroken:
+        return False
 
 
 def _recorded(client: MlflowClient, version: ModelVersion) -> float:

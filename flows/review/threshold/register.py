@@ -97,17 +97,13 @@ def register_change(
         mlflow.log_metrics(
             metric_values(evidence.evaluate), run_id=run_id, model_id=model_id, dataset=rows
         )
-        copied = ("dagmm.detector", "dagmm.contract_sha256")
         version = registry.register_version(
             client,
             change.name,
             f"models:/{model_id}",
             model_id,
             run_id,
-            tags={
-                **{key: stored.version.tags[key] for key in copied if key in stored.version.tags},
-                "dagmm.threshold_of": str(change.source),
-            },
+            tags={"dagmm.detector": stored.version.tags.get("dagmm.detector", "")},
         )
         reached("version registered")
         client.update_model_version(change.name, str(version), card)

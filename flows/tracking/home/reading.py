@@ -163,16 +163,19 @@ class HomeReader:
         return Page(
             SimpleNamespace(
                 info=SimpleNamespace(run_id=run_id, start_time=started, status=status),
-                data=SimpleNamespace(tags=dict(self._of_run("key, value", "tags", run_id))),
+                data=SimpleNamespace(tags=self._tags(run_id)),
             )
             for run_id, started, status in rows
         )
 
     def get_run(self, run_id: str) -> SimpleNamespace:
-        """The last values of a run's metrics."""
+        """The last values of a run's metrics, and its tags."""
         rows = self._of_run("key, value, is_nan", "latest_metrics", run_id)
         metrics = {key: float("nan") if nan else value for key, value, nan in rows}
-        return SimpleNamespace(data=SimpleNamespace(metrics=metrics))
+        return SimpleNamespace(data=SimpleNamespace(metrics=metrics, tags=self._tags(run_id)))
+
+    def _tags(self, run_id: str) -> dict[str, str]:
+        return dict(self._of_run("key, value", "tags", run_id))
 
     def _of_run(self, columns: str, table: str, run_id: str) -> list[tuple[Any, ...]]:
         return self._rows(f"SELECT {columns} FROM {table} WHERE run_uuid = ?", run_id)  # noqa: S608
