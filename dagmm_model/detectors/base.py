@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from dagmm_model.base.arrays import Float, Rows
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.settings import from_json, replaced, unknown
+from dagmm_model.detectors.catalogue import presets_of
 from dagmm_model.detectors.interface import Arrays, NotEnoughRowsError, State
 from dagmm_model.engines.choice import Device
 from dagmm_model.mixture.mixture import MixtureHealth
@@ -33,16 +34,19 @@ class BaseDetector(Generic[S]):
 
     Attributes:
         settings_type: frozen dataclass whose values have defaults, checked when it is made.
-        presets: named settings, as differences from the defaults.
+        presets: named settings, as differences from the defaults; those of the catalogue.
         least_rows: fewest training rows.
     """
 
     name: ClassVar[str]
     settings_type: ClassVar[type[Any]]
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"recommended": {}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]]
     least_rows: ClassVar[int] = 2
     health_: MixtureHealth | None = None
     _arrays: Arrays
+
+    def __init_subclass__(cls) -> None:
+        cls.presets = presets_of(getattr(cls, "name", ""))
 
     def __init__(self, settings: S | None = None, seed: int = 0) -> None:
         self.settings_: S = self.settings_type() if settings is None else settings

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -21,7 +22,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 
 
 def _example(name: str) -> str:
-    pattern = rf"<!-- example: {name} -->\n```python\n(.*?)```"
+    pattern = rf"<!-- example: {name} -->\n```(?:python|toml)\n(.*?)```"
     actual = re.search(pattern, PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert actual
     return actual[1]
@@ -41,8 +42,8 @@ def detector_in_catalogue(monkeypatch):
     monkeypatch.setitem(sys.modules, home, module)  # a dataclass looks its module up
     code = f"__name__ = {home!r}\n" + _example("detector").split('"""\n', 1)[1]
     exec(compile(code, f"{PAGE.name}:detector", "exec"), module.__dict__)
-    for name, entry in eval(_example("entry"), {"Entry": catalogue.Entry}).items():
-        monkeypatch.setitem(catalogue.CATALOGUE, name, entry)
+    for name, entry in tomllib.loads(_example("entry")).items():
+        monkeypatch.setitem(catalogue.CATALOGUE, name, catalogue.Entry(**entry))
 
 
 @pytest.mark.usefixtures("detector_in_catalogue")

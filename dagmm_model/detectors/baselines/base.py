@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -61,13 +61,6 @@ class ScaledDetector(BaseDetector[S]):
     def _score(self, x: Float) -> Float:
         """Energy ``(m,)`` of a chunk of scaled rows ``(m, D)``, higher = more anomalous."""
         raise NotImplementedError
-
-
-def presets(**changes: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Presets of the paper's four tables beside ``recommended``, KDDCUP-Rev's as KDDCUP's."""
-    kdd, none = changes.get("kddcup", {}), dict[str, Any]()
-    tables = {"kddcup": kdd, "kddcup-rev": kdd, "thyroid": none, "arrhythmia": none}
-    return {"recommended": none, **tables, **changes}
 
 
 def sample(x: Float, limit: int, seed: int) -> Float:

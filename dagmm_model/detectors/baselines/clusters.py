@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from dagmm_model.base.arrays import Float
-from dagmm_model.detectors.baselines.base import ScaledDetector, presets
+from dagmm_model.detectors.baselines.base import ScaledDetector
 from dagmm_model.detectors.interface import Arrays, NotEnoughRowsError
 from dagmm_model.mixture.mixture import Mixture
 from dagmm_model.training.settings import BaselineSettings
@@ -40,7 +40,6 @@ class Gmm(ScaledDetector[GmmSettings]):
 
     name = "gmm"
     settings_type = GmmSettings
-    presets = presets(kddcup={"regularisation": 0.1}, arrhythmia={"regularisation": 0.1})
 
     def _learn_scaled(self, x: Float) -> Arrays:
         enough(len(x), self.settings_.components, "components")
@@ -87,7 +86,6 @@ class Kmeans(ScaledDetector[KmeansSettings]):
 
     name = "kmeans"
     settings_type = KmeansSettings
-    presets = presets(kddcup={"clusters": 32, "starts": 3})
 
     def _learn_scaled(self, x: Float) -> Arrays:
         enough(len(x), self.settings_.clusters, "clusters")

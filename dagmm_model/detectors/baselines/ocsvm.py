@@ -18,7 +18,7 @@ from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import OneClassSVM
 
 from dagmm_model.base.arrays import Float
-from dagmm_model.detectors.baselines.base import ScaledDetector, presets
+from dagmm_model.detectors.baselines.base import ScaledDetector
 from dagmm_model.detectors.interface import Arrays, TooLarge
 from dagmm_model.training.settings import BaselineSettings
 
@@ -62,7 +62,6 @@ class OneClassSvm(ScaledDetector[OcSvmSettings]):
 
     name = "oc-svm"
     settings_type = OcSvmSettings
-    presets = presets(kddcup={"nu": 0.1}, thyroid={"nu": 0.02}, arrhythmia={"nu": 0.04})
 
     def settings_for(self, n_rows: int, n_columns: int) -> OcSvmSettings:
         settings = self.settings_

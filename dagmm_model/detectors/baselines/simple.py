@@ -6,9 +6,8 @@ energy: higher = more anomalous. None is tuned.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors as SklearnNearestNeighbors
@@ -128,10 +127,6 @@ class NearestNeighbours(_SimpleDetector[NearestNeighboursSettings]):
 
     name = "knn"
     settings_type = NearestNeighboursSettings
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "recommended": {},
-        "adbench": {"distance": "largest", "limit": 50_000},
-    }
 
     def _learn(self, X: Rows) -> Arrays:
         needed, limit = self.settings_.neighbours, self.settings_.limit

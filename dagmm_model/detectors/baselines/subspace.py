@@ -10,7 +10,7 @@ from scipy.linalg import eigh
 from sklearn.metrics.pairwise import rbf_kernel
 
 from dagmm_model.base.arrays import Float
-from dagmm_model.detectors.baselines.base import ScaledDetector, presets, sample
+from dagmm_model.detectors.baselines.base import ScaledDetector, sample
 from dagmm_model.detectors.interface import Arrays, TooLarge
 from dagmm_model.training.settings import BaselineSettings
 
@@ -40,7 +40,6 @@ class KernelPca(ScaledDetector[KernelPcaSettings]):
 
     name = "kernel-pca"
     settings_type = KernelPcaSettings
-    presets = presets(kddcup={"limit": 5_000})
 
     def check_size(self, n_rows: int, n_columns: int) -> None:
         rows = min(n_rows, self.settings_.limit or n_rows)
@@ -108,7 +107,6 @@ class RobustPca(ScaledDetector[RobustPcaSettings]):
 
     name = "robust-pca"
     settings_type = RobustPcaSettings
-    presets = presets(kddcup={"scaling": "minmax"})
 
     def _learn_scaled(self, x: Float) -> Arrays:
         low_rank = pursue(

@@ -41,18 +41,6 @@ class Alad(gan.GanDetector[AladSettings]):
 
     name = "alad"
     settings_type = AladSettings
-    presets = gan.gan_presets(
-        kddcup={"batch_size": 128, "epochs": 2, "dropout": 0.0},
-        kddcup_rev={"batch_size": 128, "epochs": 6, "dropout": 0.0},
-        thyroid={"epochs": 100},
-        arrhythmia={
-            "scaling": "robust",
-            "epochs": 40,
-            "joint_widths": (256,),
-            "critic_widths": (512,),
-            "latent_critic_widths": (64, 32),
-        },
-    )
 
     def _networks(self, width: int) -> nn.Module:
         s = self.settings_

@@ -49,11 +49,6 @@ class Anogan(gan.GanDetector[AnoganSettings]):
 
     name = "anogan"
     settings_type = AnoganSettings
-    presets = gan.gan_presets(
-        kddcup={"spectral_norm": True, "starts": 1024, "steps": 30},
-        kddcup_rev={"spectral_norm": True, "starts": 1024, "steps": 30},
-        arrhythmia={"critic_widths": (256, 128)},
-    )
 
     def energy(self, X: ArrayLike) -> Float:
         rows = np.asarray(X)

@@ -38,11 +38,6 @@ class EfficientGan(gan.GanDetector[BiganSettings]):
 
     name = "egbad"
     settings_type = BiganSettings
-    presets = gan.gan_presets(
-        kddcup={"spectral_norm": True},
-        kddcup_rev={"spectral_norm": True},
-        arrhythmia={"critic_widths": (256,)},
-    )
 
     def _networks(self, width: int) -> nn.Module:
         settings = self.settings_

@@ -46,9 +46,6 @@ class FastAnogan(gan.GanDetector[FanoganSettings]):
 
     name = "f-anogan"
     settings_type = FanoganSettings
-    presets = gan.gan_presets(
-        arrhythmia={"critic_widths": (256, 128)},
-    )
 
     def settings_for(self, n_rows: int, n_columns: int) -> FanoganSettings:
         settings = super().settings_for(n_rows, n_columns)

@@ -84,36 +84,6 @@ class GanDetector(TrainedDetector[G]):
         return replace(settings, latent=settings.latent or max(2, min(32, n_columns // 4)))
 
 
-def gan_presets(**extra: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The four data sets' settings; ``extra`` adds to each by its name."""
-    kdd = {
-        "scaling": "whitened",
-        "latent": 32,
-        "generator_widths": (64, 128),
-        "encoder_widths": (64,),
-        "batch_size": 64,
-    }
-    named = {
-        "recommended": {},
-        "kddcup": {**kdd, "learning_rate": 5e-4, "epochs": 1},
-        "kddcup-rev": {**kdd, "learning_rate": 5e-4, "epochs": 4},
-        "thyroid": {
-            "latent": 3,
-            "generator_widths": (32, 64),
-            "encoder_widths": (64, 32),
-            "epochs": 200,
-        },
-        "arrhythmia": {
-            "latent": 64,
-            "generator_widths": (128, 256),
-            "encoder_widths": (256, 128),
-            "batch_size": 32,
-            "epochs": 200,
-        },
-    }
-    return {name: values | extra.get(name.replace("-", "_"), {}) for name, values in named.items()}
-
-
 def absolute(difference: Tensor) -> Tensor:
     """L1 norm of each row, ``(b,)``."""
     return difference.abs().sum(1)

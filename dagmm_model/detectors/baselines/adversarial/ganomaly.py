@@ -39,11 +39,6 @@ class Ganomaly(gan.GanDetector[GanomalySettings]):
 
     name = "ganomaly"
     settings_type = GanomalySettings
-    presets = gan.gan_presets(
-        kddcup={"scaling": "minmax", "batch_size": 256, "learning_rate": 1e-3, "epochs": 2},
-        kddcup_rev={"scaling": "minmax", "batch_size": 256, "learning_rate": 1e-3, "epochs": 6},
-        thyroid={"latent": 32},
-    )
 
     def _networks(self, width: int) -> nn.Module:
         settings = self.settings_

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from sklearn.cluster import KMeans
@@ -84,13 +84,6 @@ class DeepClustering(TrainedDetector[DcnSettings]):
 
     name = "dcn"
     settings_type = DcnSettings
-    presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "recommended": {},
-        "kddcup": {"scaling": "minmax", "batch_size": 256, "pretraining": 2, "epochs": 2},
-        "kddcup-rev": {"scaling": "minmax", "batch_size": 256, "pretraining": 8, "epochs": 8},
-        "thyroid": {"encoder_widths": (12, 4), "clusters": 2, "pretraining": 100, "epochs": 100},
-        "arrhythmia": {"encoder_widths": (128, 32), "clusters": 2, "pretraining": 30, "epochs": 10},
-    }
 
     def _networks(self, width: int) -> nn.Module:
         return Clustering((width, *self.settings_.encoder_widths), self.settings_.clusters)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -71,13 +71,6 @@ class DsebmEnergy(TrainedDetector[DsebmSettings]):
 
     name = "dsebm-e"
     settings_type = DsebmSettings
-    presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "recommended": {},
-        "kddcup": {"scaling": "minmax", "noise": 0.3, "batch_size": 256, "epochs": 1},
-        "kddcup-rev": {"scaling": "minmax", "noise": 0.3, "batch_size": 256, "epochs": 4},
-        "thyroid": {"epochs": 300},
-        "arrhythmia": {"batch_size": 32, "epochs": 100},
-    }
 
     def _networks(self, width: int) -> nn.Module:
         return StructuredEnergy((width, *self.settings_.widths))
