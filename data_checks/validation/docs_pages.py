@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import shutil
 from html import escape
+from importlib.resources import files
 from pathlib import Path
 
 from data_checks.base.web_page import unmarked, whole_page
@@ -29,52 +30,6 @@ _FOREIGN = [
     re.compile(r"<br> Data asset: None"),
     re.compile(r"\son\w+=\"[^\"]*\""),
 ]
-
-_STYLE = """
-:root { --line: #d7dce1; --soft: #f3f5f7; --good: #1a7f37; --bad: #b42318; --warn: #9a6700; }
-* { box-sizing: border-box; }
-body { margin: 0; font: 15px/1.45 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
-a { color: #0b57a4; text-decoration: none; } a:hover { text-decoration: underline; }
-h1 { font-size: 24px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 28px 0 8px; }
-h4 { font-size: 18px; margin: 0 0 4px; } h5 { font-size: 15px; margin: 0; } h6 { margin: 8px 0 0; }
-.page { max-width: 1100px; margin: 0 auto; padding: 28px 24px; }
-.verdict { border-left: 6px solid var(--good); background: var(--soft); }
-.verdict { padding: 12px 16px; margin: 16px 0; }
-.verdict.failed { border-color: var(--bad); }
-.numbers { display: flex; flex-wrap: wrap; gap: 12px; margin: 16px 0; }
-.numbers div { border: 1px solid var(--line); border-radius: 6px; padding: 8px 16px; }
-.numbers div { min-width: 130px; }
-.numbers b { display: block; font-size: 20px; }
-table { border-collapse: collapse; width: 100%; margin: 6px 0; }
-th, td { border-bottom: 1px solid var(--line); padding: 6px 10px; }
-th, td { text-align: left; vertical-align: top; }
-thead[hidden] { display: none; } td.number { text-align: right; white-space: nowrap; }
-.critical, .text-danger { color: var(--bad); } .warning, .text-warning { color: var(--warn); }
-.text-success { color: var(--good); } .muted { color: #5b6670; }
-.container-fluid { padding: 0; } body > .container-fluid { padding: 16px 24px; }
-body > .container-fluid > .row { display: flex; gap: 24px; }
-.col-lg-2 { flex: 0 0 240px; } .col-lg-10 { flex: 1; min-width: 0; }
-.sticky { position: sticky; top: 8px; } .navbar { padding: 0 24px; }
-body > .navbar { height: auto !important; border-bottom: 1px solid var(--line); }
-body > .navbar { padding: 10px 24px; }
-.breadcrumb, .nav { list-style: none; margin: 0; padding: 0 !important; }
-.breadcrumb { display: flex; gap: 6px; } .breadcrumb .active::before { content: "/ "; }
-.navbar-brand { display: none; } #navigation { padding: 0; }
-.card { border: 1px solid var(--line); border-radius: 6px; margin-bottom: 14px; }
-.card-header { background: var(--soft); padding: 6px 10px; } .card-body { padding: 8px 10px; }
-.nav-link { display: block; padding: 1px 0; font-size: 13px; }
-.alert { background: var(--soft); border-radius: 6px; padding: 8px 12px; margin: 14px 0 4px; }
-.badge { background: #e7ebef; border-radius: 4px; padding: 0 5px; font-size: 13px; }
-.collapse { display: none; } .collapse:target { display: block; }
-.fa-check-circle::before { content: "\\2713 passed"; }
-.fa-times::before { content: "\\2717 failed"; } i[aria-hidden] { display: none; }
-.fa-exclamation-triangle::before { content: "! warning"; }
-i.fas { font-style: normal; font-weight: 600; white-space: nowrap; font-size: 13px; }
-.btn { cursor: pointer; margin-right: 10px; }
-body:has(#option2:checked) tr:has(> .hide-succeeded-validation-target-child),
-body:has(#option2:checked) .ge-section:has(.hide-succeeded-validations-column-section-target-child)
-  { display: none; }
-"""
 
 
 def finish_site(folder: Path, contract: Contract, report: ValidationReport) -> Path:
@@ -123,7 +78,8 @@ digest {report.contract_digest[:12]}</div>
 <h2 id="details">Every expectation and its result</h2>
 </div>{details}"""
     title = f"{contract.name}: data validation {status}"
-    return whole_page(title, _STYLE, body, inline_styles=True)
+    style = (files("data_checks.validation") / "docs_pages.css").read_text("utf-8")
+    return whole_page(title, style, body, inline_styles=True)
 
 
 def _findings(report: ValidationReport) -> str:
