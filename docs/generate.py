@@ -13,7 +13,8 @@ import tempfile
 from pathlib import Path
 
 from keys import HEAD, keys, kind_of, row, settings_rows, shown
-from pydantic_core import PydanticUndefined
+
+from flows.common.frozen import field_texts
 
 DOCS = Path(__file__).parent
 NOTICE = "<!-- Written by docs/generate.py (`make docs`). Change the code instead. -->"
@@ -87,14 +88,10 @@ def environment() -> str:
 
     rows = {}
     for model in (TeamSettings, Settings):
-        for field in model.model_fields.values():
-            default = "" if field.default is PydanticUndefined else shown(field.default)
-            rows[str(field.validation_alias)] = row(
-                str(field.validation_alias),
-                kind_of(field.annotation),
-                default,
-                field.description or "",
-            )
+        meanings = field_texts(model)
+        for name, field in model.model_fields.items():
+            variable, kind = str(field.validation_alias), kind_of(field.annotation)
+            rows[variable] = row(variable, kind, shown(field.default), meanings[name])
     for name in SECRETS:
         rows[name] = row(name, "text", "", "Secret of `dagmm services`; generated on loopback")
     for name, (default, meaning) in OWN.items():
@@ -115,8 +112,9 @@ def configuration() -> str:
     from flows.notify.config import NotifyConfig
     from flows.orchestration.monitor_flow import Retraining
 
+    meanings = field_texts(Retraining)
     retraining = "".join(
-        row(f"retraining.{name}", kind_of(f.annotation), shown(f.default), f.description or "")
+        row(f"retraining.{name}", kind_of(f.annotation), shown(f.default), meanings[name])
         for name, f in Retraining.model_fields.items()
     )
     return f"""{NOTICE}

@@ -13,6 +13,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from flows.common.frozen import field_texts
+
 HEAD = "| key | type | default | meaning |\n|---|---|---|---|\n"
 
 
@@ -62,11 +64,12 @@ def models_in(annotation: Any) -> list[type[BaseModel]]:
 
 def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """One line for every key of a model, groups of keys written out."""
+    texts = field_texts(model)
     for name, field in model.model_fields.items():
         inner = models_in(field.annotation)
         many = typing.get_origin(field.annotation) is tuple
         path = f"{prefix}{name}" + "[]" * (many and bool(inner))
-        meaning = field.description or ""
+        meaning = field.description or texts.get(name, "")
         if path == "detector.settings":  # a detector's own, written out below
             continue
         if not inner:

@@ -31,28 +31,26 @@ SUITE_DEFAULTS: dict[str, Any] = {
 class BenchmarkConfig(Parameters):
     """What to measure; a cell that was measured before is not measured again."""
 
-    suite: str | None = Field(
-        None, description="Folder of .npz tables, or its name in the data directory"
-    )
-    datasets: tuple[str, ...] = Field(
-        DATASETS, description="Shipped contracts or contract files; tables of a suite"
-    )
-    detectors: tuple[str, ...] = Field(
-        (), description="NAME or NAME:PRESET; every detector of the catalogue unless given"
-    )
-    seeds: int = Field(20, ge=1, description="Splits: seeds 0 to this minus 1")
-    budget: float | None = Field(None, gt=0, description="Minutes after which no cell is started")
-    protocols: tuple[Name, ...] = Field(("paper",), description="How to split and measure")
-    group_duplicates: bool = Field(
-        False, description="Also with identical rows on one side of the split"
-    )
-    train_rows: int = Field(Limits.train, ge=2, description="Most training rows of shuffled halves")
-    output: str | None = Field(
-        None, description="Folder of cells, tables and plots; the workspace's unless given"
-    )
-    processes: int | None = Field(
-        None, ge=1, description="Cells at a time; as many as the machine carries unless given"
-    )
+    suite: str | None = None
+    """Folder of .npz tables, or its name in the data directory"""
+    datasets: tuple[str, ...] = DATASETS
+    """Shipped contracts or contract files; tables of a suite"""
+    detectors: tuple[str, ...] = ()
+    """NAME or NAME:PRESET; every detector of the catalogue unless given"""
+    seeds: int = Field(20, ge=1)
+    """Splits: seeds 0 to this minus 1"""
+    budget: float | None = Field(None, gt=0)
+    """Minutes after which no cell is started"""
+    protocols: tuple[Name, ...] = ("paper",)
+    """How to split and measure"""
+    group_duplicates: bool = False
+    """Also with identical rows on one side of the split"""
+    train_rows: int = Field(Limits.train, ge=2)
+    """Most training rows of shuffled halves"""
+    output: str | None = None
+    """Folder of cells, tables and plots; the workspace's unless given"""
+    processes: int | None = Field(None, ge=1)
+    """Cells at a time; as many as the machine carries unless given"""
 
     @model_validator(mode="before")
     @classmethod

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from flows.common.errors import UsageError
+from flows.common.frozen import field_texts
 
 LIKELY = 0.75
 """How alike two keys are when one is a misspelling of the other; less suggests nonsense."""
@@ -48,14 +49,14 @@ def first_problem(
 
 def dotted_keys(model: type[BaseModel]) -> dict[str, str]:
     """Every key that an assignment may name, groups written out, and what each means."""
-    keys: dict[str, str] = {}
+    keys, texts = dict[str, str](), field_texts(model)
     for name, field in model.model_fields.items():
         group = field.annotation
         inner = dotted_keys(group) if _is_model(group) else {}
         if inner:
             keys |= {f"{name}.{key}": text for key, text in inner.items()}
         else:
-            keys[name] = field.description or ""
+            keys[name] = texts.get(name, "")
     return keys
 
 

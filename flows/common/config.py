@@ -28,18 +28,13 @@ Setting = bool | int | float | str | list[int] | None
 class DetectorConfig(Parameters):
     """Which detector to train, and what differs from its preset."""
 
-    name: str = Field(
-        "dagmm",
-        description="Name in the catalogue of detectors; auto: the best of the quick ones on "
-        "labelled rows outside the test, dagmm where there are none",
-        json_schema_extra={"enum": [*CATALOGUE, AUTO]},
-    )
-    preset: str = Field(
-        "recommended", description="Named settings, e.g. recommended or paper-thyroid"
-    )
-    settings: dict[str, Setting] = Field(
-        default_factory=dict, description="What differs from the preset"
-    )
+    name: str = Field("dagmm", json_schema_extra={"enum": [*CATALOGUE, AUTO]})
+    """Name in the catalogue of detectors; auto: the best of the quick ones on labelled rows outside
+    the test, dagmm where there are none"""
+    preset: str = "recommended"
+    """Named settings, e.g. recommended or paper-thyroid"""
+    settings: dict[str, Setting] = Field(default_factory=dict)
+    """What differs from the preset"""
 
     @model_validator(mode="after")
     def _known(self) -> DetectorConfig:
@@ -66,54 +61,48 @@ class DetectorConfig(Parameters):
 class SplitConfig(Parameters):
     """How rows are divided."""
 
-    protocol: Literal["deployment", "paper"] = Field(
-        "deployment",
-        description="deployment: train, validation and test. paper: half and half, with the "
-        "threshold at the test rows' known anomaly ratio; for comparison only",
-    )
-    fractions: tuple[float, float, float] | None = Field(
-        None, description="Train, validation and test shares; the contract's unless given"
-    )
-    group_duplicates: bool | None = Field(
-        None, description="Keep identical rows on one side; the contract's unless given"
-    )
+    protocol: Literal["deployment", "paper"] = "deployment"
+    """deployment: train, validation and test. paper: half and half, with the threshold at the test
+    rows' known anomaly ratio; for comparison only"""
+    fractions: tuple[float, float, float] | None = None
+    """Train, validation and test shares; the contract's unless given"""
+    group_duplicates: bool | None = None
+    """Keep identical rows on one side; the contract's unless given"""
 
 
 class FitConfig(Parameters):
     """How the training rows reach the detector."""
 
-    streaming: bool = Field(
-        False,
-        description="Read the training rows from Parquet window by window instead of into memory; "
-        "for DAGMM detectors",
-    )
-    buffer_rows: int = Field(
-        131_072, ge=1024, description="Rows of a window, which are shuffled together"
-    )
+    streaming: bool = False
+    """Read the training rows from Parquet window by window instead of into memory; for DAGMM
+    detectors"""
+    buffer_rows: int = Field(131_072, ge=1024)
+    """Rows of a window, which are shuffled together"""
 
 
 class CalibrationConfig(Parameters):
     """How the threshold is set."""
 
-    target_rate: float = Field(
-        0.05, gt=0, lt=1, description="Accepted share of false alarms among normal rows"
-    )
+    target_rate: float = Field(0.05, gt=0, lt=1)
+    """Accepted share of false alarms among normal rows"""
 
 
 class TrainConfig(Parameters):
     """Parameters of the `train` flow."""
 
-    dataset: str = Field(
-        "wdbc", description="Name of a shipped contract, or path of a contract file"
-    )
-    data: str | None = Field(None, description="Table to read instead of the contract's source")
-    seed: int = Field(0, ge=0, lt=2**32, description="Seed of the split and of the training")
+    dataset: str = "wdbc"
+    """Name of a shipped contract, or path of a contract file"""
+    data: str | None = None
+    """Table to read instead of the contract's source"""
+    seed: int = Field(0, ge=0, lt=2**32)
+    """Seed of the split and of the training"""
     detector: DetectorConfig = DetectorConfig()
     split: SplitConfig = SplitConfig()
     fit: FitConfig = FitConfig()
     calibration: CalibrationConfig = CalibrationConfig()
     promotion: PromotionPolicy = PromotionPolicy()
-    model_name: str | None = Field(None, description="Registered name; dagmm-DATASET unless given")
+    model_name: str | None = None
+    """Registered name; dagmm-DATASET unless given"""
 
     @field_validator("model_name")
     @classmethod

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+from itertools import pairwise
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-from pydantic_core import to_jsonable_python
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, to_jsonable_python
 
 
 class Frozen(BaseModel):
@@ -21,9 +24,33 @@ class Strict(Frozen):
 
 
 class Parameters(Strict):
-    """What a person sets: finite numbers, for JSON, in which they are sealed, has no others."""
+    """What a person sets: finite numbers, for JSON, in which they are sealed, has no others.
+
+    What stands under a field is its description. It is read where it is shown: pydantic, which can
+    do so when the class is made, takes 20 ms of every command for it.
+    """
 
     model_config = ConfigDict(allow_inf_nan=False)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        document = handler.resolve_ref_schema(handler(schema))
+        for name, text in field_texts(cls).items():
+            document["properties"][name]["description"] = text
+        return document
+
+
+def field_texts(model: type) -> dict[str, str]:
+    """What stands under each field of a class."""
+    (definition,) = ast.parse(inspect.getsource(model)).body
+    assert isinstance(definition, ast.ClassDef)
+    return {
+        field.target.id: " ".join(text.value.value.split())
+        for field, text in pairwise(definition.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
+    }
 
 
 def plain(value: Any) -> Any:

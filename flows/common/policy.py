@@ -15,74 +15,49 @@ from flows.common.frozen import Parameters
 class PromotionPolicy(Parameters):
     """What a candidate must show before it becomes `production`."""
 
-    promote: bool = Field(True, description="Promote when every gate passes; else only register")
-    min_roc_auc: float = Field(0.6, ge=0, le=1, description="Absolute floor on the test rows")
-    min_recall: float = Field(
-        0.0, ge=0, le=1, description="Absolute floor of the recall at the calibrated threshold"
-    )
-    min_anomalies: int = Field(
-        5, ge=1, description="Labelled test anomalies below which no floor is measured"
-    )
-    min_normals: int = Field(
-        20, ge=1, description="Labelled normal test rows below which no floor is measured"
-    )
-    max_alert_rate: float = Field(
-        0.5, gt=0, le=1, description="Largest share of unlabelled test rows that may be flagged"
-    )
-    margin: float = Field(
-        0.05,
-        ge=0,
-        le=1,
-        description="How much average precision a candidate may lose against production; the "
-        "lower end of the paired 90 % interval has to be within it",
-    )
-    simple_margin: float = Field(
-        0.02,
-        ge=0,
-        le=1,
-        description="Blocked when a simple detector is better by more than this beyond doubt",
-    )
-    required_slices: tuple[str, ...] = Field(
-        (), description="Values of the slice column that may not get worse than in production"
-    )
-    max_condition: float = Field(
-        1e8, gt=1, description="Largest condition number of a component's covariance"
-    )
-    min_effective_components: float = Field(
-        1.0, ge=1, description="Fewest components that carry the mixture (exp. of its entropy)"
-    )
-    max_evidence_days: float = Field(90.0, gt=0, description="Oldest evaluation accepted")
-    serving_check: bool = Field(
-        True, description="Serve the model in a fresh process and query it before promotion"
-    )
-    max_latency_ms: float = Field(
-        1000.0, gt=0, description="95th percentile of the time to score one row over HTTP"
-    )
-    max_memory_mb: float = Field(2048.0, gt=0, description="Memory of the serving process")
-    serving_seconds: float = Field(
-        120.0, gt=0, description="Time the model may take to be served and to answer"
-    )
-    min_shadow_rows: int = Field(
-        0,
-        ge=0,
-        description="Live rows that a candidate has to score beside production; 0 for none",
-    )
-    min_shadow_hours: float = Field(
-        0.0, ge=0, description="Time between the first and the last of these rows"
-    )
-    max_shadow_disagreement: float = Field(
-        1.0,
-        ge=0,
-        le=1,
-        description="Largest share of these rows on which only one of the two raises an alert; "
-        "1 for any",
-    )
-    approvals: int = Field(
-        0, ge=0, description="People other than the requester who have to approve"
-    )
-    keep_promoted: int = Field(
-        5, ge=2, description="Promoted versions that are marked to be kept for a rollback"
-    )
+    promote: bool = True
+    """Promote when every gate passes; else only register"""
+    min_roc_auc: float = Field(0.6, ge=0, le=1)
+    """Absolute floor on the test rows"""
+    min_recall: float = Field(0.0, ge=0, le=1)
+    """Absolute floor of the recall at the calibrated threshold"""
+    min_anomalies: int = Field(5, ge=1)
+    """Labelled test anomalies below which no floor is measured"""
+    min_normals: int = Field(20, ge=1)
+    """Labelled normal test rows below which no floor is measured"""
+    max_alert_rate: float = Field(0.5, gt=0, le=1)
+    """Largest share of unlabelled test rows that may be flagged"""
+    margin: float = Field(0.05, ge=0, le=1)
+    """How much average precision a candidate may lose against production; the lower end of the
+    paired 90 % interval has to be within it"""
+    simple_margin: float = Field(0.02, ge=0, le=1)
+    """Blocked when a simple detector is better by more than this beyond doubt"""
+    required_slices: tuple[str, ...] = ()
+    """Values of the slice column that may not get worse than in production"""
+    max_condition: float = Field(1e8, gt=1)
+    """Largest condition number of a component's covariance"""
+    min_effective_components: float = Field(1.0, ge=1)
+    """Fewest components that carry the mixture (exp. of its entropy)"""
+    max_evidence_days: float = Field(90.0, gt=0)
+    """Oldest evaluation accepted"""
+    serving_check: bool = True
+    """Serve the model in a fresh process and query it before promotion"""
+    max_latency_ms: float = Field(1000.0, gt=0)
+    """95th percentile of the time to score one row over HTTP"""
+    max_memory_mb: float = Field(2048.0, gt=0)
+    """Memory of the serving process"""
+    serving_seconds: float = Field(120.0, gt=0)
+    """Time the model may take to be served and to answer"""
+    min_shadow_rows: int = Field(0, ge=0)
+    """Live rows that a candidate has to score beside production; 0 for none"""
+    min_shadow_hours: float = Field(0.0, ge=0)
+    """Time between the first and the last of these rows"""
+    max_shadow_disagreement: float = Field(1.0, ge=0, le=1)
+    """Largest share of these rows on which only one of the two raises an alert; 1 for any"""
+    approvals: int = Field(0, ge=0)
+    """People other than the requester who have to approve"""
+    keep_promoted: int = Field(5, ge=2)
+    """Promoted versions that are marked to be kept for a rollback"""
 
 
 STRICTER_WHEN_HIGHER = (

@@ -9,23 +9,30 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AliasGenerator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from data_checks.base.locations import DATA_DIR_VARIABLE, default_data_dir
+from data_checks.base.locations import default_data_dir
 from flows.common.assignments import first_problem
 from flows.common.errors import UsageError
 
 Engine = Literal["local", "spark"]
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _HOSTED = ("databricks", "databricks-uc", "uc")
+OF_ENVIRONMENT = SettingsConfigDict(
+    frozen=True,
+    env_ignore_empty=True,
+    allow_inf_nan=False,
+    alias_generator=AliasGenerator(validation_alias=lambda name: f"DAGMM_{name.upper()}"),
+)
+"""Each field is read from the variable of its name."""
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 
 class Settings(BaseSettings):
     """Read once at the start of a command."""
 
-    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, allow_inf_nan=False)
+    model_config = OF_ENVIRONMENT
 
     def __init__(self, **values: Any) -> None:
         """Read the environment.
@@ -40,92 +47,44 @@ class Settings(BaseSettings):
             told = "" if "://" in str(got) else f" is {got!r}"  # an address may hold a password
             raise UsageError(f"{variable}{told}: {problem}") from None
 
-    home: Path = Field(
-        default=Path("mlruns"),
-        validation_alias="DAGMM_HOME",
-        description="Folder of the embedded stores and the workspace",
-    )
-    data_dir: Path = Field(
-        default_factory=default_data_dir,
-        validation_alias=DATA_DIR_VARIABLE,
-        description="Folder with the data files of the contracts; dagmm-pipeline in the "
-        "user's cache folder unless set",
-    )
-    checkpoint_seconds: float = Field(
-        default=10.0,
-        ge=0,
-        validation_alias="DAGMM_CHECKPOINT_SECONDS",
-        description="Time between two checkpoints of a training, or two parts of a scoring run; "
-        "0 for as often as possible",
-    )
-    rank_timeout_seconds: float = Field(
-        default=600.0,
-        gt=0,
-        validation_alias="DAGMM_RANK_TIMEOUT_SECONDS",
-        description="How long a rank of a training waits for the others before it takes them "
-        "for dead",
-    )
-    mlflow_port: int = Field(
-        default=5000, validation_alias="DAGMM_MLFLOW_PORT", description="Port of the MLflow pages"
-    )
-    prefect_port: int = Field(
-        default=4200, validation_alias="DAGMM_PREFECT_PORT", description="Port of the Prefect pages"
-    )
-    verdicts_port: int = Field(
-        default=5050,
-        validation_alias="DAGMM_VERDICTS_PORT",
-        description="Port of the pages on which rows are judged",
-    )
-    prefect_idle_seconds: float = Field(
-        default=300.0,
-        ge=0,
-        validation_alias="DAGMM_PREFECT_IDLE_SECONDS",
-        description="How long the home's Prefect server, which takes seconds to start, waits for "
-        "the next command; 0 ends it with the last",
-    )
-    spark_master: str = Field(
-        default="local[*]",
-        validation_alias="DAGMM_SPARK_MASTER",
-        description="Spark master of what runs with --engine spark",
-    )
-    mlflow_tracking_uri: str | None = Field(
-        default=None,
-        validation_alias="MLFLOW_TRACKING_URI",
-        description="MLflow's tracking server and registry; SQLite under DAGMM_HOME unless set",
-    )
-    verdicts_uri: str | None = Field(
-        default=None,
-        validation_alias="DAGMM_VERDICTS_URI",
-        description="Database of the verdicts on scored rows, SQLite or PostgreSQL; MLflow's own "
-        "where MLFLOW_TRACKING_URI is a database, or unset",
-    )
-    notify_file: Path | None = Field(
-        default=None,
-        validation_alias="DAGMM_NOTIFY",
-        description="YAML file that says who is notified of what; notify.yaml in DAGMM_HOME, if it "
-        "is there, unless set",
-    )
-    prefect_api_url: str | None = Field(
-        default=None,
-        validation_alias="PREFECT_API_URL",
-        description="Prefect server; one that the commands of a home share unless set",
-    )
-    prefect_ui_url: str | None = Field(
-        default=None,
-        validation_alias="PREFECT_UI_URL",
-        description="Where a browser finds Prefect's pages; where PREFECT_API_URL is unless set",
-    )
-    signing_key: Path | None = Field(
-        default=None,
-        validation_alias="DAGMM_SIGNING_KEY",
-        description="Private EC key (PEM) that signs the evidence of new versions",
-    )
-    trusted: str = Field(
-        default="",
-        validation_alias="DAGMM_TRUSTED_KEYS",
-        description="Public EC keys (PEM), separated by `:`; when set, only versions that one of "
-        "them signed are used",
-    )
+    home: Path = Path("mlruns")
+    """Folder of the embedded stores and the workspace"""
+    data_dir: Path = Field(default_factory=default_data_dir)
+    """Folder with the data files of the contracts; dagmm-pipeline in the user's cache folder unless
+    set"""
+    checkpoint_seconds: float = Field(10.0, ge=0)
+    """Time between two checkpoints of a training, or two parts of a scoring run; 0 for as often as
+    possible"""
+    rank_timeout_seconds: float = Field(600.0, gt=0)
+    """How long a rank of a training waits for the others before it takes them for dead"""
+    mlflow_port: int = 5000
+    """Port of the MLflow pages"""
+    prefect_port: int = 4200
+    """Port of the Prefect pages"""
+    verdicts_port: int = 5050
+    """Port of the pages on which rows are judged"""
+    prefect_idle_seconds: float = Field(300.0, ge=0)
+    """How long the home's Prefect server, which takes seconds to start, waits for the next command;
+    0 ends it with the last"""
+    spark_master: str = "local[*]"
+    """Spark master of what runs with --engine spark"""
+    mlflow_tracking_uri: str | None = Field(None, validation_alias="MLFLOW_TRACKING_URI")
+    """MLflow's tracking server and registry; SQLite under DAGMM_HOME unless set"""
+    verdicts_uri: str | None = None
+    """Database of the verdicts on scored rows, SQLite or PostgreSQL; MLflow's own where
+    MLFLOW_TRACKING_URI is a database, or unset"""
+    notify_file: Path | None = Field(None, validation_alias="DAGMM_NOTIFY")
+    """YAML file that says who is notified of what; notify.yaml in DAGMM_HOME, if it is there,
+    unless set"""
+    prefect_api_url: str | None = Field(None, validation_alias="PREFECT_API_URL")
+    """Prefect server; one that the commands of a home share unless set"""
+    prefect_ui_url: str | None = Field(None, validation_alias="PREFECT_UI_URL")
+    """Where a browser finds Prefect's pages; where PREFECT_API_URL is unless set"""
+    signing_key: Path | None = None
+    """Private EC key (PEM) that signs the evidence of new versions"""
+    trusted: str = Field("", validation_alias="DAGMM_TRUSTED_KEYS")
+    """Public EC keys (PEM), separated by `:`; when set, only versions that one of them signed are
+    used"""
 
     @field_validator("mlflow_tracking_uri")
     @classmethod

@@ -37,21 +37,18 @@ from flows.promotion.gates.score_drift import energy_bins
 class MonitorPolicy(Parameters):
     """When a window counts as drifted; the columns' tolerances are in the contract."""
 
-    level: float = Field(LEVEL, gt=0, lt=1, description="Chance of an alarm without any drift")
-    alert_factor: float = Field(
-        1.5, ge=1, description="How far the alert rate may be from the calibrated one, as a factor"
-    )
-    min_rows: int = Field(50, ge=1, description="Fewer rows are reported, and not judged")
-    max_rejected_share: float | None = Field(
-        None,
-        ge=0,
-        le=1,
-        description="Tolerated share of rejected rows; the contract's unless given",
-    )
-    max_model_age_days: float = Field(90.0, gt=0, description="Age from which a model is reported")
-    max_data_age_hours: float | None = Field(
-        None, gt=0, description="Largest age of the newest row, by the contract's timestamp column"
-    )
+    level: float = Field(LEVEL, gt=0, lt=1)
+    """Chance of an alarm without any drift"""
+    alert_factor: float = Field(1.5, ge=1)
+    """How far the alert rate may be from the calibrated one, as a factor"""
+    min_rows: int = Field(50, ge=1)
+    """Fewer rows are reported, and not judged"""
+    max_rejected_share: float | None = Field(None, ge=0, le=1)
+    """Tolerated share of rejected rows; the contract's unless given"""
+    max_model_age_days: float = Field(90.0, gt=0)
+    """Age from which a model is reported"""
+    max_data_age_hours: float | None = Field(None, gt=0)
+    """Largest age of the newest row, by the contract's timestamp column"""
 
 
 def policy_from(assignments: Sequence[str]) -> MonitorPolicy:

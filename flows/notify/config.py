@@ -38,16 +38,16 @@ VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 class Target(Parameters):
     """Where messages go."""
 
-    name: str = Field(description="Name of the target, for messages about it")
-    kind: Literal["webhook", "slack", "email", "apprise"] = Field(
-        description="webhook: JSON by POST. slack: the same as Slack, Mattermost and others take "
-        "it. email: an address as Apprise writes it, mailtos://USER:PASSWORD@HOST?to=…. apprise: "
-        "any other address of Apprise"
-    )
-    url: str = Field(
-        description="NAME of the environment variable that holds the address; never the address"
-    )
-    events: tuple[Kind, ...] = Field(KINDS, description="Events to tell; all unless given")
+    name: str
+    """Name of the target, for messages about it"""
+    kind: Literal["webhook", "slack", "email", "apprise"]
+    """webhook: JSON by POST. slack: the same as Slack, Mattermost and others take it. email: an
+    address as Apprise writes it, mailtos://USER:PASSWORD@HOST?to=…. apprise: any other address of
+    Apprise"""
+    url: str
+    """NAME of the environment variable that holds the address; never the address"""
+    events: tuple[Kind, ...] = KINDS
+    """Events to tell; all unless given"""
 
     @property
     def address(self) -> str:
@@ -58,13 +58,12 @@ class Target(Parameters):
 class NotifyConfig(Parameters):
     """Who is notified of what."""
 
-    targets: tuple[Target, ...] = Field((), description="Where messages go")
-    cool_down_hours: float = Field(
-        6.0, ge=0, description="Time in which the same is not told again; it is counted instead"
-    )
-    timeout_seconds: float = Field(
-        5.0, gt=0, le=60, description="Longest time that telling may take, of all targets together"
-    )
+    targets: tuple[Target, ...] = ()
+    """Where messages go"""
+    cool_down_hours: float = Field(6.0, ge=0)
+    """Time in which the same is not told again; it is counted instead"""
+    timeout_seconds: float = Field(5.0, gt=0, le=60)
+    """Longest time that telling may take, of all targets together"""
 
     @model_validator(mode="after")
     def _distinct(self) -> NotifyConfig:

@@ -30,11 +30,12 @@ DRIFT, CALM = "dagmm.drift.found", "dagmm.drift.none"
 class Retraining(Parameters):
     """What a drift starts; the gates alone decide what becomes of the new version."""
 
-    config: TrainConfig = Field(description="The training to run; its data should be the newest")
-    min_hours: float = Field(24.0, ge=0, description="Least time between two such trainings")
-    on: str = Field(
-        "critical", pattern="^(warning|critical)$", description="Verdict from which to retrain"
-    )
+    config: TrainConfig
+    """The training to run; its data should be the newest"""
+    min_hours: float = Field(24.0, ge=0)
+    """Least time between two such trainings"""
+    on: str = Field("critical", pattern="^(warning|critical)$")
+    """Verdict from which to retrain"""
 
 
 class MonitorResult(Frozen):

@@ -12,10 +12,10 @@ import secrets
 from pathlib import Path
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings
 
 from flows.common.errors import UsageError
-from flows.common.settings import Settings
+from flows.common.settings import OF_ENVIRONMENT, Settings
 from flows.services.team.postgres import Postgres
 
 SECRETS = {
@@ -34,42 +34,27 @@ DATABASES = (MLFLOW, MLFLOW_AUTH, PREFECT)
 class TeamSettings(BaseSettings):
     """Read once at the start of a command."""
 
-    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
+    model_config = OF_ENVIRONMENT
 
     home: Path = Field(
-        default_factory=lambda: Settings().home / "services",
-        validation_alias="DAGMM_SERVICES_HOME",
-        description="Folder of databases, artifacts, logs and generated secrets; services under "
-        "DAGMM_HOME unless set",
+        default_factory=lambda: Settings().home / "services", validation_alias="DAGMM_SERVICES_HOME"
     )
-    host: str = Field(
-        default="127.0.0.1",
-        validation_alias="DAGMM_SERVICES_HOST",
-        description="Interface of MLflow and Prefect; PostgreSQL stays on loopback",
-    )
-    mlflow_port: int = Field(
-        default=5000, validation_alias="DAGMM_MLFLOW_PORT", description="Port of MLflow"
-    )
-    prefect_port: int = Field(
-        default=4200, validation_alias="DAGMM_PREFECT_PORT", description="Port of Prefect"
-    )
-    postgres_port: int = Field(
-        default=5433, validation_alias="DAGMM_POSTGRES_PORT", description="Port of PostgreSQL"
-    )
-    mlflow_workers: int = Field(
-        default=2,
-        ge=1,
-        validation_alias="DAGMM_MLFLOW_WORKERS",
-        description="Processes that answer MLflow's requests",
-    )
-    admin: str = Field(
-        default="admin",
-        validation_alias="MLFLOW_AUTH_ADMIN_USERNAME",
-        description="Name of MLflow's first user",
-    )
-    pool: str = Field(
-        default="dagmm", validation_alias="DAGMM_WORK_POOL", description="Work pool of the worker"
-    )
+    """Folder of databases, artifacts, logs and generated secrets; services under DAGMM_HOME unless
+    set"""
+    host: str = Field("127.0.0.1", validation_alias="DAGMM_SERVICES_HOST")
+    """Interface of MLflow and Prefect; PostgreSQL stays on loopback"""
+    mlflow_port: int = 5000
+    """Port of MLflow"""
+    prefect_port: int = 4200
+    """Port of Prefect"""
+    postgres_port: int = 5433
+    """Port of PostgreSQL"""
+    mlflow_workers: int = Field(2, ge=1)
+    """Processes that answer MLflow's requests"""
+    admin: str = Field("admin", validation_alias="MLFLOW_AUTH_ADMIN_USERNAME")
+    """Name of MLflow's first user"""
+    pool: str = Field("dagmm", validation_alias="DAGMM_WORK_POOL")
+    """Work pool of the worker"""
 
     @property
     def folder(self) -> Path:
