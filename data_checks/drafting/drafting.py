@@ -15,13 +15,13 @@ from pydantic import ValidationError
 from data_checks.base.errors import SourceError
 from data_checks.base.locations import file_location, is_url
 from data_checks.base.visible import quoted, visible
+from data_checks.contract.column_names import listed
 from data_checks.contract.model import Contract
 from data_checks.contract.yaml_reading import MAX_BYTES
 from data_checks.drafting.column_lines import draft_column
 from data_checks.drafting.label_lines import draft_label
 from data_checks.drafting.profile import TableProfile
 from data_checks.drafting.table_opening import OpenedTable, open_table
-from data_checks.readers.column_names import listed
 
 
 @dataclass(frozen=True)

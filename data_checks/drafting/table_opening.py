@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,12 +14,12 @@ import pyarrow as pa
 from data_checks.base.errors import SourceError, TextEncodingError
 from data_checks.base.locations import is_url
 from data_checks.base.visible import visible
+from data_checks.contract.column_names import Columns, listed
 from data_checks.contract.columns import is_reserved
-from data_checks.contract.notation import PLAIN, Notation
+from data_checks.contract.notation import PLAIN
 from data_checks.contract.source_settings import CsvSource, MatSource
 from data_checks.drafting.first_look import FirstLook, first_look
 from data_checks.drafting.profile import TableProfile, profile_batches
-from data_checks.readers.column_names import Columns, listed
 from data_checks.readers.csv.head import header_names
 from data_checks.readers.csv.sniffing import other_encodings, sniff
 from data_checks.readers.csv.text import read_csv
@@ -50,7 +50,11 @@ def open_table(place: str, label: str | None) -> tuple[OpenedTable, TableProfile
         if encoding is not None:
             opened = _open_csv(place, label, encoding)
         if label is not None and label not in opened.names:
-            raise SourceError(_no_label(place, label, opened.names))
+            message = f"{place}: there is no column '{label}' to take as label; there is: "
+            message += f"{listed(opened.names)}."
+            if len(opened.names) == 1:
+                message += " If that is not a header, delete what comes before the header."
+            raise SourceError(message)
         try:
             with closing(opened.read()) as batches:  # type: ignore[type-var]  # a generator
                 first = next(batches, None)
@@ -61,14 +65,11 @@ def open_table(place: str, label: str | None) -> tuple[OpenedTable, TableProfile
             if encoding == (others or (None,))[-1]:
                 raise
         else:
-            lines = [*opened.lines, *_marks(look.notation)]
+            notation, lines = look.notation, list(opened.lines)
+            marks = (("decimal", notation.decimal, "."), ("thousands", notation.thousands, ""))
+            lines += [f"  {key}: {json.dumps(mark)}" for key, mark, usual in marks if mark != usual]
             return replace(opened, lines=lines, doubts=(*opened.doubts, *look.doubts)), profile
     raise AssertionError("the last encoding reads or raises")
-
-
-def _marks(notation: Notation) -> list[str]:
-    marks = (("decimal", notation.decimal, "."), ("thousands", notation.thousands, ""))
-    return [f"  {key}: {json.dumps(mark)}" for key, mark, usual in marks if mark != usual]
 
 
 def _open(place: str, label: str | None) -> OpenedTable:
@@ -119,25 +120,14 @@ def _open_csv(place: str, label: str | None, encoding: str | None = None) -> Ope
         lines.append(f"  quote: {json.dumps(settings.quote)}")
     if not settings.header:
         lines.append("  header: false  # no names in the first line; rename the columns below")
+        start = ", ".join([cell[:20] for cell in first[:3]] + ["…"] * (len(first) > 3))
         doubts.append(
-            f"the first line ({_start(first)}) is taken as values; `header: true` if it holds names"
+            f"the first line ({start}) is taken as values; `header: true` if it holds names"
         )
     if settings.encoding != "utf-8":
         lines.append(f"  encoding: {settings.encoding}")
     read = partial(read_csv, place, settings, Columns(names, names))
     return OpenedTable(names, lines, tuple(doubts), read, settings)
-
-
-def _no_label(place: str, label: str, names: Sequence[str]) -> str:
-    message = f"{place}: there is no column '{label}' to take as label; there is: {listed(names)}."
-    if len(names) > 1:
-        return message
-    return f"{message} If that is not a header, delete what comes before the header."
-
-
-def _start(cells: Sequence[str]) -> str:
-    """The first cells of a line, for a message."""
-    return ", ".join([cell[:20] for cell in cells[:3]] + ["…"] * (len(cells) > 3))
 
 
 def _open_mat(place: str, label: str | None) -> OpenedTable:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_checks.base.errors import SourceError
 from data_checks.base.locations import is_url
-from data_checks.readers.column_names import Columns, listed
+from data_checks.contract.column_names import Columns, check_names
 from data_checks.readers.opening import open_url, refuse_pipe
 from data_checks.readers.parquet_files import files_of, partition_columns, partition_value
 
@@ -158,8 +156,11 @@ def parquet_rows(location: str) -> int:
 def _parquet(name: str) -> Iterator[pq.ParquetFile]:
     """An open file; anything wrong with it, even while it is read, is raised as a `SourceError`."""
     try:
+        if not is_url(name):
+            refuse_pipe(name)
+        source = open_url(name) if is_url(name) else name
         # pre_buffer would hold whole row groups, which others may have written very large.
-        with pq.ParquetFile(_opened(name), pre_buffer=False) as file:
+        with pq.ParquetFile(source, pre_buffer=False) as file:
             yield file
     except SourceError:
         raise
@@ -168,13 +169,6 @@ def _parquet(name: str) -> Iterator[pq.ParquetFile]:
     except (pa.ArrowInvalid, OSError) as error:
         message = str(error).splitlines()[0]
         raise SourceError(f"{name}: not a readable Parquet file: {message}.") from error
-
-
-def _opened(name: str) -> Any:
-    if is_url(name):
-        return open_url(name)
-    refuse_pipe(name)
-    return name
 
 
 def _kind(stored: pa.DataType) -> object:
@@ -192,12 +186,9 @@ def _kind(stored: pa.DataType) -> object:
 
 
 def _check_names(name: str, schema: pa.Schema, columns: Columns) -> None:
-    names = Counter(schema.names)
-    if twice := sorted(column for column, count in names.items() if count > 1):
-        raise SourceError(f"{name}: column named twice: {listed(twice)}; rename one.")
-    absent = [column for column in columns.wanted if column not in names]
-    if absent := [column for column in absent if not partition_value(name, column)[0]]:
-        raise SourceError(f"{name}: missing column {listed(absent)}.")
+    stored = set(schema.names)
+    required = [c for c in columns.wanted if c in stored or not partition_value(name, c)[0]]
+    check_names(name, schema.names, required, ".")
     columns.refuse_extra(name, schema.names)
 
 

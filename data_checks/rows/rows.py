@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from data_checks.base.errors import SourceError
+from data_checks.contract.column_names import check_names
 from data_checks.contract.columns import FLOAT32_MAX, Outside
 from data_checks.contract.expressions import names_in
 from data_checks.contract.model import ROW_ID, UNPARSED_COLUMN, Contract
@@ -105,7 +105,10 @@ class RowChecker:
     @cached_property
     def features(self) -> Contract:
         """The contract of the feature columns alone."""
-        return _features_only(self.contract)
+        features = self.contract.feature_columns
+        names = {column.name for column in features}
+        rules = tuple(rule for rule in self.contract.rules if names_in(rule.check) <= names)
+        return self.contract.model_copy(update={"columns": features, "label": None, "rules": rules})
 
     @cached_property
     def _rules(self) -> tuple[RowRule, ...]:
@@ -130,15 +133,10 @@ class RowChecker:
         """See `check_rows`."""
         light = self.features
         names = [column.name for column in light.columns]
-        have = Counter(column_names(rows))
-        if absent := [name for name in names if name not in have]:
-            shown = ", ".join(f"'{name}'" for name in absent[:5])
-            raise SourceError(
-                f"{where}: missing column {shown}; the input needs every feature column of the "
-                "model."
-            )
-        if twice := sorted(name for name in names if have[name] > 1):
-            raise SourceError(f"{where}: column named twice: {', '.join(twice)}; rename one.")
+        needed = set(names)
+        given = [name for name in column_names(rows) if name in needed]
+        remedy = "; the input needs every feature column of the model."
+        check_names(where, given, names, remedy)
         typed = self._sound(rows) if isinstance(rows, Mapping) else None
         rules, unparsed = self._across, {}
         if typed is None:
@@ -162,13 +160,6 @@ class RowChecker:
             causes=dict(notes.causes),
             refusal=notes.refusal(),
         )
-
-
-def _features_only(contract: Contract) -> Contract:
-    features = contract.feature_columns
-    names = {column.name for column in features}
-    rules = tuple(rule for rule in contract.rules if names_in(rule.check) <= names)
-    return contract.model_copy(update={"columns": features, "label": None, "rules": rules})
 
 
 class _Notes:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from data_checks.base.errors import SourceError
 from data_checks.base.locations import file_location, inside, is_url, missing_file, names_files
+from data_checks.contract.column_names import Columns
 from data_checks.contract.model import Contract
 from data_checks.contract.source_settings import (
     CsvSource,
@@ -24,7 +25,6 @@ from data_checks.contract.source_settings import (
     SqlSource,
 )
 from data_checks.readers import bundled, matlab, parquet
-from data_checks.readers.column_names import Columns
 from data_checks.readers.csv import text
 from data_checks.readers.csv.head import read_head
 from data_checks.readers.database import sql

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
@@ -11,8 +10,8 @@ import pyarrow as pa
 import pyarrow.csv
 
 from data_checks.base.errors import SourceError, TextEncodingError
+from data_checks.contract.column_names import Columns, check_names, listed
 from data_checks.contract.source_settings import CsvSource
-from data_checks.readers.column_names import Columns, listed
 from data_checks.readers.csv.head import (
     Head,
     header_names,
@@ -82,16 +81,8 @@ def _names(location: str, source: CsvSource, head: Head, columns: Columns) -> li
         _check_width(location, source, head.rows[0], expected)
         return list(expected)
     first = header_names(head.rows[0])
-    if twice := sorted(name for name, count in Counter(first).items() if count > 1):
-        raise SourceError(
-            f"{location}, line {head.lines}: column named twice: {listed(twice)}; rename one."
-        )
-    present = set(first)
-    if absent := [name for name in expected if name not in present]:
-        raise SourceError(
-            f"{location}, line {head.lines}: missing column {listed(absent)}."
-            f"{_header_hint(first, expected, source)}"
-        )
+    hint = _header_hint(first, expected, source)
+    check_names(f"{location}, line {head.lines}", first, expected, f".{hint}")
     columns.refuse_extra(location, first)
     if len(head.rows) > 1 and header_names(head.rows[1]) == first:
         raise SourceError(

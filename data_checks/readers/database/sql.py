@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,8 @@ import pyarrow as pa
 
 from data_checks.base.errors import SourceError, UnreachableError
 from data_checks.base.locations import is_url
+from data_checks.contract.column_names import Columns, check_names
 from data_checks.contract.source_settings import SqlSource, has_credentials
-from data_checks.readers.column_names import Columns, listed
 from data_checks.readers.database.borrowed_logins import refuse_borrowed_login
 from data_checks.readers.database.read_only import check_query, forbid_writing, read_only_engine
 
@@ -75,7 +74,8 @@ def read_sql(url: str, source: SqlSource, columns: Columns) -> Iterator[pa.Recor
                 if not result.returns_rows:
                     raise SourceError(f"{place}: the query returns no rows; it must be a SELECT.")
                 names = list(result.keys())
-                _check_names(place, names, columns)
+                check_names(place, names, columns.wanted, "; name it in the SELECT.")
+                columns.refuse_extra(place, names)
                 for rows in result.partitions(BATCH_ROWS):
                     yield _batch(names, rows, columns.wanted)
                 transaction.rollback()
@@ -133,17 +133,6 @@ def safe_name(url: str) -> str:
     if not mark:
         return "database"
     return f"{scheme}://{rest.split('?', 1)[0].rpartition('@')[2]}"
-
-
-def _check_names(place: str, names: list[str], columns: Columns) -> None:
-    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
-        raise SourceError(f"{place}: the query returns a column twice: {', '.join(twice)}.")
-    present = set(names)
-    if absent := [name for name in columns.wanted if name not in present]:
-        raise SourceError(
-            f"{place}: the query lacks column {listed(absent)}; name it in the SELECT."
-        )
-    columns.refuse_extra(place, names)
 
 
 def _batch(names: list[str], rows: Sequence[Any], wanted: Sequence[str]) -> pa.RecordBatch:

@@ -12,9 +12,9 @@ import pytest
 
 from data_checks.base import locations
 from data_checks.base.errors import MissingDataError, SourceError
+from data_checks.contract.column_names import Columns
 from data_checks.contract.model import Contract
 from data_checks.drafting.drafting import draft_contract
-from data_checks.readers.column_names import Columns
 from data_checks.readers.parquet import read_parquet
 from data_checks.readers.parquet_files import files_of
 from data_checks.sources.reading import count_rows, read_batches

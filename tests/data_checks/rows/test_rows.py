@@ -207,7 +207,7 @@ def test_missing_and_doubled_columns_are_named() -> None:
     frame = small_frame(3)
     with pytest.raises(SourceError, match="missing column 'fee'"):
         check_rows(frame.drop(columns="fee"), small_contract())
-    with pytest.raises(SourceError, match="twice: fee"):
+    with pytest.raises(SourceError, match="twice: 'fee'"):
         check_rows(pd.concat([frame, frame[["fee"]]], axis=1), small_contract())
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from data_checks.base.errors import SourceError
+from data_checks.contract.column_names import Columns
 from data_checks.contract.columns import Column
 from data_checks.contract.model import Contract
-from data_checks.readers.column_names import Columns
 
 WIDTH = 3_000
 

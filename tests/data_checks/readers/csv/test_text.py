@@ -9,8 +9,8 @@ import pyarrow.csv
 import pytest
 
 from data_checks.base.errors import SourceError
+from data_checks.contract.column_names import Columns
 from data_checks.contract.source_settings import CsvSource
-from data_checks.readers.column_names import Columns
 from data_checks.readers.csv import text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,6 +36,19 @@ class Columns:
                 f"{location}: column {listed(unknown)} is not in the contract; list it there with "
                 "type: ignored, or set extra_columns: ignore."
             )
+
+
+def check_names(place: str, names: Sequence[str], required: Sequence[str], remedy: str) -> None:
+    """Refuse columns that are named twice, and a table without those that are required.
+
+    Raises:
+        SourceError: naming them; the remedy follows the names of absent ones.
+    """
+    counts = Counter(names)
+    if twice := sorted(name for name, count in counts.items() if count > 1):
+        raise SourceError(f"{place}: column named twice: {listed(twice)}; rename one.")
+    if absent := [name for name in required if name not in counts]:
+        raise SourceError(f"{place}: missing column {listed(absent)}{remedy}")
 
 
 def listed(names: Sequence[str]) -> str:
