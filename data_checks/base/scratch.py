@@ -28,7 +28,9 @@ def scratch_folder(root: Path | None = None) -> Iterator[Path]:
     root = Path(tempfile.gettempdir(), f"dagmm-{os.getuid()}") if root is None else root
     with suppress(FileExistsError):  # also as a file
         root.mkdir(mode=0o700)
-    if not _is_ours(root):  # somebody was here first: nothing there is touched
+    status = root.lstat()
+    ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+    if not ours:  # somebody was here first: nothing there is touched
         with tempfile.TemporaryDirectory() as private:
             yield Path(private)
         return
@@ -38,11 +40,6 @@ def scratch_folder(root: Path | None = None) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
-
-
-def _is_ours(root: Path) -> bool:
-    status = root.lstat()
-    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
 
 
 def _made(root: Path) -> tuple[Path, int]:

@@ -109,9 +109,8 @@ def _construct(path: Path, node: yaml.Node, key: Key, lines: dict[Key, int]) -> 
     try:
         return constructor.construct_object(node)
     except (yaml.YAMLError, ValueError, OverflowError) as error:
-        raise ContractError(
-            f"{path}, line {lines[key]}: key '{dotted(key)}': value {_short(node)} cannot be read."
-        ) from error
+        shown = f"key '{dotted(key)}': value {str(node.value)[:40]!r}"
+        raise ContractError(f"{path}, line {lines[key]}: {shown} cannot be read.") from error
 
 
 def dotted(key: Key) -> str:
@@ -120,10 +119,6 @@ def dotted(key: Key) -> str:
     for part in key:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text or "(top level)"
-
-
-def _short(node: yaml.Node) -> str:
-    return repr(str(node.value)[:40])
 
 
 def _yaml_message(path: Path, error: yaml.YAMLError) -> str:

@@ -91,9 +91,11 @@ def _typed(column: ColumnProfile, name: str, texts: Sequence[str]) -> ColumnDraf
             ("    type: identifier  # no value occurs twice",), told_together="left out"
         )
     lines: tuple[str, ...]
-    if _is_boolean(column):
-        lines = ("    type: boolean", *_filled(column, _most_frequent_truth(column)))
-        digits = set(column.levels or ()) == {"0", "1"}
+    levels = set(column.levels or ())
+    if len(levels) == 2 and column.booleans == column.present:
+        truth = int(_mode(column).lower() in ("true", "t", "yes", "y", "1"))
+        lines = ("    type: boolean", *_filled(column, truth))
+        digits = levels == {"0", "1"}
         return ColumnDraft(lines, told_together="zero and one" if digits else "")
     if column.padded and column.levels is not None and _repeats(column):
         remark = f"{name} is categorical: numbers with zeros in front are taken for codes"
@@ -186,11 +188,6 @@ def _for_example(
     return f" ({', '.join(repr(text[:40]) for text in unread)})" if unread else ""
 
 
-def _is_boolean(column: ColumnProfile) -> bool:
-    two = column.levels is not None and len(column.levels) == 2
-    return two and column.booleans == column.present
-
-
 def _repeats(column: ColumnProfile) -> bool:
     """Whether texts come back often enough to be levels rather than free text."""
     assert column.levels is not None
@@ -216,10 +213,6 @@ def _filled(column: ColumnProfile, constant: object) -> list[str]:
 def _mode(column: ColumnProfile) -> str:
     assert column.levels is not None
     return column.levels.most_common(1)[0][0]
-
-
-def _most_frequent_truth(column: ColumnProfile) -> int:
-    return int(_mode(column).lower() in ("true", "t", "yes", "y", "1"))
 
 
 def _range(column: ColumnProfile) -> list[str]:

@@ -33,7 +33,8 @@ def open_stream(location: str) -> Any:
     except (PermissionError, IsADirectoryError) as error:
         raise SourceError(f"{location}: cannot be read: {error.strerror}.") from error
     except OSError as error:
-        raise SourceError(f"{location}: cannot be read: {_reason(location, error)}.") from error
+        reason = "it is a folder" if Path(location).is_dir() else error
+        raise SourceError(f"{location}: cannot be read: {reason}.") from error
 
 
 def refuse_pipe(location: str) -> None:
@@ -48,10 +49,6 @@ def refuse_pipe(location: str) -> None:
             f"{location}: not a file; a table is looked at before it is read, which a pipe does "
             "not allow. Save the rows to a file."
         )
-
-
-def _reason(location: str, error: OSError) -> str:
-    return "it is a folder" if Path(location).is_dir() else str(error)
 
 
 def open_url(url: str) -> Any:

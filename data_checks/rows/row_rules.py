@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -97,25 +97,17 @@ def row_rules(contract: Contract, *, for_scoring: bool = False) -> tuple[RowRule
 
 
 def _ranges(column: Column) -> list[RowRule]:
-    low = -FLOAT32_MAX if column.minimum is None else column.minimum
-    high = FLOAT32_MAX if column.maximum is None else column.maximum
-    bounded = column.minimum is not None or column.maximum is not None
-    text = f"outside {interval(column)}" if bounded else "not a finite 32-bit number"
-    if not bounded or column.severity == "critical":
-        return [RowRule("range", column.name, "critical", text, low=low, high=high)]
-    finite = RowRule(
-        "range",
-        column.name,
-        "critical",
-        "not a finite 32-bit number",
-        low=-FLOAT32_MAX,
-        high=FLOAT32_MAX,
-    )
+    text, low, high = "not a finite 32-bit number", -FLOAT32_MAX, FLOAT32_MAX
+    finite = RowRule("range", column.name, "critical", text, low=low, high=high)
+    if column.minimum is None and column.maximum is None:
+        return [finite]
+    low = low if column.minimum is None else column.minimum
+    high = high if column.maximum is None else column.maximum
+    stated = replace(finite, text=f"outside {interval(column)}", low=low, high=high)
+    if column.severity == "critical":
+        return [stated]
     # A second rule of the same kind and column needs a key of its own: the check tells them apart.
-    stated = RowRule(
-        "range", column.name, column.severity, text, low=low, high=high, check=column.severity
-    )
-    return [finite, stated]
+    return [finite, replace(stated, severity=column.severity, check=column.severity)]
 
 
 def interval(column: Column) -> str:
@@ -143,7 +135,7 @@ def broken_rows(rule: RowRule, table: pa.Table, repeated: Mapping[str, pa.Array]
     """
     if rule.kind == "rule":
         try:
-            return _false(holds(rule.check, table))
+            return _mask(pc.invert(pc.fill_null(holds(rule.check, table), True)))
         except ValueError as error:
             raise ContractError(f"rule '{rule.column}': {error}; correct the contract.") from error
     column = table.column(rule.column)
@@ -185,7 +177,3 @@ def label_counts(table: pa.Table) -> tuple[int, int]:
 
 def _mask(values: pa.ChunkedArray) -> Mask:
     return np.asarray(values.to_numpy(), dtype=bool)
-
-
-def _false(values: pa.ChunkedArray) -> Mask:
-    return _mask(pc.invert(pc.fill_null(values, True)))

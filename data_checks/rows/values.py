@@ -61,7 +61,9 @@ def type_values(values: pa.Array, column: Column, notation: Notation = PLAIN) ->
         case "timestamp":
             typed = _times(values, column.timestamp_format, notation)
         case _:  # whatever is there can be read as text
-            texts = as_text(values, notation, trimmed=not _padded(column))
+            # Where blanks are part of a level, texts are compared as they stand.
+            padded = any(level != level.strip() for level in column.vocabulary)
+            texts = as_text(values, notation, trimmed=not padded)
             written = pa.types.is_string(values.type)
             return Typed(as_listed(texts, column.vocabulary, written=written), None)
     return _told_apart(values, typed, typed, notation)
@@ -161,17 +163,10 @@ def plain_array(values: Any) -> pa.Array:
         return plain_array(pc.run_end_decode(values))
     if pa.types.is_large_string(values.type) or pa.types.is_string_view(values.type):
         return pc.cast(values, pa.string())
-    if _is_bytes(values.type):
+    foreign = (pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
+    if any(is_kind(values.type) for is_kind in foreign):
         return pc.cast(values, pa.binary())
     return values
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_large_binary(kind)
-        or pa.types.is_binary_view(kind)
-        or pa.types.is_fixed_size_binary(kind)
-    )
 
 
 def _told_apart(values: pa.Array, typed: pa.Array, read: pa.Array, notation: Notation) -> Typed:
@@ -179,11 +174,6 @@ def _told_apart(values: pa.Array, typed: pa.Array, read: pa.Array, notation: Not
         return Typed(typed, None)
     unread = pc.and_(pc.is_null(read), pc.is_valid(as_text(values, notation)))
     return Typed(typed, unread if pc.any(unread).as_py() else None)
-
-
-def _padded(column: Column) -> bool:
-    """Whether blanks are part of a level; such a column's texts are compared as they stand."""
-    return any(level != level.strip() for level in column.vocabulary)
 
 
 def _numbers(values: pa.Array, notation: Notation) -> pa.Array:

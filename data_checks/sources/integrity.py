@@ -16,7 +16,7 @@ from data_checks.contract.model import ROW_ID, UNPARSED_COLUMN, Contract
 from data_checks.contract.source_settings import CsvSource, FileSource
 from data_checks.readers.csv.head import read_head
 from data_checks.readers.database.sql import safe_name
-from data_checks.readers.opening import open_url
+from data_checks.readers.opening import open_url, store_errors
 
 
 def file_sha256(path: Path) -> str:
@@ -38,7 +38,10 @@ def verified_sha256(contract: Contract, location: str, *, pinned: bool) -> str |
     single = isinstance(source, FileSource) and not location.startswith("sklearn:")
     if single and is_url(location):
         # A remote file is read twice only when its content has to be verified.
-        actual = _digest_of_url(location) if expected else None
+        actual = None
+        if expected is not None:
+            with open_url(location) as file, store_errors(location):
+                actual = hashlib.file_digest(file, "sha256").hexdigest()
     elif single and Path(location).is_file():
         try:
             actual = file_sha256(Path(location))
@@ -56,14 +59,6 @@ def verified_sha256(contract: Contract, location: str, *, pinned: bool) -> str |
             f"{expected}. Get it again from {source.publisher or 'its publisher'}."
         )
     return actual
-
-
-def _digest_of_url(url: str) -> str:
-    digest = hashlib.sha256()
-    with open_url(url) as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def file_state(location: str) -> tuple[int, int, int] | None:

@@ -77,7 +77,11 @@ def ingest(
     source_sha256 = verified_sha256(contract, location, pinned=data is None)
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as part:
-        rows = _write(part, contract, _typed(contract, location))
+        rows = 0
+        with pq.ParquetWriter(part, stored_schema(contract)) as writer:
+            for table in _typed(contract, location):
+                writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+                rows += table.num_rows
         if rows == 0:
             raise SourceError(f"{shown(location)}: the table has no rows.")
         if file_state(location) != before:
@@ -104,15 +108,6 @@ def _typed(contract: Contract, location: str) -> Iterator[pa.Table]:
             refuse_swallowed_rows(table, location, settings)
         yield table
         first_row += batch.num_rows
-
-
-def _write(path: Path, contract: Contract, tables: Iterator[pa.Table]) -> int:
-    rows = 0
-    with pq.ParquetWriter(path, stored_schema(contract)) as writer:
-        for table in tables:
-            writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
-            rows += table.num_rows
-    return rows
 
 
 def _sample(path: Path, contract: Contract) -> int:

@@ -73,7 +73,11 @@ def run_tasks(
                 raise _translated(error) from error
             raise
     tell(len(tasks), len(tasks))
-    _raise_first(answers)
+    for answer in answers:
+        if _FAILED in answer:
+            number = answer["errno"]
+            cause = OSError(number, os.strerror(number)) if number else None
+            raise getattr(errors, answer[_FAILED])(answer["said"]) from cause
     return answers
 
 
@@ -94,14 +98,6 @@ def _answer(work: Callable[[T], Answer], task: T, attempts: int, alone: bool) ->
             "said": str(error) if alone else f"{error} (on {socket.gethostname()})",
             "errno": cause.errno if isinstance(cause, OSError) else None,
         }
-
-
-def _raise_first(answers: Sequence[Answer]) -> None:
-    for answer in answers:
-        if _FAILED in answer:
-            number = answer["errno"]
-            cause = OSError(number, os.strerror(number)) if number else None
-            raise getattr(errors, answer[_FAILED])(answer["said"]) from cause
 
 
 def _attempts(context: SparkContext) -> int:
@@ -131,14 +127,11 @@ def _translated(error: Exception) -> Exception:
     if _lost(message):
         reason = next((line for line in message.splitlines() if _lost(line)), message)
         return UnreachableError(f"Spark lost what it worked with too often: {reason.strip()}")
-    return RuntimeError(f"a Spark task failed: {_last_words(message)}")
+    # The last line of the Python traceback in a Java exception's message.
+    told = re.findall(r"^(\w[\w.]*(?:Error|Exception): .+)$", message, re.MULTILINE)
+    words = [*told, *message.splitlines(), "without a message"]
+    return RuntimeError(f"a Spark task failed: {words[0]}")
 
 
 def _lost(message: str) -> bool:
     return any(sign in message for sign in _LOST)
-
-
-def _last_words(message: str) -> str:
-    """The last line of the Python traceback in a Java exception's message."""
-    told = re.findall(r"^(\w[\w.]*(?:Error|Exception): .+)$", message, re.MULTILINE)
-    return told[0] if told else next(iter(message.splitlines()), "without a message")

@@ -22,7 +22,7 @@ from data_checks.base.atomic import explaining_write_errors, replacing, replacin
 from data_checks.base.errors import EngineError, SourceError
 from data_checks.contract.model import ANOMALY_COLUMN, Contract
 from data_checks.rows.casting import cast_batch, stored_schema
-from data_checks.rows.row_rules import RowRule, broken_rows, row_rules
+from data_checks.rows.row_rules import broken_rows, row_rules
 from data_checks.sources.integrity import file_sha256, shown
 from data_checks.spark.plan import Span, plan_tasks, read_task
 from data_checks.spark.tasks import run_tasks
@@ -55,8 +55,13 @@ class TypeTask:
         """Write the rows of a task as one file."""
         number, spans = task
         rules = [rule for rule in row_rules(self.contract) if rule.kind == "rule"]
-        schema = _with_rules(stored_schema(self.contract), rules)
-        _check_folder(self.folder)
+        schema = stored_schema(self.contract)
+        for rule in rules:
+            schema = schema.append(pa.field(derived_name(rule), pa.bool_()))
+        if not self.folder.is_dir():
+            raise SourceError(
+                f"{self.folder}: not there; driver and executors must see the output under one name"
+            )
         with (
             replacing(_typed_file(self.folder, number)) as part,
             pq.ParquetWriter(part, schema) as writer,
@@ -210,19 +215,6 @@ def _scratch(out_dir: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _check_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        raise SourceError(
-            f"{folder}: not there; driver and executors must see the output under one name"
-        )
-
-
-def _with_rules(schema: pa.Schema, rules: list[RowRule]) -> pa.Schema:
-    for rule in rules:
-        schema = schema.append(pa.field(derived_name(rule), pa.bool_()))
-    return schema
 
 
 def _typed_file(folder: Path, number: int) -> Path:

@@ -93,7 +93,11 @@ class SuiteRunner:
         The templates leave some texts as they are: all that comes from the table or its contract is
         marked here, and `docs_pages.finish_site` makes entities of the marks.
         """
-        self._mark_suite()
+        for expectation in self._suite.expectations:
+            for name, value in dict(expectation).items():
+                if name not in ("id", "severity") and (safe := marked(value)) != value:
+                    setattr(expectation, name, safe)
+        self._suite.save()
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
@@ -117,13 +121,6 @@ class SuiteRunner:
         self._context.add_data_docs_site(SITE, site)
         with _quiet():
             self._context.build_data_docs(site_names=[SITE])
-
-    def _mark_suite(self) -> None:
-        for expectation in self._suite.expectations:
-            for name, value in dict(expectation).items():
-                if name not in ("id", "severity") and (safe := marked(value)) != value:
-                    setattr(expectation, name, safe)
-        self._suite.save()
 
 
 def _marked(result: ExpectationSuiteValidationResult) -> ExpectationSuiteValidationResult:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -154,7 +155,7 @@ def _split(location: str, content: bytes, source: CsvSource, *, whole: bool) -> 
         return None
     if start == 0 and first.startswith(_MARK):
         start, first = len(_MARK), first.removeprefix(_MARK)
-    records = csv.reader(_chain(first, lines), delimiter=source.delimiter, quotechar=source.quote)
+    records = csv.reader(chain([first], lines), delimiter=source.delimiter, quotechar=source.quote)
     rows: list[tuple[str, ...]] = []
     after, count = 0, 0
     limit = csv.field_size_limit(_MOST_BYTES)  # split at another mark, a wide header is one field
@@ -177,11 +178,6 @@ def _split(location: str, content: bytes, source: CsvSource, *, whole: bool) -> 
         return None
     sizes = [len(text[:end].encode()) for end in (start, after)]
     return Head(tuple(rows), sizes[0], sizes[1], count, separator)
-
-
-def _chain(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
 
 
 def _decoded(location: str, content: bytes, source: CsvSource, whole: bool) -> str:

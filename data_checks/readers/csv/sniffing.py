@@ -125,20 +125,20 @@ def _header(rows: Rows, label: str | None) -> tuple[bool, str | None]:
     if label is not None and label in first:
         return True, None
     if not numeric:
-        again = [_comes_again(first[i], i, rest) for i in range(len(first))]
-        if len(rest) > 1 and all(again):
+        below = [{row[i].strip() for row in rest if i < len(row)} for i in range(len(first))]
+        if len(rest) > 1 and all(cell in seen for cell, seen in zip(first, below, strict=True)):
             return False, "the first line holds values that come again below; taken as a row"
         return True, None
     names, values = 0, 0
     for i, cell in enumerate(first):
-        below = [row[i].strip() for row in rest if i < len(row) and row[i].strip()]
+        under = [row[i].strip() for row in rest if i < len(row) and row[i].strip()]
         if cell in numeric:
             values += not cell.isdigit()
-        elif cell and cell in below:
+        elif cell and cell in under:
             values += 1
-        elif cell and below:
-            counted = sum(bool(_NUMBER.fullmatch(text)) for text in below) > len(below) / 2
-            names += counted or 2 * len(set(below)) <= len(below)
+        elif cell and under:
+            counted = sum(bool(_NUMBER.fullmatch(text)) for text in under) > len(under) / 2
+            names += counted or 2 * len(set(under)) <= len(under)
     shown = ", ".join(first[:4])
     if _in_sequence(numeric) and not values:
         # Whole numbers one apart are what pandas writes for names, and rarely a row.
@@ -147,10 +147,6 @@ def _header(rows: Rows, label: str | None) -> tuple[bool, str | None]:
         return True, f"the first line ({shown}) is taken as names, though numbers are among them"
     doubt = None if values else f"the first line ({shown}) is taken as a row, not as names"
     return False, doubt
-
-
-def _comes_again(cell: str, place: int, rest: Rows) -> bool:
-    return any(place < len(row) and row[place].strip() == cell for row in rest)
 
 
 def _in_sequence(numbers: Sequence[str]) -> bool:

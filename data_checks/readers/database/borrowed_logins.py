@@ -34,7 +34,8 @@ def refuse_borrowed_login(place: str, url: sa.URL) -> None:
             f"({', '.join(options)}); name an environment variable with the whole URL in "
             "source.url_variable instead."
         )
-    host_variable, logins = _MYSQL if _is_mysql(url) else _POSTGRESQL
+    mysql = url.get_backend_name() in ("mysql", "mariadb")
+    host_variable, logins = _MYSQL if mysql else _POSTGRESQL
     foreign = _hosts(url) - set(os.environ.get(host_variable, "").split(","))
     given = [name for name in logins if os.environ.get(name)]
     if foreign and given:
@@ -44,10 +45,6 @@ def refuse_borrowed_login(place: str, url: sa.URL) -> None:
             f"{sorted(foreign)[0]}, or name an environment variable with the whole URL in "
             "source.url_variable."
         )
-
-
-def _is_mysql(url: sa.URL) -> bool:
-    return url.get_backend_name() in ("mysql", "mariadb")
 
 
 def _hosts(url: sa.URL) -> set[str]:

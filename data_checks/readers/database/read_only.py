@@ -96,8 +96,6 @@ def forbid_writing(connection: sa.Connection) -> None:
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("PRAGMA query_only = ON")
         driver: Any = connection.connection.driver_connection
-        driver.set_authorizer(_judge)
-
-
-def _judge(action: int, *_: object) -> int:
-    return sqlite3.SQLITE_DENY if action in _DENIED else sqlite3.SQLITE_OK
+        driver.set_authorizer(
+            lambda action, *_: sqlite3.SQLITE_DENY if action in _DENIED else sqlite3.SQLITE_OK
+        )
