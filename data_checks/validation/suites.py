@@ -10,12 +10,12 @@ from typing import Any
 
 import great_expectations as gx
 import pyarrow as pa
+from great_expectations.expectations.registry import get_expectation_impl
 
 from data_checks.contract.columns import FLOAT32_MAX, Severity
 from data_checks.contract.model import ANOMALY_COLUMN, Contract
 from data_checks.rows.row_rules import RowRule, row_rules
-
-expectations: Any = gx.expectations
+from data_checks.validation.tally import EXPECTATIONS
 
 COLUMNS, ROWS, RATIO, HAS_NORMAL = "columns", "rows", "ratio", "has_normal"
 """Keys of the table-level rules; `null_share:COLUMN` is the fifth."""
@@ -40,45 +40,34 @@ def table_expectations(contract: Contract, schema: pa.Schema) -> list[Any]:
     names = [*schema.names, *(derived_name(rule) for rule in rules)]
     rows = contract.rows
     checks = [
-        expectations.ExpectTableColumnsToMatchOrderedList(
-            column_list=names, **_about(COLUMNS, "critical")
+        _expectation(
+            "expect_table_columns_to_match_ordered_list", COLUMNS, "critical", column_list=names
         ),
-        expectations.ExpectTableRowCountToBeBetween(
-            min_value=rows.minimum, max_value=rows.maximum, **_about(ROWS, rows.severity)
+        _expectation(
+            "expect_table_row_count_to_be_between",
+            ROWS,
+            rows.severity,
+            min_value=rows.minimum,
+            max_value=rows.maximum,
         ),
     ]
     if contract.label is not None:
         column = contract.label.column
         text = f"'{column}': at least one row has a normal label"
-        checks.append(
-            expectations.ExpectColumnMinToBeBetween(
-                column=ANOMALY_COLUMN,
-                min_value=0,
-                max_value=0,
-                **_about(HAS_NORMAL, "critical", text),
-            )
-        )
+        flags: dict[str, Any] = {"column": ANOMALY_COLUMN, "min_value": 0, "max_value": 0}
+        name = "expect_column_min_to_be_between"
+        checks.append(_expectation(name, HAS_NORMAL, "critical", text, **flags))
         if contract.anomaly_ratio is not None:
             low, high = ratio_bounds(contract)
             text = f"'{column}': the share of anomalies is between {low:.4f} and {high:.4f}"
-            checks.append(
-                expectations.ExpectColumnMeanToBeBetween(
-                    column=ANOMALY_COLUMN,
-                    min_value=low,
-                    max_value=high,
-                    **_about(RATIO, contract.ratio_severity, text),
-                )
-            )
-    for column_ in contract.stored_columns:
-        if column_.nullable:
-            checks.append(
-                expectations.ExpectColumnProportionOfNonNullValuesToBeBetween(
-                    column=column_.name,
-                    min_value=1 - column_.max_null_share,
-                    max_value=1.0,
-                    **_about(f"null_share:{column_.name}", "critical"),
-                )
-            )
+            flags |= {"min_value": low, "max_value": high}
+            name = "expect_column_mean_to_be_between"
+            checks.append(_expectation(name, RATIO, contract.ratio_severity, text, **flags))
+    name = "expect_column_proportion_of_non_null_values_to_be_between"
+    for gappy in (column for column in contract.stored_columns if column.nullable):
+        limits: dict[str, Any] = {"min_value": 1 - gappy.max_null_share, "max_value": 1.0}
+        key = f"null_share:{gappy.name}"
+        checks.append(_expectation(name, key, "critical", column=gappy.name, **limits))
     return checks
 
 
@@ -123,43 +112,27 @@ def derived_name(rule: RowRule) -> str:
 
 
 def _row_expectation(rule: RowRule) -> Any:
+    limits: dict[str, Any] = {"column": rule.column}
+    text = None
     match rule.kind:
         case "parsed":
             text = "every value can be read as the type the contract declares"
-            return expectations.ExpectColumnValuesToBeNull(
-                column=rule.column, **_about(rule.key, rule.severity, text)
-            )
-        case "present":
-            return expectations.ExpectColumnValuesToNotBeNull(
-                column=rule.column, **_about(rule.key, rule.severity)
-            )
         case "range":
-            meaning = None
+            limits |= {"min_value": rule.low, "max_value": rule.high}
             if rule.text.startswith("not a finite"):
-                meaning = "values are finite 32-bit numbers"
+                text = "values are finite 32-bit numbers"
             elif rule.low == -FLOAT32_MAX or rule.high == FLOAT32_MAX:
-                meaning = f"values lie in {rule.text.removeprefix('outside ')} and are finite"
-            return expectations.ExpectColumnValuesToBeBetween(
-                column=rule.column,
-                min_value=rule.low,
-                max_value=rule.high,
-                **_about(rule.key, rule.severity, meaning),
-            )
+                text = f"values lie in {rule.text.removeprefix('outside ')} and are finite"
         case "vocabulary" | "label":
-            return expectations.ExpectColumnValuesToBeInSet(
-                column=rule.column, value_set=list(rule.levels), **_about(rule.key, rule.severity)
-            )
-        case "unique":
-            return expectations.ExpectColumnValuesToBeUnique(
-                column=rule.column, **_about(rule.key, rule.severity)
-            )
+            limits["value_set"] = list(rule.levels)
         case "rule":
-            return expectations.ExpectColumnValuesToBeInSet(
-                column=derived_name(rule),
-                value_set=[True],
-                **_about(rule.key, rule.severity, f"every row satisfies: {rule.check}"),
-            )
+            limits = {"column": derived_name(rule), "value_set": [True]}
+            text = f"every row satisfies: {rule.check}"
+    return _expectation(EXPECTATIONS[rule.kind], rule.key, rule.severity, text, **limits)
 
 
-def _about(key: str, severity: Severity, text: str | None = None) -> dict[str, Any]:
-    return {"severity": severity, "meta": {"rule": key}, "description": text}
+def _expectation(
+    name: str, key: str, severity: Severity, text: str | None = None, **limits: Any
+) -> Any:
+    expectation: Any = get_expectation_impl(name)
+    return expectation(severity=severity, meta={"rule": key}, description=text, **limits)
