@@ -21,8 +21,8 @@ from data_checks.drafting.first_look import (
     time_as_number,
     unread_examples,
 )
+from data_checks.drafting.label_lines import looks_like_identifier
 from data_checks.drafting.profile import MAX_LEVELS, ColumnProfile
-from data_checks.drafting.separation import looks_like_identifier
 
 HEAD_ROOM = 0.25
 """Ranges reach this share of the observed span beyond what was observed."""

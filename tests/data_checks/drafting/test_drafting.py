@@ -14,7 +14,7 @@ from sklearn.datasets import load_iris, load_wine
 from data_checks.base.errors import SourceError
 from data_checks.contract.model import load_contract
 from data_checks.drafting.drafting import Draft, draft_contract
-from data_checks.drafting.separation import separation
+from data_checks.drafting.label_lines import separation
 from data_checks.rows.rows import check_rows
 from data_checks.sources.sources import ingest
 from data_checks.validation.validation import validate
