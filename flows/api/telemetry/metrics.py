@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -52,10 +53,10 @@ class Metrics:
         )
         self.rows = Rows()
         self.registry.register(self.rows)
-        self.registry.register(Versions(follower))
-        self.registry.register(Processes(workers))
+        self.registry.register(WhenAsked(lambda: _versions(follower)))
+        self.registry.register(WhenAsked(lambda: _processes(workers)))
         if shadow is not None:
-            self.registry.register(Shadow(shadow))
+            self.registry.register(WhenAsked(lambda: _shadow(shadow)))
 
     def request(self, endpoint: str, status: int, seconds: float | None = None) -> None:
         """Count a request; `seconds` of those that were worked on."""
@@ -70,103 +71,88 @@ class Metrics:
             self._rejected.labels(cause).inc(rows)
 
 
-class Versions(Collector):
+@dataclass(frozen=True)
+class WhenAsked(Collector):
+    """Figures that somebody else keeps, and that are read when Prometheus asks."""
+
+    read: Callable[[], Iterable[Metric]]
+
+    def collect(self) -> Iterable[Metric]:
+        """See `Collector`."""
+        return self.read()
+
+
+def _versions(follower: Follower) -> Iterable[Metric]:
     """Which version answers, which one should, and how old it is."""
-
-    def __init__(self, follower: Follower) -> None:
-        self._follower = follower
-
-    def collect(self) -> Iterable[Metric]:
-        """See `Collector`."""
-        model, standing = self._follower.current, self._follower.standing
-        info = GaugeMetricFamily(
-            "dagmm_model_info", "The version that answers", labels=["model", "version", "detector"]
-        )
-        version = GaugeMetricFamily("dagmm_model_version", "Number of the version that answers")
-        age = GaugeMetricFamily("dagmm_model_age_seconds", "Since that version was registered")
-        limit = GaugeMetricFamily("dagmm_model_threshold", "Energy above which a row is an anomaly")
-        if model is not None:
-            info.add_metric([model.name, str(model.version), model.detector], 1)
-            version.add_metric([], model.version)
-            age.add_metric([], time.time() - model.created)
-            limit.add_metric([], model.threshold)
-        yield from (info, version, age, limit)
-        yield GaugeMetricFamily(
-            "dagmm_wanted_version",
-            "Number of the version behind the alias, 0 where there is none",
-            value=standing.wanted or 0,
-        )
-        yield GaugeMetricFamily(
-            "dagmm_version_refused",
-            "1 while the version behind the alias was refused and the one before answers",
-            value=float(bool(standing.refusal)),
-        )
-        yield GaugeMetricFamily(
-            "dagmm_registry_up", "Whether the registry answers", value=not standing.registry_error
-        )
-        yield GaugeMetricFamily(
-            "dagmm_registry_answered_timestamp_seconds",
-            "When the registry last answered",
-            value=standing.asked,
-        )
-        yield CounterMetricFamily(
-            "dagmm_switches", "Versions taken into service", value=standing.switches
-        )
-        yield CounterMetricFamily(
-            "dagmm_refused_versions", "Attempts that were refused", value=standing.refusals
-        )
+    model, standing = follower.current, follower.standing
+    info = GaugeMetricFamily(
+        "dagmm_model_info", "The version that answers", labels=["model", "version", "detector"]
+    )
+    version = GaugeMetricFamily("dagmm_model_version", "Number of the version that answers")
+    age = GaugeMetricFamily("dagmm_model_age_seconds", "Since that version was registered")
+    limit = GaugeMetricFamily("dagmm_model_threshold", "Energy above which a row is an anomaly")
+    if model is not None:
+        info.add_metric([model.name, str(model.version), model.detector], 1)
+        version.add_metric([], model.version)
+        age.add_metric([], time.time() - model.created)
+        limit.add_metric([], model.threshold)
+    yield from (info, version, age, limit)
+    yield GaugeMetricFamily(
+        "dagmm_wanted_version",
+        "Number of the version behind the alias, 0 where there is none",
+        standing.wanted or 0,
+    )
+    yield GaugeMetricFamily(
+        "dagmm_version_refused",
+        "1 while the version behind the alias was refused and the one before answers",
+        float(bool(standing.refusal)),
+    )
+    yield GaugeMetricFamily(
+        "dagmm_registry_up", "Whether the registry answers", not standing.registry_error
+    )
+    yield GaugeMetricFamily(
+        "dagmm_registry_answered_timestamp_seconds",
+        "When the registry last answered",
+        standing.asked,
+    )
+    yield CounterMetricFamily("dagmm_switches", "Versions taken into service", standing.switches)
+    yield CounterMetricFamily(
+        "dagmm_refused_versions", "Attempts that were refused", standing.refusals
+    )
 
 
-class Processes(Collector):
+def _processes(workers: Workers) -> Iterable[Metric]:
     """What scores beside the server."""
-
-    def __init__(self, workers: Workers) -> None:
-        self._workers = workers
-
-    def collect(self) -> Iterable[Metric]:
-        """See `Collector`."""
-        yield GaugeMetricFamily(
-            "dagmm_scoring_processes",
-            "Processes beside the server that score",
-            value=self._workers.running,
-        )
-        yield CounterMetricFamily(
-            "dagmm_lost_processes", "Those that were killed", value=self._workers.lost
-        )
+    yield GaugeMetricFamily(
+        "dagmm_scoring_processes", "Processes beside the server that score", workers.running
+    )
+    yield CounterMetricFamily("dagmm_lost_processes", "Those that were killed", workers.lost)
 
 
-class Shadow(Collector):
+def _shadow(worker: ShadowWorker) -> Iterable[Metric]:
     """How far the candidate in the shadow agrees, and what it could not keep up with."""
-
-    def __init__(self, worker: ShadowWorker) -> None:
-        self._worker = worker
-
-    def collect(self) -> Iterable[Metric]:
-        """See `Collector`."""
-        pair = ["version", "candidate"]
-        rows = CounterMetricFamily("dagmm_shadow_rows", "Rows that both scored", labels=pair)
-        alerts = CounterMetricFamily(
-            "dagmm_shadow_alerts", "Alerts, by who raises them", labels=[*pair, "raised_by"]
-        )
-        ranks = GaugeMetricFamily(
-            "dagmm_shadow_rank_correlation", "Of the energies of both", labels=pair
-        )
-        if (now := self._worker.sitting) is not None:
-            agreement, names = now.agreement, [str(now.first.number), str(now.candidate.number)]
-            rows.add_metric(names, agreement.rows)
-            ranks.add_metric(names, agreement.rank_correlation)
-            for who, count in (
-                ("both", agreement.both),
-                ("version", agreement.only_first),
-                ("candidate", agreement.only_second),
-            ):
-                alerts.add_metric([*names, who], count)
-        yield from (rows, alerts, ranks)
-        yield CounterMetricFamily(
-            "dagmm_shadow_dropped_rows",
-            "Rows that the candidate had no time for",
-            value=self._worker.dropped,
-        )
-        yield CounterMetricFamily(
-            "dagmm_shadow_failures", "What went wrong in the shadow", value=self._worker.failures
-        )
+    pair = ["version", "candidate"]
+    rows = CounterMetricFamily("dagmm_shadow_rows", "Rows that both scored", labels=pair)
+    alerts = CounterMetricFamily(
+        "dagmm_shadow_alerts", "Alerts, by who raises them", labels=[*pair, "raised_by"]
+    )
+    ranks = GaugeMetricFamily(
+        "dagmm_shadow_rank_correlation", "Of the energies of both", labels=pair
+    )
+    if (now := worker.sitting) is not None:
+        agreement, names = now.agreement, [str(now.first.number), str(now.candidate.number)]
+        rows.add_metric(names, agreement.rows)
+        ranks.add_metric(names, agreement.rank_correlation)
+        for who, count in (
+            ("both", agreement.both),
+            ("version", agreement.only_first),
+            ("candidate", agreement.only_second),
+        ):
+            alerts.add_metric([*names, who], count)
+    yield from (rows, alerts, ranks)
+    yield CounterMetricFamily(
+        "dagmm_shadow_dropped_rows", "Rows that the candidate had no time for", worker.dropped
+    )
+    yield CounterMetricFamily(
+        "dagmm_shadow_failures", "What went wrong in the shadow", worker.failures
+    )
