@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import Callable
@@ -13,6 +14,10 @@ import uvicorn
 HEAD_SECONDS = 10.0
 """In which the head of a request has to arrive. uvicorn itself waits for ever, so that a few
 hundred connections on which nothing comes would keep everybody out, with or without a token."""
+LEAVING_SECONDS = 0.2
+"""Between the signal to end and the end of listening. The kernel accepts connections in the
+server's name; what waits there when it stops to listen would be reset, and its client could not
+tell whether the request was worked on."""
 TICKS = 10
 """Of uvicorn, a tenth of a second each, between two looks at the connections."""
 
@@ -39,7 +44,12 @@ class Server(uvicorn.Server):
         self._announce()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answer what is under way, as long as the configuration allows; cancel the rest."""
+        """Answer what is under way, as long as the configuration allows; cancel the rest.
+
+        Who connects meanwhile is told to come again (503), and after a moment nobody can connect.
+        """
+        self.config.limit_concurrency = 0
+        await asyncio.sleep(LEAVING_SECONDS)
         await super().shutdown(sockets)
         self.cut_off = len(self.server_state.tasks)
 
