@@ -34,6 +34,8 @@ class Agreement:
         reasons_second: The same of `only_second`.
         began: When the first rows came, seconds since 1970; 0 before.
         ended: When the last rows came.
+        content: Sum of the hashes of these rows, the same in any order and in any slices; None
+            where it is not wanted.
     """
 
     rows: int = 0
@@ -45,6 +47,7 @@ class Agreement:
     reasons_second: Counter[str] = field(default_factory=Counter)
     began: float = 0.0
     ended: float = 0.0
+    content: int | None = None
     _kept: np.ndarray = field(default_factory=lambda: np.empty((3, 0)))
 
     @property
@@ -102,6 +105,8 @@ class Agreement:
         self.only_second += len(alone_second)
         self.reasons_first += reasons_first
         self.reasons_second += reasons_second
+        if self.content is not None:
+            self.content = (self.content + _content(checked.features, common)) % 2**64
         self.ended = time.time()
         self.began = self.began or self.ended
         keys = np.random.default_rng().random(len(common))
@@ -113,6 +118,8 @@ class Agreement:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.reasons_first += other.reasons_first
         self.reasons_second += other.reasons_second
+        if self.content is not None and other.content is not None:
+            self.content = (self.content + other.content) % 2**64
         began = [each.began for each in (self, other) if each.began]
         self.began, self.ended = min(began, default=0.0), max(self.ended, other.ended)
         self.keep(other._kept)
@@ -140,6 +147,14 @@ class Agreement:
             "began": self.began,
             "ended": self.ended,
         }
+
+
+def _content(features: pa.Table, places: np.ndarray) -> int:
+    """Sum of the hashes of some rows, modulo 2**64."""
+    from pandas.util import hash_pandas_object
+
+    rows = features.take(pa.array(places)).to_pandas()
+    return int(hash_pandas_object(rows, index=False).to_numpy().sum(dtype=np.uint64))
 
 
 def _top_columns(version: Version, rows: Rows, places: np.ndarray) -> Counter[str]:

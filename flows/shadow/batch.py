@@ -76,7 +76,7 @@ class BatchShadow:
 
     settings: Settings
     reference: str
-    _agreement: Agreement = field(default_factory=Agreement, init=False)
+    _agreement: Agreement = field(default_factory=lambda: Agreement(content=0), init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _versions: tuple[Version, Version] | None = field(default=None, init=False)
     _failure: str = field(default="", init=False)
@@ -89,7 +89,7 @@ class BatchShadow:
             production, candidate = self._pair(judge)
             good = np.zeros(raw.num_rows, bool)
             good[judged.scored.column("row_id").to_numpy() - first] = True
-            agreement = Agreement()
+            agreement = Agreement(content=0)
             agreement.add(
                 production, candidate, raw, judged.scored.column("energy").to_numpy(), good
             )
@@ -145,6 +145,5 @@ class BatchShadow:
         run_id = write_down(
             client, self.settings, first, candidate, self._agreement, "dagmm score --shadow"
         )
-        client.set_terminated(run_id)
         experiment = client.get_run(run_id).info.experiment_id
         return tracking.run_url(self.settings, experiment, run_id)

@@ -28,7 +28,8 @@ def write_down(
 ) -> str:
     """Write what was found so far; a run that there is already is brought up to date.
 
-    `run_id` is that of an earlier call for the same two and the same sitting.
+    `run_id` is that of an earlier call for the same two and the same sitting. The run is closed by
+    each call: a server that is killed afterwards leaves none open.
 
     Returns:
         Id of the run.
@@ -42,6 +43,8 @@ def write_down(
             shadows.CANDIDATE: str(candidate.number),
             shadows.EVIDENCE: candidate.sealed,
         }
+        if agreement.content is not None:
+            tags[shadows.CONTENT] = f"{agreement.content:016x}"
         experiment = tracking.experiment_id(client, settings, shadows.SHADOWS)
         title = f"{candidate.name} v{candidate.number} beside v{first.number}"
         run_id = runs.begin(client, experiment, title, where, tags)
@@ -63,4 +66,5 @@ def write_down(
     client.log_batch(run_id, metrics=[Metric(k, v, now, 0) for k, v in finite.items()])
     client.log_dict(run_id, agreement.document(), DOCUMENT)
     client.log_text(run_id, render_shadow(first, candidate, agreement), PAGE)
+    client.set_terminated(run_id)
     return run_id

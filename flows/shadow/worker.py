@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from mlflow.tracking import MlflowClient
 
+from flows.common import progress
 from flows.common.errors import message_of
 from flows.common.settings import Settings
 from flows.shadow.agreement import Agreement
@@ -100,7 +101,7 @@ class ShadowWorker:
             if time.monotonic() >= due:
                 self._safely(self._write)
                 due = time.monotonic() + self._seconds
-        self._safely(self._close)
+        self._safely(self._write)
 
     def _compare(self, first: Version, rows: Callable[[], Rows], energy: np.ndarray) -> None:
         candidate = self._candidate()
@@ -108,7 +109,7 @@ class ShadowWorker:
             return
         now = self.sitting
         if now is None or (now.first.uri, now.candidate.uri) != (first.uri, candidate.uri):
-            self._safely(self._close)
+            self._safely(self._write)
             now = self.sitting = Sitting(first, candidate, Agreement())
         now.agreement.add(first, candidate, rows(), energy, np.ones(len(energy), bool))
 
@@ -126,15 +127,12 @@ class ShadowWorker:
             )
             now.written = now.agreement.rows
 
-    def _close(self) -> None:
-        self._write()
-        if self.sitting is not None and self.sitting.run_id:
-            self._client.set_terminated(self.sitting.run_id)
-
     def _safely(self, work: Callable[[], None]) -> None:
         """Do something of which nobody but the shadow may notice that it failed."""
         try:
             work()
         except Exception as error:
             self.failures += 1
-            self.failure = message_of(error)
+            if self.failure != (why := message_of(error)):
+                self.failure = why
+                progress.note(f"the shadow: {why}")

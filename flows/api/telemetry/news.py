@@ -77,11 +77,14 @@ def make_candidate(
         number = int(version.version)
         tell("shadow", f"version {number} is refused: {why}", version=number, why=why)
 
-    def asked(_error: str, _current: ServedModel) -> None:
-        pass
+    def asked(why: str, current: ServedModel) -> None:
+        if candidate.standing.wanted is None:  # else the registry is away, and it goes on
+            tell("shadow", f"{current.uri} scores no more: {why}", candidate=None, why=why)
 
     store = partial(tracking.check_store, settings)
-    return Follower(client, registry.sibling(name, which), switched, refused, asked, store)
+    reference = registry.sibling(name, which)
+    candidate = Follower(client, reference, switched, refused, asked, store)
+    return candidate
 
 
 def make_follower(

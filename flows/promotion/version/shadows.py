@@ -21,6 +21,8 @@ MODEL, FIRST, CANDIDATE, EVIDENCE = (
     EVIDENCE_TAG,
 )
 """Tags of a run: registered model, version that answered, candidate, and the candidate's seal."""
+CONTENT = "dagmm.shadowed_rows"
+"""Tag of a run of one table: the same of the same rows."""
 ROWS, DISAGREEMENTS, BEGAN, ENDED = "rows", "disagreements", "began", "ended"
 """Metrics that are added up; times in seconds since 1970."""
 
@@ -46,7 +48,10 @@ class Shadowed:
 
 
 def shadowed(client: MlflowClient, candidate: ModelVersion, answers: int) -> Shadowed:
-    """What was seen of a candidate, as it was sealed, in the shadow of a version."""
+    """What was seen of a candidate, as it was sealed, in the shadow of a version.
+
+    A table that was scored several times counts once, the first time.
+    """
     experiment = client.get_experiment_by_name(SHADOWS)
     places = [] if experiment is None else [experiment.experiment_id]
     query = " and ".join(
@@ -59,7 +64,9 @@ def shadowed(client: MlflowClient, candidate: ModelVersion, answers: int) -> Sha
         )
     )
     runs = pages(client.search_runs, places, query) if places else []
-    comparisons = [run.data.metrics for run in runs if run.data.metrics.get(ROWS)]
+    written = [run for run in runs if run.data.metrics.get(ROWS)]  # the newest first
+    once = {run.data.tags.get(CONTENT, run.info.run_id): run.data.metrics for run in written}
+    comparisons = list(once.values())
     began, ended = ([each[metric] for each in comparisons] or [0.0] for metric in (BEGAN, ENDED))
     return Shadowed(
         rows=sum(int(each[ROWS]) for each in comparisons),

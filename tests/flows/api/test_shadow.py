@@ -45,7 +45,7 @@ def test_the_answer_does_not_tell_and_the_run_does(ready):
     assert run.data.metrics["rows"] == 2 * len(rows)
 
 
-def test_without_a_candidate_it_answers_and_begins_when_there_is_one(ready):
+def test_without_a_candidate_it_answers_and_begins_when_there_is_one(ready, capsys):
     api, worker, candidate = served(ready, "shade")
     assert api.http.post("/score", json=api.rows()).status_code == 200
     assert candidate.serving is None
@@ -55,5 +55,10 @@ def test_without_a_candidate_it_answers_and_begins_when_there_is_one(ready):
     ready.client.delete_registered_model_alias(NAME, "shade")
     worker.stop(60)
     assert worker.sitting.agreement.rows == len(api.rows())
-    candidate.step()
+    capsys.readouterr()
+    for _ in range(2):
+        candidate.step()
     assert candidate.serving is None
+    (told,) = capsys.readouterr().out.splitlines()
+    assert json.loads(told)["event"] == "shadow"
+    assert "has the alias 'shade'" in json.loads(told)["why"]

@@ -17,7 +17,9 @@ HOUR = 3600.0
 def sitting(store):
     """Writes down what a shadow found, as a shadow does."""
 
-    def write(candidate, answers, rows, other=0, began=0.0, hours=3.0, sealed=None) -> None:
+    def write(
+        candidate, answers, rows, other=0, began=0.0, hours=3.0, sealed=None, content=None
+    ) -> None:
         client = store[1]
         experiment = client.get_experiment_by_name(shadows.SHADOWS)
         where = experiment.experiment_id if experiment else client.create_experiment("shadows")
@@ -28,6 +30,8 @@ def sitting(store):
             shadows.CANDIDATE: str(candidate),
             shadows.EVIDENCE: sealed or version.tags[shadows.EVIDENCE],
         }
+        if content:
+            tags[shadows.CONTENT] = content
         run = client.create_run(where, tags=tags).info.run_id
         for name, value in (
             (shadows.ROWS, rows),
@@ -70,6 +74,18 @@ def test_too_few_rows_wait_and_enough_of_them_pass(pair, promote, sitting):
     figures = {f.name: f.value for f in gate(record, GATE).figures}
     assert figures == {"shadowed rows": 1000, "hours": 6.0, "disagreement": 0.01}
     assert record.decision == "promoted"
+
+
+def test_a_table_that_is_scored_again_counts_once(pair, promote, sitting):
+    answers, candidate = pair
+    for hours in (1.0, 3.0, 5.0):
+        sitting(candidate, answers, 600, began=hours, hours=1.0, content="one")
+    record = promote(candidate, policy=ASKING)
+    figures = {f.name: f.value for f in gate(record, GATE).figures}
+    assert figures == {"shadowed rows": 600, "hours": 1.0}
+    assert record.decision == "pending shadow"
+    sitting(candidate, answers, 600, began=4.0, hours=1.0, content="another")
+    assert promote(candidate, policy=ASKING).decision == "promoted"
 
 
 def test_rows_of_too_short_a_time_wait(pair, promote, sitting):

@@ -47,6 +47,25 @@ def test_the_figures_are_those_of_both_versions_verdicts(first, candidate):
     assert set(actual.reasons_first) <= {"a", "b", "mode"}
 
 
+def test_the_same_rows_have_the_same_content_in_any_order_and_slices(first, candidate):
+    frame = table(60, 5)
+
+    def content(rows, size=60) -> int:
+        total = Agreement(content=0)
+        for start in range(0, len(rows), size):
+            part, some = Agreement(content=0), plain(rows.iloc[start : start + size])
+            energy = first.score(some)[1].energy
+            part.add(first, candidate, some, energy, np.ones(len(energy), bool))
+            total.merge(part)
+        return total.content
+
+    whole = content(frame)
+    assert content(frame.sample(frac=1, random_state=0), 7) == whole
+    assert content(frame.assign(unused="today")) == whole
+    for other in (frame.iloc[1:], frame.assign(b=frame.b.round(3)), table(60, 6)):
+        assert content(other) != whole
+
+
 @pytest.mark.parametrize("size", [1, 7, 299])
 def test_slices_add_up(first, candidate, size):
     frame = table(300, 4)

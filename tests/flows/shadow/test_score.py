@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from flows.common.settings import Settings
+from flows.promotion.version.shadows import CONTENT
 from flows.promotion.version.stored_version import sealed_canary
 from flows.tracking import registry as versions
 from flows.tracking import tracking
@@ -45,6 +46,9 @@ def test_the_result_is_the_same_and_the_shadow_is_a_run(dagmm, rows):
     assert run.data.tags["dagmm.answers"] == "2"
     text = dagmm("score", source, source.with_name("o.csv"), "--model", NAME, "--shadow", "1").out
     assert f"Shadow     models:/{NAME}/1: {len(result):,} rows, other alerts on" in text
+    again = client.search_runs([run.info.experiment_id])
+    assert len(again) == 2
+    assert {each.data.tags[CONTENT] for each in again} == {run.data.tags[CONTENT]}
 
 
 @pytest.mark.parametrize(

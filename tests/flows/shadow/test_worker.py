@@ -81,6 +81,19 @@ def test_another_pair_is_another_run(store, first, candidate):
     assert not worker.failures
 
 
+def test_a_run_is_closed_whenever_it_is_written(store, first, candidate):
+    """Else one of a server that is killed would stay open."""
+    settings, client = store
+    worker = ShadowWorker(client, settings, lambda: candidate, write_seconds=0.05)
+    worker.start()
+    for seed in range(2):
+        offer(worker, first, seed=seed)
+        until(lambda seed=seed: worker.sitting is not None and worker.sitting.written > 50 * seed)
+        (run,) = runs(client)
+        assert (run.info.status, run.data.metrics["rows"]) == ("FINISHED", 50 * (seed + 1))
+    worker.stop(60)
+
+
 def test_rows_that_find_no_room_are_counted_and_forgotten(store, first, candidate):
     settings, client = store
     free = threading.Event()
@@ -102,7 +115,7 @@ def test_rows_that_find_no_room_are_counted_and_forgotten(store, first, candidat
     assert worker.sitting.agreement.rows == 10 * (QUEUED + 5) - worker.dropped
 
 
-def test_a_failing_candidate_or_store_is_counted_and_no_more(store, first, candidate):
+def test_a_failing_candidate_or_store_is_counted_and_no_more(store, first, candidate, capsys):
     settings, client = store
 
     def broken():
@@ -113,6 +126,7 @@ def test_a_failing_candidate_or_store_is_counted_and_no_more(store, first, candi
     offer(worker, first)
     worker.stop(60)
     assert (worker.failures, worker.failure) == (1, "the candidate's file is gone")
+    assert "the shadow: the candidate's file is gone" in capsys.readouterr().err
 
     kept = (settings.home / "mlflow.db").read_bytes()
     (settings.home / "mlflow.db").write_bytes(b"no database " * 1000)
