@@ -29,7 +29,10 @@ def score(
     ] = "3",
     fdr: Annotated[
         float | None,
-        typer.Option(help="Share of false calls among this batch's anomalies, e.g. 0.1."),
+        typer.Option(
+            help="False discovery rate: at most this share of the batch's anomalies is false, e.g. "
+            "0.1; in place of the threshold."
+        ),
     ] = None,
     review: Annotated[
         int | None,

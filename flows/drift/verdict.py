@@ -186,7 +186,7 @@ def judge_window(
         DriftFinding(
             "alert rate",
             _alert_verdict(alerts / rows, expected, policy) if real[1] else "stable",
-            f"alert rate {alerts / rows:.2%} (exact {1 - policy.level:.0%} interval "
+            f"alert rate {alerts / rows:.2%} (exact {100 * (1 - policy.level):g}% interval "
             f"{interval.low:.2%} to {interval.high:.2%}), calibrated {expected:.2%}, tolerated "
             f"factor {policy.alert_factor:g}, p = {alarm_p:.2g}",
         ),

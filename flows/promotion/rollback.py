@@ -109,6 +109,7 @@ def _before(client: MlflowClient, name: str, now: int | None) -> ModelVersion:
             return version
         passed_over.append(f"version {number}: {'; '.join(problems)}")
     raise UsageError(
-        f"{name!r} has no previous production version to return to"
-        + (f" ({' | '.join(passed_over)})" if passed_over else "")
+        f"{name!r} has no previous production version to return to "
+        + (f"({' | '.join(passed_over)})" if passed_over else "(no other was promoted so far)")
+        + f"; what fewer alerts would cost: `dagmm threshold {name}`"
     )

@@ -160,6 +160,8 @@ def energy_histogram(energies: np.ndarray, labels: np.ndarray | None, threshold:
     axis.axvline(threshold, color=ACCENT, linestyle="--", label=f"threshold {threshold:.3g}")
     if len(energies) > SMALL:
         axis.set_yscale("log")
+    else:
+        axis.yaxis.get_major_locator().set_params(integer=True)
     axis.set_title(title, fontsize=11)
     axis.set_xlabel("energy (the last bin holds everything beyond it)")
     axis.set_ylabel("test rows")

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from flows.common.moments import plural
 from flows.common.verdicts import SWITCHES
 from flows.reporting.summary import choice_table, figures, quality_measured, training_gain
 from flows.reporting.terminal import Entry, as_sheet, gates, grid, sheet, styled
@@ -192,17 +194,21 @@ def history_page(
     decisions = tuple(decisions)
     if not decisions:
         return f"no decision on {name} yet" + (f"\nWARNING: {moved}" if moved else "")
-    table = grid("left", "left", "right", "right", gap=2)
-    table.add_column(overflow="fold")
-    headers = ("when (UTC)", "who", "version", "before", "decision")
-    table.add_row(*(Text(header, "bold") for header in headers))
+    longest = max(cell_len(made.by) for made in decisions)
+
+    def row(who: str, version: str, before: str) -> str:
+        return f"{set_cell_size(who, longest)}  {version:>7}  {before:>6}  "
+
+    table = grid("left", "left", gap=2)
+    head = row("who", "version", "before") + "decision"
+    table.add_row(Text("when (UTC)", "bold"), Text(head, "bold"))
     for made in decisions:
         state = "" if made.complete else " (interrupted; repeat the command to complete it)"
         before = "-" if made.previous is None else f"v{made.previous}"
-        line = Text.assemble(styled(made.decision), state)
-        table.add_row(_when(made.time), made.by, f"v{made.version}", before, line)
-        for text in _grounds(made):
-            table.add_row("", "", "", "", Text(text, "dim"))
+        line = row(made.by, f"v{made.version}", before)
+        grounds = (Text(text, "dim") for text in _grounds(made))
+        told = Group(Text.assemble(line, styled(made.decision), state), *grounds)
+        table.add_row(_when(made.time), told)
     return Group(table, "", *_now(decisions, now, moved, held))
 
 
@@ -243,8 +249,3 @@ def _now(
 
 def _when(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def plural(count: int, word: str) -> str:
-    """`1 epoch`, `2 epochs`."""
-    return f"{count:,} {word}" + ("" if count == 1 else "s")

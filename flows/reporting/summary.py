@@ -105,9 +105,10 @@ def model_card(contract: Contract, config: TrainConfig, evidence: Evidence) -> s
         f"Guaranteed false-alarm rate: {threshold.guaranteed_rate:.3g} "
         f"(asked for {threshold.target_rate:.3g}). {threshold.note}".rstrip(),
         "",
-        "| figure on the test rows | value | 95 % interval |",
-        "|---|---|---|",
-        *(f"| {name} | {value} | {interval} |" for name, value, interval in figures(evaluated)),
+        # One column: MLflow sets the cells of a table side by side without a gap.
+        "| figure on the test rows | value [95 % interval] |",
+        "|---|---|",
+        *(f"| {name} | {value} {interval} |" for name, value, interval in figures(evaluated)),
     ]
     if evaluated.deployment.not_reported:
         lines += ["", inert(evaluated.deployment.not_reported)]

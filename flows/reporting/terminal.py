@@ -95,27 +95,37 @@ def markdown(text: str) -> RenderableType:
 
 
 def _shown(text: str) -> RenderableType:
-    return styled(text) if text in STYLES else _Prose(text)
+    if text.startswith("- "):
+        listed = Table.grid(padding=(0, 1))
+        listed.add_row("-", Prose(text[2:]))
+        return listed
+    return styled(text) if text in STYLES else Prose(text)
 
 
 @dataclass(frozen=True)
-class _Prose:
-    """Text whose paths and addresses, if they are longer than a line, break behind a slash."""
+class Prose:
+    """Text whose words, if they are longer than a line, break behind one of a few characters.
+
+    Attributes:
+        breaks: These characters; those of paths and addresses.
+    """
 
     text: str
+    breaks: str = "/?&"
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield Text(re.sub(r"\S+", lambda word: _broken(word[0], options.max_width), self.text))
+        width = options.max_width
+        yield Text(re.sub(r"\S+", lambda word: _broken(word[0], width, self.breaks), self.text))
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         return Measurement.get(console, options, Text(self.text))
 
 
-def _broken(word: str, width: int) -> str:
+def _broken(word: str, width: int, breaks: str) -> str:
     if len(word) <= width:
         return word
     lines = [""]
-    for part in re.findall(r"[^/?&]*[/?&]|[^/?&]+", word):
+    for part in re.findall(rf"[^{breaks}]*[{breaks}]|[^{breaks}]+", word):
         if lines[-1] and len(lines[-1]) + len(part) > width:
             lines.append("")
         lines[-1] += part
@@ -133,10 +143,10 @@ def as_sheet(entries: Callable[P, Iterable[Entry]]) -> Callable[P, Table]:
 
 
 def grid(*columns: str, gap: int = 3) -> Table:
-    """A table of unbroken cells."""
+    """A table whose numbers, on the right, are never broken; words are where there is no room."""
     table = Table.grid(padding=(0, gap))
     for justify in columns:
-        table.add_column(justify=justify, no_wrap=True)  # type: ignore[arg-type]
+        table.add_column(justify=justify, no_wrap=justify == "right", overflow="fold")  # type: ignore[arg-type]
     return table
 
 

@@ -13,10 +13,10 @@ from rich.text import Text
 from dagmm_model.evaluation.metrics import DeploymentMetrics, Interval, SliceMetrics
 from dagmm_model.evaluation.threshold import Threshold
 from dagmm_model.evaluation.what_if import WhatIf
-from flows.common.moments import minute
+from flows.common.moments import minute, plural
 from flows.reporting.screens import next_commands
 from flows.reporting.summary import figure_title
-from flows.reporting.terminal import Entry, as_sheet, gates, grid, sheet, styled
+from flows.reporting.terminal import Entry, Prose, as_sheet, gates, grid, sheet, styled
 from flows.review.listing import FIGURES, ListedVersion
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def evaluation(result: Evaluation) -> Iterator[Entry]:
     yield "Figures", table
     if result.alarms is not None:
         came, low, high = result.alarms
-        yield "", f"{came:,} false alarms; the calibration lets expect {low:,} to {high:,}"
+        yield "", f"{plural(came, 'false alarm')}; the calibration lets expect {low:,} to {high:,}"
     if measured.not_reported:
         yield "", measured.not_reported
     if result.measured.slices:
@@ -196,7 +196,7 @@ def comparison(compared: Comparison) -> Iterator[Entry]:
     yield (
         "Scores",
         f"rank correlation {drift.ranks:.3f}, Kolmogorov-Smirnov distance {drift.distance:.3f}; "
-        f"{compared.only[0]:,} rows flagged by the first only, "
+        f"{plural(compared.only[0], 'row')} flagged by the first only, "
         f"{compared.only[1]:,} by the second only",
     )
     if compared.disagreements:
@@ -204,16 +204,16 @@ def comparison(compared: Comparison) -> Iterator[Entry]:
 
 
 def _disagreements(rows: Iterable[Disagreement]) -> Table:
-    headers = ("row", "is", "p first", "p second", "reasons of the first | of the second")
-    table = grid("right", "left", "right", "right")
-    table.add_column(overflow="fold")
-    table.add_row(*headers)
+    table = grid("right", "left")
+    head = f"{'is':<7}  {'p first':>8}  {'p second':>9}"
+    table.add_row("row", Group(head, Text("reasons of the first | of the second", "dim")))
     for each in rows:
         both = zip(each.p_values, each.flagged, strict=True)
-        marks = [f"{p:.4f}{'*' if flagged else ' '}" for p, flagged in both]
+        first, second = (f"{p:.4f}{'*' if flagged else ' '}" for p, flagged in both)
         label = {1: "anomaly", 0: "normal"}.get(each.label, "-")
-        table.add_row(f"{each.row:,}", label, *marks, " | ".join(r or "-" for r in each.reasons))
-    table.add_row("", "", "", "", Text("* flagged", "dim"))
+        reasons = Text(" | ".join(r or "-" for r in each.reasons), "dim")
+        table.add_row(f"{each.row:,}", Group(f"{label:<7}  {first:>8}  {second:>9}", reasons))
+    table.add_row("", Text("* flagged", "dim"))
     return table
 
 
@@ -222,22 +222,19 @@ def models(listed: Iterable[ListedVersion]) -> RenderableType:
     tables = [_model(name, versions) for name, versions in groupby(listed, lambda v: v.name)]
     if not tables:
         return "no model is registered yet; train one with `dagmm train`"
-    return Group(*tables)
+    return Group(*tables[:1], *(part for table in tables[1:] for part in ("", table)))
 
 
 def _model(name: str, listed: Iterable[ListedVersion]) -> RenderableType:
-    figures = ("ROC AUC", "avg. prec.", "recall", "false al.")
-    headers = ("version", "alias", "detector", *figures)
+    figures = ("ROC\nAUC", "avg.\nprec.", "recall", "false\nal.")
+    headers = ("", "alias", "detector", *figures)
     table = Table.grid(padding=(0, 2))
     for header in headers:
-        numbers = header in figures
-        justify = "right" if numbers or header == "version" else "left"
-        least = len("0.1234") if numbers or header == "detector" else len(header)
-        whole = header in {"version", "alias"}
-        table.add_column(justify=justify, min_width=least, no_wrap=whole, overflow="fold")  # type: ignore[arg-type]
+        justify = "left" if header in {"alias", "detector"} else "right"
+        table.add_column(justify=justify, no_wrap=header != "detector", overflow="fold")  # type: ignore[arg-type]
     table.add_row(*(Text(header, "bold") for header in headers))
     decided = Table.grid(padding=(0, 2))
-    decided.add_column(justify="right", min_width=len("version"), no_wrap=True)
+    decided.add_column(justify="right", no_wrap=True)
     decided.add_column(overflow="fold")
     for each in listed:
         detector = each.detector
@@ -246,11 +243,11 @@ def _model(name: str, listed: Iterable[ListedVersion]) -> RenderableType:
         table.add_row(
             f"v{each.version}",
             Text(", ".join(each.aliases), "green" if "production" in each.aliases else ""),
-            detector,
+            Prose(detector, "-"),
             *(_number(each.figures.get(key)) for key in FIGURES),
         )
         decided.add_row(f"v{each.version}", _since(each))
-    return Group(Text(name, "bold"), table, "", decided, "")
+    return Group(Text(name, "bold"), table, "", decided)
 
 
 def _since(each: ListedVersion) -> Text:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from data_checks.sources.integrity import shown
+from flows.common.moments import plural
 from flows.notify.event import Event
 
 FEW_ROWS = 10_000
@@ -104,10 +105,14 @@ class ScoreReport:
         if self.rejects:
             lines.append(f"Rejects    {self.rejects}")
             common = sorted(self.causes.items(), key=lambda cause: (-cause[1], cause[0]))
-            lines += [f"           {rows:,} rows: {cause}" for cause, rows in common[:CAUSES]]
+            lines += [
+                f"           {plural(rows, 'row')}: {cause}" for cause, rows in common[:CAUSES]
+            ]
             if common[CAUSES:]:
                 rest = sum(rows for _, rows in common[CAUSES:])
-                lines.append(f"           {rest:,} rows: {len(common[CAUSES:])} other causes")
+                lines.append(
+                    f"           {plural(rest, 'row')}: {len(common[CAUSES:])} other causes"
+                )
         rows = self.rows - self.resumed_rows
         if rows < FEW_ROWS:  # of which the time is that of loading the model
             return "\n".join([*lines, f"Time       {self.seconds:.1f} s"])

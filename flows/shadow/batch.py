@@ -41,6 +41,7 @@ class ShadowReport:
         disagreement: Share of these on which only one raises an alert; None without rows.
         rank_correlation: Of the energies; None where nothing varies.
         run: Address of the MLflow run, or empty.
+        page: Address of the page in it.
         failure: Why there is no comparison, or not of all rows.
     """
 
@@ -49,6 +50,7 @@ class ShadowReport:
     disagreement: float | None = None
     rank_correlation: float | None = None
     run: str = ""
+    page: str = ""
     failure: str = ""
 
     def text(self) -> str:
@@ -63,8 +65,8 @@ class ShadowReport:
             )
         if self.failure:
             lines.append(f"{'' if lines else f'{self.candidate}: '}{self.failure}")
-        if self.run:
-            lines.append(f"{self.run}, artifact {PAGE}")
+        if self.page:
+            lines.append(self.page)
         return "\n".join(
             f"{'Shadow' if not place else '':<10} {line}" for place, line in enumerate(lines)
         )
@@ -105,10 +107,10 @@ class BatchShadow:
         if self._versions is None:
             return ShadowReport(self.reference, failure=self._failure or "no rows")
         first, candidate = self._versions
-        agreement, run = self._agreement, ""
+        agreement, run, page = self._agreement, "", ""
         if agreement.rows:
             try:
-                run = self._write_down(first, candidate)
+                run, page = self._write_down(first, candidate)
             except Exception as error:
                 self._failure = message_of(error)
         facts = agreement.document()
@@ -118,6 +120,7 @@ class BatchShadow:
             facts["disagreement"],
             facts["rank_correlation"],
             run,
+            page,
             self._failure,
         )
 
@@ -140,10 +143,12 @@ class BatchShadow:
                 self._versions = first, fetch_sealed(client, wanted, judge.outside)
             return self._versions
 
-    def _write_down(self, first: Version, candidate: Version) -> str:
+    def _write_down(self, first: Version, candidate: Version) -> tuple[str, str]:
+        """Addresses of the run and of the page in it."""
         client = tracking.connect(self.settings)
         run_id = write_down(
             client, self.settings, first, candidate, self._agreement, "dagmm score --shadow"
         )
         experiment = client.get_run(run_id).info.experiment_id
-        return tracking.run_url(self.settings, experiment, run_id)
+        run = tracking.run_url(self.settings, experiment, run_id)
+        return run, tracking.run_url(self.settings, experiment, run_id, PAGE)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from dagmm_model.evaluation.metrics import deployment_metrics
+from flows.common.moments import plural
 from flows.common.progress import note
 from flows.common.verdicts import Figure, GateResult
 from flows.reporting import screens
@@ -138,8 +139,8 @@ def test_a_version_that_a_simple_detector_beats_is_told_what_to_train():
 
 
 def test_a_count_of_one_is_singular():
-    assert screens.plural(1, "epoch") == "1 epoch"
-    assert screens.plural(1200, "epoch") == "1,200 epochs"
+    assert plural(1, "epoch") == "1 epoch"
+    assert plural(1200, "epoch") == "1,200 epochs"
 
 
 def test_a_run_with_labels_says_what_training_changed():

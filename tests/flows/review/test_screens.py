@@ -10,8 +10,9 @@ from dagmm_model.evaluation.metrics import deployment_metrics
 from dagmm_model.evaluation.threshold import calibrate
 from dagmm_model.evaluation.what_if import what_if
 from flows.promotion.gates.score_drift import compare_scores
+from flows.reporting.terminal import sheet
 from flows.review import screens
-from flows.review.comparison import Comparison
+from flows.review.comparison import Comparison, Disagreement
 from flows.review.listing import ListedVersion
 from flows.review.measured import Measured
 
@@ -57,18 +58,34 @@ def compared():
             difference=None,
             drift=compare_scores(ENERGIES, ENERGIES),
             only=(0, 0),
-            disagreements=(),
+            disagreements=(
+                Disagreement(7, 1, (0.01, 0.2), (True, False), ("worst area 12%", "texture 9%")),
+            ),
             note="",
         )
     )
 
 
-@pytest.mark.parametrize("page", [budgets, lambda: screens.models(VERSIONS), compared])
+def before_and_now():
+    measured = deployment_metrics(LABELS, ENERGIES, 0.9)
+    return sheet([("Test rows", screens._before_and_now(measured, measured))])
+
+
+PAGES = [budgets, lambda: screens.models(VERSIONS), compared, before_and_now]
+
+
+@pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("width", [60, 80, 140])
 def test_no_cell_is_cut(page, width):
     text = drawn(page(), width)
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= width
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_word_and_no_number_is_broken_at_60_columns(page):
+    words = {part for word in drawn(page(), 140).split() for part in word.split("-")}
+    assert {part for word in drawn(page(), 60).split() for part in word.split("-")} <= words
 
 
 def test_an_interval_stands_beside_its_value_at_80_columns():

@@ -44,6 +44,8 @@ def test_the_result_is_the_same_and_the_shadow_is_a_run(dagmm, rows):
     run = client.get_run(shadow["run"].rpartition("/")[2].partition("?")[0])
     assert run.data.metrics["rows"] == len(result)
     assert run.data.tags["dagmm.answers"] == "2"
+    page = shadow["page"].partition("?")[0].rpartition("/artifacts/")[2]
+    assert page in [file.path for file in client.list_artifacts(run.info.run_id)]
     text = dagmm("score", source, source.with_name("o.csv"), "--model", NAME, "--shadow", "1").out
     assert f"Shadow     models:/{NAME}/1: {len(result):,} rows, other alerts on" in text
     again = client.search_runs([run.info.experiment_id])
