@@ -22,6 +22,7 @@ from dagmm_model.networks.presets import PAPER
 from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.scoring.fitting import fit_scorer
 from dagmm_model.tables.scaling import Scaler
+from dagmm_model.training.epochs import Execution
 from dagmm_model.training.loop import train
 
 VARIANTS: dict[str, dict[str, object]] = {
@@ -55,7 +56,7 @@ def measure(
             if max(record.phi) > share:
                 when.setdefault(share, record.epoch)
 
-    trained = train(x, settings, range(seeds), observers=[watch], device="cpu")
+    trained = train(x, settings, range(seeds), Execution([watch], device="cpu"))
     scorer = fit_scorer(trained.parameters, settings, trained.jitter, x.__getitem__, len(x))
     first, last = trained.history[0], trained.history[-1]
     energies = scorer.member_energies(test)

@@ -36,6 +36,7 @@ from dagmm_model.engines.torch.engine import TorchEngine
 from dagmm_model.engines.torch.triton_step import unsupported
 from dagmm_model.networks.network import initialise
 from dagmm_model.networks.presets import resolve
+from dagmm_model.training.epochs import Execution
 from dagmm_model.training.loop import train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,10 +51,11 @@ import time
 started = time.perf_counter()
 import numpy as np
 from dagmm_model.networks.presets import resolve
+from dagmm_model.training.epochs import Execution
 from dagmm_model.training.loop import train
 x = np.random.default_rng(0).normal(size=(500, 8)).astype(np.float32)
 settings = resolve("paper", 8, 500, {"epochs": 1})
-train(x, settings, [0], engine=ENGINE, device=DEVICE)
+train(x, settings, [0], Execution(engine=ENGINE, device=DEVICE))
 print(time.perf_counter() - started)
 """
 
@@ -97,11 +99,12 @@ def trainings(check: Check) -> None:
     x, epochs = check.table(), 1 if check.dry else 20
     settings = replace(KDDCUP, epochs=epochs)
     engine = "torch" if check.dry else "torch-triton"
+    how = Execution(engine=engine, device=check.device)
     seconds = {}
     for members in (1, MEMBERS):
-        train(x, replace(settings, epochs=1), range(members), engine=engine, device=check.device)
+        train(x, replace(settings, epochs=1), range(members), how)
         started = time.perf_counter()
-        train(x, settings, range(members), engine=engine, device=check.device)
+        train(x, settings, range(members), how)
         seconds[members] = time.perf_counter() - started
         check.note(f"seconds of {epochs} epochs, {members} seeds", seconds[members])
     check.note("seconds of 200 KDDCUP epochs", seconds[1] / epochs * 200)

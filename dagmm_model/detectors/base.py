@@ -16,7 +16,7 @@ from dagmm_model.detectors.catalogue import presets_of
 from dagmm_model.detectors.interface import Arrays, NotEnoughRowsError, State
 from dagmm_model.engines.choice import Device
 from dagmm_model.mixture.mixture import MixtureHealth
-from dagmm_model.training.epochs import Epoch, Observer
+from dagmm_model.training.epochs import Epoch, Execution, Observer
 
 ROWS_PER_CALL = 8192
 """Rows scored at a time."""
@@ -49,7 +49,8 @@ class BaseDetector(Generic[S]):
         cls.presets = presets_of(getattr(cls, "name", ""))
 
     def __init__(self, settings: S | None = None, seed: int = 0) -> None:
-        self.settings_: S = self.settings_type() if settings is None else settings
+        self._asked: S = self.settings_type() if settings is None else settings
+        self.settings_ = self._asked
         self.seed = seed
         self.history_: tuple[Any, ...] = ()
         self.device_ = Device("cpu", "this detector runs there only")
@@ -69,7 +70,7 @@ class BaseDetector(Generic[S]):
 
     def settings_for(self, n_rows: int, n_columns: int) -> S:
         """See `Detector.settings_for`; the shape decides nothing unless a detector says so."""
-        return self.settings_
+        return self._asked
 
     def check_size(self, n_rows: int, n_columns: int) -> None:
         """Refuse data that would not fit into memory or time, as `TooLarge`; nothing by default."""
@@ -89,7 +90,7 @@ class BaseDetector(Generic[S]):
             )
         self.check_size(*rows.shape)
         self.n_features_in_ = rows.shape[1]
-        self._restore(self._fit(rows, observers, checkpoint))
+        self._restore(self._fit(rows, Execution(observers, checkpoint)))
         return self
 
     def energy(self, X: ArrayLike) -> Float:
@@ -123,9 +124,7 @@ class BaseDetector(Generic[S]):
         detector._restore(arrays)
         return detector
 
-    def _fit(
-        self, X: Rows, observers: Sequence[Observer], checkpoint: Checkpointing | None
-    ) -> Arrays:
+    def _fit(self, X: Rows, how: Execution) -> Arrays:
         return self._learn(X)
 
     def _learn(self, X: Rows) -> Arrays:

@@ -25,7 +25,7 @@ from dagmm_model.scoring.views import fit_views
 from dagmm_model.tables.encoded import Encoded
 from dagmm_model.tables.rows import hold_out, quantile, scaled32, training_rows
 from dagmm_model.tables.scaling import Scaler
-from dagmm_model.training.epochs import Observer
+from dagmm_model.training.epochs import Execution, Observer
 from dagmm_model.training.loop import Trained, selects
 from dagmm_model.training.phases import train_in_phases
 
@@ -121,17 +121,14 @@ class DAGMM(DagmmParameters):
             [1, 2, 3]
         """
         ready = self._prepared(X, sample_weight, validation)
+        how = Execution(observers, checkpoint, self.engine, self.device, ranks)
         trained = train_in_phases(
             ready.scaled,
             ready.settings,
             ready.seeds,
+            how,
             sample_weight=ready.weight,
             validation=ready.held,
-            observers=observers,
-            checkpoint=checkpoint,
-            engine=self.engine,
-            device=self.device,
-            ranks=ranks,
         )
         return self._finished(ready, trained) if ranks.first else self
 

@@ -129,8 +129,7 @@ class FittedDagmm(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
             >>> float((detector.decision_function(rows) < 0).mean()) == detector.contamination
             True
         """
-        result: Float = self.score_samples(X) - self.offset_
-        return result
+        return self.score_samples(X) - self.offset_
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """+1 for normal rows, -1 for anomalies, ``(n,)``.

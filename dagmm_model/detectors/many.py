@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from numpy.typing import ArrayLike
 
 from dagmm_model.detectors.dagmm import DAGMM
-from dagmm_model.networks.settings import DagmmSettings
-from dagmm_model.training.epochs import TrainingDiverged
+from dagmm_model.training.epochs import Execution, TrainingDiverged
 from dagmm_model.training.feed import batch_plan
 from dagmm_model.training.loop import Trained, selects
 from dagmm_model.training.many import train_many
@@ -39,22 +38,16 @@ def fit_many(detectors: Sequence[DAGMM], tables: Sequence[ArrayLike]) -> None:
     for which in groups.values():
         engine, device = detectors[which[0]].engine, detectors[which[0]].device
         settings, trained = ready[which[0]].settings, list[Trained]()
-        if len(which) > 1 and _together(settings):
+        phases = settings.layer_epochs or settings.autoencoder_epochs or settings.alternating
+        if len(which) > 1 and not (phases or selects(settings)):
             rows, seeds = [ready[i].scaled for i in which], [ready[i].seeds for i in which]
             try:
                 trained = train_many(rows, settings, seeds, engine=engine, device=device)
             except TrainingDiverged:
                 trained = []  # by itself, each is told apart
         for place, i in enumerate(which):
-            of = ready[i]
+            of, how = ready[i], Execution(engine=engine, device=device)
             one = trained[place] if trained else train_in_phases(
-                of.scaled, settings, of.seeds, sample_weight=of.weight, validation=of.held,
-                engine=engine, device=device,
+                of.scaled, settings, of.seeds, how, sample_weight=of.weight, validation=of.held
             )  # fmt: skip
             detectors[i]._finished(of, one)
-
-
-def _together(settings: DagmmSettings) -> bool:
-    """Whether the training has one phase and no validation rows."""
-    phases = settings.layer_epochs or settings.autoencoder_epochs
-    return not (phases or selects(settings) or settings.alternating)

@@ -9,7 +9,7 @@ the same bits, an average of the weights, and an end with a clear error when a l
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dagmm_model.base.arrays import Float
-from dagmm_model.base.checkpoint import Arrays, Checkpointing, CheckpointStore, digest, under
+from dagmm_model.base.checkpoint import Arrays, CheckpointStore, digest, under
 from dagmm_model.engines.choice import Device, choose_device
-from dagmm_model.training.epochs import Epoch, Observer, TrainingDiverged, run_epochs
+from dagmm_model.training.epochs import USUAL, Epoch, Execution, TrainingDiverged, run_epochs
 from dagmm_model.training.feed import batch_plan
 from dagmm_model.training.settings import TrainingSettings
 
@@ -76,11 +76,10 @@ def train_networks(
     x: NDArray[np.float32],
     settings: TrainingSettings,
     seed: int,
+    how: Execution = USUAL,
     *,
     name: str,
     epochs: int,
-    observers: Sequence[Observer] = (),
-    checkpoint: Checkpointing | None = None,
 ) -> tuple[Arrays, tuple[Epoch, ...], Device]:
     """Train networks on scaled rows.
 
@@ -89,10 +88,9 @@ def train_networks(
         x: ``(n, D)`` scaled rows.
         settings: of the run, with a batch size.
         seed: of starting values, order of the rows and everything drawn in a step.
+        how: the training is run; its device is one of the settings.
         name: of the detector, part of a checkpoint's identity.
         epochs: planned number, all phases together.
-        observers: called with each epoch's record.
-        checkpoint: where to write checkpoints and resume from.
 
     Returns:
         Parameters and buffers of the networks by name, averaged where the settings say so, the
@@ -109,7 +107,7 @@ def train_networks(
     with reproducible(seed_of(seed, 0), device):
         run = _Run(build(), torch.as_tensor(x).to(device), settings, seed, device, epochs)
         store = None
-        if checkpoint is not None:
+        if how.checkpoint is not None:
             identity = {
                 "detector": name,
                 "settings": asdict(settings),
@@ -118,8 +116,8 @@ def train_networks(
             }
             if device != "cpu":  # which draws other numbers
                 identity["device"] = torch.device(device).type
-            store = CheckpointStore(checkpoint, identity, defaults=asdict(type(settings)()))
-        run_epochs(run, store, observers)
+            store = CheckpointStore(how.checkpoint, identity, defaults=asdict(type(settings)()))
+        run_epochs(run, store, how.observers)
         run.work.begin_epoch(run.epochs, run.x)
         return run.result(), tuple(run.history), chosen
 

@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dagmm_model.base.checkpoint import Arrays, CheckpointStore
+from dagmm_model.base.checkpoint import Arrays, Checkpointing, CheckpointStore
+from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.networks.network import Parameters
+from dagmm_model.training.records import EpochRecord
 
 
 class TrainingDiverged(ValueError):
@@ -44,29 +46,16 @@ class TrainingDiverged(ValueError):
         return type(self), (self.epoch, self.batch, self.term, self.parameters)
 
 
-class EpochLike(Protocol):
-    """One epoch of training, as observers get it."""
-
-    @property
-    def epoch(self) -> int:
-        """1-based."""
-
-    @property
-    def epochs(self) -> int:
-        """Planned number."""
-
-    @property
-    def seconds(self) -> float:
-        """Time it took."""
-
-    @property
-    def terms(self) -> Mapping[str, float]:
-        """Figures by name; the first is the objective. ``validation_X`` belongs beside ``X``."""
-
-
 @dataclass(frozen=True)
 class Epoch:
-    """An epoch of a detector with terms of its own, see `EpochLike`."""
+    """An epoch of a detector with terms of its own, as observers get it.
+
+    Attributes:
+        epoch: 1-based.
+        epochs: planned number.
+        terms: figures by name; the first is the objective. ``validation_X`` belongs beside ``X``.
+        seconds: time it took.
+    """
 
     epoch: int
     epochs: int
@@ -74,8 +63,31 @@ class Epoch:
     seconds: float
 
 
+EpochLike = Epoch | EpochRecord
 Observer = Callable[[Any], None]
 """Called with the `EpochLike` of each epoch."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a training is run, whatever is trained.
+
+    Attributes:
+        observers: called with each epoch.
+        checkpoint: where to write checkpoints and resume from.
+        engine: one of `dagmm_model.engines.choice.ENGINES`.
+        device: auto, cpu, cuda or cuda:N.
+        ranks: that train together; only the first one writes checkpoints.
+    """
+
+    observers: Sequence[Observer] = ()
+    checkpoint: Checkpointing | None = None
+    engine: str = "auto"
+    device: str = "auto"
+    ranks: Ranks = ALONE
+
+
+USUAL = Execution()
 
 
 class TrainingState(Protocol):

@@ -7,19 +7,16 @@ layers keep the tanh that they have in the whole network; code and reconstructio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.networks.network import Parameters
 from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.training.autograd import Work, seed_of, train_networks
 from dagmm_model.training.blocks import adam_of, descend
-from dagmm_model.training.epochs import Epoch, Observer
+from dagmm_model.training.epochs import Epoch, Execution
 from dagmm_model.training.settings import TrainingSettings
 
 KINDS = ("weight", "bias")
@@ -58,9 +55,7 @@ def train_layer(
     seed: int,
     index: int,
     member: Parameters,
-    observers: Sequence[Observer] = (),
-    checkpoint: Checkpointing | None = None,
-    device: str = "auto",
+    how: Execution,
 ) -> tuple[NDArray[np.float32], tuple[Epoch, ...]]:
     """Train one layer of one member; its parameters are replaced in ``member``.
 
@@ -70,9 +65,7 @@ def train_layer(
         seed: of the member.
         index: 0-based layer of the encoder.
         member: parameters of one member, without its axis.
-        observers: called with each epoch.
-        checkpoint: where to write checkpoints and resume from.
-        device: auto, cpu, cuda or cuda:N.
+        how: the training is run; the engine and the ranks have no part in it.
 
     Returns:
         Activations ``(n, out)``, the next layer's input, and the epochs.
@@ -97,17 +90,16 @@ def train_layer(
         epochs=settings.layer_epochs,
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
-        device=device,
+        device=how.device,
     )
     arrays, epochs, _ = train_networks(
         work,
         rows,
         loop,
         seed_of(seed, index),
+        how,
         name=f"layer {index}",
         epochs=settings.layer_epochs,
-        observers=observers,
-        checkpoint=checkpoint,
     )
     layer = Layer(member, index, depth)
     for network, name in layer.names.items():

@@ -19,8 +19,8 @@ from dagmm_model.engines.choice import device_for, make_engine, multiplications
 from dagmm_model.engines.interface import PIECE
 from dagmm_model.networks.network import initialise
 from dagmm_model.networks.settings import DagmmSettings
-from dagmm_model.training.epochs import EpochLike, run_epochs
-from dagmm_model.training.feed import Feed, Piece, batch_plan
+from dagmm_model.training.epochs import run_epochs
+from dagmm_model.training.feed import Piece, batch_plan
 from dagmm_model.training.loop import MemberTraining, Trained
 from dagmm_model.training.records import EpochRecord, Progress
 
@@ -56,23 +56,22 @@ class TablesFeed:
 
 
 class _TablesTraining(MemberTraining):
-    """A training with a record for each table, whose members lie side by side."""
+    """A training with a record for each table, whose members lie side by side.
 
-    def __init__(
-        self, progress: Progress, settings: DagmmSettings, feed: Feed, parts: Sequence[slice]
-    ) -> None:
-        super().__init__(progress, settings, feed)
-        self._parts = parts
-        self.histories: list[list[EpochLike]] = [[] for _ in parts]
+    Attributes:
+        histories: the members of each table, and its records.
+    """
+
+    histories: list[tuple[slice, list[EpochRecord]]]
 
     def end_epoch(self, started: float) -> EpochRecord:
         """See `Training.end_epoch`; the first table's record."""
-        seconds = (time.perf_counter() - started) / len(self._parts)
-        records = [self.progress.record(self.settings, None, seconds, p) for p in self._parts]
-        for history, record in zip(self.histories, records, strict=True):
-            history.append(record)
-        self.progress.next_epoch(records[0])
-        return records[0]
+        seconds = (time.perf_counter() - started) / len(self.histories)
+        for part, history in self.histories:
+            history.append(self.progress.record(self.settings, None, seconds, part))
+        first = self.histories[0][1][-1]
+        self.progress.next_epoch(first)
+        return first
 
 
 def train_many(
@@ -114,8 +113,9 @@ def train_many(
     chosen = device_for(engine, device, work)
     runner = make_engine(engine, chosen, rows, weight, start, settings)
     feed = TablesFeed(sizes, starts, len(rows) - 1, settings.batch_size)
-    parts = [slice(*ends) for ends in pairwise([0, *accumulate(members)])]
-    training = _TablesTraining(Progress(runner, settings, flat), settings, feed, parts)
+    training = _TablesTraining(runner, settings, flat, feed)
+    ends = pairwise([0, *accumulate(members)])
+    training.histories = [(slice(*both), []) for both in ends]
     run_epochs(training, None)
     parameters = runner.parameters()
     return [
@@ -126,5 +126,5 @@ def train_many(
             (len(history),) * (part.stop - part.start),
             chosen,
         )
-        for part, history in zip(parts, training.histories, strict=True)
+        for part, history in training.histories
     ]

@@ -14,12 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagmm_model.base.arrays import Float
-from dagmm_model.base.checkpoint import Checkpointing
-from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.base.settings import refuse
 from dagmm_model.networks.network import initialise
 from dagmm_model.networks.settings import DagmmSettings
-from dagmm_model.training.epochs import Epoch, EpochLike, Observer
+from dagmm_model.training.epochs import USUAL, Epoch, EpochLike, Execution
 from dagmm_model.training.loop import Trained, train
 
 Convert = Callable[[Any], EpochLike]
@@ -29,14 +27,10 @@ def train_in_phases(
     x: NDArray[np.float32],
     settings: DagmmSettings,
     seeds: Sequence[int],
+    how: Execution = USUAL,
     *,
     sample_weight: Float | None = None,
     validation: NDArray[np.floating] | None = None,
-    observers: Sequence[Observer] = (),
-    checkpoint: Checkpointing | None = None,
-    engine: str = "auto",
-    device: str = "auto",
-    ranks: Ranks = ALONE,
 ) -> Trained:
     """As `dagmm_model.training.loop.train`, with the phases that the settings ask for before it.
 
@@ -44,7 +38,7 @@ def train_in_phases(
     ``layer_1``, ``layer_2``, ... or ``autoencoder``. Layers are trained without sample weights, and
     not by several ranks, which is a SettingsError.
     """
-    if settings.layer_epochs and not ranks.alone:
+    if settings.layer_epochs and not how.ranks.alone:
         refuse("layer_epochs", settings.layer_epochs, "0 where several ranks train together")
     if settings.epochs == 0:  # random weights, as a baseline
         settings = replace(settings, layer_epochs=0, autoencoder_epochs=0)
@@ -66,12 +60,15 @@ def train_in_phases(
 
         return convert
 
-    def watched(convert: Convert) -> list[Observer]:
+    def phase(convert: Convert, name: str = "") -> Execution:
         def told(record: Any) -> None:
-            for observer in observers:
+            for observer in how.observers:
                 observer(convert(record))
 
-        return [told]
+        place = how.checkpoint
+        if place is not None:
+            place = replace(place, folder=place.folder / name)
+        return replace(how, observers=[told], checkpoint=place)
 
     if settings.layer_epochs:
         from dagmm_model.training.layers import train_layer
@@ -81,30 +78,15 @@ def train_in_phases(
             rows = x
             for i in range(layers):
                 convert = numbered(f"layer_{i + 1}")
-                place = _folder(checkpoint, f"layer_{s}_{i}")
-                rows, records = train_layer(
-                    rows, settings, seed, i, member, watched(convert), place, device
-                )
+                run = phase(convert, f"layer_{s}_{i}")
+                rows, records = train_layer(rows, settings, seed, i, member, run)
                 history += map(convert, records)
             for name, value in member.items():
                 parameters[name][s] = value
-    rest: dict[str, Any] = {
-        "sample_weight": sample_weight,
-        "engine": engine,
-        "device": device,
-        "ranks": ranks,
-    }
     if settings.autoencoder_epochs:
         convert = numbered("autoencoder")
-        first = train(
-            x,
-            _autoencoder(settings),
-            seeds,
-            start=parameters,
-            observers=watched(convert),
-            checkpoint=_folder(checkpoint, "autoencoder"),
-            **rest,
-        )
+        alone, run = _autoencoder(settings), phase(convert, "autoencoder")
+        first = train(x, alone, seeds, run, start=parameters, sample_weight=sample_weight)
         parameters = first.parameters
         history += map(convert, first.history)
     convert, before = numbered(), len(history)
@@ -112,11 +94,10 @@ def train_in_phases(
         x,
         settings,
         seeds,
+        phase(convert),
         start=parameters,
+        sample_weight=sample_weight,
         validation=validation,
-        observers=watched(convert),
-        checkpoint=checkpoint,
-        **rest,
     )
     kept = tuple(before + epoch for epoch in trained.kept)
     return replace(trained, history=(*history, *map(convert, trained.history)), kept=kept)
@@ -134,9 +115,3 @@ def _autoencoder(settings: DagmmSettings) -> DagmmSettings:
         early_stopping=None,
         keep_best=False,
     )
-
-
-def _folder(checkpoint: Checkpointing | None, name: str) -> Checkpointing | None:
-    if checkpoint is None:
-        return None
-    return replace(checkpoint, folder=checkpoint.folder / name)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
 
 from dagmm_model.base.arrays import Float, Rows
-from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.base import BaseDetector
 from dagmm_model.detectors.interface import Arrays
 from dagmm_model.tables.rows import canonical_order
 from dagmm_model.tables.scaling import Scaler
-from dagmm_model.training.epochs import Observer
+from dagmm_model.training.epochs import Execution
 from dagmm_model.training.settings import BaselineSettings
 
 S = TypeVar("S", bound=BaselineSettings)
@@ -25,20 +23,11 @@ class ScaledDetector(BaseDetector[S]):
     A subclass writes `_learn_scaled` and `_score`.
     """
 
-    def __init__(self, settings: S | None = None, seed: int = 0) -> None:
-        super().__init__(settings, seed)
-        self._asked = self.settings_
-
-    def settings_for(self, n_rows: int, n_columns: int) -> S:
-        return self._asked
-
-    def _fit(
-        self, X: Rows, observers: Sequence[Observer], checkpoint: Checkpointing | None
-    ) -> Arrays:
+    def _fit(self, X: Rows, how: Execution) -> Arrays:
         self.settings_ = self.settings_for(*X.shape)
         rows = X[canonical_order(X)]
         scaler = Scaler.fit(self.settings_.scaling, rows)
-        learned = self._train(scaler.transform(rows), observers, checkpoint)
+        learned = self._train(scaler.transform(rows), how)
         return learned | scaler.to_arrays()
 
     def _energy(self, X: Rows) -> Float:
@@ -48,9 +37,7 @@ class ScaledDetector(BaseDetector[S]):
         super()._restore(arrays)
         self._scaler = Scaler.from_arrays(self.settings_.scaling, self._arrays)
 
-    def _train(
-        self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
-    ) -> Arrays:
+    def _train(self, x: Float, how: Execution) -> Arrays:
         """What `_learn_scaled` gives; another one where there are epochs."""
         return self._learn_scaled(x)
 

@@ -67,8 +67,7 @@ class IsolationForest(ScaledDetector[IsolationForestSettings]):
                 break
             node = below
         mean: Float = forest["length"][node].mean(axis=1)
-        scores: Float = np.exp2(-mean / max(float(forest["expected"]), 1.0))
-        return scores
+        return np.exp2(-mean / max(float(forest["expected"]), 1.0))
 
 
 def expected_length(rows: np.ndarray) -> Float:

@@ -64,7 +64,7 @@ class OneClassSvm(ScaledDetector[OcSvmSettings]):
     settings_type = OcSvmSettings
 
     def settings_for(self, n_rows: int, n_columns: int) -> OcSvmSettings:
-        settings = self.settings_
+        settings = self._asked
         if settings.kernel == "auto":
             exact = n_rows <= settings.limit
             settings = replace(settings, kernel="exact" if exact else "nystroem")
@@ -79,7 +79,7 @@ class OneClassSvm(ScaledDetector[OcSvmSettings]):
             )
 
     def _learn_scaled(self, x: Float) -> Arrays:
-        self.settings_ = settings = self.settings_for(*x.shape)
+        settings = self.settings_
         if settings.kernel == "exact":
             exact = OneClassSVM(
                 nu=settings.nu, gamma=settings.gamma, cache_size=CACHE_MEGABYTES

@@ -69,8 +69,7 @@ class PrincipalComponents(_SimpleDetector[PrincipalComponentsSettings]):
 
     def _residual(self, X: Rows) -> Float:
         centred, axes = self._scaler.transform(X) - self._arrays["mean"], self._arrays["axes"]
-        result: Float = centred - (centred @ axes) @ axes.T
-        return result
+        return centred - (centred @ axes) @ axes.T
 
     def _energy(self, X: Rows) -> Float:
         residual = self._residual(X)

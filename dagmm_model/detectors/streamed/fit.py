@@ -10,7 +10,7 @@ mixture along the principal axes, and every view's surprisals.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,8 +30,8 @@ from dagmm_model.scoring.wide import joined_scorer
 from dagmm_model.tables.encoded import Encoded
 from dagmm_model.tables.rows import canonical_order, scaled32
 from dagmm_model.tables.scaling import Scaler
-from dagmm_model.training.epochs import Observer
-from dagmm_model.training.loop import run_identity, run_training, selects
+from dagmm_model.training.epochs import Execution, Observer
+from dagmm_model.training.loop import MemberTraining, selects
 from dagmm_model.training.streaming import BUFFER_ROWS, RowGroups, WindowFeed
 
 
@@ -79,13 +79,11 @@ def fit_streamed(
     work = multiplications(settings, n, width, len(seeds))
     chosen = device_for(detector.engine, detector.device, work)
     engine = make_engine(detector.engine, chosen, nothing, None, start, settings, ranks)
-    store = None
-    if checkpoint is not None:
-        identity = run_identity(engine, settings, seeds, rows, start)
-        store = CheckpointStore(checkpoint, identity, ranks, asdict(DagmmSettings()))
     scaled = groups.map(lambda rows: scaled32(scaler, rows))
     feed = WindowFeed(scaled, settings.batch_size, buffer_rows, seeds, ranks)
-    trained = run_training(engine, chosen, feed, settings, seeds, store, observers)
+    how = Execution(observers, checkpoint, detector.engine, detector.device, ranks)
+    training = MemberTraining(engine, settings, seeds, feed)
+    trained = training.run(how, chosen, start, lambda: rows)
     rescaled = groups.map(lambda rows: scaler.transform(rows, None))
     scorer = fit_streamed_scorer(
         trained.parameters, settings, trained.jitter, rescaled, seeds, ranks

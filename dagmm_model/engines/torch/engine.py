@@ -158,8 +158,7 @@ class TorchEngine(Engine):
         finite = torch.isfinite(self._weights.flat.detach()).all().double()
         values = torch.cat([self.tables.losses[:steps].flatten(), finite[None]]).cpu().numpy()
         self._finite = bool(values[-1])
-        losses: Float = values[:-1].reshape(steps, self._members, len(TERMS))
-        return losses
+        return values[:-1].reshape(steps, self._members, len(TERMS))
 
     def _capture(self) -> None:
         """Record one step; what it changes is afterwards as before."""

@@ -17,6 +17,7 @@ from dagmm_model import DAGMM, Checkpointing, CheckpointMismatch, TrainingDiverg
 from dagmm_model.base.checkpoint import FILE, damage
 from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.training import feed
+from dagmm_model.training.epochs import Execution
 from dagmm_model.training.loop import train
 from tests.forkserver import processes
 
@@ -43,7 +44,9 @@ def train_and_die(folder, kill_at):
         return result
 
     Path.replace = counted
-    trained = train(ROWS, SETTINGS, [1, 2], validation=HELD, checkpoint=Checkpointing(folder, 0.0))
+    trained = train(
+        ROWS, SETTINGS, [1, 2], Execution(checkpoint=Checkpointing(folder, 0.0)), validation=HELD
+    )
     np.savez(folder / "out.npz", kept=trained.kept, **trained.parameters)
 
 
@@ -67,11 +70,9 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path):
 
 def test_a_finished_run_ends_at_once(tmp_path):
     place = Checkpointing(tmp_path)
-    first = train(ROWS, replace(SETTINGS, keep_best=False), [1], checkpoint=place)
+    first = train(ROWS, replace(SETTINGS, keep_best=False), [1], Execution(checkpoint=place))
     seen = []
-    second = train(
-        ROWS, replace(SETTINGS, keep_best=False), [1], checkpoint=place, observers=[seen.append]
-    )
+    second = train(ROWS, replace(SETTINGS, keep_best=False), [1], Execution([seen.append], place))
     assert seen == []
     assert second.history == first.history
     for name, value in first.parameters.items():
@@ -85,8 +86,8 @@ def test_a_finished_run_ends_at_once(tmp_path):
         ({"seeds": [2]}, "seeds is"),
         ({"x": ROWS + 1}, "rows is"),
         ({"sample_weight": np.ones(230)}, "rows is"),
-        ({"checkpoint": "other"}, "data_digest is '' there and 'other' here"),
-        ({"engine": "torch", "device": "cpu"}, "engine is 'NumpyEngine'"),
+        ({"data_digest": "other"}, "data_digest is '' there and 'other' here"),
+        ({"engine": "torch"}, "engine is 'NumpyEngine'"),
     ],
 )
 def test_the_checkpoint_of_another_run_is_refused(tmp_path, change, named):
@@ -95,11 +96,13 @@ def test_the_checkpoint_of_another_run_is_refused(tmp_path, change, named):
         "settings": SETTINGS,
         "seeds": [1],
         "validation": HELD,
-        "checkpoint": Checkpointing(tmp_path),
+        "how": Execution(checkpoint=Checkpointing(tmp_path)),
     }
     train(**arguments)
-    if "checkpoint" in change:
-        change = {"checkpoint": Checkpointing(tmp_path, data_digest=change["checkpoint"])}
+    if "data_digest" in change:
+        change = {"how": Execution(checkpoint=Checkpointing(tmp_path, **change))}
+    elif "engine" in change:
+        change = {"how": replace(arguments["how"], device="cpu", **change)}
     with pytest.raises(CheckpointMismatch, match="belongs to another run") as raised:
         train(**(arguments | change))
     assert named in str(raised.value)
@@ -114,7 +117,7 @@ def test_a_changed_setting_is_named_before_the_rows_that_it_changes(tmp_path):
 
 def test_a_checkpoint_from_before_there_was_a_setting_is_one_of_its_default(tmp_path):
     settings, place = replace(SETTINGS, keep_best=False), Checkpointing(tmp_path)
-    train(ROWS, settings, [1], checkpoint=place)
+    train(ROWS, settings, [1], Execution(checkpoint=place))
     with safe_open(tmp_path / FILE, framework="numpy") as file:
         header, arrays = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     identity = json.loads(header["identity"])
@@ -123,30 +126,32 @@ def test_a_checkpoint_from_before_there_was_a_setting_is_one_of_its_default(tmp_
     del header["sha256"]  # which the first version did not write, either
     save_file(arrays, tmp_path / FILE, header | {"format": "1", "identity": json.dumps(identity)})
     seen = []
-    train(ROWS, settings, [1], checkpoint=place, observers=[seen.append])
+    train(ROWS, settings, [1], Execution([seen.append], place))
     assert seen == []
     with pytest.raises(CheckpointMismatch, match="initial_weights is 'glorot' there"):
-        train(ROWS, replace(settings, initial_weights="fan_in"), [1], checkpoint=place)
+        train(ROWS, replace(settings, initial_weights="fan_in"), [1], Execution(checkpoint=place))
 
 
 def test_what_a_kill_within_a_write_left_is_removed(tmp_path):
     (tmp_path / f".{FILE}.0a1b2c3d.tmp").write_bytes(b"torn")
-    train(ROWS, replace(SETTINGS, keep_best=False), [1], checkpoint=Checkpointing(tmp_path))
+    train(
+        ROWS, replace(SETTINGS, keep_best=False), [1], Execution(checkpoint=Checkpointing(tmp_path))
+    )
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path):
     place = Checkpointing(tmp_path)
-    train(ROWS, SETTINGS, [1], validation=HELD, checkpoint=place)
+    train(ROWS, SETTINGS, [1], Execution(checkpoint=place), validation=HELD)
     data = (tmp_path / FILE).read_bytes()
     (tmp_path / FILE).write_bytes(data[: len(data) // 2])
     with pytest.raises(CheckpointMismatch, match="is damaged"):
-        train(ROWS, SETTINGS, [1], validation=HELD, checkpoint=place)
+        train(ROWS, SETTINGS, [1], Execution(checkpoint=place), validation=HELD)
 
 
 def test_no_flipped_bit_is_resumed_from(tmp_path):
     place = Checkpointing(tmp_path)
-    train(ROWS, SETTINGS, [1], validation=HELD, checkpoint=place)
+    train(ROWS, SETTINGS, [1], Execution(checkpoint=place), validation=HELD)
     intact = (tmp_path / FILE).read_bytes()
     assert damage(tmp_path) == ""
     chance = random.Random(0)
@@ -155,7 +160,7 @@ def test_no_flipped_bit_is_resumed_from(tmp_path):
         data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
         (tmp_path / FILE).write_bytes(data)
         with pytest.raises(CheckpointMismatch, match=FILE):
-            train(ROWS, SETTINGS, [1], validation=HELD, checkpoint=place)
+            train(ROWS, SETTINGS, [1], Execution(checkpoint=place), validation=HELD)
         assert str(tmp_path / FILE) in damage(tmp_path)
 
 
@@ -165,7 +170,7 @@ def test_divergence_names_epoch_batch_term_and_remedy(engine):
         encoder_widths=(4, 2), epochs=50, batch_size=20, learning_rate=1e25, dropout=0.0
     )
     with pytest.raises(TrainingDiverged, match="training diverged in epoch") as raised:
-        train(ROWS, settings, [1], engine=engine, device="cpu")
+        train(ROWS, settings, [1], Execution(engine=engine, device="cpu"))
     error = raised.value
     assert error.epoch >= 1
     assert 1 <= error.batch <= 12
@@ -182,7 +187,7 @@ def test_parameters_that_the_last_step_broke_are_not_kept(tmp_path):
     )
     place = Checkpointing(tmp_path, every_seconds=0.0)
     with pytest.raises(TrainingDiverged, match="the update is not finite; lower") as raised:
-        train(ROWS, settings, [1], checkpoint=place)
+        train(ROWS, settings, [1], Execution(checkpoint=place))
     assert (raised.value.epoch, raised.value.batch) == (1, 1)
     assert all(np.isfinite(value).all() for value in raised.value.parameters.values())
     assert not (tmp_path / FILE).exists()

@@ -10,7 +10,7 @@ from dagmm_model.base.checkpoint import Checkpointing, CheckpointMismatch
 from dagmm_model.detectors.catalogue import make_detector
 from dagmm_model.training.autograd import TrainingSettings, Work, train_networks
 from dagmm_model.training.blocks import adam_of, dense, descend
-from dagmm_model.training.epochs import TrainingDiverged
+from dagmm_model.training.epochs import Execution, TrainingDiverged
 from tests.dagmm_model.detectors.baselines.tables import plane, quick
 
 ROWS = plane()[0].astype(np.float32)
@@ -33,7 +33,7 @@ def line(seen=None):
 
 def run(work=line, **kwargs):
     settings = TrainingSettings(epochs=3, batch_size=64, **kwargs.pop("settings", {}))
-    return train_networks(work, ROWS, settings, 0, name="line", epochs=3, **kwargs)
+    return train_networks(work, ROWS, settings, 0, Execution(**kwargs), name="line", epochs=3)
 
 
 def test_it_leaves_torchs_generator_and_threads_as_they_were():

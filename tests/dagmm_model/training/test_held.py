@@ -11,6 +11,7 @@ from dagmm_model.networks.network import initialise
 from dagmm_model.networks.objective import objective
 from dagmm_model.networks.presets import resolve
 from dagmm_model.training import feed
+from dagmm_model.training.epochs import Execution
 from dagmm_model.training.held import TIMES, held_losses, is_taken
 from dagmm_model.training.loop import train
 
@@ -49,7 +50,7 @@ def test_a_run_that_was_stopped_within_an_epoch_goes_on_with_the_same_history(
     monkeypatch, tmp_path, writes
 ):
     def terms(checkpoint=None):
-        done = train(ROWS, SETTINGS, [1], validation=HELD, checkpoint=checkpoint)
+        done = train(ROWS, SETTINGS, [1], Execution((), checkpoint), validation=HELD)
         return [record.terms for record in done.history]
 
     monkeypatch.setattr(feed, "PIECE", 1)

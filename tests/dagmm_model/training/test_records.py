@@ -6,6 +6,7 @@ import pytest
 from dagmm_model.base.checkpoint import Checkpointing, TrainingStopped
 from dagmm_model.networks.presets import resolve
 from dagmm_model.training import records
+from dagmm_model.training.epochs import Execution
 from dagmm_model.training.loop import train
 
 ROWS = np.random.default_rng(0).normal(size=(90, 4)).astype(np.float32)
@@ -13,7 +14,7 @@ ROWS = np.random.default_rng(0).normal(size=(90, 4)).astype(np.float32)
 
 def trained(checkpoint=None):
     settings = resolve("paper", 4, 90, {"epochs": 6, "batch_size": 30, "learning_rate": 1e-2})
-    return train(ROWS, settings, [1, 2], checkpoint=checkpoint, device="cpu").parameters
+    return train(ROWS, settings, [1, 2], Execution((), checkpoint, device="cpu")).parameters
 
 
 @pytest.mark.parametrize("before", [0, 10**9])

@@ -28,12 +28,11 @@ import torch
 from torch import Tensor, nn
 
 from dagmm_model.base.arrays import Float
-from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.baselines.deep.trained import TrainedDetector
 from dagmm_model.detectors.interface import Arrays
 from dagmm_model.training.autograd import Work
 from dagmm_model.training.blocks import adam_of, descend, mlp
-from dagmm_model.training.epochs import Observer
+from dagmm_model.training.epochs import Execution
 from dagmm_model.training.settings import TrainingSettings
 
 NEAREST = 0.1
@@ -118,11 +117,9 @@ class DeepSvdd(TrainedDetector[DeepSvddSettings]):
 
         return Work(networks, {"adam": optimiser}, step, begin_epoch)
 
-    def _train(
-        self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
-    ) -> Arrays:
+    def _train(self, x: Float, how: Execution) -> Arrays:
         """Train, and refuse a network that maps every training row to one point."""
-        arrays = super()._train(x, observers, checkpoint)
+        arrays = super()._train(x, how)
         networks: Sphere = self._with(arrays, x.shape[1])
         with torch.no_grad():
             outputs = networks.encoder(torch.as_tensor(x.astype(np.float32)))

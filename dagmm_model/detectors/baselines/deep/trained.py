@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -11,12 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from dagmm_model.base.arrays import Float
-from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.detectors.baselines.base import ScaledDetector
 from dagmm_model.detectors.interface import Arrays
 from dagmm_model.engines.choice import scoring_device
 from dagmm_model.training.autograd import Work, reproducible, train_networks
-from dagmm_model.training.epochs import Observer
+from dagmm_model.training.epochs import Execution
 from dagmm_model.training.feed import batch_plan
 from dagmm_model.training.settings import TrainingSettings
 
@@ -63,18 +61,15 @@ class TrainedDetector(ScaledDetector[T]):
         """Epochs of all phases together."""
         return self.settings_.epochs or 0
 
-    def _train(
-        self, x: Float, observers: Sequence[Observer], checkpoint: Checkpointing | None
-    ) -> Arrays:
+    def _train(self, x: Float, how: Execution) -> Arrays:
         arrays, self.history_, self.device_ = train_networks(
             lambda: self._work(self._networks(x.shape[1])),
             x.astype(np.float32),
             self.settings_,
             self.seed,
+            how,
             name=self.name,
             epochs=self._epochs(),
-            observers=observers,
-            checkpoint=checkpoint,
         )
         return arrays
 
