@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from dagmm_model.base.checkpoint import write_atomically
 from dagmm_model.base.integrity import check_finite, check_finite_arrays, read_object
@@ -36,9 +35,8 @@ def save_detector(detector: Detector, folder: Path) -> None:
     text = json.dumps(description, indent=1, default=plain_value)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{ARRAYS}.{uuid4().hex[:8]}.tmp"
-    save_file({k: np.asarray(v, order="C") for k, v in arrays.items()}, temporary)
-    temporary.replace(folder / ARRAYS)
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    write_atomically(folder / ARRAYS, save(contiguous))
     write_atomically(folder / DESCRIPTION, text.encode())
 
 

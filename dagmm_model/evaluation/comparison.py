@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dagmm_model.base.arrays import Float
-from dagmm_model.evaluation.metrics import Interval
+from dagmm_model.evaluation.metrics import Interval, checked
 
 WEIGHTS_AT_ONCE = 8_000
 """Resampled rows in memory together: numpy's calls cost more than the sums of few rows."""
@@ -65,16 +65,11 @@ def paired_difference(
     Raises:
         ValueError: Only one class occurs, an energy is not finite, or the lengths differ.
     """
-    labels = np.asarray(anomalous, dtype=bool)
-    scores = [np.asarray(energies, dtype=np.float64).ravel() for energies in (first, second)]
-    if any(energies.shape != labels.shape for energies in scores):
-        raise ValueError(f"{len(labels)} labels, {len(scores[0])} and {len(scores[1])} energies")
-    if not all(np.isfinite(energies).all() for energies in scores):
-        raise ValueError("an energy is not finite")
+    (labels, scores), (_, others) = checked(anomalous, first), checked(anomalous, second)
+    one, other = _Ranking(labels, scores), _Ranking(labels, others)
     anomalies = int(labels.sum())
     if anomalies in (0, len(labels)):
         raise ValueError("a comparison needs normal and anomalous rows")
-    one, other = (_Ranking(labels, energies) for energies in scores)
     everything = np.ones((1, len(labels)))
     values = (
         float(one.average_precision(everything)[0]),

@@ -119,7 +119,7 @@ def paper_metrics(anomalous: ArrayLike, energies: ArrayLike) -> PaperMetrics:
     Raises:
         ValueError: Only one class occurs, or an energy is not finite.
     """
-    labels, scores = _checked(anomalous, energies)
+    labels, scores = checked(anomalous, energies)
     anomalies = int(labels.sum())
     if anomalies in (0, len(labels)):
         raise ValueError("the paper's protocol needs normal and anomalous test rows")
@@ -163,7 +163,7 @@ def deployment_metrics(
             float(exceeds(scores, threshold).mean()),
             not_reported="no labels: only the alert rate can be reported",
         )
-    labels, scores = _checked(anomalous, energies)
+    labels, scores = checked(anomalous, energies)
     flagged = exceeds(scores, threshold)
     anomalies = int(labels.sum())
     normals = len(labels) - anomalies
@@ -196,7 +196,7 @@ def slice_metrics(
     threshold: float,
 ) -> tuple[SliceMetrics, ...]:
     """Recall and false-alarm rate for each slice value, with exact intervals; largest first."""
-    labels, scores = _checked(anomalous, energies)
+    labels, scores = checked(anomalous, energies)
     flagged = exceeds(scores, threshold)
     names, which = np.unique(np.asarray(slices).astype(str), return_inverse=True)
     measured = []
@@ -230,7 +230,8 @@ def binomial_interval(hits: int, rows: int, level: float = 0.95) -> Interval:
     return Interval(hits / rows, float(low), float(high))
 
 
-def _checked(anomalous: ArrayLike, energies: ArrayLike) -> tuple[NDArray[np.bool_], Float]:
+def checked(anomalous: ArrayLike, energies: ArrayLike) -> tuple[NDArray[np.bool_], Float]:
+    """Labels ``(rows,)`` and energies ``(rows,)`` as arrays; what is wrong with them is raised."""
     labels, scores = np.asarray(anomalous, dtype=bool), _finite(energies)
     if labels.shape != scores.shape:
         raise ValueError(f"{len(labels)} labels for {len(scores)} energies")

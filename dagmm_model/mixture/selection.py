@@ -93,7 +93,9 @@ def choose_mixture(
     """
     by_share = np.argsort(-np.average(gamma, axis=0, weights=weight), kind="stable")
     best, lowest = None, np.inf
-    for k in _counts(gamma.shape[1]):
+    components = gamma.shape[1]
+    halved = (components >> times for times in reversed(range(components.bit_length())))
+    for k in halved:  # the fewest first: at equal criterion the smallest number wins
         start = _strongest(gamma[:, by_share[:k]])
         mixture = _maximise(rows, start.__getitem__, jitter, weight)
         for _ in range(steps if k > 1 else 0):
@@ -136,14 +138,6 @@ def _strongest(gamma: Float) -> Float:
     relative = gamma / np.maximum(gamma.mean(axis=0), 1e-300)
     start: Float = np.eye(gamma.shape[1])[relative.argmax(axis=1)]
     return start
-
-
-def _counts(components: int) -> list[int]:
-    """Numbers of components to try, smallest first: at equal criterion the smallest wins."""
-    counts = [components]
-    while counts[-1] > 1:
-        counts.append(counts[-1] // 2)
-    return counts[::-1]
 
 
 def padded(mixture: Mixture, components: int) -> Mixture:

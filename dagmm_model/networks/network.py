@@ -111,11 +111,6 @@ def _principal_path(settings: DagmmSettings, mean: Float, covariance: Float) -> 
     return {name: value.astype(np.float32) for name, value in values.items()}
 
 
-def streams(seed: int) -> tuple[np.random.Generator, np.random.Generator, np.random.Generator]:
+def streams(seed: int) -> list[np.random.Generator]:
     """Independent generators of one member: starting values, shuffling, dropout."""
-    first, second, third = np.random.SeedSequence(seed).spawn(3)
-    return (
-        np.random.default_rng(first),
-        np.random.default_rng(second),
-        np.random.default_rng(third),
-    )
+    return [np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(3)]

@@ -272,17 +272,13 @@ def _codes(column: FeatureColumn, values: Any) -> NDArray[np.int64]:
         empty = np.array([is_missing(value) for value in values], dtype=bool)
         codes[empty] = index[str(column.fill)]
     if column.unseen == "reject" and (codes < 0).any():
-        row = int(np.flatnonzero(codes < 0)[0])
+        row, count = int(np.flatnonzero(codes < 0)[0]), len(column.levels)
+        shown = ", ".join([*column.levels[:5], *[f"… {count} levels"] * (count > 5)])
         raise EncodingError(
             f"column {column.name!r}, row {row}: {list(values)[row]!r} is not in the vocabulary "
-            f"({_preview(column.levels)}); add it to the contract or set `unseen: other`"
+            f"({shown}); add it to the contract or set `unseen: other`"
         )
     kept = [level not in column.drop for level in column.levels]
     position = np.full(len(column.levels) + 1, sum(kept), dtype=np.int64)  # last entry: unseen
     position[:-1][kept] = np.arange(sum(kept))
     return position[codes]
-
-
-def _preview(levels: Sequence[str]) -> str:
-    shown = ", ".join(levels[:5])
-    return shown if len(levels) <= 5 else f"{shown}, … {len(levels)} levels"

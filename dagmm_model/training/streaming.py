@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import TypeVar
 
 import numpy as np
@@ -79,12 +78,10 @@ def moments_of(
     """
     mine = range(ranks.rank, len(groups.sizes), ranks.size)
     parts = (statistics(rows) for rows in prefetched(groups.read, mine))
-    merged = reduce(_merged, parts, statistics(groups.sample[:0]))
+    merged = statistics(groups.sample[:0])
+    for part in parts:
+        merged = [before.merge(more) for before, more in zip(merged, part, strict=True)]
     return [ranks.merge(moments) for moments in merged]
-
-
-def _merged(first: list[Moments], second: list[Moments]) -> list[Moments]:
-    return [a.merge(b) for a, b in zip(first, second, strict=True)]
 
 
 class WindowFeed:

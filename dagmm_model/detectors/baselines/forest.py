@@ -85,9 +85,5 @@ def _children(children: list[np.ndarray], starts: np.ndarray) -> np.ndarray:
 
 def _lengths(tree: Tree) -> Float:
     """Path length that ends in each node: its depth, and what its rows would take to part."""
-    depth = np.zeros(tree.node_count)
-    for node in range(tree.node_count):  # parents come before their children
-        for child in (tree.children_left[node], tree.children_right[node]):
-            if child >= 0:
-                depth[child] = depth[node] + 1.0
+    depth: Float = tree.compute_node_depths() - 1.0
     return depth + expected_length(tree.n_node_samples)

@@ -37,11 +37,10 @@ class _SimpleDetector(BaseDetector[S]):
     def _moments(self, X: Rows) -> tuple[Scaler, Float, Float]:
         """The scaler, and mean ``(D,)`` and covariance ``(D, D)`` of the scaled rows."""
         scaler = Scaler.fit(self.scaling, X)
-
-        def scaled(part: slice) -> Float:
-            return scaler.transform(X[part])
-
-        return scaler, *covariance_of(scaled, len(X), X.shape[1], ROWS_PER_CALL)
+        n, width = X.shape
+        return scaler, *covariance_of(
+            lambda part: scaler.transform(X[part]), n, width, ROWS_PER_CALL
+        )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,7 @@ from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.base.settings import SettingsError
 from dagmm_model.detectors.dagmm import DAGMM
 from dagmm_model.detectors.fitting import check_contamination, seeds_for
-from dagmm_model.detectors.streamed.scaler import Statistics, fit_scaler
-from dagmm_model.detectors.streamed.scorer import fit_streamed_scorer
+from dagmm_model.detectors.streamed.passes import Statistics, fit_scaler, fit_streamed_scorer
 from dagmm_model.engines.choice import device_for, make_engine, multiplications
 from dagmm_model.networks.network import initialise
 from dagmm_model.networks.settings import DagmmSettings
@@ -84,19 +84,14 @@ def fit_streamed(
     how = Execution(observers, checkpoint, detector.engine, detector.device, ranks)
     training = MemberTraining(engine, settings, seeds, feed)
     trained = training.run(how, chosen, start, lambda: rows)
-    rescaled = groups.map(lambda rows: scaler.transform(rows, None))
-    scorer = fit_streamed_scorer(
-        trained.parameters, settings, trained.jitter, rescaled, seeds, ranks
+    fit_scorer = partial(
+        fit_streamed_scorer, groups=groups.map(lambda x: scaler.transform(x, None)), ranks=ranks
     )
-    wide = settings.wide()
-    if wide is not None:
-        wide_parameters = initialise(wide, width, last, statistics=statistics)
-        scorer = joined_scorer(
-            scorer,
-            fit_streamed_scorer(
-                wide_parameters, wide, np.array([wide.jitter]), rescaled, last, ranks
-            ),
-        )
+    scorer = fit_scorer(trained.parameters, settings, trained.jitter, seeds=seeds)
+    if (wide := settings.wide()) is not None:
+        initial = initialise(wide, width, last, statistics=statistics)
+        other = fit_scorer(initial, wide, np.array([wide.jitter]), seeds=last)
+        scorer = joined_scorer(scorer, other)
     if not ranks.first:
         return detector
     detector.n_features_in_ = width

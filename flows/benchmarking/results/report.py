@@ -13,7 +13,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 
-from dagmm_model.evaluation.published_tables import read_published
+from dagmm_model.evaluation.published import read_published
 from flows.benchmarking.cells import Cell, current, read_cells
 from flows.benchmarking.results.page import results_page
 from flows.benchmarking.results.plots import plots

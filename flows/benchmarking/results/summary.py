@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dagmm_model.evaluation.published import Published, published
-from dagmm_model.evaluation.published_tables import Figures
+from dagmm_model.evaluation.published import Figures, Published, published
 from dagmm_model.evaluation.significance import holm, signed_rank_p
 from flows.benchmarking.cells import FIGURES, Cell, current
 from flows.benchmarking.protocols import PROTOCOLS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dagmm_model.evaluation.published_tables import SOURCE
+from dagmm_model.evaluation.published import SOURCE
 from flows.benchmarking.protocols import PROTOCOLS
 from flows.benchmarking.results.league import means, ranks, standings, trainings
 from flows.benchmarking.results.summary import LEVEL, Block, ResultLine

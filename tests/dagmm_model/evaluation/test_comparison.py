@@ -57,7 +57,7 @@ def test_equal_detectors_lie_inside_the_interval_about_as_often_as_it_says():
     [
         ([True, True], [1.0, 2.0], "normal and anomalous"),
         ([True, False], [1.0, np.nan], "not finite"),
-        ([True, False], [1.0], "2 labels, 1"),
+        ([True, False], [1.0], "2 labels for 1"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(labels, first, message):

@@ -17,8 +17,7 @@ from dagmm_model.base.checkpoint import TrainingStopped
 from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.base.settings import SettingsError
 from dagmm_model.detectors.streamed.fit import fit_streamed
-from dagmm_model.detectors.streamed.scaler import fit_scaler, whole
-from dagmm_model.detectors.streamed.scorer import fit_streamed_scorer
+from dagmm_model.detectors.streamed.passes import fit_scaler, fit_streamed_scorer, whole
 from dagmm_model.networks.network import initialise
 from dagmm_model.networks.presets import resolve
 from dagmm_model.scoring.fitting import fit_scorer as fit_in_memory

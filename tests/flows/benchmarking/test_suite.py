@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from dagmm_model.evaluation.published_tables import read_published
+from dagmm_model.evaluation.published import read_published
 from flows.benchmarking.cells import Cell, read_cells
 from flows.benchmarking.config import build_benchmark, planned
 from flows.benchmarking.protocols import PUBLISHED_SEEDS, Limits

@@ -1,16 +1,19 @@
-"""The mixture, the latent's standardisation and the energies' spread, in passes over the rows."""
+"""What a detector takes from all streamed rows, in a pass for each: the scaler, and the scorer.
+
+Moments and extremes are of all rows; quartiles, and the choice of the mixture, of a sample.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 
 from dagmm_model.base.arrays import Float, Rows
 from dagmm_model.base.distributed import Ranks
 from dagmm_model.base.processors import in_threads
-from dagmm_model.detectors.streamed.scaler import whole
 from dagmm_model.mixture.em import mixture_by_em
 from dagmm_model.mixture.mixture import Mixture, latent_scale
 from dagmm_model.mixture.moments import Moments
@@ -20,7 +23,70 @@ from dagmm_model.networks.network import Parameters, latent_width
 from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.scoring.inference import Scorer
 from dagmm_model.scoring.masked import MaskedNetwork
+from dagmm_model.tables.scaling import (
+    QUARTILES,
+    STANDARD_AFTER,
+    WHITENING,
+    Scaler,
+    Values,
+    centre_and_scale,
+    rotated,
+    standardised,
+)
 from dagmm_model.training.streaming import RowGroups, moments_of
+
+Statistics = tuple[Float, Float]
+"""Mean ``(D,)`` and covariance ``(D, D)``."""
+
+
+def whole(rows: Rows) -> Moments:
+    """Moments of all rows as one component: their mean, and covariance times their number."""
+    return Moments.of(np.asarray(rows, dtype=np.float64), np.ones((len(rows), 1)))
+
+
+def fit_scaler(
+    settings: DagmmSettings, groups: RowGroups, ranks: Ranks
+) -> tuple[Scaler, Statistics]:
+    """The scaler, and mean and covariance of the scaled rows."""
+    kind, width = settings.scaling, groups.sample.shape[1]
+    scaler = Scaler(kind, np.zeros(width), np.ones(width))
+    quartiles: Float = np.percentile(groups.sample.astype(np.float64), QUARTILES, axis=0)
+    if kind != "none":
+        scaler = _by_columns(kind, groups, quartiles, ranks)
+    scaled = groups.map(lambda rows: scaler.transform(rows, None))
+    (moments,) = moments_of(scaled, ranks, lambda rows: [whole(rows)])
+    mean, covariance = moments.mean[0], moments.scatter[0] / groups.rows
+    if kind in STANDARD_AFTER:
+        scaler = standardised(scaler, mean, covariance)
+        assert scaler.spread is not None
+        return scaler, (np.zeros(width), covariance / np.outer(scaler.spread, scaler.spread))
+    if kind not in WHITENING:
+        return scaler, (mean, covariance)
+    scaler = rotated(scaler, groups.rows, mean, covariance, quartiles[0] == quartiles[2])
+    assert scaler.rotation is not None
+    return scaler, (np.zeros(width), scaler.rotation.T @ covariance @ scaler.rotation)
+
+
+def _by_columns(kind: str, groups: RowGroups, quartiles: Float, ranks: Ranks) -> Scaler:
+    values = [Values.of(groups.sample)]
+
+    def noted(rows: Rows) -> list[Moments]:
+        if len(rows):
+            values[0] = values[0].merge(Values.of(rows))
+        return [whole(rows)]
+
+    (moments,) = moments_of(groups, ranks, noted)
+    of_ranks = ranks.gather(np.array(values[0], np.float64))
+    low, high, two = reduce(Values.merge, (Values(a, b, c > 0) for a, b, c in of_ranks))
+    deviation = np.sqrt(np.diagonal(moments.scatter[0]) / groups.rows)
+    centres, scales = low.copy(), np.ones(len(low))
+    for d in np.flatnonzero(low < high):
+        centres[d], scales[d] = centre_and_scale(
+            kind, low[d], high[d], two[d], moments.mean[0, d], deviation[d], quartiles[:, d]
+        )
+    # A spread within rounding of the values is none: the column is constant.
+    unit = np.maximum(np.maximum(np.abs(low), np.abs(high)), np.finfo(float).tiny)
+    return Scaler(kind, centres, np.where(scales / unit > 1e-12, scales, 1.0))
 
 
 def fit_streamed_scorer(
