@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial, reduce
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Evaluator = Callable[[Any], Any]
+"""From a table to the values of a part of a condition, (n,) or one for all rows."""
 
 MAX_LENGTH = 1000
 _MAX_NODES = 200
@@ -51,7 +54,7 @@ def parse(text: str) -> ast.expr:
         raise ValueError(f"condition {text!r} cannot be parsed: {error}") from error
     if sum(1 for _ in ast.walk(tree)) > _MAX_NODES:
         raise ValueError("condition has too many parts; write several rules")
-    _check(tree)
+    _evaluator(tree)
     if not any(_column(node) for node in ast.walk(tree)):
         raise ValueError(f"condition {text!r} reads no column")
     if not _is_condition(tree):
@@ -80,7 +83,7 @@ def holds(text: str, table: pa.Table | pa.RecordBatch) -> pa.ChunkedArray | pa.A
     import pyarrow as pa
 
     try:
-        result = _evaluate(parse(text), table)
+        result = _evaluator(parse(text))(table)
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise ValueError(
             f"condition {text!r} does not fit its columns' types: {str(error).splitlines()[0]}"
@@ -100,46 +103,52 @@ def _column(node: ast.AST) -> str | None:
     return None
 
 
-def _check(node: ast.expr) -> None:
-    children: list[ast.expr]
+def _evaluator(node: ast.expr) -> Evaluator:
+    """What evaluates a part of a condition; one that is not of the grammar is refused."""
     match node:
-        case ast.BoolOp(values=values):
-            children = values
-        case ast.UnaryOp(op=ast.Not() | ast.USub(), operand=operand):
-            children = [operand]
+        case ast.Constant(value=bool() | str() as value):
+            return partial(_constant, value)
+        case ast.Constant(value=int() | float() as value):
+            return partial(_constant, float(value))
+        case ast.BoolOp(op=op, values=values):
+            join = "and_kleene" if isinstance(op, ast.And) else "or_kleene"
+            return reduce(partial(_call, join), map(_evaluator, values))
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return _call("invert", _evaluator(operand))
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return _call("negate", _evaluator(operand))
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
-            children = [left, right]
+            return _call(_ARITHMETIC[type(op)], _evaluator(left), _evaluator(right))
         case ast.Compare(left=left, ops=ops, comparators=comparators):
-            children = [left]
-            for comparison, other in zip(ops, comparators, strict=True):
-                if isinstance(comparison, ast.In | ast.NotIn):
-                    _check_list(other)
-                elif type(comparison) in _COMPARISONS:
-                    children.append(other)
-                else:
-                    name = type(comparison).__name__
-                    raise ValueError(f"'{name}' is not a comparison of the grammar")
+            parts = zip([left, *comparators], ops, comparators, strict=False)
+            return reduce(partial(_call, "and_kleene"), (_comparison(*part) for part in parts))
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in _FUNCTIONS:
             if len(args) != _FUNCTIONS[name]:
                 raise ValueError(f"{name}() takes {_FUNCTIONS[name]} argument(s)")
             if name == "col":
                 if not (isinstance(args[0], ast.Constant) and isinstance(args[0].value, str)):
                     raise ValueError('col() takes a quoted name, for example col("mean radius")')
-                children = []
-            else:
-                children = args
-        case ast.Constant(value=bool() | int() | float() | str()) | ast.Name():
-            children = []
-        case _:
-            raise ValueError(f"'{ast.unparse(node)[:60]}' is not part of the grammar of conditions")
-    for child in children:
-        _check(child)
+                return partial(_values, args[0].value)
+            parts_ = [_evaluator(argument) for argument in args]
+            if name == "if_then":
+                return _call("or_kleene", _call("invert", parts_[0]), parts_[1])
+            return _call(name, *parts_)
+        case ast.Name(id=name) if name not in _FUNCTIONS:
+            return partial(_values, name)
+    raise ValueError(f"'{ast.unparse(node)[:60]}' is not part of the grammar of conditions")
 
 
-def _check_list(node: ast.expr) -> None:
-    items = node.elts if isinstance(node, ast.List | ast.Tuple) else None
-    if not items or not all(isinstance(item, ast.Constant) for item in items):
+def _comparison(left: ast.expr, op: ast.cmpop, right: ast.expr) -> Evaluator:
+    if type(op) in _COMPARISONS:
+        return _call(_COMPARISONS[type(op)], _evaluator(left), _evaluator(right))
+    if not isinstance(op, ast.In | ast.NotIn):
+        raise ValueError(f"'{type(op).__name__}' is not a comparison of the grammar")
+    items = right.elts if isinstance(right, ast.List | ast.Tuple) else []
+    constants = [item.value for item in items if isinstance(item, ast.Constant)]
+    if not items or len(constants) < len(items):
         raise ValueError("'in' needs a list of constants, for example flag in ['SF', 'S0']")
+    among = partial(_among, _evaluator(left), constants)
+    return _call("invert", among) if isinstance(op, ast.NotIn) else among
 
 
 def _is_condition(node: ast.expr) -> bool:
@@ -153,55 +162,34 @@ def _is_condition(node: ast.expr) -> bool:
     return False
 
 
-def _evaluate(node: ast.expr, table: Any) -> Any:
+def _call(function: str, *parts: Evaluator) -> Evaluator:
+    """Arrow's function of that name, of what the parts give."""
+
+    def call(table: Any) -> Any:
+        import pyarrow.compute as pc
+
+        return getattr(pc, function)(*(part(table) for part in parts))
+
+    return call
+
+
+def _constant(value: object, table: Any) -> Any:
+    import pyarrow as pa
+
+    return pa.scalar(value)
+
+
+def _values(column: str, table: Any) -> Any:
+    import pyarrow as pa
+
+    values = table.column(column)
+    return values.cast(pa.float64()) if pa.types.is_integer(values.type) else values
+
+
+def _among(part: Evaluator, constants: list[Any], table: Any) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if (name := _column(node)) is not None:
-        column = table.column(name)
-        return pc.cast(column, pa.float64()) if pa.types.is_integer(column.type) else column
-    match node:
-        case ast.Constant(value=value):
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                return pa.scalar(float(value))
-            return pa.scalar(value)
-        case ast.BoolOp(op=op, values=values):
-            join = pc.and_kleene if isinstance(op, ast.And) else pc.or_kleene
-            return _fold(join, [_evaluate(value, table) for value in values])
-        case ast.UnaryOp(op=op, operand=operand):
-            call = pc.invert if isinstance(op, ast.Not) else pc.negate
-            return call(_evaluate(operand, table))
-        case ast.BinOp(left=left, op=op, right=right):
-            function = getattr(pc, _ARITHMETIC[type(op)])
-            return function(_evaluate(left, table), _evaluate(right, table))
-        case ast.Compare(left=left, ops=ops, comparators=comparators):
-            parts = []
-            for comparison, other in zip(ops, comparators, strict=True):
-                parts.append(_compare(_evaluate(left, table), comparison, other, table))
-                left = other
-            return _fold(pc.and_kleene, parts)
-        case ast.Call(func=ast.Name(id=name), args=args):
-            arguments = [_evaluate(argument, table) for argument in args]
-            if name == "if_then":
-                return pc.or_kleene(pc.invert(arguments[0]), arguments[1])
-            return pc.abs(arguments[0]) if name == "abs" else pc.is_null(arguments[0])
-    raise ValueError(f"'{ast.unparse(node)}' is not part of the grammar of conditions")
-
-
-def _compare(left: Any, op: ast.cmpop, right: ast.expr, table: Any) -> Any:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not isinstance(op, ast.In | ast.NotIn):
-        return getattr(pc, _COMPARISONS[type(op)])(left, _evaluate(right, table))
-    constants = [item.value for item in right.elts]  # type: ignore[attr-defined]
-    among = pc.is_in(left, value_set=pa.array(constants, type=left.type))
-    among = pc.if_else(pc.is_null(left), pa.scalar(None, pa.bool_()), among)
-    return pc.invert(among) if isinstance(op, ast.NotIn) else among
-
-
-def _fold(join: Callable[[Any, Any], Any], parts: list[Any]) -> Any:
-    result = parts[0]
-    for part in parts[1:]:
-        result = join(result, part)
-    return result
+    values = part(table)
+    among = pc.is_in(values, value_set=pa.array(constants, type=values.type))
+    return pc.if_else(pc.is_null(values), pa.scalar(None, pa.bool_()), among)
