@@ -107,7 +107,7 @@ class FusedScorer:
         """Latent rows ``(S, L, m)``, u ``(S, m, k)`` and squared errors ``(S, m)``."""
         m, code = len(outputs), self._code
         z = work("z", self._members, code + len(self._kinds), m)
-        x = self._each_member(outputs[:, self._first])
+        x = outputs[:, self._first].reshape(m, self._members, -1).transpose(1, 0, 2)
         if len(self._encoder) > 1:
             x = work("encoder", *x.shape)
             kernels_tanh.tanh_first(outputs, self._first.start, x)
@@ -169,10 +169,6 @@ class FusedScorer:
         error *= (1.0 / (len(u) * np.where(total > 0, total, 1.0)))[..., None]
         shares: Float = error.sum(axis=0)
         return shares
-
-    def _each_member(self, outputs: Float) -> Float:
-        """``(S, m, w)`` of outputs ``(m, S w)``."""
-        return outputs.reshape(len(outputs), self._members, -1).transpose(1, 0, 2)
 
 
 class _Head:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal, Self
 
 import numpy as np
@@ -48,13 +47,9 @@ class Encoded:
         """Some of the rows."""
         return Encoded(self.layout, self.numbers[:, rows], self.codes[:, rows])
 
-    @cached_property
-    def _places(self) -> tuple[NDArray[np.int64], tuple[slice, ...]]:
-        return places(self.layout)
-
     def matrix(self, order: Literal["C", "F"] = "C") -> NDArray[np.float64]:
         """The matrix ``(n, D)``; "F" is several times as fast to write for a large table."""
-        numbers, blocks = self._places
+        numbers, blocks = places(self.layout)
         out = np.zeros((len(self), width_of(self.layout)), dtype=np.float64, order=order)
         for place, values in zip(numbers, self.numbers, strict=True):
             out[:, place] = values

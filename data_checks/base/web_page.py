@@ -13,15 +13,7 @@ from typing import Any
 
 _MARKS = {"<": "\ue000", ">": "\ue001", "&": "\ue002", '"': "\ue003", "'": "\ue004"}
 _TO_MARKS = str.maketrans(_MARKS)
-_TO_ENTITIES = str.maketrans(
-    {
-        "\ue000": "&lt;",
-        "\ue001": "&gt;",
-        "\ue002": "&amp;",
-        "\ue003": "&quot;",
-        "\ue004": "&#x27;",
-    }
-)
+_TO_ENTITIES = str.maketrans({mark: escape(sign) for sign, mark in _MARKS.items()})
 
 
 def whole_page(

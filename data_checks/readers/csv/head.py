@@ -10,7 +10,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
@@ -122,35 +122,18 @@ def unreadable(message: str) -> str:
     return f"{message}."
 
 
-class _Lines:
-    """Lines of a text, however they end; read `characters` of it in `count` lines so far."""
-
-    def __init__(self, text: str) -> None:
-        self._lines = io.StringIO(text, newline="")
-        self.characters = self.count = 0
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        line = next(self._lines)
-        self.characters += len(line)
-        self.count += 1
-        return line
-
-
 def _split(location: str, content: bytes, source: CsvSource, *, whole: bool) -> Head | None:
     """The head, or None while it does not hold a row."""
     text = _decoded(location, content, source, whole)
-    lines, start, separator, first = _Lines(text), 0, None, ""
-    for first in lines:
+    lines, start, separator, first = io.StringIO(text, newline=""), 0, None, ""
+    for before, first in enumerate(lines):  # noqa: B007
         bare = first.strip(" \r\n").strip(_MARK)
         named = _SEPARATOR_LINE.fullmatch(bare) if separator is None else None
         if named is not None:
             separator = named[1]
         elif bare.strip():
             break
-        start = lines.characters
+        start = lines.tell()
     else:
         return None
     if start == 0 and first.startswith(_MARK):
@@ -161,17 +144,17 @@ def _split(location: str, content: bytes, source: CsvSource, *, whole: bool) -> 
     limit = csv.field_size_limit(_MOST_BYTES)  # split at another mark, a wide header is one field
     try:
         for record in records:
-            if lines.characters == len(text) and not whole:
+            if lines.tell() == len(text) and not whole:
                 break  # perhaps the rest of it has not been read
             if rows and not any(field.strip() for field in record):
                 continue
             rows.append(tuple(record))
             if len(rows) == 1:
-                after, count = lines.characters, lines.count
+                after, count = lines.tell(), before + records.line_num
             if len(rows) == _ROWS:
                 break
     except csv.Error as error:
-        raise SourceError(f"{location}, line {lines.count}: {error}.") from error
+        raise SourceError(f"{location}, line {before + records.line_num}: {error}.") from error
     finally:
         csv.field_size_limit(limit)
     if not rows:
