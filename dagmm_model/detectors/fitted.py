@@ -18,9 +18,10 @@ from dagmm_model.engines.choice import Device
 from dagmm_model.mixture.mixture import Mixture, MixtureHealth
 from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.scoring.explanation import Explanation
+from dagmm_model.scoring.fused import FusedScorer
 from dagmm_model.scoring.inference import Scorer, from_state, state_of
 from dagmm_model.scoring.views import Views
-from dagmm_model.scoring.views_scorer import EnergyScorer, scorer_for
+from dagmm_model.scoring.views_scorer import EnergyScorer, ViewsScorer
 from dagmm_model.scoring.wide import own_coordinates, own_mixtures
 from dagmm_model.tables.encoded import Encoded, Layout
 from dagmm_model.tables.scaling import Scaler
@@ -86,7 +87,9 @@ class FittedDagmm(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
 
     def for_layout(self, layout: Layout) -> EnergyScorer:
         """A scorer of encoded rows, see `dagmm_model.detectors.interface.ForLayout`."""
-        return scorer_for(self._scaler, self._scorer, self._views, layout)
+        if self._views is None and not self._scorer.settings.masking:
+            return FusedScorer(self._scaler, self._scorer, layout)
+        return ViewsScorer(self._scaler, self._scorer, self._views, layout)
 
     def energy(self, X: ArrayLike) -> Float:
         """What the score is made of; higher = more anomalous.

@@ -94,10 +94,3 @@ class _Scaled:
 
 
 EnergyScorer = FusedScorer | ViewsScorer
-
-
-def scorer_for(scaler: Scaler, scorer: Scorer, views: Views | None, layout: Layout) -> EnergyScorer:
-    """What scores rows of that layout."""
-    if views is None and not scorer.settings.masking:
-        return FusedScorer(scaler, scorer, layout)
-    return ViewsScorer(scaler, scorer, views, layout)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from itertools import accumulate, pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -75,13 +74,16 @@ class Weights:
 
     def named(self, flat: Tensor) -> dict[str, Tensor]:
         """Every parameter under its name, ``(S, ...)``, weights as ``(S, out, in)``: views."""
+        return self._trained(flat) | self.fixed
+
+    def _trained(self, flat: Tensor) -> dict[str, Tensor]:
         sizes = [math.prod(shape) for shape in self.shapes.values()]
         parts = torch.split(flat, sizes, dim=1)
         views = {
             name: part.view(-1, *shape)
             for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
         }
-        return {n: v.mT if v.ndim == 3 else v for n, v in views.items()} | self.fixed
+        return {n: v.mT if v.ndim == 3 else v for n, v in views.items()}
 
     def step(self, gradient: Tensor) -> None:
         """A step of Adam (Kingma and Ba, 2015) by a gradient like `flat`."""
@@ -130,13 +132,8 @@ class Weights:
         return np.concatenate(rows, axis=1)
 
     def _parted(self, tensor: Tensor) -> Parameters:
-        whole = tensor.detach().cpu().numpy()
-        bounds = accumulate((math.prod(s) for s in self.shapes.values()), initial=0)
-        parts = zip(self.shapes.items(), pairwise(bounds), strict=True)
-        return {
-            name: _turned(whole[:, start:end].reshape(-1, *shape)).copy()
-            for (name, shape), (start, end) in parts
-        }
+        named = self._trained(tensor.detach().cpu())
+        return {name: view.numpy().copy() for name, view in named.items()}
 
 
 def _turned(value: NDArray[T]) -> NDArray[T]:
