@@ -146,17 +146,9 @@ def validate_on_spark(
         judged = runner.run(_known_types(typed), tally.rows, tally.labelled)
         _publish(scratch, len(tasks), out_dir, out_dir / QUARANTINE, schema, tally)
     digests = "".join(answer["sha256"] for answer in answers)
-    return conclude(
-        contract,
-        rules,
-        tally,
-        merge([judged], contract.name, {}),
-        runner,
-        out_dir,
-        valid=out_dir / VALID_FOLDER,
-        valid_sha256=hashlib.sha256(digests.encode()).hexdigest(),
-        data_docs=True,
-    )
+    result, valid = merge([judged], contract.name, {}), out_dir / VALID_FOLDER
+    sha256 = hashlib.sha256(digests.encode()).hexdigest()
+    return conclude(contract, tally, result, out_dir, valid, sha256, runner)
 
 
 def _refuse_what_spark_cannot(contract: Contract) -> None:

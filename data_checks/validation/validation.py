@@ -83,17 +83,8 @@ def validate(
     tally = sorter.tally
     unique = {rule.key: tally.broken.get(rule.key, 0) for rule in rules if rule.kind == "unique"}
     result = merge(batches, contract.name, unique)
-    return conclude(
-        contract,
-        rules,
-        tally,
-        result,
-        runner,
-        out_dir,
-        valid=valid,
-        valid_sha256=file_sha256(valid),
-        data_docs=data_docs,
-    )
+    docs = runner if data_docs else None
+    return conclude(contract, tally, result, out_dir, valid, file_sha256(valid), docs)
 
 
 def unique_columns(rules: tuple[RowRule, ...]) -> list[str]:
@@ -103,23 +94,22 @@ def unique_columns(rules: tuple[RowRule, ...]) -> list[str]:
 
 def conclude(
     contract: Contract,
-    rules: tuple[RowRule, ...],
     tally: Tally,
     result: ExpectationSuiteValidationResult,
-    runner: SuiteRunner,
     out_dir: Path,
-    *,
     valid: Path,
     valid_sha256: str,
-    data_docs: bool,
+    docs_by: SuiteRunner | None,
 ) -> ValidationReport:
     """Compare the two judges, pronounce the verdict, and write result and Data Docs.
 
-    `valid` is a file or a folder of rows in `out_dir`, where the rest goes, too.
+    `valid` is a file or a folder of rows in `out_dir`, where the rest goes, too. Data Docs are
+    written by whoever is to.
 
     Raises:
         ValidationDisagreementError: they counted differently.
     """
+    rules = row_rules(contract)
     _check_agreement(result, tally, rules)
     failures = tally.failures(rules) + _table_failures(result, contract)
     passed, message = verdict(contract, tally.rows, tally.quarantined, failures)
@@ -138,12 +128,12 @@ def conclude(
         valid_path=str(valid),
         valid_sha256=valid_sha256,
         quarantine_path=str(out_dir / QUARANTINE) if tally.quarantined else None,
-        data_docs=str(docs / "index.html") if data_docs else None,
+        data_docs=str(docs / "index.html") if docs_by else None,
         result_json=str(out_dir / "result.json"),
     )
     _write_result(Path(report.result_json), result, report)
-    if data_docs:
-        runner.write_docs(result, docs)
+    if docs_by:
+        docs_by.write_docs(result, docs)
         finish_site(docs, contract, report)
     return report
 
