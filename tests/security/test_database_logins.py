@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from data_checks.base.errors import SourceError
 from data_checks.contract.source_settings import has_credentials
-from data_checks.readers.database.borrowed_logins import refuse_borrowed_login
+from data_checks.readers.database.guards import refuse_borrowed_login
 from data_checks.sources.sources import ingest
 from tests.data_checks.conftest import small_contract, small_frame
 from tests.postgres import PASSWORD

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from data_checks.base.errors import DataError, MissingDataError, SourceError
-from data_checks.readers.database.read_only import check_query
+from data_checks.readers.database.guards import check_query
 from data_checks.sources.sources import ingest
 from tests.data_checks.conftest import small_contract, small_frame
 

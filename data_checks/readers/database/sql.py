@@ -13,8 +13,12 @@ from data_checks.base.errors import SourceError, UnreachableError
 from data_checks.base.locations import is_url
 from data_checks.contract.column_names import Columns, check_names
 from data_checks.contract.source_settings import SqlSource, has_credentials
-from data_checks.readers.database.borrowed_logins import refuse_borrowed_login
-from data_checks.readers.database.read_only import check_query, forbid_writing, read_only_engine
+from data_checks.readers.database.guards import (
+    check_query,
+    forbid_writing,
+    read_only_engine,
+    refuse_borrowed_login,
+)
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

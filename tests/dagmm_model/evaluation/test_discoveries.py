@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import false_discovery_control
 
-from dagmm_model.evaluation.discoveries import Discoveries
-from dagmm_model.evaluation.threshold import exceeds, p_values
+from dagmm_model.evaluation.threshold import Discoveries, exceeds, p_values
 
 
 def discovered(calibration, energies, level) -> np.ndarray:

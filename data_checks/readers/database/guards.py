@@ -1,11 +1,14 @@
-"""Queries that only read: refused before they run where they would not, and run where none can.
+"""What a contract's query may do, and whose host is sent a login that the environment holds.
 
-A contract's query may come from somebody else, and some statements (SQLite's `VACUUM INTO`, any
-DDL of some databases) cannot be undone by a rollback.
+A contract may come from somebody else. Some statements (SQLite's `VACUUM INTO`, any DDL of some
+databases) cannot be undone by a rollback: queries that would not only read are refused before they
+run, and run where none can. The URL names a host, and a driver would send the password of the
+environment to whatever that is: it gets it only where the environment names that host itself.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 from pathlib import Path
@@ -35,6 +38,11 @@ transaction holds; and what could hide their names."""
 _GUARDED = ("sqlite", "postgresql")
 """Databases that are told to refuse writing."""
 _DENIED = (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH, sqlite3.SQLITE_PRAGMA)
+_MYSQL = ("MYSQL_HOST", ("MYSQL_PWD",))
+_POSTGRESQL = ("PGHOST", ("PGPASSWORD", "PGSERVICE"))
+"""The variable that names a host, and those from which the drivers take what proves who we are."""
+_HOST_OPTIONS = ("host", "hostaddr", "unix_socket")
+_LOGIN_OPTIONS = ("service", "servicefile", "passfile", "read_default_file", "read_default_group")
 
 
 def check_query(place: str, query: str, url: sa.URL) -> None:
@@ -99,3 +107,37 @@ def forbid_writing(connection: sa.Connection) -> None:
         driver.set_authorizer(
             lambda action, *_: sqlite3.SQLITE_DENY if action in _DENIED else sqlite3.SQLITE_OK
         )
+
+
+def refuse_borrowed_login(place: str, url: sa.URL) -> None:
+    """Refuse a contract's URL that would be sent a login of the environment.
+
+    Raises:
+        SourceError: naming the variable, the host, and what to do.
+    """
+    if options := [option for option in _LOGIN_OPTIONS if option in url.query]:
+        raise SourceError(
+            f"{place}: the contract's url takes a login from a file of this machine "
+            f"({', '.join(options)}); name an environment variable with the whole URL in "
+            "source.url_variable instead."
+        )
+    mysql = url.get_backend_name() in ("mysql", "mariadb")
+    host_variable, logins = _MYSQL if mysql else _POSTGRESQL
+    foreign = _hosts(url) - set(os.environ.get(host_variable, "").split(","))
+    given = [name for name in logins if os.environ.get(name)]
+    if foreign and given:
+        raise SourceError(
+            f"{place}: the contract names the host {', '.join(sorted(foreign))}, which would be "
+            f"sent the login in {given[0]}. If that login is for it, say so with {host_variable}="
+            f"{sorted(foreign)[0]}, or name an environment variable with the whole URL in "
+            "source.url_variable."
+        )
+
+
+def _hosts(url: sa.URL) -> set[str]:
+    """Every host that a URL names, in its address or as an option."""
+    named = [url.host or ""]
+    for option in _HOST_OPTIONS:
+        given = url.query.get(option, ())
+        named += [given] if isinstance(given, str) else given
+    return {host for name in named for host in name.split(",") if host}
