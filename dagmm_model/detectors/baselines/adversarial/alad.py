@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from dagmm_model.detectors.baselines.adversarial import gan
-from dagmm_model.training.autograd import Work
-from dagmm_model.training.blocks import Critic, JointCritic, adam_of, descend, discrimination, real
+from dagmm_model.detectors.baselines.deep.trained import Descent, Losses
+from dagmm_model.training.blocks import Critic, JointCritic, discrimination, real
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Alad(gan.GanDetector[AladSettings]):
 
     name = "alad"
     settings_type = AladSettings
+    optimised = gan.GanDetector.optimised | {"critics": ("xz", "xx", "zz")}
 
     def _networks(self, width: int) -> nn.Module:
         s = self.settings_
@@ -59,34 +60,27 @@ class Alad(gan.GanDetector[AladSettings]):
             }
         )
 
-    def _work(self, networks: nn.ModuleDict) -> Work:
-        settings = self.settings_
+    def _step(self, networks: nn.ModuleDict, rows: Tensor, epoch: int, down: Descent) -> Losses:
         decode, encode = networks["generator"], networks["encoder"]
         xz, xx, zz = networks["xz"], networks["xx"], networks["zz"]
-        critics = adam_of([xz, xx, zz], settings.learning_rate, gan.BETAS)
-        makers = adam_of([decode, encode], settings.learning_rate, gan.BETAS)
-
-        def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
-            z = gan.latent_rows(settings, rows)
-            made, codes = decode(z), encode(rows)
-            row_cycle, latent_cycle = _pair(rows, decode(codes)), _pair(z, encode(made))
-            joint = discrimination(xz, (rows, codes.detach()), (made.detach(), z))
-            of_rows = discrimination(xx, (_pair(rows, rows),), (row_cycle.detach(),))
-            of_latent = discrimination(zz, (_pair(z, z),), (latent_cycle.detach(),))
-            descend(critics, joint + of_rows + of_latent)
-            adversarial = discrimination(xz, (made, z), (rows, codes))
-            cycle = real(xx(row_cycle)[0]) + real(zz(latent_cycle)[0])
-            descend(makers, adversarial + cycle)
-            return {
-                "discriminators": joint + of_rows + of_latent,
-                "adversarial": adversarial,
-                "cycle": cycle,
-                "discriminator_xz": joint,
-                "discriminator_xx": of_rows,
-                "discriminator_zz": of_latent,
-            }
-
-        return Work(networks, {"critics": critics, "makers": makers}, step)
+        z = gan.latent_rows(self.settings_, rows)
+        made, codes = decode(z), encode(rows)
+        row_cycle, latent_cycle = _pair(rows, decode(codes)), _pair(z, encode(made))
+        joint = discrimination(xz, (rows, codes.detach()), (made.detach(), z))
+        of_rows = discrimination(xx, (_pair(rows, rows),), (row_cycle.detach(),))
+        of_latent = discrimination(zz, (_pair(z, z),), (latent_cycle.detach(),))
+        down("critics", joint + of_rows + of_latent)
+        adversarial = discrimination(xz, (made, z), (rows, codes))
+        cycle = real(xx(row_cycle)[0]) + real(zz(latent_cycle)[0])
+        down("makers", adversarial + cycle)
+        return {
+            "discriminators": joint + of_rows + of_latent,
+            "adversarial": adversarial,
+            "cycle": cycle,
+            "discriminator_xz": joint,
+            "discriminator_xx": of_rows,
+            "discriminator_zz": of_latent,
+        }
 
     def _score_rows(self, networks: nn.ModuleDict, x: Tensor) -> Tensor:
         again = networks["generator"](networks["encoder"](x))

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from dagmm_model.base.arrays import Float
 from dagmm_model.detectors.baselines.adversarial import gan
+from dagmm_model.detectors.baselines.deep.trained import Descent, Losses
 from dagmm_model.tables.protocols import duplicate_groups
-from dagmm_model.training.autograd import Work
-from dagmm_model.training.blocks import Critic, adam_of, descend, discrimination, real
+from dagmm_model.training.blocks import Critic, discrimination, real
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Anogan(gan.GanDetector[AnoganSettings]):
 
     name = "anogan"
     settings_type = AnoganSettings
+    optimised = gan.GanDetector.optimised | {"makers": ("generator",)}
 
     def energy(self, X: ArrayLike) -> Float:
         rows = np.asarray(X)
@@ -66,21 +67,14 @@ class Anogan(gan.GanDetector[AnoganSettings]):
         )
         return networks
 
-    def _work(self, networks: nn.ModuleDict) -> Work:
-        settings = self.settings_
-        decode, critic = networks["generator"], networks["critic"]
-        critics = adam_of([critic], settings.learning_rate, gan.BETAS)
-        makers = adam_of([decode], settings.learning_rate, gan.BETAS)
-
-        def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
-            made = decode(gan.latent_rows(settings, rows))
-            discriminator = discrimination(critic, (rows,), (made.detach(),))
-            descend(critics, discriminator)
-            generating = real(critic(made)[0])
-            descend(makers, generating)
-            return {"discriminator": discriminator, "generator": generating}
-
-        return Work(networks, {"critics": critics, "makers": makers}, step)
+    def _step(self, networks: nn.ModuleDict, rows: Tensor, epoch: int, down: Descent) -> Losses:
+        critic = networks["critic"]
+        made = networks["generator"](gan.latent_rows(self.settings_, rows))
+        discriminator = discrimination(critic, (rows,), (made.detach(),))
+        down("critics", discriminator)
+        generating = real(critic(made)[0])
+        down("makers", generating)
+        return {"discriminator": discriminator, "generator": generating}
 
     def _score_rows(self, networks: nn.ModuleDict, x: Tensor) -> Tensor:
         """The score at the best latent point that the search came by."""

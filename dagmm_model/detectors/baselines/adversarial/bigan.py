@@ -13,8 +13,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from dagmm_model.detectors.baselines.adversarial import gan
-from dagmm_model.training.autograd import Work
-from dagmm_model.training.blocks import JointCritic, adam_of, descend, discrimination
+from dagmm_model.detectors.baselines.deep.trained import Descent, Losses
+from dagmm_model.training.blocks import JointCritic, discrimination
 
 
 @dataclass(frozen=True)
@@ -56,22 +56,14 @@ class EfficientGan(gan.GanDetector[BiganSettings]):
             }
         )
 
-    def _work(self, networks: nn.ModuleDict) -> Work:
-        settings = self.settings_
-        decode, encode, critic = (networks[n] for n in ("generator", "encoder", "critic"))
-        critics = adam_of([critic], settings.learning_rate, gan.BETAS)
-        makers = adam_of([decode, encode], settings.learning_rate, gan.BETAS)
-
-        def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
-            z = gan.latent_rows(settings, rows)
-            made, codes = decode(z), encode(rows)
-            telling = discrimination(critic, (rows, codes.detach()), (made.detach(), z))
-            descend(critics, telling)
-            deceiving = discrimination(critic, (made, z), (rows, codes))
-            descend(makers, deceiving)
-            return {"discriminator": telling, "adversarial": deceiving}
-
-        return Work(networks, {"critics": critics, "makers": makers}, step)
+    def _step(self, networks: nn.ModuleDict, rows: Tensor, epoch: int, down: Descent) -> Losses:
+        critic, z = networks["critic"], gan.latent_rows(self.settings_, rows)
+        made, codes = networks["generator"](z), networks["encoder"](rows)
+        telling = discrimination(critic, (rows, codes.detach()), (made.detach(), z))
+        down("critics", telling)
+        deceiving = discrimination(critic, (made, z), (rows, codes))
+        down("makers", deceiving)
+        return {"discriminator": telling, "adversarial": deceiving}
 
     def _score_rows(self, networks: nn.ModuleDict, x: Tensor) -> Tensor:
         z = networks["encoder"](x)

@@ -13,11 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from dagmm_model.detectors.baselines.adversarial import gan
-from dagmm_model.training.autograd import Work
-from dagmm_model.training.blocks import Critic, adam_of, descend
-
-BETAS = (0.0, 0.9)
-"""Of Adam for the Wasserstein GAN (Gulrajani et al., 2017)."""
+from dagmm_model.detectors.baselines.deep.trained import Descent, Losses
+from dagmm_model.training.blocks import Critic
 
 
 @dataclass(frozen=True)
@@ -46,6 +43,15 @@ class FastAnogan(gan.GanDetector[FanoganSettings]):
 
     name = "f-anogan"
     settings_type = FanoganSettings
+    optimised: ClassVar[dict[str, tuple[str, ...]]] = {
+        "critics": ("critic",),
+        "makers": ("generator",),
+        "encoders": ("encoder",),
+    }
+    # Of the Wasserstein GAN, see Gulrajani et al. (2017).
+    betas: ClassVar[dict[str, tuple[float, float]]] = dict.fromkeys(
+        ("critics", "makers"), (0.0, 0.9)
+    )
 
     def settings_for(self, n_rows: int, n_columns: int) -> FanoganSettings:
         settings = super().settings_for(n_rows, n_columns)
@@ -67,38 +73,21 @@ class FastAnogan(gan.GanDetector[FanoganSettings]):
         networks.register_buffer("turn", torch.zeros((), dtype=torch.int64))
         return networks
 
-    def _work(self, networks: nn.ModuleDict) -> Work:
-        settings = self.settings_
-        decode, encode, critic = (networks[n] for n in ("generator", "encoder", "critic"))
-        critics = adam_of([critic], settings.learning_rate, BETAS)
-        makers = adam_of([decode], settings.learning_rate, BETAS)
-        encoders = adam_of([encode], settings.learning_rate)
-
-        def penalty(rows: Tensor, made: Tensor) -> Tensor:
-            mix = torch.rand(len(rows), 1, device=rows.device)
-            between = (mix * rows + (1.0 - mix) * made).requires_grad_()
-            (slope,) = torch.autograd.grad(critic(between)[0].sum(), between, create_graph=True)
-            excess: Tensor = slope.norm(dim=1) - 1.0
-            return excess.square().mean()
-
-        def adversarial(rows: Tensor) -> dict[str, Tensor]:
-            made = decode(gan.latent_rows(settings, rows))
-            distance = critic(rows)[0].mean() - critic(made.detach())[0].mean()
-            descend(critics, settings.gradient_penalty * penalty(rows, made.detach()) - distance)
-            updates = networks.get_buffer("turn")
-            updates += 1
-            if int(updates) % settings.critic_steps == 0:
-                descend(makers, -critic(made)[0].mean())
-            return {"wasserstein": distance}
-
-        def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
-            if epoch < (settings.epochs or 0):
-                return adversarial(rows)
+    def _step(self, networks: nn.ModuleDict, rows: Tensor, epoch: int, down: Descent) -> Losses:
+        settings, critic = self.settings_, networks["critic"]
+        if epoch >= (settings.epochs or 0):
             loss = self._distance(networks, rows).mean()
-            descend(encoders, loss)
+            down("encoders", loss)
             return {"encoder": loss}
-
-        return Work(networks, {"critics": critics, "makers": makers, "encoders": encoders}, step)
+        made = networks["generator"](gan.latent_rows(settings, rows))
+        distance = critic(rows)[0].mean() - critic(made.detach())[0].mean()
+        penalty = _gradient_penalty(critic, rows, made.detach())
+        down("critics", settings.gradient_penalty * penalty - distance)
+        updates = networks.get_buffer("turn")
+        updates += 1
+        if int(updates) % settings.critic_steps == 0:
+            down("makers", -critic(made)[0].mean())
+        return {"wasserstein": distance}
 
     def _distance(self, networks: nn.ModuleDict, x: Tensor) -> Tensor:
         """Mean squares of residual and feature distance, ``(b,)`` (section 3.3, equation 5)."""
@@ -110,3 +99,11 @@ class FastAnogan(gan.GanDetector[FanoganSettings]):
 
     def _score_rows(self, networks: nn.ModuleDict, x: Tensor) -> Tensor:
         return self._distance(networks, x)
+
+
+def _gradient_penalty(critic: nn.Module, rows: Tensor, made: Tensor) -> Tensor:
+    mix = torch.rand(len(rows), 1, device=rows.device)
+    between = (mix * rows + (1.0 - mix) * made).requires_grad_()
+    (slope,) = torch.autograd.grad(critic(between)[0].sum(), between, create_graph=True)
+    excess: Tensor = slope.norm(dim=1) - 1.0
+    return excess.square().mean()

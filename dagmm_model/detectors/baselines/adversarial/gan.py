@@ -18,8 +18,6 @@ from dagmm_model.detectors.baselines.deep.trained import TrainedDetector
 from dagmm_model.training.blocks import mlp
 from dagmm_model.training.settings import TrainingSettings
 
-BETAS = (0.5, 0.999)
-
 
 @dataclass(frozen=True)
 class GanSettings(TrainingSettings):
@@ -77,7 +75,16 @@ G = TypeVar("G", bound=GanSettings)
 
 
 class GanDetector(TrainedDetector[G]):
-    """A trained detector with a latent space, whose width may follow from the table's."""
+    """A trained detector with a latent space, whose width may follow from the table's.
+
+    Its critics and its makers have an optimiser each, and are moved in turns.
+    """
+
+    optimised: ClassVar[dict[str, tuple[str, ...]]] = {
+        "critics": ("critic",),
+        "makers": ("generator", "encoder"),
+    }
+    betas: ClassVar[dict[str, tuple[float, float]]] = dict.fromkeys(optimised, (0.5, 0.999))
 
     def settings_for(self, n_rows: int, n_columns: int) -> G:
         settings = super().settings_for(n_rows, n_columns)

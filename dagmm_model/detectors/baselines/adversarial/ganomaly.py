@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from dagmm_model.detectors.baselines.adversarial import gan
-from dagmm_model.training.autograd import Work
-from dagmm_model.training.blocks import Critic, adam_of, descend, discrimination
+from dagmm_model.detectors.baselines.deep.trained import Descent, Losses
+from dagmm_model.training.blocks import Critic, discrimination
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Ganomaly(gan.GanDetector[GanomalySettings]):
 
     name = "ganomaly"
     settings_type = GanomalySettings
+    optimised = gan.GanDetector.optimised | {"makers": ("encoder", "generator", "second")}
 
     def _networks(self, width: int) -> nn.Module:
         settings = self.settings_
@@ -51,35 +52,23 @@ class Ganomaly(gan.GanDetector[GanomalySettings]):
             }
         )
 
-    def _work(self, networks: nn.ModuleDict) -> Work:
-        s = self.settings_
-        encode, decode = networks["encoder"], networks["generator"]
-        second, critic = networks["second"], networks["critic"]
-        critics = adam_of([critic], s.learning_rate, gan.BETAS)
-        makers = adam_of([encode, decode, second], s.learning_rate, gan.BETAS)
-
-        def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
-            codes = encode(rows)
-            again = decode(codes)
-            discriminator = discrimination(critic, (rows,), (again.detach(),))
-            descend(critics, discriminator)
-            matching = (critic(rows)[1].detach() - critic(again)[1]).square().mean()
-            context = (rows - again).abs().mean()
-            coding = (codes - second(again)).square().mean()
-            descend(
-                makers,
-                s.lambda_adversarial * matching
-                + s.lambda_context * context
-                + s.lambda_encoder * coding,
-            )
-            return {
-                "context": context,
-                "encoder": coding,
-                "matching": matching,
-                "discriminator": discriminator,
-            }
-
-        return Work(networks, {"critics": critics, "makers": makers}, step)
+    def _step(self, networks: nn.ModuleDict, rows: Tensor, epoch: int, down: Descent) -> Losses:
+        s, critic = self.settings_, networks["critic"]
+        codes = networks["encoder"](rows)
+        again = networks["generator"](codes)
+        discriminator = discrimination(critic, (rows,), (again.detach(),))
+        down("critics", discriminator)
+        matching = (critic(rows)[1].detach() - critic(again)[1]).square().mean()
+        context = (rows - again).abs().mean()
+        coding = (codes - networks["second"](again)).square().mean()
+        total = s.lambda_adversarial * matching + s.lambda_context * context
+        down("makers", total + s.lambda_encoder * coding)
+        return {
+            "context": context,
+            "encoder": coding,
+            "matching": matching,
+            "discriminator": discriminator,
+        }
 
     def _score_rows(self, networks: nn.ModuleDict, x: Tensor) -> Tensor:
         codes = networks["encoder"](x)

@@ -16,9 +16,9 @@ from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
 from dagmm_model.detectors.baselines.clusters import enough
-from dagmm_model.detectors.baselines.deep.trained import TrainedDetector
-from dagmm_model.training.autograd import Work, seed_of
-from dagmm_model.training.blocks import adam_of, descend, mlp
+from dagmm_model.detectors.baselines.deep.trained import Descent, Losses, TrainedDetector
+from dagmm_model.training.autograd import seed_of
+from dagmm_model.training.blocks import mlp
 from dagmm_model.training.settings import TrainingSettings
 
 FIRST_COUNT = 100
@@ -84,6 +84,7 @@ class DeepClustering(TrainedDetector[DcnSettings]):
 
     name = "dcn"
     settings_type = DcnSettings
+    optimised: ClassVar[dict[str, tuple[str, ...]]] = {"adam": ("encoder", "decoder")}
 
     def _networks(self, width: int) -> nn.Module:
         return Clustering((width, *self.settings_.encoder_widths), self.settings_.clusters)
@@ -99,29 +100,23 @@ class DeepClustering(TrainedDetector[DcnSettings]):
     def check_size(self, n_rows: int, n_columns: int) -> None:
         enough(n_rows, self.settings_.clusters, "clusters")
 
-    def _work(self, networks: Clustering) -> Work:
-        settings, pretraining = self.settings_, self.settings_.pretraining or 0
-        optimiser = adam_of([networks.encoder, networks.decoder], settings.learning_rate)
-
-        def begin_epoch(epoch: int, x: Tensor) -> None:
-            if epoch == pretraining:
-                with torch.no_grad():
-                    networks.start(networks.encoder(x), seed_of(self.seed, 3))
-
-        def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
-            codes = networks.encoder(rows)
-            reconstruction = (networks.decoder(codes) - rows).square().sum(1).mean()
-            if epoch < pretraining:
-                descend(optimiser, reconstruction)
-                return {"reconstruction": reconstruction}
-            clustering = networks.distances(codes).amin(1).mean()
-            total = reconstruction + 0.5 * settings.lambda_clustering * clustering
-            descend(optimiser, total)
+    def _begin_epoch(self, networks: Clustering, epoch: int, x: Tensor) -> None:
+        if epoch == self.settings_.pretraining:
             with torch.no_grad():
-                networks.follow(networks.encoder(rows))
-            return {"total": total, "reconstruction": reconstruction, "clustering": clustering}
+                networks.start(networks.encoder(x), seed_of(self.seed, 3))
 
-        return Work(networks, {"adam": optimiser}, step, begin_epoch)
+    def _step(self, networks: Clustering, rows: Tensor, epoch: int, down: Descent) -> Losses:
+        codes = networks.encoder(rows)
+        reconstruction = (networks.decoder(codes) - rows).square().sum(1).mean()
+        if epoch < (self.settings_.pretraining or 0):
+            down("adam", reconstruction)
+            return {"reconstruction": reconstruction}
+        clustering = networks.distances(codes).amin(1).mean()
+        total = reconstruction + 0.5 * self.settings_.lambda_clustering * clustering
+        down("adam", total)
+        with torch.no_grad():
+            networks.follow(networks.encoder(rows))
+        return {"total": total, "reconstruction": reconstruction, "clustering": clustering}
 
     def _score_rows(self, networks: Clustering, x: Tensor) -> Tensor:
         return networks.distances(networks.encoder(x)).amin(1)

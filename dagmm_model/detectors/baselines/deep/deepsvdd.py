@@ -22,16 +22,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dagmm_model.base.arrays import Float
-from dagmm_model.detectors.baselines.deep.trained import TrainedDetector
+from dagmm_model.detectors.baselines.deep.trained import Descent, Losses, TrainedDetector
 from dagmm_model.detectors.interface import Arrays
-from dagmm_model.training.autograd import Work
-from dagmm_model.training.blocks import adam_of, descend, mlp
+from dagmm_model.training.blocks import mlp
 from dagmm_model.training.epochs import Execution
 from dagmm_model.training.settings import TrainingSettings
 
@@ -94,28 +94,23 @@ class DeepSvdd(TrainedDetector[DeepSvddSettings]):
 
     name = "deep-svdd"
     settings_type = DeepSvddSettings
+    optimised: ClassVar[dict[str, tuple[str, ...]]] = {"adam": ("encoder",)}
 
     def _networks(self, width: int) -> nn.Module:
         return Sphere((width, *self.settings_.widths))
 
-    def _work(self, networks: Sphere) -> Work:
-        settings = self.settings_
-        optimiser = adam_of([networks.encoder], settings.learning_rate)
+    def _begin_epoch(self, networks: Sphere, epoch: int, x: Tensor) -> None:
+        if epoch == 0:
+            with torch.no_grad():
+                networks.start(x)
 
-        def begin_epoch(epoch: int, x: Tensor) -> None:
-            if epoch == 0:
-                with torch.no_grad():
-                    networks.start(x)
-
-        def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
-            outputs = networks.encoder(rows)
-            distance = networks.distances(outputs).mean()
-            squares = torch.stack([w.square().sum() for w in networks.encoder.parameters()]).sum()
-            total = distance + 0.5 * settings.weight_decay * squares
-            descend(optimiser, total)
-            return {"total": total, "distance": distance, "spread": networks.spread(outputs)}
-
-        return Work(networks, {"adam": optimiser}, step, begin_epoch)
+    def _step(self, networks: Sphere, rows: Tensor, epoch: int, down: Descent) -> Losses:
+        outputs = networks.encoder(rows)
+        distance = networks.distances(outputs).mean()
+        squares = torch.stack([w.square().sum() for w in networks.encoder.parameters()]).sum()
+        total = distance + 0.5 * self.settings_.weight_decay * squares
+        down("adam", total)
+        return {"total": total, "distance": distance, "spread": networks.spread(outputs)}
 
     def _train(self, x: Float, how: Execution) -> Arrays:
         """Train, and refuse a network that maps every training row to one point."""

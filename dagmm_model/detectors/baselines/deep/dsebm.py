@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
-from dagmm_model.detectors.baselines.deep.trained import TrainedDetector
-from dagmm_model.training.autograd import Work
-from dagmm_model.training.blocks import adam_of, dense, descend
+from dagmm_model.detectors.baselines.deep.trained import Descent, Losses, TrainedDetector
+from dagmm_model.training.blocks import dense
 from dagmm_model.training.settings import TrainingSettings
 
 
@@ -71,20 +70,16 @@ class DsebmEnergy(TrainedDetector[DsebmSettings]):
 
     name = "dsebm-e"
     settings_type = DsebmSettings
+    optimised: ClassVar[dict[str, tuple[str, ...]]] = {"adam": ("",)}  # all of it
 
     def _networks(self, width: int) -> nn.Module:
         return StructuredEnergy((width, *self.settings_.widths))
 
-    def _work(self, networks: StructuredEnergy) -> Work:
-        optimiser = adam_of([networks], self.settings_.learning_rate)
-
-        def step(rows: Tensor, epoch: int) -> dict[str, Tensor]:
-            noisy = rows + self.settings_.noise * torch.randn_like(rows)
-            loss = (rows - networks.reconstruct(noisy)).square().sum(1).mean()
-            descend(optimiser, loss)
-            return {"denoising": loss}
-
-        return Work(networks, {"adam": optimiser}, step)
+    def _step(self, networks: StructuredEnergy, rows: Tensor, epoch: int, down: Descent) -> Losses:
+        noisy = rows + self.settings_.noise * torch.randn_like(rows)
+        loss = (rows - networks.reconstruct(noisy)).square().sum(1).mean()
+        down("adam", loss)
+        return {"denoising": loss}
 
     def _score_rows(self, networks: StructuredEnergy, x: Tensor) -> Tensor:
         return networks.energy(x)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -13,12 +14,18 @@ from dagmm_model.base.arrays import Float
 from dagmm_model.detectors.baselines.base import ScaledDetector
 from dagmm_model.detectors.interface import Arrays
 from dagmm_model.engines.choice import scoring_device
+from dagmm_model.engines.interface import BETAS
 from dagmm_model.training.autograd import Work, reproducible, train_networks
+from dagmm_model.training.blocks import adam_of, descend
 from dagmm_model.training.epochs import Execution
 from dagmm_model.training.feed import batch_plan
 from dagmm_model.training.settings import TrainingSettings
 
 T = TypeVar("T", bound=TrainingSettings)
+
+Losses = dict[str, Tensor]
+Descent = Callable[[str, Tensor], None]
+"""A step of the optimiser of that name down a loss."""
 
 EPOCHS, STEPS = 200, 6_000
 """Most epochs and most steps of a training whose settings leave its length open."""
@@ -30,11 +37,17 @@ LARGE = 10_000
 class TrainedDetector(ScaledDetector[T]):
     """Networks of a width, what a training step does with them, and a score.
 
-    A subclass writes `_networks`, `_work` and `_score_rows`. Rows are scored in float64, so that
+    A subclass writes `_networks`, `_step` and `_score_rows`. Rows are scored in float64, so that
     a row's energy does not depend on the rows it is scored with beyond the last digits.
+
+    Attributes:
+        optimised: of each optimiser, by its name, the parts of the networks that it moves.
+        betas: decay of Adam's moments by the optimiser's name, where that is not the usual one.
     """
 
     scoring_dtype = torch.float64
+    optimised: ClassVar[Mapping[str, Sequence[str]]]
+    betas: ClassVar[Mapping[str, tuple[float, float]]] = {}
 
     def settings_for(self, n_rows: int, n_columns: int) -> T:
         """See `Detector.settings_for`: at most `EPOCHS` epochs and `STEPS` steps."""
@@ -49,9 +62,32 @@ class TrainedDetector(ScaledDetector[T]):
         """New networks for rows of this width."""
         raise NotImplementedError
 
-    def _work(self, networks: Any) -> Work:
-        """Optimisers of the networks and a training step."""
+    def _step(self, networks: Any, rows: Tensor, epoch: int, down: Descent) -> Losses:
+        """Move the networks by a batch of rows ``(b, D)``; the losses, see `Work.step`."""
         raise NotImplementedError
+
+    def _begin_epoch(self, networks: Any, epoch: int, x: Tensor) -> None:
+        """What comes before an epoch's first step, see `Work.begin_epoch`; nothing by default."""
+
+    def _work(self, networks: nn.Module) -> Work:
+        optimisers = {
+            name: adam_of(
+                [networks.get_submodule(part) for part in parts],
+                self.settings_.learning_rate,
+                self.betas.get(name, BETAS),
+            )
+            for name, parts in self.optimised.items()
+        }
+
+        def down(name: str, loss: Tensor) -> None:
+            descend(optimisers[name], loss)
+
+        return Work(
+            networks,
+            optimisers,
+            lambda rows, epoch: self._step(networks, rows, epoch, down),
+            lambda epoch, x: self._begin_epoch(networks, epoch, x),
+        )
 
     def _score_rows(self, networks: Any, x: Tensor) -> Tensor:
         """Energy ``(m,)`` of scaled rows ``(m, D)``, networks in evaluation mode."""
