@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.resources import files
 
 import numpy as np
 
@@ -39,6 +42,7 @@ class Protocol:
             not.
         judged_by: Rows next to the detectors: variants of the reference, the best column.
         first_seeds: The seeds that come before all others.
+        grouped: Whether identical rows can be kept on one side.
         has_published: Whether the published figures are of this very protocol.
         one_split: Whether all seeds have the same split, as far as the rows are not drawn: spread
             and tests over the seeds would speak of the detector's draws, not of the table.
@@ -46,9 +50,10 @@ class Protocol:
 
     title: str
     explained: str
-    figures: tuple[str, ...] = ("roc_auc", "ap")
-    judged_by: tuple[str, ...] = (UNTRAINED,)
-    first_seeds: tuple[int, ...] = ()
+    figures: Sequence[str] = ("roc_auc", "ap")
+    judged_by: Sequence[str] = (UNTRAINED,)
+    first_seeds: Sequence[int] = ()
+    grouped: bool = False
     has_published: bool = False
     one_split: bool = False
 
@@ -62,64 +67,11 @@ class Protocol:
         return list(dict.fromkeys([*self.first_seeds, *range(count)]))[:count]
 
 
-PUBLISHED_SEEDS = (0, 1, 2, 3, 6)
-"""With these, and no others of the first 47, the nearest neighbours of the five tables that are
-drawn up to 1,000 rows give DTE's published means to the last digit."""
-
-PROTOCOLS = {
-    "paper": Protocol(
-        "Paper's protocol",
-        "A random half of all rows, its anomalies removed, trains; the other half tests. As many "
-        "test rows are flagged as there are anomalies among them: that uses the anomaly ratio of "
-        "the test rows, which nobody has in production.",
-        ("f1",),
-        (UNTRAINED, RANDOM_WEIGHTS, RECONSTRUCTION, BEST_COLUMN),
-    ),
-    "deployment": Protocol(
-        "Deployment protocol",
-        "Train, validation and test rows; the threshold is the split-conformal quantile of "
-        "held-out normal rows for 5 % false alarms; labels are touched by the evaluation only.",
-        ("ap",),
-        # The best column has no energies of held-out rows: there is nothing to calibrate.
-        (UNTRAINED, RANDOM_WEIGHTS, RECONSTRUCTION),
-    ),
-    "goad": Protocol(
-        "GOAD's protocol",
-        "The first half of the normal rows, in file order, trains; the other half and all "
-        "anomalies test, and as many rows are flagged as there are anomalies. The split of GOAD "
-        "and NeuTraL AD: it holds twice the anomalies of the paper's test half and is not random, "
-        "so that seeds differ in the detector's draws alone.",
-        ("f1",),
-        one_split=True,
-    ),
-    "dte": Protocol(
-        "DTE's protocol",
-        f"Tables of fewer than {SMALL:,} rows are drawn with replacement up to {SMALL:,} before "
-        "the split, so that most of their normal test rows are copies of training rows; larger "
-        "ones than the suite's limit are sampled. Of the normal rows the first half, in that "
-        "order, trains; the other half and all anomalies test.",
-        first_seeds=PUBLISHED_SEEDS,
-        has_published=True,
-        one_split=True,
-    ),
-    "dte-plain": Protocol(
-        "DTE's split without draws",
-        f"The tables of fewer than {SMALL:,} rows as they are, no row a copy of another by the "
-        "protocol: the first half of the normal rows trains, the other half and all anomalies "
-        "test.",
-        first_seeds=PUBLISHED_SEEDS,
-        one_split=True,
-    ),
-    "halves": Protocol(
-        "Shuffled halves",
-        "A random half of the normal rows trains, as far as the suite's limit allows; the other "
-        "half and all anomalies test.",
-    ),
-}
+_TEXT = (files("flows.benchmarking") / "protocols.toml").read_text("utf-8")
+PROTOCOLS = {name: Protocol(**values) for name, values in tomllib.loads(_TEXT).items()}
 """By name, in the order of the report."""
-
-GROUPED = frozenset({"paper", "deployment"})
-"""Protocols that can keep identical rows on one side."""
+GROUPED = frozenset(name for name, protocol in PROTOCOLS.items() if protocol.grouped)
+"""Those that can keep identical rows on one side."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import html
 import io
 import warnings
 from collections.abc import Collection, Iterable, Sequence
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from data_checks.base.web_page import whole_page
@@ -14,19 +15,6 @@ from data_checks.base.web_page import whole_page
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;color:#222;margin:2rem auto;max-width:1080px;padding:0 1rem}
-h1{font-size:1.5rem;margin:0 0 .2rem}h2{font-size:1.1rem;margin:2rem 0 .5rem}
-.banner{color:#fff;background:#666;padding:.8rem 1.2rem;border-radius:8px;margin:1rem 0}
-.banner b{font-size:1.15rem}.banner ul{margin:.4rem 0 0;padding-left:1.2rem}
-table{border-collapse:collapse;width:100%}
-th,td{text-align:left;padding:.35rem .6rem;border-bottom:1px solid #e3e3e3;vertical-align:top}
-td:last-child{overflow-wrap:anywhere}label{white-space:nowrap}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-.mark{white-space:nowrap;font-weight:600}.quiet{color:#666}img{max-width:100%;height:auto}
-.banner.good{background:#2e7d4f}.banner.careful{background:#8a5a10}.banner.bad{background:#b83232}
-.mark.good{color:#2e7d4f}.mark.careful{color:#8a5a10}.mark.bad{color:#b83232}
-"""
 SHARP = 150
 """Pixels of a figure for each inch."""
 TONES = ("good", "careful", "bad")
@@ -35,7 +23,8 @@ TONES = ("good", "careful", "bad")
 
 def document(title: str, body: Iterable[str], *, forms: bool = False) -> str:
     """A whole page."""
-    return whole_page(title, STYLE, "".join(body), forms=forms)
+    style = (files("flows.reporting") / "page.css").read_text("utf-8")
+    return whole_page(title, style, "".join(body), forms=forms)
 
 
 def text(value: object) -> str:
@@ -78,10 +67,10 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def image(figure: Figure | bytes, what: str) -> str:
-    """A figure, or its `png`, inside the page."""
+def image(figure: Figure | bytes, what: str, kind: str = "png") -> str:
+    """A figure, or the bytes of its picture, inside the page."""
     content = base64.b64encode(figure if isinstance(figure, bytes) else png(figure)).decode()
-    return f'<img alt="{text(what)}" src="data:image/png;base64,{content}">'
+    return f'<img alt="{text(what)}" src="data:image/{kind};base64,{content}">'
 
 
 class Raw(str):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tomllib
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,64 +15,14 @@ VIEW = "dagmm"
 TAG = f"mlflow.sharedViewState.{VIEW}"
 """Where MLflow's own *Share* button keeps a view; an address names it by its last part."""
 NOTE = "mlflow.note.content"
-NAMED: dict[str, int] = {"attributes.`Run Name`": 190, "attributes.`Created`": 110}
-TRAINING: dict[str, int] = {
-    "attributes.`Run Name`": 150,
-    "attributes.`Created`": 150,
-    "tags.`dagmm.decision`": 105,
-    "tags.`dagmm.model_version`": 145,
-    "tags.`dagmm.detector`": 90,
-    "tags.`dagmm.seed`": 50,
-    "metrics.`deployed/roc_auc`": 105,
-    "metrics.`deployed/average_precision`": 110,
-    "metrics.`deployed/recall`": 105,
-    "metrics.`deployed/false_alarm_rate`": 105,
-    "tags.`dagmm.test_rows`": 90,
-    "metrics.`paper/f1`": 90,
-    "tags.`dagmm.preset`": 110,
-    "tags.`dagmm.protocol`": 100,
-    "metrics.`loss/total`": 90,
-}
-"""Columns in their order, with their widths in pixels: what decides fits a window of 1,440.
-
-MLflow puts *Created* second, and that wide, whatever is asked for.
-"""
-OTHERS: dict[str, dict[str, int]] = {
-    "promotions": {"attributes.`Run Name`": 330, "attributes.`Created`": 110}
-    | {"tags.`dagmm.decision`": 125, "tags.`dagmm.by`": 95, "tags.`dagmm.reasons`": 470},
-    "monitoring": NAMED
-    | {
-        "tags.`dagmm.verdict`": 120,
-        "metrics.`rows`": 80,
-        "metrics.`alerts/rate`": 100,
-        "metrics.`energy/psi`": 100,
-        "metrics.`drifted_columns`": 120,
-        "metrics.`version`": 80,
-        "metrics.`checks`": 80,
-    },
-    "dagmm-benchmark": {"attributes.`Run Name`": 300}
-    | {
-        "params.`dataset`": 110,
-        "params.`detector`": 150,
-        "params.`protocol`": 110,
-        "params.`seed`": 60,
-        "metrics.`f1`": 90,
-        "metrics.`roc_auc`": 90,
-        "metrics.`average_precision`": 120,
-        "metrics.`seconds`": 90,
-    },
-}
-NOTES = {
-    "promotions": "Every decision on a model, and every move of `production`; "
-    "`dagmm history NAME` tells the same.",
-    "monitoring": "The checks of each model in production, a run each, a step for every check.",
-    "dagmm-benchmark": "Detectors compared over many splits: a run for each cell of the table.",
-}
+VIEWS = tomllib.loads((files("flows.tracking") / "views.toml").read_text("utf-8"))
+TRAINING = VIEWS["training"]["columns"]
+"""Of every experiment that has no view of its own."""
 
 
 def prepare_experiment(client: MlflowClient, experiment: Experiment) -> None:
     """Give an experiment its view and a description that leads there; one that has it keeps it."""
-    columns = OTHERS.get(experiment.name, TRAINING)
+    columns = VIEWS.get(experiment.name, VIEWS["training"])["columns"]
     view = json.dumps(
         {"selectedColumns": list(columns), "columnOrder": list(columns), "columnWidths": columns}
     )
@@ -101,8 +53,8 @@ def page_address(experiment_id: str) -> str:
 def _note(name: str, experiment_id: str) -> str:
     page = page_address(experiment_id)
     link = f"[Runs side by side, with the columns that tell them apart]({page})."
-    if name in NOTES:
-        return f"{NOTES[name]}\n\n{link}"
+    if name in VIEWS:
+        return f"{VIEWS[name]['note']}\n\n{link}"
     return (
         f"{link} Select some and press *Compare*, or open the charts for their losses in one.\n\n"
         "Figures are of the run's own test rows. Another seed draws other ones: compare figures "

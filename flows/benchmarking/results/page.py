@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
+from importlib.resources import files
 
 from data_checks.base.web_page import whole_page
 from flows.benchmarking.protocols import PROTOCOLS
@@ -14,30 +14,7 @@ from flows.benchmarking.results.summary import Block
 from flows.benchmarking.results.tables import Table, over_the_tables, overview, protocol_title
 from flows.benchmarking.results.text import prefix_of
 from flows.benchmarking.rows import REFERENCE, is_sanity
-
-STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8881; --mark: #c8553d; }
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1360px;
-  padding: 0 1.5rem; }
-h1 { margin-bottom: .3rem; } h2 { margin-top: 3rem; border-bottom: 1px solid var(--line); }
-ul.facts { padding-left: 1.1rem; opacity: .8; }
-nav a { margin-right: 1.2rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; margin: .5rem 0 1.5rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .9rem .2rem 0; text-align: left; vertical-align: top;
-  white-space: nowrap; }
-td:last-child, th:last-child { white-space: normal; }
-thead th { border-bottom: 1px solid var(--line); font-weight: 600; }
-tbody tr:nth-child(even) { background: var(--soft); }
-tr.reference td { font-weight: 600; }
-tr.reference td:first-child { color: var(--mark); }
-tr.sanity td { opacity: .65; font-style: italic; }
-p.note { max-width: 60rem; opacity: .8; }
-img { background: #fff; border-radius: 4px; margin: .4rem .6rem .4rem 0; max-width: 100%;
-  vertical-align: top; }
-.pairs img { width: 48%; min-width: 420px; }
-summary { cursor: pointer; margin: .6rem 0; }
-"""
+from flows.reporting.html import image
 
 
 def results_page(
@@ -67,13 +44,18 @@ def results_page(
         body.append(_table(failed, 2))
     body += ["<h2>How it was measured</h2>", '<ul class="facts">']
     body += [f"<li>{_fact(fact)}</li>" for fact in facts[1:]] + ["</ul>"]
-    return whole_page("Benchmark", STYLE, "\n".join(body))
+    style = (files("flows.benchmarking.results") / "page.css").read_text("utf-8")
+    return whole_page("Benchmark", style, "\n".join(body))
 
 
 def _block(block: Block, pictures: Mapping[str, bytes]) -> list[str]:
     mine = {n: svg for n, svg in pictures.items() if n.startswith(prefix_of(block))}
-    ranks = [_picture(n, svg) for n, svg in mine.items() if "critical-difference" in n]
-    pairs = [_picture(n, svg) for n, svg in mine.items() if "critical-difference" not in n]
+    images = {
+        n: image(svg, n.removesuffix(".svg").replace("_", " "), "svg+xml")
+        for n, svg in mine.items()
+    }
+    ranks = [picture for n, picture in images.items() if "critical-difference" in n]
+    pairs = [picture for n, picture in images.items() if "critical-difference" not in n]
     parts = [_table(overview(block), 3), *ranks, f'<div class="pairs">{"".join(pairs)}</div>']
     if (published := published_table(block)) is not None:
         parts.append(_table(published, 3))
@@ -110,8 +92,3 @@ def _kind(label: str) -> str:
     if label == REFERENCE:
         return "reference"
     return "sanity" if is_sanity(label) else ""
-
-
-def _picture(name: str, svg: bytes) -> str:
-    alt = escape(name.removesuffix(".svg").replace("_", " "))
-    return f'<img alt="{alt}" src="data:image/svg+xml;base64,{base64.b64encode(svg).decode()}">'
