@@ -27,7 +27,7 @@ from flows.intake import form
 from flows.intake.form import AskedReview, FormRow
 from flows.services.door import Door, Lock, logging_in, login_page
 from flows.services.embedded import Home
-from flows.services.ports import next_free
+from flows.services.servers import next_free
 from flows.verdicts import store
 from flows.verdicts.estimates import known_verdicts
 from flows.verdicts.reviews import list_reviews, read_review

@@ -27,9 +27,9 @@ from flows.common.errors import ServiceUnreachable
 from flows.common.settings import Settings
 from flows.services import keeper, servers
 from flows.services.door import WHO, origins, proof
-from flows.services.ports import next_free
 from flows.services.prefect_app import AUTH, CORS
 from flows.services.prefect_clients import clients_of
+from flows.services.servers import next_free
 from flows.stages.workspace import write_atomic
 
 ANSWER_SECONDS = 30.0

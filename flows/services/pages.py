@@ -17,7 +17,7 @@ from flows.common.settings import Settings
 from flows.services import keeper, mlflow_app, servers
 from flows.services.door import login_page, origins
 from flows.services.embedded import Embedded, Home, prefect_server
-from flows.services.ports import next_free
+from flows.services.servers import next_free
 
 
 def serve_pages(

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,6 +27,7 @@ from flows.services.prefect_app import CORS
 STOP_SECONDS = 10
 START_SECONDS = 120
 LOG_TAIL = 600
+PORTS_TRIED = 20
 SCARCE_BYTES = 32 << 20
 FULL = ("disk is full", os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 API_OF_PAGES = "PREFECT_UI_API_URL"
@@ -151,3 +152,36 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def next_free(wanted: int, variable: str, tell: Callable[[str], None]) -> int:
+    """A port for pages.
+
+    Args:
+        wanted: From the settings.
+        variable: That sets it.
+        tell: Is told when another one is taken.
+
+    Raises:
+        ServiceUnreachable: It was set, and something that is not of this home listens there.
+    """
+    if is_free(wanted):
+        return wanted
+    message = f"port {wanted} is taken by something that is not of this home"
+    if os.environ.get(variable):
+        raise ServiceUnreachable(f"{message}; end it, or set {variable} to another port")
+    port = next((p for p in range(wanted + 1, wanted + PORTS_TRIED) if is_free(p)), None)
+    port = port or free_port()
+    tell(f"{message}; {port} is used instead ({variable} sets it)")
+    return port
+
+
+def is_free(port: int) -> bool:
+    """Whether a server can listen on a port of loopback."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -13,14 +13,13 @@ import subprocess
 import time
 import urllib.request
 from base64 import b64encode
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import typer
-from filelock import FileLock, Timeout
 
 from flows.common.errors import ServiceUnreachable, UsageError
 from flows.common.settings import Settings
@@ -35,6 +34,7 @@ from flows.services.team.settings import (
     TeamSettings,
     read_secrets,
 )
+from flows.stages.workspace import alone
 
 TEAM = ("psycopg", "flask_wtf")
 """What the extra `team` brings."""
@@ -162,23 +162,16 @@ def upgrade(team: TeamSettings) -> list[str]:
     return list(commands)
 
 
-@contextmanager
-def one_supervisor(team: TeamSettings) -> Iterator[None]:
+def one_supervisor(team: TeamSettings) -> AbstractContextManager[None]:
     """Keep everybody else from starting, saving or upgrading the services of this folder.
 
     Raises:
         UsageError: Somebody is at it.
     """
     team.folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(team.folder / "lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise UsageError(f"the services of {team.folder} are running; stop them first") from None
-    try:
-        yield
-    finally:
-        lock.release()
+    return alone(
+        team.folder / "lock", f"the services of {team.folder} are running; stop them first"
+    )
 
 
 def _starts(

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from flows.intake.pages import PORT, SCRIPT, Pages, verdict_pages
 from flows.services.door import Door, Lock
-from flows.services.ports import next_free
+from flows.services.servers import next_free
 from flows.verdicts import store as verdicts
 from flows.verdicts.reviews import list_reviews, read_review
 from tests.flows import promotion_store as made

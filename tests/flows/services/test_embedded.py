@@ -14,7 +14,7 @@ from flows.common.errors import ServiceUnreachable
 from flows.common.settings import Settings, embed_services
 from flows.services import keeper, servers
 from flows.services.embedded import Embedded, Home, prefect_server
-from flows.services.ports import next_free
+from flows.services.servers import next_free
 
 
 @pytest.fixture
