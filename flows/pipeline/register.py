@@ -5,13 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import mlflow
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dagmm_model.detectors.catalogue import entry
-from data_checks.base.scratch import scratch_folder
 from data_checks.drift import drift_reference
 from flows.common.features import as_frame, labels_of, model_input, read_rows
 from flows.pipeline.fitting import training_rows
@@ -22,7 +20,7 @@ from flows.promotion.version import evidence as bound
 from flows.reporting.summary import metric_values, model_card
 from flows.stages.decision import Evidence, RegisterRecord
 from flows.stages.run import TrainRun
-from flows.tracking import packaging, registry, runs, seal, signature, tracking
+from flows.tracking import packaging, registry, runs, seal, tracking
 
 EXAMPLE_ROWS = 5
 
@@ -88,18 +86,9 @@ def _log_model(run: TrainRun, evidence: Evidence) -> tuple[str, str]:
         "config": config.model_dump(mode="json"),
         **evidence.model_dump(mode="json"),
     }
-    with scratch_folder() as scratch:
-        # The model as promotion will see it: as the store has it.
-        model = seal.stored(client, f"models:/{model_id}", scratch / "model")
-        text, sha256 = bound.seal(document, model, files, run_id, model_id)
-    client.log_text(run_id, text, seal.EVIDENCE)
-    signature.sign(client, name, run_id, text)
-    dataset = tracking.dataset_of(contract, test, parts.test_sha256, f"{contract.name}-test")
-    tracking.log_dataset(client, run_id, dataset, "evaluation")
-    # Logged again with model and rows, so that the model's own page shows them.
-    mlflow.log_metrics(
-        metric_values(evidence.evaluate), run_id=run_id, model_id=model_id, dataset=dataset
-    )
+    sha256 = bound.write_evidence(client, name, run_id, model_id, document, files)
+    rows, figures = parts.test_sha256, metric_values(evidence.evaluate)
+    tracking.log_evaluation(client, run_id, model_id, contract, test, rows, figures)
     return model_id, sha256
 
 

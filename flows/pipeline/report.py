@@ -85,8 +85,7 @@ def _log_details(run: TrainRun, evidence: Evidence, detector: Detector) -> None:
         if len(of_part):
             digest = getattr(parts, f"{part}_sha256")
             table = read_rows(evidence.validation.path, contract, of_part)
-            dataset = tracking.dataset_of(contract, table, digest, f"{contract.name}-{part}")
-            tracking.log_dataset(client, run_id, dataset, context)
+            tracking.log_dataset(client, run_id, contract, table, digest, part, context)
 
 
 def _mixture_table(mixtures: tuple) -> dict[str, list]:

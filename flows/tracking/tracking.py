@@ -152,10 +152,19 @@ def set_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None
     client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
 
 
-def dataset_of(contract: Contract, table: pa.Table, sha256: str, name: str) -> Dataset:
-    """Rows as an MLflow dataset; its digest is the start of the sha256 that pins them.
+def log_dataset(
+    client: MlflowClient,
+    run_id: str,
+    contract: Contract,
+    table: pa.Table,
+    sha256: str,
+    part: str,
+    context: str,
+) -> Dataset:
+    """Record that a run used rows as `context` (training, validation, evaluation).
 
-    The profile and schema come from a few rows: MLflow stores them as text of bounded length.
+    The digest in MLflow is the start of the sha256 that pins them. The profile and schema come from
+    a few rows: MLflow stores them as text of bounded length.
     """
     frame: pd.DataFrame = table.slice(0, 1000).to_pandas()
     # Plain text and floats: MLflow cannot describe categories, and warns of every integer column.
@@ -163,16 +172,25 @@ def dataset_of(contract: Contract, table: pa.Table, sha256: str, name: str) -> D
         frame[column] = frame[column].astype(str)
     for column in frame.select_dtypes("integer"):
         frame[column] = frame[column].astype(float)
-    return mlflow.data.from_pandas(
-        frame, source=CodeDatasetSource({"contract": contract.name}), name=name, digest=sha256[:32]
-    )
-
-
-def log_dataset(client: MlflowClient, run_id: str, dataset: Dataset, context: str) -> None:
-    """Record that a run used a data set as `context` (training, validation, evaluation)."""
-    entity = dataset._to_mlflow_entity()
+    source, name = CodeDatasetSource({"contract": contract.name}), f"{contract.name}-{part}"
+    dataset = mlflow.data.from_pandas(frame, source=source, name=name, digest=sha256[:32])
     tag = InputTag("mlflow.data.context", context)
-    client.log_inputs(run_id, [DatasetInput(dataset=entity, tags=[tag])])
+    client.log_inputs(run_id, [DatasetInput(dataset=dataset._to_mlflow_entity(), tags=[tag])])
+    return dataset
+
+
+def log_evaluation(
+    client: MlflowClient,
+    run_id: str,
+    model_id: str,
+    contract: Contract,
+    test: pa.Table,
+    sha256: str,
+    figures: Mapping[str, float],
+) -> None:
+    """Log figures with the model and the test rows, so that the model's own page shows them."""
+    dataset = log_dataset(client, run_id, contract, test, sha256, "test", "evaluation")
+    mlflow.log_metrics(figures, run_id=run_id, model_id=model_id, dataset=dataset)
 
 
 def run_path(experiment: str, run_id: str, artifact: str = "") -> str:

@@ -21,14 +21,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dagmm_model.base.integrity import sha256_of
+from data_checks.base.scratch import scratch_folder
 from flows.tracking import signature
-from flows.tracking.seal import EVIDENCE_TAG, FORMAT, is_recorded, model_sha256
+from flows.tracking.seal import (
+    EVIDENCE,
+    EVIDENCE_TAG,
+    FORMAT,
+    is_recorded,
+    model_sha256,
+    stored,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mlflow.tracking import MlflowClient
 
     from dagmm_model.tables.preprocessing import Encoder
-    from flows.tracking.registry import ModelVersion
+    from flows.promotion.version.stored_version import StoredVersion
 
 EVALUATION = "evaluation"
 ROWS, ENERGIES, BASELINES, CONTRACT, CANARY, REFERENCE = (
@@ -157,41 +166,47 @@ def seal(
     return text, sha256_of_text(text)
 
 
-def altered(
-    text: str,
-    version: ModelVersion,
-    model: Path,
+def write_evidence(
+    client: MlflowClient,
+    name: str,
+    run_id: str,
+    model_id: str,
+    document: Mapping[str, Any],
     files: Path,
-    *,
-    max_days: float = float("inf"),
-    names: Iterable[str] = tuple(FILES),
-    signed: bytes | None = None,
-) -> tuple[str, ...]:
+) -> str:
+    """Write `evidence.json` of a run, signed where there is a key for it; gives its sha256."""
+    with scratch_folder() as scratch:
+        # The model as promotion will see it: as the store has it.
+        model = stored(client, f"models:/{model_id}", scratch / "model")
+        text, sha256 = seal(document, model, files, run_id, model_id)
+    client.log_text(run_id, text, EVIDENCE)
+    signature.sign(client, name, run_id, text)
+    return sha256
+
+
+def altered(kept: StoredVersion, max_days: float, names: Iterable[str]) -> tuple[str, ...]:
     """Every way in which the bytes differ from what the evidence was made on.
 
     Args:
-        text: `evidence.json` as downloaded.
-        version: The registered version with its tags.
-        model: Folder of the downloaded model.
-        files: Folder of the downloaded evaluation files.
+        kept: As it was downloaded.
         max_days: Oldest evidence accepted.
         names: Evaluation files to look at.
-        signed: Signature of the evidence, where one is asked for and there.
 
     Returns:
         One sentence for each difference; none when everything holds.
     """
+    text, version = kept.text, kept.version
     tag = version.tags.get(EVIDENCE_TAG)
     if tag is None:
         return ("the version carries no sealed evidence; train it again",)
     try:
-        problems = list(_differences(json.loads(text), version, model, files, max_days, names))
+        problems = list(_differences(json.loads(text), kept, max_days, names))
     except (ValueError, LookupError, TypeError, AttributeError):  # it is no evidence any more
         problems = []
     # Said only where nothing better can be said: a changed part changes the whole as well.
     if not problems and sha256_of_text(text) != tag:
         problems.append("evidence.json was changed after the registration")
-    if not problems and (unsigned := signature.problem(version, text.encode(), signed)):
+    if not problems and (unsigned := signature.problem(version, text.encode(), kept.signed)):
         problems.append(unsigned)
     return tuple(problems)
 
@@ -202,13 +217,9 @@ def sha256_of_text(text: str) -> str:
 
 
 def _differences(
-    evidence: dict[str, Any],
-    version: ModelVersion,
-    model: Path,
-    files: Path,
-    max_days: float,
-    names: Iterable[str],
+    evidence: dict[str, Any], kept: StoredVersion, max_days: float, names: Iterable[str]
 ) -> Iterator[str]:
+    version, files = kept.version, kept.files
     if evidence["format"] != FORMAT:
         yield f"the evidence has format {evidence['format']}, not {FORMAT}; train it again"
         return
@@ -231,5 +242,5 @@ def _differences(
             yield f"{what} ({name}): gone"
         elif there and not is_recorded(files / name, str(recorded)):
             yield f"{what} ({name}): changed after the evaluation"
-    if model_sha256(model) != evidence["model_sha256"]:
+    if model_sha256(kept.model) != evidence["model_sha256"]:
         yield "the model's files are not those that were evaluated"

@@ -99,15 +99,7 @@ class StoredVersion:
         self, max_days: float = math.inf, names: Iterable[str] = tuple(bound.FILES)
     ) -> tuple[str, ...]:
         """Every way in which the bytes differ from the evidence, or it is older than that."""
-        return bound.altered(
-            self.text,
-            self.version,
-            self.model,
-            self.files,
-            max_days=max_days,
-            names=names,
-            signed=self.signed,
-        )
+        return bound.altered(self, max_days, names)
 
 
 def fetch_version(client: MlflowClient, version: ModelVersion, folder: Path) -> StoredVersion:

@@ -7,7 +7,6 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import mlflow
 import pyarrow as pa
 import pyarrow.parquet as pq
 from mlflow.tracking import MlflowClient
@@ -27,7 +26,7 @@ from flows.reporting.summary import metric_values, model_card
 from flows.review.measured import Measured
 from flows.stages.decision import Evidence, PromoteRecord
 from flows.stages.workspace import sha256_of
-from flows.tracking import packaging, registry, runs, seal, signature, tracking
+from flows.tracking import packaging, registry, runs, seal, tracking
 from flows.tracking.ending import opened
 
 STEPS = ("run opened", "model logged", "files logged", "version registered", "version sealed")
@@ -80,23 +79,15 @@ def register_change(
             client, stored.model, run_id
         )
         reached("model logged")
-        client.log_artifacts(run_id, str(stored.files), bound.EVALUATION)
+        files = stored.files
+        client.log_artifacts(run_id, str(files), bound.EVALUATION)
         _report(client, run_id, stored, change)
-        with scratch_folder() as scratch:
-            model = seal.stored(client, f"models:/{model_id}", scratch / "model")
-            text, sha256 = bound.seal(document, model, stored.files, run_id, model_id)
-        client.log_text(run_id, text, seal.EVIDENCE)
-        signature.sign(client, change.name, run_id, text)
+        sha256 = bound.write_evidence(client, change.name, run_id, model_id, document, files)
         reached("files logged")
         card = model_card(contract, config, evidence)
         tracking.set_tags(client, run_id, {"mlflow.note.content": card})
-        rows = tracking.dataset_of(
-            contract, stored.rows, document["test_sha256"], f"{contract.name}-test"
-        )
-        tracking.log_dataset(client, run_id, rows, "evaluation")
-        mlflow.log_metrics(
-            metric_values(evidence.evaluate), run_id=run_id, model_id=model_id, dataset=rows
-        )
+        rows, figures = document["test_sha256"], metric_values(evidence.evaluate)
+        tracking.log_evaluation(client, run_id, model_id, contract, stored.rows, rows, figures)
         version = registry.register_version(
             client,
             change.name,
