@@ -198,8 +198,7 @@ def _log(client: MlflowClient, run_id: str, report: DriftReport) -> int:
         Metric(tracking_name(key), float(f"{value:.4g}") if value % 1 else value, now, step)
         for key, value in figures.items()
     ]
-    for start in range(0, len(metrics), 1000):
-        client.log_batch(run_id, metrics=metrics[start : start + 1000])
+    client.log_batch(run_id, metrics=metrics)
     client.set_tag(run_id, "dagmm.verdict", str(report.verdict))
     return step
 

@@ -58,7 +58,7 @@ def start_tracking(run: TrainRun) -> TrainRun:
     """Open the MLflow run, or find the one that an interrupted attempt opened."""
     settings, contract, config = run.settings, run.contract, run.config
     client = tracking.connect(settings)
-    run_id = tracking.ensure_run(client, settings, run.folder, contract, config)
+    run_id = tracking.ensure_run(client, settings, run.path.name, contract, config)
     # The policy of the gates is no setting of the model; the evidence holds it.
     tracking.log_params(client, run_id, config.model_dump(mode="json", exclude={"promotion"}))
     experiment = client.get_run(run_id).info.experiment_id

@@ -47,10 +47,10 @@ def train(config: TrainConfig) -> TrainResult:
         # The run's tags stay the run's: for each task that has any, Prefect asks its server whether
         # a tag is limited, and waits for seconds where the server is busy.
         stack.enter_context(TagsContext(current_tags=set()))
-        write_atomic(folder.path / "contract.json", contract.model_dump_json())
+        write_atomic(folder / "contract.json", contract.model_dump_json())
         run = TASKS["ingest"](TrainRun(folder, contract, config, settings))
         client, experiment = tracking.client_of(settings), f"dagmm-{contract.name}"
-        with ending(client, lambda: run_of(client, experiment, folder.token)):
+        with ending(client, lambda: run_of(client, experiment, folder.name)):
             run = TASKS["validate"](start_tracking(run))
             if policy.serving_check:
                 stack.enter_context(served.waiting())

@@ -12,7 +12,6 @@ from flows.common.config import TrainConfig
 from flows.common.settings import Settings
 from flows.stages.decision import Evidence
 from flows.stages.records import StageRecord
-from flows.stages.workspace import RunFolder
 
 EVIDENCE = "evidence"
 """In a table of stages: the records of all stages before, as one value."""
@@ -25,23 +24,18 @@ class TrainRun:
     """One training on its way through the stages.
 
     Attributes:
-        folder: Receives what the stages write.
+        path: Folder that receives what the stages write.
         settings: Where everything is kept.
         run_id: MLflow run; empty as long as there is none.
         records: What is done, by the name of its stage.
     """
 
-    folder: RunFolder
+    path: Path
     contract: Contract
     config: TrainConfig
     settings: Settings
     run_id: str = ""
     records: Mapping[str, StageRecord] = field(default_factory=dict)
-
-    @property
-    def path(self) -> Path:
-        """The folder."""
-        return self.folder.path
 
     @property
     def model_name(self) -> str:

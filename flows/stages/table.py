@@ -116,7 +116,7 @@ def perform(stage: Stage, run: TrainRun) -> TrainRun:
     """Do a stage, unless its record says that it is done; the training with its record."""
     names = list(STAGES)
     record = run_stage(
-        run.folder,
+        run.path,
         stage.name,
         stage.leaves,
         lambda: stage.work()(run, *(run.record(name) for name in stage.reads)),

@@ -14,7 +14,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,19 +29,7 @@ R = TypeVar("R", bound=StageRecord)
 KEEP_FINISHED = 5
 CHECKPOINTS = "checkpoints"
 
-__all__ = ["RunFolder", "alone", "open_run", "run_stage", "sha256_of", "write_atomic"]
-
-
-@dataclass(frozen=True)
-class RunFolder:
-    """Folder of one pipeline run, `workspace/runs/<key>-<nonce>`."""
-
-    path: Path
-
-    @property
-    def token(self) -> str:
-        """Name that ties everything the run creates elsewhere to this folder."""
-        return self.path.name
+__all__ = ["alone", "open_run", "run_stage", "sha256_of", "write_atomic"]
 
 
 @contextmanager
@@ -61,14 +48,15 @@ def alone(lock: Path, otherwise: str) -> Iterator[None]:
 
 
 @contextmanager
-def open_run(workspace: Path, key_parts: dict[str, str]) -> Iterator[RunFolder]:
+def open_run(workspace: Path, key_parts: dict[str, str]) -> Iterator[Path]:
     """Take over the unfinished run of the same inputs, or start a new one; hold its lock.
 
     `key_parts` are all that decides the result: digests of configuration, contract, source.
 
     Yields:
-        The run's folder. It counts as finished, and is never resumed, once the block ends without
-        an error or with an answer that trying again cannot change (a `ValueError`).
+        The run's folder, `workspace/runs/<key>-<nonce>`; its name ties everything that the run
+        creates elsewhere to it. It counts as finished, and is never resumed, once the block ends
+        without an error or with an answer that trying again cannot change (a `ValueError`).
     """
     key = hashlib.sha256(json.dumps(key_parts, sort_keys=True).encode()).hexdigest()[:12]
     runs = workspace / "runs"
@@ -87,7 +75,7 @@ def open_run(workspace: Path, key_parts: dict[str, str]) -> Iterator[RunFolder]:
             if folder in unfinished:
                 progress.note(f"resuming the unfinished run {folder.name}")
             try:
-                yield RunFolder(folder)
+                yield folder
             except ValueError as error:
                 if not is_full(error):
                     (folder / "finished").touch()
@@ -98,7 +86,7 @@ def open_run(workspace: Path, key_parts: dict[str, str]) -> Iterator[RunFolder]:
 
 
 def run_stage(
-    run: RunFolder,
+    run: Path,
     name: str,
     kind: type[R],
     work: Callable[[], R],
@@ -109,14 +97,14 @@ def run_stage(
     The record holds digests of itself and of the files that the stage wrote. What is not as it was
     written is said, and the stage is done again with the `later` ones.
     """
-    path = run.path / f"{name}.json"
+    path = run / f"{name}.json"
     if path.exists():
         try:
             record = _read_record(run, path, kind)
         except ValueError as error:
             progress.note(f"{name}: done again, since {error}")
             for each in (name, *later):
-                (run.path / f"{each}.json").unlink(missing_ok=True)
+                (run / f"{each}.json").unlink(missing_ok=True)
         else:
             progress.note(f"{name}: done before, kept")
             return record
@@ -127,13 +115,13 @@ def run_stage(
     written = [file for file, state in _files(run).items() if before.get(file) != state]
     sealed = {
         "record": record.model_dump(mode="json"),
-        "files": {file: sha256_of(run.path / file) for file in written},
+        "files": {file: sha256_of(run / file) for file in written},
     }
     write_atomic(path, json.dumps({"sha256": _digest(sealed), **sealed}, indent=2))
     return record
 
 
-def _read_record(run: RunFolder, path: Path, kind: type[R]) -> R:
+def _read_record(run: Path, path: Path, kind: type[R]) -> R:
     """A stage's record, compared with its digests.
 
     Raises:
@@ -151,8 +139,8 @@ def _read_record(run: RunFolder, path: Path, kind: type[R]) -> R:
     except (ValueError, LookupError, TypeError):
         raise damaged from None
     for file, sha256 in files.items():
-        if not (run.path / file).is_file() or sha256_of(run.path / file) != sha256:
-            raise ValueError(f"{run.path / file} is not as it was written")
+        if not (run / file).is_file() or sha256_of(run / file) != sha256:
+            raise ValueError(f"{run / file} is not as it was written")
     return record
 
 
@@ -160,11 +148,11 @@ def _digest(document: object) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
-def _files(run: RunFolder) -> dict[str, int]:
+def _files(run: Path) -> dict[str, int]:
     """Files of a run, and when each was written; checkpoints have a digest of their own."""
-    files = (file for file in run.path.rglob("*") if file.is_file() and file.suffix != ".tmp")
+    files = (file for file in run.rglob("*") if file.is_file() and file.suffix != ".tmp")
     return {
-        file.relative_to(run.path).as_posix(): file.stat().st_mtime_ns
+        file.relative_to(run).as_posix(): file.stat().st_mtime_ns
         for file in files
         if file.name != "lock" and CHECKPOINTS not in file.parts
     }

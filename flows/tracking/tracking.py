@@ -16,7 +16,6 @@ from mlflow.tracking import MlflowClient
 
 from flows.common.errors import ServiceUnreachable, message_of
 from flows.common.settings import Settings, environment_kept
-from flows.stages.workspace import RunFolder
 from flows.tracking import pages, runs
 from flows.tracking.home.opening import bring_home, make_store
 
@@ -105,21 +104,21 @@ def _created(client: MlflowClient, settings: Settings, name: str) -> Experiment:
 def ensure_run(
     client: MlflowClient,
     settings: Settings,
-    run: RunFolder,
+    token: str,
     contract: Contract,
     config: TrainConfig,
 ) -> str:
-    """The MLflow run of a run folder: found again after a crash, otherwise created."""
+    """The MLflow run of a run folder, by its name: found again after a crash, otherwise created."""
     experiment = experiment_id(client, settings, f"dagmm-{contract.name}")
     tags = {
-        "dagmm.run": run.token,
+        "dagmm.run": token,
         "dagmm.dataset": contract.name,
         "dagmm.detector": config.detector.name,
         "dagmm.preset": config.detector.preset,
         "dagmm.protocol": config.split.protocol,
         "dagmm.seed": str(config.seed),
     }
-    title = _run_name(config, run.token)
+    title = _run_name(config, token)
     return runs.begin(client, experiment, title, "dagmm train", tags, "dagmm.run")
 
 
@@ -135,8 +134,7 @@ def _run_name(config: TrainConfig, token: str) -> str:
 def log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> None:
     """Log parameters; nested mappings become dotted names, None is left out."""
     flat = [Param(k, str(v)[:6000]) for k, v in _flatten(params).items() if v is not None]
-    for start in range(0, len(flat), 100):  # MLflow's limit for one batch
-        client.log_batch(run_id, params=flat[start : start + 100])
+    client.log_batch(run_id, params=flat)
 
 
 def log_metrics(client: MlflowClient, run_id: str, metrics: Mapping[str, float | None]) -> None:

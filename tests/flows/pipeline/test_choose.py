@@ -18,7 +18,6 @@ from flows.pipeline.ranking import LEAST_ANOMALIES
 from flows.pipeline.split import positions, split
 from flows.stages.records import JudgedRecord
 from flows.stages.run import TrainRun
-from flows.stages.workspace import RunFolder
 
 QUICK = ("--set", "promotion.serving_check=false")
 CONTRACT = """
@@ -56,7 +55,7 @@ class Table:
         pq.write_table(pa.table(columns), folder / "valid.parquet")
         n = len(rows)
         self.valid = JudgedRecord(path=str(folder / "valid.parquet"), rows=n, sha256="0" * 64)
-        self.run = TrainRun(RunFolder(folder), self.contract, self.config, Settings())
+        self.run = TrainRun(folder, self.contract, self.config, Settings())
         self.parts = split(self.run, self.valid)
 
     def choice(self):

@@ -17,7 +17,6 @@ from flows.pipeline.judged import with_verdicts
 from flows.pipeline.split import positions, split
 from flows.pipeline.validate import check_table
 from flows.stages.run import TrainRun
-from flows.stages.workspace import RunFolder
 from flows.verdicts.rows import row_key, row_texts
 from flows.verdicts.standing import RowVerdict, standing
 from tests.flows.pipeline.test_time_split import CONTRACT, table
@@ -34,10 +33,10 @@ class Made:
         columns = [{"name": "pump", "type": "ignored"}, *CONTRACT["columns"][1:]]
         file.write_text(yaml.safe_dump(CONTRACT | {"columns": columns} | keys))
         self.contract = load_contract(file)
-        self.run = RunFolder(folder / "run")
-        self.run.path.mkdir()
-        actual = read_source(self.run.path, self.contract, None, folder)
-        self.checked = check_table(self.run.path, self.contract, actual)
+        self.run = folder / "run"
+        self.run.mkdir()
+        actual = read_source(self.run, self.contract, None, folder)
+        self.checked = check_table(self.run, self.contract, actual)
 
     def verdicts_on(self, pressures, words):
         rows = check_rows(pd.DataFrame({"pressure": pressures}), self.contract).features
@@ -48,7 +47,7 @@ class Made:
         ]
 
     def with_verdicts(self, holds):
-        return with_verdicts(self.run.path, self.contract, self.checked, holds)
+        return with_verdicts(self.run, self.contract, self.checked, holds)
 
     def divided(self, pressures, words, **config):
         holds = standing(self.verdicts_on(pressures, words))

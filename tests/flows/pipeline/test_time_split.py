@@ -15,7 +15,6 @@ from flows.pipeline.judged import unjudged
 from flows.pipeline.split import positions, split
 from flows.pipeline.validate import check_table
 from flows.stages.run import TrainRun
-from flows.stages.workspace import RunFolder
 
 CONTRACT = {
     "name": "pumps",
@@ -51,10 +50,10 @@ def divided(tmp_path, frame, **keys):
     columns = [{"name": "pump", "type": kind}, *CONTRACT["columns"][1:]]
     file.write_text(yaml.safe_dump(CONTRACT | {"columns": columns, "split": keys}))
     contract = load_contract(file)
-    run = RunFolder(tmp_path / "run")
-    run.path.mkdir()
-    read = read_source(run.path, contract, None, tmp_path)
-    checked = check_table(run.path, contract, read)
+    run = tmp_path / "run"
+    run.mkdir()
+    read = read_source(run, contract, None, tmp_path)
+    checked = check_table(run, contract, read)
     assert checked.passed, checked.message
     config = TrainConfig(dataset=str(file))
     record = split(TrainRun(run, contract, config, Settings()), unjudged(checked))

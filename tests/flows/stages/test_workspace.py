@@ -20,23 +20,23 @@ def test_an_unfinished_run_is_resumed_and_a_finished_one_is_not(tmp_path):
     with pytest.raises(OSError, match="disk"), open_run(tmp_path, KEY) as run:
         raise OSError("disk full")
     with open_run(tmp_path, KEY) as again:
-        assert again.path == run.path
+        assert again == run
     with open_run(tmp_path, KEY) as fresh:
-        assert fresh.path != run.path
+        assert fresh != run
 
 
 def test_an_answer_that_cannot_change_ends_the_run(tmp_path):
     with pytest.raises(ValueError, match="no"), open_run(tmp_path, KEY) as run:
         raise ValueError("no")
     with open_run(tmp_path, KEY) as fresh:
-        assert fresh.path != run.path
+        assert fresh != run
 
 
 def test_other_inputs_never_resume(tmp_path):
     with pytest.raises(OSError, match="x"), open_run(tmp_path, KEY) as run:
         raise OSError("x")
     with open_run(tmp_path, {"config": "b"}) as other:
-        assert other.path != run.path
+        assert other != run
 
 
 def test_a_stage_with_a_record_is_not_done_again(tmp_path):
@@ -59,8 +59,8 @@ def _stages(folder, done: list[str]):
     def work(run, name):
         def do() -> Wrote:
             done.append(name)
-            (run.path / f"{name}.rows").write_bytes(bytes(range(100)))
-            return Wrote(path=str(run.path / f"{name}.rows"))
+            (run / f"{name}.rows").write_bytes(bytes(range(100)))
+            return Wrote(path=str(run / f"{name}.rows"))
 
         return do
 
@@ -68,7 +68,7 @@ def _stages(folder, done: list[str]):
         run_stage(run, "split", Wrote, work(run, "split"), later=("fit",))
         run_stage(run, "fit", Wrote, work(run, "fit"))
         raise OSError("killed")
-    return run.path
+    return run
 
 
 @pytest.mark.parametrize("file", ["split.json", "split.rows"])
@@ -110,7 +110,7 @@ def test_a_record_of_the_first_version_is_resumed(tmp_path):
 
 def _hold(folder, started, release):
     with open_run(folder, KEY) as run:
-        started.put(run.path.name)
+        started.put(run.name)
         release.wait(900)
 
 
@@ -121,7 +121,7 @@ def test_two_processes_with_the_same_inputs_work_side_by_side(tmp_path):
     try:
         theirs = started.get(timeout=300)
         with open_run(tmp_path, KEY) as ours:
-            assert ours.path.name != theirs
+            assert ours.name != theirs
     finally:
         release.set()
         other.join()
