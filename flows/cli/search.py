@@ -84,9 +84,9 @@ def benchmark(
     else:
         for dataset in config.datasets:
             find_source(dataset, None, settings.data_dir, download=download)
-    from flows.services.startup import Startup, beside
+    from flows.services.startup import beside, started
 
-    with beside(), Startup(settings):
+    with beside(), started(settings):
         from prefect import tags
 
         from flows.orchestration.benchmark_flow import benchmark as flow

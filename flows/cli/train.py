@@ -55,9 +55,9 @@ def train(
 
     Under torchrun (`torchrun --nproc-per-node 2 -m flows.cli train ...`) the ranks fit together.
     """
-    from flows.services.startup import Startup, beside
+    from flows.services.startup import beside, started
 
-    started = time.perf_counter()
+    begun = time.perf_counter()
     with beside():
         from flows.common.config import build_config
 
@@ -79,15 +79,15 @@ def train(
 
                 follow(ranks, assist)
                 return
-            with Startup(settings) as startup:
+            with started(settings) as parts:
                 from prefect import tags
 
                 from flows.orchestration.train_flow import train as flow
 
                 with tags("dagmm", "train", "command"):
                     result = flow(parameters)
-    seconds = startup.seconds | {name: stage.seconds for name, stage in result.stages().items()}
-    seconds["everything"] = time.perf_counter() - started
+    seconds = parts | {name: stage.seconds for name, stage in result.stages().items()}
+    seconds["everything"] = time.perf_counter() - begun
     from flows.reporting import screens
 
     call.answer(

@@ -8,10 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from flows.common.loading import begin_with_libraries, undisturbed
 from flows.services.helper import helper
@@ -46,47 +46,35 @@ def beside() -> AbstractContextManager[subprocess.Popen[bytes] | None]:
     return nullcontext() if idle else helper(*BESIDE)
 
 
-class Startup:
-    """Warm up while the flow is being prepared; `seconds` says what each part cost.
+@contextmanager
+def started(settings: Settings) -> Iterator[dict[str, float]]:
+    """Warm up while the flow is being prepared; gives the seconds that each part cost.
 
     The server is a process of its own, so it starts while this process imports. Imports run in
     one background thread; a stage that needs a module waits for it on the import lock.
     """
+    seconds: dict[str, float] = {}
 
-    def __init__(self, settings: Settings) -> None:
-        self.seconds: dict[str, float] = {}
-        self._settings = settings
-        self._open = ExitStack()
+    def timed(name: str, work: Callable[[], object]) -> None:
+        begun = time.perf_counter()
+        work()
+        seconds[name] = time.perf_counter() - begun
 
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._import_all, daemon=True)
-        self._thread.start()
-        # Before Prefect is imported, which reads the server's address from the environment.
-        if self._settings.prefect_api_url is None:
-            from flows.services.embedded import prefect_server
-
-            server = prefect_server(self._settings)
-            self._timed("start Prefect's server", lambda: self._open.enter_context(server))
-        self._timed("import prefect", lambda: importlib.import_module("prefect"))
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._open.close()
-        self._thread.join()
-
-    def _import_all(self) -> None:
+    def import_all() -> None:
         with undisturbed():
             for module in HEAVY_IMPORTS:
-                work = partial(importlib.import_module, module)
-                self._timed(f"import {module}", work)
-            self._timed("begin with Numba and MLflow", begin_with_libraries)
+                timed(f"import {module}", partial(importlib.import_module, module))
+            timed("begin with Numba and MLflow", begin_with_libraries)
 
-    def _timed(self, name: str, work: object) -> None:
-        started = time.perf_counter()
-        work()  # type: ignore[operator]
-        self.seconds[name] = time.perf_counter() - started
+    thread = threading.Thread(target=import_all, daemon=True)
+    thread.start()
+    with ExitStack() as stack:
+        stack.callback(thread.join)
+        # Before Prefect is imported, which reads the server's address from the environment.
+        if settings.prefect_api_url is None:
+            from flows.services.embedded import prefect_server
+
+            server = prefect_server(settings)
+            timed("start Prefect's server", lambda: stack.enter_context(server))
+        timed("import prefect", partial(importlib.import_module, "prefect"))
+        yield seconds
