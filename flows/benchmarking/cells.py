@@ -116,15 +116,12 @@ def append_cells(path: Path, cells: Sequence[Cell]) -> None:
         end = file.tell()
         file.seek(max(0, end - 1))
         cut_short = end > 0 and file.read(1) != b"\n"
-        text = "".join(json.dumps(_values(cell)) + "\n" for cell in cells)
+        # What is empty is not worth a place in the file.
+        values = ({k: v for k, v in asdict(c).items() if v not in (None, "", {})} for c in cells)
+        text = "".join(f"{json.dumps(each)}\n" for each in values)
         file.write(("\n" * cut_short + text).encode())
         file.flush()
         os.fsync(file.fileno())
-
-
-def _values(cell: Cell) -> dict[str, Any]:
-    """What is worth a place in the file: everything but what is empty."""
-    return {k: v for k, v in asdict(cell).items() if v not in (None, "", {})}
 
 
 def current(cells: Iterable[Cell]) -> list[Cell]:

@@ -143,13 +143,10 @@ def _line(row: ReviewRow, asked: AskedReview) -> tuple[object, ...]:
 
 def _values(row: ReviewRow) -> str:
     values = json.loads(row.row)
-    listed = html.table((), [(name, _shown(value)) for name, value in values.items()])
+    shown = [(name, "missing" if value is None else value) for name, value in values.items()]
+    listed = html.table((), shown)
     summary = text(row.reasons or f"{len(values)} values")
     return f"<details><summary>{summary}</summary>{listed}</details>"
-
-
-def _shown(value: object) -> object:
-    return "missing" if value is None else value
 
 
 def _choice(row_id: int, entry: FormRow) -> str:

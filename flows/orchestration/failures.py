@@ -14,7 +14,7 @@ def run_failed(flow: Any, run: Any, state: Any) -> None:
     """Tell that a run of a deployment ended badly; whoever started one by hand sees it."""
     if run.deployment_id is None:
         return
-    if flow.name == "score" and isinstance(_error(state), Verdict):
+    if flow.name == "score" and isinstance(getattr(state, "data", None), Verdict):
         return  # told as `scoring`, with its figure
     settings = Settings()
     tell(
@@ -27,11 +27,6 @@ def run_failed(flow: Any, run: Any, state: Any) -> None:
             same=str(run.deployment_id),
         ),
     )
-
-
-def _error(state: Any) -> object:
-    data = getattr(state, "data", None)
-    return data if isinstance(data, BaseException) else None
 
 
 TOLD: dict[str, Any] = {"on_failure": [run_failed], "on_crashed": [run_failed]}

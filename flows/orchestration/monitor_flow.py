@@ -77,17 +77,13 @@ def monitor(
         run_id=checked.run_id,
         step=checked.step,
     )
-    if retraining is None or not _asks(str(report.verdict), retraining.on):
+    if retraining is None or report.verdict not in ("critical", retraining.on):
         return result
     if why_not := claim(registry.name_of(name), checked.run_id, retraining.min_hours):
         return result.model_copy(update={"not_retrained": why_not})
     from flows.orchestration.train_flow import train
 
     return result.model_copy(update={"retrained": train(retraining.config)})
-
-
-def _asks(verdict: str, least: str) -> bool:
-    return verdict == "critical" or verdict == least
 
 
 @task(name="check", task_run_name="check {name}", cache_policy=NO_CACHE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from typing import Any
 
 from dagmm_model.detectors.catalogue import FAST, make_detector
 from flows.common import progress
@@ -75,12 +76,7 @@ def _measured(name: str, seed: int, ranking: Ranking) -> CandidateRecord:
             warnings.simplefilter("ignore")  # of a candidate; that of the chosen comes with its fit
             energies = make_detector(name, seed=seed).fit(ranking.fitted).energy(ranking.ranked)
         precision, roc_auc = ranking.figures(energies)
+        found: dict[str, Any] = {"average_precision": precision, "roc_auc": roc_auc}
     except Exception as error:  # a detector may fail in any way
-        failed = f"{type(error).__name__}: {error}"[:500]
-        return CandidateRecord(name=name, seconds=time.perf_counter() - started, failed=failed)
-    return CandidateRecord(
-        name=name,
-        seconds=time.perf_counter() - started,
-        average_precision=precision,
-        roc_auc=roc_auc,
-    )
+        found = {"failed": f"{type(error).__name__}: {error}"[:500]}
+    return CandidateRecord(name=name, seconds=time.perf_counter() - started, **found)

@@ -38,14 +38,7 @@ def record_of(report: ValidationReport) -> ValidateRecord:
         rows_valid=report.rows_valid,
         rows_quarantined=report.rows_quarantined,
         failures=tuple(
-            RuleFailure(
-                expectation=failure.expectation,
-                column=failure.column,
-                severity=failure.severity,
-                unexpected=failure.unexpected,
-                message=failure.message,
-            )
-            for failure in report.failures
+            RuleFailure.model_validate(failure, from_attributes=True) for failure in report.failures
         ),
         path=str(report.valid_path),
         sha256=report.valid_sha256,

@@ -110,7 +110,9 @@ def _last(client: MlflowClient, run_id: str) -> tuple[int, dict[str, str], bool,
 
 def _acquire(client: MlflowClient, run_id: str, name: str, purpose: str) -> int:
     deadline = time.monotonic() + WAIT_SECONDS
-    me = json.dumps({**_identity(), "token": uuid.uuid4().hex, "purpose": purpose})
+    process = psutil.Process()
+    mine = {"host": _host(), "pid": process.pid, "started": process.create_time()}
+    me = json.dumps({**mine, "token": uuid.uuid4().hex, "purpose": purpose})
     seen, since = ("", 0), time.monotonic()
     while True:
         number, owner, ended, beat = _last(client, run_id)
@@ -148,11 +150,6 @@ def _beat(client: MlflowClient, run_id: str, number: int, ended: threading.Event
             client.set_tag(run_id, "beat", f"{number}/{beats}")
         except (MlflowException, OSError):
             continue  # missed beats are what the waiters watch for
-
-
-def _identity() -> dict[str, object]:
-    process = psutil.Process()
-    return {"host": _host(), "pid": process.pid, "started": process.create_time()}
 
 
 def _host() -> str:

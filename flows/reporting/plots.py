@@ -152,7 +152,9 @@ def energy_histogram(energies: np.ndarray, labels: np.ndarray | None, threshold:
             if 0 < which.sum() <= MOST_MARKED:
                 at = clipped[which]
                 height = np.full(len(at), -0.02)
-                axis.plot(at, height, "^", color=colour, label=name, **_below(axis))
+                # Marks under the axis, whatever its scale.
+                below: dict[str, Any] = {"transform": axis.get_xaxis_transform(), "clip_on": False}
+                axis.plot(at, height, "^", color=colour, label=name, markersize=5, **below)
         title = (
             f"{int((labels & flagged).sum()):,} of {int(labels.sum()):,} anomalies found, "
             f"{int((~labels & flagged).sum()):,} of {int((~labels).sum()):,} normal rows flagged"
@@ -167,11 +169,6 @@ def energy_histogram(energies: np.ndarray, labels: np.ndarray | None, threshold:
     axis.set_ylabel("test rows")
     axis.legend(frameon=False)
     return figure
-
-
-def _below(axis: Any) -> dict[str, Any]:
-    """Marks under the axis, whatever its scale."""
-    return {"transform": axis.get_xaxis_transform(), "clip_on": False, "markersize": 5}
 
 
 def what_if_curves(lines: Sequence[WhatIf], current: float) -> Figure:

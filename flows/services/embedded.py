@@ -36,10 +36,6 @@ ANSWER_SECONDS = 30.0
 """A server that does not answer for so long is ended; whoever started it has waited."""
 
 
-def _silent(_text: str) -> None:
-    """Tell nobody."""
-
-
 @dataclass(frozen=True)
 class Embedded:
     """A running server of a home.
@@ -138,7 +134,7 @@ class Home:
 
 @contextmanager
 def prefect_server(
-    settings: Settings, *, pages: bool = False, tell: Callable[[str], None] = _silent
+    settings: Settings, *, pages: bool = False, tell: Callable[[str], None] = lambda _text: None
 ) -> Iterator[Embedded]:
     """The home's server, for as long as the block lasts; Prefect's clients here find it.
 

@@ -25,9 +25,8 @@ def _parts(title: str, first: Version, candidate: Version, agreement: Agreement)
     yield f"<h1>{html.text(title)}</h1>"
     yield html.quiet(f"{_when(agreement.began)} to {_when(agreement.ended)}")
     alone = agreement.only_first + agreement.only_second
-    yield html.banner(
-        "", f"other alerts on {alone:,} of {agreement.rows:,} rows ({_share(agreement)})"
-    )
+    share = f"{agreement.disagreement:.2%}" if agreement.rows else "none yet"
+    yield html.banner("", f"other alerts on {alone:,} of {agreement.rows:,} rows ({share})")
     yield html.table(
         ("", "rows"),
         [
@@ -69,10 +68,6 @@ def _energies(first: Version, candidate: Version, agreement: Agreement) -> Figur
     axis.set_xlabel(first.uri)
     axis.set_ylabel(candidate.uri)
     return figure
-
-
-def _share(agreement: Agreement) -> str:
-    return f"{agreement.disagreement:.2%}" if agreement.rows else "none yet"
 
 
 def _when(seconds: float) -> str:

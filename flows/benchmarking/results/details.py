@@ -77,7 +77,7 @@ def failures(blocks: Sequence[Block]) -> Table | None:
             line.label,
             dataset,
             protocol_title(block.protocol, block.grouped),
-            _seeds(line.reasons, reason),
+            ", ".join(str(seed) for seed, why in sorted(line.reasons.items()) if why == reason),
             reason,
         )
         for block in blocks
@@ -88,10 +88,6 @@ def failures(blocks: Sequence[Block]) -> Table | None:
     ]
     header = ("", "data set", "protocol", "seeds", "reason")
     return Table("Failed", header, tuple(rows)) if rows else None
-
-
-def _seeds(reasons: dict[int, str], reason: str) -> str:
-    return ", ".join(str(seed) for seed, why in sorted(reasons.items()) if why == reason)
 
 
 def missing_cells(places: Sequence[tuple[str, str, bool, int, str]]) -> Table | None:

@@ -24,15 +24,12 @@ def no_weaker_policy(
     if production is None:
         return unmeasured("no production model yet")
     try:
-        standing = _policy_of(client, stored.version.name, production)
+        version = registry.find_version(client, stored.version.name, production)
+        policy = sealed_evidence(client, version)["config"]["promotion"]
+        standing = PromotionPolicy.model_validate(policy)
     except (OSError, ValueError, KeyError, mlflow.MlflowException) as error:
         return GateFinding(False, f"that of version {production} cannot be read: {error}")
     looser = "; ".join(loosened(stored.policy, standing))
     if looser:
         return GateFinding(False, f"less is asked for than under version {production}: {looser}")
     return GateFinding(True, f"asks for no less than that of version {production}")
-
-
-def _policy_of(client: MlflowClient, name: str, version: int) -> PromotionPolicy:
-    evidence = sealed_evidence(client, registry.find_version(client, name, version))
-    return PromotionPolicy.model_validate(evidence["config"]["promotion"])
