@@ -8,27 +8,31 @@ blocks reach webhooks and Slack's; e-mail is sent by our own processes only.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from flows.notify.config import Kind, NotifyConfig, Target
 
 REACHED = ("webhook", "slack")
-RUN = """{{ deployment.name }} did not begin at {{ flow_run.expected_start_time }}
+RUN = """{{ deployment.name }} did not begin at \
+{{ flow_run.expected_start_time.strftime("%Y-%m-%d %H:%M:%S") }} UTC
 {{ flow_run | ui_url }}"""
-POOL = """work pool {{ work_pool.name }} is {{ work_pool.status }}: its runs wait for a worker
+POOL = """work pool {{ work_pool.name }} has no worker: its runs wait
 {{ work_pool | ui_url }}"""
 
 
 def automate(client: Any, config: NotifyConfig, tag: str, pools: Iterable[str] = ()) -> list[str]:
     """Have a Prefect server tell of missed runs and of work pools without workers.
 
-    Applying the same again changes nothing; what nobody wants to be told any more is removed.
+    The same deployment, the same pool: once in the cool-down. Applying the same again changes
+    nothing; what nobody wants to be told any more is removed.
 
     Returns:
         Names of the automations that are there now.
     """
     from prefect.events.schemas.automations import AutomationCore, EventTrigger
 
+    once = timedelta(hours=config.cool_down_hours)
     tagged = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{tag}"}
     wanted: dict[str, tuple[Kind, EventTrigger, str, str]] = {
         f"dagmm: run missed ({tag})": (
@@ -37,7 +41,9 @@ def automate(client: Any, config: NotifyConfig, tag: str, pools: Iterable[str] =
                 expect={"prefect.flow-run.Late"},
                 match={"prefect.resource.id": "prefect.flow-run.*"},
                 match_related=tagged,
+                for_each={"related:deployment:prefect.resource.id"},
                 threshold=1,
+                within=once,
             ),
             "{{ flow.name }} {{ flow_run.name }}: scheduled run missed",
             RUN,
@@ -53,6 +59,7 @@ def automate(client: Any, config: NotifyConfig, tag: str, pools: Iterable[str] =
                     "prefect.resource.name": pool,
                 },
                 threshold=1,
+                within=once,
             ),
             "{{ work_pool.name }}: service down",
             POOL,

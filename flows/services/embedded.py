@@ -207,6 +207,7 @@ def _started(
         "PREFECT_API_AUTH_STRING": auth,
         CORS: origins(port),
         servers.API_OF_PAGES: f"http://127.0.0.1:{port}/api",
+        servers.PAGES: f"http://127.0.0.1:{port}",
     }
     process = servers.start(
         *("python", "-P", "-m", "flows.services.prefect_app", str(port)),

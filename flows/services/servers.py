@@ -30,7 +30,7 @@ LOG_TAIL = 600
 PORTS_TRIED = 20
 SCARCE_BYTES = 32 << 20
 FULL = ("disk is full", os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
-API_OF_PAGES = "PREFECT_UI_API_URL"
+API_OF_PAGES, PAGES = "PREFECT_UI_API_URL", "PREFECT_UI_URL"
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Ours are asked directly, never through a proxy that the environment names."""
 
@@ -89,7 +89,9 @@ def start_prefect(
     page = urlsplit(pages[API_OF_PAGES])
     # By itself it would answer every page that a browser shows.
     allowed = {CORS: f"{origins(port)},{page.scheme}://{page.netloc}"}
-    added = {**pages, **allowed, **(environment or {})}
+    # Without it the messages that the server itself sends have no link.
+    linked = {PAGES: os.environ.get(PAGES, f"{page.scheme}://{page.netloc}")}
+    added = {**pages, **linked, **allowed, **(environment or {})}
     return start("prefect", *arguments, environment=added, log=log)
 
 

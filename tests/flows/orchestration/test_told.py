@@ -1,18 +1,23 @@
 """Runs that fail, and runs that nobody began: told by the run's own process, or by the server."""
 
+import signal
 import time
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
+import yaml
 from prefect import flow
-from prefect.client.orchestration import get_client
-from prefect.states import State, StateType
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.states import Scheduled, State, StateType
 
-from flows.common.errors import Verdict
+from flows.common.errors import UsageError, Verdict
 from flows.notify.config import read_notify
 from flows.orchestration.automations import automate
 from flows.orchestration.failures import TOLD, run_failed
-from tests.flows.notify.conftest import configure, http  # noqa: F401
+from flows.services.servers import free_port
+from tests.flows.notify.conftest import configure, http, smtp  # noqa: F401
+from tests.flows.waiting import until
 
 TAG = "dagmm-file:told.yaml"
 
@@ -30,14 +35,28 @@ class Flow:
 
 
 def failed(error=None):
-    return State(type=StateType.FAILED, name="Failed", message="no rows", data=error)
+    """As Prefect gives it to the hook of a flow that raised an error, or whose process died."""
+    if error is None:
+        return State(type=StateType.FAILED, name="Failed", message="no rows")
+
+    @flow
+    def broken():
+        raise error
+
+    return broken(return_state=True)
 
 
-def test_a_failed_run_of_a_deployment_is_told_with_its_page(configure, http, monkeypatch):  # noqa: F811
+def test_a_failed_run_of_a_deployment_is_told_with_its_page(
+    configure,  # noqa: F811
+    http,  # noqa: F811
+    prefect_server,
+    monkeypatch,
+):
+    verdict = failed(Verdict("beyond tolerance"))
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
     configure(("webhook", http.url))
     run_failed(Flow(), Run(), failed())
-    run_failed(Flow("score"), Run(uuid4()), failed(Verdict("beyond tolerance")))
+    run_failed(Flow("score"), Run(uuid4()), verdict)
     assert http.requests == [], "somebody sees it, or it is told as what it is"
     deployment = uuid4()
     run_failed(Flow(), Run(deployment), failed())
@@ -46,6 +65,25 @@ def test_a_failed_run_of_a_deployment_is_told_with_its_page(configure, http, mon
     run_failed(Flow(), Run(deployment), failed())
     assert len(http.requests) == 1, "the next run fails in the same way"
     assert body["link"] == f"http://127.0.0.1:4200/runs/flow-run/{Run.id}"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (UsageError("no registered model 'x'"), "Failed: no registered model 'x'"),
+        (KeyError("x"), "Failed: Flow run encountered an exception: KeyError: 'x'"),
+    ],
+)
+def test_an_error_is_told_in_its_own_words_and_a_defect_with_its_class(
+    configure,  # noqa: F811
+    http,  # noqa: F811
+    prefect_server,
+    error,
+    said,
+):
+    configure(("webhook", http.url))
+    run_failed(Flow(), Run(uuid4()), failed(error))
+    assert http.bodies[0]["reason"] == f"run grey-owl: {said}"
 
 
 def test_every_flow_tells(configure):  # noqa: F811
@@ -68,9 +106,9 @@ def late(prefect_server):
     def nothing():
         pass
 
-    def make(client):
+    def make(client, name="told"):
         flow_id = client.create_flow(nothing)
-        deployment = client.create_deployment(flow_id, "told", tags=[TAG])
+        deployment = client.create_deployment(flow_id, name, tags=[TAG])
         run = client.create_flow_run_from_deployment(deployment)
         state = State(type=StateType.SCHEDULED, name="Late")
         client.set_flow_run_state(run.id, state, force=True)
@@ -100,8 +138,64 @@ def test_a_late_run_is_told_by_the_server(configure, http, late):  # noqa: F811
                 time.sleep(0.2)
         plain = next(body for body in http.bodies if "event" in body)
         assert plain["event"] == "run-missed"
-        assert any(r.name in plain["title"] and str(r.id) in plain["message"] for r in runs)
+        (told,) = [r for r in runs if r.name in plain["title"]]
+        assert plain["message"].endswith(f"/runs/flow-run/{told.id}")
+        late(client)  # the same deployment again: no news
+        other = late(client, "other")
+        until(lambda: any(other.name in b.get("title", "") for b in http.bodies), pause=0.2)
+        assert {b["title"].split()[1][:-1] for b in http.bodies if "event" in b} == {
+            told.name,
+            other.name,
+        }
         assert any(set(body) == {"text"} for body in http.bodies)
         (settings.home / "notify.yaml").unlink()
         assert automate(client, read_notify(settings), TAG, ["dagmm"]) == []
         assert client.read_automations_by_name(names[0]) == []
+
+
+@pytest.mark.slow
+def test_a_served_schedule_tells_of_what_fails_and_its_server_of_what_is_missed(
+    home,
+    dagmm_process,
+    http,  # noqa: F811
+    smtp,  # noqa: F811
+    tmp_path,
+):
+    """`dagmm serve` with a source that is not there, as a user runs it."""
+    targets = [
+        {"name": "hook", "kind": "webhook", "url": "HOOK"},
+        {"name": "mail", "kind": "email", "url": "MAIL"},
+    ]
+    (home / "notify.yaml").write_text(yaml.safe_dump({"notify": {"targets": targets}}))
+    often = {
+        "name": "often",
+        "entrypoint": "flows/orchestration/score_flow.py:score",
+        "parameters": {"source": "none.csv", "output": "out.csv", "model": "models:/none/1"},
+        "schedules": [{"interval": 15}],
+        "concurrency_limit": {"limit": 1},
+    }
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump({"deployments": [often]}))
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    own = {"PREFECT_API_URL": "", "DAGMM_PREFECT_PORT": str(port)}
+    process = dagmm_process("serve", "--file", "p.yaml", HOOK=http.url, MAIL=smtp.url, **own)
+    try:
+        until(lambda: http.requests and smtp.letters, process)
+        (failed,), (letter,) = http.bodies, [each for *_, each in smtp.letters]
+        assert (failed["event"], failed["subject"]) == ("run-failed", "flow score")
+        assert "no version 1 of model 'none'" in failed["message"]
+        assert failed["link"].startswith(f"{url}/runs/flow-run/")
+        assert failed["link"] in letter.get_body(("plain",)).get_content()
+        login = (home / "prefect" / "login").read_text().strip()
+        tomorrow = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1))
+        with SyncPrefectClient(f"{url}/api", auth_string=login) as client:
+            deployment = client.read_deployment_by_name("score/often").id
+            missed = client.create_flow_run_from_deployment(deployment, state=tomorrow)
+            late = State(type=StateType.SCHEDULED, name="Late")
+            client.set_flow_run_state(missed.id, late, force=True)
+        until(lambda: len(http.requests) > 1, process)
+        body = http.bodies[1]
+        assert (body["event"], missed.name in body["title"]) == ("run-missed", True)
+        assert body["message"].endswith(f"{url}/runs/flow-run/{missed.id}")
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=120)
