@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from dagmm_model.detectors.bundle import ScoringBundle
 from data_checks.contract.sections import Drift
 from data_checks.drift import ColumnDrift, ColumnReference, DriftReference
-from flows.common.moments import minute
 from flows.reporting import html
 from flows.reporting.plots import ACCENT, ANOMALY, NORMAL
 
@@ -26,7 +25,6 @@ DETAILED = 6
 _LONGEST = 40
 COLOURS = {"stable": "#2e7d4f", "warning": "#b7791f", "critical": "#b83232"}
 MARKS = {"stable": "✓ stable", "warning": "▲ warning", "critical": "● critical"}
-NOT_COMPARED = html.Raw('<span class="quiet">– not compared</span>')
 TONES = {"stable": "good", "warning": "careful", "critical": "bad"}
 
 
@@ -48,42 +46,7 @@ def render_page(
     history: History,
 ) -> str:
     """HTML of a check."""
-    rows = int(report.figures["rows"])
-    trained = f", trained on {reference.rows:,} rows" if reference else ""
-    parts = [
-        f"<h1>Drift of {html.text(report.model)}</h1>",
-        html.quiet(f"{minute(report.time)} · {rows:,} rows of {report.source}{trained}"),
-        _banner(report),
-        "<h2>The window as a whole</h2>",
-        _findings(report),
-    ]
-    if len(window.energies):
-        parts += ["<h2>Energies</h2>", html.image(_energies(window, bundle), "energies")]
-    if len(history.alerts) > 1:
-        parts += ["<h2>Over time</h2>", html.image(_over_time(history, report, limits), "history")]
-    if report.columns and reference is not None and window.counts is not None:
-        parts += [
-            "<h2>Columns</h2>",
-            '<p class="quiet">A column has drifted when the difference is more than chance, with '
-            "the level shared among all comparisons, and its index is beyond what the contract "
-            "tolerates. A green bar beyond a dotted line is chance in a window of this size.</p>",
-            html.image(_ranking(report.columns, limits), "PSI of the columns"),
-        ]
-        moved = [c for c in report.columns if c.verdict != "stable"][:DETAILED]
-        if moved:
-            by_name = {column.name: column for column in reference.columns}
-            figure = _details([by_name[c.column] for c in moved], window)
-            parts += ["<h3>What moved</h3>", html.image(figure, "distributions of moved columns")]
-        parts += [_columns(report.columns)]
-    elif not report.columns and rows and reference is None:
-        parts.append(
-            '<p class="quiet">Scores only: give raw rows with <code>--data</code> to compare the '
-            "features as well.</p>"
-        )
-    return html.document(f"{report.model}: {report.verdict}", parts)
-
-
-def _banner(report: DriftReport) -> str:
+    rows, worst_first = int(report.figures["rows"]), list(COLOURS)[::-1]
     sentence = {
         "stable": "No drift: what differs is no more than chance, or too little to matter.",
         "warning": "Drift: look at it before it grows.",
@@ -92,38 +55,28 @@ def _banner(report: DriftReport) -> str:
     reasons = list(report.reasons[:5])
     if (more := len(report.reasons) - 5) > 0:
         reasons.append(f"and {more} more, below")
-    return html.banner(TONES.get(str(report.verdict), ""), sentence, reasons)
-
-
-def _mark(verdict: str) -> html.Raw:
-    return html.Raw(html.mark(TONES[verdict], MARKS[verdict]))
-
-
-def _findings(report: DriftReport) -> str:
-    worst_first = list(COLOURS)[::-1]
-    rows = [
-        (
-            _mark(each.verdict) if each.compared else NOT_COMPARED,
-            html.Raw(html.mark("", each.name)),
-            each.message,
-        )
-        for each in sorted(report.findings, key=lambda each: worst_first.index(each.verdict))
-    ]
-    return html.table((), rows)
-
-
-def _columns(columns: Sequence[ColumnDrift]) -> str:
-    headers = ("Verdict", "Column", "PSI", "p", "KS distance", "Missing", "in training")
-    rows = [
-        (
-            *(_mark(c.verdict), c.column, f"{c.psi:.3f}", f"{c.p_value:.2g}"),
-            "–" if c.distance is None else f"{c.distance:.3f}",
-            *(f"{c.missing_share:.1%}", f"{c.reference_missing_share:.1%}"),
-            f"{c.unseen_share:.1%}",
-        )
-        for c in columns
-    ]
-    return html.table((*headers, "Unseen level"), rows, range(2, 8))
+    ranking = moved = None
+    if report.columns and reference is not None and window.counts is not None:
+        ranking = _ranking(report.columns, limits)
+        by_name = {column.name: column for column in reference.columns}
+        strange = [by_name[c.column] for c in report.columns if c.verdict != "stable"][:DETAILED]
+        moved = _details(strange, window) if strange else None
+    return html.render(
+        "drift.html",
+        f"{report.model}: {report.verdict}",
+        report=report,
+        reference=reference,
+        rows=rows,
+        sentence=sentence,
+        reasons=reasons,
+        tones=TONES,
+        marks=MARKS,
+        findings=sorted(report.findings, key=lambda each: worst_first.index(each.verdict)),
+        energies=_energies(window, bundle) if len(window.energies) else None,
+        over_time=_over_time(history, report, limits) if len(history.alerts) > 1 else None,
+        ranking=ranking,
+        moved=moved,
+    )
 
 
 def _energies(window: Window, bundle: ScoringBundle) -> Figure:

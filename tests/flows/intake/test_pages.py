@@ -133,7 +133,7 @@ def test_what_another_says_is_theirs(judged):
 @pytest.mark.parametrize(
     ("entry", "why"),
     [
-        (lambda row: word(row, "fine"), "row {}: &#x27;fine&#x27; is not one of anomaly, normal"),
+        (lambda row: word(row, "fine"), "row {}: &#39;fine&#39; is not one of anomaly, normal"),
         (lambda row: word(row, "", "odd"), "row {} has a note and no verdict"),
         (lambda row: word(row, "normal", "x" * 1_001), "row {}: a note has at most 1,000"),
         (lambda _row: {"who": " "}, "say who judges"),
