@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait as wait_for_end
 from statistics import median
 
 import psutil
@@ -18,6 +17,7 @@ import psutil
 from dagmm_model.base.processors import processors
 from flows.benchmarking.cells import Cell
 from flows.benchmarking.work import Job, measure_cell
+from flows.services.helper import end_with
 
 BASE_MEMORY = 600e6
 """Bytes of a worker with its libraries."""
@@ -124,9 +124,4 @@ def _end_with_the_parent() -> None:
     """A worker whose parent was killed would wait for work for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
-
-    def watch() -> None:
-        wait_for_end([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=end_with, args=(parent.pid,), daemon=True).start()

@@ -13,6 +13,8 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 from flows.common.errors import ServiceUnreachable, UsageError
 from flows.services.servers import log_tail
 
@@ -91,15 +93,11 @@ class Postgres:
 
     def running(self) -> bool:
         """Whether the server of this data folder runs."""
-        pid_file = self.data / "postmaster.pid"
         try:
-            pid = int(pid_file.read_text().split("\n", 1)[0])
-            os.kill(pid, 0)
-        except (FileNotFoundError, ProcessLookupError, ValueError):
+            pid = int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
+        except (FileNotFoundError, ValueError):
             return False
-        except PermissionError:  # it is there and belongs to somebody else
-            return True
-        return True
+        return psutil.pid_exists(pid)
 
     def client(self, program: str, *arguments: object) -> str:
         """Run one of PostgreSQL's client programs as the owner of the databases.
