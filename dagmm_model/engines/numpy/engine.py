@@ -23,10 +23,8 @@ from dagmm_model.base.arrays import Array, Float
 from dagmm_model.base.distributed import ALONE, Part, Ranks
 from dagmm_model.base.processors import blas_threads, processors
 from dagmm_model.engines.interface import Engine, dropout_masks, visible_columns
-from dagmm_model.engines.numpy.compression import CompressionShard
-from dagmm_model.engines.numpy.dense import DenseStack
-from dagmm_model.engines.numpy.features import ReconstructionFeatures
-from dagmm_model.engines.numpy.flat import FlatParameters
+from dagmm_model.engines.numpy.compression import CompressionShard, ReconstructionFeatures
+from dagmm_model.engines.numpy.dense import DenseStack, FlatParameters
 from dagmm_model.engines.numpy.latent import LatentTerm
 from dagmm_model.networks.compression import SQUARE_FLOOR
 from dagmm_model.networks.network import Parameters, shapes
