@@ -14,10 +14,16 @@ import numpy as np
 from dagmm_model.base.arrays import Float, Rows
 from dagmm_model.base.distributed import Ranks
 from dagmm_model.base.processors import in_threads
-from dagmm_model.mixture.em import mixture_by_em
 from dagmm_model.mixture.mixture import Mixture, latent_scale
 from dagmm_model.mixture.moments import Moments
-from dagmm_model.mixture.selection import PRIOR_ROWS, ROWS, choose_mixture, evenly, padded
+from dagmm_model.mixture.selection import (
+    PRIOR_ROWS,
+    ROWS,
+    choose_mixture,
+    evenly,
+    mixture_by_em,
+    padded,
+)
 from dagmm_model.networks.estimation import membership, membership_logits
 from dagmm_model.networks.network import Parameters, latent_width
 from dagmm_model.networks.settings import DagmmSettings

@@ -14,7 +14,7 @@ from dagmm_model.detectors.catalogue import make_detector
 from dagmm_model.detectors.interface import Explaining
 from dagmm_model.detectors.persistence import load_detector, save_detector
 from dagmm_model.engines.choice import Device, make_engine
-from dagmm_model.mixture.em import mixture_by_em
+from dagmm_model.mixture.selection import mixture_by_em
 from dagmm_model.networks.network import initialise
 from dagmm_model.networks.objective import objective
 from dagmm_model.networks.presets import resolve
@@ -119,7 +119,7 @@ def test_starts_on_a_part_of_the_rows_lead_to_a_mixture_of_all(monkeypatch):
     rng = np.random.default_rng(0)
     z = np.concatenate([rng.normal(size=(300, 2)), 5.0 + rng.normal(size=(600, 2))])
     whole = mixture_by_em(z, 2, 1e-6, 0)
-    monkeypatch.setattr("dagmm_model.mixture.em.START_ROWS", 90)
+    monkeypatch.setattr("dagmm_model.mixture.selection.START_ROWS", 90)
     part = mixture_by_em(z, 2, 1e-6, 0)
     assert abs(part.energy(z).mean() - whole.energy(z).mean()) < 1e-3
     np.testing.assert_allclose(np.sort(part.phi), np.sort(whole.phi), atol=1e-2)
