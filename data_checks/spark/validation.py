@@ -27,8 +27,8 @@ from data_checks.sources.integrity import file_sha256, shown
 from data_checks.spark.plan import Span, plan_tasks, read_task
 from data_checks.spark.tasks import run_tasks
 from data_checks.validation.quarantine import quarantine_schema, sorting
+from data_checks.validation.report import Tally
 from data_checks.validation.suites import derived_name
-from data_checks.validation.tally import Tally
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

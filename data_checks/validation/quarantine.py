@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from data_checks.base.atomic import replacing
 from data_checks.contract.model import UNPARSED_COLUMN
 from data_checks.rows.row_rules import Mask, RowRule, label_counts, unparsed_values
-from data_checks.validation.tally import Tally, value_in_words
+from data_checks.validation.report import Tally, value_in_words
 
 REASONS = "reasons"
 _SLICE_ROWS = 131_072

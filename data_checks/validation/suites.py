@@ -15,7 +15,7 @@ from great_expectations.expectations.registry import get_expectation_impl
 from data_checks.contract.columns import FLOAT32_MAX, Severity
 from data_checks.contract.model import ANOMALY_COLUMN, Contract
 from data_checks.rows.row_rules import RowRule, row_rules
-from data_checks.validation.tally import EXPECTATIONS
+from data_checks.validation.report import EXPECTATIONS
 
 COLUMNS, ROWS, RATIO, HAS_NORMAL = "columns", "rows", "ratio", "has_normal"
 """Keys of the table-level rules; `null_share:COLUMN` is the fifth."""

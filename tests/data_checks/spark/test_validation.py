@@ -13,7 +13,7 @@ from data_checks.rows.row_rules import row_rules
 from data_checks.sources.sources import ingest
 from data_checks.spark import plan as planning
 from data_checks.spark.validation import validate_on_spark
-from data_checks.validation.tally import BrokenRows, Tally
+from data_checks.validation.report import BrokenRows, Tally
 from data_checks.validation.validation import validate
 from tests.data_checks.conftest import COLUMNS, small_contract, small_frame
 
