@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from dagmm_model.base.arrays import Float
-from dagmm_model.detectors.baselines.base import ScaledDetector
+from dagmm_model.detectors.base import ScaledDetector
 from dagmm_model.detectors.interface import Arrays, NotEnoughRowsError
 from dagmm_model.mixture.mixture import Mixture
 from dagmm_model.training.settings import BaselineSettings

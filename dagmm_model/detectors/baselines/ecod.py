@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from dagmm_model.base.arrays import Float
-from dagmm_model.detectors.baselines.base import ScaledDetector
+from dagmm_model.detectors.base import ScaledDetector
 from dagmm_model.detectors.interface import Arrays
 from dagmm_model.training.settings import BaselineSettings
 

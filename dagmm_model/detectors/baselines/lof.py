@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from dagmm_model.base.arrays import Float
-from dagmm_model.detectors.baselines.base import ScaledDetector, sample
+from dagmm_model.detectors.base import ScaledDetector, sample
 from dagmm_model.detectors.interface import Arrays, NotEnoughRowsError
 from dagmm_model.training.settings import BaselineSettings
 

@@ -10,7 +10,7 @@ from scipy.linalg import eigh
 from sklearn.metrics.pairwise import rbf_kernel
 
 from dagmm_model.base.arrays import Float
-from dagmm_model.detectors.baselines.base import ScaledDetector, sample
+from dagmm_model.detectors.base import ScaledDetector, sample
 from dagmm_model.detectors.interface import Arrays, TooLarge
 from dagmm_model.training.settings import BaselineSettings
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dagmm_model.base.arrays import Float
-from dagmm_model.detectors.baselines.base import ScaledDetector
+from dagmm_model.detectors.base import ScaledDetector
 from dagmm_model.detectors.interface import Arrays
 from dagmm_model.engines.choice import scoring_device
 from dagmm_model.engines.interface import BETAS
