@@ -1,4 +1,4 @@
-"""The compression network: encoder, decoder, reconstruction features (paper 3.2).
+"""The two networks: encoder, decoder and reconstruction features (paper 3.2), memberships (3.3).
 
 One text for two libraries: every function takes the array namespace ``xp`` (`numpy` or `torch`),
 so that scoring (NumPy, float64, no torch import) and the autograd reference run the same equations.
@@ -130,3 +130,27 @@ def compress(
         x_hat = x + (x_hat - x) * (1.0 - (1.0 - VISIBLE**0.5) * visible)
     z_r = reconstruction_features(xp, x, x_hat, kind)
     return xp.concatenate([z_c, z_r], -1), x_hat
+
+
+def membership_logits(
+    xp: Any, parameters: Mapping[str, Any], z: Any, masks: list[Any] | None = None
+) -> Any:
+    """Logits of gamma: dense layers with tanh and dropout between them, the last one linear.
+
+    Args:
+        xp: `numpy` or `torch`.
+        parameters: ``estimation.{i}.weight`` ``(S, out, in)`` and ``.bias`` ``(S, out)``.
+        z: ``(S, n, L)`` latent rows.
+        masks: one ``(S, n, width)`` factor for each hidden layer, 0 for a dropped unit and
+            1 / (1 - rate) for a kept one; None outside training.
+
+    Returns:
+        ``(S, n, K)``.
+    """
+    return layers(xp, parameters, "estimation", z, masks)
+
+
+def membership(xp: Any, logits: Any) -> Any:
+    """Softmax over the last axis; the largest logit is taken off first."""
+    shifted = xp.exp(logits - xp.amax(logits, -1)[..., None])
+    return shifted / shifted.sum(-1)[..., None]

@@ -20,8 +20,7 @@ from torch import Tensor
 from dagmm_model.base.distributed import ALONE, Ranks
 from dagmm_model.mixture.equations import BatchMixture, mixture_term
 from dagmm_model.mixture.mixture import LATENT_VARIANCE_FLOOR
-from dagmm_model.networks.compression import compress
-from dagmm_model.networks.estimation import membership, membership_logits
+from dagmm_model.networks.compression import compress, membership, membership_logits
 from dagmm_model.networks.settings import DagmmSettings
 
 

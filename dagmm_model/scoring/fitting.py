@@ -12,7 +12,7 @@ from dagmm_model.base.processors import chunks, each_chunk, in_threads
 from dagmm_model.mixture.mixture import Mixture, latent_scale
 from dagmm_model.mixture.moments import Moments
 from dagmm_model.mixture.selection import mixture_by_em, select
-from dagmm_model.networks.estimation import membership, membership_logits
+from dagmm_model.networks.compression import membership, membership_logits
 from dagmm_model.networks.network import Parameters, latent_width
 from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.scoring.inference import Scorer

@@ -29,7 +29,7 @@ from data_checks.readers.csv import text
 from data_checks.readers.csv.head import read_head
 from data_checks.readers.database import sql
 from data_checks.readers.parquet_files import files_of
-from data_checks.sources.downloads import download
+from data_checks.sources.integrity import download
 
 BUNDLED = "sklearn:"
 """What the location of a table inside scikit-learn begins with."""

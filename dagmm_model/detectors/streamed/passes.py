@@ -24,7 +24,7 @@ from dagmm_model.mixture.selection import (
     mixture_by_em,
     padded,
 )
-from dagmm_model.networks.estimation import membership, membership_logits
+from dagmm_model.networks.compression import membership, membership_logits
 from dagmm_model.networks.network import Parameters, latent_width
 from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.scoring.inference import Scorer

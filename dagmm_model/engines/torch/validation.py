@@ -9,8 +9,7 @@ from torch import Tensor
 
 from dagmm_model.mixture.equations import batch_mixture, sample_energy
 from dagmm_model.mixture.mixture import CONSTANT_VARIANCE, LATENT_VARIANCE_FLOOR
-from dagmm_model.networks.compression import compress
-from dagmm_model.networks.estimation import membership, membership_logits
+from dagmm_model.networks.compression import compress, membership, membership_logits
 from dagmm_model.networks.settings import DagmmSettings
 
 RECONSTRUCTED_ROWS = 16_384

@@ -21,8 +21,7 @@ from data_checks.base import locations
 from data_checks.base.errors import ChecksumError, MissingDataError, SourceError, UnreachableError
 from data_checks.contract.model import Contract, load_contract
 from data_checks.drafting.drafting import draft_contract
-from data_checks.sources.downloads import download
-from data_checks.sources.integrity import file_sha256
+from data_checks.sources.integrity import download, file_sha256
 from data_checks.sources.reading import locate, read_batches
 from data_checks.sources.sources import ingest
 from tests.data_checks.conftest import small_contract, small_frame
