@@ -179,20 +179,22 @@ def _numbers(column: FeatureColumn, values: Any) -> Float:
             values = [column.fill if is_missing(value) else value for value in values]
             return _numbers(replace(column, fill=None), values)
         row = next(i for i, value in enumerate(values) if not _is_number(value))
-        raise EncodingError(
-            f"column {column.name!r}, row {row}: {list(values)[row]!r} is not a number; "
-            "correct the value or declare the column categorical in the contract"
-        ) from None
+        why = "is not a number; correct the value or declare the column categorical in the contract"
+        raise _refused(column, values, row, why) from None
     if column.fill is not None:
         numbers = np.where(np.isnan(numbers), float(column.fill), numbers)
     bad = ~(np.abs(numbers) <= _LARGEST)
     if bad.any():
-        row = int(np.flatnonzero(bad)[0])
-        raise EncodingError(
-            f"column {column.name!r}, row {row}: {numbers[row]} cannot be scored; "
-            "remove the row or let the contract impute it"
+        row, why = (
+            int(bad.argmax()),
+            "cannot be scored; remove the row or let the contract impute it",
         )
+        raise _refused(column, numbers.tolist(), row, why)
     return numbers
+
+
+def _refused(column: FeatureColumn, values: Any, row: int, why: str) -> EncodingError:
+    return EncodingError(f"column {column.name!r}, row {row}: {list(values)[row]!r} {why}")
 
 
 def _is_number(value: object) -> bool:
@@ -226,11 +228,8 @@ def _booleans(column: FeatureColumn, values: Any) -> Float:
         ok = np.array([word in TRUE_WORDS or word in FALSE_WORDS for word in words], dtype=bool)
         numbers = np.array([word in TRUE_WORDS for word in words], dtype=np.float64)
     if not ok.all():
-        row = int(np.flatnonzero(~ok)[0])
-        raise EncodingError(
-            f"column {column.name!r}, row {row}: {list(values)[row]!r} is not a boolean; "
-            "use true/false or 0/1"
-        )
+        row, why = int((~ok).argmax()), "is not a boolean; use true/false or 0/1"
+        raise _refused(column, values, row, why)
     return numbers
 
 
@@ -272,12 +271,10 @@ def _codes(column: FeatureColumn, values: Any) -> NDArray[np.int64]:
         empty = np.array([is_missing(value) for value in values], dtype=bool)
         codes[empty] = index[str(column.fill)]
     if column.unseen == "reject" and (codes < 0).any():
-        row, count = int(np.flatnonzero(codes < 0)[0]), len(column.levels)
+        row, count = int((codes < 0).argmax()), len(column.levels)
         shown = ", ".join([*column.levels[:5], *[f"… {count} levels"] * (count > 5)])
-        raise EncodingError(
-            f"column {column.name!r}, row {row}: {list(values)[row]!r} is not in the vocabulary "
-            f"({shown}); add it to the contract or set `unseen: other`"
-        )
+        why = f"is not in the vocabulary ({shown}); add it to the contract or set `unseen: other`"
+        raise _refused(column, values, row, why)
     kept = [level not in column.drop for level in column.levels]
     position = np.full(len(column.levels) + 1, sum(kept), dtype=np.int64)  # last entry: unseen
     position[:-1][kept] = np.arange(sum(kept))
