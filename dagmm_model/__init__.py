@@ -6,8 +6,6 @@ Unsupervised Anomaly Detection. ICLR 2018.
 Importing the package is cheap: each public name is loaded at its first use.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

@@ -9,8 +9,6 @@ there are. And it *matters*: the population stability index
 exceeds the contract's tolerance.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 

@@ -4,8 +4,6 @@ The file is in the safetensors format; everything that is not an array is JSON i
 file, replaced in one step, is never half of an old and half of a new state.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Is what was read from a disk what may be computed with? Digests, and numbers that are numbers."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -1,7 +1,5 @@
 """Work in slices of rows, by as many threads as may be used, beside the BLAS library's own."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

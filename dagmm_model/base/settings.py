@@ -1,7 +1,5 @@
 """Settings of any detector: frozen dataclasses that check themselves, and errors that name them."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace

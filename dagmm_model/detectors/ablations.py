@@ -6,8 +6,6 @@ is DAGMM's own, preset by preset. What the paper leaves open - how long to pre-t
 the architecture of the paper, and training settings chosen for the variant: see `catalogue.toml`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, ClassVar
 

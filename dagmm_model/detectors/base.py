@@ -1,7 +1,5 @@
 """What most detectors share, so that one of them is its mathematics and nothing else."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar, Generic, Self, TypeVar

@@ -1,13 +1,11 @@
 """Everything that turns raw rows into verdicts: encoder, detector, threshold, calibration."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,7 +108,7 @@ class ScoringBundle:
         anomalous = energy > limit
         return Scores(energy, p_values(energy, self.calibration), anomalous, reasons)
 
-    def taking_new_levels(self) -> ScoringBundle:
+    def taking_new_levels(self) -> Self:
         """The same, with an all-zero block for every level that is outside its vocabulary.
 
         For rows whose values were checked: training refuses such levels, scoring shows them.

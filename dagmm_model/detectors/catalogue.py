@@ -1,7 +1,5 @@
 """The catalogue of detectors: each by its name, loaded at its first use."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """DAGMM as a scikit-learn estimator."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Self
 

@@ -1,7 +1,5 @@
 """A fitted DAGMM: energies of rows, reasons, what it looks like inside, and its state for disk."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Any, Self
 

@@ -1,7 +1,5 @@
 """Before and after the training of a DAGMM: rows, settings and seeds; the mixture of all rows."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from numbers import Real
 

@@ -4,8 +4,6 @@
 carries what most detectors share; DAGMM, a scikit-learn estimator, implements the interface itself.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 

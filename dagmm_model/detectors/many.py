@@ -6,8 +6,6 @@ shifted to its own, and a smaller batch is filled up with a row of zeros that we
 member's result is that of a training by itself but for rounding.
 """
 
-from __future__ import annotations
-
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """The parameters of a DAGMM: those of the estimator, and the settings that follow from them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, ClassVar, Self

@@ -1,7 +1,5 @@
 """Detectors on disk: safetensors for arrays, JSON for the rest, no pickle, no torch."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -4,8 +4,6 @@ On every batch a step down the reconstruction loss comes first, then one down th
 penalty. Each has its own moments of Adam; both move the same parameters.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 

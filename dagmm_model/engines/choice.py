@@ -1,7 +1,5 @@
 """Which device a training runs on and which engine, and why: `auto` goes by the training's size."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -4,8 +4,6 @@ Two engines compute the same thing. `numpy.engine.NumpyEngine` is derived by han
 on a CPU; `torch.engine.TorchEngine` runs on a CPU and on a GPU, where it replays a captured step.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 from typing import Protocol, TypeVar

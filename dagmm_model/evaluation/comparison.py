@@ -4,8 +4,6 @@ Two detectors scored on the same rows err on the same rows: resampling rows once
 that in, and gives far narrower intervals than two separate ones would.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Throughout, ``anomalous`` is True for anomalies, energies are higher = more anom
 ``(rows,)``; an energy that is not finite, or another number of labels, is a ValueError.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

@@ -6,8 +6,6 @@ Jain, Hezaveh and Ravanbakhsh, *On Diffusion Modeling for Anomaly Detection*, IC
 one-class setting.
 """
 
-from __future__ import annotations
-
 import csv
 import math
 from collections.abc import Iterable

@@ -4,8 +4,6 @@ The bootstrap never touches a row: what matters of a resample is how many anomal
 drew from each run of tied energies, which is one multinomial draw for each class.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -8,8 +8,6 @@ Splits of one table share rows, so figures over seeds are not independent: the s
 says whether a difference would be seen again on *this* table, not on the next one.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats

@@ -6,8 +6,6 @@ probability at most `rate` (Vovk et al., Algorithmic Learning in a Random World,
 no anomalies and assumes nothing about the distribution of the energies.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

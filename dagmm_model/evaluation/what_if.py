@@ -1,7 +1,5 @@
 """What other thresholds would do: from the alert budget to alarms, recall and precision."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

@@ -9,8 +9,6 @@ Arrays are C-contiguous unless a kernel says otherwise, so that inner loops beco
 instructions. S is members, K components, L coordinates of the latent row, n rows.
 """
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 The formulas are those of `engines.numpy.mixture`.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

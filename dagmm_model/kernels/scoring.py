@@ -1,7 +1,5 @@
 """Compiled loops of scoring that need neither tanh nor exp; see `arithmetic`."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Compiled loops of a training step that need neither tanh nor exp; see `arithmetic`."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

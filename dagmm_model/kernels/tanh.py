@@ -1,7 +1,5 @@
 """Compiled loops with tanh; see `arithmetic`."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

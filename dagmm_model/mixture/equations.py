@@ -9,8 +9,6 @@ of them together, and `tests/dagmm_model/engines/test_triton.py` the kernels of 
     mixture_term    `dagmm_model.engines.torch.mixture.batch_terms`     few launches; training
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

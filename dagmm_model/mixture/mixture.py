@@ -4,12 +4,11 @@ Everything here is float64. The compiled loops are loaded where something is com
 reads settings need not wait for Numba.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,7 +94,7 @@ class Mixture:
     jitter: float
 
     @classmethod
-    def stable(cls, phi: Float, mu: Float, sigma: Float, jitter: float) -> Mixture:
+    def stable(cls, phi: Float, mu: Float, sigma: Float, jitter: float) -> Self:
         """The mixture with the smallest jitter, from the given one on, that is positive definite.
 
         Raises:

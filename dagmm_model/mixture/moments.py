@@ -4,9 +4,8 @@ A mixture computed in chunks, in any order and on any partition of the rows, equ
 at once. The compiled loops are loaded where something is computed, see `mixture`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -38,7 +37,7 @@ class Moments:
     scatter: Float
 
     @classmethod
-    def of(cls, z: Float, gamma: Float, sample_weight: Float | None = None) -> Moments:
+    def of(cls, z: Float, gamma: Float, sample_weight: Float | None = None) -> Self:
         """Moments of one chunk of rows (paper, equation 5).
 
         Args:
@@ -67,7 +66,7 @@ class Moments:
         )
         return cls(weight, mean, scatter)
 
-    def merge(self, other: Moments) -> Moments:
+    def merge(self, other: Self) -> Self:
         """Moments of the union of two disjoint sets of rows, the between-set term included.
 
         The update of Chan, Golub and LeVeque (1979), weighted.
@@ -77,7 +76,7 @@ class Moments:
         delta = other.mean - self.mean
         share = other.weight / safe
         between = (self.weight * share)[:, None, None] * delta[:, :, None] * delta[:, None, :]
-        return Moments(
+        return type(self)(
             weight, self.mean + share[:, None] * delta, self.scatter + other.scatter + between
         )
 

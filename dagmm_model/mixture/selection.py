@@ -11,8 +11,6 @@ anomalies in the tail for normal.
 Or, where the settings say so, a mixture by restarted expectation-maximisation (scikit-learn).
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from functools import reduce

@@ -5,8 +5,6 @@ so that scoring (NumPy, float64, no torch import) and the autograd reference run
 Every parameter has a leading axis S of independently seeded members.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

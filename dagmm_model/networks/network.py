@@ -1,7 +1,5 @@
 """Shapes and starting values of the networks' parameters."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 

@@ -9,8 +9,6 @@ is one over all ranks, with gradients (`Ranks.total`), and the losses are each r
 and the gradients that the ranks have after the backward pass, add up to those of the batch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 

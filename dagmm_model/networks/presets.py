@@ -1,7 +1,5 @@
 """The paper's four architectures, and the rules behind `recommended`."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,9 +1,7 @@
 """Settings of a detector: everything that decides how it is trained."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from dagmm_model.base.settings import CheckedSettings, refuse
 
@@ -185,7 +183,7 @@ class DagmmSettings(CheckedSettings):
         """Whether the objective has a mixture; without one it is a plain autoencoder's."""
         return self.lambda_energy > 0 or self.lambda_penalty > 0
 
-    def wide(self) -> DagmmSettings | None:
+    def wide(self) -> Self | None:
         """The settings of the member with the wide code, if there is one."""
         if self.wide_code <= self.encoder_widths[-1] or self.criterion != "energy":
             return None

@@ -1,9 +1,8 @@
 """Why a row is anomalous: which columns were reconstructed badly, which component it fell to."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +31,12 @@ class Explanation:
     responsibility: Float
 
     @classmethod
-    def of_nothing(cls, width: int) -> Explanation:
+    def of_nothing(cls, width: int) -> Self:
         """Of no row, D = width."""
         return cls(np.empty((0, width)), np.empty(0, np.int64), np.empty(0))
 
     @classmethod
-    def joined(cls, parts: Sequence[Explanation]) -> Explanation:
+    def joined(cls, parts: Sequence[Self]) -> Self:
         """One of several, in order."""
         names = [field.name for field in fields(cls)]
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))

@@ -1,7 +1,5 @@
 """The final mixture and the statistics of a scorer, from all training rows (paper, equation 5)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import reduce
 

@@ -10,8 +10,6 @@ x_hat = A u (u: hidden units, code, 1) and A = Q R,
 The bracket is what no code could reconstruct; it is off by about 1e-15 of |x|^2.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -4,8 +4,6 @@ An output is a direction in the space of scaled (and rotated) rows. The numbers 
 matrix product of their own width; its combination of levels gives one row of a small table.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -4,12 +4,10 @@ A row's energy is computed in float64 throughout, so it does not depend on the r
 with beyond the last digits (relative 1e-10, whatever the condition of the covariances).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +64,7 @@ class Scorer:
     @classmethod
     def from_arrays(
         cls, settings: DagmmSettings, jitter: Sequence[float], arrays: Mapping[str, NDArray[Any]]
-    ) -> Scorer:
+    ) -> Self:
         """The scorer of what `to_arrays` gave, among other arrays, and each mixture's jitter."""
         mixtures = tuple(
             Mixture(**{part: arrays[f"mixture.{s}.{part}"] for part in MIXTURE}, jitter=one)

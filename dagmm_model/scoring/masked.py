@@ -9,8 +9,6 @@ single column counts no more than the logarithm of its error once this is far fr
 Up to the first tanh a mask only takes something off: the first layer is computed once for all.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

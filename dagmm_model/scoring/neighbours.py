@@ -6,11 +6,10 @@ fewer references the nearest one is farther away, as a later neighbour among mor
 Borgwardt, *Rapid distance-based outlier detection via sampling*, NIPS 2013).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +47,7 @@ class References:
     @classmethod
     def of(
         cls, x: Callable[[NDArray[np.intp]], Float], n: int, width: int, seed: int
-    ) -> tuple[References, NDArray[np.intp]]:
+    ) -> tuple[Self, NDArray[np.intp]]:
         """Some of n rows of width D, and for each of the n which reference it is, -1 for none.
 
         ``x`` gives the scaled rows of some indices.

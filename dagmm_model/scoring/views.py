@@ -14,11 +14,9 @@ of a distance see. The network's two views count for more where more columns hav
 distances are coarse, and what is anomalous are values that do not go together.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +66,7 @@ class Surprisal:
     scale: float
 
     @classmethod
-    def of(cls, values: Float, weight: Float | None = None) -> Surprisal:
+    def of(cls, values: Float, weight: Float | None = None) -> Self:
         """From the values of training rows ``(n,)`` and their weights ``(n,)``."""
         order = np.argsort(values, kind="stable")
         ascending = values[order]
@@ -127,7 +125,7 @@ class Views:
         return values, arrays
 
     @classmethod
-    def from_state(cls, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Views:
+    def from_state(cls, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
         """The views of what `to_state` gave, among other arrays."""
         surprisals = {
             name: Surprisal(arrays[f"view.{name}.values"], arrays[f"view.{name}.nats"], scale)

@@ -1,7 +1,5 @@
 """Scoring by several views: encoded rows in, their energy and reasons out."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -6,8 +6,6 @@ of the rest and of density 1 at 0, which adds nothing to an energy. So is the er
 wide as the table, which is always 0.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -4,8 +4,6 @@ Memory that is fresh from the system is cleared page by page at its first touch,
 than what scoring computes in it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

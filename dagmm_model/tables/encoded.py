@@ -4,8 +4,6 @@ Most of a one-hot matrix is zeros. What is linear in a row, and that is everythi
 first tanh, needs only the numbers and, for each combination of levels, one row of a table.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -43,9 +41,9 @@ class Encoded:
         """Number of rows."""
         return int(self.numbers.shape[1])
 
-    def __getitem__(self, rows: slice | NDArray[np.integer]) -> Encoded:
+    def __getitem__(self, rows: slice | NDArray[np.integer]) -> Self:
         """Some of the rows."""
-        return Encoded(self.layout, self.numbers[:, rows], self.codes[:, rows])
+        return type(self)(self.layout, self.numbers[:, rows], self.codes[:, rows])
 
     def matrix(self, order: Literal["C", "F"] = "C") -> NDArray[np.float64]:
         """The matrix ``(n, D)``; "F" is several times as fast to write for a large table."""

@@ -5,11 +5,9 @@ absent from the training rows still owns its column, so the width never changes 
 rare `service` levels occur among `normal.` connections only).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,7 +157,7 @@ class Encoder:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, state: Mapping[str, Any]) -> Encoder:
+    def from_dict(cls, state: Mapping[str, Any]) -> Self:
         """Rebuild from `to_dict`."""
         return cls(tuple(from_json(FeatureColumn, column) for column in state["columns"]))
 

@@ -10,10 +10,8 @@ numbers or names: rows of one group stay in one part. A `SplitError` is raised w
 be empty.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -43,9 +41,9 @@ class RowSplit:
     test: Rows
     set_aside: Rows
 
-    def of(self, rows: Rows) -> RowSplit:
+    def of(self, rows: Rows) -> Self:
         """The same parts of a table whose rows were drawn as these ``(rows,)`` of another one."""
-        return RowSplit(*(rows[getattr(self, part.name)] for part in fields(self)))
+        return type(self)(*(rows[getattr(self, part.name)] for part in fields(self)))
 
 
 def paper_split(anomalous: ArrayLike, seed: int, *, groups: ArrayLike | None = None) -> RowSplit:

@@ -4,8 +4,6 @@ A detector should not depend on the order in which a table is read: rows are put
 only their values decide before anything random happens to them.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import _check_sample_weight

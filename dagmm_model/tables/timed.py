@@ -1,7 +1,5 @@
 """Train on the past, judge on the future; and groups of rows that belong together."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 

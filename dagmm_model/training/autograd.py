@@ -6,8 +6,6 @@ equal batches in a seeded order, one record an epoch, checkpoints that a killed 
 the same bits, an average of the weights, and an end with a clear error when a loss is not finite.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Building blocks of the baselines' networks, and the two things every step does with them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any

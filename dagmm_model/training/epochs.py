@@ -1,7 +1,5 @@
 """The loop over epochs that every training goes through, and what it tells those who watch it."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

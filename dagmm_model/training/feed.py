@@ -1,7 +1,5 @@
 """Where the rows of a training's steps come from: all of them in memory, or a window at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol

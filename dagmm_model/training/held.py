@@ -4,8 +4,6 @@ They are taken as an epoch begins, for the first time with the weights as they w
 the way of the training's own: in batches, with hidden columns and dropout. Nothing depends on them.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 

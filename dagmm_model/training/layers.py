@@ -5,8 +5,6 @@ hidden layer, which learns to reconstruct the activations that the layers before
 layers keep the tanh that they have in the whole network; code and reconstruction are linear.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from numpy.typing import NDArray

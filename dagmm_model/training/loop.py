@@ -1,7 +1,5 @@
 """The training of a DAGMM: seeds, validation, early stopping, checkpoints."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace

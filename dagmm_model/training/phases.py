@@ -4,8 +4,6 @@ Each phase is a training of its own with a checkpoint folder of its own, which a
 leaves behind: a run that was killed finds the phases before again, and goes on in the last one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """The state of a training run: what observers see of it and what a checkpoint holds."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field

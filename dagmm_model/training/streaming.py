@@ -5,12 +5,10 @@ are shuffled together and make batches while the next window is read by a thread
 different groups of each window, so that each reads, and holds, its share of the rows only.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +47,7 @@ class RowGroups:
         """Rows of all groups."""
         return sum(self.sizes)
 
-    def map(self, change: Callable[[Rows], Rows]) -> RowGroups:
+    def map(self, change: Callable[[Rows], Rows]) -> Self:
         """The groups with their rows changed when they are read."""
         return replace(
             self, read=lambda number: change(self.read(number)), sample=change(self.sample)

@@ -1,7 +1,5 @@
 """Errors a user meets when a contract or a table is not what it must be."""
 
-from __future__ import annotations
-
 
 class DataError(ValueError):
     """Base of all errors about data: one message that says what, where, and what to do."""

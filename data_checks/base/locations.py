@@ -5,8 +5,6 @@ listed here, or one address inside another (`a::b`), could fetch from any host, 
 that host evaluated with what this process knows.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from urllib.parse import unquote, urlsplit

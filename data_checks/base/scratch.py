@@ -1,7 +1,5 @@
 """Private folders for a moment, which a killed process cannot leave for ever."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import shutil

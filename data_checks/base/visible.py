@@ -4,8 +4,6 @@ A level, a note or a column's name may hold escape sequences that colour, move o
 person reads, and marks that turn the direction of a line.
 """
 
-from __future__ import annotations
-
 import json
 import re
 

@@ -4,8 +4,6 @@ Names, cells, labels and levels on a page come from whoever made the table. They
 they are written; should one slip through, a browser still runs nothing of it.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 from html import escape

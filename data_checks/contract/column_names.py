@@ -1,7 +1,5 @@
 """The columns of a source, and those that the contract names."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,9 +1,7 @@
 """One column of a contract: its type, meaning and allowed values."""
 
-from __future__ import annotations
-
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -99,7 +97,7 @@ class Column(ContractPart):
         return 1 if self.is_feature else 0
 
     @model_validator(mode="after")
-    def _consistent(self) -> Column:
+    def _consistent(self) -> Self:
         problem = (
             self._name_problem()
             or self._value_problem()

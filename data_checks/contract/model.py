@@ -5,8 +5,6 @@ values, the label and which of its values are anomalous, the checks with their s
 the rows are split. Nothing here reads a table, so that importing this module stays quick.
 """
 
-from __future__ import annotations
-
 import difflib
 import hashlib
 import json
@@ -15,7 +13,7 @@ from collections import Counter
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
@@ -80,7 +78,7 @@ class Contract(ContractPart):
     )
 
     @model_validator(mode="after")
-    def consistent(self) -> Contract:
+    def consistent(self) -> Self:
         """The contract, unless parts of it contradict each other."""
         from data_checks.contract.expressions import names_in
 

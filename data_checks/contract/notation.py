@@ -1,7 +1,5 @@
 """How a source writes its values: gaps, decimal mark, thousands separator."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache

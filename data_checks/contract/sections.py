@@ -1,8 +1,6 @@
 """Parts of a contract beside its columns: label, counts, sample, rules, split, drift, scoring."""
 
-from __future__ import annotations
-
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -31,7 +29,7 @@ class Label(ContractPart):
     meaning: str = Field("", description="For the reader")
 
     @model_validator(mode="after")
-    def _distinct(self) -> Label:
+    def _distinct(self) -> Self:
         if self.normal == ANY and self.anomalous == ANY:
             raise ValueError("normal and anomalous cannot both be '*'; list one of them")
         if self.normal != ANY and self.anomalous != ANY:
@@ -64,7 +62,7 @@ class RowCount(ContractPart):
     severity: Severity = Field("critical", description="critical fails the check; else reported")
 
     @model_validator(mode="after")
-    def _ordered(self) -> RowCount:
+    def _ordered(self) -> Self:
         if self.minimum < 0 or (self.maximum is not None and self.maximum < self.minimum):
             raise ValueError("needs 0 <= minimum <= maximum")
         return self
@@ -92,7 +90,7 @@ class Rule(ContractPart):
     meaning: str = Field("", description="For the reader")
 
     @model_validator(mode="after")
-    def _parses(self) -> Rule:
+    def _parses(self) -> Self:
         from data_checks.contract.expressions import parse
 
         parse(self.check)
@@ -118,7 +116,7 @@ class Split(ContractPart):
     )
 
     @model_validator(mode="after")
-    def _sums_to_one(self) -> Split:
+    def _sums_to_one(self) -> Self:
         shares = (self.train, self.validation, self.test)
         if min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
             raise ValueError("train, validation and test must be positive and sum to 1")

@@ -1,8 +1,6 @@
 """Where a data set comes from, as its contract states it."""
 
-from __future__ import annotations
-
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import parse_qsl
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -58,7 +56,7 @@ class CsvSource(FileSource):
     )
 
     @model_validator(mode="after")
-    def _told_apart(self) -> CsvSource:
+    def _told_apart(self) -> Self:
         if self.thousands == self.decimal:
             raise ValueError(f"{self.decimal!r} cannot be both decimal and thousands")
         return self
@@ -95,7 +93,7 @@ class SqlSource(ContractPart):
     licence: str = Field("", description="Under which licence")
 
     @model_validator(mode="after")
-    def _no_credentials(self) -> SqlSource:
+    def _no_credentials(self) -> Self:
         if (self.url is None) == (self.url_variable is None):
             raise ValueError("give either url or url_variable")
         if self.url is not None and has_credentials(self.url):

@@ -1,7 +1,5 @@
 """YAML as contracts need it: plain data, every key once, and the line each key stands on."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

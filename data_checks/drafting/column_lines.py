@@ -1,7 +1,5 @@
 """The lines of a drafted contract that describe one column."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

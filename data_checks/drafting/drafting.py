@@ -1,7 +1,5 @@
 """A first contract for a table that has none: commented, and true of that table."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

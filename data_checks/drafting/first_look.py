@@ -1,7 +1,5 @@
 """How numbers and times are written in a table, read off its first rows."""
 
-from __future__ import annotations
-
 import itertools
 import re
 from collections.abc import Mapping, Sequence

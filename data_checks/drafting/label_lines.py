@@ -1,7 +1,5 @@
 """The lines of a drafted contract that describe the label, and columns that give it away."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -3,8 +3,6 @@
 The findings are the raw material of a drafted contract.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Any table, opened to be profiled: what its format and its first rows say of it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from contextlib import closing

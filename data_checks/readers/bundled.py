@@ -1,7 +1,5 @@
 """Tables that ship inside scikit-learn: real data without any download."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pyarrow as pa

@@ -1,7 +1,5 @@
 """MATLAB files: a matrix of features and a vector of labels."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import closing

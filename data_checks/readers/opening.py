@@ -1,7 +1,5 @@
 """Opening files, local or in an object store, decompressed by their ending."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Parquet: one file, a folder or a glob; only the wanted columns are read."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Spark, Jupyter and others keep unfinished and old files in folders whose names b
 `.`; no reader takes them for rows. A folder named `year=2026` says that its rows have that year.
 """
 
-from __future__ import annotations
-
 import glob
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath

@@ -5,8 +5,6 @@ null, and its original text is kept in the `__unparsed__` column, which later se
 quarantine with the reason.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from typing import Any

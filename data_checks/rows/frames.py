@@ -1,7 +1,5 @@
 """Columns of a data frame, as people and web requests fill them, to Arrow."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

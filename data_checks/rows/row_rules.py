@@ -4,8 +4,6 @@ These masks decide what goes to quarantine. Great Expectations counts the same r
 validation compares the two.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

@@ -5,8 +5,6 @@ stands. So the columns need not be read, typed and judged one by one, which for 
 longer than to score it. Wherever there is any doubt, the rows go the long way, which decides.
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Mapping, Sequence
 from itertools import chain

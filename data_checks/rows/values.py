@@ -3,8 +3,6 @@
 What cannot be read becomes null and is told apart from a gap.
 """
 
-from __future__ import annotations
-
 import re
 import uuid
 from collections.abc import Sequence

@@ -3,8 +3,6 @@
 Downloads are resumed where they stopped, checked against a pinned digest, renamed when whole.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

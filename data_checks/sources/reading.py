@@ -1,7 +1,5 @@
 """Where the rows of a contract are, and raw batches of them in its names."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -4,8 +4,6 @@
 place, then renames: a reader sees the whole table or none.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Row numbers are those of a reader that takes the files in order of their names, 
 the same number whoever reads it, and however often.
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 from collections.abc import Iterator, Sequence

@@ -5,8 +5,6 @@ combine, and the result is the same as that of one pass (uniqueness excepted, wh
 judge alone: its count comes from the whole table).
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import logging
 import shutil

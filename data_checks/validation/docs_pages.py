@@ -6,8 +6,6 @@ index empty; and every look at them would tell third parties. What they say is k
 references are not; nor are links from page to page, which a tracking server's frame leads nowhere.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 from html import escape

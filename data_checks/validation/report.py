@@ -4,11 +4,9 @@ Tallies add up in the order of the rows, whoever counted them. Records travel be
 into run logs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -103,7 +101,7 @@ class BrokenRows:
     rows: int = 0
     examples: list[str] = field(default_factory=list)
 
-    def add(self, other: BrokenRows) -> None:
+    def add(self, other: Self) -> None:
         """Append what was found in later rows."""
         self.rows += other.rows
         self.examples += other.examples[: EXAMPLES - len(self.examples)]
@@ -131,7 +129,7 @@ class Tally:
     told: dict[str, BrokenRows] = field(default_factory=dict)
     unparsed: dict[str, BrokenRows] = field(default_factory=dict)
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: Self) -> None:
         """Append the tally of the rows behind these."""
         self.rows += other.rows
         self.quarantined += other.quarantined

@@ -4,8 +4,6 @@ Each expectation carries the key of its rule in `meta`, so that its result finds
 Great Expectations takes seconds to import: import this module only where validation runs.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import great_expectations as gx

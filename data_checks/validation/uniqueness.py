@@ -1,7 +1,5 @@
 """Values that occur more than once in a column too long for memory."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -4,8 +4,6 @@ The table is read in batches. For each, the row masks decide which rows are vali
 Expectations Checkpoint judges the same rows, and at the end both must have counted alike.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Two models of clustered rows: a Gaussian mixture by EM, and k-means. Fitted by scikit-learn."""
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass
 from typing import ClassVar

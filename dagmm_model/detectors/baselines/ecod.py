@@ -5,8 +5,6 @@ added up over the columns. A scored row is counted among the training rows, so t
 all of them has probability 1 / (n + 1), and a row's score depends on no other scored row.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

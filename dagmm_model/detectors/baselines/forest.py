@@ -4,8 +4,6 @@ A fitted forest is normally kept by pickling its trees. Here the trees' nodes ar
 arrays, and rows go down all trees at once; the scores are scikit-learn's.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ scikit-learn's LocalOutlierFactor keeps its fitted state in private attributes; 
 lines on its neighbour search, and gives the same values (novelty=True).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -6,8 +6,6 @@ features, on which a linear machine is trained by stochastic gradients, chunk by
 neither time nor memory grows by more than the rows.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import ClassVar
 

@@ -4,8 +4,6 @@ All take a numeric matrix, scale it themselves, are fitted on (mostly) normal ro
 energy: higher = more anomalous. None is tuned.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 

@@ -1,7 +1,5 @@
 """Two relatives of principal components: by a kernel, and robust against gross errors."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

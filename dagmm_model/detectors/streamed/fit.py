@@ -7,8 +7,6 @@ mixture's components, ``offset_``, and all views but the network's own: the refe
 mixture along the principal axes, and every view's surprisals.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial

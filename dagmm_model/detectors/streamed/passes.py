@@ -3,8 +3,6 @@
 Moments and extremes are of all rows; quartiles, and the choice of the mixture, of a sample.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import reduce

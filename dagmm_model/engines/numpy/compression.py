@@ -10,8 +10,6 @@ product x . x_hat. The gradient of the objective by a row of x_hat is then
 with two more numbers of the row, so that they hold nothing as wide as the data.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

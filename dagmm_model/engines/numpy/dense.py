@@ -6,8 +6,6 @@ of the same matrix product. Gradients are derived by hand, in preallocated buffe
 allocated in a step.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

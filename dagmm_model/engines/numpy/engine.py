@@ -10,8 +10,6 @@ their pulls in the backward pass, and at last the gradients: each rank has what 
 the objective of the whole batch, and these parts add up.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise

@@ -4,8 +4,6 @@ The half of a step that knows no columns. `CompressionShard` and `Reconstruction
 `LatentTerm.losses` leaves `d_z` for their backward pass.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

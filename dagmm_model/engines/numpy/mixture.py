@@ -22,8 +22,6 @@ Where ranks share a batch, the sums over n are those of all ranks: the mean, T, 
 from them or is a row's own, so every rank finds the gradients of the whole batch at its own rows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -9,8 +9,6 @@ A covariance that is not positive definite shows only then, as an energy that is
 run is repeated with more jitter from that step on, which is what the NumPy engine does at once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 

@@ -15,8 +15,6 @@ Ranks that share the batch sum the centre, T and U; each then has what its rows 
 batch's energy and penalty, and these parts add up.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any, cast
 

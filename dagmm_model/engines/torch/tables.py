@@ -5,8 +5,6 @@ place. On a GPU dropout and hidden columns are drawn there, from a generator tha
 stream seeds; on a CPU as the NumPy engine draws them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 

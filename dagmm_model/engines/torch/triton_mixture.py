@@ -7,8 +7,6 @@ row, T and U are sums over the rows of o o'. A program holds all rows of the bat
 
 # mypy: ignore-errors
 
-from __future__ import annotations
-
 import triton
 import triton.language as tl
 

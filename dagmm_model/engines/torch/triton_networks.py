@@ -13,8 +13,6 @@ units with dropout there are before what the layer is given.
 
 # mypy: ignore-errors
 
-from __future__ import annotations
-
 import triton
 import triton.language as tl
 

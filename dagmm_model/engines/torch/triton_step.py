@@ -8,8 +8,6 @@ Equals autograd of `dagmm_model.networks.objective`. At DAGMM's widths autograd'
 kernels of two microseconds each, however little there is to compute.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Energies of validation rows where the training rows lie, as `scoring.inference` has them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

@@ -1,7 +1,5 @@
 """All trained parameters of all members in one tensor, and Adam over it: one kernel on a GPU."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import TypeVar

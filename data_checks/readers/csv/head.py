@@ -4,8 +4,6 @@ Byte order mark, blank lines, Excel's `sep=;` and the header are left behind by 
 a name in quotes may run over several lines, and a line may end in CR, LF or both.
 """
 
-from __future__ import annotations
-
 import codecs
 import csv
 import io

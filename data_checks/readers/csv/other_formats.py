@@ -1,7 +1,5 @@
 """Files that were taken for delimited text and are something else."""
 
-from __future__ import annotations
-
 import re
 
 _SHEET = "save the sheet as CSV"

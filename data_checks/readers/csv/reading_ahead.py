@@ -6,8 +6,6 @@ needs Python's lock. Leaving such a stream in the middle (a bad row, a caller th
 for ever for a thread that waits for us, or abort the process when the interpreter had gone first.
 """
 
-from __future__ import annotations
-
 import atexit
 import sys
 import threading

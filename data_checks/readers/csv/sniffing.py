@@ -1,7 +1,5 @@
 """Guessing how a delimited file is written, from its first rows; what is uncertain is said."""
 
-from __future__ import annotations
-
 import itertools
 import re
 from collections.abc import Sequence

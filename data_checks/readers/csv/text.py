@@ -1,7 +1,5 @@
 """Delimited text, read in blocks; every value stays text until the contract gives it a type."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing

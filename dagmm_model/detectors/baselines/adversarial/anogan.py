@@ -6,8 +6,6 @@ generator and critic fixed (izi_f: row, latent point, row, with the critic's fea
 which takes the place of the search: one pass a row.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import ClassVar
 

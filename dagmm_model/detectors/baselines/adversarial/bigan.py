@@ -11,8 +11,6 @@ of the features that the discriminator of reconstructions has of (x, x) and (x, 
 (algorithm 1).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

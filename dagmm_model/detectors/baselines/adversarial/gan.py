@@ -6,8 +6,6 @@ with batches of 50 and 32 rows at a learning rate of 1e-5 for 100 and 1000 epoch
 the networks and take larger rates and a small share of the steps.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeVar
 

@@ -5,8 +5,6 @@ The score is the L1 distance of the two codes (equation 5), so that a row is ano
 does not survive the way through the decoder.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import Tensor, nn

@@ -5,8 +5,6 @@ trained together, the assignments and the centres being updated between the step
 the squared distance of its code to the nearest centre, as the DAGMM paper uses it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar

@@ -18,8 +18,6 @@ rows' outputs over what it was before, is a term of every epoch, and a training 
 next to none is an error.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar

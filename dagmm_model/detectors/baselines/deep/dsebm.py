@@ -5,8 +5,6 @@ an autoencoder's residual, so that the model is trained as a denoising autoencod
 Two criteria: the reconstruction error (DSEBM-r) and the energy itself (DSEBM-e).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise

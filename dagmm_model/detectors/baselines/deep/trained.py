@@ -1,7 +1,5 @@
 """A baseline that is networks trained by the loop and scored in double precision."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
