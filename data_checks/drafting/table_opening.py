@@ -18,10 +18,10 @@ from data_checks.contract.notation import PLAIN
 from data_checks.contract.source_settings import CsvSource, MatSource
 from data_checks.drafting.first_look import FirstLook, first_look
 from data_checks.drafting.profile import TableProfile, profile_batches
+from data_checks.readers.arrays import describe_mat, read_mat
 from data_checks.readers.csv.head import header_names
 from data_checks.readers.csv.sniffing import other_encodings, sniff
 from data_checks.readers.csv.text import read_csv
-from data_checks.readers.matlab import describe_mat, read_mat
 from data_checks.readers.parquet import parquet_schema, read_parquet
 
 

@@ -22,7 +22,7 @@ from data_checks.contract.source_settings import (
     Source,
     SqlSource,
 )
-from data_checks.readers import bundled, matlab, parquet
+from data_checks.readers import arrays, parquet
 from data_checks.readers.csv import text
 from data_checks.readers.csv.head import read_head
 from data_checks.readers.database import sql
@@ -107,7 +107,7 @@ def read_batches(
     match format_of(contract, location):
         case "sklearn":
             assert isinstance(source, SklearnSource)
-            return bundled.read_bundled(source, label_name)
+            return arrays.read_bundled(source, label_name)
         case "sql":
             assert isinstance(source, SqlSource)
             return sql.read_sql(location, source, columns)
@@ -116,7 +116,7 @@ def read_batches(
         case "mat":
             variables = source if isinstance(source, MatSource) else MatSource(kind="mat")
             names = [column.name for column in contract.columns]
-            return matlab.read_mat(location, variables, names, label_name)
+            return arrays.read_mat(location, variables, names, label_name)
     settings = csv_settings(contract)
     if not with_label:
         expected = _names_without_label(contract, location, settings, columns.wanted)

@@ -22,10 +22,9 @@ from data_checks.rows.row_rules import RowRule, broken_rows, label_counts, row_r
 from data_checks.sources.integrity import file_sha256
 from data_checks.validation.checkpoints import BatchResult, SuiteRunner, merge
 from data_checks.validation.docs_pages import finish_site
-from data_checks.validation.quarantine import sorting
+from data_checks.validation.quarantine import repeated_values, sorting
 from data_checks.validation.report import RuleResult, Tally, ValidationReport, verdict
 from data_checks.validation.suites import build_suite, derived_name, table_message
-from data_checks.validation.uniqueness import repeated_values
 
 VALID, QUARANTINE = "valid.parquet", "quarantine.parquet"
 BATCH_CELLS = 12_000_000

@@ -17,8 +17,8 @@ from data_checks.base.errors import ContractError, SourceError, ValidationDisagr
 from data_checks.contract.model import Contract, load_contract
 from data_checks.sources.integrity import file_sha256
 from data_checks.sources.sources import ingest
+from data_checks.validation.quarantine import repeated_values
 from data_checks.validation.report import ValidationReport
-from data_checks.validation.uniqueness import repeated_values
 from data_checks.validation.validation import validate
 from tests.data_checks.conftest import small_contract, small_frame
 

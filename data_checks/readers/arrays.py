@@ -1,4 +1,4 @@
-"""MATLAB files: a matrix of features and a vector of labels."""
+"""Tables that are arrays: MATLAB's files, and what ships inside scikit-learn."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_checks.base.errors import SourceError
-from data_checks.contract.source_settings import MatSource
+from data_checks.contract.source_settings import MatSource, SklearnSource
 from data_checks.readers.opening import open_stream
 
 
@@ -92,3 +92,22 @@ def _load(location: str, wanted: list[str] | None) -> dict[str, Any]:
         ) from error
     except (MatReadError, ValueError, TypeError, OSError, EOFError) as error:
         raise SourceError(f"{location}: not a readable MATLAB file: {error}.") from error
+
+
+def read_bundled(source: SklearnSource, label: str | None) -> Iterator[pa.RecordBatch]:
+    """Read a bundled table, its class names as the label column.
+
+    Without a name for its column the label is left out.
+
+    Yields:
+        One batch: features as float64, the label as text.
+    """
+    from sklearn import datasets
+
+    bunch = getattr(datasets, f"load_{source.dataset}")()
+    names = [str(name) for name in bunch.feature_names]
+    arrays = [pa.array(bunch.data[:, i]) for i in range(len(names))]
+    if label is not None:
+        arrays.append(pa.array([str(bunch.target_names[i]) for i in bunch.target], pa.string()))
+        names.append(label)
+    yield pa.RecordBatch.from_arrays(arrays, names=names)
