@@ -10,7 +10,7 @@ product x . x_hat. The gradient of the objective by a row of x_hat is then
 with two more numbers of the row, so that they hold nothing as wide as the data.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,10 +92,8 @@ class CompressionShard:
     Args:
         x: ``(n, D + 1 or more)`` training rows, a column of ones, padding.
         width: columns D of the data.
-        encoder: weights ``(S, out, in + 1)``.
-        decoder: weights.
-        encoder_gradients: where gradients go.
-        decoder_gradients: where gradients go.
+        weights: ``(S, out, in + 1)`` of the layers of ``encoder`` and ``decoder``.
+        gradients: where theirs go.
         part: the shard's rows in the batch.
         features: of the batch; `forward` fills in what they need of these rows.
         z: ``(S, L, batch)`` float64, `forward` writes the codes of these rows to it.
@@ -107,21 +105,20 @@ class CompressionShard:
         self,
         x: Array,
         width: int,
-        encoder: Sequence[Array],
-        decoder: Sequence[Array],
-        encoder_gradients: Sequence[Array],
-        decoder_gradients: Sequence[Array],
+        weights: Mapping[str, Sequence[Array]],
+        gradients: Mapping[str, Sequence[Array]],
         part: slice,
         features: ReconstructionFeatures,
         z: Float,
         path: tuple[Array, Array] | None = None,
         masked: bool = False,
     ) -> None:
-        members, dtype = encoder[0].shape[0], encoder[0].dtype
-        rows, code = part.stop - part.start, encoder[-1].shape[1]
+        encoder, rows = weights["encoder"], part.stop - part.start
+        members, dtype, code = len(encoder[0]), encoder[0].dtype, encoder[-1].shape[1]
         self._data = x
-        self._encoder = DenseStack(encoder, encoder_gradients, rows)
-        self._decoder = DenseStack(decoder, decoder_gradients, rows)
+        self._encoder, self._decoder = (
+            DenseStack(weights[name], gradients[name], rows) for name in ("encoder", "decoder")
+        )
         self._rows = np.empty((members, rows, x.shape[1]), dtype)
         self._x = self._rows[..., :width]
         self._x_and_one = self._rows[..., : width + 1].swapaxes(1, 2)

@@ -95,10 +95,8 @@ class NumpyEngine(Engine):
             CompressionShard(
                 self._x,
                 self._width,
-                weights["encoder"],
-                weights["decoder"],
-                self._flat.layers(grad)["encoder"],
-                self._flat.layers(grad)["decoder"],
+                weights,
+                self._flat.layers(grad),
                 part,
                 self._features,
                 self._latent.z,
@@ -191,11 +189,7 @@ class NumpyEngine(Engine):
         if not settings.freeze_compression:
             alpha, beta = self._features.backward(d_z[:, code:])
             self._each_shard(
-                lambda i: self._shards[i].backward(
-                    d_z[:, :code, parts[i]],
-                    alpha,
-                    beta,
-                )
+                lambda i: self._shards[i].backward(d_z[:, :code, parts[i]], alpha, beta)
             )
             for grad in self._shard_grads[1:]:
                 self._flat.gradients += grad

@@ -276,11 +276,9 @@ class TorchEngine(Engine):
             return None  # scoring hides columns in its own way, see `scoring.masked`
         held = torch.as_tensor(x).to(self._device)
         weight, jitter = self.tables.weight[: self._rows], torch.as_tensor(self.jitter)[:, None]
+        named = self._weights.named(self._weights.flat.detach())
         energies = mean_energies(
-            {
-                name: value.detach().double()
-                for name, value in self._weights.named(self._weights.flat).items()
-            },
+            {name: value.double() for name, value in named.items()},
             self.settings,
             criterion,
             self.tables.x[: self._rows],
