@@ -12,6 +12,8 @@ Outside = Literal["mark", "reject"]
 """What becomes of a row to be scored with a level outside its vocabulary or a number outside its
 range: scored and marked, or rejected."""
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
 FEATURE_TYPES = frozenset({"numeric", "categorical", "boolean"})
 RESERVED_NAMES = frozenset({"row_id", "reasons"})
 FLOAT32_MAX = 3.4028234663852886e38
@@ -68,7 +70,7 @@ class Column(ContractPart):
         "reject", description="A level outside the vocabulary: quarantine, or keep and report"
     )
     nullable: bool = Field(False, description="Whether values may be missing")
-    max_null_share: float = Field(
+    max_null_share: Share = Field(
         0.5, description="Tolerated share of missing values of a nullable column"
     )
     impute: Literal["none", "median", "constant"] = Field(
@@ -140,8 +142,6 @@ class Column(ContractPart):
         return None
 
     def _null_problem(self) -> str | None:
-        if not 0 <= self.max_null_share <= 1:
-            return "max_null_share must lie in [0, 1]"
         if self.impute == "none":
             if self.impute_value is not None:
                 return "impute_value needs impute: constant"

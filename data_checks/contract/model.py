@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from data_checks.base.errors import ContractError
-from data_checks.contract.columns import Column, ContractPart, Severity
+from data_checks.contract.columns import Column, ContractPart, Severity, Share
 from data_checks.contract.sections import Drift, Label, RowCount, Rule, Sample, Scoring, Split
 from data_checks.contract.source_settings import Source
 from data_checks.contract.yaml_reading import Key, dotted, read_yaml
@@ -58,8 +58,8 @@ class Contract(ContractPart):
     slice_column: str | None = Field(
         None, description="Detection is also reported for each value of this column"
     )
-    anomaly_ratio: float | None = Field(None, description="Expected share of anomalies")
-    ratio_tolerance: float = Field(0.05, description="How far the share may be from it")
+    anomaly_ratio: Share | None = Field(None, description="Expected share of anomalies")
+    ratio_tolerance: Share = Field(0.05, description="How far the share may be from it")
     ratio_severity: Severity = Field("warning", description="What a share beyond that means")
     rows: RowCount = Field(RowCount(), description="How many rows the table must have")
     extra_columns: Literal["refuse", "ignore"] = Field(
@@ -67,7 +67,7 @@ class Contract(ContractPart):
     )
     sample: Sample | None = Field(None, description="Keep a random subset of one class")
     rules: tuple[Rule, ...] = Field((), description="Conditions across the columns of a row")
-    max_quarantine_share: float = Field(0.01, description="Tolerated share of bad rows")
+    max_quarantine_share: Share = Field(0.01, description="Tolerated share of bad rows")
     split: Split = Field(Split(), description="How rows are divided")
     drift: Drift = Field(Drift(), description="From which distance on a column has drifted")
     scoring: Scoring = Field(
@@ -110,13 +110,6 @@ class Contract(ContractPart):
                     f"{field} {column!r} is of type {kinds[column]}; it needs to be "
                     + ("a timestamp or numeric" if "time" in field else "kept, e.g. an identifier")
                 )
-        for field, share in (
-            ("anomaly_ratio", self.anomaly_ratio),
-            ("ratio_tolerance", self.ratio_tolerance),
-            ("max_quarantine_share", self.max_quarantine_share),
-        ):
-            if share is not None and not 0 <= share <= 1:
-                raise ValueError(f"{field} must lie in [0, 1]")
         position = 0 if self.label is None else self.label.position or 0
         if not 0 <= position <= len(self.columns):
             raise ValueError(f"label.position must lie in [0, {len(self.columns)}]")
