@@ -197,15 +197,9 @@ class FittedDagmm(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
             >>> detector.latent(rows).shape  # a code of four coordinates, the error's logarithm
             (200, 5)
         """
-        rows = self._rows(X)
-        return np.concatenate(
-            [
-                self._scorer.latent(self._scaler.transform(rows[part]))[0][
-                    :, own_coordinates(self._scorer)
-                ]
-                for part in chunks(len(rows))
-            ]
-        )
+        rows, own = self._rows(X), own_coordinates(self._scorer)
+        scaled = (self._scaler.transform(rows[part]) for part in chunks(len(rows)))
+        return np.concatenate([self._scorer.latent(x)[0][:, own] for x in scaled])
 
     def reconstruction_error(self, X: ArrayLike) -> Float:
         """Squared error of the scaled rows' reconstruction, mean over the members: ``(n,)``.

@@ -90,14 +90,8 @@ def deployment_split(
     else:
         classes = [np.flatnonzero(~labels), np.flatnonzero(labels)]
         shares = [_parts(len(rows), fractions, seed + i, None) for i, rows in enumerate(classes)]
-        parts = [
-            np.sort(
-                np.concatenate(
-                    [rows[share[part]] for rows, share in zip(classes, shares, strict=True)]
-                )
-            )
-            for part in range(3)
-        ]
+        both = list(zip(classes, shares, strict=True))
+        parts = [np.sort(np.concatenate([r[share[i]] for r, share in both])) for i in range(3)]
     train, validation, test = parts
     held = np.concatenate([train[labels[train]], validation[labels[validation]]])
     return check_parts(

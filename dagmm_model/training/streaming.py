@@ -143,11 +143,7 @@ class WindowFeed:
         """This rank's rows of each step, ``(S, steps, b)``, and its part of the batch."""
         rows = [int(self._sizes[self._mine(window, r)].sum()) for r in range(self._ranks.size)]
         batch, rank = [n // steps for n in rows], self._ranks.rank
-        order = np.stack(
-            [
-                np.random.default_rng([seed, epoch, number, rank]).permutation(rows[rank])
-                for seed in self._seeds
-            ]
-        )
+        generators = (np.random.default_rng([seed, epoch, number, rank]) for seed in self._seeds)
+        order = np.stack([generator.permutation(rows[rank]) for generator in generators])
         order = order[:, : steps * batch[rank]].reshape(len(order), steps, batch[rank])
         return order, Part(sum(batch[:rank]), sum(batch))

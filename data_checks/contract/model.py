@@ -93,18 +93,14 @@ class Contract(ContractPart):
         for rule in self.rules:
             if unknown := sorted(names_in(rule.check) - readable):
                 raise ValueError(f"rule {rule.name!r} uses unknown column {', '.join(unknown)}")
-        for field, column in (
-            ("slice_column", self.slice_column),
-            ("split.group_column", self.split.group_column),
-            ("split.time_column", self.split.time_column),
-        ):
-            if column is not None and column not in names:
-                raise ValueError(f"{field} {column!r} is not a column")
         kinds = {column.name: column.type for column in self.columns}
         for field, column, usable in (
+            ("slice_column", self.slice_column, {*kinds.values()}),
             ("split.group_column", self.split.group_column, {*kinds.values()} - {"ignored"}),
             ("split.time_column", self.split.time_column, {"timestamp", "numeric"}),
         ):
+            if column is not None and column not in names:
+                raise ValueError(f"{field} {column!r} is not a column")
             if column in kinds and kinds[column] not in usable:
                 raise ValueError(
                     f"{field} {column!r} is of type {kinds[column]}; it needs to be "

@@ -57,15 +57,9 @@ class SuiteRunner:
         definition = self._context.validation_definitions.add(
             gx.ValidationDefinition(name=name, data=batches, suite=self._suite)
         )
+        shown: Any = {"result_format": "BASIC", "partial_unexpected_count": SHOWN_VALUES}
         self._checkpoint = self._context.checkpoints.add(
-            gx.Checkpoint(
-                name=name,
-                validation_definitions=[definition],
-                result_format={
-                    "result_format": "BASIC",
-                    "partial_unexpected_count": SHOWN_VALUES,
-                },
-            )
+            gx.Checkpoint(name=name, validation_definitions=[definition], result_format=shown)
         )
 
     def run(self, frame: Any, rows: int, labelled_rows: int) -> BatchResult:

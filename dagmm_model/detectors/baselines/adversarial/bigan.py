@@ -105,18 +105,14 @@ class Alad(gan.GanDetector[AladSettings]):
 
     def _networks(self, width: int) -> nn.Module:
         s = self.settings_
-        options = gan.critic_options(s)
+        latent, options = gan.resolved_latent_width(s), gan.critic_options(s)
         return nn.ModuleDict(
             {
                 "generator": gan.generator(s, width),
                 "encoder": gan.encoder(s, width),
-                "xz": JointCritic(
-                    width, gan.resolved_latent_width(s), s.branch_width, s.joint_widths, **options
-                ),
+                "xz": JointCritic(width, latent, s.branch_width, s.joint_widths, **options),
                 "xx": Critic((2 * width, *s.critic_widths), **options),
-                "zz": Critic(
-                    (2 * gan.resolved_latent_width(s), *s.latent_critic_widths), **options
-                ),
+                "zz": Critic((2 * latent, *s.latent_critic_widths), **options),
             }
         )
 
