@@ -83,33 +83,28 @@ def drift_reference(rows: pa.Table, contract: Contract) -> DriftReference:
     """
     if not rows.num_rows:
         raise SourceError("no rows to take a reference from.")
-    blank = DriftReference(
+    return DriftReference(
         contract=contract.name,
         contract_digest=contract.digest,
         rows=rows.num_rows,
-        columns=tuple(_blank(column, rows) for column in contract.feature_columns),
+        columns=tuple(_reference(column, rows) for column in contract.feature_columns),
     )
-    counts = bin_counts(blank, [rows])
-    columns = tuple(
-        column.model_copy(update={"counts": tuple(counts[column.name].tolist())})
-        for column in blank.columns
-    )
-    return blank.model_copy(update={"columns": columns})
 
 
-def _blank(column: Column, rows: pa.Table) -> ColumnReference:
+def _reference(column: Column, rows: pa.Table) -> ColumnReference:
     if column.name not in rows.column_names:
         raise SourceError(f"missing column '{column.name}'.")
+    values = rows.column(column.name)
+    edges: tuple[float, ...] = ()
+    levels: tuple[str, ...] = ()
     if column.type != "numeric":
         levels = column.vocabulary or ("false", "true")
-        return ColumnReference(name=column.name, levels=levels, counts=())
-    numbers = rows.column(column.name).drop_null().to_numpy()
-    if not len(numbers):
-        return ColumnReference(name=column.name, counts=())
-    inner = np.quantile(numbers, np.linspace(0, 1, BINS + 1)[1:-1])
-    ends = (np.nextafter(numbers.min(), -np.inf), numbers.max())
-    edges = np.unique(np.concatenate([inner, ends]))
-    return ColumnReference(name=column.name, edges=tuple(edges.tolist()), counts=())
+    elif len(numbers := values.drop_null().to_numpy()):
+        inner = np.quantile(numbers, np.linspace(0, 1, BINS + 1)[1:-1])
+        ends = (np.nextafter(numbers.min(), -np.inf), numbers.max())
+        edges = tuple(np.unique(np.concatenate([inner, ends])).tolist())
+    blank = ColumnReference(name=column.name, edges=edges, levels=levels, counts=())
+    return blank.model_copy(update={"counts": tuple(_count(blank, values).tolist())})
 
 
 def bin_counts(reference: DriftReference, tables: Iterable[pa.Table]) -> dict[str, Counts]:

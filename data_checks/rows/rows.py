@@ -8,7 +8,7 @@ remark instead, unless `reject` was chosen.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Texts = npt.NDArray[np.object_]
+Told = defaultdict[int, dict[str, None]]
+"""Different texts by row, in the order in which they were found."""
 WORDS = {"numeric": "number", "boolean": "truth value"}
 LONGEST_SHOWN = 200
 REMEDIES = {
@@ -149,13 +151,13 @@ class RowChecker:
             notes.add(rule, broken_rows(rule, typed, {}))
         n = typed.num_rows
         scorable = np.ones(n, dtype=bool)
-        scorable[notes.reasons.rows()] = False
+        scorable[list(notes.reasons)] = False
         unseen = {name: int(scorable[rows].sum()) for name, rows in notes.unseen.items()}
         return RowCheck(
             features=typed,
             scorable=scorable,
-            reasons=notes.reasons.array(),
-            remarks=notes.remarks.array(),
+            reasons=_joined(notes.reasons, n),
+            remarks=_joined(notes.remarks, n),
             unseen={name: rows for name, rows in unseen.items() if rows},
             causes=dict(notes.causes),
             refusal=notes.refusal(),
@@ -172,7 +174,8 @@ class _Notes:
         outside: Outside,
         contract: Contract,
     ) -> None:
-        self.reasons, self.remarks = _Texts(typed.num_rows), _Texts(typed.num_rows)
+        self.reasons: Told = defaultdict(dict)
+        self.remarks: Told = defaultdict(dict)
         self.unseen: dict[str, list[int]] = {}
         self.causes: Counter[str] = Counter()
         self._typed, self._unparsed, self._outside = typed, unparsed, outside
@@ -190,7 +193,7 @@ class _Notes:
             return
         if rule.kind == "rule":
             for row in rows:
-                self.remarks.add(row, rule.text)
+                self.remarks[row][rule.text] = None
             return
         name, critical = rule.column, rule.severity == "critical"
         kept = self._outside == "mark" or not critical
@@ -203,19 +206,19 @@ class _Notes:
                 if name not in self._unparsed.get(row, {}):
                     self._reject(row, name, rule.text, rule.text, "present")
             elif rule.kind == "vocabulary" and kept:
-                self.remarks.add(row, f"{name}: {_shown(value)}: {rule.text}")
+                self.remarks[row][f"{name}: {_shown(value)}: {rule.text}"] = None
             elif rule.kind == "vocabulary":
                 self._reject(row, name, f"{_shown(value)}: {rule.text}", rule.text, "vocabulary")
             elif abs(value) > FLOAT32_MAX:
                 text = "not a finite 32-bit number"
                 self._reject(row, name, f"{value:g} is {text}", text, "finite")
             elif kept:
-                self.remarks.add(row, f"{name}: {value:g} is {rule.text}")
+                self.remarks[row][f"{name}: {value:g} is {rule.text}"] = None
             else:
                 self._reject(row, name, f"{value:g} is {rule.text}", rule.text, "range")
 
     def _reject(self, row: int, column: str, reason: str, cause: str, remedy: str) -> None:
-        self.reasons.add(row, f"{column}: {reason}")
+        self.reasons[row][f"{column}: {reason}"] = None
         self.causes[f"{column}: {cause}"] += 1
         if self._first is None or row < self._first[0]:
             remedied = REMEDIES.get(remedy, f"give a {remedy}")
@@ -226,7 +229,7 @@ class _Notes:
         if self._first is None:
             return ""
         row, reason, remedy = self._first
-        others = len(self.reasons.rows()) - 1
+        others = len(self.reasons) - 1
         more = f" ({others:,} more {'row' if others == 1 else 'rows'} cannot be scored)"
         return f"row {row}, {reason}; {remedy}{more if others else ''}"
 
@@ -236,23 +239,9 @@ def _shown(text: str) -> str:
     return repr(text) if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]!r}…"
 
 
-class _Texts:
-    """Texts by row, joined where a row has several."""
-
-    def __init__(self, rows: int) -> None:
-        self._rows = rows
-        self._by_row: dict[int, list[str]] = {}
-
-    def add(self, row: int, text: str) -> None:
-        texts = self._by_row.setdefault(row, [])
-        if text not in texts:
-            texts.append(text)
-
-    def rows(self) -> list[int]:
-        return list(self._by_row)
-
-    def array(self) -> Texts:
-        result = np.full(self._rows, None, dtype=object)
-        for row, texts in self._by_row.items():
-            result[row] = "; ".join(texts)
-        return result
+def _joined(told: Told, rows: int) -> Texts:
+    """One text for each row; None where nothing is told of it."""
+    result = np.full(rows, None, dtype=object)
+    for row, texts in told.items():
+        result[row] = "; ".join(texts)
+    return result
