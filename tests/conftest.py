@@ -21,7 +21,7 @@ os.environ.update(
     PREFECT_LOGGING_TO_API_ENABLED="false",
     DAGMM_PREFECT_IDLE_SECONDS="0",  # no server outlives the tests; who tests that sets it
 )
-# The readline that pytest loads sets it to 80 and xdist's workers inherit it: what a pipe gets whole
+# The readline that pytest loads sets it to 80, xdist's workers inherit it: what a pipe gets whole
 # would be broken in some runs and not in others.
 os.environ.pop("COLUMNS", None)
 if "PYTEST_XDIST_WORKER" not in os.environ:

@@ -66,6 +66,7 @@ def promote(
             rehearse=rehearse,
             overrides=dict.fromkeys(override or [], reason),
             release=release,
+            reason=reason,
         )
     page = write_version_report(client, settings, record)
     _answer_decision(call, record, page, verbose)

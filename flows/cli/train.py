@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated
@@ -124,7 +125,8 @@ def check(
     report = work(dataset, data, output, settings, engine=chosen, spark=spark_settings)
     from flows.reporting import screens
 
-    call.answer(report, lambda: screens.check(report))
+    asked = shlex.join([dataset, *(("--data", data) if data else ())])
+    call.answer(report, lambda: screens.check(report, asked))
     if not report.passed:
         raise Verdict(report.message)
 

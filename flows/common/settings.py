@@ -13,6 +13,7 @@ from pydantic import AliasGenerator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from data_checks.base.locations import default_data_dir
+from flows.common.announced import announced_address
 from flows.common.assignments import first_problem
 from flows.common.errors import UsageError
 
@@ -171,9 +172,16 @@ class Settings(BaseSettings):
 
     @property
     def mlflow_url(self) -> str:
-        """Where a browser finds MLflow: the server, or what `dagmm ui` starts."""
+        """Where a browser finds MLflow: the server, or what `dagmm ui` serves now or would."""
         uri = self.mlflow_tracking_uri or ""
-        return uri.rstrip("/") if uri.startswith("http") else f"http://127.0.0.1:{self.mlflow_port}"
+        if uri.startswith("http"):
+            return uri.rstrip("/")
+        return announced_address(self.mlflow_served) or f"http://127.0.0.1:{self.mlflow_port}"
+
+    @property
+    def mlflow_served(self) -> Path:
+        """File in which `dagmm ui` says where it serves MLflow: the port may have been taken."""
+        return self.home / "logs" / "mlflow.address"
 
 
 def _check_driver(url: str) -> None:

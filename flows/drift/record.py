@@ -71,7 +71,11 @@ class Checked:
         ]
         if not report.reasons:
             lines += [f"           - {finding.message}" for finding in report.findings]
-        return "\n".join([*lines, f"Report     {self.page_url}"])
+        lines.append(f"Report     {self.page_url}")
+        if report.drifted:
+            lines.append("Next       find what has changed; if it is here to stay:")
+            lines.append("           dagmm train CONTRACT --data NEWER")
+        return "\n".join(lines)
 
     def document(self) -> dict[str, object]:
         """JSON-able form."""

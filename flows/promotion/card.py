@@ -111,7 +111,8 @@ def decision_markdown(record: PromoteRecord) -> str:
     if not record.gates:
         return "\n".join([*lines, *items(record.reasons)])
     lines += ["| gate | verdict | why |", "|---|---|---|"]
-    for gate in record.gates:
+    # What holds the version back stands where a window ends before the table does.
+    for gate in sorted(record.gates, key=lambda gate: not (gate.holds_back or gate.overridden)):
         verdict = {"failed": "**FAILED**", "overridden": f"**overridden** by {gate.overridden}"}
         lines.append(
             f"| {cell(gate.title)} | {cell(verdict.get(gate.word, gate.word))} "

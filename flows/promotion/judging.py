@@ -29,7 +29,7 @@ def judge(
     production: int | None,
     scratch: Path,
     *,
-    release: bool = False,
+    release: str | None = None,
 ) -> tuple[tuple[GateResult, ...], Material]:
     """Judge every gate; only those of the registry when the files are not the evidence's.
 

@@ -46,6 +46,7 @@ def promote(
     overrides: Mapping[str, str] | None = None,
     automatic: bool = False,
     release: bool = False,
+    reason: str = "",
 ) -> PromoteRecord:
     """Judge a version against the policy and against production, and carry out the decision.
 
@@ -64,6 +65,7 @@ def promote(
         overrides: Reason by gate, for gates that may fail.
         automatic: Asked for by a training, which honours ``policy.promote``.
         release: Free a model that a rollback holds, if the version is promoted.
+        reason: Why it is released.
 
     Raises:
         UsageError: The version does not exist, carries no evidence, or a gate cannot be overridden.
@@ -72,16 +74,17 @@ def promote(
         find_gate(gate)  # an unknown name is refused before anything is judged
     candidate = registry.find_version(client, name, version)
     probe = answer_probe(client, name)
+    why = (reason.strip() or "no reason given") if release else None
     if not rehearse:
         with switch.settled(client, settings, name, f"look at version {version}", probe):
             pass
     before = registry.version_behind(client, name, registry.PRODUCTION)
     if before == version:
-        return _unchanged(client, settings, name, version, by, release=release and not rehearse)
+        return _unchanged(client, settings, name, version, by, release=None if rehearse else why)
     with scratch_folder() as scratch:
         stored = fetch_version(client, candidate, scratch)
         policy = policy or stored.policy
-        judged = judging.judge(client, stored, policy, before, scratch, release=release)
+        judged = judging.judge(client, stored, policy, before, scratch, release=why)
 
         def decide(
             results: Sequence[GateResult], material: Material, previous: int | None
@@ -153,7 +156,7 @@ def _unchanged(
     version: int,
     by: str,
     *,
-    release: bool = False,
+    release: str | None = None,
 ) -> PromoteRecord:
     record = PromoteRecord(
         name=name,
@@ -163,9 +166,9 @@ def _unchanged(
         gates=(),
         reasons=("this version is in production already",),
     )
-    if not release or standing_hold.current_hold(audit.history(client, name)) is None:
+    if release is None or standing_hold.current_hold(audit.history(client, name)) is None:
         return record
-    reasons = (*record.reasons, "the model is released")
+    reasons = (*record.reasons, f"the model is released: {release}")
     record = record.model_copy(update={"hold": "releases", "reasons": reasons})
     _write_down(client, settings, record, by)
     card.show_switch(client, name)

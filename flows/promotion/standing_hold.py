@@ -65,8 +65,8 @@ def nobody_holds(material: Material) -> GateFinding:
     hold = current_hold(audit.history(material.client, version.name))
     if hold is None:
         return unmeasured("the model is not held")
-    if material.release:
-        return GateFinding(True, f"released by this decision; held since {hold.text()}")
+    if material.release is not None:
+        return GateFinding(True, f"released: {material.release}; held since {hold.text()}")
     for who, when in approval.approvals(version):
         if when > hold.time:
             return GateFinding(True, f"approved by {who} after {hold.text()}")

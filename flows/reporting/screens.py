@@ -164,8 +164,8 @@ def decision(record: PromoteRecord, *, verbose: bool = False) -> Iterator[Entry]
 
 
 @as_sheet
-def check(report: ValidateRecord) -> Iterator[Entry]:
-    """The page that ends `dagmm check`."""
+def check(report: ValidateRecord, asked: str) -> Iterator[Entry]:
+    """The page that ends `dagmm check` of what was `asked` for."""
     yield (
         "Rows",
         f"{report.rows_in:,} in, {report.rows_valid:,} valid, "
@@ -181,6 +181,8 @@ def check(report: ValidateRecord) -> Iterator[Entry]:
     ):
         if path:
             yield label, path
+    if report.passed:
+        yield "Next", f"dagmm train {asked}"
 
 
 def history_page(
@@ -222,7 +224,8 @@ def _grounds(made: Decision) -> Iterator[str]:
     passed = sum(gate.verdict == "passed" for gate in made.gates)
     silent = sum(gate.verdict == "not measured" for gate in made.gates)
     for gate in made.gates:
-        if gate.verdict in {"failed", "overridden"} or (gate.gate == "approval" and gate.measured):
+        by_people = gate.gate in {"approval", "no hold"} and gate.measured
+        if by_people or gate.verdict in {"failed", "overridden"}:
             yield gate.sentence()
     yield f"{plural(passed, 'gate')} passed, {silent} had nothing to measure"
 

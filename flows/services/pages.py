@@ -12,6 +12,7 @@ from pathlib import Path
 import typer
 
 from flows.common import progress
+from flows.common.announced import announced
 from flows.common.errors import ServiceUnreachable
 from flows.common.settings import Settings
 from flows.services import keeper, mlflow_app, servers
@@ -98,6 +99,7 @@ def mlflow_server(settings: Settings, auth: str) -> Iterator[_MLflow]:
         log=log,
     )
     try:
-        yield _MLflow(process, address, log)
+        with announced(settings.mlflow_served, address):
+            yield _MLflow(process, address, log)
     finally:
         servers.stop(process)

@@ -52,11 +52,13 @@ def page_address(experiment_id: str) -> str:
 
 def _note(name: str, experiment_id: str) -> str:
     page = page_address(experiment_id)
-    link = f"[Runs side by side, with the columns that tell them apart]({page})."
+    link = f"[runs side by side, with the columns that tell them apart]({page})"
     if name in VIEWS:
-        return f"{VIEWS[name]['note']}\n\n{link}"
+        return f"{VIEWS[name]['note']}\n\nSee the {link}."
     return (
-        f"{link} Select some and press *Compare*, or open the charts for their losses in one.\n\n"
+        # A closed description shows this line, and the list of experiments its beginning.
+        f"Trainings: {link}. Select some and press *Compare*, or open the charts for their losses "
+        "in one.\n\n"
         "Figures are of the run's own test rows. Another seed draws other ones: compare figures "
         "where `dagmm.test_rows` is the same, and `dagmm compare` where it is not.\n\n"
         "Search by tags, e.g. `` tags.`dagmm.seed` = '0' and metrics.`deployed/roc_auc` > 0.9 ``: "

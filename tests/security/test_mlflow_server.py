@@ -25,11 +25,12 @@ def running(tmp_path_factory):
         patch.setenv("DAGMM_HOME", str(tmp_path_factory.mktemp("own") / "mlruns"))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("DAGMM_MLFLOW_PORT", str(servers.free_port()))
-        settings = Settings()
+        settings = Settings().model_copy(update={"mlflow_port": servers.free_port()})
         make_private(settings.home)
         auth = Home(settings).auth()
         with mlflow_server(settings, auth) as server:
             servers.wait_for(f"{server.address}/health", server.process, server.log)
+            assert settings.mlflow_url == server.address
             yield server, auth
 
 

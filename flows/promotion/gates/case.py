@@ -80,7 +80,7 @@ class Material:
         stored: The candidate as it lies in the stores.
         production: Version that is in production, or None.
         case: The candidate's energies; None when its files are not those of the evidence.
-        release: Whether a person releases a held model with this decision.
+        release: Why a person releases a held model with this decision; None if nobody does.
         server: The candidate being served; None when the policy switched that off.
     """
 
@@ -89,7 +89,7 @@ class Material:
     stored: StoredVersion
     production: int | None
     case: Case | None = None
-    release: bool = False
+    release: str | None = None
     server: ServingProcess | None = None
 
 

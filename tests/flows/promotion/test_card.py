@@ -51,5 +51,7 @@ def test_a_rejected_version_shows_its_gates_and_leaves_the_pages_of_others(store
     before = _page(client, first), client.get_registered_model(NAME).description
     policy = made.QUICK.model_copy(update={"min_roc_auc": 1.0})
     promote(second, policy=policy)
-    assert "| ROC AUC floor | **FAILED** |" in _page(client, second)
+    judged = _page(client, second)
+    failed = judged.index("| ROC AUC floor | **FAILED** |")
+    assert failed < judged.index("| evidence | passed |")
     assert (_page(client, first), client.get_registered_model(NAME).description) == before

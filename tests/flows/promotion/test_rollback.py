@@ -42,7 +42,8 @@ def test_a_rollback_is_not_undone_by_the_next_training(store, new, promoted, pro
     refused = dagmm("promote", NAME, third)
     assert refused.code == 1
     assert "too many alerts" in refused.out
-    assert promote(third, release=True).decision == "promoted"
+    assert promote(third, release=True, reason="the rate was agreed").decision == "promoted"
+    assert "released: the rate was agreed; held since ann" in dagmm("history", NAME).out
     assert standing_hold.TAG not in client.get_registered_model(NAME).tags
     assert promote(second, automatic=True).decision == "promoted"
 
