@@ -10,7 +10,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, HttpUrl
 from pydantic_core import PydanticUndefined
 
 from flows.common.frozen import field_texts
@@ -39,6 +39,7 @@ def kind_of(annotation: Any) -> str:
     if origin is dict:
         return "mapping"
     names = {str: "text", int: "integer", float: "number", bool: "true or false", Path: "path"}
+    names |= {HttpUrl: "address"}
     return names.get(annotation, "mapping")
 
 

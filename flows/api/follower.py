@@ -78,6 +78,7 @@ class Follower:
     ) -> None:
         self.current: ServedModel | None = None
         self.standing = Followed()
+        self.waited = False  # whether a look has found nothing to serve
         self._client, self._reference = client, reference
         self._switched, self._refused = switched, refused
         self._asked, self._store, self._answers = asked, store, True
@@ -89,6 +90,7 @@ class Follower:
     def step(self) -> None:
         """Look once; load and exchange when another version is wanted. Raises nothing."""
         self._look()
+        self.waited |= self.current is None
         answers = not self.standing.registry_error
         if self.current is not None and answers != self._answers:
             self._answers = answers

@@ -54,7 +54,7 @@ def promote(
         from flows.review.report import write_version_report
         from flows.tracking import tracking
 
-        client = tracking.connect(settings)
+        client = tracking.connect(settings, patient=False)
         if who := approved_by or rejected_by:
             approve(client, name, version, who, reason, approved=not rejected_by)
         record = work(
@@ -114,7 +114,7 @@ def rollback(
         from flows.review.report import write_version_report
         from flows.tracking import tracking
 
-        client, by = tracking.connect(settings), getpass.getuser()
+        client, by = tracking.connect(settings, patient=False), getpass.getuser()
         record = roll_back(client, settings, name, to, by=by, reason=reason, keep_held=not no_hold)
     page = write_version_report(client, settings, record)
     _answer_decision(call, record, page, verbose)
@@ -129,7 +129,7 @@ def sign(call: Call, model: Model) -> None:
     from flows.tracking import tracking
     from flows.tracking.seal import sign_version
 
-    signed = sign_version(tracking.connect(settings), model)
+    signed = sign_version(tracking.connect(settings, patient=False), model)
     name, number = signed.version.name, int(signed.version.version)
     document = {**vars(signed), "name": name, "version": number, "signed": True}
     call.answer(document, lambda: _signed(f"models:/{name}/{number}", signed))
@@ -194,7 +194,7 @@ def threshold(
     from flows.review.threshold import change as work
     from flows.tracking import tracking
 
-    client, by = tracking.connect(settings), getpass.getuser()
+    client, by = tracking.connect(settings, patient=False), getpass.getuser()
     if rate is None and confirmed:
         raise UsageError("--confirmed-normals goes with a budget, e.g. --false-alarm-rate 0.01")
     if rate is None:
@@ -232,7 +232,9 @@ def evaluate(
     from flows.tracking import tracking
 
     limits = evaluation.bounds(floor or [], ceiling or [])
-    result = evaluation.evaluate(tracking.connect(settings), settings, model, data, limits)
+    result = evaluation.evaluate(
+        tracking.connect(settings, patient=False), settings, model, data, limits
+    )
     call.answer(result, lambda: screens.evaluation(result))
     if result.failed:
         raise typer.Exit(EXIT_NO)
@@ -252,5 +254,7 @@ def compare(
     from flows.review import comparison, screens
     from flows.tracking import tracking
 
-    result = comparison.compare(tracking.connect(settings), settings, first, second, data)
+    result = comparison.compare(
+        tracking.connect(settings, patient=False), settings, first, second, data
+    )
     call.answer(result, lambda: screens.comparison(result))

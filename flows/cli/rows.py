@@ -151,6 +151,6 @@ def verdicts(
     from flows.intake.screen import verdicts_report
     from flows.tracking import tracking
 
-    client = tracking.connect(settings)
+    client = tracking.connect(settings, patient=False)
     given = give_verdicts(client, settings, model, data, rows=rows, by=by)
     call.answer(given, lambda: verdicts_report(given))

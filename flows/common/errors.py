@@ -48,6 +48,14 @@ DISK_FAULTS = {
 }
 
 
+NO_CONNECTION = re.compile(
+    r"HTTPS?ConnectionPool\(host='(?P<host>[^']+)', port=(?P<port>\d+)\)"
+    r".*?(?:\[Errno -?\d+\] (?P<why>[^'\")]+)|(?P<late>timed out))",
+    re.DOTALL,
+)
+"""What requests says of a server that does not answer, in MLflow's words around it as well."""
+
+
 class UsageError(ValueError):
     """Wrong usage or input; one message that names what, where and the remedy."""
 
@@ -85,7 +93,17 @@ def message_of(error: BaseException) -> str:
         return f"{where}{disk.strerror or disk}"
     if isinstance(error, MISPLACED) and error.filename:
         return f"{error.filename}: {error.strerror}"
+    if why := no_connection(error):
+        return why
     return str(error) or type(error).__name__
+
+
+def no_connection(error: BaseException) -> str:
+    """Which server does not answer, and why; empty for anything else."""
+    found = NO_CONNECTION.search(str(error))
+    if found is None:
+        return ""
+    return f"{found['host']}:{found['port']} does not answer: {found['why'] or found['late']}"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

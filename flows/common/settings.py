@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pydantic import AliasGenerator, Field, ValidationError, field_validator
+from pydantic import AliasGenerator, Field, HttpUrl, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from data_checks.base.locations import default_data_dir
@@ -81,6 +81,8 @@ class Settings(BaseSettings):
     """Prefect server; one that the commands of a home share unless set"""
     prefect_ui_url: str | None = Field(None, validation_alias="PREFECT_UI_URL")
     """Where a browser finds Prefect's pages; where PREFECT_API_URL is unless set"""
+    mlflow_ui_url: HttpUrl | None = None
+    """Where a browser finds MLflow's pages; where MLFLOW_TRACKING_URI is unless set"""
     signing_key: Path | None = None
     """Private EC key (PEM) that signs the evidence of new versions"""
     trusted: str = Field("", validation_alias="DAGMM_TRUSTED_KEYS")
@@ -173,7 +175,7 @@ class Settings(BaseSettings):
     @property
     def mlflow_url(self) -> str:
         """Where a browser finds MLflow: the server, or what `dagmm ui` serves now or would."""
-        uri = self.mlflow_tracking_uri or ""
+        uri = str(self.mlflow_ui_url or self.mlflow_tracking_uri or "")
         if uri.startswith("http"):
             return uri.rstrip("/")
         return announced_address(self.mlflow_served) or f"http://127.0.0.1:{self.mlflow_port}"

@@ -186,9 +186,9 @@ def _create_missing_pool(client: Any, name: str) -> None:
 
 def _prefect_deploy(path: Path) -> None:
     """Have Prefect's own command apply a file, which may say more than we look at."""
-    program = Path(sys.executable).with_name("prefect")
     done = subprocess.run(  # noqa: S603
-        [program, "--no-prompt", "deploy", "--all", "--prefect-file", str(path)],
+        [sys.executable, "-P", "-m", "prefect", "--no-prompt"]
+        + ["deploy", "--all", "--prefect-file", str(path)],
         cwd=PROJECT,
         capture_output=True,
         text=True,

@@ -130,7 +130,7 @@ def _started(folder: Path) -> _Waiting:
     # On the CPU, whatever this process trains on; and nothing is compiled into the model's folder.
     environment = {"CUDA_VISIBLE_DEVICES": "", "PYTHONDONTWRITEBYTECODE": "1"}
     environment |= {"NUMBA_CACHE_DIR": ""}  # compiled loops are kept beside the model's, and go
-    command = ("python", "-P", "-m", "flows.services.model_app", str(order))
+    command = ("-m", "flows.services.model_app", str(order))
     process = servers.start(*command, environment=environment, log=log)
     return _Waiting(process, order, log)
 

@@ -203,6 +203,7 @@ def _started(
         port = next_free(settings.prefect_port, "DAGMM_PREFECT_PORT", tell)
     environment = {
         **_store(home),
+        **servers.pages_of_prefect(home.folder),
         AUTH: auth,
         "PREFECT_API_AUTH_STRING": auth,
         CORS: origins(port),
@@ -210,7 +211,7 @@ def _started(
         servers.PAGES: f"http://127.0.0.1:{port}",
     }
     process = servers.start(
-        *("python", "-P", "-m", "flows.services.prefect_app", str(port)),
+        *("-m", "flows.services.prefect_app", str(port)),
         environment=environment,
         log=home.log,
         holders=str(home.holders),

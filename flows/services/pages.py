@@ -94,7 +94,7 @@ def mlflow_server(settings: Settings, auth: str) -> Iterator[_MLflow]:
         "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": origins(port),
     }
     process = servers.start(
-        *("python", "-P", "-m", "flows.services.mlflow_app", str(port)),
+        *("-m", "flows.services.mlflow_app", str(port)),
         environment=environment,
         log=log,
     )

@@ -16,6 +16,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,13 +31,13 @@ LOG_TAIL = 600
 PORTS_TRIED = 20
 SCARCE_BYTES = 32 << 20
 FULL = ("disk is full", os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+UI_FOLDER = "PREFECT_SERVER_UI_STATIC_DIRECTORY"
 API_OF_PAGES, PAGES = "PREFECT_UI_API_URL", "PREFECT_UI_URL"
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Ours are asked directly, never through a proxy that the environment names."""
 
 
 def start(
-    name: str,
     *arguments: str,
     environment: Mapping[str, str] | None = None,
     log: Path,
@@ -44,25 +45,25 @@ def start(
     holders: str | None = None,
     idle_seconds: float = 0,
 ) -> subprocess.Popen[bytes]:
-    """Start a program that is installed beside this interpreter, in a process group of its own.
+    """Start this interpreter on something else, in a process group of its own.
 
+    Libraries are started as modules: where pip puts their programs depends on the installation.
     It holds none of our streams, and ends when nobody is left who needs it, however we end.
 
     Args:
-        name: Program, e.g. ``mlflow``.
-        arguments: Its arguments. They are visible to everybody on the machine: no secrets.
+        arguments: Of the interpreter, e.g. ``-m mlflow``. They are visible to everybody on the
+            machine: no secrets.
         environment: Added to ours.
         log: File that receives what it says.
         cwd: Its working directory.
         holders: Who needs it (see `flows.services.keeper`); this process unless given.
         idle_seconds: How long it waits for the next one who does.
     """
-    binaries = Path(sys.executable).parent
     with log.open("ab") as stream:
         return subprocess.Popen(  # noqa: S603
             [
                 *(sys.executable, keeper.__file__, holders or keeper.identity(), str(idle_seconds)),
-                *(binaries / name, *arguments),
+                *(sys.executable, "-P", *arguments),
             ],
             stdin=subprocess.DEVNULL,
             stdout=stream,
@@ -73,7 +74,6 @@ def start(
                 **os.environ,
                 # MLflow's workers for chat evaluation would take five processes for nothing.
                 "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-                "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}",  # it calls uvicorn
                 **(environment or {}),
             },
         )
@@ -83,7 +83,7 @@ def start_prefect(
     port: int, log: Path, host: str = "127.0.0.1", environment: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
     """Start a Prefect server of its own, on the database and with the login of the environment."""
-    arguments = ("server", "start", "--host", host, "--port", str(port))
+    arguments = ("-m", "prefect", "server", "start", "--host", host, "--port", str(port))
     # Its pages would ask for data at Prefect's own default port.
     pages = {API_OF_PAGES: os.environ.get(API_OF_PAGES, f"http://127.0.0.1:{port}/api")}
     page = urlsplit(pages[API_OF_PAGES])
@@ -92,7 +92,25 @@ def start_prefect(
     # Without it the messages that the server itself sends have no link.
     linked = {PAGES: os.environ.get(PAGES, f"{page.scheme}://{page.netloc}")}
     added = {**pages, **linked, **allowed, **(environment or {})}
-    return start("prefect", *arguments, environment=added, log=log)
+    return start(*arguments, environment=added, log=log)
+
+
+def pages_of_prefect(folder: Path, package: Path | None = None) -> dict[str, str]:
+    """Environment by which Prefect's server unpacks its pages where it may.
+
+    It would into its own package, which may be another user's: then it shows no page, and says so
+    in its log only.
+
+    Args:
+        folder: Where they go instead.
+        package: Where they would go.
+    """
+    if package is None:
+        spec = find_spec("prefect")
+        package = Path(spec.origin).parent / "server" if spec and spec.origin else folder
+    if UI_FOLDER in os.environ or os.access(package, os.W_OK):
+        return {}
+    return {UI_FOLDER: str(folder / "pages")}
 
 
 def wait_for(

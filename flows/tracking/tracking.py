@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -14,7 +15,8 @@ from mlflow.entities import DatasetInput, Experiment, InputTag, Metric, Param, R
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from flows.common.errors import ServiceUnreachable, message_of
+from flows.common import progress
+from flows.common.errors import ServiceUnreachable, message_of, no_connection
 from flows.common.settings import Settings, environment_kept
 from flows.tracking import pages, runs
 from flows.tracking.home.opening import bring_home, make_store
@@ -29,29 +31,46 @@ if TYPE_CHECKING:
 
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 """Makes the MLflow pages open on runs and charts instead of on chat traces."""
+RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-def connect(settings: Settings) -> MlflowClient:
+def connect(settings: Settings, *, patient: bool = True) -> MlflowClient:
     """Client of the configured tracking server or of the embedded store, which answers.
+
+    Args:
+        settings: Where it is.
+        patient: Whether to wait for a server, some minutes at most.
 
     Raises:
         ServiceUnreachable: The server does not answer.
         UsageError: The home was copied without its artifacts.
     """
     client = client_of(settings)
+    with environment_kept(RETRIES):
+        os.environ.setdefault(RETRIES, "1")
+        problem = _problem(client, settings)
+    if problem is not None and patient and not settings.embedded_tracking:
+        progress.note(f"{message_of(problem)}; waiting for it")
+        problem = _problem(client, settings)
+    if problem is not None:
+        raise problem
+    return client
+
+
+def _problem(client: MlflowClient, settings: Settings) -> ServiceUnreachable | None:
+    """Why a store does not answer; None if it does."""
     try:
         client.search_experiments(max_results=1)
     except (MlflowException, OSError) as error:
         if settings.embedded_tracking:
-            raise ServiceUnreachable(message_of(error)) from error
-        raise ServiceUnreachable(
-            without_passwords(
-                f"MLflow at {settings.tracking_uri} does not answer ({error}); "
-                "start the server, or unset MLFLOW_TRACKING_URI to use the embedded store"
-            )
-        ) from None
-    return client
+            unreachable = ServiceUnreachable(message_of(error))
+            unreachable.__cause__ = error  # which may be worth trying again
+            return unreachable
+        why = no_connection(error) or f"{settings.tracking_uri} does not answer: {error}"
+        help_ = "start the server, or unset MLFLOW_TRACKING_URI to use the embedded store"
+        return ServiceUnreachable(without_passwords(f"MLflow at {why}; {help_}"))
+    return None
 
 
 def client_of(settings: Settings) -> MlflowClient:

@@ -77,7 +77,7 @@ def prefect_folder(tmp_path_factory) -> Path:
     def start_server(home: Path) -> None:
         log = home / "server.log"
         server = start(
-            *("prefect", "server", "start", "--host", "127.0.0.1", "--port"),
+            *("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port"),
             str(urlsplit(url).port),
             environment={
                 "PREFECT_HOME": str(home),

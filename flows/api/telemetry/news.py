@@ -103,6 +103,8 @@ def make_follower(
         if before is not None:
             text = f"to {served.uri}; before, {before.uri} answered"
             tell("switched", text, model=served.uri, before=before.uri)
+        elif follower.waited:
+            tell("switched", f"to {served.uri}; before, nothing answered", model=served.uri)
 
     def refused(version: ModelVersion, why: str, current: ServedModel | None) -> None:
         name, number = version.name, int(version.version)
@@ -125,7 +127,8 @@ def make_follower(
         tell("registry", text, why=error, serving=current.uri)
 
     store = partial(tracking.check_store, settings)
-    return Follower(client, reference, switched, refused, asked, store)
+    follower = Follower(client, reference, switched, refused, asked, store)
+    return follower
 
 
 def _write_down(

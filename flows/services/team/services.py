@@ -145,9 +145,9 @@ def upgrade(team: TeamSettings) -> list[str]:
             database.create_missing(DATABASES)
             mlflow, auth = (database.uri("psycopg", name) for name in (MLFLOW, MLFLOW_AUTH))
             commands = {
-                MLFLOW: ("mlflow", "db", "upgrade", mlflow),
-                MLFLOW_AUTH: ("python", "-m", "mlflow.server.auth", "db", "upgrade", "--url", auth),
-                PREFECT: ("prefect", "server", "database", "upgrade", "-y"),
+                MLFLOW: ("-m", "mlflow", "db", "upgrade", mlflow),
+                MLFLOW_AUTH: ("-m", "mlflow.server.auth", "db", "upgrade", "--url", auth),
+                PREFECT: ("-m", "prefect", "server", "database", "upgrade", "-y"),
             }
             environment = _database_environment(team, secret)
             log = team.folder / "logs" / "upgrade.log"
@@ -182,7 +182,7 @@ def _starts(
     team.artifacts.mkdir(parents=True, exist_ok=True)
     return {
         "MLflow": lambda: servers.start(
-            "mlflow", "server", "--app-name", "basic-auth",
+            "-m", "mlflow", "server", "--app-name", "basic-auth",
             "--artifacts-destination", team.artifacts.as_uri(),
             "--host", team.host, "--port", str(team.mlflow_port),
             "--workers", str(team.mlflow_workers),
@@ -193,7 +193,7 @@ def _starts(
             team.prefect_port, _log(team, "Prefect"), team.host, environment
         ),
         "worker": lambda: servers.start(
-            "prefect", "worker", "start", "--pool", team.pool, "--type", "process",
+            "-m", "prefect", "worker", "start", "--pool", team.pool, "--type", "process",
             environment={
                 **team.client_environment(secret),
                 "DAGMM_HOME": str(Settings().home.resolve()),
@@ -225,6 +225,8 @@ def _database_environment(team: TeamSettings, secret: dict[str, str]) -> dict[st
         "MLFLOW_AUTH_CONFIG_PATH": str(login),
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": database.uri("asyncpg", PREFECT),
         "PREFECT_HOME": str(team.folder / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        **servers.pages_of_prefect(team.folder / "prefect"),
         "PREFECT_API_AUTH_STRING": secret["PREFECT_SERVER_API_AUTH_STRING"],
     }
 

@@ -52,7 +52,7 @@ def reader(settings: Settings) -> MlflowClient | HomeReader:
             return home
     from flows.tracking import tracking
 
-    return tracking.connect(settings)
+    return tracking.connect(settings, patient=False)
 
 
 def links(settings: Settings, address: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import requests
 import sqlalchemy as sa
 from mlflow.exceptions import MlflowException
 
@@ -20,6 +21,18 @@ from flows.common.errors import (
     message_of,
     remedy,
 )
+from flows.services.servers import free_port
+
+
+def test_a_server_that_does_not_answer_is_named_without_the_words_of_its_client():
+    port = free_port()
+    with pytest.raises(requests.ConnectionError) as refused:
+        requests.get(f"http://127.0.0.1:{port}/api", timeout=10)
+    expected = f"127.0.0.1:{port} does not answer: Connection refused"
+    assert message_of(refused.value) == expected
+    wrapped = MlflowException(f"API request to an address failed with exception {refused.value}")
+    assert message_of(wrapped) == expected
+    assert exit_code(wrapped) == EXIT_UNREACHABLE
 
 
 def not_a_database(folder):

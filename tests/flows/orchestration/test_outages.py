@@ -91,10 +91,10 @@ def test_the_tracking_server_is_away_for_a_minute(home, prefect_server, tmp_path
     address = f"http://127.0.0.1:{port}"
 
     def start():
-        command = ["server", "--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}"]
-        command += ["--artifacts-destination", str(tmp_path / "artifacts"), "--workers", "1"]
-        command += ["--port", str(port)]
-        server = servers.start("mlflow", *command, log=tmp_path / "mlflow.log")
+        command = ["-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+        command += ["--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}"]
+        command += ["--artifacts-destination", str(tmp_path / "artifacts")]
+        server = servers.start(*command, log=tmp_path / "mlflow.log")
         servers.wait_for(f"{address}/health", server, tmp_path / "mlflow.log")
         return server
 

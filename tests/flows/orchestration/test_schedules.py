@@ -1,6 +1,7 @@
 """Schedules as they run for months: a real Prefect server, a real worker, real processes."""
 
 import os
+import shutil
 import signal
 import time
 
@@ -32,6 +33,21 @@ def _deployment(name: str, epochs: int, schedules: list[dict]) -> dict:
 
 
 @pytest.fixture
+def prefect_server(prefect_tables, tmp_path, monkeypatch):
+    """One that looks after schedules and workers, which that of the session does not."""
+    port, home, log = servers.free_port(), tmp_path / "prefect", tmp_path / "server.log"
+    home.mkdir()
+    shutil.copy(prefect_tables, home / "prefect.db")
+    environment = {"PREFECT_HOME": str(home), "PREFECT_UI_ENABLED": "false"}
+    server = servers.start_prefect(port, log, environment=environment)
+    url = f"http://127.0.0.1:{port}/api"
+    servers.wait_for(f"{url}/health", server, log)
+    monkeypatch.setenv("PREFECT_API_URL", url)
+    yield url
+    servers.stop(server)
+
+
+@pytest.fixture
 def pool(request) -> str:
     """A work pool of the test's own: its worker does not take runs that another test left."""
     return request.node.name
@@ -57,8 +73,8 @@ def worker(home, prefect_server, pool, tmp_path):
     """A worker as `dagmm services` starts one."""
     environment = {"DAGMM_HOME": str(home), "PREFECT_WORKER_QUERY_SECONDS": "2"}
     log = tmp_path / "worker.log"
-    arguments = ("worker", "start", "--pool", pool, "--type", "process")
-    process = servers.start("prefect", *arguments, environment=environment, log=log)
+    arguments = ("-m", "prefect", "worker", "start", "--pool", pool, "--type", "process")
+    process = servers.start(*arguments, environment=environment, log=log)
     yield process
     servers.stop(process)
 

@@ -68,7 +68,7 @@ def test_more_rejected_rows_than_the_contract_tolerates_are_exit_code_1(
     five = dagmm("score", tmp_path / "rows.csv", output)
     assert five.code == 0, five.err
     assert "4 rows: mean area: not a number" in five.out
-    assert "1 rows: mean radius: missing value" in five.out
+    assert "1 row: mean radius: missing value" in five.out
     rows.loc[:39, "mean area"] = "large"
     rows.to_csv(tmp_path / "rows.csv", index=False)
     forty = dagmm("score", tmp_path / "rows.csv", output, "--json")

@@ -139,7 +139,7 @@ def test_what_answers_in_place_of_our_server_learns_nothing_and_a_server_that_ha
     assert not Embedded(keeper.identity(), port).is_ours(auth)
     (home.holders / keeper.identity()).touch()
     hung = servers.start(
-        *("python", "-c", "import time; time.sleep(600)"),
+        *("-c", "import time; time.sleep(600)"),
         log=home.log,
         holders=str(home.holders),
     )

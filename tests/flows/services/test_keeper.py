@@ -21,7 +21,7 @@ PARENT = f"""
 import sys, time
 from pathlib import Path
 from flows.services import servers
-server = servers.start("python", "-c", {SERVER!r}, sys.argv[1], log=Path(sys.argv[1] + ".log"))
+server = servers.start("-c", {SERVER!r}, sys.argv[1], log=Path(sys.argv[1] + ".log"))
 print(server.pid, flush=True)
 time.sleep(600)
 """
@@ -76,7 +76,7 @@ def test_a_killed_keeper_takes_the_server_along(parent):
 
 def test_stopping_ends_the_whole_group(tmp_path):
     told = tmp_path / "child"
-    started = servers.start("python", "-c", SERVER, str(told), log=tmp_path / "log")
+    started = servers.start("-c", SERVER, str(told), log=tmp_path / "log")
     group = _group(started.pid, told)
     servers.stop(started)
     assert _all_gone(group[1:])
@@ -91,7 +91,7 @@ def test_a_server_lives_as_long_as_one_of_its_holders(tmp_path):
     for process in (first, second):
         (holders / keeper.identity(process.pid)).touch()
     server = servers.start(
-        "python", "-c", "import time; time.sleep(600)", log=tmp_path / "log", holders=str(holders)
+        "-c", "import time; time.sleep(600)", log=tmp_path / "log", holders=str(holders)
     )
     first.kill(), first.wait()
     time.sleep(4 * keeper.POLL_SECONDS)
@@ -106,7 +106,7 @@ def test_a_server_that_nobody_needs_waits_for_the_next_one_for_its_time(tmp_path
         holders.mkdir(parents=True)
         (holders / keeper.identity()).touch()
         (holders.parent / keeper.RECORD).touch()
-        sleep = ("python", "-c", "import time; time.sleep(3600)")
+        sleep = ("-c", "import time; time.sleep(3600)")
         log, idle = tmp_path / "log", {"idle_seconds": idle_seconds}
         return holders, servers.start(*sleep, log=log, holders=str(holders), **idle)
 
@@ -123,7 +123,7 @@ def test_a_server_that_nobody_needs_waits_for_the_next_one_for_its_time(tmp_path
 
 def test_the_exit_code_is_that_of_the_server(tmp_path):
     log = tmp_path / "log"
-    server = servers.start("python", "-c", "print('so'); raise SystemExit(7)", log=log)
+    server = servers.start("-c", "print('so'); raise SystemExit(7)", log=log)
     assert server.wait(300) == 7
     assert log.read_text() == "so\n"
 
