@@ -161,38 +161,73 @@ def test_of_a_version_that_is_not_served_somebody_is_told_once(
     assert told["link"].endswith("/versions/1?workflowType=machine_learning")
 
 
-def test_a_version_that_no_trusted_key_signed_is_not_served(ready, tmp_path, monkeypatch):
+@pytest.fixture
+def pairs(tmp_path):
+    """Two keys, private and public."""
     pytest.importorskip("model_signing", reason="the extra `signing` is not installed")
     from tests.security.test_signature import make_key
 
-    pairs = [make_key(tmp_path, name) for name in ("ours", "another")]
+    return [make_key(tmp_path, name) for name in ("ours", "another")]
 
-    def sign(version: int, private: Path) -> None:
-        monkeypatch.setenv("DAGMM_SIGNING_KEY", str(private))
-        seal.sign_version(ready.client, f"{NAME}/{version}")
 
-    def wanted(version: int) -> int:
+@pytest.fixture
+def sign(ready, monkeypatch):
+    """Signs a version, whatever is trusted."""
+
+    def with_key(version: int, private: Path) -> None:
+        with monkeypatch.context() as patch:
+            patch.setenv("DAGMM_SIGNING_KEY", str(private))
+            patch.setenv("DAGMM_TRUSTED_KEYS", "")
+            seal.sign_version(ready.client, f"{NAME}/{version}")
+
+    return with_key
+
+
+@pytest.fixture
+def wanted(ready, monkeypatch):
+    """Has the server take a version; the one that answers then."""
+    rows = ready.rows()
+
+    def put(version: int) -> int:
+        monkeypatch.setattr(ready.follower, "_again", 0.0)
         ready.client.set_registered_model_alias(NAME, "production", str(version))
         ready.follower.step()
-        return verdict(ready).json()["version"]
+        return ready.http.post("/score", json=rows).json()["version"]
 
+    return put
+
+
+def test_keys_are_exchanged_under_a_server_that_runs(ready, pairs, sign, wanted, monkeypatch):
+    (old, old_public), (new, new_public) = pairs
+    sign(2, old)
+    sign(1, new)
+    monkeypatch.setenv("DAGMM_TRUSTED_KEYS", f"{old_public}:{new_public}")
+    assert [wanted(1), wanted(2), wanted(1)] == [1, 2, 1]
+    old_public.unlink()  # and the server has not been started again
+    assert wanted(2) == 1
+    assert f"DAGMM_TRUSTED_KEYS {old_public}: no public EC key" in ready.http.get("/ready").text
+    monkeypatch.setenv("DAGMM_TRUSTED_KEYS", str(new_public))
+    assert wanted(2) == 1
+    assert "no key in DAGMM_TRUSTED_KEYS signed" in ready.http.get("/ready").text
+    sign(2, new)
+    assert wanted(2) == 2
+    assert ready.metric("dagmm_version_refused") == 0
+
+
+def test_a_version_that_no_trusted_key_signed_is_not_served(
+    ready, pairs, sign, wanted, monkeypatch
+):
     sign(2, pairs[0][0])
     monkeypatch.setenv("DAGMM_TRUSTED_KEYS", str(pairs[0][1]))
     assert wanted(1) == 2
     assert ready.metric("dagmm_version_refused") == 1
     assert "is not signed" in refusals(ready)[-1].reasons
-    monkeypatch.setenv("DAGMM_TRUSTED_KEYS", "")
     sign(1, pairs[1][0])
-    monkeypatch.setenv("DAGMM_TRUSTED_KEYS", str(pairs[0][1]))
-    monkeypatch.setattr(ready.follower, "_again", 0.0)
     assert wanted(1) == 2
     assert any(
         "no key in DAGMM_TRUSTED_KEYS signed" in decision.reasons for decision in refusals(ready)
     )
-    monkeypatch.setenv("DAGMM_TRUSTED_KEYS", "")
     sign(1, pairs[0][0])
-    monkeypatch.setenv("DAGMM_TRUSTED_KEYS", str(pairs[0][1]))
-    monkeypatch.setattr(ready.follower, "_again", 0.0)
     assert wanted(1) == 1
     assert ready.metric("dagmm_version_refused") == 0
 
