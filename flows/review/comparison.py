@@ -108,7 +108,8 @@ def compare(
         rows, source = _read(contract, data, settings.data_dir, counts), data
     rows, refused = _scorable(rows, their_contract, source)
     if not len(rows.ids):
-        raise UsageError(f"{source}: no row can be scored by both versions")
+        why = "; ".join(counts.sentences()) or f"{second} refuses all of them"
+        raise UsageError(f"{source}: no row can be scored by both versions: {why}")
     return _compared(
         tuple(f"models:/{version.name}/{version.version}" for version in versions),
         source,

@@ -153,9 +153,7 @@ def _features(judge: Judge, source: str, kept: pa.Table, settings: Settings) -> 
         check_rows(batch, judge.contract, where=judge.where, outside=judge.outside).features
         for _, batch in picked_rows(judge.contract, location, wanted)
     ]
-    if not columns:
-        raise UsageError(f"{judge.where}: no row was scored, so there is nothing to review")
-    features = pa.concat_tables(columns)
+    features = pa.concat_tables(columns) if columns else kept[:0]
     if len(features) != len(wanted):
         raise changed(judge.where)
     energy = judge.bundle.score(as_columns(features)).energy

@@ -142,7 +142,7 @@ def score(
             threshold = discoveries.decide(
                 parts, bundle.calibration, fdr, keep_reasons=explain == "all"
             )
-        if review_rows is not None:
+        if review_rows is not None and parts.total.scored:  # else the report says why there is none
             progress.note("drawing rows for review")
             above = bundle.threshold.value if threshold is None else threshold
             to_judge = review.draw_review(

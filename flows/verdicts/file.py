@@ -115,6 +115,8 @@ def read_lines(path: Path) -> tuple[list[str], list[VerdictLine]]:
     """
     if not path.is_file():
         raise UsageError(f"--data {path}: no such file")
+    if not path.stat().st_size:
+        raise UsageError(f"--data {path}: the file is empty")
     names, rows = _parquet(path) if path.suffix == ".parquet" else _csv(path)
     if "verdict" not in names:
         raise UsageError(

@@ -42,6 +42,21 @@ def test_the_scored_file_gains_nothing_by_the_review(store, batch, tmp_path):
     assert (tmp_path / "plain.csv").read_text() == (tmp_path / "scored.csv").read_text()
 
 
+@pytest.mark.parametrize("rows", [0, 20])
+def test_where_no_row_can_be_scored_the_report_says_why_and_nothing_is_to_be_judged(
+    store, served, tmp_path, rows
+):
+    frame = load_breast_cancer(as_frame=True).data.head(rows).astype({"mean radius": str})
+    frame.assign(**{"mean radius": "many"}).to_csv(tmp_path / "rows.csv", index=False)
+    out = tmp_path / "scored.csv"
+    report = score(str(tmp_path / "rows.csv"), str(out), NAME, store[0], review_rows=5)
+    assert (report.scored, report.rejected, report.review) == (0, rows, None)
+    assert report.causes == ({"mean radius: not a number": rows} if rows else {})
+    assert report.failure
+    assert out.exists()
+    assert verdicts.read_reviews(store[0].verdicts_database, NAME) == ((), ())
+
+
 def test_scoring_the_same_batch_again_asks_for_the_same_rows_and_keeps_what_is_filled_in(
     store, served, tmp_path
 ):

@@ -51,7 +51,8 @@ def test_parquet_is_read_too(tmp_path):
         ("a,b\n1,2\n", "missing column 'verdict'"),
         ("verdict,verdict\nnormal,normal\n", "named twice: verdict"),
         ("verdict,a\nnormal,1,2\n", "line 2: 3 cells for 2 columns"),
-        ("", "missing column 'verdict'"),
+        ("", "the file is empty"),
+        ("\n", "missing column 'verdict'"),
     ],
 )
 def test_a_file_that_is_none(tmp_path, content, message):
@@ -59,6 +60,9 @@ def test_a_file_that_is_none(tmp_path, content, message):
         lines(tmp_path, content)
     with pytest.raises(UsageError, match="no such file"):
         read_lines(tmp_path / "absent.csv")
+    (tmp_path / "empty.parquet").touch()
+    with pytest.raises(UsageError, match="the file is empty"):
+        read_lines(tmp_path / "empty.parquet")
     (tmp_path / "not.parquet").write_text("x")
     with pytest.raises(UsageError, match="not a Parquet file"):
         read_lines(tmp_path / "not.parquet")
