@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from data_checks.base.errors import EngineError
 from data_checks.spark.session import require_spark, spark_session
 from flows.services.servers import free_port
+from tests.waiting import until
 
 
 @pytest.fixture(scope="session")
@@ -70,11 +70,11 @@ def spark_cluster(
 
     started = [start("master", "master.Master", "--host", "127.0.0.1", "--port", str(port))]
     try:
-        _wait_for(lambda: "New state: ALIVE" in (folder / "master.log").read_text())
+        until(lambda: "New state: ALIVE" in (folder / "master.log").read_text())
         for host in WORKERS:
             size = ("--cores", "1", "--memory", "1g", "--work-dir", str(folder / host))
             started.append(start(host, "worker.Worker", "--host", host, *size, master))
-        _wait_for(lambda: (folder / "master.log").read_text().count("Registering worker") == 2)
+        until(lambda: (folder / "master.log").read_text().count("Registering worker") == 2)
         yield (
             f"spark.master={master}",
             "spark.driver.host=127.0.0.1",
@@ -86,10 +86,3 @@ def spark_cluster(
             process.terminate()
         for process in started:
             process.wait(timeout=300)
-
-
-def _wait_for(ready: Callable[[], bool], seconds: float = 300) -> None:
-    deadline = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)

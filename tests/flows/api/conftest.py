@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import psutil
 import pytest
 import uvicorn
 from fastapi import FastAPI
@@ -29,6 +29,7 @@ from flows.common.settings import Settings
 from flows.promotion.version.stored_version import sealed_canary
 from flows.shadow.worker import ShadowWorker
 from flows.tracking import registry, tracking
+from tests.waiting import until
 
 NAME = "dagmm-wdbc"
 OPEN = Guard(token="", loopback=True, max_bytes=1_000_000)
@@ -121,16 +122,19 @@ def listening(api: Api, seconds: float) -> Iterator[str]:
         for thread in threads:
             thread.start()
         try:
-            deadline = time.monotonic() + 300
-            while not server.started:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            until(lambda: server.started)
             yield f"http://127.0.0.1:{bound.getsockname()[1]}"
         finally:
             server.should_exit = True
             api.follower.stop()
             for thread in threads:
                 thread.join()
+
+
+def beside(pid: int | None = None) -> list[psutil.Process]:
+    """Processes that score for a server: of this process, or of another."""
+    every = psutil.Process(pid).children()
+    return [each for each in every if "flows.api.workers" in each.cmdline()]
 
 
 def split(columns: list[str], data: list[list[Any]]) -> bytes:

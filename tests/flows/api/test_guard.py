@@ -21,6 +21,7 @@ from flows.common.settings import Settings
 from flows.services.servers import free_port
 from flows.tracking import tracking
 from tests.flows.api.conftest import listening, make, make_shared
+from tests.waiting import until
 
 SECRET = "correct horse battery"
 JSON = {"Content-Type": "application/json"}
@@ -139,10 +140,7 @@ def test_a_body_that_does_not_arrive_holds_no_connection_and_is_no_defect(locked
         monkeypatch.setattr(guarding, "BODY_SECONDS", 30)
         with socket.create_connection(address, timeout=30) as leaving:
             leaving.sendall(head)
-        deadline = time.monotonic() + 30
-        while counted(locked, "gone") != 1:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: counted(locked, "gone") == 1)
     assert counted(locked, "too slow") == 1
     assert counted(locked, "defect") is None
 
@@ -187,10 +185,7 @@ def test_what_takes_too_long_at_the_end_is_told_to_come_again(ready):
                 b"POST /score HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
                 b"Content-Length: 1000\r\n\r\n["
             )
-            deadline = time.monotonic() + 30
-            while not server.server_state.tasks:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            until(lambda: server.server_state.tasks)
             server.should_exit = True
             message = b"".join(iter(lambda: slow.recv(4096), b""))
         thread.join()

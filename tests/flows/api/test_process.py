@@ -4,9 +4,9 @@ import http.client
 import json
 import os
 import signal
-import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from threading import Thread
 
 import psutil
@@ -19,8 +19,9 @@ from flows.common.settings import Settings
 from flows.services.servers import OPENER, free_port
 from flows.tracking import tracking
 from tests.flows import forked
-from tests.flows.api.conftest import bundle_file
+from tests.flows.api.conftest import beside, bundle_file
 from tests.flows.promotion.conftest import flip
+from tests.waiting import until
 
 NAME = "dagmm-wdbc"
 
@@ -131,30 +132,19 @@ def test_what_scores_beside_the_server_is_replaced_and_ends_with_it(two_versions
                     seen.append(error)
                     return
 
-        def beside() -> list[psutil.Process]:
-            every = psutil.Process(server.process.pid).children()
-            return [one for one in every if "flows.api.workers" in one.cmdline()]
-
-        def until(**values: float) -> None:
-            deadline = time.monotonic() + 300
-            for name, value in values.items():
-                while f"dagmm_{name} {value}" not in metrics():
-                    assert time.monotonic() < deadline
-                    time.sleep(0.05)
-
-        def metrics() -> str:
+        def counts(figure: str) -> bool:
             with OPENER.open(f"{url}/metrics", timeout=60) as answer:
-                return answer.read().decode()
+                return f"dagmm_{figure}\n" in answer.read().decode()
 
         clients = [Thread(target=ask, daemon=True) for _ in range(3)]
         for client in clients:
             client.start()
         for lost in (1.0, 2.0):
-            until(scoring_processes=2.0)
-            beside()[0].kill()
-            until(lost_processes_total=lost)
-        until(scoring_processes=2.0)
-        last = beside()
+            until(lambda: counts("scoring_processes 2.0"))
+            beside(server.process.pid)[0].kill()
+            until(lambda lost=lost: counts(f"lost_processes_total {lost}"))
+        until(lambda: counts("scoring_processes 2.0"))
+        last = beside(server.process.pid)
         assert set(seen) == {500}
         server.send_signal(end)
         for client in clients:
@@ -239,12 +229,10 @@ def test_one_that_waits_serves_as_soon_as_there_is_a_version(two_versions, regis
         registry.set_registered_model_alias(NAME, "production", "1")
         switched = read_event(server)
         assert (switched["event"], switched["model"]) == ("switched", f"models:/{NAME}/1")
-        deadline = time.monotonic() + 300
-        while True:
-            try:
-                with OPENER.open(f"{message['url']}/ready", timeout=10) as answer:
-                    assert json.load(answer)["model"] == f"models:/{NAME}/1"
-                break
-            except urllib.error.HTTPError:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+
+        def ready() -> dict:
+            with suppress(urllib.error.HTTPError), OPENER.open(f"{message['url']}/ready") as answer:
+                return json.load(answer)
+            return {}
+
+        assert until(ready)["model"] == f"models:/{NAME}/1"

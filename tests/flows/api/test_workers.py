@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,6 @@ from threading import Barrier, Event, Thread, get_ident
 from unittest import mock
 
 import numpy as np
-import psutil
 import pytest
 
 from dagmm_model.base.processors import blas_threads, processors
@@ -19,7 +17,8 @@ from flows.api.loading import load_verified
 from flows.api.refusals import Refused
 from flows.api.workers import Workers, _Process, scoring
 from flows.tracking import registry
-from tests.flows.api.conftest import NAME, make_shared, split
+from tests.flows.api.conftest import NAME, beside, make_shared, split
+from tests.waiting import until
 
 FULL = Asked("application/json", 1000, in_full=True, explain="all", top=3)
 
@@ -41,11 +40,6 @@ class NotReadable(str):
         raise OSError("no space left on device")
 
 
-def beside() -> list[psutil.Process]:
-    """Processes that score for this one."""
-    return [each for each in psutil.Process().children() if "flows.api.workers" in each.cmdline()]
-
-
 @pytest.fixture(scope="module")
 def api(store_with_two_versions):
     return make_shared(store_with_two_versions)
@@ -65,14 +59,14 @@ def workers():
 
 def by_the_process(workers: Workers, model, body, asked=FULL):
     """The answer of the process, once it scores by that version."""
-    deadline = time.monotonic() + 300
+
+    def answer() -> tuple | None:
+        with suppress(NotThere):
+            return workers.work(model, asked, body, start=True)
+        return None
+
     with mock.patch("flows.api.workers.answer", side_effect=NotThere):
-        while True:
-            try:
-                return workers.work(model, asked, body, start=True)
-            except NotThere:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+        return until(answer)
 
 
 def test_requests_are_scored_on_as_many_threads_as_there_are_processors():
@@ -134,17 +128,19 @@ def test_a_process_in_which_a_version_gives_other_energies_does_not_score(
 ):
     model = api.follower.current
     other = replace(model, sealed="another", recorded=model.recorded + 1.0)
-    said, deadline = "", time.monotonic() + 300
+
+    said: list[str] = []
+
+    def refused() -> str:
+        with pytest.raises(NotThere):
+            workers.work(other, FULL, body, start=True)
+        said.append(capfd.readouterr().err)
+        return "".join(said)
+
     with mock.patch("flows.api.workers.answer", side_effect=NotThere):
-        while "NotAsRecorded" not in said:
-            with pytest.raises(NotThere):
-                workers.work(other, FULL, body, start=True)
-            said += capfd.readouterr().err
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(lambda: "NotAsRecorded" in refused())
         for _ in range(3):
-            with pytest.raises(NotThere):
-                workers.work(other, FULL, body, start=True)
+            refused()
     assert by_the_process(workers, model, body)[0] == answer(model, FULL, body)[0]
     assert workers.lost == 0
 
@@ -177,11 +173,8 @@ def test_after_the_end_what_waits_is_refused_and_not_scored(api, body):
 
     with mock.patch("flows.api.workers.processors", return_value=1):  # one thread
         workers = Workers(1)
-    deadline = time.monotonic() + 300
     with mock.patch("flows.api.workers.answer", side_effect=NotThere):
-        while any(isinstance(each, NotThere) for each in asyncio.run(two(workers))):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(lambda: not any(isinstance(e, NotThere) for e in asyncio.run(two(workers))))
     (process,) = beside()
     process.suspend()  # it takes a request, and does not answer
     with (

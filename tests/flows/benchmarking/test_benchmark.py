@@ -1,7 +1,6 @@
 """`dagmm benchmark` through the command: MLflow's state, what is repeated, what is reported."""
 
 import json
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 from flows.benchmarking.cells import read_cells
 from flows.benchmarking.results.report import write_results
 from tests.flows.conftest import Outcome
+from tests.waiting import until
 
 SMALL = ("benchmark", "--datasets", "wdbc", "--detectors", "dagmm", "pca")
 
@@ -176,11 +176,7 @@ def test_killed_in_the_middle_only_the_missing_cells_are_measured(
                "--seeds", "4", "--protocols", "paper", "deployment")  # fmt: skip
     path = home / "benchmark" / "cells.jsonl"
     process = dagmm_process(*command)
-    deadline = time.monotonic() + 600
-    while len(read_cells(path)) < 10:
-        assert process.poll() is None, process.communicate()[1][-2000:]
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: len(read_cells(path)) >= 10, process)
     workers = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.communicate()

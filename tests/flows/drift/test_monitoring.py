@@ -21,6 +21,7 @@ from flows.promotion.gates.score_drift import compare_scores, energy_bins
 from flows.promotion.version import evidence
 from flows.scoring.run import score
 from flows.scoring.version import read_bundle, version_folder
+from tests.waiting import until
 
 NAME = "dagmm-wdbc"
 
@@ -247,10 +248,7 @@ def test_the_flow_leaves_an_artifact_and_an_event_and_retrains_no_more_than_allo
     artifacts = ask("/artifacts/filter", {})
     keys = {f"drift-{NAME}", f"drift-report-{NAME}"}
     assert keys <= {artifact["key"] for artifact in artifacts}
-    deadline = time.monotonic() + 300
-    while not (events := _drift_events(ask)):
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
+    events = until(lambda: _drift_events(ask), pause=0.5)
     assert events[0]["resource"]["prefect.resource.id"] == f"dagmm.model.{NAME}"
     assert events[0]["payload"]["verdict"] == "critical"
 

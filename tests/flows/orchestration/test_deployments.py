@@ -12,6 +12,7 @@ from flows.orchestration import deployments
 from flows.orchestration.definitions import DEFINITIONS, flow_behind, read_definitions
 from flows.orchestration.monitor_flow import DRIFT
 from flows.services.servers import free_port
+from tests.waiting import until
 
 
 def test_deploy_sets_schedules_and_limits(dagmm, ask):
@@ -175,21 +176,11 @@ def serve(dagmm_process, tmp_path):
     return start
 
 
-def until(process, what):
-    """What comes to be while the process runs."""
-    deadline = time.monotonic() + 600
-    while not (there := what()):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(1)
-    return there
-
-
 @pytest.mark.slow
 def test_a_served_schedule_fires_and_its_run_completes(serve, home, registry):
     process = serve(epochs=5)
     try:
-        until(process, lambda: registry.search_model_versions("name='dagmm-wdbc'"))
+        until(lambda: registry.search_model_versions("name='dagmm-wdbc'"), process, pause=1)
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=120)
@@ -206,7 +197,7 @@ def test_a_served_training_is_closed_before_the_schedules_end(serve, registry, w
 
     process = serve(epochs=100_000)
     try:
-        until(process, lambda: (begun := run()) and begun.data.metrics)
+        until(lambda: (begun := run()) and begun.data.metrics, process, pause=1)
     finally:
         process.send_signal(which)
         out, err = process.communicate(timeout=120)

@@ -16,6 +16,7 @@ from flows.services import servers
 from tests.flows import forked
 from tests.flows.conftest import BIN
 from tests.flows.running_services import set_up
+from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 EPOCHS = 20_000  # longer than anybody takes to end a service after the first checkpoint
@@ -35,14 +36,6 @@ def _client(address: str):
     return MlflowClient(address, address)
 
 
-def _wait(ready, process, seconds: float = 300) -> None:
-    deadline = time.monotonic() + seconds
-    while not ready():
-        assert process.is_alive(), f"the training ended with code {process.exitcode}"
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
 def _in_training(home: Path) -> bool:
     return any((home / "workspace" / "runs").glob("*/checkpoints/*"))
 
@@ -51,7 +44,7 @@ def _trains_on(home: Path, training) -> None:
     """Wait for a checkpoint newer than the one that is there, as long as a service is away."""
     (checkpoint,) = (home / "workspace" / "runs").glob("*/checkpoints/checkpoint.safetensors")
     written = checkpoint.stat().st_mtime_ns
-    _wait(lambda: checkpoint.stat().st_mtime_ns != written, training)
+    until(lambda: checkpoint.stat().st_mtime_ns != written, training, seconds=300, pause=0.2)
 
 
 def _every_epoch_is_there(client, result: dict, epochs: int = EPOCHS) -> None:
@@ -107,10 +100,10 @@ def test_the_tracking_server_is_away_for_a_minute(home, prefect_server, tmp_path
             "DAGMM_CHECKPOINT_SECONDS": "1",
         }
         training = forked.start(_train(), environment, output)
-        _wait(lambda: _in_training(home), training)
+        until(lambda: _in_training(home), training, seconds=300, pause=0.2)
         servers.stop(server)
         away = time.monotonic()
-        _trains_on(home, training)
+        _trains_on(home, training, seconds=300, pause=0.2)
         time.sleep(max(0.0, away + 60 - time.monotonic()))
         server = start()
         result = forked.finish(training, output)
@@ -123,7 +116,7 @@ def test_the_tracking_server_is_away_for_a_minute(home, prefect_server, tmp_path
 def test_a_service_is_killed_and_comes_back(services, client, environment, tmp_path, victim):
     output = tmp_path / "output.json"
     training = forked.start(_train(), environment, output)
-    _wait(lambda: _in_training(tmp_path), training)
+    until(lambda: _in_training(tmp_path), training, seconds=300, pause=0.2)
     if victim == "postgres":
         data = services.home / "postgres" / "data" / "postmaster.pid"
         pids = [int(data.read_text().split()[0])]
@@ -134,7 +127,7 @@ def test_a_service_is_killed_and_comes_back(services, client, environment, tmp_p
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     try:
-        _trains_on(tmp_path, training)
+        _trains_on(tmp_path, training, seconds=300, pause=0.2)
     finally:
         services.process.send_signal(signal.SIGCONT)
     result = forked.finish(training, output)

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from flows.services import servers
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -84,14 +85,6 @@ def _runs(ask, deployment: str) -> list[dict]:
     return ask("/flow_runs/filter", {**name, "sort": "EXPECTED_START_TIME_ASC", "limit": 100})
 
 
-def _wait(ready, seconds: float, pause: float = 0.5):
-    deadline = time.monotonic() + seconds
-    while not (actual := ready()):
-        assert time.monotonic() < deadline
-        time.sleep(pause)
-    return actual
-
-
 def test_a_schedule_fires_and_a_second_start_is_held_back(deploy, worker, ask, registry):
     # Fires every 5 s, and a run takes longer than that: imports alone do.
     deploy(_deployment("often", 5, [{"interval": 5, "slug": "often"}]))
@@ -140,11 +133,11 @@ def test_a_cancelled_run_stops_its_process_and_leaves_nothing_half_done(
 ):
     deploy(_deployment("endless", 1_000_000, []))
     run = _start(ask, "endless")
-    _wait(lambda: _in_training(registry), 300)
+    until(lambda: _in_training(registry), seconds=300)
     assert _processes_of(run)
     ask(f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
-    _wait(lambda: ask(f"/flow_runs/{run}")["state"]["type"] == "CANCELLED", 120)
-    _wait(lambda: not _processes_of(run), 60)
+    until(lambda: ask(f"/flow_runs/{run}")["state"]["type"] == "CANCELLED", seconds=120)
+    until(lambda: not _processes_of(run), seconds=60)
     assert registry.search_registered_models() == []
     (tracked,) = registry.search_runs([registry.get_experiment_by_name("dagmm-wdbc").experiment_id])
     assert tracked.info.status == "KILLED"
@@ -155,10 +148,12 @@ def test_a_cancelled_run_stops_its_process_and_leaves_nothing_half_done(
 def test_a_run_whose_process_is_killed_frees_its_place(deploy, worker, ask, registry):
     deploy(_deployment("killed", 1_000_000, []))
     run = _start(ask, "killed")
-    _wait(lambda: _in_training(registry), 300)
+    until(lambda: _in_training(registry), seconds=300)
     for process in _processes_of(run):
         os.kill(process.pid, signal.SIGKILL)
-    _wait(lambda: ask(f"/flow_runs/{run}")["state"]["type"] == "CRASHED", 120)
+    until(lambda: ask(f"/flow_runs/{run}")["state"]["type"] == "CRASHED", seconds=120)
     deploy(_deployment("killed", 5, []))
     again = _start(ask, "killed")
-    _wait(lambda: ask(f"/flow_runs/{again}")["state"]["type"] == "COMPLETED", 300)
+    until(
+        lambda: ask(f"/flow_runs/{again}")["state"]["type"] == "COMPLETED", seconds=300, pause=0.5
+    )

@@ -17,7 +17,7 @@ from flows.orchestration.automations import automate
 from flows.orchestration.failures import TOLD, run_failed
 from flows.services.servers import free_port
 from tests.flows.notify.conftest import configure, http, smtp  # noqa: F401
-from tests.flows.waiting import until
+from tests.waiting import until
 
 TAG = "dagmm-file:told.yaml"
 

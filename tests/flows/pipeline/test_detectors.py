@@ -1,7 +1,6 @@
 """Other detectors than DAGMM go the same way: trained, registered, judged against the champion."""
 
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ from safetensors.numpy import load_file
 
 from dagmm_model.detectors.catalogue import CATALOGUE
 from tests.flows.conftest import FAST, production
+from tests.waiting import until
 
 QUICK = ("--set", "promotion.serving_check=false")
 
@@ -118,13 +118,9 @@ def test_a_pre_trained_detector_killed_in_training_resumes_to_the_same_bits(
     runs = home / "workspace" / "runs"
     before = set(runs.glob("*"))
     process = dagmm_process("train", "wdbc", *slow, DAGMM_CHECKPOINT_SECONDS="0")
-    deadline = time.monotonic() + 600
     # The second layer has begun: the first is finished and must be found again.
     reached = "checkpoints/layer_0_1/*.safetensors"
-    while not any(list(folder.glob(reached)) for folder in set(runs.glob("*")) - before):
-        assert process.poll() is None, process.communicate()[1][-2000:]
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: any(list(new.glob(reached)) for new in set(runs.glob("*")) - before), process)
     process.send_signal(signal.SIGKILL)
     process.wait()
     resumed = dagmm("train", "wdbc", *slow, "--json")

@@ -26,6 +26,7 @@ from flows.scoring.filling.parts import Counts
 from flows.scoring.output import choice, files
 from flows.scoring.rows import reasons_text
 from tests.postgres import PASSWORD
+from tests.waiting import until
 
 MODEL = "models:/dagmm-wdbc@production"
 
@@ -326,12 +327,8 @@ def large(tmp_path_factory) -> dict[str, Path]:
     return {".parquet": folder / "rows.parquet", ".csv": folder / "rows.csv"}
 
 
-def _killed_when(process, condition, seconds=600) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+def _killed_when(process, condition) -> None:
+    until(condition, process, pause=0.002)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL

@@ -18,6 +18,7 @@ from sklearn.datasets import load_breast_cancer
 from flows.common.settings import Settings
 from flows.scoring import run as scoring
 from tests.flows.scoring import cluster
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 MODEL = "models:/dagmm-wdbc@production"
@@ -62,14 +63,6 @@ def records(folder: Path) -> int:
     return len(list(folder.glob(".out.parquet.parts/part-*.json")))
 
 
-def wait_for(condition, process) -> None:
-    deadline = time.monotonic() + 600
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def finished(process) -> dict:
     out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
@@ -93,7 +86,7 @@ def test_a_lost_executor_costs_its_tasks_a_second_attempt(
 ):
     out = tmp_path / "out.parquet"
     process = dagmm_process("score", large, out, *on_spark(*spark_cluster), "--json")
-    wait_for(lambda: records(tmp_path) >= 1, process)
+    until(lambda: records(tmp_path) >= 1, process)
     kill_one(psutil.Process(), "CoarseGrainedExecutorBackend")
     report = finished(process)
     assert (report["rows"], report["resumed_rows"]) == (ROWS, 0)
@@ -105,7 +98,7 @@ def test_a_lost_python_worker_costs_its_task_a_second_attempt(
 ):
     out = tmp_path / "out.parquet"
     process = dagmm_process("score", large, out, *on_spark("spark.master=local[2]"), "--json")
-    wait_for(lambda: records(tmp_path) >= 1, process)
+    until(lambda: records(tmp_path) >= 1, process)
     kill_one(psutil.Process(process.pid), "pyspark.daemon")
     report = finished(process)
     assert (report["rows"], report["resumed_rows"]) == (ROWS, 0)
@@ -142,7 +135,7 @@ def test_a_killed_driver_goes_on_where_it_was(
     out = tmp_path / "out.parquet"
     options = ("score", large, out, *on_spark("spark.master=local[2]"))
     process = dagmm_process(*options, "--json")
-    wait_for(lambda: records(tmp_path) >= 2, process)
+    until(lambda: records(tmp_path) >= 2, process)
     java = [p for p in psutil.Process(process.pid).children() if "java" in p.name()]
     process.kill()
     process.communicate()

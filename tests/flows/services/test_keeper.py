@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from flows.services import keeper, servers
+from tests.waiting import until
 
 SERVER = (
     "import subprocess, sys, time; from pathlib import Path;"
@@ -27,16 +28,9 @@ time.sleep(600)
 """
 
 
-def _when(ready, seconds: float = 300) -> None:
-    deadline = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def _group(leader: int, told: Path) -> list[psutil.Process]:
     """Keeper, server and what the server started."""
-    _when(lambda: told.exists() and told.read_text())
+    until(lambda: told.exists() and told.read_text())
     actual = [psutil.Process(leader), *psutil.Process(leader).children(recursive=True)]
     assert len(actual) == 3
     return actual

@@ -15,6 +15,7 @@ from flows.shadow.worker import QUEUED, ShadowWorker
 from flows.tracking import tracking
 from tests.flows.shadow.conftest import table
 from tests.flows.shadow.test_agreement import plain
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -31,13 +32,6 @@ def offer(worker, version, rows=50, seed=9) -> None:
 def runs(client) -> list:
     experiment = client.get_experiment_by_name(shadows.SHADOWS)
     return [] if experiment is None else list(client.search_runs([experiment.experiment_id]))
-
-
-def until(condition) -> None:
-    deadline = time.monotonic() + 300
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_what_was_found_is_a_run_with_a_page(store, first, candidate):

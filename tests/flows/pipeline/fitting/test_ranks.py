@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import pytest
 
 from flows.services.servers import free_port
 from tests.flows import forked
+from tests.waiting import until
 
 EPOCHS = 200
 TRAIN = (
@@ -69,12 +69,7 @@ def ranks(home, prefect_server, tmp_path):
 
 def checkpoint_of(home: Path) -> Path:
     """Waits for the first checkpoint."""
-    deadline = time.monotonic() + 600
-    while True:
-        for actual in home.glob("workspace/runs/*/checkpoints/*.safetensors"):
-            return actual
-        assert time.monotonic() < deadline, "no checkpoint"
-        time.sleep(0.02)
+    return until(lambda: next(home.glob("workspace/runs/*/checkpoints/*.safetensors"), None))
 
 
 def versions(registry) -> list:
