@@ -21,9 +21,10 @@ from dagmm_model.evaluation.what_if import WhatIf, what_if
 from data_checks.base.scratch import scratch_folder
 from flows.common.errors import UsageError, Verdict
 from flows.common.settings import Settings
+from flows.promotion import switch
 from flows.promotion.lease import hold
 from flows.promotion.promote import promote
-from flows.promotion.version.stored_version import StoredVersion, fetch_version
+from flows.promotion.version.stored_version import StoredVersion, answer_probe, fetch_version
 from flows.review.measured import Measured, measure_threshold
 from flows.review.threshold.agreed import agreed
 from flows.review.threshold.register import ThresholdChange, register_change
@@ -59,7 +60,12 @@ def change_threshold(
         Verdict: The version's files are not those that were registered.
     """
     version = registry.find_model(client, reference)
-    name, number = version.name, int(version.version)
+    name = version.name
+    if not rehearse:  # a killed call may have moved the alias and completed nothing
+        probe = answer_probe(client, name)
+        with switch.settled(client, settings, name, "look at the threshold", probe):
+            version = registry.find_model(client, reference)
+    number = int(version.version)
     with scratch_folder() as scratch:
         stored = _fetched(client, version, scratch)
         bundle = load_bundle(stored.model / seal.BUNDLE)

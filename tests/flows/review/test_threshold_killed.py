@@ -5,8 +5,10 @@ import signal
 
 import pytest
 
+from flows.promotion import audit, switch
 from flows.review.threshold import change as review
 from flows.review.threshold import register
+from flows.tracking import registry
 from tests.flows import promotion_store as made
 from tests.flows.conftest import production
 from tests.flows.forked import processes
@@ -23,7 +25,7 @@ def die_at(uri: str, home: str, step: str) -> None:
         if now == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    register.reached = reached
+    register.reached = switch.reached = reached
     from flows.tracking import tracking
 
     review.change_threshold(tracking.connect(settings), settings, NAME, RATE, by="killed")
@@ -49,6 +51,27 @@ def test_killed_at_any_step_the_same_command_completes_it(store, served, home, s
     assert [run.info.status for run in client_runs(client)] == ["FINISHED"]
     new = stored(client, completed.version, tmp_path)
     assert new.problems() == ()
+
+
+@pytest.mark.parametrize(
+    "step", ["previous set", pytest.param("production set", marks=pytest.mark.slow)]
+)
+def test_killed_while_it_is_put_in_production_the_same_command_completes_that_too(
+    store, served, home, step
+):
+    settings, client = store
+    dying = processes.Process(target=die_at, args=(settings.tracking_uri, str(home), step))
+    dying.start()
+    dying.join(120)
+    assert dying.exitcode == -signal.SIGKILL
+    completed = change(store)
+    assert versions(client) == [served, completed.version]
+    assert production(client) == completed.version
+    assert registry.version_behind(client, NAME, registry.CHALLENGER) is None
+    assert registry.version_behind(client, NAME, registry.PREVIOUS) == served
+    decisions = audit.history(client, NAME)
+    assert all(decision.complete for decision in decisions)
+    assert [d.version for d in audit.switches(decisions)] == [served, completed.version]
 
 
 def change_at(uri: str, home: str, barrier, results) -> None:
