@@ -14,6 +14,7 @@ import http.client
 import itertools
 import json
 import os
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -41,12 +42,15 @@ WITH_REASONS = "dagmm api, /score"
 
 @contextmanager
 def started(
-    program: str, *arguments: str, health: str, scratch: Path
+    module: str, *arguments: str, health: str, scratch: Path
 ) -> Iterator[tuple[int, psutil.Process]]:
     """A server on a free port; its port and process."""
     port = servers.free_port()
-    log = scratch / f"{program}.log"
-    process = servers.start(program, *arguments, "--port", str(port), log=log)
+    log = scratch / f"{module}.log"
+    # MLflow's finds its uvicorn by the path.
+    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
+    command = ("-m", module, *arguments, "--port", str(port))
+    process = servers.start(*command, environment={"PATH": path}, log=log)
     try:
         servers.wait_for(f"http://127.0.0.1:{port}{health}", process, log)
         yield port, psutil.Process(process.pid)
@@ -122,7 +126,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         scratch = Path(folder)
         commands = {
-            DAGMM: ("/ready", "dagmm", "api", reference, *local),
+            DAGMM: ("/ready", "flows.cli", "api", reference, *local),
             MLFLOW: ("/ping", "mlflow", *SERVE, "-m", reference, *local),
         }
         running = {
