@@ -103,7 +103,7 @@ def test_the_tracking_server_is_away_for_a_minute(home, prefect_server, tmp_path
         until(lambda: _in_training(home), training, seconds=300, pause=0.2)
         servers.stop(server)
         away = time.monotonic()
-        _trains_on(home, training, seconds=300, pause=0.2)
+        _trains_on(home, training)
         time.sleep(max(0.0, away + 60 - time.monotonic()))
         server = start()
         result = forked.finish(training, output)
@@ -127,7 +127,7 @@ def test_a_service_is_killed_and_comes_back(services, client, environment, tmp_p
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     try:
-        _trains_on(tmp_path, training, seconds=300, pause=0.2)
+        _trains_on(tmp_path, training)
     finally:
         services.process.send_signal(signal.SIGCONT)
     result = forked.finish(training, output)
