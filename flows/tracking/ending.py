@@ -53,7 +53,7 @@ def ending(client: MlflowClient, find: Callable[[], str | None]) -> Iterator[Non
         stopped = not isinstance(error, Exception)  # Ctrl-C, SIGTERM, a cancellation
         try:
             # Who presses Ctrl-C twice means the training, not its last words.
-            with held_back(), _briefly():
+            with held_back(), briefly():
                 if run_id := find():
                     client.set_tag(run_id, ERROR, f"{type(error).__name__}: {error}"[:5000])
                     client.set_terminated(run_id, "KILLED" if stopped else "FAILED")
@@ -64,7 +64,7 @@ def ending(client: MlflowClient, find: Callable[[], str | None]) -> Iterator[Non
 
 
 @contextmanager
-def _briefly() -> Iterator[None]:
+def briefly() -> Iterator[None]:
     """Have MLflow's client wait for a server that is away for seconds instead of minutes."""
     with environment_kept(RETRIES):
         os.environ.setdefault(RETRIES, "2")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from flows.common import progress
 from flows.common.errors import ServiceUnreachable, message_of, no_connection
 from flows.common.settings import Settings, environment_kept
 from flows.tracking import pages, runs
+from flows.tracking.ending import briefly
 from flows.tracking.home.opening import bring_home, make_store
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 """Makes the MLflow pages open on runs and charts instead of on chat traces."""
-RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -47,8 +46,7 @@ def connect(settings: Settings, *, patient: bool = True) -> MlflowClient:
         UsageError: The home was copied without its artifacts.
     """
     client = client_of(settings)
-    with environment_kept(RETRIES):
-        os.environ.setdefault(RETRIES, "1")
+    with briefly():
         problem = _problem(client, settings)
     if problem is not None and patient and not settings.embedded_tracking:
         progress.note(f"{message_of(problem)}; waiting for it")
