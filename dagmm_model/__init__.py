@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dagmm_model.base.checkpoint import Checkpointing, CheckpointMismatch
     from dagmm_model.detectors.dagmm import DAGMM
-    from dagmm_model.detectors.persistence import load_detector, save_detector
+    from dagmm_model.detectors.file_format import load_detector, save_detector
     from dagmm_model.mixture.mixture import Mixture, MixtureHealth
     from dagmm_model.training.epochs import TrainingDiverged
     from dagmm_model.training.records import EpochRecord
@@ -25,8 +25,8 @@ _HOME = {
     "Mixture": "mixture.mixture",
     "MixtureHealth": "mixture.mixture",
     "TrainingDiverged": "training.epochs",
-    "load_detector": "detectors.persistence",
-    "save_detector": "detectors.persistence",
+    "load_detector": "detectors.file_format",
+    "save_detector": "detectors.file_format",
 }
 
 __all__ = [

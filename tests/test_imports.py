@@ -21,7 +21,7 @@ import numpy as np
 rows = np.random.default_rng(0).normal(size=(60, 3))
 detector = dagmm_model.DAGMM(epochs=1, random_state=0).fit(rows)
 detector.energy(rows)
-import dagmm_model.detectors.bundle
+import dagmm_model.detectors.file_format
 from dagmm_model.engines import choice
 choice.version = lambda name: "9.9+cpu"
 choice.choose_device("auto", 1e15)

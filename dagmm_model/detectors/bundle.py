@@ -1,32 +1,19 @@
 """Everything that turns raw rows into verdicts: encoder, detector, threshold, calibration."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from dagmm_model.base.arrays import Float
-from dagmm_model.base.integrity import check_finite, check_finite_arrays, read_object
 from dagmm_model.detectors.interface import Detector, Explaining, ForLayout, RowScorer
-from dagmm_model.detectors.persistence import load_detector, save_detector
 from dagmm_model.evaluation.threshold import Threshold, p_values
 from dagmm_model.scoring.explanation import ExplainedEnergies, Explanation
 from dagmm_model.tables.encoded import Encoded
 from dagmm_model.tables.preprocessing import Encoder
-
-BUNDLE_FORMAT = 1
-
-
-class BundleError(ValueError):
-    """A folder is not a scoring bundle that this version reads."""
-
 
 Explained = Literal["none", "anomalies", "all"]
 """Which rows get reasons; they cost about as much as the energy."""
@@ -161,79 +148,3 @@ class _ByMatrix:
         if isinstance(self.detector, Explaining) and len(chosen):
             explanation = self.detector.explain(matrix[chosen])
         return ExplainedEnergies(energy, chosen, explanation)
-
-
-def save_bundle(bundle: ScoringBundle, folder: Path) -> None:
-    """Write a bundle as JSON and safetensors; `folder` must not exist."""
-    folder.mkdir(parents=True)
-    save_detector(bundle.detector, folder / "detector")
-    save_file({"calibration": bundle.calibration}, folder / "calibration.safetensors")
-    state = {
-        "format": BUNDLE_FORMAT,
-        "encoder": bundle.encoder.to_dict(),
-        "threshold": asdict(bundle.threshold),
-    }
-    (folder / "bundle.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
-
-
-def exchange_threshold(folder: Path, threshold: Threshold) -> None:
-    """Give a saved bundle another threshold; every other byte of it stays."""
-    file = folder / "bundle.json"
-    state = json.loads(file.read_text(encoding="utf-8"))
-    text = json.dumps({**state, "threshold": asdict(threshold)}, indent=2)
-    file.write_text(text, encoding="utf-8")
-
-
-def load_bundle(folder: Path) -> ScoringBundle:
-    """Read what `save_bundle` wrote.
-
-    Raises:
-        BundleError: A file is missing or damaged, a number that scores are computed from is not
-            finite, or the bundle has another format.
-    """
-    try:
-        return _read(folder)
-    except FileNotFoundError as error:
-        raise BundleError(
-            f"{folder} holds no {Path(error.filename or '').name}: not a scoring bundle"
-        ) from None
-    except BundleError:
-        raise
-    except (OSError, LookupError, TypeError, ValueError, AttributeError, SafetensorError) as error:
-        raise BundleError(f"{folder} is damaged: {error}") from error
-
-
-def energies(folder: Path, table: Mapping[str, Any]) -> Float:
-    """Energies of raw rows by a saved bundle, nats, float64 of shape ``(rows,)``.
-
-    Rows that another model was made for may hold levels that this one never saw.
-
-    Raises:
-        BundleError: See `load_bundle`.
-        EncodingError: The rows are not what it takes.
-    """
-    return load_bundle(folder).taking_new_levels().score(table).energy
-
-
-def _read(folder: Path) -> ScoringBundle:
-    state = read_object(folder / "bundle.json")
-    if state.get("format") != BUNDLE_FORMAT:
-        raise BundleError(
-            f"{folder} has bundle format {state.get('format')}, this version reads "
-            f"{BUNDLE_FORMAT}; score it with the version that wrote it, or train again"
-        )
-    check_finite(state)
-    arrays = load_file(folder / "calibration.safetensors")
-    check_finite_arrays(arrays)
-    calibration = arrays["calibration"]
-    if calibration.ndim != 1 or (np.diff(calibration) < 0).any():
-        raise BundleError(f"{folder}: the calibration energies are not in ascending order")
-    threshold = Threshold(**state["threshold"])
-    if type(threshold.value) not in (int, float):
-        raise BundleError(f"{folder}: threshold.value is {threshold.value!r}, not a number")
-    return ScoringBundle(
-        Encoder.from_dict(state["encoder"]),
-        load_detector(folder / "detector"),
-        threshold,
-        calibration,
-    )

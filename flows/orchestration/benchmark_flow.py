@@ -47,8 +47,8 @@ from flows.benchmarking.work import Job
 from flows.common import progress
 from flows.common.frozen import Frozen
 from flows.common.settings import Settings
+from flows.notify.failures import TOLD
 from flows.orchestration.at_home import at_home
-from flows.orchestration.failures import TOLD
 from flows.stages.workspace import alone
 from flows.tracking import tracking
 from flows.tracking.ending import opened

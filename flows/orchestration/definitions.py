@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +12,17 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from flows.common.errors import UsageError
+from flows.orchestration.schedules import (
+    plain_sentence,
+    schedules_of,
+    triggers_of,
+    unknown_keys,
+)
 
 if TYPE_CHECKING:
     from prefect import Flow
     from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.deployments.runner import RunnerDeployment
-    from prefect.events.schemas.deployment_triggers import DeploymentTriggerTypes
 
 DEFINITIONS = Path(__file__).parents[1] / "prefect.yaml"
 PROJECT = DEFINITIONS.parents[1]
@@ -32,14 +36,6 @@ KEYS = {
     *("schedule", "schedules", "paused", "concurrency_limit", "triggers", "sla"),
 }
 """Of a deployment. Prefect passes over any other, and with a misspelled one what it says."""
-WHEN = ("cron", "interval", "rrule")
-SHARED = ("active", "slug", "parameters", "replaces", "max_scheduled_runs")
-"""Of a schedule, whatever its kind."""
-OWN = {
-    "cron": ("day_or", "timezone"),
-    "interval": ("anchor_date", "timezone"),
-    "rrule": ("timezone",),
-}
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,7 @@ def read_definitions(file: Path | None) -> list[Definition]:
         try:
             definitions.append(_definition(name, values))
         except ValueError as error:  # pydantic's errors are of this class, too
-            raise UsageError(f"{where}: {_sentence(error)}") from None
+            raise UsageError(f"{where}: {plain_sentence(error)}") from None
     names = [one.full_name for one in definitions]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"{path}: {', '.join(twice)} is defined twice")
@@ -96,7 +92,7 @@ def read_definitions(file: Path | None) -> list[Definition]:
 
 
 def _definition(name: str, values: dict[str, Any]) -> Definition:
-    if unknown := _others(values, KEYS):
+    if unknown := unknown_keys(values, KEYS):
         raise ValueError(f"{', '.join(unknown)} means nothing to Prefect; {_nearest(unknown[0])}")
     flow = flow_behind(values.get("entrypoint"))
     limit = values.get("concurrency_limit")
@@ -106,12 +102,12 @@ def _definition(name: str, values: dict[str, Any]) -> Definition:
     tags = values.get("tags") or []
     if not isinstance(tags, list):
         raise ValueError("`tags` is no list")
-    schedules = tuple(_schedules(values))
+    schedules = tuple(schedules_of(values))
     for parameters in (values.get("parameters") or {}, *(one.parameters for one in schedules)):
         if not isinstance(parameters, dict):
             raise ValueError("`parameters` is not a mapping")
         known = flow.parameters.properties
-        if unknown := _others(parameters, known):
+        if unknown := unknown_keys(parameters, known):
             takes = ", ".join(known)
             raise ValueError(f"no parameter {', '.join(unknown)}; the flow takes {takes}")
     runner = flow.to_deployment(
@@ -120,17 +116,13 @@ def _definition(name: str, values: dict[str, Any]) -> Definition:
         tags=tags,
         parameters=values.get("parameters"),
         schedules=list(schedules),
-        triggers=list(_triggers(values)),
+        triggers=list(triggers_of(values)),
         paused=values.get("paused"),
         version=values.get("version"),
         enforce_parameter_schema=values.get("enforce_parameter_schema", True),
         concurrency_limit=None if limit is None else _limit(limit),
     )
     return Definition(name, flow, schedules, pool.get("name", ""), runner, values)
-
-
-def _others(given: Iterable[object], known: Iterable[str]) -> list[str]:
-    return sorted(map(str, set(given) - set(known)))
 
 
 def _nearest(key: str) -> str:
@@ -165,80 +157,10 @@ def _limit(value: object) -> Any:
     from prefect.client.schemas.objects import ConcurrencyLimitConfig
 
     if isinstance(value, dict):
-        if unknown := _others(value, ConcurrencyLimitConfig.model_fields):
+        if unknown := unknown_keys(value, ConcurrencyLimitConfig.model_fields):
             raise ValueError(f"concurrency_limit: {', '.join(unknown)} means nothing")
         _limit(value.get("limit"))
         return ConcurrencyLimitConfig(**value)
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
     raise ValueError(f"concurrency_limit {value!r}: give a number, or limit and collision_strategy")
-
-
-def _schedules(values: Mapping[str, Any]) -> Iterator[DeploymentScheduleCreate]:
-    entries = values.get("schedules") or []
-    if not isinstance(entries, list):
-        raise ValueError("`schedules` is no list")
-    slugs: set[str] = set()
-    for number, entry in enumerate([*entries, *filter(None, [values.get("schedule")])], 1):
-        try:
-            schedule = _schedule(entry)
-            if schedule.slug in slugs:
-                raise ValueError(f"slug {schedule.slug} is that of another schedule")
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"schedule {number}: {_sentence(error)}") from None
-        slugs |= {schedule.slug} if schedule.slug else set()
-        yield schedule
-
-
-def _schedule(entry: Any) -> DeploymentScheduleCreate:
-    from prefect.client.schemas import schedules as kinds
-    from prefect.client.schemas.actions import DeploymentScheduleCreate
-
-    chosen = [kind for kind in WHEN if isinstance(entry, dict) and entry.get(kind)]
-    if len(chosen) != 1:
-        raise ValueError(f"it needs one of {', '.join(WHEN)}")
-    [kind] = chosen
-    if unknown := _others(entry, {*SHARED, kind, *OWN[kind]}):
-        raise ValueError(f"{', '.join(unknown)} means nothing beside {kind}")
-    own = {key: entry[key] for key in (kind, *OWN[kind]) if entry.get(key) is not None}
-    if kind == "cron":
-        when: Any = kinds.CronSchedule(**own)
-    elif kind == "interval":
-        when = kinds.IntervalSchedule(**own)
-    else:
-        text = own.pop("rrule")
-        rule = (
-            json.loads(text) if isinstance(text, str) and text.startswith("{") else {"rrule": text}
-        )
-        when = kinds.RRuleSchedule(**{**rule, **own})
-    shared = {key: entry[key] for key in SHARED if entry.get(key) is not None}
-    return DeploymentScheduleCreate(schedule=when, **shared)
-
-
-def _triggers(values: Mapping[str, Any]) -> Iterator[DeploymentTriggerTypes]:
-    from prefect.events.schemas.deployment_triggers import DeploymentTriggerTypes
-    from pydantic import TypeAdapter
-
-    entries = values.get("triggers") or []
-    if not isinstance(entries, list):
-        raise ValueError("`triggers` is no list")
-    for number, entry in enumerate(entries, 1):
-        try:
-            if not isinstance(entry, dict):
-                raise ValueError("it is no mapping")
-            trigger = TypeAdapter(DeploymentTriggerTypes).validate_python(entry)
-            # Prefect ignores unknown keys: without `expect`, every event would start a run.
-            if unknown := _others(entry, type(trigger).model_fields):
-                raise ValueError(f"{', '.join(unknown)} means nothing")
-        except ValueError as error:
-            raise ValueError(f"trigger {number}: {_sentence(error)}") from None
-        yield trigger
-
-
-def _sentence(error: Exception) -> str:
-    """What is wrong, without the class names and addresses of pydantic's messages."""
-    if not hasattr(error, "errors"):
-        return str(error)
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")

@@ -16,8 +16,8 @@ from flows.common.markdown import items
 from flows.common.settings import Settings
 from flows.drift import record as drift_record
 from flows.drift.verdict import MonitorPolicy
+from flows.notify.failures import TOLD
 from flows.orchestration.at_home import at_home
-from flows.orchestration.failures import TOLD
 from flows.promotion.lease import hold
 from flows.stages.decision import TrainResult
 from flows.tracking import registry, tracking

@@ -13,8 +13,8 @@ from pydantic import Field
 
 from flows.common.policy import PromotionPolicy
 from flows.common.settings import Settings
+from flows.notify.failures import TOLD
 from flows.orchestration.at_home import at_home
-from flows.orchestration.failures import TOLD
 from flows.reporting import summary
 from flows.stages.decision import PromoteRecord
 from flows.tracking import tracking

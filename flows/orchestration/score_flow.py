@@ -12,8 +12,8 @@ from prefect.runtime import flow_run
 from flows.common.errors import Verdict
 from flows.common.markdown import items
 from flows.common.settings import Engine, Settings
+from flows.notify.failures import TOLD
 from flows.orchestration.at_home import at_home
-from flows.orchestration.failures import TOLD
 from flows.scoring.report import ScoreReport
 from flows.scoring.run import score as work
 from flows.shadow.batch import BatchShadow, check_shadow

@@ -14,8 +14,8 @@ from data_checks.contract.model import Contract, load_contract
 from flows.common.config import AUTO, DetectorConfig, TrainConfig
 from flows.common.policy import contract_policy
 from flows.common.settings import Settings
+from flows.notify.failures import TOLD
 from flows.orchestration.at_home import at_home
-from flows.orchestration.failures import TOLD
 from flows.orchestration.tasks import TASKS, start_tracking, write_report
 from flows.promotion import served
 from flows.stages.decision import TrainResult

@@ -27,8 +27,8 @@ def calibrate_threshold(
     The paper's protocol has no validation rows: its threshold comes from the labelled test rows,
     so its bundle is for comparison and not deployable.
     """
-    from dagmm_model.detectors.bundle import ScoringBundle, row_scorer, save_bundle
-    from dagmm_model.detectors.persistence import load_detector
+    from dagmm_model.detectors.bundle import ScoringBundle, row_scorer
+    from dagmm_model.detectors.file_format import load_detector, save_bundle
 
     encoder, detector = load_encoder(run.path), load_detector(Path(fitted.detector))
     part = "validation" if parts.protocol == "deployment" else "test"

@@ -30,7 +30,7 @@ def evaluate_detector(
     calibrated: records.CalibrateRecord,
 ) -> records.EvaluateRecord:
     """Score the test rows with the bundle as it will be served."""
-    from dagmm_model.detectors.bundle import load_bundle
+    from dagmm_model.detectors.file_format import load_bundle
 
     contract = run.contract
     bundle = load_bundle(Path(calibrated.bundle))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from dagmm_model.detectors.bundle import load_bundle
+from dagmm_model.detectors.file_format import load_bundle
 from dagmm_model.detectors.interface import Detector, Latent, Mixed
 from flows.common.features import as_frame, labels_of, read_rows
 from flows.pipeline.figures import Drawn, draw_figures

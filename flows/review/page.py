@@ -77,7 +77,7 @@ def _drawn(
     stored: StoredVersion, evidence: Evidence, pictures: Mapping[str, bytes]
 ) -> dict[str, Any]:
     """What takes seconds: figures, and the explanations of single rows."""
-    from dagmm_model.detectors.bundle import load_bundle
+    from dagmm_model.detectors.file_format import load_bundle
     from dagmm_model.evaluation.what_if import what_if
     from flows.reporting import plots
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dagmm_model.detectors.bundle import exchange_threshold, load_bundle
+from dagmm_model.detectors.file_format import exchange_threshold, load_bundle
 from dagmm_model.evaluation.threshold import Discoveries, calibrate, exceeds, rows_needed
 from flows.common.errors import UsageError
 from flows.scoring.filling.parts import KNOWN, Parts

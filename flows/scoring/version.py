@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dagmm_model.detectors.bundle import ScoringBundle, load_bundle
+from dagmm_model.detectors.bundle import ScoringBundle
+from dagmm_model.detectors.file_format import load_bundle
 from data_checks.contract.model import Contract, load_contract
 from flows.common.settings import Settings
 

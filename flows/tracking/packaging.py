@@ -122,7 +122,7 @@ def log_model(
     """Log a bundle as the model of a run.
 
     Args:
-        bundle: Folder written by `dagmm_model.detectors.bundle.save_bundle`.
+        bundle: Folder written by `dagmm_model.detectors.file_format.save_bundle`.
         contract: Names the columns that the model takes.
         example: Raw rows, at least two, stored as the input example.
         run_id: MLflow run that owns the model.

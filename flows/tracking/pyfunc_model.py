@@ -16,7 +16,7 @@ from mlflow.exceptions import INVALID_PARAMETER_VALUE, MlflowException
 from mlflow.models import Model
 
 from dagmm_model.base.integrity import sha256_of
-from dagmm_model.detectors.bundle import BundleError, load_bundle
+from dagmm_model.detectors.file_format import BundleError, load_bundle
 from data_checks.base.errors import SourceError
 from data_checks.contract.model import load_contract
 from data_checks.rows.rows import check_rows

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from dagmm_model.detectors.bundle import BundleError, load_bundle
+from dagmm_model.detectors.file_format import BundleError, load_bundle
 from data_checks.contract.model import load_contract
 from flows.common.errors import Verdict
 from flows.common.features import model_input

@@ -64,7 +64,7 @@ def fit_detector(
         plan: Is told the settings before the first epoch.
     """
     from dagmm_model.base.checkpoint import FILE, damage
-    from dagmm_model.detectors.persistence import save_detector
+    from dagmm_model.detectors.file_format import save_detector
 
     if work.config.fit.streaming:
         training_rows.write_training_rows(work.run, work.rows, work.contract, work.parts)

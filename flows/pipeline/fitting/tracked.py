@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-from dagmm_model.detectors.persistence import load_detector
+from dagmm_model.detectors.file_format import load_detector
 from flows.pipeline.fitting import ranks
 from flows.pipeline.fitting.epochs import EpochLogger
 from flows.pipeline.fitting.fit import FitWork, fit_detector

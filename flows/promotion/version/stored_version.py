@@ -146,7 +146,7 @@ def check_light(client: MlflowClient, version: ModelVersion) -> tuple[str, ...]:
 
 def read_case(stored: StoredVersion, policy: PromotionPolicy) -> Case:
     """Score the candidate on its evaluation rows and gather what the gates judge."""
-    from dagmm_model.detectors.bundle import load_bundle
+    from dagmm_model.detectors.file_format import load_bundle
 
     frame = model_input(stored.rows, stored.contract)
     recorded, labels, slices = stored.recorded()
@@ -197,7 +197,7 @@ def score_rows(client: MlflowClient, version: ModelVersion, frame: Any) -> np.nd
         SealBroken: Its files are not those that were registered.
         EncodingError: The rows are not what it takes.
     """
-    from dagmm_model.detectors.bundle import energies
+    from dagmm_model.detectors.file_format import energies
 
     with seal.sealed_bundle(client, version) as folder:
         return helper.run_in_helper(energies, folder, frame)

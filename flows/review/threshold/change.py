@@ -15,7 +15,7 @@ import numpy as np
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
-from dagmm_model.detectors.bundle import load_bundle
+from dagmm_model.detectors.file_format import load_bundle
 from dagmm_model.evaluation.threshold import Threshold, calibrate, rows_needed
 from dagmm_model.evaluation.what_if import WhatIf, what_if
 from data_checks.base.scratch import scratch_folder

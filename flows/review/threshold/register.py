@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from mlflow.tracking import MlflowClient
 
-from dagmm_model.detectors.bundle import exchange_threshold, load_bundle
+from dagmm_model.detectors.file_format import exchange_threshold, load_bundle
 from dagmm_model.evaluation.threshold import CONFORMAL, Threshold, exceeds
 from data_checks.base.scratch import scratch_folder
 from data_checks.contract.model import Contract

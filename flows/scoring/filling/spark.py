@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dagmm_model.base.processors import blas_threads
-from dagmm_model.detectors.bundle import ScoringBundle, load_bundle
+from dagmm_model.detectors.bundle import ScoringBundle
+from dagmm_model.detectors.file_format import load_bundle
 from data_checks.base.errors import SourceError
 from data_checks.base.scratch import scratch_folder
 from data_checks.contract.model import Contract, load_contract

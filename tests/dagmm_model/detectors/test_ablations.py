@@ -11,8 +11,8 @@ from sklearn.mixture import GaussianMixture
 from dagmm_model import Checkpointing
 from dagmm_model.base.settings import SettingsError
 from dagmm_model.detectors.catalogue import make_detector
+from dagmm_model.detectors.file_format import load_detector, save_detector
 from dagmm_model.detectors.interface import Explaining
-from dagmm_model.detectors.persistence import load_detector, save_detector
 from dagmm_model.engines.choice import Device, make_engine
 from dagmm_model.mixture.selection import mixture_by_em
 from dagmm_model.networks.network import initialise

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from dagmm_model import DAGMM
-from dagmm_model.detectors.bundle import ScoringBundle, save_bundle
+from dagmm_model.detectors.bundle import ScoringBundle
 from dagmm_model.detectors.catalogue import make_detector
+from dagmm_model.detectors.file_format import save_bundle
 from dagmm_model.evaluation.threshold import calibrate
 from dagmm_model.tables.preprocessing import Encoder, FeatureColumn
 
@@ -93,7 +94,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from numba.core.registry import CPUDispatcher
-from dagmm_model.detectors.bundle import load_bundle
+from dagmm_model.detectors.file_format import load_bundle
 
 def compiled():
     from dagmm_model.kernels import arithmetic, scoring, tanh

@@ -13,8 +13,8 @@ from prefect.states import Scheduled, State, StateType
 
 from flows.common.errors import UsageError, Verdict
 from flows.notify.config import read_notify
+from flows.notify.failures import TOLD, run_failed
 from flows.orchestration.automations import automate
-from flows.orchestration.failures import TOLD, run_failed
 from flows.services.servers import free_port
 from tests.flows.notify.conftest import configure, http, smtp  # noqa: F401
 from tests.waiting import until

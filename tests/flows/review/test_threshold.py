@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from dagmm_model.detectors.bundle import load_bundle
+from dagmm_model.detectors.file_format import load_bundle
 from dagmm_model.evaluation.threshold import calibrate, exceeds
 from flows.common.errors import UsageError, Verdict
 from flows.promotion import audit

@@ -16,8 +16,9 @@ import pytest
 from fastapi.testclient import TestClient
 from mlflow.pyfunc import scoring_server
 
-from dagmm_model.detectors.bundle import ScoringBundle, save_bundle
+from dagmm_model.detectors.bundle import ScoringBundle
 from dagmm_model.detectors.catalogue import make_detector
+from dagmm_model.detectors.file_format import save_bundle
 from dagmm_model.evaluation.threshold import calibrate
 from data_checks.contract.model import Contract
 from data_checks.rows.casting import cast_batch

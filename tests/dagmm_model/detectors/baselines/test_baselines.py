@@ -7,8 +7,8 @@ from sklearn.metrics import roc_auc_score
 from dagmm_model.base.checkpoint import Checkpointing
 from dagmm_model.base.settings import SettingsError
 from dagmm_model.detectors.catalogue import CATALOGUE, make_detector
+from dagmm_model.detectors.file_format import load_detector, save_detector
 from dagmm_model.detectors.interface import NotEnoughRowsError, TooLarge
-from dagmm_model.detectors.persistence import load_detector, save_detector
 from tests.dagmm_model.detectors.baselines.tables import CLASSIC, TRAINED, islands, plane, quick
 
 ON_ISLANDS = ("kmeans", "isolation-forest", "ecod", "dcn")

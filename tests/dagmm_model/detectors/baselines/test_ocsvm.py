@@ -9,8 +9,8 @@ from sklearn.svm import OneClassSVM
 
 from dagmm_model.base.settings import SettingsError
 from dagmm_model.detectors.catalogue import make_detector
+from dagmm_model.detectors.file_format import load_detector, save_detector
 from dagmm_model.detectors.interface import TooLarge
-from dagmm_model.detectors.persistence import load_detector, save_detector
 
 
 @pytest.fixture(scope="module")

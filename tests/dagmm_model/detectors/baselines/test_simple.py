@@ -8,8 +8,8 @@ from sklearn.decomposition import PCA
 
 from dagmm_model.detectors.baselines.simple import SIMPLE
 from dagmm_model.detectors.catalogue import make_detector
+from dagmm_model.detectors.file_format import load_detector, save_detector
 from dagmm_model.detectors.interface import Explaining, NotEnoughRowsError
-from dagmm_model.detectors.persistence import load_detector, save_detector
 
 
 @pytest.fixture

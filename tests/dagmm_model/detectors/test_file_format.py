@@ -8,7 +8,7 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 from dagmm_model import DAGMM, load_detector, save_detector
-from dagmm_model.detectors.persistence import DetectorFileError
+from dagmm_model.detectors.file_format import DetectorFileError
 
 ROWS = np.random.default_rng(0).normal(size=(120, 4))
 
