@@ -5,8 +5,6 @@ decisions from their titles, the drafted contract in `first-table.md`. `tests/do
 page is not what this writes.
 """
 
-from __future__ import annotations
-
 import re
 import runpy
 import tempfile

@@ -1,7 +1,5 @@
 """Tables of keys, from the models and dataclasses that read them."""
 
-from __future__ import annotations
-
 import re
 import typing
 from collections.abc import Iterator, Sequence

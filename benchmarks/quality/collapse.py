@@ -6,8 +6,6 @@ and prints for each variant how much of the mixture of all training rows is left
     DAGMM_DATA_DIR=data python benchmarks/quality/collapse.py --data thyroid --epochs 5000
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -7,8 +7,6 @@ windows of a split share one reference.
     DAGMM_DATA_DIR=data python benchmarks/quality/drift.py --splits 10 --windows 20 --calm 100
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import time

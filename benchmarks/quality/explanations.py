@@ -8,8 +8,6 @@ training rows as background; it is the usual way to explain a detector from outs
     DAGMM_DATA_DIR=data python benchmarks/quality/explanations.py --rows 200 --shap-rows 40
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import time

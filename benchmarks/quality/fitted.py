@@ -1,7 +1,5 @@
 """A detector fitted on a part of a table's normal rows, as a bundle that scores the others."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

@@ -8,8 +8,6 @@ by training rows held out and by the labelled anomalies outside the test.
     DAGMM_DATA_DIR=... python benchmarks/quality/gate.py --suite adbench --detector dagmm
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

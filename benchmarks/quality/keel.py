@@ -12,8 +12,6 @@ is. What shares its rows with ADBench's twenty tables or with the paper's stands
     python benchmarks/quality/keel.py means CELLS/cells.jsonl
 """
 
-from __future__ import annotations
-
 import argparse
 import io
 import re

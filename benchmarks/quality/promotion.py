@@ -6,8 +6,6 @@ by just so much that its true average precision (on 300,000 rows) is lower by a 
     python benchmarks/quality/promotion.py [--trials 400] [--json]
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 

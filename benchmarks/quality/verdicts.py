@@ -13,8 +13,6 @@ verdicts alone.
 The folder is the home of the registry, and has to be new. Takes about half an hour of a core.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -11,8 +11,6 @@ result is a folder. All readers share the bandwidth of the store.
 The costs are measured ones; what is assumed is said in `Plane`.
 """
 
-from __future__ import annotations
-
 import argparse
 import heapq
 import json

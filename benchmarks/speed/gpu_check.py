@@ -10,8 +10,6 @@ rows of its shape. The exit code is 1 where a target is missed. ``--device cpu``
 itself, on few rows; its verdicts mean nothing.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib.util
 import json

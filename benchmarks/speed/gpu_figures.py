@@ -1,12 +1,10 @@
 """What `gpu_check.py` measures with: figures by name, their targets, and what went wrong."""
 
-from __future__ import annotations
-
 import time
 import traceback
 from collections.abc import Callable
 from statistics import median
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -51,7 +49,7 @@ class Check:
         self.figures[name] = float(value)
         print(f"   {name:60} {value:.5g}", flush=True)
 
-    def section(self, work: Callable[[Check], None]) -> None:
+    def section(self, work: Callable[[Self], None]) -> None:
         """Run one section; whatever it raises is a trouble of this one only."""
         print(f"## {work.__name__}: {(work.__doc__ or '').splitlines()[0]}", flush=True)
         started = time.perf_counter()

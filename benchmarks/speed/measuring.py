@@ -1,7 +1,5 @@
 """What the benchmarks of speed measure with, and the rows that they measure on."""
 
-from __future__ import annotations
-
 import json
 import os
 import resource

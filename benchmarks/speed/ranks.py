@@ -7,8 +7,6 @@ ranks over that of one says what a second one brings. The best of several rounds
 machine it is the one least disturbed. torchrun starts the ranks on this machine.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import subprocess

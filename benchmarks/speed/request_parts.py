@@ -7,8 +7,6 @@ the difference to what `serving.py` measures.
     DAGMM_HOME=mlruns python benchmarks/speed/request_parts.py dagmm-wdbc
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import json

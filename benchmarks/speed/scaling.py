@@ -15,8 +15,6 @@ exponent. Where a cost levels off (a fixed part that few rows cannot hide), the 
 last two points is given as well as the slope of all.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import json

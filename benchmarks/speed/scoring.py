@@ -12,8 +12,6 @@ its own. The 494,021 rows of the 10 percent file are repeated up to ``--rows``.
         --model models:/dagmm-kddcup@production --files csv parquet --reasons 3 none
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

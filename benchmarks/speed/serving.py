@@ -7,8 +7,6 @@ turns, so that whatever else the machine does falls on both.
     DAGMM_HOME=mlruns python benchmarks/speed/serving.py dagmm-wdbc --json
 """
 
-from __future__ import annotations
-
 import argparse
 import http.client
 import itertools

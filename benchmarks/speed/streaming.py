@@ -7,8 +7,6 @@ which is one attack after the other: in memory, and through windows of several s
 in memory, `scaling.py` measures.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import time

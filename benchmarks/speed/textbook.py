@@ -4,8 +4,6 @@ One module, a loop over the components, `torch.inverse` for the quadratic form, 
 returns one row at a time and a `DataLoader` that collates them. Correct, and slow.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

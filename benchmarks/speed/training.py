@@ -9,8 +9,6 @@ times are those of one step of one seed. `gpu_check.py` measures the engines of 
     python benchmarks/speed/training.py --threads 1 2 --json
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import statistics

@@ -6,8 +6,6 @@ peak memory is its own; imports are timed apart. pandera is in the extra ``bench
     DAGMM_DATA_DIR=data python benchmarks/speed/validation.py --repeat 3
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -8,8 +8,6 @@ review; then `dagmm ui`, and a browser without a profile. At last a training tha
 approval, and `dagmm serve`. Some minutes.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import re
