@@ -55,7 +55,7 @@ DOORS = {
     ),
     "the command line": ("flows.cli, flows.common.config", {"numpy"}),
     "commands that read a home": (
-        "flows.tracking.home.reading, flows.promotion.audit, flows.promotion.standing_hold, "
+        "flows.tracking.reader, flows.promotion.audit, flows.promotion.standing_hold, "
         "flows.review.listing, flows.review.screens",
         set(),
     ),

@@ -23,7 +23,7 @@ from flows.api.bodies import JSON, request_columns
 from flows.api.loading import load_verified
 from flows.common.features import as_columns
 from flows.common.settings import Settings
-from flows.promotion.version.stored_version import sealed_canary
+from flows.promotion.version.canary import sealed_canary
 from flows.tracking import registry, tracking
 
 

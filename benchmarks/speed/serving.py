@@ -26,7 +26,7 @@ import pandas as pd
 import psutil
 
 from flows.common.settings import Settings
-from flows.promotion.version.stored_version import sealed_canary
+from flows.promotion.version.canary import sealed_canary
 from flows.services import servers
 from flows.tracking import registry, tracking
 

@@ -7,7 +7,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from flows.api.model import ServedModel
-from flows.promotion.version.stored_version import canary_columns, sealed_canary
+from flows.promotion.version.canary import canary_columns, sealed_canary
 from flows.scoring.version import read_bundle
 from flows.tracking import seal
 

@@ -15,7 +15,7 @@ from data_checks.rows.rows import RowCheck, RowChecker
 from flows.api.bodies import Columns
 from flows.api.refusals import INVALID, Refused
 from flows.common.features import as_columns
-from flows.promotion.gates.case import SAME_ENERGY, largest_difference
+from flows.promotion.version.canary import SAME_ENERGY, largest_difference
 
 if TYPE_CHECKING:
     from flows.shadow.version import Version

@@ -20,7 +20,7 @@ def models(
     settings = call.prepare("reading the registry")
     from flows.review import screens
     from flows.review.listing import list_versions
-    from flows.tracking.home.reading import reader
+    from flows.tracking.reader import reader
 
     versions = list_versions(reader(settings), name)
     call.answer(versions, lambda: screens.models(versions))
@@ -33,7 +33,7 @@ def history(call: Call, name: Name) -> None:
     from flows.promotion import audit, standing_hold
     from flows.reporting import screens
     from flows.tracking import registry
-    from flows.tracking.home.reading import reader
+    from flows.tracking.reader import reader
 
     client = reader(settings)
     decisions = audit.history(client, name)

@@ -17,6 +17,7 @@ from flows.pipeline.fitting.fit import load_encoder
 from flows.pipeline.report import reported_training
 from flows.pipeline.split import positions
 from flows.promotion.version import evidence as bound
+from flows.promotion.version.canary import write_canary
 from flows.reporting.summary import metric_values, model_card
 from flows.stages.decision import Evidence, RegisterRecord
 from flows.stages.run import TrainRun
@@ -102,7 +103,7 @@ def _evaluation_files(run: TrainRun, evidence: Evidence, test: pa.Table) -> Path
     shutil.copy(Path(evidence.calibrate.bundle) / "contract.json", folder / bound.CONTRACT)
     recorded, _ = recorded_energies(folder)
     frame = model_input(test, contract)
-    bound.write_canary(frame, recorded, folder / bound.CANARY)
+    write_canary(frame, recorded, folder / bound.CANARY)
     train = training_rows.rows_to_measure(run.path, evidence.verdicts, contract, evidence.split)
     profile = drift_reference(train, contract).model_dump_json()
     (folder / bound.REFERENCE).write_text(profile, encoding="utf-8")

@@ -14,11 +14,11 @@ from flows.common.errors import UsageError
 from flows.common.policy import PromotionPolicy
 from flows.common.verdicts import GateResult
 from flows.promotion import served
-from flows.promotion.gates.case import Case, Material
+from flows.promotion.best_before import with_best_before
+from flows.promotion.carried import carried_over
+from flows.promotion.gates.case import Case, Material, read_case
 from flows.promotion.gates.table import EVIDENCE, GATES, find_gate, in_table_order, judged_gates
-from flows.promotion.version.best_before import with_best_before
-from flows.promotion.version.carried import carried_over
-from flows.promotion.version.stored_version import StoredVersion, read_case, score_rows
+from flows.promotion.version.stored_version import StoredVersion, score_rows
 from flows.tracking import registry
 
 

@@ -13,10 +13,11 @@ from flows.common.settings import Settings
 from flows.common.verdicts import GateResult
 from flows.notify.events import tell_decision
 from flows.promotion import approval, audit, card, judging, standing_hold, switch
-from flows.promotion.gates import shadowed
+from flows.promotion.gates import people, shadowed
 from flows.promotion.gates.case import Material
 from flows.promotion.gates.table import find_gate
-from flows.promotion.version.stored_version import answer_probe, fetch_version
+from flows.promotion.version.canary import answer_probe
+from flows.promotion.version.stored_version import fetch_version
 from flows.stages.decision import Decision, PromoteRecord, RegisterRecord
 from flows.stages.run import TrainRun
 from flows.tracking import registry, tracking
@@ -137,13 +138,13 @@ def _decision(gates: Sequence[GateResult], policy: PromotionPolicy, automatic: b
     if not against:
         return "promoted"
     waiting = {gate.gate for gate in against}
-    if standing_hold.GATE in waiting:
+    if people.HOLD in waiting:
         return "held"
     return "pending shadow" if waiting == {shadowed.GATE} else "pending approval"
 
 
 def _tag_approval(client: MlflowClient, record: PromoteRecord) -> None:
-    gate = next(g for g in record.gates if g.gate == approval.GATE)
+    gate = next(g for g in record.gates if g.gate == people.APPROVAL)
     if gate.measured or not gate.passed:
         state = "approved" if gate.passed else "pending" if gate.waits else "rejected"
         client.set_model_version_tag(record.name, str(record.version), approval.STATE_TAG, state)

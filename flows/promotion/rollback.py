@@ -11,7 +11,8 @@ from flows.common.policy import PromotionPolicy
 from flows.common.settings import Settings
 from flows.notify.events import tell_decision
 from flows.promotion import audit, switch
-from flows.promotion.version.stored_version import answer_probe, check_light
+from flows.promotion.version.canary import answer_probe
+from flows.promotion.version.stored_version import check_light
 from flows.stages.decision import PromoteRecord
 from flows.tracking import registry
 

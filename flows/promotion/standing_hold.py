@@ -11,15 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flows.common.moments import minute
-from flows.promotion import approval, audit
-from flows.promotion.gates.gate import GateFinding, unmeasured
+from flows.promotion import audit
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-    from flows.promotion.gates.case import Material
-
-GATE = "no hold"
 TAG = "dagmm.hold"
 
 
@@ -57,25 +53,6 @@ def current_hold(decisions: Sequence[audit.Decision]) -> Hold | None:
         elif decision.hold == "releases" and decision.decision in {"promoted", "unchanged"}:
             hold = None
     return hold
-
-
-def nobody_holds(material: Material) -> GateFinding:
-    """Nobody holds the model since a rollback, or `--release` or a later approval frees it."""
-    version = material.stored.version
-    hold = current_hold(audit.history(material.client, version.name))
-    if hold is None:
-        return unmeasured("the model is not held")
-    if material.release is not None:
-        return GateFinding(True, f"released: {material.release}; held since {hold.text()}")
-    for who, when in approval.approvals(version):
-        if when > hold.time:
-            return GateFinding(True, f"approved by {who} after {hold.text()}")
-    return GateFinding(
-        False,
-        f"the model is held: {hold.text()}; release it with "
-        f"`dagmm promote {version.name} {version.version} --release`",
-        waits=True,
-    )
 
 
 def show_hold(client: MlflowClient, name: str) -> None:

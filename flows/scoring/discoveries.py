@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 from dagmm_model.detectors.file_format import exchange_threshold, load_bundle
 from dagmm_model.evaluation.threshold import Discoveries, calibrate, exceeds, rows_needed
 from flows.common.errors import UsageError
-from flows.scoring.filling.parts import KNOWN, Parts
+from flows.scoring.filling.parts import Parts
+from flows.scoring.judged_part import KNOWN
 
 SUFFIX = ".parquet"
 """Of the parts, which are read again, whatever the result's own format."""

@@ -18,7 +18,8 @@ from data_checks.sources.reading import numbered_slices
 from flows.common.settings import Settings
 from flows.scoring.filling.local import judged_in_order
 from flows.scoring.filling.spark import ModelFiles, broadcast, unpacked
-from flows.scoring.rows import Judge, JudgedPart
+from flows.scoring.judged_part import JudgedPart
+from flows.scoring.rows import Judge
 from flows.scoring.run import TOP
 from flows.scoring.version import read_bundle, resolve_version, version_folder
 

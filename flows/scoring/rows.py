@@ -15,7 +15,7 @@ from data_checks.contract.columns import Outside
 from data_checks.contract.model import ROW_ID, Contract
 from data_checks.rows.rows import check_rows
 from flows.common.features import as_columns
-from flows.scoring.filling.parts import KNOWN, Counts, JudgedPart, checksum
+from flows.scoring.judged_part import KNOWN, Counts, JudgedPart, checksum
 from flows.scoring.known import Known
 
 if TYPE_CHECKING:

@@ -24,10 +24,11 @@ from flows.common.settings import NO_SETTINGS, Engine, Settings
 from flows.notify.tell import tell
 from flows.scoring import discoveries, review
 from flows.scoring.filling.parts import Parts, SourceMoved, open_parts
+from flows.scoring.judged_part import JudgedPart
 from flows.scoring.known import known_rows
 from flows.scoring.output.choice import output_for
 from flows.scoring.report import ScoreReport, event_of
-from flows.scoring.rows import REJECTED, SCORED, Judge, JudgedPart
+from flows.scoring.rows import REJECTED, SCORED, Judge
 from flows.scoring.version import read_bundle, resolve_version, version_folder
 from flows.verdicts.standing import Standing, standing
 from flows.verdicts.store import read_verdicts

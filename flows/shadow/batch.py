@@ -14,7 +14,8 @@ import pyarrow as pa
 from flows.common import progress
 from flows.common.errors import UsageError, message_of
 from flows.common.settings import Engine, Settings
-from flows.scoring.rows import Judge, JudgedPart
+from flows.scoring.judged_part import JudgedPart
+from flows.scoring.rows import Judge
 from flows.shadow.agreement import Agreement
 from flows.shadow.record import PAGE, write_down
 from flows.shadow.version import Version, fetch_sealed

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from flows.common.settings import environment_kept
 from flows.common.signals import held_back
+from flows.tracking.home.transactions import whole_transactions
 from flows.tracking.queries import equals
-from flows.tracking.transactions import whole_transactions
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -8,7 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from flows.scoring.filling.parts import Counts, Parts
+from flows.scoring.filling.parts import Parts
+from flows.scoring.judged_part import Counts
 from flows.scoring.output.files import FileOutput
 from flows.scoring.rows import REJECTED, SCORED, JudgedPart
 

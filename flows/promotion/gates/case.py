@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
+from flows.common.features import model_input
 from flows.common.policy import PromotionPolicy
+from flows.promotion.version import evidence as bound
+from flows.promotion.version.stored_version import StoredVersion
+from flows.tracking import seal
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
     from flows.promotion.served import ServingProcess
-    from flows.promotion.version.stored_version import StoredVersion
-
-SAME_ENERGY = 1e-6
-"""Relative difference up to which two energies of one row are the same."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,47 @@ class Material:
     server: ServingProcess | None = None
 
 
-def largest_difference(energies: np.ndarray, recorded: np.ndarray) -> float:
-    """Largest difference relative to the recorded energy (absolute below 1); NaN stays NaN."""
-    return float((np.abs(energies - recorded) / np.maximum(1.0, np.abs(recorded))).max())
+def read_case(stored: StoredVersion, policy: PromotionPolicy) -> Case:
+    """Score the candidate on its evaluation rows and gather what the gates judge."""
+    from dagmm_model.detectors.file_format import load_bundle
+
+    frame = model_input(stored.rows, stored.contract)
+    recorded, labels, slices = stored.recorded()
+    bundle = load_bundle(stored.model / seal.BUNDLE)
+    baselines, positions = _baselines(stored.files / bound.BASELINES)
+    return Case(
+        policy=policy,
+        evidence=stored.evidence,
+        frame=frame,
+        labels=labels,
+        slices=slices,
+        recorded=recorded,
+        candidate=bundle.score(frame).energy,
+        production=None,
+        production_error="",
+        baselines=baselines,
+        baseline_rows=positions,
+        threshold=bundle.threshold.value,
+        calibration=bundle.calibration,
+        health=_health(bundle.detector),
+    )
+
+
+def _health(detector: Any) -> MixtureState | None:
+    """The worst of the mixtures; None where the detector says that it has none."""
+    if detector.health_ is None:
+        return None
+    every = [mixture.health() for mixture in detector.mixtures_]
+    return MixtureState(
+        min(health.min_phi for health in every),
+        max(health.max_condition for health in every),
+        min(health.effective_components for health in every),
+    )
+
+
+def _baselines(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    if not path.exists():
+        return {}, np.array([], dtype=np.int64)
+    table = pq.read_table(path)
+    columns = {name: table.column(name).to_numpy() for name in table.column_names}
+    return columns, columns.pop("position")

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from flows.common.verdicts import figure
-from flows.promotion.gates.case import SAME_ENERGY, Case, largest_difference
+from flows.promotion.gates.case import Case
 from flows.promotion.gates.gate import GateFinding, unmeasured
+from flows.promotion.version.canary import SAME_ENERGY, largest_difference
 
 
 def data_verdict(case: Case) -> GateFinding:

@@ -6,8 +6,15 @@ from collections.abc import Collection, Iterable
 
 from flows.common.errors import UsageError
 from flows.common.verdicts import GateResult
-from flows.promotion import approval, serving_check, standing_hold
-from flows.promotion.gates import comparisons, quality, shadowed, soundness, standing_policy
+from flows.promotion.gates import (
+    comparisons,
+    people,
+    quality,
+    serving_check,
+    shadowed,
+    soundness,
+    standing_policy,
+)
 from flows.promotion.gates.case import Material
 from flows.promotion.gates.gate import Gate, GateFinding, Needs, everything
 
@@ -63,15 +70,15 @@ GATES: tuple[Gate, ...] = (
         of_detector=True,
     ),
     Gate(
-        approval.GATE,
-        approval.enough_approvals,
+        people.APPROVAL,
+        people.enough_approvals,
         lambda m: (m.stored.version, m.policy, m.stored.requested_by),
         needs="registry",
         overridable=False,
     ),
     Gate(
-        standing_hold.GATE,
-        standing_hold.nobody_holds,
+        people.HOLD,
+        people.nobody_holds,
         everything,
         needs="registry",
         overridable=False,

@@ -11,7 +11,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,21 +23,12 @@ import pyarrow.parquet as pq
 from dagmm_model.base.integrity import sha256_of
 from data_checks.base.scratch import scratch_folder
 from flows.tracking import signature
-from flows.tracking.seal import (
-    EVIDENCE,
-    EVIDENCE_TAG,
-    FORMAT,
-    is_recorded,
-    model_sha256,
-    stored,
-)
+from flows.tracking.seal import EVIDENCE, FORMAT, model_sha256, stored
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mlflow.tracking import MlflowClient
 
     from dagmm_model.tables.preprocessing import Encoder
-    from flows.promotion.version.stored_version import StoredVersion
 
 EVALUATION = "evaluation"
 ROWS, ENERGIES, BASELINES, CONTRACT, CANARY, REFERENCE = (
@@ -56,7 +47,6 @@ FILES = {
     CANARY: "the canary batch",
     REFERENCE: "the training profile",
 }
-CANARY_ROWS = 20
 BASELINE_ROWS = 20_000
 PACKAGES = ("mlflow", "numpy", "pandas", "prefect", "scikit-learn", "torch")
 
@@ -74,28 +64,6 @@ def environment(device: str) -> dict[str, str]:
         "device": device,
         **{name: installed(name) for name in PACKAGES},
     }
-
-
-def write_canary(frame: pd.DataFrame, energies: np.ndarray, path: Path) -> None:
-    """Keep a few rows over the whole range of energies, with the energies recorded for them.
-
-    Args:
-        frame: Raw feature columns of the evaluation rows.
-        energies: Recorded energies of the same rows, float64 of shape ``(rows,)``.
-        path: JSON file to write.
-    """
-    places = np.linspace(0, len(energies) - 1, min(CANARY_ROWS, len(energies))).astype(int)
-    rows = np.argsort(energies, kind="stable")[places]
-    chosen = frame.iloc[rows]
-    document = {
-        "columns": list(chosen.columns),
-        "data": [
-            [None if value != value else value for value in row]  # NaN is not JSON
-            for row in chosen.to_dict("split")["data"]
-        ],
-        "energy": energies[rows].tolist(),
-    }
-    path.write_text(json.dumps(document), encoding="utf-8")
 
 
 def write_baselines(
@@ -184,63 +152,6 @@ def write_evidence(
     return sha256
 
 
-def altered(kept: StoredVersion, max_days: float, names: Iterable[str]) -> tuple[str, ...]:
-    """Every way in which the bytes differ from what the evidence was made on.
-
-    Args:
-        kept: As it was downloaded.
-        max_days: Oldest evidence accepted.
-        names: Evaluation files to look at.
-
-    Returns:
-        One sentence for each difference; none when everything holds.
-    """
-    text, version = kept.text, kept.version
-    tag = version.tags.get(EVIDENCE_TAG)
-    if tag is None:
-        return ("the version carries no sealed evidence; train it again",)
-    try:
-        problems = list(_differences(json.loads(text), kept, max_days, names))
-    except (ValueError, LookupError, TypeError, AttributeError):  # it is no evidence any more
-        problems = []
-    # Said only where nothing better can be said: a changed part changes the whole as well.
-    if not problems and sha256_of_text(text) != tag:
-        problems.append("evidence.json was changed after the registration")
-    if not problems and (unsigned := signature.problem(version, text.encode(), kept.signed)):
-        problems.append(unsigned)
-    return tuple(problems)
-
-
 def sha256_of_text(text: str) -> str:
     """sha256 of a text as UTF-8."""
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _differences(
-    evidence: dict[str, Any], kept: StoredVersion, max_days: float, names: Iterable[str]
-) -> Iterator[str]:
-    version, files = kept.version, kept.files
-    if evidence["format"] != FORMAT:
-        yield f"the evidence has format {evidence['format']}, not {FORMAT}; train it again"
-        return
-    if evidence["run_id"] != version.run_id:
-        yield (
-            "the evidence is of an older evaluation: "
-            f"of run {evidence['run_id']}, not {version.run_id}"
-        )
-    if (time.time() - evidence["created"]) / 86_400 > max_days:
-        yield f"the evaluation is older than {max_days:g} days: evaluate again by training again"
-    sealed = version.tags.get("dagmm.config_sha256", evidence.get("config_sha256"))
-    if config_sha256(evidence["config"]) != sealed:
-        yield "the configuration was changed after the training"
-    for name in names:
-        what, recorded = FILES[name], evidence["files"].get(name)
-        there = (files / name).exists()
-        if recorded is None and there:
-            yield f"{what} ({name}): added after the evaluation"
-        elif recorded is not None and not there:
-            yield f"{what} ({name}): gone"
-        elif there and not is_recorded(files / name, str(recorded)):
-            yield f"{what} ({name}): changed after the evaluation"
-    if model_sha256(kept.model) != evidence["model_sha256"]:
-        yield "the model's files are not those that were evaluated"

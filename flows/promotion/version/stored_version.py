@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,12 +22,11 @@ from mlflow.tracking import MlflowClient
 from data_checks.base.scratch import scratch_folder
 from data_checks.contract.model import Contract, load_contract
 from flows.common.errors import UsageError
-from flows.common.features import labels_of, model_input
+from flows.common.features import labels_of
 from flows.common.policy import PromotionPolicy
-from flows.promotion.gates.case import SAME_ENERGY, Case, MixtureState, largest_difference
 from flows.promotion.version import evidence as bound
 from flows.services import helper
-from flows.tracking import registry, seal
+from flows.tracking import seal, signature
 
 CANARY_PATH = f"{bound.EVALUATION}/{bound.CANARY}"
 
@@ -98,8 +98,59 @@ class StoredVersion:
     def problems(
         self, max_days: float = math.inf, names: Iterable[str] = tuple(bound.FILES)
     ) -> tuple[str, ...]:
-        """Every way in which the bytes differ from the evidence, or it is older than that."""
-        return bound.altered(self, max_days, names)
+        """Every way in which the bytes differ from what the evidence was made on.
+
+        Args:
+            max_days: Oldest evidence accepted.
+            names: Evaluation files to look at.
+
+        Returns:
+            One sentence for each difference; none when everything holds.
+        """
+        if not self.sha256:
+            return ("the version carries no sealed evidence; train it again",)
+        try:
+            problems = list(self._differences(json.loads(self.text), max_days, names))
+        except (ValueError, LookupError, TypeError, AttributeError):  # it is no evidence any more
+            problems = []
+        # Said only where nothing better can be said: a changed part changes the whole as well.
+        if not problems and bound.sha256_of_text(self.text) != self.sha256:
+            problems.append("evidence.json was changed after the registration")
+        if not problems and (
+            unsigned := signature.problem(self.version, self.text.encode(), self.signed)
+        ):
+            problems.append(unsigned)
+        return tuple(problems)
+
+    def _differences(
+        self, evidence: dict[str, Any], max_days: float, names: Iterable[str]
+    ) -> Iterator[str]:
+        if evidence["format"] != seal.FORMAT:
+            yield f"the evidence has format {evidence['format']}, not {seal.FORMAT}; train it again"
+            return
+        if evidence["run_id"] != self.version.run_id:
+            yield (
+                "the evidence is of an older evaluation: "
+                f"of run {evidence['run_id']}, not {self.version.run_id}"
+            )
+        if (time.time() - evidence["created"]) / 86_400 > max_days:
+            yield (
+                f"the evaluation is older than {max_days:g} days: evaluate again by training again"
+            )
+        sealed = self.version.tags.get("dagmm.config_sha256", evidence.get("config_sha256"))
+        if bound.config_sha256(evidence["config"]) != sealed:
+            yield "the configuration was changed after the training"
+        for name in names:
+            what, recorded = bound.FILES[name], evidence["files"].get(name)
+            there = (self.files / name).exists()
+            if recorded is None and there:
+                yield f"{what} ({name}): added after the evaluation"
+            elif recorded is not None and not there:
+                yield f"{what} ({name}): gone"
+            elif there and not seal.is_recorded(self.files / name, str(recorded)):
+                yield f"{what} ({name}): changed after the evaluation"
+        if seal.model_sha256(self.model) != evidence["model_sha256"]:
+            yield "the model's files are not those that were evaluated"
 
 
 def fetch_version(client: MlflowClient, version: ModelVersion, folder: Path) -> StoredVersion:
@@ -144,52 +195,6 @@ def check_light(client: MlflowClient, version: ModelVersion) -> tuple[str, ...]:
         return replace(stored, signed=signed).problems(names=(bound.CANARY,))
 
 
-def read_case(stored: StoredVersion, policy: PromotionPolicy) -> Case:
-    """Score the candidate on its evaluation rows and gather what the gates judge."""
-    from dagmm_model.detectors.file_format import load_bundle
-
-    frame = model_input(stored.rows, stored.contract)
-    recorded, labels, slices = stored.recorded()
-    bundle = load_bundle(stored.model / seal.BUNDLE)
-    baselines, positions = _baselines(stored.files / bound.BASELINES)
-    return Case(
-        policy=policy,
-        evidence=stored.evidence,
-        frame=frame,
-        labels=labels,
-        slices=slices,
-        recorded=recorded,
-        candidate=bundle.score(frame).energy,
-        production=None,
-        production_error="",
-        baselines=baselines,
-        baseline_rows=positions,
-        threshold=bundle.threshold.value,
-        calibration=bundle.calibration,
-        health=_health(bundle.detector),
-    )
-
-
-def _health(detector: Any) -> MixtureState | None:
-    """The worst of the mixtures; None where the detector says that it has none."""
-    if detector.health_ is None:
-        return None
-    every = [mixture.health() for mixture in detector.mixtures_]
-    return MixtureState(
-        min(health.min_phi for health in every),
-        max(health.max_condition for health in every),
-        min(health.effective_components for health in every),
-    )
-
-
-def _baselines(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    if not path.exists():
-        return {}, np.array([], dtype=np.int64)
-    table = pq.read_table(path)
-    columns = {name: table.column(name).to_numpy() for name in table.column_names}
-    return columns, columns.pop("position")
-
-
 def score_rows(client: MlflowClient, version: ModelVersion, frame: Any) -> np.ndarray:
     """Energies of raw rows by a version, from its bundle: none of the code in its model is run.
 
@@ -201,38 +206,6 @@ def score_rows(client: MlflowClient, version: ModelVersion, frame: Any) -> np.nd
 
     with seal.sealed_bundle(client, version) as folder:
         return helper.run_in_helper(energies, folder, frame)
-
-
-def answer_probe(client: MlflowClient, name: str) -> Callable[[int], str]:
-    """A probe of ``models:/NAME@production``: what is wrong with its answers, or nothing."""
-
-    def probe(version: int) -> str:
-        try:
-            serving = client.get_model_version_by_alias(name, registry.PRODUCTION)
-            canary = sealed_canary(client, registry.find_version(client, name, version))
-            energies = score_rows(client, serving, canary_columns(canary))
-        except Exception as error:  # whatever it is, production cannot answer
-            return f"{type(error).__name__}: {error}"
-        worst = largest_difference(energies, np.array(canary["energy"]))
-        if worst <= SAME_ENERGY:
-            return ""
-        return f"the canary batch differs by {worst:.1e} from the recorded energies"
-
-    return probe
-
-
-def sealed_canary(client: MlflowClient, version: ModelVersion) -> dict[str, Any]:
-    """The canary batch of a version: columns, data and recorded energies.
-
-    Raises:
-        SealBroken: It is not the one that the evidence was sealed with.
-    """
-    changed = f"{bound.CANARY} was changed after the registration"
-    with sealed_file(client, version, bound.CANARY, changed) as path:
-        if path is None:
-            raise seal.SealBroken("its evidence names no canary rows")
-        canary: dict[str, Any] = json.loads(path.read_bytes())
-    return canary
 
 
 @contextmanager
@@ -254,8 +227,3 @@ def sealed_file(
         if not seal.is_recorded(path, recorded):
             raise seal.SealBroken(changed)
         yield path
-
-
-def canary_columns(canary: dict[str, Any]) -> dict[str, list[Any]]:
-    """Raw values of a canary batch by column."""
-    return dict(zip(canary["columns"], map(list, zip(*canary["data"], strict=True)), strict=True))

@@ -24,7 +24,8 @@ from flows.common.settings import Settings
 from flows.promotion import switch
 from flows.promotion.lease import hold
 from flows.promotion.promote import promote
-from flows.promotion.version.stored_version import StoredVersion, answer_probe, fetch_version
+from flows.promotion.version.canary import answer_probe
+from flows.promotion.version.stored_version import StoredVersion, fetch_version
 from flows.review.measured import Measured, measure_threshold
 from flows.review.threshold.agreed import agreed
 from flows.review.threshold.register import ThresholdChange, register_change

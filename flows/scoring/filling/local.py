@@ -16,7 +16,8 @@ from data_checks.sources.reading import count_rows, locate, numbered_slices, rea
 from flows.common import progress
 from flows.common.settings import Settings
 from flows.scoring.filling.parts import Parts
-from flows.scoring.rows import Judge, JudgedPart
+from flows.scoring.judged_part import JudgedPart
+from flows.scoring.rows import Judge
 
 PART_ROWS = 1_000_000
 """Most rows of a part, which are held until it is written."""

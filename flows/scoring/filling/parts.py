@@ -11,10 +11,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -26,67 +25,16 @@ import pyarrow.parquet as pq
 from data_checks.base.atomic import explaining_write_errors, replacing
 from flows.common import progress
 from flows.scoring.filling.plain import write_rows_csv
+from flows.scoring.judged_part import KNOWN, Counts, JudgedPart, checksum
 from flows.stages.workspace import alone, write_atomic
 
 HEADER = "run.json"
 TEXTS = ("model", "reasons", "remarks", "threshold")
 """Columns with few values, which Parquet stores best as a dictionary; energies have none."""
 
-KNOWN = "known: "
-"""How the remark on an anomaly begins that is like a row judged normal; it ends the remarks."""
-
-
-def checksum(raw: pa.RecordBatch) -> int:
-    """Checksum of some raw rows, never 0; tells whether a source gave the same ones again."""
-    return zlib.crc32(raw.serialize()) or 1
-
 
 class SourceMoved(RuntimeError):
     """The source does not begin with the rows that were scored before."""
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What was found in some rows.
-
-    `checksum` is of their content, or 0; `causes` are rejected rows by what was wrong with them;
-    `known` are anomalies like rows that were judged normal.
-    """
-
-    rows: int = 0
-    scored: int = 0
-    anomalies: int = 0
-    remarked: int = 0
-    unseen: dict[str, int] = field(default_factory=dict)
-    checksum: int = 0
-    causes: dict[str, int] = field(default_factory=dict)
-    known: int = 0
-
-    def plus(self, other: Counts) -> Counts:
-        """Counts of both, in this order."""
-        return Counts(
-            self.rows + other.rows,
-            self.scored + other.scored,
-            self.anomalies + other.anomalies,
-            self.remarked + other.remarked,
-            _sum(self.unseen, other.unseen),
-            zlib.crc32(other.checksum.to_bytes(4, "big"), self.checksum) if other.checksum else 0,
-            _sum(self.causes, other.causes),
-            self.known + other.known,
-        )
-
-
-def _sum(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
-    return {name: one.get(name, 0) + other.get(name, 0) for name in {**one, **other}}
-
-
-@dataclass(frozen=True)
-class JudgedPart:
-    """A slice of rows with what was found in it."""
-
-    scored: pa.Table
-    rejected: pa.Table
-    counts: Counts
 
 
 class Parts:

@@ -19,8 +19,6 @@ from flows.tracking.home.opening import without_tables
 from flows.tracking.queries import condition
 
 if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
-
     from flows.common.settings import Settings
 
 
@@ -38,21 +36,6 @@ class Page(list[Any]):
     """Everything that a search finds: there is no second page."""
 
     token = None
-
-
-def reader(settings: Settings) -> MlflowClient | HomeReader:
-    """What the configured store is read with: the tables of a home, else MLflow's client.
-
-    Raises:
-        ServiceUnreachable: The store cannot be read.
-    """
-    if settings.embedded_tracking:
-        home = HomeReader(settings)
-        if home.schema in (None, SCHEMA):
-            return home
-    from flows.tracking import tracking
-
-    return tracking.connect(settings, patient=False)
 
 
 def links(settings: Settings, address: str) -> Iterator[str]:

@@ -26,7 +26,7 @@ from flows.api.server import Server
 from flows.api.telemetry.news import Events, make_follower
 from flows.api.workers import Workers
 from flows.common.settings import Settings
-from flows.promotion.version.stored_version import sealed_canary
+from flows.promotion.version.canary import sealed_canary
 from flows.shadow.worker import ShadowWorker
 from flows.tracking import registry, tracking
 from tests.waiting import until

@@ -12,7 +12,7 @@ from flows.promotion import approval, audit, lease, rollback, switch
 from flows.promotion import promote as stage
 from flows.promotion.gates import standing_policy
 from flows.promotion.gates.table import GATES
-from flows.promotion.version import evidence
+from flows.promotion.version import canary, evidence
 from flows.tracking import registry
 from tests.flows import promotion_store as made
 from tests.flows.conftest import production
@@ -279,7 +279,7 @@ def test_a_lease_is_won_once(store, new, promote):
 
 def test_the_canary_covers_the_range_of_energies(parts):
     energies = np.array(json.loads((parts.files / evidence.CANARY).read_text())["energy"])
-    assert len(energies) == evidence.CANARY_ROWS
+    assert len(energies) == canary.CANARY_ROWS
     assert (np.diff(energies) >= 0).all()
 
 

@@ -4,7 +4,9 @@ import pytest
 
 from flows.common.errors import UsageError
 from flows.promotion import approval, audit, rollback, standing_hold
+from flows.promotion.gates import people
 from flows.promotion.version import stored_version
+from flows.promotion.version.canary import canary_columns, sealed_canary
 from flows.services.helper import SCORING, helper
 from flows.tracking import registry
 from tests.flows import promotion_store as made
@@ -31,7 +33,7 @@ def test_a_rollback_is_not_undone_by_the_next_training(store, new, promoted, pro
     assert back(reason="too many alerts").decision == "rolled back"
     nightly = promote(third, automatic=True)
     assert (nightly.decision, production(client)) == ("held", first)
-    message = gate(nightly, standing_hold.GATE).message
+    message = gate(nightly, people.HOLD).message
     assert "ann rolled version 2 back at 20" in message
     assert "too many alerts" in message
     assert "--release" in message
@@ -149,8 +151,8 @@ def test_nothing_to_return_to_says_why(store, promoted, back):
 
 def test_a_version_is_scored_beside_the_command_as_in_it(store, promoted):
     client, version = store[1], registry.find_version(store[1], NAME, *promoted(1))
-    canary = stored_version.sealed_canary(client, version)
-    rows = stored_version.canary_columns(canary)
+    canary = sealed_canary(client, version)
+    rows = canary_columns(canary)
     with helper(SCORING) as process:
         beside = stored_version.score_rows(client, version, rows)
         assert process.wait(60) == 0  # it has done the one work that it was started for

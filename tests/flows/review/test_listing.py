@@ -12,7 +12,8 @@ from flows.review import screens
 from flows.review.listing import list_versions
 from flows.review.threshold.change import change_threshold
 from flows.tracking.home import reading
-from flows.tracking.home.reading import links, reader
+from flows.tracking.home.reading import links
+from flows.tracking.reader import reader
 from tests.flows import promotion_store as made
 
 NAME = made.NAME

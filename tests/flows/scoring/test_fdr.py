@@ -10,7 +10,8 @@ from sklearn.datasets import load_breast_cancer
 
 from dagmm_model.evaluation.threshold import p_values
 from flows.scoring import discoveries
-from flows.scoring.filling.parts import Counts, Parts
+from flows.scoring.filling.parts import Parts
+from flows.scoring.judged_part import Counts
 from flows.scoring.rows import REJECTED, SCORED, JudgedPart
 
 CALIBRATION = np.arange(99.0)

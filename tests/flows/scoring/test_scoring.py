@@ -22,7 +22,7 @@ from flows.common.errors import UsageError
 from flows.common.settings import Settings
 from flows.scoring import run as scoring
 from flows.scoring.filling import local
-from flows.scoring.filling.parts import Counts
+from flows.scoring.judged_part import Counts
 from flows.scoring.output import choice, files
 from flows.scoring.rows import reasons_text
 from tests.postgres import PASSWORD

@@ -19,7 +19,8 @@ from flows.common.settings import Settings
 from flows.intake.give import give_verdicts
 from flows.scoring import run as scoring
 from flows.scoring.filling import spark as spark_scoring
-from flows.scoring.filling.parts import Counts, Parts, write_part
+from flows.scoring.filling.parts import Parts, write_part
+from flows.scoring.judged_part import Counts
 from flows.scoring.output.files import FileOutput
 from flows.scoring.rows import REJECTED, SCORED, JudgedPart
 from flows.tracking import tracking

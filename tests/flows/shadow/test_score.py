@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from flows.common.settings import Settings
+from flows.promotion.version.canary import sealed_canary
 from flows.promotion.version.shadows import CONTENT
-from flows.promotion.version.stored_version import sealed_canary
 from flows.tracking import registry as versions
 from flows.tracking import tracking
 from tests.flows.api.conftest import bundle_file

@@ -11,7 +11,8 @@ from flows.common.errors import ServiceUnreachable
 from flows.common.settings import Settings
 from flows.tracking import tracking
 from flows.tracking.home.opening import make_store
-from flows.tracking.home.reading import SCHEMA, HomeReader, reader
+from flows.tracking.home.reading import SCHEMA, HomeReader
+from flows.tracking.reader import reader
 from tests.flows.forked import processes
 
 

@@ -14,9 +14,9 @@ import psutil
 
 from flows.common.policy import PromotionPolicy
 from flows.common.verdicts import figure
-from flows.promotion.gates.case import SAME_ENERGY, largest_difference
 from flows.promotion.gates.gate import GateFinding, unmeasured
 from flows.promotion.served import NotServedError, ServingProcess
+from flows.promotion.version.canary import SAME_ENERGY, largest_difference
 
 GATE = "served in a fresh process"
 REQUESTS = 40

@@ -10,7 +10,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from sqlalchemy.orm import loading
 
-from flows.tracking.transactions import whole_transactions
+from flows.tracking.home.transactions import whole_transactions
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_other_databases_are_left_alone(registry, tmp_path):
     other.search_experiments()
     with (
         whole_transactions(registry.tracking_uri),
-        mock.patch("flows.tracking.transactions.held_back") as held,
+        mock.patch("flows.tracking.home.transactions.held_back") as held,
     ):
         other.search_experiments()
         assert not held.called

@@ -11,7 +11,8 @@ import psutil
 import pyarrow.parquet as pq
 
 from flows.common.policy import PromotionPolicy
-from flows.promotion import served, serving_check
+from flows.promotion import served
+from flows.promotion.gates import serving_check
 from flows.promotion.version import evidence
 
 LOOPS = Path("code", "dagmm_model", "kernels")

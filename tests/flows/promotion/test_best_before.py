@@ -7,9 +7,10 @@ import pytest
 
 from flows.common.policy import PromotionPolicy
 from flows.promotion import rollback
+from flows.promotion.best_before import with_best_before
 from flows.promotion.gates import comparisons
-from flows.promotion.version.best_before import with_best_before
-from flows.promotion.version.stored_version import fetch_version, read_case
+from flows.promotion.gates.case import read_case
+from flows.promotion.version.stored_version import fetch_version
 from tests.flows import promotion_store as made
 from tests.flows.promotion.conftest import gate
 
