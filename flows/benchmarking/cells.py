@@ -11,19 +11,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 FORMAT = 1
 """Version of what a cell means; cells of another one are measured again."""
 FIGURES = ("f1", "roc_auc", "ap", "recall", "false_alarms")
-BEFORE_THE_CATALOGUE = {
-    "recommended": "dagmm",
-    "paper": "dagmm:paper",
-    "isolation_forest": "isolation-forest",
-}
-"""Names of rows in files from before the detectors had theirs."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +40,8 @@ class Cell:
         seconds: Of fitting: processor time of one thread, so that cells measured beside other
             work can be compared.
         score_seconds: Of scoring the test rows, the same.
-        settings_sha256: Digest of what decides the detector; empty in files without one.
-        data_sha256: Digest of the encoded rows and labels; empty in files without one.
+        settings_sha256: Digest of what decides the detector; empty in the first lines.
+        data_sha256: Digest of the encoded rows and labels; empty in the first lines.
         reason: Why the cell failed, or an empty string.
         time: When it was measured, ISO 8601, UTC.
         remarks: What else the detector says, e.g. its number of components.
@@ -87,26 +83,16 @@ class Cell:
         return (*self.split, *self.version)
 
 
-KNOWN = {f.name for f in fields(Cell)}
-
-
 def read_cells(path: Path) -> list[Cell]:
     """Cells of a file in its order, none where there is no file.
 
-    A line that a kill cut short is left out. Unknown keys become remarks.
+    A line that a kill cut short is left out, and a key of a later version is passed over.
     """
     if not path.exists():
         return []
+    cell = TypeAdapter(Cell)
     lines = path.read_text(encoding="utf-8").split("\n")
-    return [_cell(json.loads(line)) for line in lines if line.endswith("}")]
-
-
-def _cell(values: dict[str, Any]) -> Cell:
-    name, comma, variant = values["detector"].partition(", ")
-    label = BEFORE_THE_CATALOGUE.get(name, name) + comma + variant
-    known = {k: v for k, v in values.items() if k in KNOWN}
-    extra = {k: v for k, v in values.items() if k not in KNOWN}
-    return Cell(**known | {"detector": label, "remarks": extra | values.get("remarks", {})})
+    return [cell.validate_json(line) for line in lines if line.endswith("}")]
 
 
 def append_cells(path: Path, cells: Sequence[Cell]) -> None:
@@ -125,29 +111,15 @@ def append_cells(path: Path, cells: Sequence[Cell]) -> None:
 
 
 def current(cells: Iterable[Cell]) -> list[Cell]:
-    """One cell for each place: the last, of the version of its row that was measured last.
-
-    Cells without digests are shown next to newer ones where the splits that both have show the same
-    figures: then nothing that decides the row has changed.
-    """
+    """One cell for each place: the last, of the version of its row that was measured last."""
     rows: dict[tuple[str, str, bool, str], list[Cell]] = {}
     for cell in cells:
         rows.setdefault((cell.dataset, cell.protocol, cell.grouped, cell.detector), []).append(cell)
     chosen: list[Cell] = []
     for row in rows.values():
-        plain = {cell.seed: cell for cell in row if not cell.settings_sha256}
-        newest = ([cell for cell in row if cell.settings_sha256] or row)[-1].version
-        kept = {cell.seed: cell for cell in row if cell.version == newest}
-        common = kept.keys() & plain.keys()
-        if common and all(_agree(kept[seed], plain[seed]) for seed in common):
-            kept = plain | kept
+        kept = {cell.seed: cell for cell in row if cell.version == row[-1].version}
         chosen += [kept[seed] for seed in sorted(kept)]
     return chosen
-
-
-def _agree(one: Cell, other: Cell) -> bool:
-    pairs = [(getattr(one, name), getattr(other, name)) for name in FIGURES]
-    return all(a is None or b is None or abs(a - b) < 1e-9 for a, b in pairs)
 
 
 def done(cells: Iterable[Cell]) -> set[tuple[Any, ...]]:

@@ -23,22 +23,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 """The reference before any training; with a linear path it starts from the principal axes, so
 that only random weights show what the architecture alone does."""
-ADDED = {
-    "wide_code": 0,
-    "overlap_weight": 3.0,
-    "initial_weights": "glorot",
-    "distance": "mean",
-    "alternating": False,
-    "masking": 0.0,
-    "views": ("energy",),
-}
-"""Settings that came later, with what they were before: cells measured then are still the same."""
-CONSTANTS: dict[str, Any] = {
-    "views": {"energy": 1.0, "error": 2.0, "neighbours": 2.5, "axes": 2.0},
-    "masked": {"GROUPS": 4, "ROUNDS": 2, "MANY": 64, "TYPICAL_FLOOR": 1e-3, "TAIL": 100.0},
-    "neighbours": {"MOST": 2_000, "LEAST": 500, "VALUES": 75_000, "NEIGHBOURS": 5, "FLOOR": 1e-3},
-}
-"""Constants of the scoring as they were before digests had them, likewise: not to be edited."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +58,10 @@ class Row:
         """sha256 of all that decides the detector on a data set, but the seed."""
         content: dict[str, Any] = {"name": self.name, "settings": {}}
         if self.name != BEST_COLUMN:
-            chosen = self.settings_on(data)
-            settings = asdict(chosen)
-            content["settings"] = {
-                n: v for n, v in settings.items() if n not in ADDED or v != ADDED[n]
-            }
-            if isinstance(chosen, DagmmSettings):
-                changed = {n: v for n, v in constants(chosen).items() if v != CONSTANTS[n]}
-                content |= {"constants": changed} if changed else {}
+            settings = self.settings_on(data)
+            content["settings"] = asdict(settings)
+            if isinstance(settings, DagmmSettings):
+                content["constants"] = constants(settings)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

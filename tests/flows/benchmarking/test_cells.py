@@ -31,21 +31,15 @@ def test_a_line_cut_short_costs_only_itself(tmp_path, kept):
     assert [cell.seed for cell in read_cells(path)] == [0, 2]
 
 
-def test_lines_from_before_the_catalogue_are_read_under_todays_names(tmp_path):
+def test_a_key_of_a_later_version_is_passed_over_and_a_value_of_no_use_is_named(tmp_path):
     path = tmp_path / "cells.jsonl"
-    old = {"dataset": "thyroid", "protocol": "paper", "grouped": False, "seed": 3, "f1": 0.5}
-    old |= {"roc_auc": 0.9, "ap": 0.4, "seconds": 2.0, "components": 1.5}
-    names = ("recommended", "paper, reconstruction error", "isolation_forest", "best column")
-    path.write_text("".join(json.dumps(old | {"detector": name}) + "\n" for name in names))
-    cells = read_cells(path)
-    assert [cell.detector for cell in cells] == [
-        "dagmm",
-        "dagmm:paper, reconstruction error",
-        "isolation-forest",
-        "best column",
-    ]
-    assert cells[0].remarks == {"components": 1.5}
-    assert (cells[0].f1, cells[0].ap, cells[0].seconds) == (0.5, 0.4, 2.0)
+    append_cells(path, [_cell(remarks={"components": 1.5})])
+    line = json.loads(path.read_text())
+    path.write_text(json.dumps(line | {"later": 1}) + "\n")
+    assert read_cells(path) == [_cell(remarks={"components": 1.5})]
+    path.write_text(json.dumps(line | {"ap": "much"}) + "\n")
+    with pytest.raises(ValueError, match=r"(?s)ap.*valid number"):
+        read_cells(path)
 
 
 def test_settings_or_data_that_changed_replace_the_old_cells_of_their_row_only():
@@ -57,14 +51,10 @@ def test_settings_or_data_that_changed_replace_the_old_cells_of_their_row_only()
     assert current([*old, other, moved]) == [moved, other]
 
 
-def test_cells_without_digests_count_where_they_agree_with_newer_ones():
-    plain = {"settings_sha256": "", "data_sha256": ""}
-    old = [_cell(seed=seed, **plain) for seed in range(5)]
-    assert current([*old, _cell(seed=1)]) == [old[0], _cell(seed=1), *old[2:]]
-    assert current([*old, _cell(seed=1, f1=0.4)]) == [_cell(seed=1, f1=0.4)]
-    assert current([*old, _cell(seed=7)]) == [_cell(seed=7)], "no split in common proves nothing"
-    assert current([_cell(seed=1), *old]) == [old[0], _cell(seed=1), *old[2:]]
-    assert current(old) == old
+def test_what_was_measured_before_is_shown_again_only_once_it_is_measured_again():
+    old, new = [_cell(), _cell(seed=1)], _cell(settings_sha256="changed")
+    assert current([*old, new, _cell(seed=1)]) == old
+    assert current([*old, new]) == [new], "cells of another version fill no gaps"
 
 
 def test_a_failed_cell_is_tried_again_and_its_success_counts():
