@@ -119,6 +119,17 @@ tests:
         exp_alerts: [{exp_labels: {job: dagmm-api, instance: a}, exp_annotations: {summary:
           "a answers by another version than the alias names"}}]
       - {eval_time: 9m, alertname: DagmmRegistryAway}
+      - {eval_time: 9m, alertname: DagmmNoVersion}
+  - interval: 1m
+    input_series:
+      - {series: 'dagmm_wanted_version{job="dagmm-api", instance="a"}', values: '2 0x9'}
+      - {series: 'dagmm_model_version{job="dagmm-api", instance="a"}', values: '2x10'}
+    alert_rule_test:
+      - {eval_time: 9m, alertname: DagmmVersionBehind}
+      - eval_time: 9m
+        alertname: DagmmNoVersion
+        exp_alerts: [{exp_labels: {job: dagmm-api, instance: a}, exp_annotations: {summary:
+          "a finds no version behind its alias; one that was loaded goes on answering"}}]
   - interval: 10m
     input_series:
       - {series: 'dagmm_energy_count{job="dagmm-api", instance="a", verdict="alert"}',

@@ -33,7 +33,8 @@ class Followed:
     Attributes:
         wanted: Version behind the alias when the registry last answered; None where there is none.
         asked: When the registry last answered, seconds since 1970; 0 for never.
-        registry_error: Why it does not answer now, or empty.
+        registry_error: Why it does not say now which version to serve, or empty.
+        registry_up: Whether it answers, be it that nothing stands behind the alias.
         refused: Version that was not taken into service, and stands behind the alias still.
         refusal: Why not.
         switches: How often `current` was exchanged.
@@ -43,6 +44,7 @@ class Followed:
     wanted: int | None = None
     asked: float = 0.0
     registry_error: str = ""
+    registry_up: bool = True
     refused: int | None = None
     refusal: str = ""
     switches: int = 0
@@ -101,18 +103,26 @@ class Follower:
             self._store()
             version = registry.find_model(self._client, self._reference)
         except Exception as error:  # the server goes on, whatever the registry says
-            gone = {"wanted": None} if isinstance(error, UsageError) else {}
-            self._stand(registry_error=_message(error), **gone)
+            gone = {"wanted": None, "asked": time.time()} if isinstance(error, UsageError) else {}
+            self._stand(registry_error=_message(error), registry_up=bool(gone), **gone)
             return
         wanted = int(version.version)
-        self._stand(wanted=wanted, asked=time.time(), registry_error="")
+        self._stand(wanted=wanted, asked=time.time(), registry_error="", registry_up=True)
         self._tell()
-        if self.current is not None and self.current.version == wanted:
+        if self._is_current(version):
             self._stand(refused=None, refusal="")
             return
         if self.standing.refused == wanted and time.monotonic() < self._again:
             return
         self._take(version)
+
+    def _is_current(self, version: ModelVersion) -> bool:
+        """By its seal as well: numbers begin anew when a registered model was deleted."""
+        now = self.current
+        if now is None:
+            return False
+        sealed = version.tags.get(EVIDENCE_TAG, "")
+        return (now.version, now.sealed) == (int(version.version), sealed)
 
     @property
     def serving(self) -> ServedModel | None:
@@ -134,7 +144,7 @@ class Follower:
             served = load_verified(self._client, version)
         except Exception as error:
             if exit_code(error) == EXIT_UNREACHABLE:  # of the store: it says nothing of the version
-                self._stand(registry_error=_message(error))
+                self._stand(registry_error=_message(error), registry_up=False)
                 return
             why = _message(error)
             if exit_code(error) == EXIT_DEFECT:  # its text was not written for a reader
@@ -159,7 +169,7 @@ class Follower:
             try:
                 self._refused(version, why, self.current)
             except Exception as error:
-                self._stand(registry_error=_message(error))
+                self._stand(registry_error=_message(error), registry_up=False)
                 return
             self._told.add(key)
         self._untold = None

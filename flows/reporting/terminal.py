@@ -158,8 +158,8 @@ def styled(word: str) -> Text:
 def gates(results: Iterable[GateResult], *, verbose: bool = False) -> RenderableType:
     """What held a version back first; what passed is counted, unless asked for."""
     results = tuple(results)
-    waiting = [gate for gate in results if gate.waits]
-    failed = [gate for gate in results if gate.verdict == "failed" and not gate.waits]
+    waiting = [gate for gate in results if gate.word == "waits"]
+    failed = [gate for gate in results if gate.word == "failed"]
     overridden = [gate for gate in results if gate.verdict == "overridden"]
     others = [gate for gate in results if gate.verdict not in {"failed", "overridden"}]
     passed = sum(gate.verdict == "passed" for gate in results)

@@ -108,7 +108,7 @@ class ShadowWorker:
         if candidate is None or candidate.number == first.number:
             return
         now = self.sitting
-        if now is None or (now.first.uri, now.candidate.uri) != (first.uri, candidate.uri):
+        if now is None or not (now.first.same_as(first) and now.candidate.same_as(candidate)):
             self._safely(self._write)
             now = self.sitting = Sitting(first, candidate, Agreement())
         now.agreement.add(first, candidate, rows(), energy, np.ones(len(energy), bool))

@@ -108,7 +108,7 @@ def _versions(follower: Follower) -> Iterable[Metric]:
         float(bool(standing.refusal)),
     )
     yield GaugeMetricFamily(
-        "dagmm_registry_up", "Whether the registry answers", not standing.registry_error
+        "dagmm_registry_up", "Whether the registry answers", standing.registry_up
     )
     yield GaugeMetricFamily(
         "dagmm_registry_answered_timestamp_seconds",

@@ -343,11 +343,42 @@ def test_a_refusal_that_could_not_be_written_down_is_written_later(ready, damage
     assert len(refusals(ready)) == 1
 
 
+def test_another_version_of_the_same_number_is_loaded(ready):
+    """The registered model was deleted and trained again, which begins at version 1."""
+    ready.client.set_registered_model_alias(NAME, "production", "1")
+    ready.follower.step()
+    rows, recorded = ready.rows(), ready.canary(2)["energy"]
+    first = verdict(ready, rows).json()
+    second = ready.client.get_model_version(NAME, "2")
+    ready.client.delete_registered_model(NAME)
+    ready.client.create_registered_model(NAME)
+    ready.client.create_model_version(NAME, second.source, second.run_id, tags=second.tags)
+    ready.client.set_registered_model_alias(NAME, "production", "1")
+    ready.follower.step()
+    answer = verdict(ready, rows).json()
+    assert (first["version"], answer["version"]) == (1, 1)
+    energies = [[row["energy"] for row in said["rows"]] for said in (first, answer)]
+    np.testing.assert_allclose(energies[1], recorded, rtol=1e-6)
+    assert not np.allclose(energies[0], recorded, rtol=1e-3)
+
+
+def test_a_seal_that_is_taken_from_the_version_that_answers_is_said(ready):
+    kept = ready.client.get_model_version(NAME, "2").tags[seal.EVIDENCE_TAG]
+    ready.client.delete_model_version_tag(NAME, "2", seal.EVIDENCE_TAG)
+    ready.follower.step()
+    assert "carries no sealed evidence" in ready.http.get("/ready").json()["trouble"]
+    assert verdict(ready, [ready.follower.current.example]).json()["version"] == 2
+    ready.client.set_model_version_tag(NAME, "2", seal.EVIDENCE_TAG, kept)
+    ready.follower.step()
+    assert ready.http.get("/ready").json()["trouble"] == ""
+
+
 def test_it_keeps_answering_when_the_alias_is_gone(ready):
     ready.client.delete_registered_model_alias(NAME, "production")
     ready.follower.step()
     assert verdict(ready).json()["version"] == 2
     assert ready.metric("dagmm_wanted_version") == 0
+    assert ready.metric("dagmm_registry_up") == 1, "it says that there is none"
     assert "alias" in ready.http.get("/ready").json()["trouble"]
 
 

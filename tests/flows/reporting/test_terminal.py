@@ -81,6 +81,14 @@ def test_what_failed_stands_first_and_what_passed_is_counted():
     assert len(lines) == 3
 
 
+def test_a_gate_that_waited_and_was_overridden_stands_once():
+    forced = WAITING.model_copy(update={"overridden": "ann: it is late"})
+    assert printed(gates([forced])) == [
+        "! approval: overridden by ann: it is late – one is missing",
+        "0 passed (--verbose shows all)",
+    ]
+
+
 def test_a_failed_gate_shows_the_figure_that_decided_and_with_verbose_the_others():
     beaten = Figure(name="difference from knn", value=-0.2, at_least=-0.02)
     ahead = Figure(name="difference from pca", value=0.6, at_least=-0.02)
