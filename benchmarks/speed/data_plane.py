@@ -13,11 +13,11 @@ The costs are measured ones; what is assumed is said in `Plane`.
 
 import argparse
 import heapq
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ def validate(path: Path) -> None:
 
     The cost of a row and the fixed cost come from the smaller runs.
     """
-    runs = [json.loads(line) for line in path.read_text().splitlines()]
-    runs = sorted((run["rows"], run["score_processor_us"] * run["rows"] * 1e-6) for run in runs)
-    rows, seconds = np.array(runs, dtype=float).T
+    runs = pd.read_json(path, lines=True).sort_values("rows")
+    rows = runs["rows"].to_numpy(float)
+    seconds = runs["score_processor_us"].to_numpy() * rows * 1e-6
     slope, fixed = np.polyfit(rows[:-1], seconds[:-1], 1)
     plane = Plane(slope * 1e6, overhead_s=0.0, dispatch_s=0.0, start_s=max(fixed, 0.0),
                   slow_share=0.0, failure_share=0.0)  # fmt: skip

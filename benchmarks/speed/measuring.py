@@ -3,7 +3,6 @@
 import json
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import time
@@ -41,16 +40,22 @@ def peak() -> float:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
 
 
-def medians(work: Callable[[], object], rounds: int) -> tuple[float, float]:
-    """Seconds of wall and of processor time: medians of the rounds, after one to warm up."""
-    work()
-    wall, processor = [], []
-    for _ in range(rounds):
-        started, spent = time.perf_counter(), time.process_time()
+def in_turns(variants: dict[str, Callable[[], object]], rounds: int, pause: float = 0.0) -> Any:
+    """Seconds of every variant, in turns, so that a slow minute slows all; one round warms up.
+
+    Returns:
+        A data frame of `wall` and `processor`, by variant, a row for each of its rounds.
+    """
+    import pandas as pd
+
+    spent = []
+    for name, work in [*variants.items()] * (rounds + 1):
+        time.sleep(pause)
+        wall, processor = time.perf_counter(), time.process_time()
         work()
-        wall.append(time.perf_counter() - started)
-        processor.append(time.process_time() - spent)
-    return statistics.median(wall), statistics.median(processor)
+        spent.append((name, time.perf_counter() - wall, time.process_time() - processor))
+    table = pd.DataFrame(spent[len(variants) :], columns=["", "wall", "processor"])
+    return table.set_index("")
 
 
 def in_process(program: str, *arguments: object, **environment: str) -> dict[str, Any]:

@@ -1,40 +1,23 @@
 """Where the processor time of one request of 1,000 rows goes, in the process that scores it.
 
-Each part alone, in one thread with one thread of the BLAS library, medians of processor time: what
-else the machine does hardly counts. What is left of a request, HTTP and the way to that process, is
-the difference to what `serving.py` measures.
+The parts in turns, in one thread with one thread of the BLAS library, medians of processor time:
+what else the machine does hardly counts. What is left of a request, HTTP and the way to that
+process, is the difference to what `serving.py` measures.
 
     DAGMM_HOME=mlruns python benchmarks/speed/request_parts.py dagmm-wdbc
 """
 
 import argparse
-import itertools
-import json
-import os
-import statistics
-import time
-from collections.abc import Callable
 
+from measuring import in_turns
 from pydantic_core import from_json
+from serving import body_of, registered
 
 from dagmm_model.base.processors import blas_threads
 from flows.api.answers import Asked, answer, as_mlflow
 from flows.api.bodies import JSON, request_columns
 from flows.api.loading import load_verified
 from flows.common.features import as_columns
-from flows.common.settings import Settings
-from flows.promotion.version.canary import sealed_canary
-from flows.tracking import registry, tracking
-
-
-def milliseconds(work: Callable[[], object], rounds: int) -> float:
-    """Processor time of one call, the median."""
-    spent = []
-    for _ in range(rounds + 5):
-        started = time.thread_time()
-        work()
-        spent.append(time.thread_time() - started)
-    return statistics.median(spent[5:]) * 1000
 
 
 def main() -> None:
@@ -44,13 +27,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--rows", type=int, default=1000)
     asked = parser.parse_args()
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    registered = tracking.connect(Settings())
-    version = registry.find_model(registered, asked.model)
-    canary = sealed_canary(registered, version)
-    rows = list(itertools.islice(itertools.cycle(canary["data"]), asked.rows))
-    body = json.dumps({"dataframe_split": {"columns": canary["columns"], "data": rows}}).encode()
-    model, most = load_verified(registered, version), asked.rows
+    client, version, canary = registered(asked.model)
+    body = body_of(canary, asked.rows)
+    model, most = load_verified(client, version), asked.rows
     with blas_threads().limit(limits=1):
         columns, _ = request_columns(body, JSON, model.names, most)
         checked, scores = model.judge(columns, "none")
@@ -67,8 +46,9 @@ def main() -> None:
             "all": lambda: answer(model, Asked(JSON, most, in_full=False), body),
         }
         print(f"{model.uri}, {len(body):,} bytes, BLAS kernels {kernel}")
-        for name, work in parts.items():
-            print(f"{name:<48}{milliseconds(work, asked.rounds):8.2f} ms")
+        spent = in_turns(parts, asked.rounds)["processor"].groupby(level=0, sort=False).median()
+        for name, seconds in spent.items():
+            print(f"{name:<48}{seconds * 1000:8.2f} ms")
 
 
 if __name__ == "__main__":

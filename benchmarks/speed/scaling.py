@@ -16,7 +16,6 @@ last two points is given as well as the slope of all.
 """
 
 import argparse
-import itertools
 import json
 import os
 import tempfile
@@ -27,13 +26,14 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 from measuring import GROUP, dagmm_score, in_process, kdd, peak
 
 from dagmm_model import DAGMM
-from dagmm_model.detectors.streamed.fit import fit_streamed as streamed
+from dagmm_model.detectors.streamed.fit import fit_streamed
 from dagmm_model.tables.encoded import Encoded
 from dagmm_model.training.streaming import RowGroups
 from data_checks.contract.model import load_contract
@@ -125,20 +125,15 @@ def matrix_of(table: pa.Table) -> np.ndarray:
     return encoder_for(CONTRACT, table).encode(as_columns(table), order="F")
 
 
-class Clock:
-    """An observer of training: wall and processor time from the first epoch's end to the last's."""
+def clocks() -> tuple[float, float]:
+    """Seconds of wall and of processor time until now."""
+    return time.perf_counter(), time.process_time()
 
-    def __init__(self) -> None:
-        self.seen: list[tuple[float, float]] = []
 
-    def __call__(self, epoch: Any) -> None:
-        self.seen.append((time.perf_counter(), time.process_time()))
-
-    def per_epoch(self) -> Point:
-        """Seconds."""
-        first, last = np.array(self.seen[0]), np.array(self.seen[-1])
-        wall, processor = ((last - first) / (len(self.seen) - 1)).round(4).tolist()
-        return {"epoch_seconds": wall, "epoch_processor_seconds": processor}
+def per_epoch(ends: list[tuple[float, float]]) -> Point:
+    """Seconds of an epoch, from the `clocks` at the end of each one."""
+    wall, processor = np.diff(ends, axis=0).mean(axis=0).round(4).tolist()
+    return {"epoch_seconds": wall, "epoch_processor_seconds": processor}
 
 
 def fit(rows: int, columns: int, preset: str, **options: Any) -> Point:
@@ -148,28 +143,29 @@ def fit(rows: int, columns: int, preset: str, **options: Any) -> Point:
     if columns != x.shape[1]:
         x = x[:, rng.permutation(columns) % x.shape[1]]
         x = x + 0.05 * x.std(axis=0) * rng.standard_normal(x.shape)
-    clock = Clock()
+    ends: list[tuple[float, float]] = []
     detector = DAGMM(preset=preset, epochs=EPOCHS, random_state=0, **options)
-    detector.fit(x, observers=[clock])
+    detector.fit(x, observers=[lambda _epoch: ends.append(clocks())])
     encoded, spent = Encoded.of(x[:200_000]), time.process_time()
     detector.for_layout(encoded.layout).energy(encoded)
     one = (time.process_time() - spent) / len(encoded)
-    return {**clock.per_epoch(), "score_processor_us": round(one * 1e6, 3), "peak_mib": peak()}
+    return {**per_epoch(ends), "score_processor_us": round(one * 1e6, 3), "peak_mib": peak()}
 
 
-def fit_streamed(rows: int) -> Point:
+def streamed(rows: int) -> Point:
     """Train on rows of a Parquet file that is read group by group."""
     file = pq.ParquetFile(file_of(rows))
-    groups = range(file.num_row_groups)
-    sizes = tuple(file.metadata.row_group(group).num_rows for group in groups)
+    sizes = tuple(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups))
 
     def read(group: int) -> np.ndarray:
         return np.ascontiguousarray(matrix_of(file.read_row_group(group)))
 
-    clock, before = Clock(), peak()
+    ends: list[tuple[float, float]] = []
+    before = peak()
     detector = DAGMM(preset="paper-kddcup", epochs=2, random_state=0)
-    streamed(detector, RowGroups(sizes, read, read(0)), observers=[clock])
-    return {**clock.per_epoch(), "peak_mib": peak(), "peak_mib_before": before}
+    groups = RowGroups(sizes, read, read(0))
+    fit_streamed(detector, groups, observers=[lambda _epoch: ends.append(clocks())])
+    return {**per_epoch(ends), "peak_mib": peak(), "peak_mib_before": before}
 
 
 def scored(rows: int, model: str, master: str | None = None) -> Point:
@@ -212,22 +208,17 @@ def read_points(axis: str, folder: Path) -> list[Point]:
 
 def lines(points: list[Point]) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
     """Figure, preset, places and values of everything measured more than once on an axis."""
-    presets = sorted({str(point.get("preset", "")) for point in points})
-    for figure, preset in itertools.product(FIGURES, presets):
-        mine = sorted(
-            (point["x"], point[figure])
-            for point in points
-            if point.get("preset", "") == preset and point.get(figure)
-        )
+    table = pd.DataFrame([{"preset": ""} | point for point in points])
+    table = table.reindex(columns=["preset", "x", *FIGURES])
+    values = table.sort_values(["preset", "x"]).melt(["preset", "x"], var_name="figure").dropna()
+    for (figure, preset), mine in values.groupby(["figure", "preset"], sort=False):
         if len(mine) > 1:
-            x, y = np.array(mine, dtype=float).T
-            yield figure, preset, x, y
+            yield figure, preset, mine["x"].to_numpy(float), mine["value"].to_numpy(float)
 
 
-def slopes(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Exponent of all points, and of the last two."""
-    whole = np.polyfit(np.log(x), np.log(y), 1)[0]
-    return float(whole), float(np.log(y[-1] / y[-2]) / np.log(x[-1] / x[-2]))
+def exponent(x: np.ndarray, y: np.ndarray) -> float:
+    """Of the power of `x` that `y` grows with."""
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
 def draw(axis: str, folder: Path) -> None:
@@ -240,7 +231,7 @@ def draw(axis: str, folder: Path) -> None:
     panels = dict(zip(figures, np.atleast_1d(picture.subplots(1, len(figures))), strict=True))
     name = AXES[axis][0]
     for figure, preset, x, y in drawn:
-        whole, last = slopes(x, y)
+        whole, last = exponent(x, y), exponent(x[-2:], y[-2:])
         panels[figure].loglog(x, y, "o-", label=f"{preset} x^{whole:.2f}".strip())
         panels[figure].set(xlabel=name, ylabel=FIGURES[figure])
         panels[figure].legend(fontsize=7)
@@ -259,7 +250,7 @@ def main() -> None:
     parser.add_argument("--point", type=json.loads, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.point:
-        calls = {"fit": fit, "fit_streamed": fit_streamed, "scored": scored}
+        calls = {"fit": fit, "fit_streamed": streamed, "scored": scored}
         work = calls[asked.point.pop("call")]
         del asked.point["x"]
         print(json.dumps(work(**asked.point)), flush=True)

@@ -25,7 +25,7 @@ import pandas as pd
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import torch
-from measuring import GROUP, dagmm_score, kdd, medians, peak
+from measuring import GROUP, dagmm_score, in_turns, kdd, peak
 from textbook import Rows, TextbookDAGMM
 from threadpoolctl import ThreadpoolController
 from torch.utils.data import DataLoader
@@ -40,10 +40,10 @@ ENCODED_ROWS = 65_536
 
 def rate(work: Callable[[], object], rows: int, rounds: int) -> dict[str, float]:
     """Rows a second, and processor time a row."""
-    wall, processor = medians(work, rounds)
+    spent = in_turns({"": work}, rounds).median()
     return {
-        "rows_per_second": round(rows / wall),
-        "processor_us_per_row": round(processor / rows * 1e6, 2),
+        "rows_per_second": round(rows / spent["wall"]),
+        "processor_us_per_row": round(spent["processor"] / rows * 1e6, 2),
     }
 
 

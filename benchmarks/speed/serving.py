@@ -15,6 +15,8 @@ import os
 import sysconfig
 import tempfile
 import time
+import timeit
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -24,6 +26,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import psutil
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.tracking import MlflowClient
 
 from flows.common.settings import Settings
 from flows.promotion.version.canary import sealed_canary
@@ -72,12 +76,7 @@ def client(port: int, body: bytes, path: str) -> Callable[[], None]:
 
 def times(ask: Callable[[], None], requests: int) -> list[float]:
     """Seconds of each request."""
-    durations = []
-    for _ in range(requests):
-        started = time.perf_counter()
-        ask()
-        durations.append(time.perf_counter() - started)
-    return durations
+    return timeit.repeat(ask, repeat=requests, number=1)
 
 
 def rate(port: int, path: str, body: bytes, rows: int, clients: int, requests: int) -> float:
@@ -95,9 +94,18 @@ def processor(process: psutil.Process) -> float:
     return sum(sum(each.cpu_times()[:2]) for each in every)
 
 
-def body(columns: list[str], rows: list[list[Any]]) -> bytes:
-    """A request in a form that both take."""
-    return json.dumps({"dataframe_split": {"columns": columns, "data": rows}}).encode()
+def registered(reference: str) -> tuple[MlflowClient, ModelVersion, dict[str, Any]]:
+    """The registry, a version of it, and the rows that are sealed with this version."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    client = tracking.connect(Settings())
+    version = registry.find_model(client, reference)
+    return client, version, sealed_canary(client, version)
+
+
+def body_of(canary: dict[str, Any], rows: int) -> bytes:
+    """A request of so many rows, in a form that both servers take."""
+    data = list(itertools.islice(itertools.cycle(canary["data"]), rows))
+    return json.dumps({"dataframe_split": {"columns": canary["columns"], "data": data}}).encode()
 
 
 def main() -> None:
@@ -110,15 +118,9 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    settings = Settings()
-    registered = tracking.connect(settings)
-    version = registry.find_model(registered, asked.model)
-    canary = sealed_canary(registered, version)
-    columns, rows = canary["columns"], canary["data"]
-    one = body(columns, rows[:1])
-    many = body(columns, list(itertools.islice(itertools.cycle(rows), 1000)))
-    os.environ["MLFLOW_TRACKING_URI"] = settings.tracking_uri
+    _, version, canary = registered(asked.model)
+    one, many = body_of(canary, 1), body_of(canary, 1000)
+    os.environ["MLFLOW_TRACKING_URI"] = Settings().tracking_uri
     reference = f"models:/{version.name}/{version.version}"
     local, same = ("--host", "127.0.0.1"), "/invocations"
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -132,10 +134,7 @@ def main() -> None:
             for name, (health, *command) in commands.items()
         }
         running[WITH_REASONS] = (*running[DAGMM][:2], "/score")
-        results: dict[str, dict[str, list[float]]] = {
-            name: {"one": [], "many": [], "rows": [], "one cpu": [], "many cpu": []}
-            for name in running
-        }
+        results: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in running}
         for port, _, path in running.values():
             times(client(port, one, path), 20)
             warm = time.monotonic() + WARM_SECONDS
@@ -143,16 +142,14 @@ def main() -> None:
                 rate(port, path, many, 1000, asked.clients, 2)
         for _ in range(asked.rounds):
             for name, (port, process, path) in running.items():
-                before = processor(process)
-                results[name]["one"] += times(client(port, one, path), asked.one)
+                got, before = results[name], processor(process)
+                got["one"] += times(client(port, one, path), asked.one)
                 between = processor(process)
-                results[name]["many"] += times(client(port, many, path), asked.many)
-                results[name]["rows"].append(
-                    rate(port, path, many, 1000, asked.clients, asked.many)
-                )
-                results[name]["one cpu"].append((between - before) / asked.one)
+                got["many"] += times(client(port, many, path), asked.many)
+                got["rows"].append(rate(port, path, many, 1000, asked.clients, asked.many))
+                got["one cpu"].append((between - before) / asked.one)
                 requests = (1 + asked.clients) * asked.many
-                results[name]["many cpu"].append((processor(process) - between) / requests)
+                got["many cpu"].append((processor(process) - between) / requests)
     table = {
         name: {
             "one_row_p50_ms": float(np.median(got["one"])) * 1000,
@@ -170,7 +167,7 @@ def main() -> None:
     shown = pd.DataFrame(table)
     for name in (DAGMM, WITH_REASONS):
         shown[f"{name} / MLflow"] = shown[name] / shown[MLFLOW]
-    print(f"{reference}, {len(columns)} columns, {asked.clients} clients")
+    print(f"{reference}, {len(canary['columns'])} columns, {asked.clients} clients")
     print(shown.round(2).to_string())
 
 

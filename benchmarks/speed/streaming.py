@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from dagmm_model.detectors.dagmm import DAGMM
 from dagmm_model.detectors.streamed.fit import fit_streamed
 from dagmm_model.evaluation.metrics import paper_metrics
-from dagmm_model.tables.protocols import deployment_split
+from dagmm_model.tables.protocols import RowSplit, deployment_split
 from data_checks.contract.model import load_contract
 from data_checks.sources.sources import ingest
 from flows.common.features import as_frame, encoder_for, labels_of, read_rows
@@ -45,13 +45,11 @@ def written(table: Path, folder: Path, train: np.ndarray, seed: int) -> Path:
     """Folder with the streamed form of these rows of a table."""
     folder.mkdir(parents=True, exist_ok=True)
     nothing = np.empty(0, dtype=np.int64)
-    parts = type("Parts", (), {})()
-    parts.train, parts.validation, parts.test, parts.set_aside = train, nothing, nothing, nothing
-    pq.write_table(_as_table(parts), folder / "parts.parquet")
-    split = SplitRecord.model_construct(parts=str(folder / "parts.parquet"), seed=seed)
-    training_rows.write_training_rows(
-        folder, JudgedRecord.model_construct(path=str(table)), CONTRACT, split
-    )
+    parts = folder / "parts.parquet"
+    pq.write_table(_as_table(RowSplit(train, nothing, nothing, nothing)), parts)
+    split = SplitRecord.model_construct(parts=str(parts), seed=seed)
+    rows = JudgedRecord.model_construct(path=str(table))
+    training_rows.write_training_rows(folder, rows, CONTRACT, split)
     return folder
 
 

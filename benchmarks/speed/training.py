@@ -1,24 +1,23 @@
 """Time of a training step: our engines, a textbook PyTorch loop, the floor of the arithmetic.
 
-All in one process, in turns, so that a slow minute of the machine slows all of them; the median of
-the rounds is reported. Processor time is given as well: it is steadier on a busy machine.
-The floor is the step's 29 matrix products alone, in the BLAS that the fast engine uses, at their
-real shapes and with the same number of threads. ``numpy_20`` trains twenty seeds as one model; its
-times are those of one step of one seed. `gpu_check.py` measures the engines of a GPU.
+All in one process, in turns; the median of the rounds is reported. Processor time is given as well:
+it is steadier on a busy machine. The floor is the step's 29 matrix products alone, in the BLAS that
+the fast engine uses, at their real shapes and with the same number of threads. ``numpy_20`` trains
+twenty seeds as one model; its times are those of one step of one seed. `gpu_check.py` measures the
+engines of a GPU.
 
     python benchmarks/speed/training.py --threads 1 2 --json
 """
 
 import argparse
 import json
-import statistics
-import time
 from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import torch
+from measuring import in_turns
 from textbook import TextbookLoop
 from threadpoolctl import ThreadpoolController
 
@@ -62,8 +61,8 @@ def floor() -> Callable[[], None]:
     return step
 
 
-def measure(threads: int, rounds: int, steps: int) -> dict[str, dict[str, float]]:
-    """Milliseconds of a step, median over the rounds, for each variant."""
+def measure(threads: int, rounds: int, steps: int) -> pd.DataFrame:
+    """Milliseconds of a step, median over the rounds, a row for each variant."""
     torch.set_num_threads(threads)
     x = np.random.default_rng(0).random((ROWS, WIDTH), dtype=np.float32)
     order = np.random.default_rng(1).permutation(ROWS).reshape(1, -1, BATCH)
@@ -91,29 +90,21 @@ def measure(threads: int, rounds: int, steps: int) -> dict[str, dict[str, float]
         "torch": lambda: torch_engine.run(order, 1e-4, dropout),
         "textbook": repeat(textbook.step),
     }
-    times: dict[str, list[float]] = {name: [] for name in variants}
-    worked: dict[str, list[float]] = {name: [] for name in variants}
-    for i in range(rounds + 1):
-        for name, run in variants.items():
-            time.sleep(PAUSE)
-            started, worked_before = time.perf_counter(), time.process_time()
-            run()
-            if i:  # the first round warms up
-                done = many_steps * MEMBERS if name.startswith("numpy_") else steps
-                times[name].append((time.perf_counter() - started) / done * 1e3)
-                worked[name].append((time.process_time() - worked_before) / done * 1e3)
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    return {
-        name: {
-            "ms_per_step": round(value, 3),
-            "best_ms_per_step": round(min(times[name]), 3),
-            "cpu_ms_per_step": round(statistics.median(worked[name]), 3),
-            "rows_per_second": round(BATCH / value * 1e3),
-            "times_floor": round(value / medians["floor"], 2),
-            "times_faster_than_textbook": round(medians["textbook"] / value, 2),
+    done = pd.Series(steps, index=variants)
+    done[f"numpy_{MEMBERS}"] = many_steps * MEMBERS
+    spent = in_turns(variants, rounds, PAUSE).groupby(level=0, sort=False)
+    median, best = (seconds.mul(1e3 / done, axis=0) for seconds in (spent.median(), spent.min()))
+    wall = median["wall"]
+    return pd.DataFrame(
+        {
+            "ms_per_step": wall.round(3),
+            "best_ms_per_step": best["wall"].round(3),
+            "cpu_ms_per_step": median["processor"].round(3),
+            "rows_per_second": (BATCH / wall * 1e3).round().astype(int),
+            "times_floor": (wall / wall["floor"]).round(2),
+            "times_faster_than_textbook": (wall["textbook"] / wall).round(2),
         }
-        for name, value in medians.items()
-    }
+    )
 
 
 def main() -> None:
@@ -129,10 +120,11 @@ def main() -> None:
         with ThreadpoolController().select(user_api="blas").limit(limits=threads):
             result[str(threads)] = measure(threads, arguments.rounds, arguments.steps)
     if arguments.json:
-        print(json.dumps({"batch": BATCH, "width": WIDTH, "threads": result}, indent=1))
+        by_threads = {threads: table.to_dict("index") for threads, table in result.items()}
+        print(json.dumps({"batch": BATCH, "width": WIDTH, "threads": by_threads}, indent=1))
         return
-    for threads, variants in result.items():
-        print(f"{threads} thread(s)", pd.DataFrame(variants).T.to_string(), sep="\n")
+    for threads, table in result.items():
+        print(f"{threads} thread(s)", table.to_string(), sep="\n")
 
 
 if __name__ == "__main__":
