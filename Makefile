@@ -65,7 +65,7 @@ coverage: install-dev
 	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
 
 test-all: test
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: install-dev
 	$(BIN)/ruff check .

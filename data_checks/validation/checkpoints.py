@@ -8,6 +8,7 @@ judge alone: its count comes from the whole table).
 import datetime as dt
 import logging
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
@@ -111,7 +112,7 @@ class SuiteRunner:
             "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
         }
         self._context.add_data_docs_site(SITE, site)
-        with _quiet():
+        with _told():
             self._context.build_data_docs(site_names=[SITE])
 
 
@@ -258,12 +259,25 @@ def _raise_if_broken(item: ExpectationValidationResult) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    # Building the site logs a warning per absent optional section.
-    logger = logging.getLogger("great_expectations")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+def _told() -> Iterator[None]:
+    """Raise what Great Expectations only logs of a site that it builds: a page is missing.
+
+    Its warnings, one for each optional section that is absent, are not passed on.
+    """
+    troubles: list[BaseException] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            troubles.append(sys.exc_info()[1] or RuntimeError(record.getMessage()))
+
+    logger, listener = logging.getLogger("great_expectations"), Listener(logging.ERROR)
+    before = logger.propagate
+    logger.addHandler(listener)
+    logger.propagate = False
     try:
         yield
     finally:
-        logger.setLevel(level)
+        logger.removeHandler(listener)
+        logger.propagate = before
+    if troubles:
+        raise troubles[0]

@@ -129,8 +129,9 @@ def conclude(
     )
     _write_result(Path(report.result_json), result, report)
     if docs_by:
-        docs_by.write_docs(result, docs)
-        finish_site(docs, contract, report)
+        with explaining_write_errors(docs):
+            docs_by.write_docs(result, docs)
+            finish_site(docs, contract, report)
     return report
 
 

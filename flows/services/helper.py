@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
@@ -47,7 +49,9 @@ class _Helper:
         except (EOFError, ConnectionResetError):
             raise self.lost() from None
         if not done:
-            raise result
+            for error, cause in pairwise(result):
+                error.__cause__ = cause
+            raise result[0]
         return result
 
     def lost(self) -> RuntimeError:
@@ -149,8 +153,20 @@ def main(pipe: int, modules: Sequence[str]) -> None:
                 answer = (True, work(*args))
             except Exception as error:
                 error.add_note(traceback.format_exc())
-                answer = (False, error)
+                answer = (False, [error, *_causes(error)])
             caller.send(answer)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """What caused an error, which pickle forgets: a full disk is known by it, whoever says it."""
+    cause = error.__cause__
+    while cause is not None:
+        try:
+            pickle.loads(pickle.dumps(cause))  # noqa: S301  its own
+        except Exception:  # of a class that cannot be made again from its arguments
+            return
+        yield cause
+        cause = cause.__cause__
 
 
 def end_with(caller: int) -> None:

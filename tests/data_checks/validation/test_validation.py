@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +265,21 @@ def test_data_docs_stand_on_their_own(tmp_path: Path) -> None:
         assert link.startswith("#"), link
         assert re.search(rf'id="?{re.escape(link[1:])}[" ]', text), link
     assert sum(f.stat().st_size for f in index.parent.rglob("*") if f.is_file()) < 500_000
+
+
+def test_data_docs_that_cannot_be_written_are_no_success(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Great Expectations logs it with a traceback, and goes on without the page."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limits[1]))
+    try:
+        with pytest.raises(SourceError, match="cannot be written: File too large"):
+            check(small_frame(), tmp_path, small_contract(), data_docs=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / "out" / "result.json").exists()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_the_result_is_json_with_great_expectations_own_words(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_one_command_needs_no_server_at_all(dagmm_process):
     assert '"decision": "promoted"' in out
 
 
-@pytest.mark.slow  # tests/flows/promotion/test_serving_check.py starts what it would start
+@pytest.mark.slow  # tests/flows/promotion/gates/test_serving_check.py starts what it would start
 def test_the_served_model_answers_a_real_http_request(two_versions, rows, home, tmp_path):
     port = free_port()
     log = (tmp_path / "serve.log").open("wb")

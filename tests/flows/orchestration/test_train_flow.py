@@ -100,7 +100,7 @@ def test_training_rows_are_normal_and_disjoint_from_the_test_rows(trained, home)
     assert len(parts) == len(valid)
 
 
-@pytest.mark.slow  # tests/flows/promotion/test_gates.py judges a worse candidate
+@pytest.mark.slow  # tests/flows/promotion/gates/test_gates.py judges a worse candidate
 def test_a_worse_candidate_is_rejected_and_production_stays(dagmm, two_versions, registry):
     # Hardly trained, and on unscaled columns: a poor detector of these rows.
     poor = dagmm(

@@ -10,7 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from data_checks.base.atomic import explaining_write_errors
 from data_checks.base.errors import SourceError
+from flows.common.errors import EXIT_UNREACHABLE, exit_code, remedy
 from flows.services import helper
 
 
@@ -22,6 +24,20 @@ def _importable(monkeypatch):
 
 def _refuse(text: str) -> None:
     raise SourceError(text)
+
+
+def _fill(disk: Path) -> None:
+    with explaining_write_errors(disk):
+        disk.write_bytes(b"x")
+
+
+class Odd(Exception):
+    def __init__(self, one, two):
+        super().__init__(one)
+
+
+def _fail_oddly() -> None:
+    raise SourceError("row 3") from Odd(1, 2)
 
 
 def _die() -> None:
@@ -89,6 +105,19 @@ def test_an_error_there_is_the_same_error_here_and_says_where():
     with helper.helper("json"), pytest.raises(SourceError, match="row 3 of it") as raised:
         helper.run_in_helper(_refuse, "row 3 of it")
     assert "in _refuse" in raised.value.__notes__[0]
+
+
+def test_what_caused_an_error_there_is_known_here():
+    """A full disk is no wrong usage, whoever was writing."""
+    with helper.helper("json"), pytest.raises(SourceError, match="No space left") as raised:
+        helper.run_in_helper(_fill, Path("/dev/full"))
+    assert exit_code(raised.value) == EXIT_UNREACHABLE
+    assert "make room" in remedy(raised.value)
+
+
+def test_a_cause_that_cannot_be_sent_keeps_no_error_back():
+    with helper.helper("json"), pytest.raises(SourceError, match="row 3"):
+        helper.run_in_helper(_fail_oddly)
 
 
 def test_a_helper_that_is_killed_or_cannot_import_is_said():
