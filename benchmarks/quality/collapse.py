@@ -57,25 +57,19 @@ def measure(
     trained = train(x, settings, range(seeds), Execution([watch], device="cpu"))
     scorer = fit_scorer(trained.parameters, settings, trained.jitter, x.__getitem__, len(x))
     first, last = trained.history[0], trained.history[-1]
-    energies = scorer.member_energies(test)
+    left = [m.health().effective_components for m in scorer.mixtures]
+    variances = [np.diagonal(m.sigma, axis1=1, axis2=2) for m in scorer.mixtures]
+    wider = [
+        float(np.mean(variance[m.phi.argmin()] / variance[m.phi.argmax()]))
+        for m, variance in zip(scorer.mixtures, variances, strict=True)
+    ]
+    areas = [roc_auc_score(y, energies) for energies in scorer.member_energies(test)]
     return {
         "max_phi": [round(float(m.phi.max()), 4) for m in scorer.mixtures],
-        "effective_components": round(
-            float(np.mean([m.health().effective_components for m in scorer.mixtures])), 3
-        ),
+        "effective_components": round(float(np.mean(left)), 3),
         # How much wider than the largest component the smallest is, mean over coordinates.
-        "variance_small_over_large": [
-            round(
-                float(
-                    np.mean(
-                        np.diagonal(m.sigma[m.phi.argmin()]) / np.diagonal(m.sigma[m.phi.argmax()])
-                    )
-                ),
-                2,
-            )
-            for m in scorer.mixtures
-        ],
-        "roc_auc": round(float(np.mean([roc_auc_score(y, e) for e in energies])), 3),
+        "variance_small_over_large": [round(ratio, 2) for ratio in wider],
+        "roc_auc": round(float(np.mean(areas)), 3),
         "penalty_first_epoch": round(settings.lambda_penalty * first.penalty, 3),
         "penalty_last_epoch": round(settings.lambda_penalty * last.penalty, 3),
         "energy_last_epoch": round(settings.lambda_energy * last.energy, 3),

@@ -10,7 +10,6 @@ windows of a split share one reference.
 import argparse
 import json
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -78,14 +77,9 @@ def windows(here: World, size: int, rng: np.random.Generator) -> Iterator[tuple[
         yield "all columns", amount, _moved(here, rows, names, amount, signs)
     for share in SHARES:
         many = round(share * size)
-        strange = here.anomalies.take(
-            pa.array(rng.choice(here.anomalies.num_rows, many, replace=True))
-        )
-        yield (
-            "anomalies among the rows, share",
-            share,
-            pa.concat_tables([rows.slice(many), strange]),
-        )
+        strange = here.anomalies.take(pa.array(rng.choice(here.anomalies.num_rows, many)))
+        mixed = pa.concat_tables([rows.slice(many), strange])
+        yield "anomalies among the rows, share", share, mixed
 
 
 def _moved(
@@ -100,17 +94,10 @@ def _moved(
 
 def judged(here: World, rows: pa.Table) -> tuple[bool, float]:
     """Whether there is an alarm, and the smallest p-value times their number."""
-    window = Window(
-        bin_counts(here.reference, [rows]),
-        here.bundle.score(as_frame(rows)).energy,
-        0,
-        {},
-        None,
-        "",
-    )
-    report = judge_window(
-        window, here.bundle, here.contract, here.reference, MonitorPolicy(), "m/1", time.time()
-    )
+    counts = bin_counts(here.reference, [rows])
+    window = Window(counts, here.bundle.score(as_frame(rows)).energy, 0, {}, None, "")
+    place = (here.bundle, here.contract, here.reference, MonitorPolicy())
+    report = judge_window(window, *place, "m/1", time.time())
     p_values = [column.p_value for column in report.columns]
     p_values += [report.figures["energy/p"], report.figures["alerts/p"]]
     return report.drifted, min(p_values) * len(p_values)
@@ -120,33 +107,27 @@ def measure(name: str, splits: int, count: int, calm: int) -> dict[str, Any]:
     """All windows of one data set."""
     contract = load_contract(name)
     normal, anomalies = rows_of(contract)
-    alarms: dict[tuple[str, float], list[bool]] = defaultdict(list)
-    smallest: list[float] = []
-    false: list[bool] = []
+    alarms, calm_windows = [], []
     for seed in range(splits):
         here = world(contract, normal, anomalies, seed)
         rng = np.random.default_rng([seed, 1])
         for _ in range(count):
             for kind, amount, rows in windows(here, WINDOW[name], rng):
-                alarms[kind, amount].append(judged(here, rows)[0])
+                alarms.append((kind, amount, judged(here, rows)[0]))
         for _ in range(calm):
-            verdict, p_value = judged(here, drawn(here, WINDOW[name], rng))
-            false.append(verdict)
-            smallest.append(p_value)
+            calm_windows.append(judged(here, drawn(here, WINDOW[name], rng)))
+    shares = pd.DataFrame(alarms, columns=["shift", "size", "share"])
+    shares = shares.groupby(["shift", "size"], sort=False, as_index=False).mean()
+    false, smallest = np.array(calm_windows).T
     return {
         "dataset": name,
         "window": WINDOW[name],
         "columns": len(contract.feature_columns),
         "windows": splits * count,
         "calm_windows": len(false),
-        "false_alarms": int(np.sum(false)),
-        "alarms": [
-            {"shift": kind, "size": amount, "share": float(np.mean(verdict))}
-            for (kind, amount), verdict in alarms.items()
-        ],
-        "tests_alone": {
-            str(level): float(np.mean(np.array(smallest) <= level)) for level in LEVELS
-        },
+        "false_alarms": int(false.sum()),
+        "alarms": shares.to_dict("records"),
+        "tests_alone": {str(level): float((smallest <= level).mean()) for level in LEVELS},
     }
 
 

@@ -67,17 +67,15 @@ def judged(data: Prepared, name: str, preset: str, seed: int) -> dict[str, Any]:
     )
     finding = simple_detectors(case)
     mine = cell_figures(labels, energies, held)
-    theirs = {
-        other: cell_figures(labels, scores, None)["ap"] or 0.0 for other, scores in simple.items()
-    }
-    best = max(theirs, key=theirs.__getitem__)
+    precision = {each.name.removeprefix("of "): each.value or 0.0 for each in finding.figures}
+    best = max(simple, key=precision.__getitem__)
     return {
         "table": data.dataset,
         "seed": seed,
         "detector": name,
         "passed": finding.passed,
-        "average_precision": mine["ap"] or 0.0,
-        "simple": theirs[best],
+        "average_precision": precision["average precision"],
+        "simple": precision[best],
         "best": best,
         "f1": mine["f1"] or 0.0,
         "false_alarms": mine["false_alarms"] or 0.0,

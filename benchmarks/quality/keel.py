@@ -62,15 +62,8 @@ def origin_of(name: str) -> str:
     """The table that a variant is of: `ecoli-0-1_vs_5` is of ecoli."""
     if name in {"cm1", "kc1", "pc1"}:
         return "software defects"
-    several = (
-        "tic-tac-toe",
-        "new-thyroid",
-        "page-blocks",
-        "kr-vs-k",
-        "winequality-red",
-        "winequality-white",
-    )
-    return next((word for word in several if name.startswith(word)), re.split(r"[^a-z]", name)[0])
+    several = "tic-tac-toe|new-thyroid|page-blocks|kr-vs-k|winequality-red|winequality-white"
+    return re.match(f"{several}|[a-z]*", name)[0]
 
 
 def raw_tables(wheels: list[Path]) -> Iterator[tuple[str, pd.DataFrame, pd.Series]]:
@@ -128,23 +121,21 @@ def write(folder: Path, wheels: list[Path]) -> None:
 
 def means(path: Path) -> str:
     """A page of the measured cells: by protocol the means over origins, and each origin."""
-    cells = [c for c in current(read_cells(path)) if c.roc_auc is not None]
+    cells = pd.DataFrame(map(vars, current(read_cells(path)))).dropna(subset="roc_auc")
+    cells = cells.rename(columns={"dataset": "table"})
+    cells["origin"] = cells["table"].map(origin_of)
     parts = []
     for name, protocol in PROTOCOLS.items():
-        values = [
-            (origin_of(c.dataset), c.dataset, c.seed, c.detector, c.roc_auc, c.ap)
-            for c in cells
-            if c.protocol == name
-        ]
-        if values:
-            columns = ["origin", "table", "seed", "detector", *FIGURES]
-            parts += [f"## {protocol.title}", *_of_protocol(pd.DataFrame(values, columns=columns))]
+        here = cells[cells["protocol"] == name]
+        if len(here):
+            parts += [f"## {protocol.title}", *_of_protocol(here)]
     return "\n".join(["# Tables that nobody had looked at", "", ABOUT, "", *parts]).rstrip() + "\n"
 
 
 def _of_protocol(here: pd.DataFrame) -> list[str]:
     # Splits that all detectors were measured on: LOF refuses a table of too many equal rows.
-    splits = here.set_index(["origin", "table", "seed", "detector"]).unstack().dropna().stack()
+    places = ["origin", "table", "seed", "detector"]
+    splits = here.set_index(places)[list(FIGURES)].unstack().dropna().stack()
     tables = splits.groupby(["origin", "table", "detector"]).mean()
     origins = 100 * tables.groupby(["origin", "detector"]).mean()
     roc, ap = (origins[figure].unstack() for figure in FIGURES)
@@ -168,11 +159,8 @@ def _of_protocol(here: pd.DataFrame) -> list[str]:
             cells += [" / ".join(f"{wilcoxon(lead).pvalue:.2g}" for lead in leads)]
             cells += [f"{worst} {leads[0][worst]:+.1f}"]
         lines.append(f"| {' | '.join(cells)} |")
-    lines += [
-        "",
-        f"| ROC AUC / AP | {' | '.join(roc.columns)} |",
-        "|---" * (len(roc.columns) + 1) + "|",
-    ]
+    lines += ["", f"| ROC AUC / AP | {' | '.join(roc.columns)} |"]
+    lines += ["|---" * (len(roc.columns) + 1) + "|"]
     for origin in roc.index:
         shown = [f"{a:.1f} / {b:.1f}" for a, b in zip(roc.loc[origin], ap.loc[origin], strict=True)]
         lines.append(f"| {origin} | {' | '.join(shown)} |")

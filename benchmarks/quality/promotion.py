@@ -11,6 +11,7 @@ import json
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import bisect
 from sklearn.metrics import average_precision_score
 
 from dagmm_model.evaluation.comparison import paired_difference
@@ -33,17 +34,16 @@ def detectors(
 
 
 def weaker_by(loss: float, share: float) -> float:
-    """Shift of the anomalies that costs `loss` of average precision, by bisection."""
-    low, high = 0.0, SIGNAL
-    for _ in range(12):
-        middle = (low + high) / 2
+    """Shift of the anomalies that costs `loss` of average precision."""
+
+    def excess(weaker: float) -> float:
         labels, candidate, production = detectors(
-            POPULATION, round(POPULATION * share), middle, np.random.default_rng(0)
+            POPULATION, round(POPULATION * share), weaker, np.random.default_rng(0)
         )
         better, worse = (average_precision_score(labels, e) for e in (production, candidate))
-        difference = better - worse
-        low, high = (middle, high) if difference < loss else (low, middle)
-    return (low + high) / 2
+        return better - worse - loss
+
+    return bisect(excess, 0.0, SIGNAL, xtol=SIGNAL / 2**12)
 
 
 def passing(rows: int, anomalies: int, loss: float, trials: int) -> tuple[float, float]:
@@ -70,10 +70,8 @@ def main() -> None:
     for rows, anomalies in SIZES:
         for loss in (0.0, MARGIN, 2 * MARGIN):
             gate, naive = passing(rows, anomalies, loss, arguments.trials)
-            results.append(
-                {"rows": rows, "anomalies": anomalies, "true_loss": loss, "gate": gate}
-                | {"figures_alone": naive}
-            )
+            judged = {"true_loss": loss, "gate": gate, "figures_alone": naive}
+            results.append({"rows": rows, "anomalies": anomalies} | judged)
     if arguments.json:
         print(json.dumps({"margin": MARGIN, "trials": arguments.trials, "passing": results}))
         return

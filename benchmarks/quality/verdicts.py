@@ -22,7 +22,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import yaml
+
+from data_checks.contract.model import load_contract
+from data_checks.sources.sources import ingest
+from flows.common.settings import Settings
+from flows.intake.give import give_verdicts
+from flows.promotion.version.stored_version import score_rows
+from flows.scoring.run import score
+from flows.tracking import registry, tracking
 
 INITIAL, ATTACKS_INITIAL = 12_000, 600
 DAY, SHARE = 2_000, 0.02
@@ -35,12 +44,6 @@ NAME = "dagmm-traffic"
 
 def read_kdd(home: Path) -> tuple[pd.DataFrame, pd.DataFrame, Path]:
     """Normal rows in their order, attacks, and a contract for both."""
-    import pyarrow.parquet as pq
-
-    from data_checks.contract.model import load_contract
-    from data_checks.sources.sources import ingest
-    from flows.common.settings import Settings
-
     shipped = load_contract("kddcup_rev")
     whole = shipped.model_copy(update={"sample": None, "anomaly_ratio": None})
     table = home / "kdd.parquet"
@@ -94,9 +97,6 @@ def judged(file: Path, truth: np.ndarray, rng: np.random.Generator) -> pd.DataFr
 
 def a_day(settings, client, home: Path, number: int, rows: pd.DataFrame, rng) -> dict:
     """Score a day, judge fifty rows of it, send the verdicts in."""
-    from flows.intake.give import give_verdicts
-    from flows.scoring.run import score
-
     raw, out = home / f"day{number}.parquet", home / f"scored{number}.parquet"
     rows.drop(columns="label").to_parquet(raw)
     report = score(str(raw), str(out), NAME, settings, review_rows=DRAWN)
@@ -119,11 +119,9 @@ def a_day(settings, client, home: Path, number: int, rows: pd.DataFrame, rng) ->
 
 def at_recalls(energies: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """Share of normal rows above the threshold that each recall needs."""
-    bad, good = np.sort(energies[truth])[::-1], energies[~truth]
-    limits = [bad[int(np.ceil(recall * len(bad))) - 1] for recall in RECALLS]
-    return {
-        f"{r:g}": float((good >= limit).mean()) for r, limit in zip(RECALLS, limits, strict=True)
-    }
+    limits = -np.quantile(-energies[truth], RECALLS, method="inverted_cdf")
+    above = energies[~truth] >= limits[:, None]
+    return {f"{r:g}": float(row.mean()) for r, row in zip(RECALLS, above, strict=True)}
 
 
 def main() -> None:
@@ -137,10 +135,6 @@ def main() -> None:
     home = arguments.home.resolve()
     home.mkdir(parents=True)
     os.environ.update(DAGMM_HOME=str(home / "mlruns"), DAGMM_PROGRESS="off")
-    from flows.common.settings import Settings
-    from flows.promotion.version.stored_version import score_rows as energies_of
-    from flows.tracking import registry, tracking
-
     rng = np.random.default_rng(arguments.seed)
     normal, attacks, contract = read_kdd(home)
     initial = home / "initial.parquet"
@@ -169,7 +163,7 @@ def main() -> None:
     compared = {}
     for title, number in (("first", first), ("production", last), ("newest", newest)):
         version = registry.find_version(client, NAME, int(number or 0))
-        energy = energies_of(client, version, final.drop(columns="label"))
+        energy = score_rows(client, version, final.drop(columns="label"))
         compared[title] = {"version": int(number or 0), **at_recalls(energy, truth)}
     summary = {"days": days, "false_alarm_rate_at_recall": compared, "rows": len(final)}
     if arguments.json:
