@@ -8,6 +8,7 @@ import time
 import psutil
 import pytest
 import yaml
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.services import servers
 from tests.waiting import until
@@ -44,7 +45,8 @@ def prefect_server(prefect_tables, tmp_path, monkeypatch):
     url = f"http://127.0.0.1:{port}/api"
     servers.wait_for(f"{url}/health", server, log)
     monkeypatch.setenv("PREFECT_API_URL", url)
-    yield url
+    with temporary_settings({PREFECT_API_URL: url}):  # in this process it was read long ago
+        yield url
     servers.stop(server)
 
 
