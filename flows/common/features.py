@@ -71,8 +71,8 @@ def as_columns(table: pa.Table) -> dict[str, Any]:
 
 
 def _values(column: pa.ChunkedArray) -> Any:
-    if not pa.types.is_string(column.type):
-        return column.to_numpy()
+    if not (pa.types.is_string(column.type) or pa.types.is_dictionary(column.type)):
+        return column.to_numpy()  # of a dictionary it would give gaps the last of its levels
     texts = column.combine_chunks().dictionary_encode()
     if isinstance(texts, pa.ChunkedArray):
         texts = texts.unify_dictionaries().combine_chunks()

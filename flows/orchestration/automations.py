@@ -16,9 +16,9 @@ from flows.notify.config import Kind, NotifyConfig, Target
 REACHED = ("webhook", "slack")
 RUN = """{{ deployment.name }} did not begin at \
 {{ flow_run.expected_start_time.strftime("%Y-%m-%d %H:%M:%S") }} UTC
-{{ flow_run | ui_url }}"""
+{{ flow_run | ui_url or "" }}"""
 POOL = """work pool {{ work_pool.name }} has no worker: its runs wait
-{{ work_pool | ui_url }}"""
+{{ work_pool | ui_url or "" }}"""
 
 
 def automate(client: Any, config: NotifyConfig, tag: str, pools: Iterable[str] = ()) -> list[str]:

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from data_checks.contract.model import Contract
 from data_checks.drafting.drafting import draft_contract
 from data_checks.rows.rows import check_rows
 from data_checks.sources.sources import ingest
-from flows.common.features import encoder_for, model_input, read_rows
+from flows.common.features import as_columns, encoder_for, model_input, read_rows
 
 ROWS = 40
 RNG = np.random.default_rng(0)
@@ -50,4 +51,14 @@ def test_a_model_takes_the_input_example_of_a_drafted_contract(
         accepted = checked.features.to_pandas()
         encoder = encoder_for(contract, table)
         np.testing.assert_array_equal(encoder.encode(accepted), encoder.encode(example))
+        kept = rows.select([column.name for column in contract.feature_columns])
+        for same in (kept, checked.features):
+            np.testing.assert_array_equal(encoder.encode(as_columns(same)), encoder.encode(example))
         assert not np.isnan(encoder.encode(accepted)).any()
+
+
+@pytest.mark.parametrize("pieces", [[["a", None, "b"]], [["b", "a"], [None, "c"]], [[None]], []])
+@pytest.mark.parametrize("kind", [pa.string(), pa.dictionary(pa.int32(), pa.string())], ids=str)
+def test_text_keeps_its_gaps_however_it_is_stored(pieces, kind) -> None:
+    column = pa.chunked_array([pa.array(piece, pa.string()).cast(kind) for piece in pieces], kind)
+    assert list(as_columns(pa.table({"x": column}))["x"]) == [v for p in pieces for v in p]
