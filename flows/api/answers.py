@@ -1,7 +1,5 @@
 """From the body of a request to verdicts in JSON: in full, or in MLflow's form."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The endpoints. Each request takes the version that answers once, and stays with it."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 What the values mean is the contract's affair and is decided where `dagmm score` decides it.
 """
 
-from __future__ import annotations
-
 import json
 from codecs import BOM_UTF8
 from collections import Counter

@@ -5,8 +5,6 @@ two versions. A version that cannot be fetched, is not what was registered or do
 recorded energies never becomes `current`: the one before stays, and it is said why.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """What a request must have before anybody reads it: a known host, the token, a bearable size."""
 
-from __future__ import annotations
-
 import asyncio
 import secrets
 from collections.abc import Callable

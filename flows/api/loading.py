@@ -1,7 +1,5 @@
 """A version of the registry, fetched, compared with its seal and seen to answer as recorded."""
 
-from __future__ import annotations
-
 import numpy as np
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient

@@ -1,7 +1,5 @@
 """`dagmm api`: a socket, a version, uvicorn, and a thread that follows the alias."""
 
-from __future__ import annotations
-
 import os
 import socket
 import threading

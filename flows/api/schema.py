@@ -1,7 +1,5 @@
 """OpenAPI of the server: what its contract takes, with a row that was kept with the version."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from pydantic import BaseModel, Field

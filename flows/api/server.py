@@ -1,7 +1,5 @@
 """uvicorn's server, which says when it serves, and waits for no request for ever."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 import time

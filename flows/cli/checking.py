@@ -1,7 +1,5 @@
 """`dagmm contract` and `dagmm check`: a table described, and held to its description."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path

@@ -4,8 +4,6 @@ The commands parse, call and print; nothing is computed here. Every heavy import
 command that needs it, so that `dagmm --help` answers at once.
 """
 
-from __future__ import annotations
-
 import sys
 import traceback
 from collections.abc import Callable

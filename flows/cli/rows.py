@@ -1,7 +1,5 @@
 """Commands that take rows: score them, compare them with the training, say what they were."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import typer

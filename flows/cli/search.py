@@ -1,7 +1,5 @@
 """Commands that train many detectors, to compare them or to search their settings."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

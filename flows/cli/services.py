@@ -1,7 +1,5 @@
 """The commands of who runs the team set-up: `dagmm services …`. Parses, calls, prints."""
 
-from __future__ import annotations
-
 import json
 import shlex
 from pathlib import Path

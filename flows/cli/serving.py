@@ -1,7 +1,5 @@
 """Commands that keep running: schedules and the server of verdicts; and who is notified."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated

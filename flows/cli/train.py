@@ -1,7 +1,5 @@
 """Commands that lead to a version: a contract, its check, detectors, training."""
 
-from __future__ import annotations
-
 import json
 import shlex
 import time

@@ -1,7 +1,5 @@
 """Where a server of this home answers: a file that counts while the process that wrote it lives."""
 
-from __future__ import annotations
-
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager

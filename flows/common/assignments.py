@@ -1,7 +1,5 @@
 """`--set key=value`, and what is wrong with a value, in the words of whoever wrote it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches

@@ -1,12 +1,10 @@
 """Flow parameters: frozen models that Prefect validates and shows as forms."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -37,7 +35,7 @@ class DetectorConfig(Parameters):
     """What differs from the preset"""
 
     @model_validator(mode="after")
-    def _known(self) -> DetectorConfig:
+    def _known(self) -> Self:
         if self.name == AUTO:
             if self.settings or self.preset != "recommended":
                 raise ValueError("auto chooses among recommended presets; give no preset, settings")
@@ -116,7 +114,7 @@ class TrainConfig(Parameters):
         return name
 
     @model_validator(mode="after")
-    def _streams(self) -> TrainConfig:
+    def _streams(self) -> Self:
         if self.fit.streaming and not is_dagmm(self.detector.name):
             raise ValueError(
                 f"detector {self.detector.name!r} needs all rows in memory: leave fit.streaming "

@@ -1,7 +1,5 @@
 """Errors a user meets, and the exit code each one means."""
 
-from __future__ import annotations
-
 import errno
 import os
 import re

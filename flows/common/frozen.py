@@ -1,7 +1,5 @@
 """Bases of the values that travel between functions, processes and files."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 from itertools import pairwise

@@ -4,8 +4,6 @@ Importing makes a million objects that stay. Python would look through them agai
 of the time of a process that loads large libraries and then does little.
 """
 
-from __future__ import annotations
-
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -4,8 +4,6 @@ Both pages show links and pictures that a description holds. Names, levels and f
 whoever made the table, and reasons from people.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 

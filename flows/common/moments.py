@@ -1,7 +1,5 @@
 """Moments and counts, as people read them."""
 
-from __future__ import annotations
-
 import time
 
 

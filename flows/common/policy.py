@@ -1,7 +1,5 @@
 """What a version must show before it becomes `production`, and who may ask for less."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ Stages report here and know nothing of terminals. Off a terminal (a worker, a lo
 becomes a line every tenth of the way; `DAGMM_PROGRESS=off` (set by --quiet and --json) is silence.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import textwrap

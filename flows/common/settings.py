@@ -1,7 +1,5 @@
 """Endpoints and folders, from the environment; everything else is a flow parameter."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

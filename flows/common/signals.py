@@ -1,7 +1,5 @@
 """Signals that end a process, held back while something must be completed: a checkpoint, a run."""
 
-from __future__ import annotations
-
 import signal
 import threading
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """The verdict of one gate of promotion: figures with their limits, and words only at the end."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from typing import Any, Literal

@@ -3,8 +3,6 @@
 All checks of a model go to one MLflow run, a step each, so that they can be plotted over time.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass

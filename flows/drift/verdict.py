@@ -4,8 +4,6 @@ Everything is compared at one level: the features, the energies and the alert ra
 that a window without drift raises an alarm no more often than `MonitorPolicy.level`.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

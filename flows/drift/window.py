@@ -1,7 +1,5 @@
 """What was seen of a window of rows: raw rows, scored and counted now, or a result of scoring."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

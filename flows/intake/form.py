@@ -1,7 +1,5 @@
 """The pages on which people judge the rows of a review: plain forms, which need no script."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A file of verdicts to the store, and what is known of the model then."""
 
-from __future__ import annotations
-
 import getpass
 import time
 from collections.abc import Mapping, Sequence

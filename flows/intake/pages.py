@@ -4,8 +4,6 @@ Whoever may read the home may judge. A page of another server cannot send verdic
 no request that another page began, and its cookie is not sent along with one.
 """
 
-from __future__ import annotations
-
 import getpass
 import hashlib
 import threading

@@ -1,7 +1,5 @@
 """Lines of a file of verdicts to the rows that they are about, scored as they were."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 

@@ -1,12 +1,10 @@
 """Who is notified of what; addresses are secrets, and stand in the environment."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -66,7 +64,7 @@ class NotifyConfig(Parameters):
     """Longest time that telling may take, of all targets together"""
 
     @model_validator(mode="after")
-    def _distinct(self) -> NotifyConfig:
+    def _distinct(self) -> Self:
         names = Counter(target.name for target in self.targets)
         if twice := sorted(name for name, count in names.items() if count > 1):
             raise ValueError(f"target named twice: {', '.join(twice)}")

@@ -1,7 +1,5 @@
 """What is sent: a kind, the figure, the reason and where to look."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

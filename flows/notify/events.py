@@ -1,7 +1,5 @@
 """What happened, as somebody who was not there wants to hear it."""
 
-from __future__ import annotations
-
 from urllib.parse import quote
 from uuid import uuid4
 

@@ -1,7 +1,5 @@
 """A scheduled run that failed or crashed is told, by a hook of Prefect's in every flow."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from flows.common.errors import EXIT_DEFECT, Verdict, exit_code, message_of

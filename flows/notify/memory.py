@@ -1,7 +1,5 @@
 """What has been sent, and what could not be: a small file that all processes share."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """One message to one target, by Apprise, which Prefect's notification blocks use as well."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Notify everybody who wants to know, within a short time, whatever happens."""
 
-from __future__ import annotations
-
 import platform
 import threading
 import time

@@ -5,8 +5,6 @@ each target that it can reach, and one automation for each of these events. Of o
 blocks reach webhooks and Slack's; e-mail is sent by our own processes only.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any

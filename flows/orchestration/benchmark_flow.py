@@ -1,7 +1,5 @@
 """The `benchmark` flow: every detector on every data set over many splits, told apart from luck."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from collections.abc import Sequence

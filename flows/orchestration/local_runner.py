@@ -1,7 +1,5 @@
 """Prefect's runner, as `dagmm serve` has it: before it ends, its runs do."""
 
-from __future__ import annotations
-
 import asyncio
 import signal
 from collections.abc import Sequence

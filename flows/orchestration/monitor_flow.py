@@ -1,7 +1,5 @@
 """The `monitor` flow: check the production model, say so, and retrain if the policy asks for it."""
 
-from __future__ import annotations
-
 import time
 
 from prefect import flow, task

@@ -1,7 +1,5 @@
 """The `promote` flow: judge, wait for a person where the policy asks for one, switch."""
 
-from __future__ import annotations
-
 import getpass
 from typing import Literal
 

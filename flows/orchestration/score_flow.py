@@ -1,7 +1,5 @@
 """Batch scoring as a flow; `flows.scoring.run` itself stays free of Prefect, to start quickly."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

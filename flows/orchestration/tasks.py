@@ -1,7 +1,5 @@
 """The stages of `train` as Prefect tasks: retries, and what the pages show of each record."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """The `train` flow: a table in, a promotion decision out."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path

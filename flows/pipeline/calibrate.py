@@ -1,7 +1,5 @@
 """Energies of held-out normal rows to a threshold, and the complete scoring bundle."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Which detector to train, where that is left to the data (`--detector auto`)."""
 
-from __future__ import annotations
-
 import time
 import warnings
 from typing import Any

@@ -1,7 +1,5 @@
 """The bundle's evidence on the test rows, and that of plain detectors."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

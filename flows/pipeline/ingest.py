@@ -1,7 +1,5 @@
 """Source to one Parquet file with the contract's columns and types."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from data_checks.contract.model import Contract, load_contract

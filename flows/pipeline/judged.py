@@ -4,8 +4,6 @@ A verdict is about a row's values, so every equal row of the table gets it. Whoe
 table may have said otherwise; the verdict is the newer knowledge, and wins.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -5,8 +5,6 @@ labelled anomalies that the split has set aside. The threshold keeps its guarant
 that calibrate it take no part, and promotion judges on test rows that nobody has chosen by.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

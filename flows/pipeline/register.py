@@ -1,7 +1,5 @@
 """Registers the bundle as a version of the model registry, with its evidence."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

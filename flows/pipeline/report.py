@@ -1,7 +1,5 @@
 """What a person looks at in the MLflow run: figures, the mixture, data sets, final metrics."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

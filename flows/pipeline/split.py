@@ -1,7 +1,5 @@
 """Which valid rows train, validate and test."""
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np

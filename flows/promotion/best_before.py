@@ -4,8 +4,6 @@ Comparing with production alone lets versions that are each a little worse than 
 step by step. What was taken out of production by a rollback is no standard for others.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice

@@ -5,8 +5,6 @@ and nothing but the threshold differs, byte for byte, its gates need not be judg
 what they found stands, overrides included, and says for which version it was found.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A stored version before the gates: scored now, beside production, and served meanwhile."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace

@@ -10,8 +10,6 @@ new beat for `STALE_SECONDS` by its own clock (clocks of hosts are never compare
 lease. On the same host a dead process is known at once.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import random

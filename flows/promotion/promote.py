@@ -1,7 +1,5 @@
 """A registered version to a decision: promoted to production, or rejected with reasons."""
 
-from __future__ import annotations
-
 import getpass
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """An earlier version back in production."""
 
-from __future__ import annotations
-
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 

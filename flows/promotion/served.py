@@ -4,8 +4,6 @@ The process is told of the verified copy of the model, so what answers is what w
 the code that travels with it.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

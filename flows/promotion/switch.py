@@ -4,8 +4,6 @@ The decision is written down first, then the aliases move, then the decision is 
 the next lease on the model closes what a dead process left open, as what it had become.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 

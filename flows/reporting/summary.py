@@ -1,7 +1,5 @@
 """What a finished run says to MLflow and Prefect: metrics, and cards in Markdown."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 

@@ -4,8 +4,6 @@ Off a terminal the same lines are plain and never broken, so that they can be se
 and `COLUMNS` are obeyed.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import sys

@@ -1,7 +1,5 @@
 """Two versions on the same rows: which ranks better, and where they disagree most, with reasons."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

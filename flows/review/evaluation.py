@@ -1,7 +1,5 @@
 """A version on labelled rows that it has not seen: figures as deployed, and a run tied to it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Labelled rows of any source: what can be scored of them, and what each really is."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field

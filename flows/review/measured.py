@@ -1,7 +1,5 @@
 """Energies of some rows to figures at a threshold."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

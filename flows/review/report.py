@@ -1,7 +1,5 @@
 """The page of a version, written after each decision among the artifacts of its run."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 

@@ -4,8 +4,6 @@ The rows are scored first, with reasons for whatever may become a discovery; the
 get their verdicts. What a killed run has given a verdict already, it gives the same again.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """An expectation of Great Expectations: few rows are anomalies to a model of the registry."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar, Union
 
 from great_expectations.compatibility import pydantic

@@ -1,9 +1,8 @@
 """Some judged rows, and what was found in them."""
 
-from __future__ import annotations
-
 import zlib
 from dataclasses import dataclass, field
+from typing import Self
 
 import pyarrow as pa
 
@@ -33,9 +32,9 @@ class Counts:
     causes: dict[str, int] = field(default_factory=dict)
     known: int = 0
 
-    def plus(self, other: Counts) -> Counts:
+    def plus(self, other: Self) -> Self:
         """Counts of both, in this order."""
-        return Counts(
+        return type(self)(
             self.rows + other.rows,
             self.scored + other.scored,
             self.anomalies + other.anomalies,

@@ -1,7 +1,5 @@
 """Anomalies that are like rows which people have judged normal: marked, not hidden."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass

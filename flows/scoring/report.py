@@ -1,7 +1,5 @@
 """What a scoring run did: its figures, as lines and as an event."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from pathlib import Path
 

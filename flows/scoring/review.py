@@ -5,8 +5,6 @@ would look at: some are drawn at random from the rows below, and how many there 
 the registry, so that the verdicts on the drawn ones speak for all.
 """
 
-from __future__ import annotations
-
 import hashlib
 import time
 from pathlib import Path

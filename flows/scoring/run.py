@@ -5,8 +5,6 @@ Who judges the rows, threads of this process or Spark's executors, is `filling.l
 `filling.spark`.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager

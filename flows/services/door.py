@@ -5,8 +5,6 @@ browser on it shows. The door stands before Prefect's application and MLflow's, 
 they see a request.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import hmac

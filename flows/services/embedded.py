@@ -6,8 +6,6 @@ it when nobody has needed it for `DAGMM_PREFECT_IDLE_SECONDS`, also when all of 
 it knows the login of this home.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

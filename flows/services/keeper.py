@@ -9,8 +9,6 @@ server, with all that belongs to its process group. It is run as a file and impo
 code: it must start at once and cost nothing.
 """
 
-from __future__ import annotations
-
 import ctypes
 import fcntl
 import os

@@ -5,8 +5,6 @@ port it comes from. Its login app keeps users in a database, for a team; a home 
 login lies in it.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 

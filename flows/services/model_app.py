@@ -4,8 +4,6 @@ Loading the libraries takes longer than loading a model, so a process can be sta
 is one. It loads what is installed here and none of our own code: a model brings its code with it.
 """
 
-from __future__ import annotations
-
 import importlib
 import json
 import os

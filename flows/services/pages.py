@@ -1,7 +1,5 @@
 """`dagmm ui`: the pages of MLflow and Prefect, on loopback until Ctrl-C."""
 
-from __future__ import annotations
-
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator

@@ -5,8 +5,6 @@ it. This one asks for the login of the home (Prefect's own check), and refuses r
 foreign names or from foreign pages before Prefect sees them.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 

@@ -1,7 +1,5 @@
 """Prefect's clients of this process, pointed at a server for a while."""
 
-from __future__ import annotations
-
 import os
 import sys
 import threading

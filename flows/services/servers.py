@@ -3,8 +3,6 @@
 Everything that this project starts and that listens goes through here.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil

@@ -1,12 +1,10 @@
 """How far two versions agree on the same rows, added up slice by slice in bounded memory."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -112,7 +110,7 @@ class Agreement:
         keys = np.random.default_rng().random(len(common))
         self.keep(np.stack([keys, of_first[common], of_second[common]]))
 
-    def merge(self, other: Agreement) -> None:
+    def merge(self, other: Self) -> None:
         """Add what was found on other rows."""
         for name in ("rows", "refused", "both", "only_first", "only_second"):
             setattr(self, name, getattr(self, name) + getattr(other, name))

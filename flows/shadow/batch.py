@@ -3,8 +3,6 @@
 Nothing that goes wrong here reaches the scoring: it is noted, and the shadow ends.
 """
 
-from __future__ import annotations
-
 import threading
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """The page of a shadow: one file, which needs no network and no server."""
 
-from __future__ import annotations
-
 from matplotlib.figure import Figure
 
 from flows.common.moments import minute

@@ -1,7 +1,5 @@
 """What a shadow found, in an MLflow run of the experiment `shadows` with a page."""
 
-from __future__ import annotations
-
 import math
 import time
 

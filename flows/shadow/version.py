@@ -1,11 +1,9 @@
 """A version that scores raw rows, as the shadow and the one that it is beside do."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 from mlflow.entities.model_registry import ModelVersion
@@ -43,7 +41,7 @@ class Version:
         """`models:/NAME/VERSION`."""
         return f"models:/{self.name}/{self.number}"
 
-    def same_as(self, other: Version) -> bool:
+    def same_as(self, other: Self) -> bool:
         """By the seal as well: numbers begin anew when a registered model was deleted."""
         return (self.uri, self.sealed) == (other.uri, other.sealed)
 

@@ -4,8 +4,6 @@ Whoever answers only puts them there. Rows for which the queue has no room are c
 forgotten: a slow candidate makes no answer late, and one that fails makes none fail.
 """
 
-from __future__ import annotations
-
 import queue
 import threading
 import time

@@ -1,7 +1,5 @@
 """What a training has come to: the evidence, the version of it, the decision on that."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from flows.common.frozen import Frozen

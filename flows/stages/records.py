@@ -1,7 +1,5 @@
 """What each stage leaves behind: small frozen records that name what was written."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """A training: what all of its stages know, and what those that are done have left."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The stages of a training: what each reads, what it leaves, and where its work is done."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module

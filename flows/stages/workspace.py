@@ -5,8 +5,6 @@ file locks with the process, without a lock. The same command then takes the fol
 at the first stage whose record is missing.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

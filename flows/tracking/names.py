@@ -1,7 +1,5 @@
 """Names of metrics and tags from any text: columns, slices and people are called what they like."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 

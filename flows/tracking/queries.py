@@ -1,7 +1,5 @@
 """Searches of MLflow: conditions in its language, which knows no escapes, and all pages."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from typing import Any

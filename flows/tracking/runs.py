@@ -1,7 +1,5 @@
 """Runs begin, or go on where an interrupted call began them; each says by what code it was made."""
 
-from __future__ import annotations
-
 import getpass
 import subprocess
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """`dagmm tune` from the table to the command that trains the best settings."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shlex

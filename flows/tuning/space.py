@@ -1,7 +1,5 @@
 """Which settings are searched, and where: a few that matter, of whatever detector has them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any

@@ -4,8 +4,6 @@ A trial is fitted and ranked on several folds; one that is worse than most after
 The study is a journal on disk: the same command goes on with it, whatever killed it.
 """
 
-from __future__ import annotations
-
 import time
 import warnings
 from collections.abc import Callable, Sequence

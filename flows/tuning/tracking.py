@@ -1,7 +1,5 @@
 """The MLflow side of a search: one parent run, found again by every call, a run for each trial."""
 
-from __future__ import annotations
-
 import getpass
 import time
 

@@ -4,8 +4,6 @@ Writers follow one another, so that what is read in a transaction is still so wh
 SQLite by its own write lock, on PostgreSQL by an advisory one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How good a version is on live rows, as far as people have looked at them."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

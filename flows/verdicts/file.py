@@ -1,7 +1,5 @@
 """Files with verdicts: CSV as a spreadsheet leaves it, or Parquet."""
 
-from __future__ import annotations
-
 import codecs
 import csv
 import io

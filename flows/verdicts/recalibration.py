@@ -1,7 +1,5 @@
 """A threshold that the confirmed normal rows of production agree to."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Reviews for whoever looks for one: which there are, and one of them whole."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import sqlalchemy as sa

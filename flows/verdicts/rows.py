@@ -1,7 +1,5 @@
 """A row as what it says: the same values are the same row, in whatever file they come."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

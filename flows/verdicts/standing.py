@@ -1,7 +1,5 @@
 """What is known about a row, after everything that was said about it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal

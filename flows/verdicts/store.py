@@ -1,7 +1,5 @@
 """Verdicts and reviews in and out of the database; nothing in it is ever changed or removed."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import time

@@ -1,7 +1,5 @@
 """The tables of verdicts as the code reads and fills them; `migrations` makes them."""
 
-from __future__ import annotations
-
 import sqlalchemy as sa
 
 VERSION_TABLE = "dagmm_alembic_version"

@@ -3,8 +3,6 @@
 The library counts value by value, which takes a hundred times as long.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """What Prometheus is told: requests, energies, rejects, and which version answers."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

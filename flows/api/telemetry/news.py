@@ -1,7 +1,5 @@
 """What a server makes known: lines for people or JSON, and refused versions in the audit."""
 
-from __future__ import annotations
-
 import getpass
 import json
 import socket

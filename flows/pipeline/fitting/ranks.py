@@ -5,8 +5,6 @@ that there is something to fit, fit their part, and leave with the first one. Wh
 all with it: the launcher ends the rest, and so does the next sum over the ranks.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

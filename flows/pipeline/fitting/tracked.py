@@ -1,7 +1,5 @@
 """The fit of a training, with its epochs and the load of the machine in MLflow."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 from pathlib import Path
 

@@ -5,8 +5,6 @@ shuffled within the row groups of the validated table before they are written in
 training then shuffles groups from all over the file together, differently in every epoch.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

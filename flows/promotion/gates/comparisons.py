@@ -1,7 +1,5 @@
 """Is the version better than what there is? Production, simple detectors, no training at all."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

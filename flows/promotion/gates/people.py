@@ -1,7 +1,5 @@
 """Gates that people decide: approvals of the version, and a hold on its model."""
 
-from __future__ import annotations
-
 from mlflow.entities.model_registry import ModelVersion
 
 from flows.common.policy import PromotionPolicy

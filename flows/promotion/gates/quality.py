@@ -1,7 +1,5 @@
 """Does the version find anomalies, and does it alarm as often as it was calibrated to?"""
 
-from __future__ import annotations
-
 import math
 
 from dagmm_model.evaluation.metrics import deployment_metrics

@@ -1,7 +1,5 @@
 """How differently two models see the same rows: for people, never a reason to refuse."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -3,8 +3,6 @@
 The process starts while the other gates are judged, or waits already (`served.waiting`).
 """
 
-from __future__ import annotations
-
 import json
 import time
 from typing import Any

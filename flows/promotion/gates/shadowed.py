@@ -1,7 +1,5 @@
 """Has the candidate scored live rows beside production, enough of them, and seen the same?"""
 
-from __future__ import annotations
-
 from flows.common.verdicts import figure
 from flows.promotion.gates.case import Material
 from flows.promotion.gates.gate import GateFinding, unmeasured

@@ -1,7 +1,5 @@
 """Is the version what it should be in itself? Data, figures, threshold, mixture, energies."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """The policy of what is in production stands: a candidate may not be judged by a weaker one."""
 
-from __future__ import annotations
-
 import mlflow
 from mlflow.tracking import MlflowClient
 

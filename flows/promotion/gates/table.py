@@ -1,7 +1,5 @@
 """Every gate, in the order in which it is judged and told. All are judged, all are reported."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 
 from flows.common.errors import UsageError

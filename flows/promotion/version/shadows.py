@@ -4,8 +4,6 @@ Whoever shadows (`dagmm score --shadow`, `dagmm api --shadow`) keeps one run for
 versions and sitting; the gate adds up those of the pair that it judges.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from mlflow.entities.model_registry import ModelVersion

@@ -1,7 +1,5 @@
 """Everything kept of a version, fetched from the stores: evidence, evaluation files, model."""
 
-from __future__ import annotations
-
 import json
 import math
 import time

@@ -1,7 +1,5 @@
 """A new threshold that the rows which people have judged normal agree to."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a team can look at, as the share of normal rows that may raise an alert."""
 
-from __future__ import annotations
-
 import math
 import re
 

@@ -5,8 +5,6 @@ rows. A new alert budget therefore needs no training: the new version has the de
 threshold for the new rate, and an evidence of its own, sealed like that of a training.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A version with another threshold: its run, its evidence, its figures; begun again, it goes on."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """Scoring in threads of this process: slices of rows, a few at a time, in the source's order."""
 
-from __future__ import annotations
-
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator

@@ -6,8 +6,6 @@ time; a source without these (a query, a folder, an object store) is known by a 
 rows themselves, compared while the finished ones are skipped.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

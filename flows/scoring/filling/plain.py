@@ -1,7 +1,5 @@
 """Rows of a result as CSV and databases take them: no dictionaries, and no formulas."""
 
-from __future__ import annotations
-
 from typing import BinaryIO
 
 import pyarrow as pa

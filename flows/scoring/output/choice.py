@@ -1,7 +1,5 @@
 """The output that a command line names, unless what is there already is no result."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pyarrow as pa

@@ -1,7 +1,5 @@
 """Finished parts to a file or a folder, which appears whole."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import dataclass
 from pathlib import Path

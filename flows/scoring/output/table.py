@@ -1,7 +1,5 @@
 """Finished parts to a table of a database, all at once."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ first, artifacts second, gives a copy in which every file that a row names is th
 goes on working.
 """
 
-from __future__ import annotations
-
 import shutil
 import time
 from pathlib import Path

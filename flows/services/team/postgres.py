@@ -3,8 +3,6 @@
 For `dagmm services` and for the tests. The programs are those of the system's PostgreSQL package.
 """
 
-from __future__ import annotations
-
 import os
 import pwd
 import shutil

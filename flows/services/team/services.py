@@ -4,8 +4,6 @@ PostgreSQL, then MLflow (with logins, artifacts through the server) and Prefect,
 `deploy/compose.yaml` describes the same four in containers.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import platform

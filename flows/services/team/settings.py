@@ -4,8 +4,6 @@ On loopback a secret that is not given is generated and kept in a file that only
 Beyond loopback every secret has to be given, so that nobody exposes one without having chosen it.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import os
 import secrets

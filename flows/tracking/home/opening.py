@@ -6,8 +6,6 @@ it writes down absolute addresses. A home that was moved or copied would go on u
 the old place, or find none: addresses below another place are set to this one.
 """
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing

@@ -4,8 +4,6 @@ Between a statement and the rows that it gives, an exception leaves SQLite's cur
 it a lock on the file: nobody could close the run then, until this process has ended.
 """
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
