@@ -19,9 +19,8 @@ from data_checks.drift import ColumnDrift, ColumnReference, DriftReference
 from data_checks.sources.sources import ingest
 from data_checks.validation.validation import validate
 from flows.benchmarking.cells import Cell
-from flows.benchmarking.results.page import results_page
 from flows.benchmarking.results.summary import blocks
-from flows.benchmarking.results.text import results_markdown
+from flows.benchmarking.results.text import results_markdown, results_page
 from flows.common.markdown import cell, inert, items
 from flows.common.verdicts import GateResult
 from flows.drift.page import History, render_page

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
+import pandas as pd
 
 from dagmm_model.evaluation.significance import average_ranks, signed_rank_p
 from flows.benchmarking.protocols import UNTRAINED
@@ -70,51 +70,47 @@ def standings(blocks: Sequence[Block]) -> list[Placing]:
     places: list[Placing] = []
     for lead in (block for block in blocks if block.many_tables and block.leads):
         figures = [b for b in blocks if (b.protocol, b.grouped) == (lead.protocol, lead.grouped)]
-        measured = [means(block) for block in figures]
-        labels = dict.fromkeys(label for columns in measured for label in columns)
-        ranked = [ranks(columns) for columns in measured]
+        measured = {block.main: means(block) for block in figures}
+        ranked = {figure: ranks(table) for figure, table in measured.items()}
+        quoted = {x.label for lines in lead.lines.values() for x in lines if x.quoted}
         lines = [
             Placing(
                 lead.protocol,
                 lead.grouped,
                 label,
-                any(x.quoted for lines in lead.lines.values() for x in lines if x.label == label),
+                label in quoted,
                 len(lead.compared()),
-                {b.main: float(m[label].mean()) for b, m in zip(figures, measured, strict=True)
-                 if label in m},
-                {b.main: r[label] for b, r in zip(figures, ranked, strict=True) if label in r},
+                {f: float(table[label].mean()) for f, table in measured.items() if label in table},
+                {f: places[label] for f, places in ranked.items() if label in places},
             )
-            for label in labels
-        ]  # fmt: skip
+            for label in dict.fromkeys(label for table in measured.values() for label in table)
+        ]
         last = float("inf")
         places += sorted(lines, key=lambda s: (is_sanity(s.detector), s.ranks.get(lead.main, last)))
     return places
 
 
-def means(block: Block) -> dict[str, np.ndarray]:
-    """Mean figure on each compared table ``(tables,)``, by label of the rows measured on all."""
-    datasets = block.compared()
-    labels = [x for x in block.labels() if all(_measured(block, d, x) for d in datasets)]
-    return {x: np.array([_measured(block, d, x).mean for d in datasets]) for x in labels}
+def means(block: Block) -> pd.DataFrame:
+    """Mean figures, a row for each compared table, a column for each label measured on all."""
+    table = block.means(block.compared()).dropna(axis=1)
+    return table[[label for label in block.labels() if label in table]]
 
 
-def ranks(columns: dict[str, np.ndarray]) -> dict[str, float]:
+def ranks(table: pd.DataFrame) -> dict[str, float]:
     """Mean rank of each detector by its `means`."""
-    detectors = [label for label in columns if not is_sanity(label)]
-    if not detectors or not len(columns[detectors[0]]):
+    detectors = [label for label in table if not is_sanity(label)]
+    if not detectors:
         return {}
-    mean_ranks = average_ranks(np.stack([columns[label] for label in detectors], axis=1))
-    return dict(zip(detectors, mean_ranks.tolist(), strict=True))
+    return dict(zip(detectors, average_ranks(table[detectors]).tolist(), strict=True))
 
 
 def trainings(blocks: Sequence[Block]) -> list[TrainingGain]:
     """Every DAGMM of the protocols for suites that was measured both ways."""
     results: list[TrainingGain] = []
     for block in (block for block in blocks if block.many_tables):
+        table = block.means(block.lines)
         for label in block.labels():
-            before = f"{label}, {UNTRAINED}"
-            pairs = [(_measured(block, d, label), _measured(block, d, before)) for d in block.lines]
-            both = np.array([(a.mean, b.mean) for a, b in pairs if a is not None and b is not None])
+            both = table.reindex(columns=[label, f"{label}, {UNTRAINED}"]).dropna().to_numpy()
             if not len(both):
                 continue
             gain = both[:, 0] - both[:, 1]
@@ -133,9 +129,3 @@ def trainings(blocks: Sequence[Block]) -> list[TrainingGain]:
                 )
             )
     return results
-
-
-def _measured(block: Block, dataset: str, label: str) -> Any:
-    """The line of a row with figures, or None."""
-    line = block.line(dataset, label)
-    return line if line is not None and line.values else None

@@ -15,11 +15,10 @@ import matplotlib as mpl
 
 from dagmm_model.evaluation.published import read_published
 from flows.benchmarking.cells import Cell, current, read_cells
-from flows.benchmarking.results.page import results_page
 from flows.benchmarking.results.plots import plots
 from flows.benchmarking.results.summary import Block, blocks
 from flows.benchmarking.results.tables import Table
-from flows.benchmarking.results.text import results_markdown
+from flows.benchmarking.results.text import results_markdown, results_page
 from flows.stages.workspace import write_atomic
 
 CELLS, RUNS, TABLE, PAGE, PLOTS = "cells.jsonl", "runs.jsonl", "table.md", "report.html", "plots"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import median
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from dagmm_model.evaluation.published import Figures, Published, published
 from dagmm_model.evaluation.significance import holm, signed_rank_p
@@ -141,13 +142,18 @@ class Block:
         Those with published lines where there are any, of these those on which the reference was
         measured - all where it was on none.
         """
-        quoted = {d: ls for d, ls in self.lines.items() if any(line.quoted for line in ls)}
-        measured = {
-            d: [line for line in ls if line.values] for d, ls in (quoted or self.lines).items()
-        }
-        measured = {d: ls for d, ls in measured.items() if any(not line.quoted for line in ls)}
-        having = [d for d, ls in measured.items() if any(x.label == REFERENCE for x in ls)]
-        return having or list(measured)
+        quoted = [d for d, ls in self.lines.items() if any(x.quoted for x in ls)]
+        measured = [
+            d for d in quoted or self.lines if any(x.values and not x.quoted for x in self.lines[d])
+        ]
+        having = [d for d in measured if (x := self.line(d, REFERENCE)) is not None and x.values]
+        return having or measured
+
+    def means(self, datasets: Iterable[str]) -> pd.DataFrame:
+        """Means of the main figure, a row for each data set, a column for each label."""
+        return pd.DataFrame(
+            [{line.label: line.mean for line in self.lines[d] if line.values} for d in datasets]
+        )
 
     def ranked(self) -> tuple[list[str], np.ndarray, str] | None:
         """Detectors measured throughout, their figures ``(blocks, detectors)``, what a block is.
@@ -156,25 +162,16 @@ class Block:
         they are its splits. None where there are not two detectors.
         """
         datasets = self.compared()
-        if not datasets:
+        if len(datasets) == 1:
+            measured = [x for x in self.lines[datasets[0]] if x.values and not x.quoted]
+            splits = {x.label: x.values for x in measured if not is_sanity(x.label)}
+            table, what = pd.DataFrame(splits).dropna().sort_index(), f"splits of {datasets[0]}"
+        else:
+            table, what = self.means(datasets).dropna(axis=1), "data sets"
+        labels = [label for label in table if not is_sanity(label)]
+        if len(labels) < 2 or table.empty:
             return None
-        named = [
-            {x.label: x for x in self.lines[d] if x.values and not is_sanity(x.label)}
-            for d in datasets
-        ]
-        labels = [label for label in named[0] if all(label in other for other in named)]
-        if len(labels) < 2:
-            return None
-        if len(named) > 1:
-            means = [[n[x].mean for x in labels] for n in named]
-            return labels, np.array(means), f"{len(means)} data sets"
-        splits_of = {x: line.values for x, line in named[0].items() if not line.quoted}
-        labels = [label for label in labels if label in splits_of]
-        seeds = sorted(set.intersection(*(set(splits_of[label]) for label in labels)))
-        if not seeds or len(labels) < 2:
-            return None
-        splits = [[splits_of[label][seed] for label in labels] for seed in seeds]
-        return labels, np.array(splits), f"{len(seeds)} splits of {datasets[0]}"
+        return labels, table[labels].to_numpy(), f"{len(table)} {what}"
 
 
 def blocks(cells: Sequence[Cell], published: Mapping[str, Figures] = NO_FIGURES) -> list[Block]:
@@ -197,15 +194,13 @@ def _block(
     published: Mapping[str, Figures],
 ) -> Block:
     mine = [c for c in cells if (c.protocol, c.grouped) == (protocol, grouped)]
-    by_dataset: dict[str, list[Cell]] = {}
-    for cell in mine:
-        by_dataset.setdefault(cell.dataset, []).append(cell)
-    ordered = [d for d in DATASETS if d in by_dataset] + sorted(set(by_dataset) - set(DATASETS))
+    measured = {c.dataset for c in mine}
+    ordered = [d for d in DATASETS if d in measured] + sorted(measured - set(DATASETS))
     quoted = published if PROTOCOLS[protocol].has_published else NO_FIGURES
-    lines = {
-        d: _lines(protocol, grouped, main, by_dataset[d], quoted.get(plain_name(d), {}))
-        for d in ordered
-    }
+    lines = {}
+    for d in ordered:
+        figures = quoted.get(plain_name(d), {})
+        lines[d] = _lines(protocol, grouped, main, [c for c in mine if c.dataset == d], figures)
     return Block(protocol, grouped, main, lines)
 
 
@@ -213,10 +208,8 @@ def _lines(
     protocol: str, grouped: bool, main: str, cells: Sequence[Cell], quoted: Figures
 ) -> list[ResultLine]:
     """Lines of one data set, best first."""
-    by_label: dict[str, list[Cell]] = {}
-    for cell in cells:
-        by_label.setdefault(cell.detector, []).append(cell)
-    lines = [_line(mine, main) for mine in by_label.values()]
+    labels = dict.fromkeys(c.detector for c in cells)
+    lines = [_line([c for c in cells if c.detector == label], main) for label in labels]
     if not PROTOCOLS[protocol].one_split:
         lines = _compared(lines)
     if protocol == "paper" and not grouped:
@@ -260,22 +253,13 @@ def _compared(lines: list[ResultLine]) -> list[ResultLine]:
     reference = next((line for line in lines if line.label == REFERENCE), None)
     if reference is None:
         return lines
-    tests: dict[str, tuple[float, bool]] = {}
+    tested = []
     for line in lines:
         seeds = sorted(set(line.values) & set(reference.values))
         if seeds and line is not reference and not is_sanity(line.label):
-            pairs = np.array([(line.values[s], reference.values[s]) for s in seeds])
-            better = bool(np.median(pairs[:, 0] - pairs[:, 1]) > 0)
-            tests[line.label] = (signed_rank_p(*pairs.T), better)
-    corrected = dict(zip(tests, holm([p for p, _ in tests.values()]), strict=True))
-    return [
-        replace(
-            line,
-            p=tests[line.label][0],
-            p_holm=float(corrected[line.label]),
-            better=tests[line.label][1],
-        )
-        if line.label in tests
-        else line
-        for line in lines
-    ]
+            pair = np.array([(line.values[seed], reference.values[seed]) for seed in seeds]).T
+            better = bool(np.median(pair[0] - pair[1]) > 0)
+            tested.append(replace(line, p=signed_rank_p(*pair), better=better))
+    corrected = zip(tested, holm([line.p for line in tested]), strict=True)
+    known = {line.label: replace(line, p_holm=float(p)) for line, p in corrected}
+    return [known.get(line.label, line) for line in lines]
