@@ -1,6 +1,5 @@
 """Tables of keys, from the models and dataclasses that read them."""
 
-import re
 import typing
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, fields, is_dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
+import docstring_parser
 from pydantic import BaseModel, HttpUrl
 from pydantic_core import PydanticUndefined
 
@@ -96,28 +96,15 @@ def union_rows(path: str, members: Sequence[type[BaseModel]]) -> Iterator[str]:
             yield row(f"{path}.{name}", kind, default, f"{meaning} ({', '.join(having)})")
 
 
-def attributes(doc: str) -> dict[str, str]:
-    """What the "Attributes:" of a Google-style docstring say of each one."""
-    _, _, section = doc.partition("Attributes:\n")
-    meanings: dict[str, str] = {}
-    name, indent = "", re.match(r" *", section)
-    start = len(indent.group()) if indent else 0
-    for line in section.splitlines():
-        if not line.strip():
-            continue
-        if match := re.match(rf" {{{start}}}(\w+): (.*)", line):
-            name, meanings[match[1]] = match[1], match[2]
-        elif name and line.startswith(" " * (start + 1)):
-            meanings[name] += " " + line.strip()
-    return meanings
-
-
 def settings_rows(settings: type) -> Iterator[str]:
     """One line for every setting of a detector."""
     assert is_dataclass(settings)
     meanings: dict[str, str] = {}
     for base in reversed(settings.__mro__):
-        meanings |= attributes(base.__doc__ or "")
+        about = docstring_parser.parse(base.__doc__ or "")
+        meanings |= {
+            each.arg_name: " ".join((each.description or "").split()) for each in about.params
+        }
     hints = typing.get_type_hints(settings)
     for field in fields(settings):
         if field.name != "preset":

@@ -21,6 +21,7 @@ import pandas as pd
 import pyarrow as pa
 from fitted import fitted, rows_of
 from scipy.stats import binomtest
+from sklearn.preprocessing import OrdinalEncoder
 
 from dagmm_model import DAGMM
 from dagmm_model.detectors.bundle import ScoringBundle
@@ -90,27 +91,18 @@ def by_shap(here: World, frame: pd.DataFrame) -> np.ndarray:
     """Importance of each column for each row ``(n, C)``, by SHAP's kernel explainer."""
     import shap
 
-    levels = {
-        name: list(pd.unique(pd.concat([here.train[name], frame[name]])))
-        for name in frame
-        if not pd.api.types.is_numeric_dtype(frame[name])
-    }
+    words = [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name])]
+    ordinal = OrdinalEncoder().fit(pd.concat([here.train, frame])[words]) if words else None
 
     def coded(table: pd.DataFrame) -> np.ndarray:
-        columns = {
-            n: table[n].map(levels[n].index) if n in levels else table[n].astype(float)
-            for n in table
-        }
-        return pd.DataFrame(columns).to_numpy(np.float64)
+        codes = dict(zip(words, ordinal.transform(table[words]).T, strict=True)) if ordinal else {}
+        return table.assign(**codes).to_numpy(np.float64)
 
     def energy(matrix: np.ndarray) -> np.ndarray:
         table = pd.DataFrame(matrix, columns=list(frame))
-        for name, words in levels.items():
-            table[name] = [words[int(code)] for code in table[name]]
-        for name in table:
-            if name not in levels:
-                table[name] = table[name].astype(here.train[name].dtype)
-        return here.bundle.score(table).energy
+        if ordinal:
+            table[words] = ordinal.inverse_transform(table[words])
+        return here.bundle.score(table.astype(here.train.dtypes)).energy
 
     background = coded(here.train.sample(BACKGROUND, random_state=SEED))
     explainer = shap.KernelExplainer(energy, background)

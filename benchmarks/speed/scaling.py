@@ -209,8 +209,8 @@ def read_points(axis: str, folder: Path) -> list[Point]:
 def lines(points: list[Point]) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
     """Figure, preset, places and values of everything measured more than once on an axis."""
     table = pd.DataFrame([{"preset": ""} | point for point in points])
-    table = table.reindex(columns=["preset", "x", *FIGURES])
-    values = table.sort_values(["preset", "x"]).melt(["preset", "x"], var_name="figure").dropna()
+    table = table.reindex(columns=["preset", "x", *FIGURES]).sort_values(["preset", "x"])
+    values = table.melt(["preset", "x"], var_name="figure").dropna()
     for (figure, preset), mine in values.groupby(["figure", "preset"], sort=False):
         if len(mine) > 1:
             yield figure, preset, mine["x"].to_numpy(float), mine["value"].to_numpy(float)

@@ -106,22 +106,21 @@ def _short(line: ResultLine | None) -> str:
 
 def over_the_tables(blocks: Sequence[Block], protocol: str, grouped: bool) -> list[Table]:
     """Of a protocol for suites: means and mean ranks, and whether training helps; else nothing."""
-    tables = (_standings(blocks, protocol, grouped), _trainings(blocks, protocol, grouped))
-    return [table for table in tables if table is not None]
+    mine = [block for block in blocks if (block.protocol, block.grouped) == (protocol, grouped)]
+    return [table for table in (_standings(mine), _trainings(mine)) if table is not None]
 
 
-def _standings(blocks: Sequence[Block], protocol: str, grouped: bool) -> Table | None:
+def _standings(blocks: Sequence[Block]) -> Table | None:
     """Means and mean ranks over the tables."""
-    place = (protocol, grouped)
-    lines = [x for x in standings(blocks) if (x.protocol, x.group_duplicates) == place]
-    figures = PROTOCOLS[protocol].figures
+    lines = standings(blocks)
+    if not lines:
+        return None
+    figures = [block.main for block in blocks]
     header = ("", *(f"{what}{NAMES[f]}" for f in figures for what in ("", "mean rank in ")))
     rows = tuple(
         (x.detector, *(text for f in figures for text in (_of(x.means, f, 3), _of(x.ranks, f, 1))))
         for x in lines
     )
-    if not rows:
-        return None
     note = f"Means over {lines[0].tables} tables; ranks among the detectors shown."
     return Table("Over the tables", header, rows, note)
 
@@ -130,7 +129,7 @@ def _of(values: Mapping[str, float], name: str, digits: int) -> str:
     return f"{values[name]:.{digits}f}" if name in values else NOTHING
 
 
-def _trainings(blocks: Sequence[Block], protocol: str, grouped: bool) -> Table | None:
+def _trainings(blocks: Sequence[Block]) -> Table | None:
     """Trained against untrained over the tables; None where nothing was measured both ways."""
     rows = tuple(
         (
@@ -144,7 +143,6 @@ def _trainings(blocks: Sequence[Block], protocol: str, grouped: bool) -> Table |
             str(x.tables),
         )
         for x in trainings(blocks)
-        if (x.protocol, x.group_duplicates) == (protocol, grouped)
     )
     header = ("", "figure", "trained", "untrained", "difference", "better / worse", "p", "tables")
     note = "p: Wilcoxon's signed-rank test, two-sided, over the tables' means."
@@ -152,10 +150,8 @@ def _trainings(blocks: Sequence[Block], protocol: str, grouped: bool) -> Table |
 
 
 def _overview(line: ResultLine | None, figure: str) -> str:
-    if line is None:
-        return NOTHING
-    if not line.values:
-        return f"failed ({len(line.reasons)})"
+    if line is None or not line.values:
+        return _short(line)
     failed = f", {len(line.reasons)} failed" if line.reasons else ""
     return f"{line.spreads[figure]} ({len(line.values)}{failed}) {line.mark}".rstrip()
 
