@@ -70,7 +70,7 @@ def in_full(model: ServedModel, checked: RowCheck, scores: Scores, top: int) -> 
         )
     ]
     return to_json(
-        {"model": model.uri, "version": model.version, "threshold": model.threshold, "rows": rows}
+        {"model": model.uri, "version": model.number, "threshold": model.threshold, "rows": rows}
     )
 
 

@@ -78,7 +78,7 @@ def make_app(
         metrics.rows.add(model, scores)
         if shadow is not None:
             columns = partial(request_columns, body, content_type, model.names, max_rows)
-            shadow.offer(model.in_shadow, lambda: columns()[0], scores.energy)
+            shadow.offer(model, lambda: columns()[0], scores.energy)
         metrics.request(endpoint, 200, time.perf_counter() - started)
         return Response(message, media_type=JSON, headers={MODEL_HEADER: model.uri})
 
@@ -153,7 +153,7 @@ def make_app(
 
 def described(app: FastAPI, model: ServedModel | None) -> dict[str, Any]:
     """OpenAPI, with the schema of the contract and an example where a version is served."""
-    version = "none" if model is None else str(model.version)
+    version = "none" if model is None else str(model.number)
     document = get_openapi(title=app.title, version=version, routes=app.routes)
     if model is not None:
         document["components"]["schemas"]["Row"] = schema.row_schema(model.contract)

@@ -120,7 +120,7 @@ class Follower:
         if now is None:
             return False
         sealed = version.tags.get(EVIDENCE_TAG, "")
-        return (now.version, now.sealed) == (int(version.version), sealed)
+        return (now.number, now.sealed) == (int(version.version), sealed)
 
     @property
     def serving(self) -> ServedModel | None:

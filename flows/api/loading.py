@@ -24,7 +24,7 @@ def load_verified(client: MlflowClient, version: ModelVersion) -> ServedModel:
     bundle.warm_up()
     served = ServedModel(
         name=version.name,
-        version=int(version.version),
+        number=int(version.version),
         created=version.creation_timestamp / 1000,
         detector=version.tags.get("dagmm.detector", ""),
         sealed=version.tags.get(seal.EVIDENCE_TAG, ""),

@@ -20,7 +20,6 @@ from flows.api.workers import scoring
 from flows.common import progress
 from flows.common.errors import ServiceUnreachable, UsageError
 from flows.common.settings import Settings
-from flows.shadow.version import Version
 from flows.shadow.worker import ShadowWorker
 from flows.tracking import registry, signature, tracking
 
@@ -143,11 +142,7 @@ def _shadowing(
         why = candidate.standing.registry_error
         tell("shadow", f"waits for a candidate: {why}", why=why)
 
-    def now() -> Version | None:
-        served = candidate.serving
-        return None if served is None else served.in_shadow
-
-    worker = ShadowWorker(client, settings, now)
+    worker = ShadowWorker(client, settings, lambda: candidate.serving)
     worker.start()
     try:
         with _in_thread(candidate, options.poll_seconds):

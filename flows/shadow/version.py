@@ -25,6 +25,8 @@ class Version:
     """A version that scores raw rows.
 
     Attributes:
+        name: Registered model.
+        number: Of the version.
         sealed: Digest of its evidence.
         outside: As `dagmm score --outside`; as the contract has it when None.
     """

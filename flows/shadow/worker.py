@@ -25,8 +25,8 @@ QUEUED = 64
 WRITE_SECONDS = 300.0
 """Time between two writes to MLflow, which keeps every one of them."""
 
-
 Offered = tuple[Version, Callable[[], Rows], np.ndarray]
+"""What answered, the raw rows, their energies."""
 
 
 @dataclass
@@ -55,9 +55,7 @@ class ShadowWorker:
         self.failure = ""
         self._client, self._settings, self._candidate = client, settings, candidate
         self._seconds = write_seconds
-        self._waiting: queue.Queue[tuple[Version, Callable[[], Rows], np.ndarray] | None] = (
-            queue.Queue(QUEUED)
-        )
+        self._waiting: queue.Queue[Offered | None] = queue.Queue(QUEUED)
         self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
 
     def start(self) -> None:

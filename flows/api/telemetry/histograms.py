@@ -71,7 +71,7 @@ class Rows(Collector):
 
     def add(self, model: ServedModel, scores: Scores) -> None:
         """Count the rows of an answer."""
-        version = str(model.version)
+        version = str(model.number)
         with self._lock:
             if version not in self._p_values:
                 self._p_values[version] = BucketCounts(P_VALUES)

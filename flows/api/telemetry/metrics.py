@@ -90,8 +90,8 @@ def _versions(follower: Follower) -> Iterable[Metric]:
     age = GaugeMetricFamily("dagmm_model_age_seconds", "Since that version was registered")
     limit = GaugeMetricFamily("dagmm_model_threshold", "Energy above which a row is an anomaly")
     if model is not None:
-        info.add_metric([model.name, str(model.version), model.detector], 1)
-        version.add_metric([], model.version)
+        info.add_metric([model.name, str(model.number), model.detector], 1)
+        version.add_metric([], model.number)
         age.add_metric([], time.time() - model.created)
         limit.add_metric([], model.threshold)
     yield from (info, version, age, limit)

@@ -141,7 +141,7 @@ def _write_down(
         name=version.name,
         version=int(version.version),
         decision="not served",
-        previous=None if current is None else current.version,
+        previous=None if current is None else current.number,
         gates=(),
         reasons=(reason,),
         evidence_sha256=version.tags.get(EVIDENCE_TAG, ""),

@@ -95,7 +95,7 @@ def seen(api, version: int) -> None:
     """Wait until the follower, in its thread, has taken a version."""
     ended = threading.Event()
     for _ in range(3000):
-        if api.follower.current.version == version:
+        if api.follower.current.number == version:
             return
         ended.wait(0.01)
     raise AssertionError(api.follower.standing)

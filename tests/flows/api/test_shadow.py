@@ -11,11 +11,7 @@ from tests.flows.api.conftest import NAME, make
 def served(ready, which):
     candidate = make_candidate(ready.client, ready.settings, NAME, which, Events(as_json=True))
     candidate.step()
-
-    def now():
-        return None if candidate.serving is None else candidate.serving.in_shadow
-
-    worker = ShadowWorker(ready.client, ready.settings, now)
+    worker = ShadowWorker(ready.client, ready.settings, lambda: candidate.serving)
     worker.start()
     api = make(ready.settings, shadow=worker)
     api.follower.step()
