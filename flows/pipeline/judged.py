@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from flows.stages.run import TrainRun
 from flows.stages.workspace import sha256_of
 from flows.tracking import registry, tracking
 from flows.verdicts import store
-from flows.verdicts.rows import checked_rows, row_key, row_texts, with_columns
+from flows.verdicts.rows import row_key, row_texts, taken_rows
 from flows.verdicts.standing import Standing, standing
 
 VERDICT_COLUMN = "__verdict__"
@@ -133,11 +134,8 @@ class _Usable:
 
 
 def _usable(holds: Mapping[str, Standing], contract: Contract) -> _Usable:
-    fits = with_columns([each.row for each in holds.values()], contract)
-    known = [each for each, fit in zip(holds.values(), fits, strict=True) if fit]
-    checked = checked_rows([each.row for each in known], contract, "verdicts", "reject")
-    features = checked.features.filter(pa.array(checked.scorable))
-    labels = [each.label for each, good in zip(known, checked.scorable, strict=True) if good]
+    taken, features = taken_rows((each.row for each in holds.values()), contract, "reject")
+    labels = [each.label for each in compress(holds.values(), taken)]
     keys = [row_key(text) for text in row_texts(features)]
     return _Usable(keys, np.array(labels, dtype=np.int8), features, _hashes(features))
 

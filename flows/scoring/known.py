@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,7 @@ from dagmm_model.detectors.bundle import ScoringBundle
 from dagmm_model.detectors.interface import Latent, Mixed
 from data_checks.contract.model import Contract
 from flows.common.features import as_columns
-from flows.verdicts.rows import checked_rows, row_key, row_texts, with_columns
+from flows.verdicts.rows import row_key, row_texts, taken_rows
 from flows.verdicts.standing import Standing
 
 NEAR = 1.0
@@ -81,15 +82,12 @@ def known_rows(
 ) -> Known | None:
     """The judged rows as a version sees them; None where none was judged normal."""
     judged = [each for each in standing if each.label is not None]
-    fit = with_columns([each.row for each in judged], contract)
-    judged = [each for each, fits in zip(judged, fit, strict=True) if fits]
     if not judged:
         return None
-    checked = checked_rows([each.row for each in judged], contract, "verdicts")
-    judged = [each for each, good in zip(judged, checked.scorable, strict=True) if good]
+    taken, features = taken_rows((each.row for each in judged), contract)
+    judged = list(compress(judged, taken))
     if not any(each.label == 0 for each in judged):
         return None
-    features = checked.features.filter(pa.array(checked.scorable))
     places, latent = np.empty((0, 2), np.int64), np.empty((0, 0))
     detector = bundle.detector
     if (

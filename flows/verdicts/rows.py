@@ -3,13 +3,15 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from itertools import compress
 
+import numpy as np
 import pyarrow as pa
 
 from data_checks.contract.columns import Outside
 from data_checks.contract.model import Contract
-from data_checks.rows.rows import RowCheck, check_rows
+from data_checks.rows.rows import check_rows
 
 
 def row_texts(features: pa.Table) -> list[str]:
@@ -31,33 +33,30 @@ def row_key(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def checked_rows(
-    texts: Sequence[str], contract: Contract, where: str, outside: Outside = "mark"
-) -> RowCheck:
-    """Rows of the store, checked and typed as rows to be scored.
+def taken_rows(
+    texts: Iterable[str], contract: Contract, outside: Outside = "mark"
+) -> tuple[np.ndarray, pa.Table]:
+    """Rows of the store that a contract takes, checked and typed as rows to be scored.
 
-    A value that the contract's column cannot take makes its row unscorable, as anywhere else; a
-    column that the rows do not have is empty.
+    Left out is a row that lacks a column, or has a value that the contract's column cannot take.
 
-    `texts` are from `row_texts`, perhaps under an earlier contract.
+    Args:
+        texts: ``(n,)`` from `row_texts`, perhaps under an earlier contract.
+        contract: Says what rows are.
+        outside: What becomes of levels and numbers outside vocabulary and range.
+
+    Returns:
+        Whether each row is taken, boolean ``(n,)``, and the features of those that are.
     """
-    values = [json.loads(text) for text in texts]
+    rows, features = [json.loads(text) for text in texts], contract.feature_columns
+    taken = np.array([all(column.name in row for column in features) for row in rows], dtype=bool)
     columns = {
-        column.name: _array([row.get(column.name) for row in values], column.type)
-        for column in contract.feature_columns
+        column.name: _array([row[column.name] for row in compress(rows, taken)], column.type)
+        for column in features
     }
-    return check_rows(pa.table(columns), contract, where=where, outside=outside)
-
-
-def lacking(text: str, contract: Contract) -> list[str]:
-    """Columns that a contract takes and a row of the store does not have."""
-    there = json.loads(text)
-    return [column.name for column in contract.feature_columns if column.name not in there]
-
-
-def with_columns(texts: Iterable[str], contract: Contract) -> list[bool]:
-    """Whether each row has every column that a contract takes."""
-    return [not lacking(text, contract) for text in texts]
+    checked = check_rows(pa.table(columns), contract, where="verdicts", outside=outside)
+    taken[taken] = checked.scorable
+    return taken, checked.features.filter(pa.array(checked.scorable))
 
 
 def _value(value: object) -> object:

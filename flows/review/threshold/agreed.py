@@ -2,9 +2,6 @@
 
 from dataclasses import replace
 
-import numpy as np
-import pyarrow as pa
-
 from dagmm_model.detectors.bundle import ScoringBundle
 from dagmm_model.evaluation.threshold import Threshold
 from flows.common.errors import UsageError
@@ -13,7 +10,7 @@ from flows.common.settings import Settings
 from flows.promotion.version.stored_version import StoredVersion
 from flows.scoring.review import database_of
 from flows.verdicts.recalibration import agreed_threshold, confirmed_normals
-from flows.verdicts.rows import checked_rows, with_columns
+from flows.verdicts.rows import taken_rows
 from flows.verdicts.standing import standing
 from flows.verdicts.store import read_reviews, read_verdicts
 
@@ -29,15 +26,12 @@ def agreed(
     name, url = stored.version.name, database_of(settings)
     holds = standing(read_verdicts(url, name))
     confirmed = confirmed_normals(*read_reviews(url, name), holds)
-    contract = stored.contract
-    checked = checked_rows(confirmed.rows, contract, "verdicts")
-    good = checked.scorable & np.array(with_columns(confirmed.rows, contract), dtype=bool)
+    good, features = taken_rows(confirmed.rows, stored.contract)
     if not good.any():
         raise UsageError(
             f"nobody has judged rows of {name!r} normal that were drawn for review: score with "
             "--review 20, and send the verdicts in with `dagmm verdicts`"
         )
-    features = checked.features.filter(pa.array(good))
     energies = bundle.taking_new_levels().score(as_columns(features)).energy
     rate, calibration = threshold.target_rate, bundle.calibration
     value = agreed_threshold(calibration, threshold.value, rate, energies, confirmed.weights[good])

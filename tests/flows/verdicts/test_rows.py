@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from data_checks.contract.model import Contract
 from data_checks.rows.rows import check_rows
-from flows.verdicts.rows import checked_rows, lacking, row_key, row_texts
+from flows.verdicts.rows import row_key, row_texts, taken_rows
 
 CONTRACT = Contract.model_validate(
     {
@@ -48,16 +48,19 @@ def test_zero_has_one_sign_and_order_of_columns_does_not_matter():
 def test_a_kept_row_is_read_as_it_was(x, kind, on):
     table = pa.table({"x": pa.array([x], pa.float64()), "kind": [kind], "on": [on]})
     kept = row_texts(check_rows(table, CONTRACT).features)
-    again = checked_rows(kept, CONTRACT, "verdicts")
-    assert again.scorable.all()
-    assert row_texts(again.features) == kept
+    taken, features = taken_rows(kept, CONTRACT)
+    assert taken.all()
+    assert row_texts(features) == kept
 
 
-def test_a_column_that_came_later_is_lacking():
-    assert lacking('{"x":1.0,"on":true}', CONTRACT) == ["kind"]
+def test_a_row_from_before_a_column_came_is_left_out():
+    whole = '{"kind":"a","on":true,"x":2.0}'
+    taken, features = taken_rows(['{"x":1.0,"on":true}', whole], CONTRACT)
+    assert taken.tolist() == [False, True]
+    assert row_texts(features) == [whole]
 
 
 @pytest.mark.parametrize("outside", ["mark", "reject"])
 def test_values_outside_are_as_the_caller_wants_them(outside):
-    actual = checked_rows(['{"kind":"new","on":true,"x":1.0}'], CONTRACT, "verdicts", outside)
-    assert actual.scorable.all() == (outside == "mark")
+    taken, _ = taken_rows(['{"kind":"new","on":true,"x":1.0}'], CONTRACT, outside)
+    assert taken.all() == (outside == "mark")
