@@ -11,6 +11,7 @@ import numpy as np
 from dagmm_model.evaluation.metrics import Interval
 from dagmm_model.evaluation.threshold import Threshold
 from dagmm_model.evaluation.what_if import WhatIf, what_if
+from data_checks.base.scratch import scratch_folder
 from flows.reporting import html
 
 if TYPE_CHECKING:
@@ -37,12 +38,11 @@ def log_what_if(
     return lines
 
 
-def log_figures(
-    client: MlflowClient, run_id: str, figures: Mapping[str, Figure], folder: Path
-) -> None:
-    """Draw figures into a folder and log them."""
-    draw_budget(figures, folder)
-    client.log_artifacts(run_id, str(folder), FIGURES)
+def log_figures(client: MlflowClient, run_id: str, figures: Mapping[str, Figure]) -> None:
+    """Draw figures and log them."""
+    with scratch_folder() as folder:
+        draw_budget(figures, folder)
+        client.log_artifacts(run_id, str(folder), FIGURES)
 
 
 def draw_budget(figures: Mapping[str, Figure], folder: Path) -> None:

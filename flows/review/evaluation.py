@@ -12,7 +12,6 @@ from mlflow.tracking import MlflowClient
 from dagmm_model.detectors.bundle import ScoringBundle
 from dagmm_model.evaluation.metrics import LABEL_FIGURES
 from dagmm_model.evaluation.threshold import alarms_expected
-from data_checks.base.scratch import scratch_folder
 from data_checks.contract.model import Contract
 from flows.common.errors import UsageError
 from flows.common.features import as_columns
@@ -210,9 +209,8 @@ def _log(
 ) -> None:
     tracking.log_metrics(client, result.run_id, _metrics(result))
     client.log_dict(result.run_id, plain(result), "evaluation.json")
-    with scratch_folder() as folder:
-        figures = plots.at_threshold(energies, labels, result.threshold)
-        log_figures(client, result.run_id, figures, folder)
+    figures = plots.at_threshold(energies, labels, result.threshold)
+    log_figures(client, result.run_id, figures)
     note = (
         f"{result.measured.deployment.rows:,} rows of {inert(result.source)}, measured on "
         f"{result.model}"

@@ -1,9 +1,7 @@
 """What a shadow found, in an MLflow run of the experiment `shadows` with a page."""
 
 import math
-import time
 
-from mlflow.entities import Metric
 from mlflow.tracking import MlflowClient
 
 from flows.common.settings import Settings
@@ -46,7 +44,6 @@ def write_down(
         experiment = tracking.experiment_id(client, settings, shadows.SHADOWS)
         title = f"{candidate.name} v{candidate.number} beside v{first.number}"
         run_id = runs.begin(client, experiment, title, where, tags)
-    now = int(time.time() * 1000)
     figures = {
         shadows.ROWS: agreement.rows,
         shadows.DISAGREEMENTS: agreement.only_first + agreement.only_second,
@@ -59,9 +56,9 @@ def write_down(
         "alerts/candidate_only": agreement.only_second,
         "refused_by_candidate": agreement.refused,
     }
-    finite = {name: float(value) for name, value in figures.items() if math.isfinite(value)}
+    finite = {name: value for name, value in figures.items() if math.isfinite(value)}
     # One batch: who adds the runs up finds all of these figures, or those of before.
-    client.log_batch(run_id, metrics=[Metric(k, v, now, 0) for k, v in finite.items()])
+    tracking.log_metrics(client, run_id, finite)
     client.log_dict(run_id, agreement.document(), DOCUMENT)
     client.log_text(run_id, render_shadow(first, candidate, agreement), PAGE)
     client.set_terminated(run_id)

@@ -11,7 +11,6 @@ from mlflow.tracking import MlflowClient
 
 from dagmm_model.detectors.file_format import exchange_threshold, load_bundle
 from dagmm_model.evaluation.threshold import CONFORMAL, Threshold, exceeds
-from data_checks.base.scratch import scratch_folder
 from data_checks.contract.model import Contract
 from flows.common.config import TrainConfig
 from flows.common.settings import Settings
@@ -174,7 +173,6 @@ def _report(
     calibration = load_bundle(stored.model / seal.BUNDLE).calibration
     lines = log_what_if(client, run_id, change.threshold, calibration, energies, labels)
     figures["what_if"] = plots.what_if_curves(lines, change.threshold.guaranteed_rate)
-    with scratch_folder() as folder:
-        log_figures(client, run_id, figures, folder)
+    log_figures(client, run_id, figures)
     tracking.log_metrics(client, run_id, {"threshold": change.threshold.value})
     tracking.log_params(client, run_id, {"calibration": asdict(change.threshold)})
