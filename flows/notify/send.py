@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import StringIO
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -30,7 +31,7 @@ def send(target: Target, event: Event, timeout: float, before: int = 0) -> None:
     title, body = event.title, event.text(before)
     if target.kind == "slack":
         title, body = "", _for_slack(f"*{title}*\n{body}")
-    with _overheard() as messages:
+    with _overheard() as said:
         if not client.add(_server(target, event, timeout)):
             raise NotDelivered(f"{target.url} does not hold an address of kind {target.kind}")
         kind = NotifyType.SUCCESS if event.kind in GOOD else NotifyType.WARNING
@@ -38,7 +39,8 @@ def send(target: Target, event: Event, timeout: float, before: int = 0) -> None:
             body=body, title=title, notify_type=kind, body_format=NotifyFormat.TEXT
         )
     if not arrived:
-        raise NotDelivered(_without_secrets("; ".join(messages) or "not delivered", target.address))
+        why = "; ".join(said.getvalue().splitlines()) or "not delivered"
+        raise NotDelivered(_without_secrets(why, target.address))
 
 
 def _server(target: Target, event: Event, timeout: float) -> Any:
@@ -99,20 +101,14 @@ def _without_secrets(text: str, address: str) -> str:
 
 
 @contextmanager
-def _overheard() -> Iterator[list[str]]:
+def _overheard() -> Iterator[StringIO]:
     """What Apprise says, kept from every log: it is ours to say, without the address."""
-    messages: list[str] = []
+    from apprise import LogCapture
 
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            messages.append(record.getMessage())
-
-    logger, listener = logging.getLogger("apprise"), Listener(logging.WARNING)
-    before = logger.propagate
-    logger.addHandler(listener)
-    logger.propagate = False
+    logger = logging.getLogger("apprise")
+    before, logger.propagate = logger.propagate, False
     try:
-        yield messages
+        with LogCapture(level=logging.WARNING, fmt="%(message)s") as said:
+            yield said
     finally:
-        logger.removeHandler(listener)
         logger.propagate = before
