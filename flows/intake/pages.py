@@ -29,7 +29,7 @@ from flows.services.servers import next_free
 from flows.verdicts import store
 from flows.verdicts.estimates import known_verdicts
 from flows.verdicts.reviews import list_reviews, read_review
-from flows.verdicts.standing import WORDS, RowVerdict
+from flows.verdicts.standing import WORDS, RowVerdict, newest_by_person
 
 PORT = "DAGMM_VERDICTS_PORT"
 SCRIPT = logging_in("location.replace('/');")
@@ -126,11 +126,7 @@ class Pages:
             return None
         review, rows = asked
         who = _name(who)
-        newest: dict[str, dict[str, RowVerdict]] = {}
-        for each in sorted(
-            store.read_verdicts(self._url, review.model), key=lambda v: (v.time, v.id)
-        ):
-            newest.setdefault(each.row_key, {})[each.who] = each
+        newest = newest_by_person(store.read_verdicts(self._url, review.model))
         mine = {key: people.pop(who) for key, people in newest.items() if who in people}
         entries = {
             row.row_id: FormRow(

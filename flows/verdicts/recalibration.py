@@ -1,7 +1,6 @@
 """A threshold that the confirmed normal rows of production agree to."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,22 +9,9 @@ from flows.verdicts.standing import Standing
 from flows.verdicts.store import Review, ReviewRow
 
 
-@dataclass(frozen=True)
-class Confirmed:
-    """Rows of reviews that were judged normal.
-
-    Attributes:
-        rows: Their values by column, canonical JSON, ``(m,)``.
-        weights: Rows of its batch that each stands for, float64 ``(m,)``.
-    """
-
-    rows: tuple[str, ...]
-    weights: np.ndarray
-
-
 def confirmed_normals(
     reviews: Sequence[Review], rows: Iterable[ReviewRow], holds: Mapping[str, Standing]
-) -> Confirmed:
+) -> tuple[list[str], np.ndarray]:
     """Normal rows of reviewed batches, each with the rows that it stands for.
 
     Only batches count of which somebody has judged rows drawn below the threshold, and alerts if
@@ -46,7 +32,7 @@ def confirmed_normals(
                 if holds[row.row_key].label == 0:
                     texts.append(row.row)
                     weights.append(size[each] / len(judged[each]))
-    return Confirmed(tuple(texts), np.array(weights, dtype=np.float64))
+    return texts, np.array(weights, dtype=np.float64)
 
 
 def agreed_threshold(

@@ -69,10 +69,16 @@ def standing(verdicts: Iterable[RowVerdict]) -> dict[str, Standing]:
     unsure has no vote. Where two who are sure disagree the row is disputed until they agree, and
     nothing is concluded from it.
     """
+    newest = newest_by_person(verdicts).items()
+    return {key: _of_row(key, list(people.values())) for key, people in newest}
+
+
+def newest_by_person(verdicts: Iterable[RowVerdict]) -> dict[str, dict[str, RowVerdict]]:
+    """By the key of a row and by person their newest verdict on it."""
     newest: dict[str, dict[str, RowVerdict]] = {}
     for each in sorted(verdicts, key=lambda v: (v.time, v.id)):
         newest.setdefault(each.row_key, {})[each.who] = each
-    return {key: _of_row(key, list(people.values())) for key, people in newest.items()}
+    return newest
 
 
 def _of_row(key: str, given: list[RowVerdict]) -> Standing:

@@ -13,7 +13,6 @@ from flows.verdicts.database import reading, writing
 from flows.verdicts.standing import RowVerdict
 from flows.verdicts.tables import REVIEW_ROWS, REVIEWS, SUBMISSIONS, VERDICTS
 
-INSERTED_ROWS = 500
 TAG = "dagmm.verdicts"
 """Of a registered model: that there are verdicts, for whoever trains it."""
 
@@ -92,8 +91,8 @@ def add_verdicts(url: str, submission: Submission, given: Sequence[RowVerdict]) 
         ).inserted_primary_key[0]
         reached("submission written")
         rows = [_as_row(each, submission.model, number) for each in new]
-        for start in range(0, len(rows), INSERTED_ROWS):
-            connection.execute(VERDICTS.insert(), rows[start : start + INSERTED_ROWS])
+        if rows:
+            connection.execute(VERDICTS.insert(), rows)
         reached("verdicts written")
     return len(new)
 
@@ -151,9 +150,8 @@ def add_review(url: str, review: Review, rows: Sequence[ReviewRow]) -> None:
         if connection.execute(sa.select(REVIEWS.c.id).where(REVIEWS.c.id == review.id)).first():
             return
         connection.execute(REVIEWS.insert().values(**asdict(review)))
-        values = [asdict(row) for row in rows]
-        for start in range(0, len(values), INSERTED_ROWS):
-            connection.execute(REVIEW_ROWS.insert(), values[start : start + INSERTED_ROWS])
+        if rows:
+            connection.execute(REVIEW_ROWS.insert(), [asdict(row) for row in rows])
 
 
 def read_reviews(

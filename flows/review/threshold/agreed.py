@@ -25,8 +25,8 @@ def agreed(
     """
     name, url = stored.version.name, database_of(settings)
     holds = standing(read_verdicts(url, name))
-    confirmed = confirmed_normals(*read_reviews(url, name), holds)
-    good, features = taken_rows(confirmed.rows, stored.contract)
+    texts, weights = confirmed_normals(*read_reviews(url, name), holds)
+    good, features = taken_rows(texts, stored.contract)
     if not good.any():
         raise UsageError(
             f"nobody has judged rows of {name!r} normal that were drawn for review: score with "
@@ -34,7 +34,7 @@ def agreed(
         )
     energies = bundle.taking_new_levels().score(as_columns(features)).energy
     rate, calibration = threshold.target_rate, bundle.calibration
-    value = agreed_threshold(calibration, threshold.value, rate, energies, confirmed.weights[good])
+    value = agreed_threshold(calibration, threshold.value, rate, energies, weights[good])
     if value == threshold.value:  # they agree to it as it is
         return threshold
     above = int((calibration > value).sum())

@@ -23,16 +23,17 @@ def test_each_row_stands_for_its_share_of_the_batch():
     review = Review("a", "m", 1, "rows.csv", 0.0, 3.5, 40, 960)
     rows = rows_of("a", True, range(10)) + rows_of("a", False, range(10, 30))
     holds = standing([row_verdict(n, "anomaly" if n < 4 else "normal") for n in range(30)])
-    actual = confirmed_normals([review], rows, holds)
-    assert len(actual.rows) == 26
-    assert sorted(set(actual.weights)) == [4.0, 48.0]
-    assert actual.weights.sum() == pytest.approx(6 * 4 + 20 * 48)
+    texts, weights = confirmed_normals([review], rows, holds)
+    assert len(texts) == 26
+    assert sorted(set(weights)) == [4.0, 48.0]
+    assert weights.sum() == pytest.approx(6 * 4 + 20 * 48)
 
 
 def test_false_alarms_alone_say_nothing():
     review = Review("a", "m", 1, "rows.csv", 0.0, 3.5, 40, 960)
     holds = standing([row_verdict(n) for n in range(10)])
-    assert confirmed_normals([review], rows_of("a", True, range(10)), holds).rows == ()
+    texts, _ = confirmed_normals([review], rows_of("a", True, range(10)), holds)
+    assert texts == []
 
 
 def test_live_rows_like_those_of_the_calibration_change_little():
