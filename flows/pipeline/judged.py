@@ -19,6 +19,7 @@ from mlflow.tracking import MlflowClient
 
 from data_checks.contract.model import ANOMALY_COLUMN, ROW_ID, Contract
 from flows.common.errors import UsageError
+from flows.common.features import row_hashes
 from flows.common.settings import Settings
 from flows.stages.records import JudgedRecord, ValidateRecord
 from flows.stages.run import TrainRun
@@ -121,7 +122,7 @@ class _Usable:
     def verdicts(self, table: pa.Table, met: set[str]) -> pa.Array:
         """Verdict on each row of a table; the keys that are there are added to `met`."""
         features = table.select(self.features.column_names)
-        maybe = np.flatnonzero(np.isin(_hashes(features), self.hashes))
+        maybe = np.flatnonzero(np.isin(row_hashes(features), self.hashes))
         place = {key: at for at, key in enumerate(self.keys)}
         values = np.full(len(table), -1, np.int8)
         for row, text in zip(
@@ -137,14 +138,7 @@ def _usable(holds: Mapping[str, Standing], contract: Contract) -> _Usable:
     taken, features = taken_rows((each.row for each in holds.values()), contract, "reject")
     labels = [each.label for each in compress(holds.values(), taken)]
     keys = [row_key(text) for text in row_texts(features)]
-    return _Usable(keys, np.array(labels, dtype=np.int8), features, _hashes(features))
-
-
-def _hashes(features: pa.Table) -> np.ndarray:
-    """A number for each row, the same for equal rows: quick, and not certain the other way."""
-    from pandas.util import hash_pandas_object
-
-    return hash_pandas_object(features.to_pandas(), index=False).to_numpy()
+    return _Usable(keys, np.array(labels, dtype=np.int8), features, row_hashes(features))
 
 
 def _labelled(table: pa.Table, verdicts: pa.Array) -> tuple[pa.Table, int]:

@@ -18,7 +18,7 @@ from dagmm_model.tables.timed import joined_groups, time_split
 from data_checks.contract.model import ANOMALY_COLUMN, ROW_ID, Contract
 from flows.common.config import TrainConfig, keeps_duplicates_together
 from flows.common.errors import UsageError
-from flows.common.features import as_frame, encoder_for, labels_of, read_rows
+from flows.common.features import as_frame, encoder_for, labels_of, read_rows, row_hashes
 from flows.pipeline.judged import VERDICT_COLUMN, shares
 from flows.stages.records import JudgedRecord, SplitRecord
 from flows.stages.run import TrainRun
@@ -180,16 +180,10 @@ def _duplicates(contract: Contract, config: TrainConfig, rows: JudgedRecord) -> 
     if not config.fit.streaming:
         table = read_rows(rows.path, contract)
         return duplicate_groups(encoder_for(contract, table).encode(as_frame(table)))
-    from pandas.util import hash_pandas_object
-
     names = [column.name for column in contract.feature_columns]
     with pq.ParquetFile(rows.path) as file:
-        return np.concatenate(
-            [
-                hash_pandas_object(batch.to_pandas(), index=False).to_numpy()
-                for batch in file.iter_batches(BATCH_ROWS, columns=names)
-            ]
-        )
+        batches = file.iter_batches(BATCH_ROWS, columns=names)
+        return np.concatenate([row_hashes(batch) for batch in batches])
 
 
 def _as_table(parts: RowSplit) -> pa.Table:

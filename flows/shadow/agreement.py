@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
+from flows.common.features import row_hashes
 from flows.scoring.rows import largest_shares
 from flows.shadow.version import Rows, Version
 
@@ -149,10 +150,7 @@ class Agreement:
 
 def _content(features: pa.Table, places: np.ndarray) -> int:
     """Sum of the hashes of some rows, modulo 2**64."""
-    from pandas.util import hash_pandas_object
-
-    rows = features.take(pa.array(places)).to_pandas()
-    return int(hash_pandas_object(rows, index=False).to_numpy().sum(dtype=np.uint64))
+    return int(row_hashes(features.take(pa.array(places))).sum(dtype=np.uint64))
 
 
 def _top_columns(version: Version, rows: Rows, places: np.ndarray) -> Counter[str]:
