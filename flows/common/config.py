@@ -1,7 +1,5 @@
 """Flow parameters: frozen models that Prefect validates and shows as forms."""
 
-import hashlib
-import json
 import re
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -13,7 +11,7 @@ from dagmm_model.detectors.catalogue import CATALOGUE, entry, make_detector
 from data_checks.contract.model import Contract
 from flows.common.assignments import dotted_keys, first_problem, parse_assignment
 from flows.common.errors import UsageError
-from flows.common.frozen import Parameters
+from flows.common.frozen import Parameters, json_sha256
 from flows.common.policy import PromotionPolicy
 
 AUTO = "auto"
@@ -125,8 +123,7 @@ class TrainConfig(Parameters):
     @property
     def digest(self) -> str:
         """sha256 of the canonical JSON of every parameter."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return json_sha256(self.model_dump(mode="json"))
 
 
 def is_dagmm(name: str) -> bool:

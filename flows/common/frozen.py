@@ -1,7 +1,9 @@
 """Bases of the values that travel between functions, processes and files."""
 
 import ast
+import hashlib
 import inspect
+import json
 from itertools import pairwise
 from typing import Any
 
@@ -49,6 +51,11 @@ def field_texts(model: type) -> dict[str, str]:
         for field, text in pairwise(definition.body)
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
     }
+
+
+def json_sha256(value: Any) -> str:
+    """sha256 of the canonical JSON of a value, in which no order of keys shows."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def plain(value: Any) -> Any:

@@ -5,7 +5,6 @@ file locks with the process, without a lock. The same command then takes the fol
 at the first stage whose record is missing.
 """
 
-import hashlib
 import json
 import shutil
 import time
@@ -21,6 +20,7 @@ from dagmm_model.base.checkpoint import write_atomically
 from dagmm_model.base.integrity import read_object, sha256_of
 from flows.common import progress
 from flows.common.errors import UsageError, is_full
+from flows.common.frozen import json_sha256
 from flows.stages.records import StageRecord
 
 R = TypeVar("R", bound=StageRecord)
@@ -56,7 +56,7 @@ def open_run(workspace: Path, key_parts: dict[str, str]) -> Iterator[Path]:
         creates elsewhere to it. It counts as finished, and is never resumed, once the block ends
         without an error or with an answer that trying again cannot change (a `ValueError`).
     """
-    key = hashlib.sha256(json.dumps(key_parts, sort_keys=True).encode()).hexdigest()[:12]
+    key = json_sha256(key_parts)[:12]
     runs = workspace / "runs"
     runs.mkdir(parents=True, exist_ok=True)
     unfinished = [folder for folder in sorted(runs.glob(f"{key}-*")) if not _finished(folder)]
@@ -115,7 +115,7 @@ def run_stage(
         "record": record.model_dump(mode="json"),
         "files": {file: sha256_of(run / file) for file in written},
     }
-    write_atomic(path, json.dumps({"sha256": _digest(sealed), **sealed}, indent=2))
+    write_atomic(path, json.dumps({"sha256": json_sha256(sealed), **sealed}, indent=2))
     return record
 
 
@@ -130,7 +130,7 @@ def _read_record(run: Path, path: Path, kind: type[R]) -> R:
         document = read_object(path)
         if "record" not in document:  # of a run that the first version began, without digests
             return kind.model_validate_json(json.dumps(document))
-        if document.pop("sha256") != _digest(document):
+        if document.pop("sha256") != json_sha256(document):
             raise damaged
         record = kind.model_validate_json(json.dumps(document["record"]))
         files = dict(document["files"])
@@ -140,10 +140,6 @@ def _read_record(run: Path, path: Path, kind: type[R]) -> R:
         if not (run / file).is_file() or sha256_of(run / file) != sha256:
             raise ValueError(f"{run / file} is not as it was written")
     return record
-
-
-def _digest(document: object) -> str:
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def _files(run: Path) -> dict[str, int]:

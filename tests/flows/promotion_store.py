@@ -13,6 +13,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from mlflow.tracking import MlflowClient
 
+from flows.common.frozen import json_sha256
 from flows.common.policy import PromotionPolicy
 from flows.common.settings import Settings
 from flows.promotion import switch
@@ -64,7 +65,7 @@ def register(client: MlflowClient, parts: Parts, folder: Path, **changes: object
     tags = {k: v for k, v in parts.tags.items() if k.endswith("_sha256")}
     tags[seal.EVIDENCE_TAG] = sha256
     if "config" in changes:
-        tags["dagmm.config_sha256"] = evidence.config_sha256(changes["config"])
+        tags["dagmm.config_sha256"] = json_sha256(changes["config"])
     return registry.register_version(client, NAME, model.as_uri(), None, run.info.run_id, tags)
 
 

@@ -51,11 +51,6 @@ BASELINE_ROWS = 20_000
 PACKAGES = ("mlflow", "numpy", "pandas", "prefect", "scikit-learn", "torch")
 
 
-def config_sha256(config: Mapping[str, Any]) -> str:
-    """sha256 of the canonical JSON of a configuration, as `TrainConfig.digest`."""
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
-
-
 def environment(device: str) -> dict[str, str]:
     """Where and with what the version was made."""
     return {

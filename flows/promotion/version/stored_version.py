@@ -21,6 +21,7 @@ from data_checks.base.scratch import scratch_folder
 from data_checks.contract.model import Contract, load_contract
 from flows.common.errors import UsageError
 from flows.common.features import labels_of
+from flows.common.frozen import json_sha256
 from flows.common.policy import PromotionPolicy
 from flows.promotion.version import evidence as bound
 from flows.services import helper
@@ -136,7 +137,7 @@ class StoredVersion:
                 f"the evaluation is older than {max_days:g} days: evaluate again by training again"
             )
         sealed = self.version.tags.get("dagmm.config_sha256", evidence.get("config_sha256"))
-        if bound.config_sha256(evidence["config"]) != sealed:
+        if json_sha256(evidence["config"]) != sealed:
             yield "the configuration was changed after the training"
         for name in names:
             what, recorded = bound.FILES[name], evidence["files"].get(name)
@@ -176,9 +177,7 @@ def _fetched(
     text = Path(client.download_artifacts(version.run_id, seal.EVIDENCE, str(folder)))
     there = Path(client.download_artifacts(version.run_id, artifact, str(folder)))
     model = seal.fetch(client, version.source, folder / "model")
-    evidence = text.read_text(
-        encoding="utf-8", errors="replace"
-    )  # what is replaced breaks the seal
+    evidence = text.read_text(encoding="utf-8", errors="replace")  # which breaks the seal
     return StoredVersion(version, evidence, there if there.is_dir() else there.parent, model)
 
 

@@ -13,6 +13,7 @@ from dagmm_model.detectors.file_format import exchange_threshold, load_bundle
 from dagmm_model.evaluation.threshold import CONFORMAL, Threshold, exceeds
 from data_checks.contract.model import Contract
 from flows.common.config import TrainConfig
+from flows.common.frozen import json_sha256
 from flows.common.settings import Settings
 from flows.common.signals import reached
 from flows.promotion.version import evidence as bound
@@ -144,7 +145,7 @@ def _document(stored: StoredVersion, change: ThresholdChange, by: str) -> dict[s
     return {
         **{key: value for key, value in evidence.items() if key not in sealed_anew},
         "config": config,
-        "config_sha256": bound.config_sha256(config),
+        "config_sha256": json_sha256(config),
         "bundle_sha256": bundle_sha256,
         "requested_by": by,
         "calibrate": {
