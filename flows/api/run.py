@@ -71,9 +71,7 @@ def serve(reference: str, settings: Settings, options: ServerOptions, tell: Even
         ServiceUnreachable: The registry does not answer, or the port is taken.
     """
     guard = guard_for(options.host, int(options.max_megabytes * MEGABYTE), os.environ.get)
-    signature.check_settings(
-        settings
-    )  # else every version would be refused, and the audit blame it
+    signature.check_settings(settings)  # else every version would be refused, and blamed for it
     for name, value in ASKING.items():
         os.environ.setdefault(name, value)
     with (
@@ -160,9 +158,9 @@ def listening_at(host: str, port: int) -> Iterator[socket.socket]:
         ServiceUnreachable: The port is taken, or not this user's to take.
     """
     try:
-        address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
-            0
-        ]
+        address, *_ = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
     except OSError as error:
         raise UsageError(f"--host {host}: {error.strerror or error}") from None
     # With its protocol named, so that asyncio sends small answers at once.

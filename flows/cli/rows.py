@@ -81,14 +81,13 @@ def score(
         also=candidate,
         review_rows=review,
     )
-    compared = None if candidate is None else candidate.finish()
+    document, text = report.document(), report.text()
+    if candidate is not None:
+        document["shadow"] = compared = candidate.finish()
+        text = f"{text}\n{compared.text()}"
     from flows.reporting.terminal import labelled_sheet
 
-    if compared is None:
-        call.answer(report.document(), lambda: labelled_sheet(report.text()))
-    else:
-        document = {**report.document(), "shadow": compared}
-        call.answer(document, lambda: labelled_sheet(f"{report.text()}\n{compared.text()}"))
+    call.answer(document, lambda: labelled_sheet(text))
     if report.failure:
         raise Verdict(report.failure)
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from flows.common.errors import UsageError
 from flows.promotion import audit
 from flows.tracking import registry
 
@@ -53,19 +52,15 @@ def list_versions(client: MlflowClient, name: str | None = None) -> list[ListedV
     Raises:
         UsageError: There is no model of that name.
     """
-    if name is not None and not registry.is_registered(client, name):
-        raise UsageError(
-            f"no registered model {name!r}; registered: {registry.known_names(client)}"
-        )
     names = registry.names(client) if name is None else [name]
     return [listed for each in names for listed in _of_model(client, each)]
 
 
 def _of_model(client: MlflowClient, name: str) -> Iterator[ListedVersion]:
+    last = _last_words(audit.history(client, name))
     aliases: dict[int, list[str]] = {}
     for alias, number in client.get_registered_model(name).aliases.items():
         aliases.setdefault(int(number), []).append(alias)
-    last = _last_words(audit.history(client, name))
     for version in registry.versions(client, name):
         number = int(version.version)
         listed = _listed(client, version, tuple(sorted(aliases.get(number, []))))

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 """Makes the MLflow pages open on runs and charts instead of on chat traces."""
-PROJECT = Path(__file__).resolve().parents[2]
 
 
 def connect(settings: Settings, *, patient: bool = True) -> MlflowClient:

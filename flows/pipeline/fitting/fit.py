@@ -125,9 +125,7 @@ def _fitted(
             work.run / CHECKPOINTS, work.checkpoint_seconds, work.parts.train_sha256, stop
         )
         common: dict[str, Any] = {"observers": observers, "checkpoint": place}
-        if (
-            not ranks.alone
-        ):  # which only a DAGMM takes; `flows.pipeline.fitting.ranks.joined` refuses all others
+        if not ranks.alone:  # which only a DAGMM takes; `ranks.joined` refuses all others
             common["ranks"] = ranks
         if work.config.fit.streaming:
             from dagmm_model.detectors.streamed.fit import fit_streamed

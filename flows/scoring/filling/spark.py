@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 from dagmm_model.base.processors import blas_threads
 from dagmm_model.detectors.bundle import ScoringBundle
-from dagmm_model.detectors.file_format import load_bundle
 from data_checks.base.errors import SourceError
 from data_checks.base.scratch import scratch_folder
-from data_checks.contract.model import Contract, load_contract
+from data_checks.contract.model import Contract
 from data_checks.sources.reading import locate
 from data_checks.spark.plan import Span, plan_tasks, read_task, rows_of
 from data_checks.spark.tasks import run_tasks
 from flows.common import progress
 from flows.scoring.filling.parts import Parts, SourceMoved, write_part
 from flows.scoring.rows import Judge
+from flows.scoring.version import read_bundle
 from flows.stages.workspace import write_atomic
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def unpacked(model: ModelFiles) -> tuple[ScoringBundle, Contract]:
             file = folder / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
-        return load_bundle(folder).taking_new_levels(), load_contract(folder / "contract.json")
+        return read_bundle(folder)
 
 
 @dataclass(frozen=True)
