@@ -148,7 +148,7 @@ def validate_on_spark(
     digests = "".join(answer["sha256"] for answer in answers)
     result, valid = merge([judged], contract.name, {}), out_dir / VALID_FOLDER
     sha256 = hashlib.sha256(digests.encode()).hexdigest()
-    return conclude(contract, tally, result, out_dir, valid, sha256, runner)
+    return conclude(contract, tally, result, out_dir, valid, sha256)
 
 
 def _refuse_what_spark_cannot(contract: Contract) -> None:

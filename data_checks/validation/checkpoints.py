@@ -6,14 +6,8 @@ judge alone: its count comes from the whole table).
 """
 
 import datetime as dt
-import logging
-import shutil
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from copy import deepcopy
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import great_expectations as gx
@@ -23,14 +17,7 @@ from great_expectations.core.expectation_validation_result import (
 )
 from great_expectations.core.run_identifier import RunIdentifier
 from great_expectations.data_context.types.base import ProgressBarsConfig
-from great_expectations.data_context.types.resource_identifiers import (
-    ExpectationSuiteIdentifier,
-    ValidationResultIdentifier,
-)
 
-from data_checks.base.web_page import marked
-
-SITE = "data_docs"
 SHOWN_VALUES = 20
 
 
@@ -48,18 +35,17 @@ class SuiteRunner:
     """One suite in one ephemeral context, run on as many batches as the table has."""
 
     def __init__(self, suite: Any, name: str, *, spark: bool = False) -> None:
-        self._context = gx.get_context(mode="ephemeral")
-        self._context.variables.progress_bars = ProgressBarsConfig(globally=False)
-        sources = self._context.data_sources
+        context = gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = ProgressBarsConfig(globally=False)
+        sources = context.data_sources
         source = sources.add_spark(name) if spark else sources.add_pandas(name)
         asset = source.add_dataframe_asset("rows")
         batches = asset.add_batch_definition_whole_dataframe("batch")
-        self._suite = self._context.suites.add(suite)
-        definition = self._context.validation_definitions.add(
-            gx.ValidationDefinition(name=name, data=batches, suite=self._suite)
+        definition = context.validation_definitions.add(
+            gx.ValidationDefinition(name=name, data=batches, suite=context.suites.add(suite))
         )
         shown: Any = {"result_format": "BASIC", "partial_unexpected_count": SHOWN_VALUES}
-        self._checkpoint = self._context.checkpoints.add(
+        self._checkpoint = context.checkpoints.add(
             gx.Checkpoint(name=name, validation_definitions=[definition], result_format=shown)
         )
 
@@ -79,54 +65,6 @@ class SuiteRunner:
         for item in result.results:
             _raise_if_broken(item)
         return BatchResult(rows, labelled_rows, tuple(result.results), dict(result.meta))
-
-    def write_docs(self, result: ExpectationSuiteValidationResult, folder: Path) -> None:
-        """Write the Data Docs site of one (merged) result, replacing an older one.
-
-        The templates leave some texts as they are: all that comes from the table or its contract is
-        marked here, and `docs_pages.finish_site` makes entities of the marks.
-        """
-        for expectation in self._suite.expectations:
-            for name, value in dict(expectation).items():
-                if name not in ("id", "severity") and (safe := marked(value)) != value:
-                    setattr(expectation, name, safe)
-        self._suite.save()
-        if folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True)
-        store = self._context.validation_results_store
-        for key in store.list_keys():
-            store.remove_key(key)  # type: ignore[no-untyped-call]
-        suite_id = ExpectationSuiteIdentifier(name=self._suite.name)
-        key = ValidationResultIdentifier(
-            expectation_suite_identifier=suite_id,
-            run_id=result.meta["run_id"],
-            batch_identifier="rows",
-        )
-        store.store_validation_results(_marked(result), key, suite_id)
-        backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)}
-        site: Any = {
-            "class_name": "SiteBuilder",
-            "show_how_to_buttons": False,
-            "store_backend": backend,
-            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-        }
-        self._context.add_data_docs_site(SITE, site)
-        with _told():
-            self._context.build_data_docs(site_names=[SITE])
-
-
-def _marked(result: ExpectationSuiteValidationResult) -> ExpectationSuiteValidationResult:
-    """A copy for the pages."""
-    copy = deepcopy(result)
-    for item in copy.results:
-        item.result = marked(item.result)
-        item.exception_info = marked(item.exception_info)
-        if (config := item.expectation_config) is not None:
-            config.kwargs.update(marked(dict(config.kwargs)))
-            config.meta.update(marked(dict(config.meta)))
-            config.description = marked(config.description)
-    return copy
 
 
 def merge(
@@ -256,28 +194,3 @@ def _raise_if_broken(item: ExpectationValidationResult) -> None:
             config = item.expectation_config
             kind = config.type if config else "an expectation"
             raise RuntimeError(f"{kind} could not be evaluated: {record.get('exception_message')}")
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Raise what Great Expectations only logs of a site that it builds: a page is missing.
-
-    Its warnings, one for each optional section that is absent, are not passed on.
-    """
-    troubles: list[BaseException] = []
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            troubles.append(sys.exc_info()[1] or RuntimeError(record.getMessage()))
-
-    logger, listener = logging.getLogger("great_expectations"), Listener(logging.ERROR)
-    before = logger.propagate
-    logger.addHandler(listener)
-    logger.propagate = False
-    try:
-        yield
-    finally:
-        logger.removeHandler(listener)
-        logger.propagate = before
-    if troubles:
-        raise troubles[0]

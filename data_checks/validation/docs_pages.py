@@ -11,8 +11,15 @@ import shutil
 from html import escape
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-from data_checks.base.web_page import unmarked, whole_page
+from great_expectations.core.expectation_validation_result import (
+    expectationSuiteValidationResultSchema,
+)
+from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
+from great_expectations.render.view.view import DefaultJinjaPageView
+
+from data_checks.base.web_page import marked, unmarked, whole_page
 from data_checks.contract.model import Contract
 from data_checks.validation.report import ValidationReport
 
@@ -30,23 +37,31 @@ _FOREIGN = [
 ]
 
 
-def finish_site(folder: Path, contract: Contract, report: ValidationReport) -> Path:
-    """Make one self-contained page of a Data Docs site.
+def write_page(index: Path, result: Any, contract: Contract, report: ValidationReport) -> None:
+    """Write the page of one (merged) `ExpectationSuiteValidationResult`; its folder is its own."""
+    shutil.rmtree(index.parent, ignore_errors=True)
+    index.parent.mkdir(parents=True)
+    index.write_text(_page(contract, report, _details(result)), encoding="utf-8")
 
-    Returns:
-        `index.html`, all that is left of the site.
+
+def _details(result: Any) -> str:
+    """What Great Expectations' page says, without what it takes from elsewhere.
+
+    Its templates leave some texts as they are: all that comes from the table or its contract is
+    marked before, and becomes entities afterwards.
     """
-    written = sorted((folder / "validations").rglob("*.html"))
-    details = "".join(_details(page.read_text(encoding="utf-8")) for page in written)
-    shutil.rmtree(folder)
-    folder.mkdir()
-    index = folder / "index.html"
-    index.write_text(_page(contract, report, details), encoding="utf-8")
-    return index
-
-
-def _details(html: str) -> str:
-    """What a page of Great Expectations says, without what it takes from elsewhere."""
+    # Of its JSON form, in which a missing value is one whatever it was.
+    copy = expectationSuiteValidationResultSchema.load(result.to_json_dict())
+    for item in copy.results:
+        item.result = marked(item.result)
+        item.exception_info = marked(item.exception_info)
+        if (config := item.expectation_config) is not None:
+            config.kwargs.update(marked(dict(config.kwargs)))
+            config.meta.update(marked(dict(config.meta)))
+            config.description = marked(config.description)
+    renderer: Any = ValidationResultsPageRenderer()
+    view: Any = DefaultJinjaPageView()
+    html = view.render(renderer.render(copy))
     for pattern in _FOREIGN:
         html = pattern.sub("", html)
     body = html[html.index(">", html.index("<body")) + 1 : html.rindex("</body>")]

@@ -21,7 +21,7 @@ from data_checks.rows.casting import stored_schema
 from data_checks.rows.row_rules import RowRule, broken_rows, label_counts, row_rules
 from data_checks.sources.integrity import file_sha256
 from data_checks.validation.checkpoints import BatchResult, SuiteRunner, merge
-from data_checks.validation.docs_pages import finish_site
+from data_checks.validation.docs_pages import write_page
 from data_checks.validation.quarantine import repeated_values, sorting
 from data_checks.validation.report import RuleResult, Tally, ValidationReport, verdict
 from data_checks.validation.suites import build_suite, derived_name, table_message
@@ -79,8 +79,8 @@ def validate(
     tally = sorter.tally
     unique = {rule.key: tally.broken.get(rule.key, 0) for rule in rules if rule.kind == "unique"}
     result = merge(batches, contract.name, unique)
-    docs = runner if data_docs else None
-    return conclude(contract, tally, result, out_dir, valid, file_sha256(valid), docs)
+    digest = file_sha256(valid)
+    return conclude(contract, tally, result, out_dir, valid, digest, data_docs=data_docs)
 
 
 def unique_columns(rules: tuple[RowRule, ...]) -> list[str]:
@@ -95,12 +95,12 @@ def conclude(
     out_dir: Path,
     valid: Path,
     valid_sha256: str,
-    docs_by: SuiteRunner | None,
+    *,
+    data_docs: bool = True,
 ) -> ValidationReport:
     """Compare the two judges, pronounce the verdict, and write result and Data Docs.
 
-    `valid` is a file or a folder of rows in `out_dir`, where the rest goes, too. Data Docs are
-    written by whoever is to.
+    `valid` is a file or a folder of rows in `out_dir`, where the rest goes, too.
 
     Raises:
         ValidationDisagreementError: they counted differently.
@@ -109,7 +109,7 @@ def conclude(
     _check_agreement(result, tally, rules)
     failures = tally.failures(rules) + _table_failures(result, contract)
     passed, message = verdict(contract, tally.rows, tally.quarantined, failures)
-    docs = out_dir / "data_docs"
+    docs = out_dir / "data_docs" / "index.html"
     report = ValidationReport(
         contract=contract.name,
         contract_digest=contract.digest,
@@ -124,14 +124,13 @@ def conclude(
         valid_path=str(valid),
         valid_sha256=valid_sha256,
         quarantine_path=str(out_dir / QUARANTINE) if tally.quarantined else None,
-        data_docs=str(docs / "index.html") if docs_by else None,
+        data_docs=str(docs) if data_docs else None,
         result_json=str(out_dir / "result.json"),
     )
     _write_result(Path(report.result_json), result, report)
-    if docs_by:
-        with explaining_write_errors(docs):
-            docs_by.write_docs(result, docs)
-            finish_site(docs, contract, report)
+    if data_docs:
+        with explaining_write_errors(docs.parent):
+            write_page(docs, result, contract, report)
     return report
 
 
