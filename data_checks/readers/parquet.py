@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,21 +32,8 @@ def read_parquet(location: str, columns: Columns) -> Iterator[pa.RecordBatch]:
             yield _with_partitions(name, batch, columns.wanted)
 
 
-@dataclass(frozen=True)
-class ParquetPart:
-    """One file of a table.
-
-    Attributes:
-        name: path or URL.
-        groups: rows of each of its row groups.
-    """
-
-    name: str
-    groups: tuple[int, ...]
-
-
-def parquet_parts(location: str, columns: Columns) -> list[ParquetPart]:
-    """The files that `read_parquet` reads, in its order, from their footers.
+def parquet_parts(location: str, columns: Columns) -> list[tuple[str, list[int]]]:
+    """The files that `read_parquet` reads, in its order, and the rows of each one's row groups.
 
     Raises:
         SourceError: as `read_parquet`.
@@ -55,8 +41,8 @@ def parquet_parts(location: str, columns: Columns) -> list[ParquetPart]:
     parts = []
     for name, file in _checked_files(location, columns):
         footer = file.metadata
-        groups = (footer.row_group(i).num_rows for i in range(footer.num_row_groups))
-        parts.append(ParquetPart(name, tuple(groups)))
+        groups = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
+        parts.append((name, groups))
     return parts
 
 

@@ -15,7 +15,7 @@ from data_checks.base.errors import EngineError, SourceError
 from data_checks.base.locations import is_url
 from data_checks.contract.model import Contract
 from data_checks.readers.opening import store_errors, url_filesystem
-from data_checks.readers.parquet import ParquetPart, parquet_parts, read_parquet_rows
+from data_checks.readers.parquet import parquet_parts, read_parquet_rows
 from data_checks.sources.integrity import changed, file_state, shown
 from data_checks.sources.reading import columns_read, format_of, numbered_slices
 
@@ -86,9 +86,9 @@ def plan_tasks(contract: Contract, location: str, cores: int, *, with_label: boo
         )
     columns = columns_read(contract, with_label=with_label)
     parts = parquet_parts(location, columns)
-    rows = sum(sum(part.groups) for part in parts)
+    rows = sum(sum(groups) for _, groups in parts)
     size = min(TASK_ROWS, max(SMALLEST_TASK_ROWS, -(-rows // (TASKS_A_CORE * cores))))
-    states = tuple((part.name, _state(part.name)) for part in parts)
+    states = tuple((name, _state(name)) for name, _ in parts)
     return Plan(tuple(_grouped(_spans(parts, size), size)), tuple(columns.wanted), states)
 
 
@@ -114,16 +114,16 @@ def read_task(
             raise SourceError(f"{shown(span.file)}: rows are missing; the file has changed.")
 
 
-def _spans(parts: Sequence[ParquetPart], size: int) -> Iterator[Span]:
+def _spans(parts: Sequence[tuple[str, Sequence[int]]], size: int) -> Iterator[Span]:
     """Row groups; those larger than `size` in equal pieces."""
     first = 0
-    for part in parts:
+    for name, groups in parts:
         start = 0
-        for rows in filter(None, part.groups):
+        for rows in filter(None, groups):
             pieces = -(-rows // size)
             edges = [start + rows * piece // pieces for piece in range(pieces + 1)]
             for low, high in itertools.pairwise(edges):
-                yield Span(part.name, low, high, first)
+                yield Span(name, low, high, first)
                 first += high - low
             start += rows
 
