@@ -11,9 +11,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -63,31 +61,26 @@ class _Stoppable:
 
 
 class ReadingAhead:
-    """What Arrow is handed, and the reader that it makes of it."""
+    """What Arrow is handed of a stream, and the reader that it makes of it.
+
+    The stream is taken back at the end of the block, whatever happens.
+
+    Args:
+        stream: open for reading bytes; not closed.
+    """
 
     def __init__(self, stream: Any) -> None:
         self._file = _Stoppable(stream)
         self.source = pa.PythonFile(self._file, mode="r")
         self.reader: Any = None
 
-    def leave(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Have Arrow's thread end at its next read, and keep what it may still hold until then."""
         read_whole = self._file.ended.is_set()
         self._file.stop()
         if not read_whole:
             _LEFT.append((self.source, self.reader))
             atexit.register(self._file.await_end)
-
-
-@contextmanager
-def reading_ahead(stream: Any) -> Iterator[ReadingAhead]:
-    """Hand a stream to a reader of Arrow's, and take it back whatever happens.
-
-    Args:
-        stream: open for reading bytes; not closed.
-    """
-    ahead = ReadingAhead(stream)
-    try:
-        yield ahead
-    finally:
-        ahead.leave()

@@ -18,7 +18,7 @@ from data_checks.readers.csv.head import (
     read_head,
     unreadable,
 )
-from data_checks.readers.csv.reading_ahead import reading_ahead
+from data_checks.readers.csv.reading_ahead import ReadingAhead
 
 BLOCK_BYTES = 8 << 20
 _BAD_ROW = re.compile(
@@ -42,7 +42,7 @@ def read_csv(location: str, source: CsvSource, columns: Columns) -> Iterator[pa.
     try:
         with (
             closing(open_text(location, source.encoding)) as stream,
-            reading_ahead(stream) as ahead,
+            ReadingAhead(stream) as ahead,
         ):
             stream.read(head.after_first if source.header else head.start)
             ahead.reader = pyarrow.csv.open_csv(

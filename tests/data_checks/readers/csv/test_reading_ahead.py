@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
-from data_checks.readers.csv.reading_ahead import reading_ahead
+from data_checks.readers.csv.reading_ahead import ReadingAhead
 
 
 class Recording(io.RawIOBase):
@@ -36,7 +36,7 @@ def test_nothing_is_read_once_the_stream_is_given_back(bad_row: bytes) -> None:
         column_names=["a", "b"], block_size=len(row) * 1000, use_threads=False
     )
     expected = pytest.raises(pa.ArrowInvalid) if bad_row else nullcontext()
-    with expected, reading_ahead(stream) as ahead:
+    with expected, ReadingAhead(stream) as ahead:
         ahead.reader = pyarrow.csv.open_csv(ahead.source, read_options=options)
         for _ in range(3):
             ahead.reader.read_next_batch()
