@@ -41,7 +41,7 @@ def worker(preset: str, batch: int, engine: str, rounds: int) -> None:
         dropout = [streams(seed)[2] for seed in seeds]
         wall, processor = [], []
         for number in range(rounds + 1):
-            (piece,) = MemoryFeed(rows, batch, ranks).pieces(progress)
+            (piece,) = MemoryFeed([rows] * len(seeds), batch, ranks).pieces(progress)
             ranks.sum(np.zeros(1))  # all begin together
             started, spent = time.perf_counter(), time.process_time()
             runner.run(piece.order, 1e-4, dropout, piece.part)

@@ -8,51 +8,21 @@ member's result is that of a training by itself but for rounding.
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dagmm_model.base.distributed import Part
 from dagmm_model.detectors.dagmm import DAGMM
 from dagmm_model.engines.choice import device_for, make_engine, multiplications
-from dagmm_model.engines.interface import PIECE
 from dagmm_model.networks.network import initialise
 from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.training.epochs import Execution, TrainingDiverged, run_epochs
-from dagmm_model.training.feed import Piece, batch_plan
+from dagmm_model.training.feed import MemoryFeed, batch_plan
 from dagmm_model.training.loop import MemberTraining, Trained, selects
 from dagmm_model.training.phases import train_in_phases
-from dagmm_model.training.records import EpochRecord, Progress
-
-
-class TablesFeed:
-    """Rows of several tables, of which each member has one; see `dagmm_model.training.feed.Feed`.
-
-    Of each member: how many rows its table has, and where they start among all rows. All tables
-    make as many steps, and ``empty`` is the number of the row that weighs nothing.
-    """
-
-    def __init__(
-        self, sizes: Sequence[int], starts: Sequence[int], empty: int, batch_size: int
-    ) -> None:
-        self._sizes, self._starts, self._empty = sizes, starts, empty
-        plans = [batch_plan(n, batch_size) for n in sizes]
-        self.steps = plans[0][0]
-        self._batches = tuple(batch for _, batch in plans)
-
-    def pieces(self, progress: Progress) -> Iterator[Piece]:
-        widest = max(self._batches)
-        order = np.full((len(self._sizes), self.steps, widest), self._empty)
-        shuffled = progress.shuffled(self._sizes)
-        for of, rows, start, batch in zip(
-            order, shuffled, self._starts, self._batches, strict=True
-        ):
-            of[:, :batch] = start + rows[: self.steps * batch].reshape(self.steps, batch)
-        part = Part(0, widest, self._batches)
-        for first in range(progress.done, self.steps, PIECE):
-            yield Piece(order[:, first : first + PIECE], part)
+from dagmm_model.training.records import EpochRecord
 
 
 class _TablesTraining(MemberTraining):
@@ -108,7 +78,7 @@ def train_many(
     work = sum(multiplications(settings, n, width, 1) for n in sizes)
     chosen = device_for(how.engine, how.device, work)
     runner = make_engine(how.engine, chosen, rows, weight, start, settings)
-    feed = TablesFeed(sizes, starts, len(rows) - 1, settings.batch_size)
+    feed = MemoryFeed(sizes, settings.batch_size, starts=starts, empty=len(rows) - 1)
     training = _TablesTraining(runner, settings, flat, feed)
     ends = pairwise([0, *accumulate(members)])
     training.histories = [(slice(*both), []) for both in ends]

@@ -1,6 +1,6 @@
 """Where the rows of a training's steps come from: all of them in memory, or a window at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,16 +55,38 @@ class MemoryFeed:
 
     The order follows from the seed, so that all ranks know it without a word, and a step has the
     same rows whatever their number: each takes its part of them.
+
+    Args:
+        sizes: rows of each member's table; all tables make as many steps.
+        batch_size: largest number of rows of a step.
+        ranks: that share every batch.
+        starts: where each member's rows begin among all rows; at the first unless given.
+        empty: number of a row that weighs nothing, which fills up a batch smaller than others.
     """
 
-    def __init__(self, n: int, batch_size: int, ranks: Ranks = ALONE) -> None:
-        self.steps, self._batch = batch_plan(n, batch_size)
-        self._n, self._mine = n, ranks.part(self._batch)
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        batch_size: int,
+        ranks: Ranks = ALONE,
+        starts: Sequence[int] | None = None,
+        empty: int = 0,
+    ) -> None:
+        self._sizes, self._starts, self._empty = sizes, starts or [0] * len(sizes), empty
+        plans = [batch_plan(n, batch_size) for n in sizes]
+        self.steps = plans[0][0]
+        self._batches = tuple(batch for _, batch in plans)
+        self._mine = ranks.part(max(self._batches))
 
     def pieces(self, progress: Progress) -> Iterator[Piece]:
-        rows = progress.shuffled([self._n] * progress.members)
-        order = np.stack([of[: self.steps * self._batch] for of in rows])
-        order = order.reshape(len(rows), self.steps, self._batch)[..., self._mine]
-        part = Part(self._mine.start, self._batch)
-        for start in range(progress.done, self.steps, PIECE):
-            yield Piece(order[:, start : start + PIECE], part)
+        widest = max(self._batches)
+        order = np.full((len(self._sizes), self.steps, widest), self._empty)
+        shuffled = progress.shuffled(self._sizes)
+        for of, rows, start, batch in zip(
+            order, shuffled, self._starts, self._batches, strict=True
+        ):
+            of[:, :batch] = start + rows[: self.steps * batch].reshape(self.steps, batch)
+        each = None if min(self._batches) == widest else self._batches
+        part = Part(self._mine.start, widest, each)
+        for first in range(progress.done, self.steps, PIECE):
+            yield Piece(order[:, first : first + PIECE, self._mine], part)

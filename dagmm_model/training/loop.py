@@ -108,7 +108,7 @@ def train(
         scorer = fit_scorer(parameters, judged, runner.jitter, x.__getitem__, len(x), sample_weight)
         return parameters, scorer.member_energies(validation).mean(axis=1)
 
-    feed = MemoryFeed(len(x), settings.batch_size, how.ranks)
+    feed = MemoryFeed([len(x)] * len(seeds), settings.batch_size, how.ranks)
     training = MemberTraining(runner, settings, seeds, feed)
     if selects(settings):
         training.validate = validate
