@@ -2,8 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -49,27 +48,18 @@ _ANY_NOTATION = re.compile(
 """Also `(12.3)` and `12.3-` for -12.3, and `12,34,567`."""
 
 
-@dataclass(frozen=True)
-class FirstLook:
+def first_look(
+    rows: pa.RecordBatch, delimiter: str | None
+) -> tuple[Notation, dict[str, str], list[str]]:
     """How a table's values seem to be written.
 
-    Attributes:
-        notation: decimal mark and thousands separator that read most columns.
-        formats: columns whose times are not ISO 8601, with their format.
-        doubts: what a person should look at.
-    """
-
-    notation: Notation
-    formats: Mapping[str, str]
-    doubts: tuple[str, ...]
-
-
-def first_look(rows: pa.RecordBatch, delimiter: str | None) -> FirstLook:
-    """Look at the first rows of a table.
-
     Args:
-        rows: raw rows.
+        rows: the first ones, raw.
         delimiter: of delimited text; None for tables whose numbers are not written as text.
+
+    Returns:
+        Decimal mark and thousands separator that read most columns; the format of each column of
+        times that are not ISO 8601; what a person should look at.
     """
     texts = {
         name: values
@@ -79,8 +69,7 @@ def first_look(rows: pa.RecordBatch, delimiter: str | None) -> FirstLook:
     doubts: list[str] = []
     notation = PLAIN
     if delimiter is not None:
-        notation, notation_doubts = _notation(list(texts.values()), delimiter)
-        doubts += notation_doubts
+        notation, doubts = _notation(list(texts.values()), delimiter)
     formats = {}
     for name, values in texts.items():
         readable = _time_formats(values)
@@ -91,7 +80,7 @@ def first_look(rows: pa.RecordBatch, delimiter: str | None) -> FirstLook:
                     f"{name!r}: the times read as {readable[0]} and as {readable[1]}; "
                     "the first is taken"
                 )
-    return FirstLook(notation, formats, tuple(doubts))
+    return notation, formats, doubts
 
 
 def _texts(values: pa.Array) -> pa.Array:

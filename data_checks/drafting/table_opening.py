@@ -16,7 +16,7 @@ from data_checks.contract.column_names import Columns, listed
 from data_checks.contract.columns import is_reserved
 from data_checks.contract.notation import PLAIN
 from data_checks.contract.source_settings import CsvSource, MatSource
-from data_checks.drafting.first_look import FirstLook, first_look
+from data_checks.drafting.first_look import first_look
 from data_checks.drafting.profile import TableProfile, profile_batches
 from data_checks.readers.arrays import describe_mat, read_mat
 from data_checks.readers.csv.head import header_names
@@ -57,16 +57,17 @@ def open_table(place: str, label: str | None) -> tuple[OpenedTable, TableProfile
             with closing(opened.read()) as batches:  # type: ignore[type-var]  # a generator
                 first = next(batches, None)
             delimiter = opened.settings.delimiter if opened.settings else None
-            look = FirstLook(PLAIN, {}, ()) if first is None else first_look(first, delimiter)
-            profile = profile_batches(opened.read(), opened.names, look.notation, look.formats)
+            look = (PLAIN, {}, []) if first is None else first_look(first, delimiter)
+            notation, formats, doubts = look
+            profile = profile_batches(opened.read(), opened.names, notation, formats)
         except TextEncodingError:
             if encoding == (others or (None,))[-1]:
                 raise
         else:
-            notation, lines = look.notation, list(opened.lines)
+            lines = list(opened.lines)
             marks = (("decimal", notation.decimal, "."), ("thousands", notation.thousands, ""))
             lines += [f"  {key}: {json.dumps(mark)}" for key, mark, usual in marks if mark != usual]
-            return replace(opened, lines=lines, doubts=(*opened.doubts, *look.doubts)), profile
+            return replace(opened, lines=lines, doubts=(*opened.doubts, *doubts)), profile
     raise AssertionError("the last encoding reads or raises")
 
 
