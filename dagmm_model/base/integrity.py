@@ -60,16 +60,15 @@ def read_object(path: Path) -> dict[str, Any]:
     return document
 
 
-def check_finite(values: Any, name: str = "", *, without: Collection[str] = ()) -> None:
+def check_finite(values: Any, *, without: Collection[str] = ()) -> None:
     """Refuse NaN and infinities, which JSON as Python reads it can hold (also as ``1e999``).
 
-    The name is that of the JSON-able values in messages; keys of the outermost mapping may be left
-    out.
+    Keys of the outermost mapping of the JSON-able values may be left out.
 
     Raises:
         NotFinite: A number is not finite; the message has its name.
     """
-    for place, value in _leaves(values, name, without):
+    for place, value in _leaves(values, "", without):
         if isinstance(value, float) and not math.isfinite(value):
             raise NotFinite(f"{place} is {value}; it must be a finite number")
 

@@ -47,7 +47,6 @@ def paired_difference(
     *,
     level: float = 0.9,
     resamples: int = 2000,
-    seed: int = 0,
 ) -> Difference:
     """Difference in average precision with a paired percentile-bootstrap interval.
 
@@ -58,7 +57,6 @@ def paired_difference(
         level: Coverage of the two-sided interval. 0.9 makes its lower end a one-sided 5 % test,
             the usual one of non-inferiority.
         resamples: Bootstrap resamples, stratified by label; fewer for very many rows.
-        seed: Seed of the bootstrap.
 
     Raises:
         ValueError: Only one class occurs, an energy is not finite, or the lengths differ.
@@ -76,7 +74,7 @@ def paired_difference(
     count = max(200, min(resamples, RESAMPLED_ROWS // len(labels)))
     draws = [
         one.average_precision(weights) - other.average_precision(weights)
-        for weights in _resampled(labels, count, np.random.default_rng(seed))
+        for weights in _resampled(labels, count, np.random.default_rng(0))
     ]
     low, high = np.quantile(np.concatenate(draws), [(1 - level) / 2, (1 + level) / 2])
     interval = Interval(values[0] - values[1], float(low), float(high))
