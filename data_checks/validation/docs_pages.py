@@ -6,6 +6,7 @@ index empty; and every look at them would tell third parties. What they say is k
 references are not; nor are links from page to page, which a tracking server's frame leads nowhere.
 """
 
+import json
 import re
 import shutil
 from html import escape
@@ -50,15 +51,9 @@ def _details(result: Any) -> str:
     Its templates leave some texts as they are: all that comes from the table or its contract is
     marked before, and becomes entities afterwards.
     """
-    # Of its JSON form, in which a missing value is one whatever it was.
-    copy = expectationSuiteValidationResultSchema.load(result.to_json_dict())
-    for item in copy.results:
-        item.result = marked(item.result)
-        item.exception_info = marked(item.exception_info)
-        if (config := item.expectation_config) is not None:
-            config.kwargs.update(marked(dict(config.kwargs)))
-            config.meta.update(marked(dict(config.meta)))
-            config.description = marked(config.description)
+    # By way of JSON, in which a number is a plain one, and a missing value is one whatever it was.
+    stored = json.loads(expectationSuiteValidationResultSchema.dumps(result.to_json_dict()))
+    copy = expectationSuiteValidationResultSchema.load(marked(stored))
     renderer: Any = ValidationResultsPageRenderer()
     view: Any = DefaultJinjaPageView()
     html = view.render(renderer.render(copy))
