@@ -90,10 +90,9 @@ def environment() -> str:
         for name, field in model.model_fields.items():
             variable, kind = str(field.validation_alias), kind_of(field.annotation)
             rows[variable] = row(variable, kind, shown(field.default), meanings[name])
-    for name in SECRETS:
-        rows[name] = row(name, "text", "", "Secret of `dagmm services`; generated on loopback")
-    for name, (default, meaning) in OWN.items():
-        rows[name] = row(name, "text", default, meaning)
+    secret = ("", "Secret of `dagmm services`; generated on loopback")
+    for name, texts in (dict.fromkeys(SECRETS, secret) | OWN).items():
+        rows[name] = row(name, "text", *texts)
     text = HEAD + "".join(rows[name] for name in sorted(rows, key=lambda n: (n[:5] != "DAGMM", n)))
     text += "\nOf the libraries, where they matter here:\n\n| variable | meaning |\n|---|---|\n"
     for names, meaning in LIBRARIES.items():

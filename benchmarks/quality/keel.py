@@ -143,10 +143,8 @@ def _of_protocol(here: pd.DataFrame) -> list[str]:
     ranks = [f[ranked].round(4).rank(axis=1, ascending=False).mean() for f in (roc, ap)]
     counts = [splits.index.get_level_values(i).nunique() for i in (0, 1, 2)]
     lines = ["", "{} origins, {} tables, {} seeds.".format(*counts), ""]
-    lines += [
-        "|  | ROC AUC | AP | mean ranks | dagmm's lead | p, two-sided | worst origin |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    lines += ["|  | ROC AUC | AP | mean ranks | dagmm's lead | p, two-sided | worst origin |"]
+    lines += ["|---|---|---|---|---|---|---|"]
     for name in roc.mean().sort_values(ascending=False).index:
         leads = [f[DEFAULT] - f[name] for f in (roc, ap)]
         worst = leads[0].idxmin()

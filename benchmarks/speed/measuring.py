@@ -54,8 +54,8 @@ def in_turns(variants: dict[str, Callable[[], object]], rounds: int, pause: floa
         wall, processor = time.perf_counter(), time.process_time()
         work()
         spent.append((name, time.perf_counter() - wall, time.process_time() - processor))
-    table = pd.DataFrame(spent[len(variants) :], columns=["", "wall", "processor"])
-    return table.set_index("")
+    table = pd.DataFrame(spent[len(variants) :], columns=["variant", "wall", "processor"])
+    return table.set_index("variant").rename_axis(None)
 
 
 def in_process(program: str, *arguments: object, **environment: str) -> dict[str, Any]:

@@ -69,10 +69,8 @@ def measure(threads: int, rounds: int, steps: int) -> pd.DataFrame:
     order = np.tile(order, (1, -(-steps // order.shape[1]), 1))[:, :steps]
     start = initialise(SETTINGS, WIDTH, [0])
     dropout = [streams(0)[2]]
-    textbook = TextbookLoop(x, BATCH)
     numpy_engine = NumpyEngine(x, None, start, SETTINGS)
     torch_engine = TorchEngine(x, None, start, SETTINGS)
-    products = floor()
 
     def repeat(step: Callable[[], object]) -> Callable[[], object]:
         return lambda: [step() for _ in range(steps)]
@@ -83,12 +81,12 @@ def measure(threads: int, rounds: int, steps: int) -> pd.DataFrame:
     many_order = np.repeat(order[:, :many_steps], MEMBERS, axis=0)
     many_dropout = [streams(seed)[2] for seed in seeds]
     variants: dict[str, Callable[[], object]] = {
-        "floor": repeat(products),
+        "floor": repeat(floor()),
         "numpy": lambda: numpy_engine.run(order, 1e-4, dropout),
         # per member: comparable with a single run
         f"numpy_{MEMBERS}": lambda: many.run(many_order, 1e-4, many_dropout),
         "torch": lambda: torch_engine.run(order, 1e-4, dropout),
-        "textbook": repeat(textbook.step),
+        "textbook": repeat(TextbookLoop(x, BATCH).step),
     }
     done = pd.Series(steps, index=variants)
     done[f"numpy_{MEMBERS}"] = many_steps * MEMBERS

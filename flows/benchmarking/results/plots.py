@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from dagmm_model.evaluation.significance import average_ranks, cliques, critical_difference
 from flows.benchmarking.results.summary import LEVEL, Block, ResultLine
 from flows.benchmarking.results.tables import NAMES
-from flows.benchmarking.results.text import prefix_of
 from flows.benchmarking.rows import REFERENCE, is_sanity
 from flows.reporting.plots import ACCENT, ANOMALY, NORMAL
 
@@ -20,20 +19,17 @@ LINE_HEIGHT = 0.24
 
 def plots(block: Block) -> Iterator[tuple[str, Figure]]:
     """File name and figure of everything there is to draw of a protocol."""
-    prefix = prefix_of(block)
+    prefix, figure_name = block.prefix, NAMES[block.main]
     ranked = block.ranked()
     if ranked is not None:
-        yield f"{prefix}critical-difference.svg", critical_differences(*ranked, NAMES[block.main])
+        yield f"{prefix}critical-difference.svg", critical_differences(*ranked, figure_name)
     if block.many_tables:  # a plot for each of its tables would be a book
         return
     for dataset, lines in block.lines.items():
         measured = [line for line in lines if line.values]
         if measured:
-            yield f"{prefix}{dataset}.svg", spreads(dataset, measured, NAMES[block.main])
-            yield (
-                f"{prefix}{dataset}-time.svg",
-                time_against_figure(dataset, measured, NAMES[block.main]),
-            )
+            yield f"{prefix}{dataset}.svg", spreads(dataset, measured, figure_name)
+            yield f"{prefix}{dataset}-time.svg", time_against_figure(dataset, measured, figure_name)
 
 
 def critical_differences(

@@ -116,6 +116,12 @@ class Block:
         """Whether it is the first of its protocol's blocks, one for each figure."""
         return self.main == PROTOCOLS[self.protocol].figures[0]
 
+    @property
+    def prefix(self) -> str:
+        """Start of the file names of its plots."""
+        figure = f"-{self.main}" if self.many_tables else ""
+        return f"{self.protocol}{'-grouped' if self.grouped else ''}{figure}_"
+
     def facts(self) -> list[dict[str, Any]]:
         """All measured lines for a program to read."""
         where = {"protocol": self.protocol, "group_duplicates": self.grouped, "compared": self.main}

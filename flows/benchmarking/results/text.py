@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from flows.benchmarking.protocols import PROTOCOLS
-from flows.benchmarking.results.details import details, failures, published_table
+from flows.benchmarking.results import details, tables
 from flows.benchmarking.results.summary import Block
 from flows.benchmarking.results.tables import Table, over_the_tables, overview, protocol_title
 from flows.benchmarking.rows import REFERENCE, is_sanity
@@ -38,23 +38,15 @@ def results_markdown(blocks: Sequence[Block], plots: Sequence[str], facts: Seque
             parts.append(f"## {protocol_title(*place)}\n\n{explained}\n")
             parts += [table.markdown(3) for table in over_the_tables(blocks, *place)]
         parts.append(overview(block).markdown(3))
-        prefix = prefix_of(block)
-        parts += [
-            f"![{name}]({name})\n" for name in plots if name.rpartition("/")[2].startswith(prefix)
-        ]
-        if (table := published_table(block)) is not None:
+        mine = [name for name in plots if name.rpartition("/")[2].startswith(block.prefix)]
+        parts += [f"![{name}]({name})\n" for name in mine]
+        if (table := details.published_table(block)) is not None:
             parts.append(table.markdown(3))
         if block.leads:
-            parts += [table.markdown(3) for table in details(block)]
-    if (table := failures(blocks)) is not None:
+            parts += [table.markdown(3) for table in details.details(block)]
+    if (table := details.failures(blocks)) is not None:
         parts.append(table.markdown(2))
     return "\n".join(parts)
-
-
-def prefix_of(block: Block) -> str:
-    """Start of the file names of a block's plots."""
-    figure = f"-{block.main}" if block.many_tables else ""
-    return f"{block.protocol}{'-grouped' if block.grouped else ''}{figure}_"
 
 
 def results_page(
@@ -67,10 +59,6 @@ def results_page(
 
     `pictures` are SVG by file name; the first of the `facts` stands on top.
     """
-
-    def pictures_of(block: Block) -> dict[str, bytes]:
-        return {n: svg for n, svg in pictures.items() if n.startswith(prefix_of(block))}
-
     return html.render(
         "benchmark.html",
         "Benchmark",
@@ -78,14 +66,10 @@ def results_page(
         blocks=blocks,
         facts=facts,
         missing=missing,
-        pictures_of=pictures_of,
+        pictures=pictures,
         protocols=PROTOCOLS,
-        protocol_title=protocol_title,
-        over_the_tables=over_the_tables,
-        overview=overview,
-        published_table=published_table,
+        tables=tables,
         details=details,
-        failures=failures,
         reference=REFERENCE,
         is_sanity=is_sanity,
     )
