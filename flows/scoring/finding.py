@@ -113,8 +113,8 @@ def judge_spark(frame: SparkFrame, model: str) -> Finding:
     wanted = {column.name for column in judge.contract.feature_columns}
     there = [f"`{name.replace('`', '``')}`" for name in frame.columns if name in wanted]
     finding = _nothing(judge)
-    if len(there) < len(wanted):
-        judge(0, pa.RecordBatch.from_pylist([], pa.schema([])))  # raises, and names the columns
+    if len(there) < len(wanted):  # raises, and names those that are missing
+        judge(0, pa.RecordBatch.from_pydict({name: [] for name in frame.columns}))
     for answer in frame.select(there).mapInArrow(task, "finding string").collect():
         finding.join(json.loads(answer["finding"]))
     for row in finding.worst:

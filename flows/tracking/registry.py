@@ -58,10 +58,10 @@ def find_model(client: MlflowClient, reference: str) -> ModelVersion:
             raise UsageError(
                 f"no registered model {name!r}; registered models: {known_names(client)}"
             )
-        raise UsageError(
-            f"no version of {name!r} has the alias {alias!r}; promote one with "
-            f"`dagmm promote {name} VERSION`, or train one"
-        )
+        remedy = f"`dagmm models {name}` lists versions and aliases"
+        if alias == PRODUCTION:
+            remedy = f"promote one with `dagmm promote {name} VERSION`, or train one"
+        raise UsageError(f"no version of {name!r} has the alias {alias!r}; {remedy}")
     return find_version(client, name, number)
 
 

@@ -172,3 +172,8 @@ def test_spark_counts_the_same(spark, context, rows, scored):
     np.testing.assert_allclose(energies, scored.energy.nlargest(20), rtol=1e-12)
     done = batch.validate(ExpectRowsToBeNormal(model="dagmm-none"))
     assert not done.success
+    batch = asset.add_batch_definition_whole_dataframe("less").get_batch(
+        {"dataframe": frame.drop("mean area")}
+    )
+    (raised,) = batch.validate(ExpectRowsToBeNormal(model=MODEL)).exception_info.values()
+    assert "missing column 'mean area';" in raised["exception_message"]
