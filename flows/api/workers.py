@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -23,7 +22,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -32,7 +30,7 @@ from dagmm_model.detectors.bundle import Scores
 from flows.api.answers import Asked, answer
 from flows.api.model import ServedModel
 from flows.api.refusals import server_ending
-from flows.services.helper import STDERR, end_with
+from flows.services.helper import end_with, piped
 
 Key = tuple[str, str]
 """Which version: its address and the digest of its evidence."""
@@ -157,17 +155,11 @@ class _Process:
     """A process that scores by one version, or gets ready to; for one thread at a time."""
 
     def __init__(self) -> None:
-        self._pipe, theirs = Pipe()
-        command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno())]
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=STDERR,
-                pass_fds=[theirs.fileno()],
-                process_group=0,  # Ctrl-C is the server's to answer
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
-            )
+        self._process, self._pipe = piped(
+            __name__,
+            process_group=0,  # Ctrl-C is the server's to answer
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
         self._has, self._given, self._reads = NOTHING, NOTHING, False
 
     def scores_by(self, model: ServedModel) -> bool:

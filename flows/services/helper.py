@@ -66,6 +66,28 @@ class _Helper:
         self.process.wait()
 
 
+def piped(
+    module: str, *arguments: str, **options: Any
+) -> tuple[subprocess.Popen[bytes], Connection[Any, Any]]:
+    """Start a module as a process of its own; it, and our end of the pipe to it.
+
+    Args:
+        module: Is told the number of its end, then the arguments; what it prints is an error's.
+        arguments: Of the module.
+        options: Of `subprocess.Popen`.
+    """
+    ours, theirs = Pipe()
+    with theirs:
+        process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-P", "-m", module, str(theirs.fileno()), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=STDERR,
+            pass_fds=[theirs.fileno()],
+            **options,
+        )
+    return process, ours
+
+
 _FREE: list[_Helper] = []
 """Once for each work that a helper still takes."""
 
@@ -78,16 +100,8 @@ def helper(*modules: str) -> Iterator[subprocess.Popen[bytes]]:
         modules: For each work, those that it takes, with blanks between them; they are imported
             when the work before is done.
     """
-    ours, theirs = Pipe()
-    arguments = ("-P", "-m", __name__, str(theirs.fileno()), *modules)
-    with theirs:
-        process = subprocess.Popen(  # noqa: S603
-            [sys.executable, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=STDERR,
-            pass_fds=[theirs.fileno()],
-        )
-    mine = _Helper(process, ours)
+    process, pipe = piped(__name__, *modules)
+    mine = _Helper(process, pipe)
     _FREE.extend([mine] * len(modules))
     try:
         yield process
