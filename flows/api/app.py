@@ -18,7 +18,7 @@ from flows.api.bodies import JSON, request_columns
 from flows.api.follower import Follower
 from flows.api.guard import Guard
 from flows.api.model import ServedModel
-from flows.api.refusals import DEFECT, Refused, no_version, server_ending
+from flows.api.refusals import DEFECT, UNAVAILABLE, Refused, server_ending
 from flows.api.telemetry.metrics import Metrics
 from flows.api.workers import Workers
 from flows.common.errors import UsageError
@@ -59,7 +59,8 @@ def make_app(
             guard.check(request)
             model = follower.current
             if model is None:
-                raise no_version(reference)
+                sentence = f"no version of {reference} is served yet; /ready says why"
+                raise Refused(503, UNAVAILABLE, sentence, "no version")
             content_type = request.headers.get("content-type", JSON)
             try:
                 body = await guard.body(request)

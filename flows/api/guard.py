@@ -7,15 +7,7 @@ from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
 
-from flows.api.refusals import (
-    BAD_REQUEST,
-    FORBIDDEN,
-    UNAUTHENTICATED,
-    Refused,
-    gone,
-    too_large,
-    too_slow,
-)
+from flows.api.refusals import BAD_REQUEST, FORBIDDEN, UNAUTHENTICATED, Refused, too_large
 from flows.common.errors import UsageError
 from flows.services.door import is_own
 
@@ -90,9 +82,11 @@ class Guard:
                         raise self._too_long("the body is longer")
                     parts.append(part)
         except TimeoutError:
-            raise too_slow(BODY_SECONDS) from None
-        except ClientDisconnect:
-            raise gone() from None
+            sentence = f"the body did not arrive in {BODY_SECONDS:g} s"
+            raise Refused(408, BAD_REQUEST, sentence, "too slow") from None
+        except ClientDisconnect:  # the status, nginx's, is for the metrics alone
+            sentence = "the connection was closed before the body was sent"
+            raise Refused(499, BAD_REQUEST, sentence, "gone") from None
         return b"".join(parts)
 
     def _too_long(self, what: str) -> Refused:

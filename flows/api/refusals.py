@@ -68,23 +68,6 @@ def too_large(what: str, limit: str, setting: str) -> Refused:
     return Refused(413, TOO_LARGE, sentence, "too large")
 
 
-def too_slow(seconds: float) -> Refused:
-    """The body did not arrive."""
-    sentence = f"the body did not arrive in {seconds:g} s"
-    return Refused(408, BAD_REQUEST, sentence, "too slow")
-
-
-def gone() -> Refused:
-    """Whoever asked closed the connection; the status, nginx's, is for the metrics alone."""
-    return Refused(499, BAD_REQUEST, "the connection was closed before the body was sent", "gone")
-
-
-def no_version(reference: str) -> Refused:
-    """Nothing is served yet."""
-    sentence = f"no version of {reference} is served yet; /ready says why"
-    return Refused(503, UNAVAILABLE, sentence, "no version")
-
-
 def server_ending() -> Refused:
     """The server ends, and the request takes longer than it waits."""
     return Refused(503, UNAVAILABLE, "the server ends: send the request again", "ending")

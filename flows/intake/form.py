@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 from flows.intake.screen import seen_figures
 from flows.reporting import html
@@ -78,8 +77,3 @@ def review_form(asked: AskedReview, *, added: int | None = None, trouble: str = 
 def trouble(sentence: str) -> str:
     """The page of a request that cannot be answered."""
     return html.render("trouble.html", "Rows to judge", sentence=sentence)
-
-
-def review_address(review: str, who: str, added: int) -> str:
-    """Where a browser finds a review after what it sent was taken."""
-    return f"/review/{review}?{urlencode({'who': who, 'added': added})}"

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -115,9 +115,8 @@ class Pages:
             source, digest = f"page of review {asked.review.id}", hashlib.sha256(body).hexdigest()
             submission = store.Submission(asked.review.model, source, digest, self._user)
             added = keep(tracking.connect(self._settings), self._url, submission, given)
-        return RedirectResponse(
-            form.review_address(asked.review.id, asked.who, added), 303, HEADERS
-        )
+        shown = urlencode({"who": asked.who, "added": added})
+        return RedirectResponse(f"/review/{asked.review.id}?{shown}", 303, HEADERS)
 
     def _asked(self, request: Request, who: str) -> AskedReview | None:
         """A review as somebody sees it, with what they said last; None where there is none."""

@@ -99,7 +99,7 @@ def _evaluation_files(run: TrainRun, evidence: Evidence, test: pa.Table) -> Path
     pq.write_table(test, folder / bound.ROWS, compression="zstd")
     shutil.copy(evidence.evaluate.energies, folder / bound.ENERGIES)
     shutil.copy(Path(evidence.calibrate.bundle) / "contract.json", folder / bound.CONTRACT)
-    recorded, _ = recorded_energies(folder)
+    recorded = pq.read_table(folder / bound.ENERGIES).column("energy").to_numpy()
     frame = model_input(test, contract)
     write_canary(frame, recorded, folder / bound.CANARY)
     train = training_rows.rows_to_measure(run.path, evidence.verdicts, contract, evidence.split)
@@ -125,10 +125,3 @@ def _untrained(path: str | None) -> dict[str, np.ndarray]:
         return {}
     table = pq.read_table(path)
     return {name: table.column(name).to_numpy() for name in table.column_names}
-
-
-def recorded_energies(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Energies and labels of the evaluation rows as recorded at training."""
-    table = pq.read_table(folder / bound.ENERGIES)
-    labels = table.column("label").to_numpy() if "label" in table.column_names else None
-    return table.column("energy").to_numpy(), labels
