@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +16,24 @@ if TYPE_CHECKING:
     from dagmm_model.training.epochs import EpochLike
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """What the figures show.
+def draw_figures(
+    folder: Path,
+    *,
+    energies: np.ndarray,
+    labels: np.ndarray | None,
+    threshold: float,
+    lines: Sequence[WhatIf],
+    guaranteed_rate: float,
+    history: Sequence[EpochLike],
+    weights: Mapping[str, float],
+    effect: str,
+    latent: np.ndarray | None,
+    latent_labels: np.ndarray | None,
+) -> None:
+    """Draw every figure that there is something to show on.
 
-    Attributes:
+    Args:
+        folder: That receives the files.
         energies: Of the test rows, shape ``(n,)``.
         labels: True for anomalies among them; None without labels.
         threshold: Energy above which a row is an anomaly.
@@ -33,25 +45,10 @@ class Drawn:
         latent: Latent rows, shape ``(k, d)``; None of a detector without any.
         latent_labels: Labels of those rows.
     """
-
-    energies: np.ndarray
-    labels: np.ndarray | None
-    threshold: float
-    lines: Sequence[WhatIf]
-    guaranteed_rate: float
-    history: Sequence[EpochLike]
-    weights: Mapping[str, float]
-    effect: str
-    latent: np.ndarray | None
-    latent_labels: np.ndarray | None
-
-
-def draw_figures(drawn: Drawn, folder: Path) -> None:
-    """Draw every figure that there is something to show on."""
-    figures = plots.at_threshold(drawn.energies, drawn.labels, drawn.threshold)
-    if drawn.history:
-        figures["losses"] = plots.loss_curves(drawn.history, drawn.weights, drawn.effect)
-    if drawn.latent is not None:
-        figures["latent"] = plots.latent_space(drawn.latent, drawn.latent_labels)
-    figures["what_if"] = plots.what_if_curves(drawn.lines, drawn.guaranteed_rate)
+    figures = plots.at_threshold(energies, labels, threshold)
+    if history:
+        figures["losses"] = plots.loss_curves(history, weights, effect)
+    if latent is not None:
+        figures["latent"] = plots.latent_space(latent, latent_labels)
+    figures["what_if"] = plots.what_if_curves(lines, guaranteed_rate)
     draw_budget(figures, folder)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 from dagmm_model.detectors.file_format import load_bundle
 from dagmm_model.detectors.interface import Detector, Latent, Mixed
 from flows.common.features import as_frame, labels_of, read_rows
-from flows.pipeline.figures import Drawn, draw_figures
+from flows.pipeline.figures import draw_figures
 from flows.pipeline.split import positions
 from flows.reporting import plots
 from flows.reporting.budget import FIGURES, log_what_if
@@ -41,7 +42,9 @@ def reported_training(run: TrainRun, evidence: Evidence) -> Iterator[None]:
     latent = None
     if isinstance(detector, Latent):
         latent = detector.latent(bundle.encoder.encode(as_frame(test.take(sample))))
-    drawn = Drawn(
+    draw = partial(
+        draw_figures,
+        run.path / FIGURES,
         energies=energies,
         labels=labels,
         threshold=threshold.value,
@@ -53,7 +56,7 @@ def reported_training(run: TrainRun, evidence: Evidence) -> Iterator[None]:
         latent=latent,
         latent_labels=None if labels is None else labels[sample],
     )
-    with helper.work_in_helper(draw_figures, drawn, run.path / FIGURES):
+    with helper.work_in_helper(draw):
         _log_details(run, evidence, detector)
         yield
     client.log_artifacts(run_id, str(run.path / FIGURES), FIGURES)
