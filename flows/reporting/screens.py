@@ -10,6 +10,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from dagmm_model.evaluation.metrics import DeploymentMetrics
 from flows.common.moments import plural
 from flows.common.verdicts import SWITCHES
 from flows.reporting.summary import choice_table, figures, quality_measured, training_gain
@@ -72,11 +73,7 @@ def _training(result: TrainResult, contract: str, verbose: bool) -> Iterator[Ent
         yield "", threshold.note
     yield "", ""
     how = "as deployed" if evidence.calibrate.deployable else "threshold by the test rows' labels"
-    table = grid("left", "right", "left")
-    table.add_row(how, "", "95 % interval")
-    for row in figures(evaluated):
-        table.add_row(*row)
-    yield "Test rows", table
+    yield "Test rows", figures_table(evaluated.deployment, how)
     if evaluated.deployment.not_reported:
         yield "", evaluated.deployment.not_reported
     if evaluated.known_ratio is not None:
@@ -107,6 +104,15 @@ def _training(result: TrainResult, contract: str, verbose: bool) -> Iterator[Ent
         yield "Report", result.report
     for command in next_commands(promotion, result.run_url, contract):
         yield "Next", command
+
+
+def figures_table(metrics: DeploymentMetrics, how: str = "") -> RenderableType:
+    """A line for each figure of some rows, under a head that says `how` they were measured."""
+    table = grid("left", "right", "left")
+    table.add_row(how, "", "95 % interval")
+    for row in figures(metrics):
+        table.add_row(*row)
+    return table
 
 
 def training_effect(evaluated: EvaluateRecord) -> Iterator[Entry]:

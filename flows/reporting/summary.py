@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from dagmm_model.evaluation.metrics import Interval
+from dagmm_model.evaluation.metrics import DeploymentMetrics, Interval
 from data_checks.contract.model import Contract
 from flows.common.config import TrainConfig
 from flows.common.markdown import inert, items
@@ -106,7 +106,10 @@ def model_card(contract: Contract, config: TrainConfig, evidence: Evidence) -> s
         # One column: MLflow sets the cells of a table side by side without a gap.
         "| figure on the test rows | value [95 % interval] |",
         "|---|---|",
-        *(f"| {name} | {value} {interval} |" for name, value, interval in figures(evaluated)),
+        *(
+            f"| {name} | {value} {interval} |"
+            for name, value, interval in figures(evaluated.deployment)
+        ),
     ]
     if evaluated.deployment.not_reported:
         lines += ["", inert(evaluated.deployment.not_reported)]
@@ -173,9 +176,8 @@ def figure_title(name: str) -> str:
     return {"roc_auc": "ROC AUC", "f1": "F1"}.get(name, name.replace("_", " "))
 
 
-def figures(evaluated: EvaluateRecord) -> Iterable[tuple[str, str, str]]:
-    """Name, value and interval of each figure on the test rows."""
-    metrics = evaluated.deployment
+def figures(metrics: DeploymentMetrics) -> Iterable[tuple[str, str, str]]:
+    """Name, value and interval of each figure of some rows."""
     for name, interval in metrics.figures().items():
         yield figure_title(name), f"{interval.value:.4f}", interval.ends()
     yield "alert rate", f"{metrics.alert_rate:.4f}", ""

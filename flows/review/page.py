@@ -56,7 +56,7 @@ def render_version(
         kept = {
             "evidence": evidence,
             "config": stored.evidence["config"],
-            "figures": list(figures(evidence.evaluate)),
+            "figures": list(figures(evidence.evaluate.deployment)),
             # A way back is in a hurry; its figures are on the page of the promotion.
             "drawn": _drawn(stored, evidence, pictures) if record.gates else None,
             "origin": _origin(stored, evidence),

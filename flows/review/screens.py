@@ -14,7 +14,7 @@ from dagmm_model.evaluation.metrics import DeploymentMetrics, Interval, SliceMet
 from dagmm_model.evaluation.threshold import Threshold
 from dagmm_model.evaluation.what_if import WhatIf
 from flows.common.moments import minute, plural
-from flows.reporting.screens import next_commands
+from flows.reporting.screens import figures_table, next_commands
 from flows.reporting.summary import figure_title
 from flows.reporting.terminal import Entry, Prose, as_sheet, gates, grid, sheet, styled
 from flows.review.listing import FIGURES, ListedVersion
@@ -133,12 +133,7 @@ def evaluation(result: Evaluation) -> Iterator[Entry]:
     yield from (("", sentence) for sentence in counts.sentences())
     if measured.anomalies is not None:
         yield "Labelled", f"{measured.anomalies:,} anomalies, {measured.normals:,} normal rows"
-    table = grid("left", "right", "left")
-    table.add_row("", "", "95 % interval")
-    for name, interval in measured.figures().items():
-        table.add_row(figure_title(name), _number(interval.value), interval.ends())
-    table.add_row("alert rate", _number(measured.alert_rate), "")
-    yield "Figures", table
+    yield "Figures", figures_table(measured)
     if result.alarms is not None:
         came, low, high = result.alarms
         yield "", f"{plural(came, 'false alarm')}; the calibration lets expect {low:,} to {high:,}"
