@@ -1,11 +1,9 @@
 """The page of one check: one file, which needs no network and no server."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,12 +11,10 @@ from matplotlib.figure import Figure
 from dagmm_model.detectors.bundle import ScoringBundle
 from data_checks.contract.sections import Drift
 from data_checks.drift import ColumnDrift, ColumnReference, DriftReference
+from flows.drift.verdict import DriftReport
+from flows.drift.window import Window
 from flows.reporting import html
 from flows.reporting.plots import ACCENT, ANOMALY, NORMAL
-
-if TYPE_CHECKING:
-    from flows.drift.verdict import DriftReport
-    from flows.drift.window import Window
 
 SHOWN = 20
 DETAILED = 6

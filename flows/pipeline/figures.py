@@ -1,19 +1,14 @@
 """The figures of a training, drawn into files: in the process beside the flow, where it has one."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dagmm_model.evaluation.what_if import WhatIf
+from dagmm_model.training.epochs import EpochLike
 from flows.reporting import plots
 from flows.reporting.budget import draw_budget
-
-if TYPE_CHECKING:
-    from dagmm_model.evaluation.what_if import WhatIf
-    from dagmm_model.training.epochs import EpochLike
 
 
 def draw_figures(

@@ -4,23 +4,17 @@ A version's page keeps the gates that it was judged by. Its standing (in product
 withdrawn) stands above them, and on top of the model's own page.
 """
 
-from __future__ import annotations
-
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
 
 from flows.common.markdown import cell, inert, items
 from flows.common.moments import minute
 from flows.promotion import audit, standing_hold
 from flows.promotion.audit import DECISION_TAG
+from flows.stages.decision import PromoteRecord
 from flows.tracking import registry
-
-if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
-
-    from flows.stages.decision import PromoteRecord
 
 GATES = "## Last decision"
 STANDING = "> **"

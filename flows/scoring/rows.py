@@ -1,12 +1,10 @@
 """Raw rows to rows of a result: checked, scored, explained."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,9 +15,6 @@ from data_checks.rows.rows import check_rows
 from flows.common.features import as_columns
 from flows.scoring.judged_part import KNOWN, Counts, JudgedPart, checksum
 from flows.scoring.known import Known
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SLICE_CELLS = 4_000_000
 """Cells of the encoded matrix of one slice: what a thread holds at a time."""
@@ -68,7 +63,7 @@ class Judge:
     top: int
     checksums: bool
     outside: Outside | None = None
-    also: Callable[[Judge, int, pa.RecordBatch, JudgedPart], None] | None = None
+    also: Callable[["Judge", int, pa.RecordBatch, JudgedPart], None] | None = None
     known: Known | None = None
 
     @property

@@ -5,16 +5,15 @@ The model has no input signature: MLflow would cast by it before the model sees 
 model casts by its contract instead, and says what it takes in its metadata.
 """
 
-from __future__ import annotations
-
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mlflow
+import pandas as pd
 from mlflow.entities import LoggedModelOutput
 from mlflow.models import Model, ModelSignature
-from mlflow.models.model import MLMODEL_FILE_NAME
+from mlflow.models.model import MLMODEL_FILE_NAME, ModelInfo
 from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, DataType, Schema
 
@@ -24,10 +23,6 @@ from dagmm_model.base.integrity import sha256_of
 from data_checks.contract.model import Contract
 from flows.tracking.queries import equals
 from flows.tracking.seal import CACHE
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from mlflow.models.model import ModelInfo
 
 DIGESTS = "dagmm_sha256"
 """Key of the digests in a model's metadata, which `pyfunc_model` compares when it is loaded."""

@@ -1,33 +1,28 @@
 """Everything that is written to an MLflow run."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mlflow
+import pandas as pd
+import pyarrow as pa
 from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.dataset import Dataset
 from mlflow.entities import DatasetInput, Experiment, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from data_checks.contract.model import Contract
 from flows.common import progress
+from flows.common.config import TrainConfig
 from flows.common.errors import ServiceUnreachable, message_of, no_connection
 from flows.common.settings import Settings, environment_kept
 from flows.tracking import pages, runs
 from flows.tracking.ending import briefly
 from flows.tracking.home.opening import bring_home, make_store
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
-    from mlflow.data.dataset import Dataset
-
-    from data_checks.contract.model import Contract
-    from flows.common.config import TrainConfig
 
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 """Makes the MLflow pages open on runs and charts instead of on chat traces."""

@@ -1,20 +1,16 @@
 """Every epoch's terms on their way to MLflow, while the training goes on."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlflow.entities import Metric
 from mlflow.tracking import MlflowClient
 
+from dagmm_model.training.epochs import EpochLike
 from flows.common.errors import is_transient
 from flows.reporting.summary import loss_weights
-
-if TYPE_CHECKING:
-    from dagmm_model.training.epochs import EpochLike
 
 MAX_LOGGED_EPOCHS = 1000
 SHARES = "mixture/phi_"

@@ -1,17 +1,16 @@
 """Training rows to a fitted detector."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from dagmm_model.base.distributed import ALONE, Ranks
+from dagmm_model.detectors.interface import Detector
 from dagmm_model.tables.preprocessing import Encoder
 from data_checks.contract.model import Contract
 from flows.common import progress
@@ -24,9 +23,6 @@ from flows.pipeline.fitting.ranks import FIT
 from flows.pipeline.split import positions
 from flows.stages.records import FitRecord, JudgedRecord, SplitRecord
 from flows.stages.workspace import CHECKPOINTS, sha256_of, write_atomic
-
-if TYPE_CHECKING:
-    from dagmm_model.detectors.interface import Detector
 
 
 class FitWork(Frozen):

@@ -1,25 +1,20 @@
 """A version's energies and figures, gathered for the gates that judge them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from mlflow.tracking import MlflowClient
 
 from flows.common.features import model_input
 from flows.common.policy import PromotionPolicy
+from flows.promotion.served import ServingProcess
 from flows.promotion.version import evidence as bound
 from flows.promotion.version.stored_version import StoredVersion
 from flows.tracking import seal
-
-if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
-
-    from flows.promotion.served import ServingProcess
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,11 @@
 """A gate: a name, what it needs, whether it can be overridden and blocks; and what it finds out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from flows.common.verdicts import Figure, GateResult
-
-if TYPE_CHECKING:
-    from flows.promotion.gates.case import Material
+from flows.promotion.gates.case import Material
 
 Needs = Literal["registry", "energies", "served model"]
 """What a gate looks at: only what the registry says; the candidate's files and energies, which are

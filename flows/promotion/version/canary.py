@@ -3,23 +3,19 @@
 Whatever serves a version is asked for them again, and must give the same energies.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from flows.promotion.version import evidence as bound
 from flows.promotion.version.stored_version import score_rows, sealed_file
 from flows.tracking import registry, seal
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 CANARY_ROWS = 20
 SAME_ENERGY = 1e-6

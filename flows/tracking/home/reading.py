@@ -5,22 +5,17 @@ the same names and answers, over the tables of the MLflow version that pyproject
 cannot write. A tracking server is read by MLflow's client.
 """
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from flows.common.errors import ServiceUnreachable, message_of
+from flows.common.settings import Settings
 from flows.tracking import pages
 from flows.tracking.home.opening import without_tables
 from flows.tracking.queries import condition
-
-if TYPE_CHECKING:
-    from flows.common.settings import Settings
-
 
 SCHEMA = "dc11669786a5"
 """Revision of MLflow's tables that is read here; a store of another one is MLflow's to read."""
