@@ -197,7 +197,10 @@ def _open_run(client: MlflowClient, settings: Settings, version: ModelVersion) -
         "dagmm.evidence_sha256": version.tags.get(seal.EVIDENCE_TAG, ""),
     }
     title = f"{version.name}-v{version.version}"
-    return runs.begin(client, experiment, title, "dagmm evaluate", tags)
+    run_id = runs.begin(client, experiment, title, "dagmm evaluate", tags)
+    # Of one that is killed outright nobody could say so later: no command goes on with it.
+    client.set_terminated(run_id, "KILLED")
+    return run_id
 
 
 def _log(

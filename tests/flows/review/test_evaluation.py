@@ -1,5 +1,8 @@
 """A version on labelled rows: counts, figures, floors, and the run that is tied to it."""
 
+import os
+import signal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,6 +19,7 @@ from flows.review.labelled import RowCounts, read_labelled
 from flows.scoring.version import read_bundle
 from flows.tracking import registry, seal
 from tests.flows import promotion_store as made
+from tests.flows.forked import processes
 
 NAME = made.NAME
 
@@ -128,6 +132,28 @@ def test_the_figures_are_those_of_the_energies_and_the_run_names_the_version(
     version = registry.find_version(client, NAME, served)
     assert version.tags["dagmm.last_evaluation"] == actual.run_id
     assert plain(actual)["counts"]["rows"] == 200
+
+
+def die_in(uri: str, home: str, source: str) -> None:
+    """In a process of its own: evaluate, and be killed while the figures are written."""
+    from flows.tracking import tracking
+
+    settings = made.settings_of(uri, home)
+    evaluation._metrics = lambda _result: os.kill(os.getpid(), signal.SIGKILL)
+    evaluation.evaluate(tracking.connect(settings), settings, NAME, source)
+
+
+def test_the_run_of_an_evaluation_that_was_killed_says_so(store, served, home, rows, tmp_path):
+    settings, client = store
+    file = tmp_path / "rows.csv"
+    rows.to_csv(file, index=False)
+    dying = processes.Process(target=die_in, args=(settings.tracking_uri, str(home), str(file)))
+    dying.start()
+    dying.join(120)
+    assert dying.exitcode == -signal.SIGKILL
+    experiment = client.get_experiment_by_name(evaluation.EXPERIMENT)
+    runs = client.search_runs([experiment.experiment_id], "status != 'FINISHED'")
+    assert [run.info.status for run in runs] == ["KILLED"]
 
 
 def test_the_command_ends_with_1_below_a_floor(store, served, rows, tmp_path, dagmm):
