@@ -4,21 +4,18 @@ MLflow records nobody's name with a tag, and Prefect without its cloud has no us
 who the front door says, see docs/decisions.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.tracking import MlflowClient
 
 from flows.common.errors import UsageError
 from flows.tracking import registry
 from flows.tracking.names import tracking_name
 from flows.tracking.seal import EVIDENCE_TAG
-
-if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
-    from mlflow.tracking import MlflowClient
 
 STATE_TAG, PREFIX = "dagmm.approval", "dagmm.approval."
 

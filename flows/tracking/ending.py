@@ -1,19 +1,16 @@
 """A run is closed with the status of what was done in it, whenever a signal comes."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
 
 from flows.common.settings import environment_kept
 from flows.common.signals import held_back
 from flows.tracking.home.transactions import whole_transactions
 from flows.tracking.queries import equals
-
-if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
 
 RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 ERROR = "dagmm.error"
@@ -42,8 +39,6 @@ def ending(client: MlflowClient, find: Callable[[], str | None]) -> Iterator[Non
 
     `find` gives its id when the block has ended, or None.
     """
-    from mlflow.exceptions import MlflowException
-
     try:
         with whole_transactions(client.tracking_uri):
             yield

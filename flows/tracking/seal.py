@@ -5,8 +5,6 @@ The stores that hold files and the registry that holds tags are different ones, 
 a byte of a model is found out, unless they also hold the right to write tags.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil
@@ -14,15 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.tracking import MlflowClient
 
 from dagmm_model.base.integrity import sha256_of
 from data_checks.base.scratch import scratch_folder
 from flows.tracking import signature
-
-if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
-    from mlflow.tracking import MlflowClient
 
 EVIDENCE = signature.EVIDENCE
 EVIDENCE_TAG = "dagmm.evidence_sha256"

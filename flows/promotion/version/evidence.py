@@ -5,8 +5,6 @@ digest is a tag of the version. So whoever changes one byte of any of them is fo
 they also hold the right to write tags in the registry.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import platform
@@ -14,21 +12,18 @@ import time
 from collections.abc import Mapping
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from mlflow.tracking import MlflowClient
 
 from dagmm_model.base.integrity import sha256_of
+from dagmm_model.tables.preprocessing import Encoder
 from data_checks.base.scratch import scratch_folder
 from flows.tracking import signature
 from flows.tracking.seal import EVIDENCE, FORMAT, model_sha256, stored
-
-if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
-
-    from dagmm_model.tables.preprocessing import Encoder
 
 EVALUATION = "evaluation"
 ROWS, ENERGIES, BASELINES, CONTRACT, CANARY, REFERENCE = (
