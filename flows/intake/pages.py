@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -89,15 +89,15 @@ class Pages:
         return _page(form.review_form(asked, added=int(added[:9]) if added.isdecimal() else None))
 
     def _take(self, request: Request, body: bytes) -> Response:
-        sent = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
-        asked = self._asked(request, _first(sent, "who"))
+        sent = dict(parse_qsl(body.decode("utf-8", "replace")))
+        asked = self._asked(request, sent.get("who", ""))
         if asked is None:
             return _page(form.trouble("there is no such review"), 404)
         entries = {
             row.row_id: FormRow(
-                _first(sent, f"verdict.{row.row_id}"),
-                _first(sent, f"note.{row.row_id}").strip(),
-                int(had) if (had := _first(sent, f"had.{row.row_id}")[:18]).isdecimal() else 0,
+                sent.get(f"verdict.{row.row_id}", ""),
+                sent.get(f"note.{row.row_id}", "").strip(),
+                int(had) if (had := sent.get(f"had.{row.row_id}", "")[:18]).isdecimal() else 0,
             )
             for row in asked.rows
         }
@@ -184,10 +184,6 @@ def _name(who: str) -> str:
     if not name or len(name) > form.LONGEST_NAME or not name.isprintable():
         raise UsageError(f"say who judges, in 1 to {form.LONGEST_NAME} characters")
     return name
-
-
-def _first(sent: dict[str, list[str]], name: str) -> str:
-    return sent.get(name, [""])[0]
 
 
 def _page(content: str, status: int = 200) -> HTMLResponse:

@@ -58,15 +58,6 @@ def _log_model(run: TrainRun, evidence: Evidence) -> tuple[str, str]:
     contract, config = run.contract, run.config
     parts, bundle = evidence.split, Path(evidence.calibrate.bundle)
     test = read_rows(evidence.validation.path, contract, positions(parts, "test"))
-    digests = {
-        "config_sha256": config.digest,
-        "contract_sha256": contract.digest,
-        "lock_sha256": runs.lock_digest(),
-        "bundle_sha256": evidence.calibrate.sha256,
-        "train_sha256": parts.train_sha256,
-        "validation_sha256": parts.validation_sha256,
-        "test_sha256": parts.test_sha256,
-    }
     needs = entry(config.detector.name).needs
     example = model_input(test.slice(0, EXAMPLE_ROWS), contract)
     model_id = (
@@ -77,7 +68,13 @@ def _log_model(run: TrainRun, evidence: Evidence) -> tuple[str, str]:
     client.log_artifacts(run_id, str(files), bound.EVALUATION)
     commit, dirty = runs.git_state()
     document = {
-        **digests,
+        "config_sha256": config.digest,
+        "contract_sha256": contract.digest,
+        "lock_sha256": runs.lock_digest(),
+        "bundle_sha256": evidence.calibrate.sha256,
+        "train_sha256": parts.train_sha256,
+        "validation_sha256": parts.validation_sha256,
+        "test_sha256": parts.test_sha256,
         "git_commit": commit,
         "git_dirty": dirty,
         "requested_by": client.get_run(run_id).data.tags.get("mlflow.user", ""),

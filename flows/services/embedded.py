@@ -27,7 +27,6 @@ from flows.services import keeper, servers
 from flows.services.door import WHO, origins, proof
 from flows.services.prefect_app import AUTH, CORS
 from flows.services.prefect_clients import clients_of
-from flows.services.servers import next_free
 from flows.stages.workspace import write_atomic
 
 ANSWER_SECONDS = 30.0
@@ -198,7 +197,7 @@ def _started(
 ) -> Embedded:
     port = servers.free_port()
     if pages:
-        port = next_free(settings.prefect_port, "DAGMM_PREFECT_PORT", tell)
+        port = servers.next_free(settings.prefect_port, "DAGMM_PREFECT_PORT", tell)
     environment = {
         **_store(home),
         **servers.pages_of_prefect(home.folder),

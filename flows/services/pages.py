@@ -16,7 +16,6 @@ from flows.common.settings import Settings
 from flows.services import keeper, mlflow_app, servers
 from flows.services.door import login_page, origins
 from flows.services.embedded import Embedded, Home, prefect_server
-from flows.services.servers import next_free
 
 
 def serve_pages(
@@ -81,7 +80,7 @@ def _watch(mlflow: _MLflow | None, prefect: Embedded | None) -> None:
 @contextmanager
 def mlflow_server(settings: Settings, auth: str) -> Iterator[_MLflow]:
     """MLflow's server, starting; ended with the block."""
-    port = next_free(settings.mlflow_port, "DAGMM_MLFLOW_PORT", progress.note)
+    port = servers.next_free(settings.mlflow_port, "DAGMM_MLFLOW_PORT", progress.note)
     log = settings.home.resolve() / "logs" / "mlflow.log"
     log.parent.mkdir(exist_ok=True)
     address = f"http://127.0.0.1:{port}"

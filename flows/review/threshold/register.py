@@ -11,7 +11,6 @@ from mlflow.tracking import MlflowClient
 
 from dagmm_model.detectors.file_format import exchange_threshold, load_bundle
 from dagmm_model.evaluation.threshold import CONFORMAL, Threshold, exceeds
-from data_checks.contract.model import Contract
 from flows.common.config import TrainConfig
 from flows.common.frozen import json_sha256
 from flows.common.settings import Settings
@@ -64,7 +63,7 @@ def register_change(
 ) -> int:
     """The sealed version; the caller holds a lease on the model."""
     contract = stored.contract
-    with opened(client, lambda: _run(client, settings, stored, change, contract)) as run_id:
+    with opened(client, lambda: _run(client, settings, stored, change)) as run_id:
         reached("run opened")
         made = registry.version_of_run(client, change.name, run_id)
         if made is not None and seal.EVIDENCE_TAG in made.tags:
@@ -104,14 +103,11 @@ def register_change(
 
 
 def _run(
-    client: MlflowClient,
-    settings: Settings,
-    stored: StoredVersion,
-    change: ThresholdChange,
-    contract: Contract,
+    client: MlflowClient, settings: Settings, stored: StoredVersion, change: ThresholdChange
 ) -> str:
     """The run of this request: found again after a crash, otherwise created."""
-    experiment = tracking.experiment_id(client, settings, f"dagmm-{contract.name}")
+    dataset = stored.contract.name
+    experiment = tracking.experiment_id(client, settings, f"dagmm-{dataset}")
     wanted = [stored.sha256, change.name, change.source, change.threshold.target_rate]
     if change.threshold.method != CONFORMAL:  # of confirmed rows, which may be others tomorrow
         wanted += [change.threshold.method, change.threshold.value]
@@ -119,7 +115,7 @@ def _run(
     tags = {
         "dagmm.detector": stored.version.tags.get("dagmm.detector", ""),
         "dagmm.run": token,
-        "dagmm.dataset": contract.name,
+        "dagmm.dataset": dataset,
         "dagmm.threshold_of": f"{change.name}/{change.source}",
     }
     title = f"{change.name}-v{change.source}-rate{change.threshold.target_rate:.4g}"
