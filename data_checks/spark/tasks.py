@@ -39,7 +39,8 @@ def run_tasks(
     Args:
         spark: the session.
         tasks: can be pickled.
-        work: gives a task's answer; a module's function or an instance of a module's class.
+        work: gives a task's answer; a module's function, some of it given, or an instance of a
+            module's class.
         tell: is told, now and then, how many tasks are done, of how many.
 
     Returns:

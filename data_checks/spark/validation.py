@@ -10,7 +10,7 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -42,61 +42,48 @@ VALID_FOLDER = "valid"
 Numbered = tuple[int, tuple[Span, ...]]
 
 
-@dataclass(frozen=True)
-class TypeTask:
-    """Gives some rows the contract's types, and says where its rules across columns hold."""
-
-    contract: Contract
-    columns: tuple[str, ...]
-    location: str
-    folder: Path
-
-    def __call__(self, task: Numbered) -> dict[str, Any]:
-        """Write the rows of a task as one file."""
-        number, spans = task
-        rules = [rule for rule in row_rules(self.contract) if rule.kind == "rule"]
-        schema = stored_schema(self.contract)
-        for rule in rules:
-            schema = schema.append(pa.field(derived_name(rule), pa.bool_()))
-        if not self.folder.is_dir():
-            raise SourceError(
-                f"{self.folder}: not there; driver and executors must see the output under one name"
-            )
-        with (
-            replacing(_typed_file(self.folder, number)) as part,
-            pq.ParquetWriter(part, schema) as writer,
-        ):
-            for first, raw in read_task(spans, self.columns, SLICE_CELLS // len(schema)):
-                typed = cast_batch(raw, self.contract, first, where=shown(self.location))
-                for rule in rules:
-                    holds = pa.array(~broken_rows(rule, typed, {}))
-                    typed = typed.append_column(derived_name(rule), holds)
-                writer.write_table(typed)
-        return {}
+def type_rows(
+    contract: Contract, columns: tuple[str, ...], location: str, folder: Path, task: Numbered
+) -> dict[str, Any]:
+    """Write the rows of a task as one file with the contract's types, and where its rules hold."""
+    number, spans = task
+    rules = [rule for rule in row_rules(contract) if rule.kind == "rule"]
+    schema = stored_schema(contract)
+    for rule in rules:
+        schema = schema.append(pa.field(derived_name(rule), pa.bool_()))
+    if not folder.is_dir():
+        raise SourceError(
+            f"{folder}: not there; driver and executors must see the output under one name"
+        )
+    with (
+        replacing(_typed_file(folder, number)) as part,
+        pq.ParquetWriter(part, schema) as writer,
+    ):
+        for first, raw in read_task(spans, columns, SLICE_CELLS // len(schema)):
+            typed = cast_batch(raw, contract, first, where=shown(location))
+            for rule in rules:
+                holds = pa.array(~broken_rows(rule, typed, {}))
+                typed = typed.append_column(derived_name(rule), holds)
+            writer.write_table(typed)
+    return {}
 
 
-@dataclass(frozen=True)
-class SortTask:
-    """Parts valid rows from bad ones."""
-
-    contract: Contract
-    repeated: Mapping[str, Any]
-    folder: Path
-
-    def __call__(self, number: int) -> dict[str, Any]:
-        """Sort the rows of a typed file; gives the tally and the digest of the valid ones."""
-        schema, rules = stored_schema(self.contract), row_rules(self.contract)
-        valid, quarantine = _sorted_files(self.folder, number)
-        with (
-            pq.ParquetFile(_typed_file(self.folder, number)) as file,
-            explaining_write_errors(self.folder),
-            sorting(valid, quarantine, schema, rules) as sorter,
-        ):
-            for batch in file.iter_batches(SLICE_CELLS // len(schema), columns=schema.names):
-                rows = pa.Table.from_batches([batch])
-                masks = {rule.key: broken_rows(rule, rows, self.repeated) for rule in rules}
-                sorter.add(rows, masks)
-        return {"tally": sorter.tally, "sha256": file_sha256(valid)}
+def sort_rows(
+    contract: Contract, repeated: Mapping[str, Any], folder: Path, number: int
+) -> dict[str, Any]:
+    """Part valid rows of a typed file from bad ones: the tally, and the digest of the valid."""
+    schema, rules = stored_schema(contract), row_rules(contract)
+    valid, quarantine = _sorted_files(folder, number)
+    with (
+        pq.ParquetFile(_typed_file(folder, number)) as file,
+        explaining_write_errors(folder),
+        sorting(valid, quarantine, schema, rules) as sorter,
+    ):
+        for batch in file.iter_batches(SLICE_CELLS // len(schema), columns=schema.names):
+            rows = pa.Table.from_batches([batch])
+            masks = {rule.key: broken_rows(rule, rows, repeated) for rule in rules}
+            sorter.add(rows, masks)
+    return {"tally": sorter.tally, "sha256": file_sha256(valid)}
 
 
 def validate_on_spark(
@@ -133,11 +120,12 @@ def validate_on_spark(
     schema, rules = stored_schema(contract), row_rules(contract)
     tasks: list[Numbered] = list(enumerate(plan.tasks))
     with _scratch(out_dir) as scratch:
-        run_tasks(spark, tasks, TypeTask(contract, plan.columns, location, scratch), tell)
+        work = partial(type_rows, contract, plan.columns, location, scratch)
+        run_tasks(spark, tasks, work, tell)
         plan.check_unchanged()
         typed = spark.read.parquet(*(_typed_file(scratch, number).as_uri() for number, _ in tasks))
         repeated = {name: _repeated(typed, name) for name in unique_columns(rules)}
-        sort = SortTask(contract, repeated, scratch)
+        sort = partial(sort_rows, contract, repeated, scratch)
         answers = run_tasks(spark, [number for number, _ in tasks], sort, tell)
         tally = Tally()
         for answer in answers:
