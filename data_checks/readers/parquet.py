@@ -123,19 +123,6 @@ def parquet_schema(location: str) -> tuple[pa.Schema, list[str]]:
     return schema, [column for column in somewhere if column not in schema.names]
 
 
-def parquet_rows(location: str) -> int:
-    """Rows of a file, or of all files of a folder or glob, from their footers.
-
-    Raises:
-        SourceError: there is no readable Parquet file.
-    """
-    rows = 0
-    for name in files_of(location):
-        with _parquet(name) as file:
-            rows += file.metadata.num_rows
-    return rows
-
-
 @contextmanager
 def _parquet(name: str) -> Iterator[pq.ParquetFile]:
     """An open file; anything wrong with it, even while it is read, is raised as a `SourceError`."""

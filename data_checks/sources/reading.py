@@ -185,9 +185,12 @@ def count_rows(contract: Contract, location: str) -> int | None:
     """Rows of a source where that is known without reading it (Parquet); else None.
 
     Raises:
-        SourceError: there is no readable Parquet file.
+        SourceError: a file cannot be read, or its columns are not those of the contract.
     """
-    return parquet.parquet_rows(location) if format_of(contract, location) == "parquet" else None
+    if format_of(contract, location) != "parquet":
+        return None
+    parts = parquet.parquet_parts(location, columns_read(contract, with_label=False))
+    return sum(sum(groups) for _, groups in parts)
 
 
 def format_of(
