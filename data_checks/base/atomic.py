@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -21,9 +21,12 @@ def replacing(out: Path) -> Iterator[Path]:
         SourceError: the disk is full, or the folder may not be written.
     """
     part = out.with_name(f".{out.name}.{uuid4().hex[:8]}.part")
-    with removed_on_error(part), explaining_write_errors(out):
-        yield part
-        part.replace(out)
+    try:
+        with explaining_write_errors(out):
+            yield part
+            part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -63,14 +66,3 @@ def explaining_write_errors(out: Path) -> Iterator[None]:
         if error.errno not in _NO_ROOM:
             raise
         raise SourceError(f"{out}: cannot be written: {os.strerror(error.errno)}.") from error
-
-
-@contextmanager
-def removed_on_error(path: Path) -> Iterator[None]:
-    """Remove a file when the block does not end well."""
-    try:
-        yield
-    except BaseException:
-        with suppress(FileNotFoundError):
-            path.unlink()
-        raise

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data_checks.base.atomic import removed_on_error, replacing
+from data_checks.base.atomic import replacing
 from data_checks.base.errors import SourceError
 from data_checks.contract.columns import ContractPart
 from data_checks.contract.model import ANOMALY_COLUMN, Contract
@@ -124,7 +124,7 @@ def _sample(path: Path, contract: Contract) -> int:
     rng = np.random.default_rng(contract.sample.seed)
     kept[rng.choice(mine, contract.sample.rows, replace=False)] = True
     thinned = path.with_name(path.name + ".sample")
-    with removed_on_error(thinned):
+    try:
         with (
             pq.ParquetFile(path) as file,
             pq.ParquetWriter(thinned, file.schema_arrow) as writer,
@@ -135,4 +135,6 @@ def _sample(path: Path, contract: Contract) -> int:
                 writer.write_table(pa.Table.from_batches([batch]).filter(mask))
                 start += batch.num_rows
         thinned.replace(path)
+    finally:
+        thinned.unlink(missing_ok=True)
     return int(kept.sum())
