@@ -19,7 +19,7 @@ from mlflow.tracking import MlflowClient
 
 from data_checks.base.scratch import scratch_folder
 from data_checks.contract.model import Contract, load_contract
-from flows.common.errors import UsageError
+from flows.common.errors import EXIT_UNREACHABLE, UsageError, exit_code
 from flows.common.features import labels_of
 from flows.common.frozen import json_sha256
 from flows.common.policy import PromotionPolicy
@@ -156,15 +156,17 @@ def fetch_version(client: MlflowClient, version: ModelVersion, folder: Path) -> 
     """Copy everything kept of a version into a folder.
 
     Raises:
-        UsageError: The version carries no evidence.
+        UsageError: The version carries no evidence, or what it had is gone.
     """
     try:
         stored = _fetched(client, version, folder, bound.EVALUATION)
     except (OSError, mlflow.MlflowException) as error:
-        raise UsageError(
-            f"version {version.version} of {version.name!r} carries no evidence ({error}); "
-            "register it through `dagmm train`"
-        ) from None
+        if exit_code(error) == EXIT_UNREACHABLE:  # it says nothing of the version
+            raise
+        why = f"carries no evidence ({error}); register it through `dagmm train`"
+        if version.run_id and seal.EVIDENCE_TAG in version.tags:
+            why = f"is not complete any more ({error}); restore its files from a backup"
+        raise UsageError(f"version {version.version} of {version.name!r} {why}") from None
     return replace(stored, signed=seal.read_signature(client, version.run_id))
 
 

@@ -1,5 +1,6 @@
 """Promotion: evidence that matches its bytes, overrides, approvals, a switch that comes late."""
 
+import errno
 import json
 import time
 from pathlib import Path
@@ -7,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.common.errors import ServiceUnreachable
+from flows.common.errors import ServiceUnreachable, UsageError
 from flows.promotion import approval, audit, lease, rollback, switch
 from flows.promotion import promote as stage
 from flows.promotion.gates import standing_policy
 from flows.promotion.gates.table import GATES
 from flows.promotion.version import canary, evidence
-from flows.tracking import registry
+from flows.tracking import registry, seal
 from tests.flows import promotion_store as made
 from tests.flows.conftest import production
 from tests.flows.promotion.conftest import flip, gate, model_file, run_file
@@ -103,6 +104,31 @@ def test_what_differs_from_the_evidence_is_refused_in_its_own_words(
     assert message in gate(record, "evidence").message
     assert production(store[1]) is None
     assert audit.history(store[1], NAME)[-1].decision == "rejected"
+
+
+@pytest.mark.parametrize(
+    ("sealed", "message"), [(True, "is not complete any more"), (False, "carries no evidence")]
+)
+def test_files_that_are_gone_are_another_thing_than_files_that_never_were(
+    store, new, promote, sealed, message
+):
+    version = new()
+    run_file(store[1], version, "evidence.json").unlink()
+    if not sealed:
+        store[1].delete_model_version_tag(NAME, str(version), seal.EVIDENCE_TAG)
+    with pytest.raises(UsageError, match=f"version {version} of '{NAME}' {message}"):
+        promote(version)
+
+
+def test_a_full_disk_says_nothing_of_the_version(store, new, promote, monkeypatch):
+    version = new()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(seal, "fetch", full)
+    with pytest.raises(OSError, match="No space left"):
+        promote(version)
 
 
 def test_a_figure_that_is_not_a_number_is_refused(new, promote, parts):
