@@ -12,7 +12,7 @@ from pathlib import Path
 
 from keys import HEAD, keys, kind_of, row, settings_rows, shown
 
-from flows.common.frozen import field_texts
+from flows.common.value_types import field_texts
 
 DOCS = Path(__file__).parent
 NOTICE = "<!-- Written by docs/generate.py (`make docs`). Change the code instead. -->"
@@ -105,7 +105,7 @@ def configuration() -> str:
     """The page of every key."""
     from data_checks.contract.model import Contract
     from flows.common.config import TrainConfig
-    from flows.drift.verdict import MonitorPolicy
+    from flows.drift.comparison import MonitorPolicy
     from flows.notify.config import NotifyConfig
     from flows.orchestration.monitor_flow import Retraining
 

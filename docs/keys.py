@@ -11,7 +11,7 @@ import docstring_parser
 from pydantic import BaseModel, HttpUrl
 from pydantic_core import PydanticUndefined
 
-from flows.common.frozen import field_texts
+from flows.common.value_types import field_texts
 
 HEAD = "| key | type | default | meaning |\n|---|---|---|---|\n"
 

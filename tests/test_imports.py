@@ -58,12 +58,12 @@ LIBRARIES = (
 )
 DOORS = {
     "what starts processes that load beside a command": (
-        "flows.promotion.served, flows.cli.judge, flows.services.startup",
+        "flows.promotion.trial_server, flows.cli.judge, flows.services.startup",
         set(),
     ),
     "the command line": ("flows.cli, flows.common.config", {"numpy"}),
     "commands that read a home": (
-        "flows.tracking.reader, flows.promotion.audit, flows.promotion.standing_hold, "
+        "flows.tracking.reader, flows.promotion.audit, flows.promotion.rollback_hold, "
         "flows.review.listing, flows.review.screens",
         set(),
     ),

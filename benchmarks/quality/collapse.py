@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 
 from dagmm_model.networks.presets import PAPER
 from dagmm_model.networks.settings import DagmmSettings
-from dagmm_model.scoring.fitting import fit_scorer
+from dagmm_model.scoring.final_mixture import fit_scorer
 from dagmm_model.tables.scaling import Scaler
 from dagmm_model.training.epochs import Execution
 from dagmm_model.training.loop import train

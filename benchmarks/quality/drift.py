@@ -26,7 +26,7 @@ from dagmm_model.detectors.bundle import ScoringBundle
 from data_checks.contract.model import Contract, load_contract
 from data_checks.drift import DriftReference, bin_counts, drift_reference
 from flows.common.features import as_frame
-from flows.drift.verdict import MonitorPolicy, judge_window
+from flows.drift.comparison import MonitorPolicy, judge_window
 from flows.drift.window import Window
 
 WINDOW = {"wdbc": 60, "thyroid": 250, "kddcup": 1000}

@@ -28,7 +28,7 @@ import yaml
 from data_checks.contract.model import load_contract
 from data_checks.sources.sources import ingest
 from flows.common.settings import Settings
-from flows.intake.give import give_verdicts
+from flows.intake.import_file import give_verdicts
 from flows.promotion.version.stored_version import score_rows
 from flows.scoring.run import score
 from flows.tracking import registry, tracking

@@ -16,8 +16,8 @@ from dagmm_model.engines.choice import Device
 from dagmm_model.mixture.mixture import MixtureHealth
 from dagmm_model.tables.rows import canonical_order
 from dagmm_model.tables.scaling import Scaler
+from dagmm_model.training.baseline_settings import BaselineSettings
 from dagmm_model.training.epochs import Epoch, Execution, Observer
-from dagmm_model.training.settings import BaselineSettings
 
 ROWS_PER_CALL = 8192
 """Rows scored at a time."""

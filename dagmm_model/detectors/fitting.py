@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 from dagmm_model.base.arrays import Float
 from dagmm_model.networks.network import Parameters, initialise
 from dagmm_model.networks.settings import DagmmSettings
-from dagmm_model.scoring.fitting import fit_scorer
+from dagmm_model.scoring.final_mixture import fit_scorer
 from dagmm_model.scoring.inference import Scorer
 from dagmm_model.scoring.wide import joined_scorer
 from dagmm_model.tables.scaling import Scaler

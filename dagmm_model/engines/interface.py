@@ -85,8 +85,8 @@ class Engine(Protocol):
 
         Under the mixture of all training rows by the memberships of the moment, or the
         reconstruction error, as the criterion says. None where the engine leaves it to
-        `dagmm_model.scoring.fitting.fit_scorer`: one that is on the CPU itself, or a mixture that
-        needs more jitter.
+        `dagmm_model.scoring.final_mixture.fit_scorer`: one that is on the CPU itself, or a mixture
+        that needs more jitter.
         """
 
     def mixture(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:

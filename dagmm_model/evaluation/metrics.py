@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dagmm_model.base.arrays import Float
-from dagmm_model.evaluation.ranked import Ranked, precision_recall_f1
+from dagmm_model.evaluation.ranking import Ranked, precision_recall_f1
 from dagmm_model.evaluation.threshold import exceeds
 
 BOOTSTRAP_RUNS = 10_000

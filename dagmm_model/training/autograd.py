@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from dagmm_model.base.arrays import Float
 from dagmm_model.base.checkpoint import Arrays, CheckpointStore, digest, under
 from dagmm_model.engines.choice import Device, choose_device
+from dagmm_model.training.baseline_settings import TrainingSettings
 from dagmm_model.training.epochs import USUAL, Epoch, Execution, TrainingDiverged, run_epochs
 from dagmm_model.training.feed import batch_plan
-from dagmm_model.training.settings import TrainingSettings
 
 ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
 

@@ -13,7 +13,7 @@ from dagmm_model.engines.choice import Device, device_for, make_engine, multipli
 from dagmm_model.engines.interface import TERMS, Engine
 from dagmm_model.networks.network import Parameters, initialise
 from dagmm_model.networks.settings import DagmmSettings
-from dagmm_model.scoring.fitting import fit_scorer
+from dagmm_model.scoring.final_mixture import fit_scorer
 from dagmm_model.training.epochs import (
     USUAL,
     EpochLike,
@@ -22,7 +22,7 @@ from dagmm_model.training.epochs import (
     run_epochs,
 )
 from dagmm_model.training.feed import Feed, MemoryFeed
-from dagmm_model.training.held import Held, held_losses, is_taken
+from dagmm_model.training.held_out import Held, held_losses, is_taken
 from dagmm_model.training.records import EpochRecord, Progress
 
 
@@ -83,7 +83,7 @@ def train(
         sample_weight: ``(n,)`` weights of the rows in loss and mixture statistics.
         validation: ``(m, D)`` scaled rows whose energy decides which epoch is kept, needed where
             the settings ask for early stopping or the best epoch. Elsewhere the terms of the
-            objective are recorded for them, see `dagmm_model.training.held`.
+            objective are recorded for them, see `dagmm_model.training.held_out`.
 
     Raises:
         TrainingDiverged: a loss is not finite.

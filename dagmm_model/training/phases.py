@@ -69,7 +69,7 @@ def train_in_phases(
         return replace(how, observers=[told], checkpoint=place)
 
     if settings.layer_epochs:
-        from dagmm_model.training.layers import train_layer
+        from dagmm_model.training.layerwise import train_layer
 
         for s, seed in enumerate(seeds):
             member = {name: value[s] for name, value in parameters.items()}

@@ -39,7 +39,7 @@ class EpochRecord:
         effective_components: exponential of the entropy of phi, mean over members.
         seconds: of training and evaluating this epoch.
         held: terms of rows that were not trained on, as the epoch began; see
-            `dagmm_model.training.held`.
+            `dagmm_model.training.held_out`.
     """
 
     epoch: int

@@ -24,9 +24,9 @@ from data_checks.contract.expressions import names_in
 from data_checks.contract.model import ROW_ID, UNPARSED_COLUMN, Contract
 from data_checks.contract.notation import notation_of
 from data_checks.rows.casting import cast_batch
+from data_checks.rows.fast_check import SoundRows
 from data_checks.rows.frames import arrow_columns, column_names
 from data_checks.rows.row_rules import RowRule, broken_rows, row_rules, unparsed_values
-from data_checks.rows.sound import SoundRows
 
 if TYPE_CHECKING:
     import pandas as pd

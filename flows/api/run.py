@@ -15,13 +15,13 @@ from flows.api.app import make_app
 from flows.api.follower import Follower
 from flows.api.guard import LOOPBACK, guard_for
 from flows.api.server import Server
-from flows.api.telemetry.news import Events, make_candidate, make_follower
+from flows.api.telemetry.log_lines import Events, make_candidate, make_follower
 from flows.api.workers import scoring
 from flows.common import progress
 from flows.common.errors import ServiceUnreachable, UsageError
 from flows.common.settings import Settings
 from flows.shadow.worker import ShadowWorker
-from flows.tracking import registry, signature, tracking
+from flows.tracking import registry, signing, tracking
 
 MEGABYTE = 1_000_000
 DRAIN_SECONDS = 10
@@ -71,7 +71,7 @@ def serve(reference: str, settings: Settings, options: ServerOptions, tell: Even
         ServiceUnreachable: The registry does not answer, or the port is taken.
     """
     guard = guard_for(options.host, int(options.max_megabytes * MEGABYTE), os.environ.get)
-    signature.check_settings(settings)  # else every version would be refused, and blamed for it
+    signing.check_settings(settings)  # else every version would be refused, and blamed for it
     for name, value in ASKING.items():
         os.environ.setdefault(name, value)
     with (

@@ -9,13 +9,13 @@ from typing import Any, Literal, get_args
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from flows.benchmarking.data import Prepared
+from flows.benchmarking.entrants import Row, default_rows, rows_named, sanity_rows
 from flows.benchmarking.protocols import BEST_COLUMN, GROUPED, PROTOCOLS, SMALL, Limits
 from flows.benchmarking.results.summary import DATASETS
-from flows.benchmarking.rows import Row, default_rows, rows_named, sanity_rows
 from flows.benchmarking.work import Job
 from flows.common.assignments import dotted_keys, first_problem
 from flows.common.errors import UsageError
-from flows.common.frozen import Parameters
+from flows.common.value_types import Parameters
 
 Name = Literal["paper", "deployment", "goad", "dte", "dte-plain", "halves"]
 assert set(get_args(Name)) == set(PROTOCOLS)

@@ -17,8 +17,8 @@ from dagmm_model.evaluation.threshold import calibrate, exceeds
 from dagmm_model.tables.protocols import RowSplit
 from flows.benchmarking.cells import Cell
 from flows.benchmarking.data import Prepared
+from flows.benchmarking.entrants import REFERENCE, Row
 from flows.benchmarking.protocols import BEST_COLUMN, PROTOCOLS, RECONSTRUCTION
-from flows.benchmarking.rows import REFERENCE, Row
 
 TARGET_RATE = 0.05
 """False-alarm rate that the deployment protocol's threshold is calibrated for."""

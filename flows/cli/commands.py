@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from data_checks.base.visible import visible
-from flows.cli import judge, look, rows, search, services, serving, train
+from flows.cli import judge, look, score, search, services, serving, train
 from flows.cli.options import ManyValues, terminable
 from flows.common.errors import (
     EXIT_DEFECT,
@@ -68,9 +68,9 @@ FAMILIES: dict[str, tuple[Callable[..., Any], ...]] = {
         judge.evaluate,
         judge.compare,
         judge.sign,
-        rows.verdicts,
+        score.verdicts,
     ),
-    "Run": (rows.score, serving.api, rows.monitor, serving.deploy, serving.serve, serving.notify),
+    "Run": (score.score, serving.api, score.monitor, serving.deploy, serving.serve, serving.notify),
     "Look": (look.models, look.history, look.ui),
 }
 """The commands as `dagmm --help` groups them."""

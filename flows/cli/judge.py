@@ -46,9 +46,9 @@ def promote(
     if rehearse and (approved_by or rejected_by):
         raise UsageError("a rehearsal changes nothing: leave --approved-by and --rejected-by out")
     settings = call.prepare(f"judging {name} version {version}")
-    from flows.promotion import served
+    from flows.promotion import trial_server
 
-    with served.waiting():  # while this process loads its own libraries
+    with trial_server.waiting():  # while this process loads its own libraries
         from flows.promotion.approval import approve
         from flows.promotion.promote import promote as work
         from flows.review.report import write_version_report
@@ -75,7 +75,7 @@ def promote(
 
 
 def _answer_decision(call: Call, record: PromoteRecord, page: str, verbose: bool) -> None:
-    from flows.common.frozen import plain
+    from flows.common.value_types import plain
     from flows.reporting import screens
 
     document = {**plain(record), "report": page}

@@ -28,7 +28,7 @@ def models(
 def history(call: Call, name: Name) -> None:
     """Every decision on a model: when, who, from, to, why."""
     settings = call.prepare(f"reading the decisions on {name}")
-    from flows.promotion import audit, standing_hold
+    from flows.promotion import audit, rollback_hold
     from flows.reporting import screens
     from flows.tracking import registry
     from flows.tracking.reader import reader
@@ -37,7 +37,7 @@ def history(call: Call, name: Name) -> None:
     decisions = audit.history(client, name)
     now = registry.version_behind(client, name, registry.PRODUCTION)
     moved = audit.moved_outside(client, name, decisions)
-    held = standing_hold.current_hold(decisions)
+    held = rollback_hold.current_hold(decisions)
     on_hold = held.text() if held else ""
     document = {"decisions": decisions, "moved_outside": moved, "held": on_hold}
     call.answer(document, lambda: screens.history_page(name, decisions, now, moved, on_hold))

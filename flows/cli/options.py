@@ -123,7 +123,7 @@ class Call:
     def answer(self, document: Any, page: Callable[[], Any]) -> None:
         """Print what a command found: as one JSON document, or else a page or text for people."""
         if self.as_json:
-            from flows.common.frozen import plain
+            from flows.common.value_types import plain
 
             typer.echo(json.dumps(plain(document), indent=2))
         elif isinstance(shown := page(), str):

@@ -83,7 +83,7 @@ def api(
     progress.note("loading the libraries")
     from flows.api.run import ServerOptions
     from flows.api.run import serve as work
-    from flows.api.telemetry.news import Events
+    from flows.api.telemetry.log_lines import Events
 
     options = ServerOptions(host, port, poll, max_rows, max_megabytes, processes, shadow, wait)
     work(model, settings, options, Events(as_json))

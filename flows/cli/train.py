@@ -65,7 +65,7 @@ def train(
         parameters = build_config(dataset, data, config, [*(assignments or []), *named], detector)
         settings = call.prepare(f"training on {dataset}: loading the libraries, starting Prefect")
         from flows.pipeline.ingest import find_source
-        from flows.tracking.signature import check_settings
+        from flows.tracking.signing import check_settings
 
         # A missing file, a broken contract or a lost key is said before a server is started.
         check_settings(settings)

@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from flows.common.errors import UsageError
-from flows.common.frozen import field_texts
+from flows.common.value_types import field_texts
 
 LIKELY = 0.75
 """How alike two keys are when one is a misspelling of the other; less suggests nonsense."""

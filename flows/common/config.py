@@ -11,8 +11,8 @@ from dagmm_model.detectors.catalogue import CATALOGUE, entry, make_detector
 from data_checks.contract.model import Contract
 from flows.common.assignments import dotted_keys, first_problem, parse_assignment
 from flows.common.errors import UsageError
-from flows.common.frozen import Parameters, json_sha256
 from flows.common.policy import PromotionPolicy
+from flows.common.value_types import Parameters, json_sha256
 
 AUTO = "auto"
 """In place of a detector's name: the data decide (`flows.pipeline.choose`)."""

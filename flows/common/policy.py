@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError
 
 from flows.common.assignments import dotted_keys, first_problem
 from flows.common.errors import UsageError
-from flows.common.frozen import Parameters
+from flows.common.value_types import Parameters
 
 
 class PromotionPolicy(Parameters):

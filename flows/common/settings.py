@@ -11,9 +11,9 @@ from pydantic import AliasGenerator, Field, HttpUrl, ValidationError, field_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from data_checks.base.locations import default_data_dir
-from flows.common.announced import announced_address
 from flows.common.assignments import first_problem
 from flows.common.errors import UsageError
+from flows.common.server_address import announced_address
 
 Engine = Literal["local", "spark"]
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from dagmm_model.detectors.bundle import ScoringBundle
 from data_checks.contract.sections import Drift
 from data_checks.drift import ColumnDrift, ColumnReference, DriftReference
-from flows.drift.verdict import DriftReport
+from flows.drift.comparison import DriftReport
 from flows.drift.window import Window
 from flows.reporting import html
 from flows.reporting.plots import ACCENT, ANOMALY, NORMAL

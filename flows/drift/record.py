@@ -15,12 +15,12 @@ from mlflow.tracking import MlflowClient
 from data_checks.base.scratch import scratch_folder
 from data_checks.drift import DriftReference
 from flows.common.errors import UsageError
-from flows.common.frozen import plain
 from flows.common.markdown import inert, items
-from flows.common.moments import minute
+from flows.common.readable import minute
 from flows.common.settings import Settings
+from flows.common.value_types import plain
+from flows.drift.comparison import DriftReport, MonitorPolicy, judge_window
 from flows.drift.page import History, render_page
-from flows.drift.verdict import DriftReport, MonitorPolicy, judge_window
 from flows.drift.window import read_scored, read_window
 from flows.notify.event import Event
 from flows.notify.tell import tell

@@ -109,7 +109,7 @@ class Pages:
             return _page(page, 400)
         added = 0
         if given:
-            from flows.intake.give import keep  # and MLflow, which takes seconds
+            from flows.intake.import_file import keep  # and MLflow, which takes seconds
             from flows.tracking import tracking
 
             source, digest = f"page of review {asked.review.id}", hashlib.sha256(body).hexdigest()

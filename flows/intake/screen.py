@@ -9,7 +9,7 @@ from flows.reporting.terminal import Entry, as_sheet
 from flows.verdicts.estimates import Live
 
 if TYPE_CHECKING:
-    from flows.intake.give import VerdictReport
+    from flows.intake.import_file import VerdictReport
 
 
 @as_sheet

@@ -11,8 +11,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from flows.common.assignments import dotted_keys, first_problem
 from flows.common.errors import UsageError
-from flows.common.frozen import Parameters
 from flows.common.settings import Settings
+from flows.common.value_types import Parameters
 
 Kind = Literal[
     "drift",

@@ -20,6 +20,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from dagmm_model.evaluation.published import read_published
+from flows.benchmarking.batched_splits import batches, on_gpu
 from flows.benchmarking.cells import append_cells, done, read_cells
 from flows.benchmarking.config import BenchmarkConfig, planned
 from flows.benchmarking.data import Prepared, prepare_data_set
@@ -39,12 +40,11 @@ from flows.benchmarking.results.report import (
 )
 from flows.benchmarking.results.text import overviews
 from flows.benchmarking.suite import MOST_ROWS, prepare_table, tables_of
-from flows.benchmarking.together import batches, on_gpu
 from flows.benchmarking.tracking import BenchmarkRuns
 from flows.benchmarking.work import Job
 from flows.common import progress
-from flows.common.frozen import Frozen
 from flows.common.settings import Settings
+from flows.common.value_types import Frozen
 from flows.notify.failures import TOLD
 from flows.orchestration.at_home import at_home
 from flows.stages.workspace import alone

@@ -9,11 +9,11 @@ from prefect.events import emit_event
 from pydantic import Field
 
 from flows.common.config import TrainConfig
-from flows.common.frozen import Frozen, Parameters
 from flows.common.markdown import items
 from flows.common.settings import Settings
+from flows.common.value_types import Frozen, Parameters
 from flows.drift import record as drift_record
-from flows.drift.verdict import MonitorPolicy
+from flows.drift.comparison import MonitorPolicy
 from flows.notify.failures import TOLD
 from flows.orchestration.at_home import at_home
 from flows.promotion.lease import hold

@@ -15,7 +15,7 @@ from flows.common.settings import Settings
 from flows.notify.failures import TOLD
 from flows.orchestration.at_home import at_home
 from flows.orchestration.tasks import TASKS, start_tracking, write_report
-from flows.promotion import served
+from flows.promotion import trial_server
 from flows.stages.decision import TrainResult
 from flows.stages.run import TrainRun
 from flows.stages.workspace import open_run, write_atomic
@@ -51,7 +51,7 @@ def train(config: TrainConfig) -> TrainResult:
         with ending(client, lambda: run_of(client, experiment, folder.name)):
             run = TASKS["validate"](start_tracking(run))
             if policy.serving_check:
-                stack.enter_context(served.waiting())
+                stack.enter_context(trial_server.waiting())
             for name in ("verdicts", "split"):
                 run = TASKS[name](run)
             if config.detector.name == AUTO:

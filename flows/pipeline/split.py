@@ -19,7 +19,7 @@ from data_checks.contract.model import ANOMALY_COLUMN, ROW_ID, Contract
 from flows.common.config import TrainConfig, keeps_duplicates_together
 from flows.common.errors import UsageError
 from flows.common.features import as_frame, encoder_for, labels_of, read_rows, row_hashes
-from flows.pipeline.judged import VERDICT_COLUMN, shares
+from flows.pipeline.known_labels import VERDICT_COLUMN, shares
 from flows.stages.records import JudgedRecord, SplitRecord
 from flows.stages.run import TrainRun
 

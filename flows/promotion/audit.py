@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flows.common.errors import UsageError
+from flows.common.gate_results import SWITCHES, GateResult
 from flows.common.markdown import items
-from flows.common.verdicts import SWITCHES, GateResult
 from flows.tracking import registry
 from flows.tracking.names import tracking_name
 from flows.tracking.queries import equals, pages

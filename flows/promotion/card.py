@@ -10,8 +10,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from flows.common.markdown import cell, inert, items
-from flows.common.moments import minute
-from flows.promotion import audit, standing_hold
+from flows.common.readable import minute
+from flows.promotion import audit, rollback_hold
 from flows.promotion.audit import DECISION_TAG
 from flows.stages.decision import PromoteRecord
 from flows.tracking import registry
@@ -41,7 +41,7 @@ def tag_decision(client: MlflowClient, record: PromoteRecord) -> None:
 
 def show_switch(client: MlflowClient, name: str) -> None:
     """Say on the pages of a model and its versions what the last switch made of them."""
-    standing_hold.show_hold(client, name)
+    rollback_hold.show_hold(client, name)
     made = audit.switches(audit.history(client, name))
     if not made:
         return

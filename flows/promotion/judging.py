@@ -9,11 +9,11 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from flows.common.errors import UsageError
+from flows.common.gate_results import GateResult
 from flows.common.policy import PromotionPolicy
-from flows.common.verdicts import GateResult
-from flows.promotion import served
+from flows.promotion import trial_server
 from flows.promotion.best_before import with_best_before
-from flows.promotion.carried import carried_over
+from flows.promotion.carried_verdicts import carried_over
 from flows.promotion.gates.case import Case, Material, read_case
 from flows.promotion.gates.table import EVIDENCE, GATES, find_gate, in_table_order, judged_gates
 from flows.promotion.version.stored_version import StoredVersion, score_rows
@@ -46,7 +46,7 @@ def judge(
             (*known, *before, *judged_gates(material, ("energies",), without=without))
         ), material
     serving = (
-        served.serving(stored.model, scratch, policy.serving_seconds)
+        trial_server.serving(stored.model, scratch, policy.serving_seconds)
         if policy.serving_check
         else nullcontext()
     )

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from mlflow.tracking import MlflowClient
 
 from data_checks.base.scratch import scratch_folder
+from flows.common.gate_results import GateResult
 from flows.common.policy import PromotionPolicy
 from flows.common.settings import Settings
-from flows.common.verdicts import GateResult
-from flows.notify.events import tell_decision
-from flows.promotion import approval, audit, card, judging, standing_hold, switch
+from flows.notify.event_texts import tell_decision
+from flows.promotion import approval, audit, card, judging, rollback_hold, switch
 from flows.promotion.gates import people, shadowed
 from flows.promotion.gates.case import Material
 from flows.promotion.gates.table import find_gate
@@ -115,7 +115,7 @@ def promote(
                 now = registry.version_behind(client, name, registry.PRODUCTION)
                 if now == version:
                     return _unchanged(client, settings, name, version, by)
-                held_now = standing_hold.current_hold(audit.history(client, name)) is not None
+                held_now = rollback_hold.current_hold(audit.history(client, name)) is not None
                 if now != before or held_now:  # what was judged by is no longer so
                     record = decide(*judging.judge_again(*judged, now), now)
                 if record.decision == "promoted":
@@ -165,7 +165,7 @@ def _unchanged(
         gates=(),
         reasons=("this version is in production already",),
     )
-    if release is None or standing_hold.current_hold(audit.history(client, name)) is None:
+    if release is None or rollback_hold.current_hold(audit.history(client, name)) is None:
         return record
     reasons = (*record.reasons, f"the model is released: {release}")
     record = record.model_copy(update={"hold": "releases", "reasons": reasons})

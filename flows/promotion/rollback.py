@@ -7,7 +7,7 @@ from flows.common import progress
 from flows.common.errors import UsageError, Verdict
 from flows.common.policy import PromotionPolicy
 from flows.common.settings import Settings
-from flows.notify.events import tell_decision
+from flows.notify.event_texts import tell_decision
 from flows.promotion import audit, switch
 from flows.promotion.version.canary import answer_probe
 from flows.promotion.version.stored_version import check_light

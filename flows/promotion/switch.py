@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from flows.common.gate_results import SWITCHES
 from flows.common.settings import Settings
 from flows.common.signals import reached
-from flows.common.verdicts import SWITCHES
-from flows.notify.events import tell_decision
+from flows.notify.event_texts import tell_decision
 from flows.promotion import audit, card
 from flows.promotion.lease import Lease, LostLease, hold
 from flows.stages.decision import PromoteRecord

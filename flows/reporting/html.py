@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from data_checks.base.web_page import whole_page
-from flows.common.moments import minute
+from flows.common.readable import minute
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -11,8 +11,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from dagmm_model.evaluation.metrics import DeploymentMetrics
-from flows.common.moments import plural
-from flows.common.verdicts import SWITCHES
+from flows.common.gate_results import SWITCHES
+from flows.common.readable import plural
 from flows.reporting.summary import choice_table, figures, quality_measured, training_gain
 from flows.reporting.terminal import Entry, as_sheet, gates, grid, sheet, styled
 from flows.stages.decision import PromoteRecord, TrainResult

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from data_checks.base.visible import visible
-from flows.common.verdicts import GateResult
+from flows.common.gate_results import GateResult
 
 P = ParamSpec("P")
 UNBROKEN = 10_000

@@ -15,9 +15,9 @@ from dagmm_model.evaluation.threshold import alarms_expected
 from data_checks.contract.model import Contract
 from flows.common.errors import UsageError
 from flows.common.features import as_columns
-from flows.common.frozen import plain
 from flows.common.markdown import inert
 from flows.common.settings import Settings
+from flows.common.value_types import plain
 from flows.reporting import plots
 from flows.reporting.budget import log_figures
 from flows.review.labelled import RowCounts, read_labelled

@@ -11,7 +11,7 @@ import numpy as np
 from dagmm_model.evaluation.metrics import Interval
 from data_checks.contract.model import ROW_ID
 from flows.common.features import as_columns
-from flows.common.moments import minute
+from flows.common.readable import minute
 from flows.promotion.version.stored_version import StoredVersion
 from flows.reporting import html
 from flows.reporting.summary import effect_of_training, figures, loss_weights

@@ -13,7 +13,7 @@ from rich.text import Text
 from dagmm_model.evaluation.metrics import DeploymentMetrics, Interval, SliceMetrics
 from dagmm_model.evaluation.threshold import Threshold
 from dagmm_model.evaluation.what_if import WhatIf
-from flows.common.moments import minute, plural
+from flows.common.readable import minute, plural
 from flows.reporting.screens import figures_table, next_commands
 from flows.reporting.summary import figure_title
 from flows.reporting.terminal import Entry, Prose, as_sheet, gates, grid, sheet, styled

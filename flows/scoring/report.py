@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from data_checks.sources.integrity import shown
-from flows.common.moments import plural
+from flows.common.readable import plural
 from flows.notify.event import Event
 
 FEW_ROWS = 10_000

@@ -14,7 +14,7 @@ from data_checks.contract.model import ROW_ID, Contract
 from data_checks.rows.rows import check_rows
 from flows.common.features import as_columns
 from flows.scoring.judged_part import KNOWN, Counts, JudgedPart, checksum
-from flows.scoring.known import Known
+from flows.scoring.known_rows import Known
 
 SLICE_CELLS = 4_000_000
 """Cells of the encoded matrix of one slice: what a thread holds at a time."""

@@ -20,10 +20,10 @@ from flows.common import progress
 from flows.common.errors import UsageError
 from flows.common.settings import NO_SETTINGS, Engine, Settings
 from flows.notify.tell import tell
-from flows.scoring import discoveries, review
+from flows.scoring import false_discoveries, review_sample
 from flows.scoring.filling.parts import Parts, SourceMoved, open_parts
 from flows.scoring.judged_part import JudgedPart
-from flows.scoring.known import known_rows
+from flows.scoring.known_rows import known_rows
 from flows.scoring.output.choice import output_for
 from flows.scoring.report import ScoreReport, event_of
 from flows.scoring.rows import REJECTED, SCORED, Judge
@@ -94,16 +94,16 @@ def score(
         **({} if review_rows is None else {"review": review_rows}),
     }
     if fdr is not None:
-        discoveries.check_level(fdr)
+        false_discoveries.check_level(fdr)
     if review_rows is not None:
-        review.check_rows_asked(review_rows, settings)
+        review_sample.check_rows_asked(review_rows, settings)
     threshold: float | None = None
     to_judge: str | None = None
     with (
         open_parts(
             target.folder,
             wanted,
-            target.suffix if fdr is None and review_rows is None else discoveries.SUFFIX,
+            target.suffix if fdr is None and review_rows is None else false_discoveries.SUFFIX,
             lambda: resolve_version(model, settings),
             restart=restart,
         ) as parts,
@@ -111,7 +111,7 @@ def score(
     ):
         resolved = parts.header["resolved"]
         if fdr is not None:
-            discoveries.admit_candidates(folder, fdr)
+            false_discoveries.admit_candidates(folder, fdr)
         bundle, contract = read_bundle(folder)
         judge = Judge(
             bundle,
@@ -138,13 +138,13 @@ def score(
             parts.clear()
             raise changed(where)
         if fdr is not None:
-            threshold = discoveries.decide(
+            threshold = false_discoveries.decide(
                 parts, bundle.calibration, fdr, keep_reasons=explain == "all"
             )
         if review_rows is not None and parts.total.scored:  # else the report says why there is none
             progress.note("drawing rows for review")
             above = bundle.threshold.value if threshold is None else threshold
-            to_judge = review.draw_review(
+            to_judge = review_sample.draw_review(
                 parts, judge, source, target.name, above, review_rows, settings
             )
         progress.note("writing the result")

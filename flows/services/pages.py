@@ -10,8 +10,8 @@ from pathlib import Path
 import typer
 
 from flows.common import progress
-from flows.common.announced import announced
 from flows.common.errors import ServiceUnreachable
+from flows.common.server_address import announced
 from flows.common.settings import Settings
 from flows.services import keeper, mlflow_app, servers
 from flows.services.door import login_page, origins

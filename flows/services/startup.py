@@ -28,7 +28,7 @@ HEAVY_IMPORTS = (
     "flows.pipeline.fitting.tracked",
     "flows.pipeline.register",
     "mlflow.pyfunc.model",
-    "dagmm_model.detectors.baselines.forest",
+    "dagmm_model.detectors.baselines.isolation_forest",
     "dagmm_model.detectors.baselines.simple",
     "flows.promotion.promote",
     "flows.review.report",

@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from flows.common.moments import minute
+from flows.common.readable import minute
 from flows.reporting import html
 from flows.reporting.plots import ACCENT, ANOMALY, MAX_POINTS, NORMAL
 from flows.shadow.agreement import Agreement

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from flows.common.frozen import Frozen
-from flows.common.verdicts import SWITCHES, GateResult
+from flows.common.gate_results import SWITCHES, GateResult
+from flows.common.value_types import Frozen
 from flows.stages import records
 from flows.stages.records import StageRecord
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from dagmm_model.evaluation.metrics import DeploymentMetrics, PaperMetrics, SliceMetrics
 from dagmm_model.evaluation.threshold import Threshold
-from flows.common.frozen import Strict
+from flows.common.value_types import Strict
 
 
 class StageRecord(Strict):

@@ -52,7 +52,7 @@ STAGES = {
         Stage(
             "verdicts",
             "Take what people have said about rows of the model.",
-            "pipeline.judged:rows_with_verdicts",
+            "pipeline.known_labels:rows_with_verdicts",
             ("validate",),
             records.JudgedRecord,
         ),

@@ -20,7 +20,7 @@ from dagmm_model.base.checkpoint import write_atomically
 from dagmm_model.base.integrity import read_object, sha256_of
 from flows.common import progress
 from flows.common.errors import UsageError, is_full
-from flows.common.frozen import json_sha256
+from flows.common.value_types import json_sha256
 from flows.stages.records import StageRecord
 
 R = TypeVar("R", bound=StageRecord)

@@ -19,9 +19,9 @@ from mlflow.tracking import MlflowClient
 
 from dagmm_model.base.integrity import sha256_of
 from data_checks.base.scratch import scratch_folder
-from flows.tracking import signature
+from flows.tracking import signing
 
-EVIDENCE = signature.EVIDENCE
+EVIDENCE = signing.EVIDENCE
 EVIDENCE_TAG = "dagmm.evidence_sha256"
 FORMAT = 2
 BUNDLE = Path("artifacts", "bundle")
@@ -76,7 +76,7 @@ class Signed:
     """A version that was signed.
 
     Attributes:
-        key: The key that signed it, see `signature.key_of`.
+        key: The key that signed it, see `signing.key_of`.
         replaced: The key that the signature before it names; None where there was none.
         problem: What was wrong with that one, by the keys that are trusted here; or empty.
         untrusted: What is wrong with the new one, by the same keys; or empty.
@@ -102,12 +102,12 @@ def sign_version(client: MlflowClient, reference: str) -> Signed:
     text = _sealed_text(client, version)
     with _compared(client, version, json.loads(text)):
         before = _kept_signature(client, version.run_id)
-        key = signature.sign(client, version.name, version.run_id, text.decode(), must=True)
-    untrusted = signature.problem(version, text, read_signature(client, version.run_id))
+        key = signing.sign(client, version.name, version.run_id, text.decode(), must=True)
+    untrusted = signing.problem(version, text, read_signature(client, version.run_id))
     if before is None:
         return Signed(version, key, None, "", untrusted)
-    problem = signature.problem(version, text, before)
-    return Signed(version, key, signature.key_of(before), problem, untrusted)
+    problem = signing.problem(version, text, before)
+    return Signed(version, key, signing.key_of(before), problem, untrusted)
 
 
 def sealed_evidence(client: MlflowClient, version: ModelVersion) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def sealed_evidence(client: MlflowClient, version: ModelVersion) -> dict[str, An
         SealBroken: It is gone, was changed, or the version never carried any.
     """
     text = _sealed_text(client, version)
-    if why := signature.problem(version, text, read_signature(client, version.run_id)):
+    if why := signing.problem(version, text, read_signature(client, version.run_id)):
         raise _broken(version, why)
     evidence: dict[str, Any] = json.loads(text)
     return evidence
@@ -174,12 +174,12 @@ def _compared(
 
 def read_signature(client: MlflowClient, run_id: str) -> bytes | None:
     """The signature of a run's evidence; None where there is none, or nobody asks for one."""
-    return _kept_signature(client, run_id) if signature.is_asked_for() else None
+    return _kept_signature(client, run_id) if signing.is_asked_for() else None
 
 
 def _kept_signature(client: MlflowClient, run_id: str) -> bytes | None:
     try:
-        return _read(client, run_id, signature.SIGNATURE)
+        return _read(client, run_id, signing.SIGNATURE)
     except Exception as error:
         if not _is_gone(error):
             raise

@@ -12,9 +12,9 @@ from data_checks.contract.model import load_contract
 from flows.common import progress
 from flows.common.config import TrainConfig
 from flows.common.errors import UsageError, Verdict
-from flows.common.frozen import Frozen
 from flows.common.settings import Settings
-from flows.pipeline.judged import unjudged
+from flows.common.value_types import Frozen
+from flows.pipeline.known_labels import unjudged
 from flows.pipeline.ranking import rankable
 from flows.stages.run import TrainRun
 from flows.stages.table import STAGES, perform

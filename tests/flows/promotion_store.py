@@ -13,9 +13,9 @@ from pathlib import Path
 import sqlalchemy as sa
 from mlflow.tracking import MlflowClient
 
-from flows.common.frozen import json_sha256
 from flows.common.policy import PromotionPolicy
 from flows.common.settings import Settings
+from flows.common.value_types import json_sha256
 from flows.promotion import switch
 from flows.promotion.promote import promote
 from flows.promotion.rollback import roll_back

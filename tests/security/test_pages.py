@@ -21,10 +21,10 @@ from data_checks.validation.validation import validate
 from flows.benchmarking.cells import Cell
 from flows.benchmarking.results.summary import blocks
 from flows.benchmarking.results.text import results_markdown, results_page
+from flows.common.gate_results import GateResult
 from flows.common.markdown import cell, inert, items
-from flows.common.verdicts import GateResult
+from flows.drift.comparison import DriftFinding, DriftReport
 from flows.drift.page import History, render_page
-from flows.drift.verdict import DriftFinding, DriftReport
 from flows.drift.window import Window
 from flows.promotion import card
 from flows.reporting.summary import decision_card

@@ -14,7 +14,7 @@ from flows.promotion.promote import promote
 from flows.promotion.rollback import roll_back
 from flows.promotion.version import evidence as bound
 from flows.scoring.run import score
-from flows.tracking import seal, signature
+from flows.tracking import seal, signing
 from tests.flows import promotion_store as made
 from tests.security.first_version import QUICK
 from tests.security.test_seal import bundle_of, model_of, raise_the_threshold
@@ -60,7 +60,7 @@ def signed(client, new, monkeypatch):
     def make(name: str = made.NAME) -> int:
         version = client.get_model_version(made.NAME, str(new()))
         text = evidence_of(client, version).read_text()
-        signature.sign(client, name, version.run_id, text)
+        signing.sign(client, name, version.run_id, text)
         client.delete_registered_model_alias(made.NAME, "production")
         return int(version.version)
 
@@ -138,7 +138,7 @@ def test_rollback_looks_for_the_signature_as_well(
     for number in (first, second):
         promote(client, settings, made.NAME, number, by="t", policy=QUICK)
     evidence = evidence_of(client, client.get_model_version(made.NAME, str(first)))
-    evidence.with_name(signature.SIGNATURE).write_text("{}")
+    evidence.with_name(signing.SIGNATURE).write_text("{}")
     with pytest.raises(Verdict, match="no key in DAGMM_TRUSTED_KEYS signed"):
         roll_back(client, settings, made.NAME, first, by="t")
 
@@ -155,7 +155,7 @@ def test_a_signature_that_is_none_is_no_signature(
 ):
     number = signed()
     file = evidence_of(client, client.get_model_version(made.NAME, str(number)))
-    file = file.with_name(signature.SIGNATURE)
+    file = file.with_name(signing.SIGNATURE)
     if damage is None:
         file.unlink()
         file.mkdir()
@@ -260,11 +260,11 @@ def test_keys_that_cannot_be_used_are_named_before_anything_is_computed(tmp_path
     ):
         use(monkeypatch, wanted, *trusted)
         with pytest.raises(UsageError, match=words) as refused:
-            signature.check_settings(Settings())
+            signing.check_settings(Settings())
         assert "s3cret" not in str(refused.value)
     monkeypatch.setenv("DAGMM_SIGNING_PASSWORD", "s3cret")
     use(monkeypatch, private, public)
-    signature.check_settings(Settings())
+    signing.check_settings(Settings())
 
 
 @pytest.mark.parametrize("value", [":", "::"])
@@ -272,7 +272,7 @@ def test_keys_that_are_set_and_none_let_nothing_through(monkeypatch, value):
     """`DAGMM_TRUSTED_KEYS=$OLD:$NEW` of variables that are not set."""
     monkeypatch.setenv("DAGMM_TRUSTED_KEYS", value)
     with pytest.raises(UsageError, match="names no key"):
-        signature.is_asked_for()
+        signing.is_asked_for()
 
 
 def test_commands_sign_what_they_make(dagmm, two_versions, keys, registry, tmp_path):
@@ -286,6 +286,6 @@ def test_commands_sign_what_they_make(dagmm, two_versions, keys, registry, tmp_p
     assert done.out, done.err
     version = registry.get_model_version(name, str(done.json["version"]))
     text = evidence_of(registry, version).read_bytes()
-    kept = evidence_of(registry, version).with_name(signature.SIGNATURE).read_bytes()
-    assert signature.problem(version, text, kept) == ""
+    kept = evidence_of(registry, version).with_name(signing.SIGNATURE).read_bytes()
+    assert signing.problem(version, text, kept) == ""
     assert seal.sealed_evidence(registry, version)["run_id"] == version.run_id

@@ -13,7 +13,7 @@ import numpy as np
 from dagmm_model.base.arrays import Float
 from dagmm_model.detectors.base import ScaledDetector
 from dagmm_model.detectors.interface import Arrays
-from dagmm_model.training.settings import BaselineSettings
+from dagmm_model.training.baseline_settings import BaselineSettings
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 from dagmm_model.base.arrays import Float
 from dagmm_model.detectors.base import ScaledDetector, sample
 from dagmm_model.detectors.interface import Arrays, NotEnoughRowsError
-from dagmm_model.training.settings import BaselineSettings
+from dagmm_model.training.baseline_settings import BaselineSettings
 
 TINY = 1e-10
 """Added to the mean reachability distance, as in scikit-learn."""

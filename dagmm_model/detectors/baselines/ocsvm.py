@@ -18,7 +18,7 @@ from sklearn.svm import OneClassSVM
 from dagmm_model.base.arrays import Float
 from dagmm_model.detectors.base import ScaledDetector
 from dagmm_model.detectors.interface import Arrays, TooLarge
-from dagmm_model.training.settings import BaselineSettings
+from dagmm_model.training.baseline_settings import BaselineSettings
 
 MOST_ROWS = 50_000
 """Training rows of the largest exact machine: minutes."""

@@ -10,7 +10,7 @@ from sklearn.metrics.pairwise import rbf_kernel
 from dagmm_model.base.arrays import Float
 from dagmm_model.detectors.base import ScaledDetector, sample
 from dagmm_model.detectors.interface import Arrays, TooLarge
-from dagmm_model.training.settings import BaselineSettings
+from dagmm_model.training.baseline_settings import BaselineSettings
 
 MOST_ROWS = 10_000
 """Rows of the largest kernel matrix that is decomposed; its time grows with their cube."""

@@ -101,7 +101,7 @@ def fit_streamed_scorer(
     seeds: Sequence[int],
     ranks: Ranks,
 ) -> Scorer:
-    """As `dagmm_model.scoring.fitting.fit_scorer`, in a pass over the groups for each statistic.
+    """As `scoring.final_mixture.fit_scorer`, in a pass over the groups for each statistic.
 
     Args:
         parameters: of the trained members.

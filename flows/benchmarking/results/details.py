@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from dagmm_model.detectors.catalogue import CATALOGUE
 from dagmm_model.evaluation.published import published_figures
+from flows.benchmarking.entrants import REFERENCE
 from flows.benchmarking.results.summary import Block
 from flows.benchmarking.results.tables import NAMES, NOTHING, Table, number, protocol_title
-from flows.benchmarking.rows import REFERENCE
 
 
 def details(block: Block) -> Iterator[Table]:

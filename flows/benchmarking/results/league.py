@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from dagmm_model.evaluation.significance import average_ranks, signed_rank_p
+from flows.benchmarking.entrants import is_sanity
 from flows.benchmarking.protocols import UNTRAINED
 from flows.benchmarking.results.summary import Block
-from flows.benchmarking.rows import is_sanity
 
 
 @dataclass(frozen=True)

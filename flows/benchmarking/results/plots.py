@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dagmm_model.evaluation.significance import average_ranks, cliques, critical_difference
+from flows.benchmarking.entrants import REFERENCE, is_sanity
 from flows.benchmarking.results.summary import LEVEL, Block, ResultLine
 from flows.benchmarking.results.tables import NAMES
-from flows.benchmarking.rows import REFERENCE, is_sanity
 from flows.reporting.plots import ACCENT, ANOMALY, NORMAL
 
 LINE_HEIGHT = 0.24

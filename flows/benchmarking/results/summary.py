@@ -14,8 +14,8 @@ import pandas as pd
 from dagmm_model.evaluation.published import Figures, Published, published
 from dagmm_model.evaluation.significance import holm, signed_rank_p
 from flows.benchmarking.cells import FIGURES, Cell, current
+from flows.benchmarking.entrants import REFERENCE, is_sanity
 from flows.benchmarking.protocols import PROTOCOLS
-from flows.benchmarking.rows import REFERENCE, is_sanity
 from flows.benchmarking.suite import plain_name
 
 DATASETS = ("kddcup", "thyroid", "arrhythmia", "kddcup_rev", "wdbc")

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dagmm_model.evaluation.published import SOURCE
+from flows.benchmarking.entrants import REFERENCE, is_sanity
 from flows.benchmarking.protocols import PROTOCOLS
 from flows.benchmarking.results.league import means, ranks, standings, trainings
 from flows.benchmarking.results.summary import LEVEL, Block, ResultLine
-from flows.benchmarking.rows import REFERENCE, is_sanity
 from flows.common.markdown import cell, inert
 
 NAMES = {

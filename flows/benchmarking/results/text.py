@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from flows.benchmarking.entrants import REFERENCE, is_sanity
 from flows.benchmarking.protocols import PROTOCOLS
 from flows.benchmarking.results import details, tables
 from flows.benchmarking.results.summary import Block
 from flows.benchmarking.results.tables import Table, over_the_tables, overview, protocol_title
-from flows.benchmarking.rows import REFERENCE, is_sanity
 from flows.reporting import html
 
 

@@ -16,8 +16,8 @@ from data_checks.contract.model import Contract
 from flows.common import progress
 from flows.common.config import TrainConfig
 from flows.common.features import as_frame, encoder_for, read_rows
-from flows.common.frozen import Frozen
 from flows.common.signals import held_back
+from flows.common.value_types import Frozen
 from flows.pipeline.fitting import training_rows
 from flows.pipeline.fitting.ranks import FIT
 from flows.pipeline.split import positions

@@ -11,7 +11,7 @@ from mlflow.tracking import MlflowClient
 
 from flows.common.features import model_input
 from flows.common.policy import PromotionPolicy
-from flows.promotion.served import ServingProcess
+from flows.promotion.trial_server import ServingProcess
 from flows.promotion.version import evidence as bound
 from flows.promotion.version.stored_version import StoredVersion
 from flows.tracking import seal

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from dagmm_model.evaluation.comparison import Difference, paired_difference
-from flows.common.verdicts import Figure, figure
+from flows.common.gate_results import Figure, figure
 from flows.promotion.gates.case import Case
 from flows.promotion.gates.gate import GateFinding, unmeasured
 from flows.promotion.gates.score_drift import compare_scores

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from flows.common.verdicts import Figure, GateResult
+from flows.common.gate_results import Figure, GateResult
 from flows.promotion.gates.case import Material
 
 Needs = Literal["registry", "energies", "served model"]

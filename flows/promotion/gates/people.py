@@ -2,12 +2,12 @@
 
 from mlflow.entities.model_registry import ModelVersion
 
+from flows.common.gate_results import figure
 from flows.common.policy import PromotionPolicy
-from flows.common.verdicts import figure
 from flows.promotion import approval, audit
 from flows.promotion.gates.case import Material
 from flows.promotion.gates.gate import GateFinding, unmeasured
-from flows.promotion.standing_hold import current_hold
+from flows.promotion.rollback_hold import current_hold
 
 APPROVAL, HOLD = "approval", "no hold"
 

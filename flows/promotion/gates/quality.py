@@ -4,7 +4,7 @@ import math
 
 from dagmm_model.evaluation.metrics import deployment_metrics
 from dagmm_model.evaluation.threshold import alarms_expected, exceeds
-from flows.common.verdicts import figure
+from flows.common.gate_results import figure
 from flows.promotion.gates.case import Case
 from flows.promotion.gates.gate import GateFinding, unmeasured
 

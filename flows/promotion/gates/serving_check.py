@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import psutil
 
+from flows.common.gate_results import figure
 from flows.common.policy import PromotionPolicy
-from flows.common.verdicts import figure
 from flows.promotion.gates.gate import GateFinding, unmeasured
-from flows.promotion.served import NotServedError, ServingProcess
+from flows.promotion.trial_server import NotServedError, ServingProcess
 from flows.promotion.version.canary import SAME_ENERGY, largest_difference
 
 GATE = "served in a fresh process"

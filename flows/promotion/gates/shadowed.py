@@ -1,6 +1,6 @@
 """Has the candidate scored live rows beside production, enough of them, and seen the same?"""
 
-from flows.common.verdicts import figure
+from flows.common.gate_results import figure
 from flows.promotion.gates.case import Material
 from flows.promotion.gates.gate import GateFinding, unmeasured
 from flows.promotion.version.shadows import shadowed

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from flows.common.verdicts import figure
+from flows.common.gate_results import figure
 from flows.promotion.gates.case import Case
 from flows.promotion.gates.gate import GateFinding, unmeasured
 from flows.promotion.version.canary import SAME_ENERGY, largest_difference

@@ -3,15 +3,15 @@
 from collections.abc import Collection, Iterable
 
 from flows.common.errors import UsageError
-from flows.common.verdicts import GateResult
+from flows.common.gate_results import GateResult
 from flows.promotion.gates import (
     comparisons,
     people,
+    production_policy,
     quality,
     serving_check,
     shadowed,
     soundness,
-    standing_policy,
 )
 from flows.promotion.gates.case import Material
 from flows.promotion.gates.gate import Gate, GateFinding, Needs, everything
@@ -54,8 +54,8 @@ GATES: tuple[Gate, ...] = (
     Gate("score drift", comparisons.score_drift, of_detector=True, relative=True, blocks=False),
     Gate("not beaten by simple detectors", comparisons.simple_detectors, of_detector=True),
     Gate(
-        standing_policy.GATE,
-        standing_policy.no_weaker_policy,
+        production_policy.GATE,
+        production_policy.no_weaker_policy,
         lambda m: (m.client, m.stored, m.production),
         relative=True,
     ),

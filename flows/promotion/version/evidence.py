@@ -22,7 +22,7 @@ from mlflow.tracking import MlflowClient
 from dagmm_model.base.integrity import sha256_of
 from dagmm_model.tables.preprocessing import Encoder
 from data_checks.base.scratch import scratch_folder
-from flows.tracking import signature
+from flows.tracking import signing
 from flows.tracking.seal import EVIDENCE, FORMAT, model_sha256, stored
 
 EVALUATION = "evaluation"
@@ -138,7 +138,7 @@ def write_evidence(
         model = stored(client, f"models:/{model_id}", scratch / "model")
         text, sha256 = seal(document, model, files, run_id, model_id)
     client.log_text(run_id, text, EVIDENCE)
-    signature.sign(client, name, run_id, text)
+    signing.sign(client, name, run_id, text)
     return sha256
 
 

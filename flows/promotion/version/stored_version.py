@@ -21,11 +21,11 @@ from data_checks.base.scratch import scratch_folder
 from data_checks.contract.model import Contract, load_contract
 from flows.common.errors import EXIT_UNREACHABLE, UsageError, exit_code
 from flows.common.features import labels_of
-from flows.common.frozen import json_sha256
 from flows.common.policy import PromotionPolicy
+from flows.common.value_types import json_sha256
 from flows.promotion.version import evidence as bound
 from flows.services import helper
-from flows.tracking import seal, signature
+from flows.tracking import seal, signing
 
 CANARY_PATH = f"{bound.EVALUATION}/{bound.CANARY}"
 
@@ -116,7 +116,7 @@ class StoredVersion:
         if not problems and bound.sha256_of_text(self.text) != self.sha256:
             problems.append("evidence.json was changed after the registration")
         if not problems and (
-            unsigned := signature.problem(self.version, self.text.encode(), self.signed)
+            unsigned := signing.problem(self.version, self.text.encode(), self.signed)
         ):
             problems.append(unsigned)
         return tuple(problems)

@@ -8,7 +8,7 @@ from flows.common.errors import UsageError
 from flows.common.features import as_columns
 from flows.common.settings import Settings
 from flows.promotion.version.stored_version import StoredVersion
-from flows.scoring.review import database_of
+from flows.scoring.review_sample import database_of
 from flows.verdicts.recalibration import agreed_threshold, confirmed_normals
 from flows.verdicts.rows import taken_rows
 from flows.verdicts.standing import standing

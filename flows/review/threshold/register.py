@@ -12,9 +12,9 @@ from mlflow.tracking import MlflowClient
 from dagmm_model.detectors.file_format import exchange_threshold, load_bundle
 from dagmm_model.evaluation.threshold import CONFORMAL, Threshold, exceeds
 from flows.common.config import TrainConfig
-from flows.common.frozen import json_sha256
 from flows.common.settings import Settings
 from flows.common.signals import reached
+from flows.common.value_types import json_sha256
 from flows.promotion.version import evidence as bound
 from flows.promotion.version.stored_version import StoredVersion
 from flows.reporting import plots

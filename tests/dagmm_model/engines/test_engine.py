@@ -18,7 +18,7 @@ from dagmm_model.networks.compression import compress
 from dagmm_model.networks.network import initialise, streams, trained
 from dagmm_model.networks.objective import objective
 from dagmm_model.networks.settings import DagmmSettings
-from dagmm_model.scoring.fitting import fit_scorer
+from dagmm_model.scoring.final_mixture import fit_scorer
 from tests.dagmm_model import paper_reference
 
 torch.set_num_threads(1)  # threads of torch spin: on a busy machine they cost minutes

@@ -20,7 +20,7 @@ from dagmm_model.detectors.streamed.fit import fit_streamed
 from dagmm_model.detectors.streamed.passes import fit_scaler, fit_streamed_scorer, whole
 from dagmm_model.networks.network import initialise
 from dagmm_model.networks.presets import resolve
-from dagmm_model.scoring.fitting import fit_scorer as fit_in_memory
+from dagmm_model.scoring.final_mixture import fit_scorer as fit_in_memory
 from dagmm_model.tables.scaling import Scaler, covariance_of
 from dagmm_model.training.streaming import RowGroups, WindowFeed, moments_of, prefetched
 from tests.dagmm_model.ranks import Team

@@ -23,7 +23,7 @@ from flows.api.app import make_app
 from flows.api.follower import Follower
 from flows.api.guard import Guard
 from flows.api.server import Server
-from flows.api.telemetry.news import Events, make_follower
+from flows.api.telemetry.log_lines import Events, make_follower
 from flows.api.workers import Workers
 from flows.common.settings import Settings
 from flows.promotion.version.canary import sealed_canary

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from flows.api.run import ServerOptions, serve
-from flows.api.telemetry.news import Events
+from flows.api.telemetry.log_lines import Events
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
 from flows.services.servers import OPENER, free_port

@@ -2,7 +2,7 @@
 
 import json
 
-from flows.api.telemetry.news import Events, make_candidate
+from flows.api.telemetry.log_lines import Events, make_candidate
 from flows.promotion.version import shadows
 from flows.shadow.worker import ShadowWorker
 from tests.flows.api.conftest import NAME, make

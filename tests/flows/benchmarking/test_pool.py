@@ -18,9 +18,9 @@ from dagmm_model.tables.protocols import duplicate_groups
 from flows.benchmarking import pool
 from flows.benchmarking.cells import current, read_cells
 from flows.benchmarking.data import Prepared
+from flows.benchmarking.entrants import Row, rows_named, sanity_rows
 from flows.benchmarking.pool import balanced_order, processes_for, work_off
 from flows.benchmarking.protocols import PROTOCOLS
-from flows.benchmarking.rows import Row, rows_named, sanity_rows
 from flows.benchmarking.work import Job, best_column, cell_figures, measure_cell
 from tests.flows.benchmarking import workers
 

@@ -12,12 +12,12 @@ from threadpoolctl import threadpool_limits
 from dagmm_model.evaluation.published import read_published
 from flows.benchmarking.cells import Cell, read_cells
 from flows.benchmarking.config import build_benchmark, planned
+from flows.benchmarking.entrants import Row
 from flows.benchmarking.protocols import PROTOCOLS, Limits
 from flows.benchmarking.results.league import standings, trainings
 from flows.benchmarking.results.summary import blocks
 from flows.benchmarking.results.tables import overview
 from flows.benchmarking.results.text import results_markdown
-from flows.benchmarking.rows import Row
 from flows.benchmarking.suite import MOST_ROWS, plain_name, prepare_table, tables_of
 from flows.benchmarking.work import Job, measure_cell
 from flows.common.errors import UsageError

@@ -10,7 +10,7 @@ from flows.common.config import TrainConfig, build_config
 from flows.common.errors import UsageError
 from flows.common.policy import PromotionPolicy
 from flows.common.settings import Settings
-from flows.drift.verdict import MonitorPolicy
+from flows.drift.comparison import MonitorPolicy
 from flows.notify.config import NotifyConfig
 from flows.orchestration.monitor_flow import Retraining
 

@@ -15,7 +15,7 @@ from sklearn.datasets import load_breast_cancer
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
 from flows.drift import record as drift_record
-from flows.drift.verdict import MonitorPolicy, alert_p_value, judge_window, policy_from
+from flows.drift.comparison import MonitorPolicy, alert_p_value, judge_window, policy_from
 from flows.drift.window import Window
 from flows.promotion.gates.score_drift import compare_scores, energy_bins
 from flows.promotion.version import evidence

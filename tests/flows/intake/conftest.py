@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer
 
-from flows.intake.give import give_verdicts
+from flows.intake.import_file import give_verdicts
 from flows.scoring.report import ScoreReport
 from flows.scoring.run import score
 from tests.flows import promotion_store as made

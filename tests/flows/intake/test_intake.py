@@ -8,7 +8,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from flows.common.errors import UsageError
-from flows.intake.give import give_verdicts
+from flows.intake.import_file import give_verdicts
 from flows.review.threshold.change import change_threshold
 from flows.scoring.run import score
 from flows.verdicts import store as verdicts

@@ -11,7 +11,7 @@ from flows.common.config import TrainConfig
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
 from flows.pipeline.ingest import read_source
-from flows.pipeline.judged import unjudged
+from flows.pipeline.known_labels import unjudged
 from flows.pipeline.split import positions, split
 from flows.pipeline.validate import check_table
 from flows.stages.run import TrainRun

@@ -11,7 +11,7 @@ import pytest
 from flows.common.errors import ServiceUnreachable, UsageError
 from flows.promotion import approval, audit, lease, rollback, switch
 from flows.promotion import promote as stage
-from flows.promotion.gates import standing_policy
+from flows.promotion.gates import production_policy
 from flows.promotion.gates.table import GATES
 from flows.promotion.version import canary, evidence
 from flows.tracking import registry, seal
@@ -179,9 +179,9 @@ def test_a_version_may_not_bring_a_weaker_policy_than_productions(
     second = new(config=weaker)
     record = promote(second)
     assert record.decision == "rejected"
-    assert "min_roc_auc 0.6 -> 0" in gate(record, standing_policy.GATE).message
+    assert "min_roc_auc 0.6 -> 0" in gate(record, production_policy.GATE).message
     assert production(store[1]) == first
-    allowed = promote(second, overrides={standing_policy.GATE: "agreed with the owner"})
+    allowed = promote(second, overrides={production_policy.GATE: "agreed with the owner"})
     assert allowed.decision == "promoted"
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from flows.common.errors import UsageError
-from flows.promotion import approval, audit, rollback, standing_hold
+from flows.promotion import approval, audit, rollback, rollback_hold
 from flows.promotion.gates import people
 from flows.promotion.version import stored_version
 from flows.promotion.version.canary import canary_columns, sealed_canary
@@ -40,13 +40,13 @@ def test_a_rollback_is_not_undone_by_the_next_training(store, new, promoted, pro
     assert promote(third).decision == "held"  # by a person, too, unless they say so
     shown = dagmm("history", NAME)
     assert "HELD: ann rolled version 2 back" in shown.out
-    assert "too many alerts" in client.get_registered_model(NAME).tags[standing_hold.TAG]
+    assert "too many alerts" in client.get_registered_model(NAME).tags[rollback_hold.TAG]
     refused = dagmm("promote", NAME, third)
     assert refused.code == 1
     assert "too many alerts" in refused.out
     assert promote(third, release=True, reason="the rate was agreed").decision == "promoted"
     assert "released: the rate was agreed; held since ann" in dagmm("history", NAME).out
-    assert standing_hold.TAG not in client.get_registered_model(NAME).tags
+    assert rollback_hold.TAG not in client.get_registered_model(NAME).tags
     assert promote(second, automatic=True).decision == "promoted"
 
 
@@ -55,7 +55,7 @@ def test_a_rejected_version_does_not_release(store, promoted, promote, back):
     back()
     flip(model_file(store[1], second, "detector.safetensors"))
     assert promote(second, release=True).decision == "rejected"
-    assert standing_hold.current_hold(audit.history(store[1], NAME)) is not None
+    assert rollback_hold.current_hold(audit.history(store[1], NAME)) is not None
 
 
 def test_a_model_is_released_by_a_later_decision_of_a_person(store, new, promoted, promote, back):

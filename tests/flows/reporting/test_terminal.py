@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from dagmm_model.evaluation.metrics import deployment_metrics
-from flows.common.moments import plural
+from flows.common.gate_results import Figure, GateResult
 from flows.common.progress import note
-from flows.common.verdicts import Figure, GateResult
+from flows.common.readable import plural
 from flows.reporting import screens
 from flows.reporting.terminal import gates, labelled_sheet, markdown, sheet, show, styled
 from flows.stages.decision import PromoteRecord

@@ -13,7 +13,7 @@ from dagmm_model.evaluation.metrics import deployment_metrics
 from data_checks.contract.model import load_contract
 from data_checks.contract.source_settings import SqlSource
 from flows.common.errors import UsageError
-from flows.common.frozen import plain
+from flows.common.value_types import plain
 from flows.review import evaluation
 from flows.review.labelled import RowCounts, read_labelled
 from flows.scoring.version import read_bundle

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from markupsafe import Markup, escape
 
-from flows.common.verdicts import GateResult
+from flows.common.gate_results import GateResult
 from flows.promotion.promote import promote
 from flows.promotion.rollback import roll_back
 from flows.reporting import html

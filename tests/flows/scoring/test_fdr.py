@@ -9,7 +9,7 @@ from scipy.stats import false_discovery_control
 from sklearn.datasets import load_breast_cancer
 
 from dagmm_model.evaluation.threshold import p_values
-from flows.scoring import discoveries
+from flows.scoring import false_discoveries
 from flows.scoring.filling.parts import Parts
 from flows.scoring.judged_part import Counts
 from flows.scoring.rows import REJECTED, SCORED, JudgedPart
@@ -50,7 +50,7 @@ def read(parts: Parts) -> pa.Table:
 
 
 def test_the_verdicts_are_those_of_all_parts_together(parts):
-    threshold = discoveries.decide(parts, CALIBRATION, 0.1, keep_reasons=False)
+    threshold = false_discoveries.decide(parts, CALIBRATION, 0.1, keep_reasons=False)
     table = read(parts)
     adjusted = false_discovery_control(table.column("p_value").to_numpy(), method="bh")
     flags = table.column("is_anomaly").to_numpy()
@@ -77,15 +77,15 @@ def test_repeating_it_after_a_kill_gives_the_same(parts, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(module, "write_file", dying)
         with pytest.raises(KeyboardInterrupt):
-            discoveries.decide(parts, CALIBRATION, 0.1, keep_reasons=False)
-    discoveries.decide(parts, CALIBRATION, 0.1, keep_reasons=False)
+            false_discoveries.decide(parts, CALIBRATION, 0.1, keep_reasons=False)
+    false_discoveries.decide(parts, CALIBRATION, 0.1, keep_reasons=False)
     once = read(parts)
-    discoveries.decide(parts, CALIBRATION, 0.1, keep_reasons=False)
+    false_discoveries.decide(parts, CALIBRATION, 0.1, keep_reasons=False)
     assert read(parts).equals(once)
 
 
 def test_a_batch_without_discoveries(parts):
-    assert discoveries.decide(parts, CALIBRATION, 0.011, keep_reasons=True) == np.inf
+    assert false_discoveries.decide(parts, CALIBRATION, 0.011, keep_reasons=True) == np.inf
     table = read(parts)
     assert not table.column("is_anomaly").to_numpy().any()
     assert table.column("reasons").null_count == 0

@@ -16,7 +16,7 @@ from data_checks.base.errors import EngineError, SourceError
 from data_checks.spark import plan as planning
 from data_checks.spark import session
 from flows.common.settings import Settings
-from flows.intake.give import give_verdicts
+from flows.intake.import_file import give_verdicts
 from flows.scoring import run as scoring
 from flows.scoring.filling import spark as spark_scoring
 from flows.scoring.filling.parts import Parts, write_part

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from dagmm_model.detectors.baselines.deep.trained import TrainedDetector
+from dagmm_model.training.baseline_settings import TrainingSettings
 from dagmm_model.training.blocks import mlp
-from dagmm_model.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from dagmm_model.detectors.baselines.clusters import enough
 from dagmm_model.detectors.baselines.deep.trained import Descent, Losses, TrainedDetector
 from dagmm_model.training.autograd import seed_of
+from dagmm_model.training.baseline_settings import TrainingSettings
 from dagmm_model.training.blocks import mlp
-from dagmm_model.training.settings import TrainingSettings
 
 FIRST_COUNT = 100
 """Rows that a centre of the first k-means counts as in the running means that follow."""

@@ -29,9 +29,9 @@ from torch import Tensor, nn
 from dagmm_model.base.arrays import Float
 from dagmm_model.detectors.baselines.deep.trained import Descent, Losses, TrainedDetector
 from dagmm_model.detectors.interface import Arrays
+from dagmm_model.training.baseline_settings import TrainingSettings
 from dagmm_model.training.blocks import mlp
 from dagmm_model.training.epochs import Execution
-from dagmm_model.training.settings import TrainingSettings
 
 NEAREST = 0.1
 """Least distance of the centre's coordinates from 0, as in the authors' code."""

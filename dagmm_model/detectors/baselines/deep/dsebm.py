@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
 from dagmm_model.detectors.baselines.deep.trained import Descent, Losses, TrainedDetector
+from dagmm_model.training.baseline_settings import TrainingSettings
 from dagmm_model.training.blocks import dense
-from dagmm_model.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from dagmm_model.detectors.interface import Arrays
 from dagmm_model.engines.choice import scoring_device
 from dagmm_model.engines.interface import BETAS
 from dagmm_model.training.autograd import Work, reproducible, train_networks
+from dagmm_model.training.baseline_settings import TrainingSettings
 from dagmm_model.training.blocks import adam_of, descend
 from dagmm_model.training.epochs import Execution
 from dagmm_model.training.feed import batch_plan
-from dagmm_model.training.settings import TrainingSettings
 
 T = TypeVar("T", bound=TrainingSettings)
 

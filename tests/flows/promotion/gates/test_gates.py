@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flows.common.gate_results import GateResult
 from flows.common.policy import PromotionPolicy
-from flows.common.verdicts import GateResult
-from flows.promotion.gates import standing_policy
+from flows.promotion.gates import production_policy
 from flows.promotion.gates.case import Case, Material, MixtureState
 from flows.promotion.gates.quality import false_alarm_band
 from flows.promotion.gates.table import GATES, find_gate, judged_gates
@@ -56,12 +56,12 @@ def case(**changes) -> Case:
 
 
 def judge(case: Case, only_relative: bool = False):
-    """Every gate that looks at energies; `standing_policy` looks at the registry as well."""
+    """Every gate that looks at energies; `production_policy` looks at the registry as well."""
     material = Material(case.policy, None, None, None, case)
     return [
         result
         for result in judged_gates(material, ("energies",), only_relative=only_relative)
-        if result.gate != standing_policy.GATE
+        if result.gate != production_policy.GATE
     ]
 
 

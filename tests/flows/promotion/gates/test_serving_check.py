@@ -11,7 +11,7 @@ import psutil
 import pyarrow.parquet as pq
 
 from flows.common.policy import PromotionPolicy
-from flows.promotion import served
+from flows.promotion import trial_server
 from flows.promotion.gates import serving_check
 from flows.promotion.version import evidence
 
@@ -22,7 +22,7 @@ POLICY = PromotionPolicy(max_latency_ms=20_000, max_memory_mb=8_000)
 
 def test_what_is_served_is_queried_and_judged(parts, tmp_path):
     canary = json.loads((parts.files / evidence.CANARY).read_text())
-    with served.serving(parts.model, tmp_path, 240) as server:
+    with trial_server.serving(parts.model, tmp_path, 240) as server:
         good = serving_check.serves_alike(server, canary, POLICY)
         assert good.passed, good.note
         figures = {each.name: each.value for each in good.figures}
@@ -57,13 +57,13 @@ def test_a_waiting_process_serves_the_first_model_and_no_answer_in_time_fails(pa
     canary = json.loads((parts.files / evidence.CANARY).read_text())
     model = Path(shutil.copytree(parts.model, tmp_path / "model", ignore=NOT_COMPILED))
     with waiting_process() as process:
-        with served.serving(model, tmp_path, 240) as server:
+        with trial_server.serving(model, tmp_path, 240) as server:
             given = compiled(model)
             assert server.process.pid == process.pid
             assert serving_check.serves_alike(server, canary, POLICY).passed
             assert given
             assert compiled(model) == given  # that process has compiled nothing itself
-        with served.serving(parts.model, tmp_path, 0.1) as second:
+        with trial_server.serving(parts.model, tmp_path, 0.1) as second:
             assert second.process.pid != process.pid
             actual = serving_check.serves_alike(second, canary, POLICY)
     assert not actual.passed
@@ -75,7 +75,7 @@ def test_loops_of_other_source_are_not_taken_for_those_that_are_compiled_here(pa
     model = Path(shutil.copytree(parts.model, tmp_path / "model", ignore=NOT_COMPILED))
     with (model / LOOPS / "arithmetic.py").open("a") as source:
         source.write("# of another release\n")
-    with waiting_process(), served.serving(model, tmp_path, 240):
+    with waiting_process(), trial_server.serving(model, tmp_path, 240):
         assert not compiled(model)
 
 
@@ -95,15 +95,15 @@ def test_a_waiting_process_that_died_is_replaced(parts, tmp_path):
     with waiting_process() as process:
         process.kill()
         process.wait()
-        with served.serving(parts.model, tmp_path, 240) as server:
+        with trial_server.serving(parts.model, tmp_path, 240) as server:
             assert serving_check.serves_alike(server, canary, POLICY).passed
 
 
 @contextmanager
 def waiting_process() -> Iterator[psutil.Process]:
-    """The process of `served.waiting`."""
+    """The process of `trial_server.waiting`."""
     before = set(psutil.Process().children())
-    with served.waiting():
+    with trial_server.waiting():
         [process] = set(psutil.Process().children()) - before
         yield process
 
@@ -111,7 +111,7 @@ def waiting_process() -> Iterator[psutil.Process]:
 def test_a_model_that_cannot_be_loaded_fails_with_the_reason(parts, tmp_path):
     broken = shutil.copytree(parts.model, tmp_path / "model")
     (broken / "artifacts" / "bundle" / "bundle.json").unlink()
-    with served.serving(broken, tmp_path, 120) as server:
+    with trial_server.serving(broken, tmp_path, 120) as server:
         actual = serving_check.serves_alike(
             server, {"columns": [], "data": [], "energy": []}, POLICY
         )

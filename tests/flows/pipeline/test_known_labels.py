@@ -11,9 +11,9 @@ from data_checks.rows.rows import check_rows
 from flows.common.config import TrainConfig
 from flows.common.errors import UsageError
 from flows.common.settings import Settings
-from flows.pipeline import judged as room
+from flows.pipeline import known_labels as room
 from flows.pipeline.ingest import read_source
-from flows.pipeline.judged import with_verdicts
+from flows.pipeline.known_labels import with_verdicts
 from flows.pipeline.split import positions, split
 from flows.pipeline.validate import check_table
 from flows.stages.run import TrainRun

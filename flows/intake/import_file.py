@@ -10,8 +10,8 @@ from mlflow.tracking import MlflowClient
 
 from dagmm_model.base.integrity import sha256_of
 from flows.common.settings import Settings
-from flows.intake.rows import JudgedModel, JudgedRow, find_rows
-from flows.scoring.review import database_of
+from flows.intake.match_rows import JudgedModel, JudgedRow, find_rows
+from flows.scoring.review_sample import database_of
 from flows.tracking import registry
 from flows.verdicts import store
 from flows.verdicts.estimates import Live, known_verdicts

@@ -3,13 +3,13 @@
 import subprocess
 import sys
 
-from flows.common.announced import announced, announced_address
+from flows.common.server_address import announced, announced_address
 from flows.common.settings import Settings
 
 CHILD = """
 import sys, time
 from pathlib import Path
-from flows.common.announced import announced
+from flows.common.server_address import announced
 with announced(Path(sys.argv[1]), "http://127.0.0.1:1"):
     print("there", flush=True)
     time.sleep(600)

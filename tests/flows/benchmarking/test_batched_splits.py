@@ -7,9 +7,9 @@ import pytest
 
 from dagmm_model.engines import choice
 from dagmm_model.engines.choice import Device
+from flows.benchmarking.batched_splits import batches, measure_together
 from flows.benchmarking.data import Prepared
-from flows.benchmarking.rows import Row
-from flows.benchmarking.together import batches, measure_together
+from flows.benchmarking.entrants import Row
 from flows.benchmarking.work import Job, measure_cell
 
 

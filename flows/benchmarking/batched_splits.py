@@ -49,7 +49,7 @@ def measure_together(jobs: Sequence[Job]) -> list[tuple[Job, list[Cell]]]:
 
     Where something goes wrong, each cell is measured by itself and says so itself.
     """
-    from dagmm_model.detectors.many import fit_many
+    from dagmm_model.detectors.batched import fit_many
 
     started = time.process_time()
     try:

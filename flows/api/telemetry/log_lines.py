@@ -17,7 +17,7 @@ from flows.api.model import ServedModel
 from flows.common.settings import Settings
 from flows.notify import tell as notify
 from flows.notify.event import Event
-from flows.notify.events import version_page
+from flows.notify.event_texts import version_page
 from flows.promotion import audit
 from flows.stages.decision import PromoteRecord
 from flows.tracking import registry, tracking

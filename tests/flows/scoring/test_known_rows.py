@@ -8,9 +8,9 @@ from sklearn.datasets import load_breast_cancer
 
 from data_checks.rows.rows import check_rows
 from flows.common.settings import Settings
-from flows.scoring import known as room
+from flows.scoring import known_rows as room
 from flows.scoring.judged_part import KNOWN
-from flows.scoring.known import known_rows
+from flows.scoring.known_rows import known_rows
 from flows.scoring.run import score
 from flows.scoring.version import read_bundle, resolve_version, version_folder
 from flows.verdicts import store

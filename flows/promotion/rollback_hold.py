@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flows.common.moments import minute
+from flows.common.readable import minute
 from flows.promotion import audit
 
 if TYPE_CHECKING:

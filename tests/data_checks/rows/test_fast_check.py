@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_checks.base.errors import SourceError
+from data_checks.rows.fast_check import SoundRows
 from data_checks.rows.rows import RowCheck, RowChecker
-from data_checks.rows.sound import SoundRows
 from tests.data_checks.conftest import small_contract
 
 GOOD = {"amount": 1.5, "kind": "red", "ok": True, "fee": 2}

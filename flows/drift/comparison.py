@@ -27,7 +27,7 @@ from data_checks.drift import (
 )
 from flows.common.assignments import dotted_keys, first_problem, parse_assignment
 from flows.common.errors import UsageError
-from flows.common.frozen import Parameters
+from flows.common.value_types import Parameters
 from flows.drift.window import Window
 from flows.promotion.gates.score_drift import energy_bins
 

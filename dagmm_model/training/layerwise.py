@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from dagmm_model.networks.network import Parameters
 from dagmm_model.networks.settings import DagmmSettings
 from dagmm_model.training.autograd import Work, seed_of, train_networks
+from dagmm_model.training.baseline_settings import TrainingSettings
 from dagmm_model.training.blocks import adam_of, descend
 from dagmm_model.training.epochs import Epoch, Execution
-from dagmm_model.training.settings import TrainingSettings
 
 KINDS = ("weight", "bias")
 

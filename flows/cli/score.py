@@ -114,8 +114,8 @@ def monitor(
 ) -> None:
     """Compare a window of rows with what a version was trained on; exit 1 on drift."""
     settings = call.prepare(f"comparing {data or scored} with what {model} was trained on")
+    from flows.drift.comparison import policy_from
     from flows.drift.record import monitor as work
-    from flows.drift.verdict import policy_from
 
     policy = policy_from(assignments or [])
     checked = work(model, settings, data=data, scored=scored, policy=policy)
@@ -144,7 +144,7 @@ def verdicts(
     if data is None and (rows is not None or by is not None):
         raise UsageError("--rows and --by go with --data")
     settings = call.prepare(f"reading {data}" if data else f"reading the verdicts on {model}")
-    from flows.intake.give import give_verdicts
+    from flows.intake.import_file import give_verdicts
     from flows.intake.screen import verdicts_report
     from flows.tracking import tracking
 

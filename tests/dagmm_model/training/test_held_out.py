@@ -12,7 +12,7 @@ from dagmm_model.networks.objective import objective
 from dagmm_model.networks.presets import resolve
 from dagmm_model.training import feed
 from dagmm_model.training.epochs import Execution
-from dagmm_model.training.held import TIMES, held_losses, is_taken
+from dagmm_model.training.held_out import TIMES, held_losses, is_taken
 from dagmm_model.training.loop import train
 
 CHANCE = np.random.default_rng(0)

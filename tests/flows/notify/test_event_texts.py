@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from flows.common.settings import Settings
-from flows.notify.events import decided
+from flows.notify.event_texts import decided
 from flows.notify.tell import tell
 from flows.stages.decision import Decision, PromoteRecord
 

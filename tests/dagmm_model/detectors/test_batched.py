@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from dagmm_model import DAGMM
-from dagmm_model.detectors import many
-from dagmm_model.detectors.many import fit_many
+from dagmm_model.detectors import batched
+from dagmm_model.detectors.batched import fit_many
 from dagmm_model.training.epochs import TrainingDiverged
 
 SAME = 1e-3
@@ -36,7 +36,7 @@ def test_they_are_as_if_fitted_one_by_one(engine, options, monkeypatch):
     def refused(*arguments, **more):
         raise AssertionError("a detector was trained by itself")
 
-    monkeypatch.setattr(many, "train_in_phases", refused)
+    monkeypatch.setattr(batched, "train_in_phases", refused)
     fit_many(together, tables())
     for one, many_of, table in zip(singles, together, tables(), strict=True):
         np.testing.assert_allclose(many_of.energy(table), one.energy(table), rtol=0, atol=SAME)
@@ -62,7 +62,7 @@ def test_of_a_group_that_diverges_each_is_told_apart(monkeypatch):
         raise TrainingDiverged(1, 1, "energy", {})
 
     expected = detectors()[0].fit(tables()[0]).energy(tables()[0])
-    monkeypatch.setattr(many, "train_many", diverges)
+    monkeypatch.setattr(batched, "train_many", diverges)
     together = detectors()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import computed_field, model_validator
 
-from flows.common.frozen import Strict
+from flows.common.value_types import Strict
 
 Verdict = Literal["passed", "not measured", "for information", "overridden", "failed"]
 SWITCHES = frozenset({"promoted", "rolled back"})

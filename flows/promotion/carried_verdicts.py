@@ -14,8 +14,8 @@ import yaml
 from mlflow.tracking import MlflowClient
 
 from dagmm_model.evaluation.threshold import Threshold
+from flows.common.gate_results import GateResult
 from flows.common.policy import PromotionPolicy
-from flows.common.verdicts import GateResult
 from flows.promotion import audit
 from flows.promotion.gates.table import GATES
 from flows.promotion.version.stored_version import StoredVersion, fetch_version
