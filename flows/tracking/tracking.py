@@ -184,7 +184,13 @@ def log_dataset(
     source, name = CodeDatasetSource({"contract": contract.name}), f"{contract.name}-{part}"
     dataset = mlflow.data.from_pandas(frame, source=source, name=name, digest=sha256[:32])
     tag = InputTag("mlflow.data.context", context)
-    client.log_inputs(run_id, [DatasetInput(dataset=dataset._to_mlflow_entity(), tags=[tag])])
+    used = [DatasetInput(dataset=dataset._to_mlflow_entity(), tags=[tag])]
+    try:
+        client.log_inputs(run_id, used)
+    except MlflowException as error:
+        if error.error_code != "BAD_REQUEST":
+            raise
+        client.log_inputs(run_id, used)  # another run has just written the same rows down
     return dataset
 
 
