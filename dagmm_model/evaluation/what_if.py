@@ -12,6 +12,9 @@ from dagmm_model.evaluation.threshold import alarms_expected, calibrate, exceeds
 RATES = (0.0001, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 """False-alarm rates that are tabulated, as far as the calibration rows guarantee them."""
 
+ROWS = 1000
+"""Normal rows that alarms are told for, unless somebody knows those of a day."""
+
 
 @dataclass(frozen=True)
 class WhatIf:
@@ -44,7 +47,7 @@ def what_if(
     energies: ArrayLike,
     anomalous: ArrayLike | None,
     *,
-    rows: int = 1000,
+    rows: int = ROWS,
     also: Iterable[float] = (),
 ) -> tuple[WhatIf, ...]:
     """Tabulate false-alarm rates, the smallest first, from the smallest that can be guaranteed.

@@ -81,6 +81,8 @@ class CalibrationConfig(Parameters):
 
     target_rate: float = Field(0.05, gt=0, lt=1)
     """Accepted share of false alarms among normal rows"""
+    rows_per_day: int | None = Field(None, ge=1)
+    """Rows that come in a day: reports then tell the false alarms of a day, else of 1,000 rows"""
 
 
 class TrainConfig(Parameters):

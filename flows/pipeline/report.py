@@ -37,7 +37,15 @@ def reported_training(run: TrainRun, evidence: Evidence) -> Iterator[None]:
     labels = labels_of(test)
     energies = pq.read_table(evaluated.energies).column("energy").to_numpy()
     threshold = calibrated.threshold
-    lines = log_what_if(client, run_id, threshold, bundle.calibration, energies, labels)
+    lines = log_what_if(
+        client,
+        run_id,
+        threshold,
+        bundle.calibration,
+        energies,
+        labels,
+        run.config.calibration.rows_per_day,
+    )
     sample = np.sort(np.random.default_rng(0).permutation(len(energies))[: plots.MAX_POINTS])
     latent = None
     if isinstance(detector, Latent):

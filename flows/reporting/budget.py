@@ -10,7 +10,7 @@ import numpy as np
 
 from dagmm_model.evaluation.metrics import Interval
 from dagmm_model.evaluation.threshold import Threshold
-from dagmm_model.evaluation.what_if import WhatIf, what_if
+from dagmm_model.evaluation.what_if import ROWS, WhatIf, what_if
 from data_checks.base.scratch import scratch_folder
 from flows.reporting import html
 
@@ -28,13 +28,15 @@ def log_what_if(
     calibration: np.ndarray,
     energies: np.ndarray,
     labels: np.ndarray | None,
+    rows_per_day: int | None,
 ) -> tuple[WhatIf, ...]:
     """Log the table; its lines.
 
     `labels` are True for anomalies among the evaluation rows; None without labels.
     """
-    lines = what_if(calibration, energies, labels, also=[threshold.target_rate])
-    client.log_table(run_id, budget_table(lines), TABLE)
+    also, rows = [threshold.target_rate], rows_per_day or ROWS
+    lines = what_if(calibration, energies, labels, rows=rows, also=also)
+    client.log_table(run_id, budget_table(lines, daily=rows_per_day is not None), TABLE)
     return lines
 
 
@@ -52,8 +54,8 @@ def draw_budget(figures: Mapping[str, Figure], folder: Path) -> None:
         (folder / f"{name}.png").write_bytes(html.png(figure))
 
 
-def budget_table(lines: Sequence[WhatIf]) -> dict[str, list[float | None]]:
-    """Columns of the table, intervals as two of them."""
+def budget_table(lines: Sequence[WhatIf], *, daily: bool) -> dict[str, list[float | None]]:
+    """Columns of the table, intervals as two of them; `daily` if its rows are those of a day."""
     columns: dict[str, list[float | None]] = {
         "false_alarm_rate": [line.rate for line in lines],
         "guaranteed_rate": [line.guaranteed_rate for line in lines],
@@ -61,7 +63,7 @@ def budget_table(lines: Sequence[WhatIf]) -> dict[str, list[float | None]]:
     }
     rows = lines[0].rows
     for name, title in (
-        ("alarms", f"false_alarms_of_{rows}_normal_rows"),
+        ("alarms", "false_alarms_a_day" if daily else f"false_alarms_of_{rows}_normal_rows"),
         ("alert_rate", "alert_rate"),
         ("recall", "recall"),
         ("precision", "precision"),

@@ -78,7 +78,7 @@ def _drawn(
 ) -> dict[str, Any]:
     """What takes seconds: figures, and the explanations of single rows."""
     from dagmm_model.detectors.file_format import load_bundle
-    from dagmm_model.evaluation.what_if import what_if
+    from dagmm_model.evaluation.what_if import ROWS, what_if
     from flows.reporting import plots
 
     bundle = load_bundle(stored.model / seal.BUNDLE)
@@ -87,11 +87,13 @@ def _drawn(
     budgets: tuple[WhatIf, ...] = ()
     current = bundle.threshold.target_rate
     if evidence.calibrate.deployable:
-        budgets = what_if(bundle.calibration, energies, labels, also=[current])
+        rows = stored.rows_per_day or ROWS
+        budgets = what_if(bundle.calibration, energies, labels, rows=rows, also=[current])
     slices = evidence.evaluate.slices
     return {
         "energies": {name: drawn[name] for name in plots.AT_THRESHOLD if name in drawn},
         "budgets": budgets,
+        "daily": stored.rows_per_day is not None,
         "budget_curves": pictures.get("what_if")
         or (budgets and plots.what_if_curves(budgets, bundle.threshold.guaranteed_rate)),
         "budget_rows": [

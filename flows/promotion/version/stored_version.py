@@ -67,6 +67,12 @@ class StoredVersion:
         return PromotionPolicy.model_validate(self.evidence["config"]["promotion"])
 
     @property
+    def rows_per_day(self) -> int | None:
+        """Rows that come in a day, where whoever trained it said so."""
+        calibration: dict[str, Any] = self.evidence.get("config", {}).get("calibration", {})
+        return calibration.get("rows_per_day")
+
+    @property
     def requested_by(self) -> str:
         """Who trained the version."""
         return str(self.evidence.get("requested_by", ""))

@@ -168,7 +168,8 @@ def _report(
     energies, labels, _ = stored.recorded()
     figures = plots.at_threshold(energies, labels, change.threshold.value)
     calibration = load_bundle(stored.model / seal.BUNDLE).calibration
-    lines = log_what_if(client, run_id, change.threshold, calibration, energies, labels)
+    daily = stored.rows_per_day
+    lines = log_what_if(client, run_id, change.threshold, calibration, energies, labels, daily)
     figures["what_if"] = plots.what_if_curves(lines, change.threshold.guaranteed_rate)
     log_figures(client, run_id, figures)
     tracking.log_metrics(client, run_id, {"threshold": change.threshold.value})

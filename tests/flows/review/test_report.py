@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -12,10 +13,13 @@ from flows.common.gate_results import GateResult
 from flows.promotion.promote import promote
 from flows.promotion.rollback import roll_back
 from flows.reporting import html
+from flows.reporting.budget import TABLE
 from flows.review import report
+from flows.review.threshold.change import change_threshold
 from flows.stages.decision import PromoteRecord
 from flows.tracking import registry
 from tests.flows import promotion_store as made
+from tests.flows.review.conftest import quick_policy
 
 NAME = made.NAME
 HOSTILE = "<script>alert('x')</script>\"><img src=http://evil.test/x>"
@@ -92,6 +96,31 @@ def test_the_page_of_a_training_holds_everything(store, new, parts):
     assert "reports/latest.html" in registry.find_version(client, NAME, version).description
     report.write_version_report(client, settings, record)
     assert registry.find_version(client, NAME, version).description.count("Report: ") == 1
+
+
+def with_rows_per_day(parts, rows):
+    """What is changed in the evidence where whoever trained knew how many rows come in a day."""
+    config = quick_policy(parts)["config"]
+    return {"config": config | {"calibration": config["calibration"] | {"rows_per_day": rows}}}
+
+
+def test_alarms_are_told_for_a_day_whose_rows_are_known(store, new, parts, tmp_path):
+    settings, client = store
+    without, daily = new(), new(**with_rows_per_day(parts, 24_000))
+    pages = []
+    for version in (without, daily):
+        record = promote(client, settings, NAME, version, by="t")
+        pages.append(Path(report.write_version_report(client, settings, record)).read_text())
+    assert "False alarms of 1,000 normal rows" in pages[0]
+    assert "False alarms a day, of 24,000 normal rows" in pages[1]
+    expected = [page.partition("(in use)")[2].split("<td", 3)[2] for page in pages]
+    of_1000, of_a_day = (float(re.search(r">([\d.]+) \[", cell)[1]) for cell in expected)
+    assert of_a_day == pytest.approx(24 * of_1000, abs=1.3)  # both are shown rounded
+
+    change = change_threshold(client, settings, f"{NAME}/{daily}", 0.02, by="t")
+    run_id = registry.find_version(client, NAME, change.version).run_id
+    table = Path(client.download_artifacts(run_id, TABLE, str(tmp_path))).read_text()
+    assert "false_alarms_a_day" in json.loads(table)["columns"]
 
 
 def test_the_page_of_a_rollback_is_short_and_leaves_the_one_with_the_figures(store, new):
