@@ -198,7 +198,9 @@ def threshold(
     if rate is None and confirmed:
         raise UsageError("--confirmed-normals goes with a budget, e.g. --false-alarm-rate 0.01")
     if rate is None:
-        period, rows = rows_per or (per, 1000)
+        from dagmm_model.evaluation.what_if import ROWS
+
+        period, rows = rows_per or (per, ROWS)
         current, lines = work.budgets(client, model, whole_rows(period, rows))
         call.answer(lines, lambda: screens.budgets_screen(model, current, lines, period))
         return
